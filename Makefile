@@ -1,0 +1,58 @@
+# Every target makes the environment first; nothing but Python >= 3.11, make and git is needed beforehand.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+COVERAGE := --cov --cov-report=term-missing:skip-covered
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-unit test-large check format lock bench control-plane clean
+
+help: ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+install: $(STAMP) ## make .venv from the lock (hashes checked)
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@echo "making $(VENV) from requirements-dev.lock (about a minute on a warm cache)"
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python >= 3.11 is needed, this is " + sys.version)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+run: $(STAMP) ## the daemon in shadow mode on a simulated cluster and market, 60 times real speed
+	@exec $(BIN)/python -m spotvortex run --simulated
+
+test: $(STAMP) ## every test, those on the real control plane too
+	@$(BIN)/python -m pytest -m "not large" $(COVERAGE)
+
+test-unit: $(STAMP) ## the tests that need no control plane, under a minute
+	@$(BIN)/python -m pytest -m "not large and not controlplane and not karpenter"
+
+test-large: $(STAMP) ## the large scenes
+	@$(BIN)/python -m pytest -m large
+
+check: $(STAMP) ## format, lint, types, floors, dead links
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python scripts/check_links.py
+
+format: $(STAMP) ## format and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: $(STAMP) ## renew the lock files (hashes, no addresses); needs uv on PATH
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q --upgrade -o requirements.lock
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q --upgrade -o requirements-dev.lock
+
+bench: $(STAMP) ## the figures of docs/benchmarks.md (a quarter of an hour, 20 GiB of memory)
+	@$(BIN)/python -m scripts.bench.large_cluster
+
+control-plane: $(STAMP) ## start the real control plane by hand and print its kubeconfig
+	@exec $(BIN)/python -m scripts.control_plane
+
+clean: ## remove the environment and what tests leave
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build *.egg-info
