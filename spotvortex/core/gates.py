@@ -1,0 +1,311 @@
+"""The checks that can refuse or shrink an action. All of them answer, also when they allow.
+
+Comes in: a proposal with what it was made from. Goes out: one verdict a gate, in a fixed order, and
+their combination: any refusal gives HOLD, else the smallest number counts. A gate can only reduce.
+One whose input does not exist yet says so; where the mode writes, that refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from spotvortex.core.budgets import ClusterBudget, pool_left
+from spotvortex.core.limits import Limits
+from spotvortex.core.messages import Economics, PoolState, Proposal, Verdict
+from spotvortex.core.pools import PoolInput
+from spotvortex.core.types import Action, Mode, Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """All that a gate may look at."""
+
+    pool: PoolInput
+    state: PoolState
+    proposal: Proposal
+    economics: Economics
+    budget: ClusterBudget
+    limits: Limits
+
+    @property
+    def action(self) -> Action:
+        """The proposed action."""
+        return self.proposal.action
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The gates' common answer: `limit` is None where no gate bounds the wave."""
+
+    refused: bool
+    limit: int | None
+    first_refusal: str
+
+
+def allow(gate: str, reason: str, **numbers: float) -> Verdict:
+    """Build a verdict that lets everything through."""
+    return _verdict(gate, Outcome.ALLOW, reason, numbers)
+
+
+def refuse(gate: str, reason: str, **numbers: float) -> Verdict:
+    """Build a verdict that lets nothing through."""
+    return _verdict(gate, Outcome.REFUSE, reason, numbers)
+
+
+def at_most(gate: str, limit: int, reason: str, **numbers: float) -> Verdict:
+    """Build a verdict that lets some nodes through, or refuses where that is none."""
+    if limit <= 0:
+        return refuse(gate, reason, **numbers)
+    return replace(_verdict(gate, Outcome.AT_MOST, reason, numbers), limit=limit)
+
+
+def not_evaluated(gate: str, reason: str) -> Verdict:
+    """Build a verdict that says that there is nothing to judge by."""
+    return _verdict(gate, Outcome.NOT_EVALUATED, reason, {})
+
+
+def _verdict(gate: str, outcome: Outcome, reason: str, numbers: dict[str, float]) -> Verdict:
+    return Verdict(gate=gate, outcome=outcome, reason=reason, numbers=tuple(numbers.items()))
+
+
+def lease(case: Case) -> Verdict:
+    """Only the leader may write."""
+    if case.limits.mode.writes:
+        return not_evaluated("lease", "no lease is held")
+    return not_evaluated("lease", f"mode {case.limits.mode} writes nothing, so no lease is held")
+
+
+def input_freshness(case: Case) -> Verdict:
+    """Every required input is there and young enough."""
+    pool, limit = case.pool, case.limits.max_input_age_s
+    numbers = {"oldest_s": pool.oldest_input_s, "limit_s": limit}
+    if pool.bad_inputs:
+        which = ", ".join(pool.bad_inputs)
+        return refuse("input_freshness", f"{which} missing or older than {limit:g} s", **numbers)
+    return allow("input_freshness", "all required inputs are fresh", **numbers)
+
+
+def model_scope(case: Case) -> Verdict:
+    """The model was made for the families of the pool."""
+    pool = case.pool
+    if not pool.unsupported:
+        return allow("model_scope", "every family is in the model's scope")
+    families = ", ".join(pool.unsupported)
+    if case.proposal.reason == "unsupported_family" and case.limits.exit_unsupported:
+        return allow("model_scope", f"{families} not in scope; leaving them is switched on")
+    return refuse("model_scope", f"{families} not in the model's scope: recorded, pool holds")
+
+
+def confidence(case: Case) -> Verdict:
+    """The product of the confidence terms is high enough."""
+    pool, limit = case.pool, case.limits.min_confidence
+    numbers = {"confidence": pool.confidence, "limit": limit}
+    if pool.confidence >= limit:
+        return allow("confidence", "confidence suffices", **numbers)
+    return refuse("confidence", f"confidence limited by {pool.limiting_term}", **numbers)
+
+
+def market(case: Case) -> Verdict:
+    """Spot is cheap enough to be worth a move towards it."""
+    if not case.action.towards_spot:
+        return allow("market", "no move towards Spot")
+    discount, payback = case.economics.discount_ratio, case.economics.payback_hours
+    if discount is None or payback is None:
+        return refuse("market", "no price, or no expected gain")
+    numbers = {
+        "discount_ratio": discount,
+        "min_discount_ratio": case.limits.min_discount_ratio,
+        "payback_hours": payback,
+        "max_payback_hours": case.limits.max_payback_hours,
+    }
+    if case.pool.entry_money.last_resort and case.limits.mode.writes:
+        return refuse("market", "prices of last resort are not good enough to act on", **numbers)
+    if discount < case.limits.min_discount_ratio:
+        return refuse("market", "discount too small", **numbers)
+    if payback > case.limits.max_payback_hours:
+        return refuse("market", "the move pays back too late", **numbers)
+    return allow("market", "discount and payback suffice", **numbers)
+
+
+def out_of_distribution(case: Case) -> Verdict:
+    """The model has seen inputs like these; growth on others is refused."""
+    outside = case.pool.out_of_range
+    if not outside:
+        return allow("out_of_distribution", "all features are in the training range")
+    if not case.action.towards_spot:
+        return allow("out_of_distribution", "no move towards Spot", n_outside=len(outside))
+    named = ", ".join(outside)
+    return refuse("out_of_distribution", f"outside the training range: {named}")
+
+
+def pool_safety(case: Case) -> Verdict:
+    """Losing any one offering, or the Spot of the worst zone, keeps every budget's minimum."""
+    if not case.action.towards_spot:
+        return allow("pool_safety", "no move towards Spot")
+    safety = case.pool.safety
+    if not safety.known:
+        return refuse("pool_safety", "PodDisruptionBudgets cannot be read")
+    if not safety.n_pdbs:
+        return allow("pool_safety", "no PodDisruptionBudget covers this pool")
+    numbers = {"margin_pods": safety.margin_pods or 0, "n_pdbs": safety.n_pdbs}
+    if safety.margin_pods is not None and safety.margin_pods < 0:
+        zone = f"losing the Spot of {safety.margin_zone}" if safety.margin_zone else "as it is now,"
+        short = -safety.margin_pods
+        return refuse("pool_safety", f"{zone} leaves {safety.margin_pdb} {short} short", **numbers)
+    reason = f"{safety.margin_pdb} can spare {safety.margin_pods} pods beyond its worst zone"
+    return at_most("pool_safety", safety.safe_to_spot_nodes, reason, **numbers)
+
+
+def on_demand_floor(case: Case) -> Verdict:
+    """What must stay on-demand stays there."""
+    pool, floor = case.pool, case.limits.on_demand_floor_nodes
+    if not case.action.towards_spot:
+        return allow("on_demand_floor", "no move towards Spot")
+    if floor <= 0:
+        return allow("on_demand_floor", "no floor is set")
+    above = pool.n_on_demand + pool.n_reserved - floor
+    numbers = {"on_demand": pool.n_on_demand + pool.n_reserved, "floor": floor}
+    return at_most("on_demand_floor", above, f"the floor is {floor} nodes", **numbers)
+
+
+def fit(_case: Case) -> Verdict:
+    """The moving pods can run where they would go."""
+    return not_evaluated(
+        "fit", "proven by placeholders once they are bound, which shadow cannot do"
+    )
+
+
+def budgets(case: Case) -> Verdict:
+    """Not too many nodes are on the move, by anybody, in the pool and in the cluster."""
+    if case.action is Action.HOLD:
+        return allow("budgets", "HOLD moves nothing")
+    in_pool, in_cluster = pool_left(case.pool, case.limits), case.budget.left
+    left = min(in_pool, in_cluster, case.limits.max_wave_nodes)
+    reason = "nodes that may still be moved now"
+    return at_most(
+        "budgets",
+        left,
+        reason,
+        pool_left=in_pool,
+        cluster_left=in_cluster,
+        max_wave=case.limits.max_wave_nodes,
+        moving=case.budget.n_moving,
+    )
+
+
+def utilisation_headroom(case: Case) -> Verdict:
+    """A pool whose nodes are full gives up one node at a time."""
+    ratios = [
+        r
+        for r in (case.pool.cpu_requested_ratio, case.pool.memory_requested_ratio)
+        if r is not None
+    ]
+    if not ratios:
+        return not_evaluated("utilisation_headroom", "no node reports allocatable resources")
+    numbers = {"requested_ratio": max(ratios), "limit": case.limits.max_requested_ratio}
+    if not case.action.away_from_spot or max(ratios) <= case.limits.max_requested_ratio:
+        return allow("utilisation_headroom", "requests leave room", **numbers)
+    return at_most("utilisation_headroom", 1, "the pool is full: one node at a time", **numbers)
+
+
+def cooldown(case: Case) -> Verdict:
+    """After a wave the pool settles; after a fall back it dwells before it returns."""
+    now, state, limits = case.pool.at, case.state, case.limits
+    if case.action is Action.HOLD:
+        return allow("cooldown", "HOLD moves nothing")
+    if state.last_wave_at is not None and now - state.last_wave_at < limits.settle_s:
+        left = limits.settle_s - (now - state.last_wave_at)
+        return refuse("cooldown", "the last wave is still settling", left_s=round(left, 3))
+    decreased = state.last_decrease_at
+    if case.action.towards_spot and decreased is not None and now - decreased < limits.dwell_s:
+        left = limits.dwell_s - (now - decreased)
+        return refuse("cooldown", "dwelling after a fall back", left_s=round(left, 3))
+    return allow("cooldown", "nothing to wait for")
+
+
+def do_not_disrupt(case: Case) -> Verdict:
+    """Nodes with pods that must not be moved are left; the others bound the wave."""
+    if case.action is Action.HOLD:
+        return allow("do_not_disrupt", "HOLD moves nothing")
+    pool = case.pool
+    towards = case.action.towards_spot
+    movable = pool.n_on_demand_movable if towards else pool.n_spot_movable
+    kind = "on-demand" if towards else "Spot"
+    held = pool.n_on_demand if towards else pool.n_spot
+    numbers = {"movable": movable, "held": held}
+    return at_most(
+        "do_not_disrupt", movable, f"{kind} nodes that nothing holds in place", **numbers
+    )
+
+
+def freeze(case: Case) -> Verdict:
+    """A person may stop every write by creating one ConfigMap."""
+    if case.limits.mode.writes:
+        return not_evaluated("freeze", "the freeze object is not read")
+    return not_evaluated("freeze", f"mode {case.limits.mode} writes nothing that could be frozen")
+
+
+def mode(case: Case) -> Verdict:
+    """What the mode lets us do with the decision."""
+    current = case.limits.mode
+    if current is Mode.SHADOW:
+        return allow("mode", "shadow: recorded, nothing is written")
+    return allow("mode", f"mode {current}")
+
+
+GATES: Final[tuple[Callable[[Case], Verdict], ...]] = (
+    lease,
+    input_freshness,
+    model_scope,
+    confidence,
+    market,
+    out_of_distribution,
+    pool_safety,
+    on_demand_floor,
+    fit,
+    budgets,
+    utilisation_headroom,
+    cooldown,
+    do_not_disrupt,
+    freeze,
+    mode,
+)
+"""Every gate, in the order in which records list them."""
+
+GATE_NAMES: Final = tuple(gate.__name__ for gate in GATES)
+
+NOT_BINDING_ON_EXIT: Final = frozenset(
+    {"confidence", "model_scope", "market", "out_of_distribution", "cooldown"}
+)
+"""What EMERGENCY_EXIT does not wait for; it obeys every other gate."""
+
+
+def evaluate(case: Case) -> tuple[Verdict, ...]:
+    """Ask every gate, and mark those that do not bind an emergency."""
+    return tuple(_bind(gate(case), case) for gate in GATES)
+
+
+def _bind(verdict: Verdict, case: Case) -> Verdict:
+    if case.action is not Action.EMERGENCY_EXIT or verdict.gate not in NOT_BINDING_ON_EXIT:
+        return verdict
+    if verdict.gate == "model_scope" and case.proposal.reason == "unsupported_family":
+        return verdict
+    if verdict.outcome in (Outcome.ALLOW, Outcome.NOT_EVALUATED):
+        return verdict
+    reason = f"EMERGENCY_EXIT does not wait for this: {verdict.reason}"
+    return replace(verdict, outcome=Outcome.ALLOW, limit=None, reason=reason)
+
+
+def combine(verdicts: Sequence[Verdict], current: Mode) -> Ruling:
+    """Combine verdicts; what was not evaluated refuses where the mode writes."""
+    refusals = [v.gate for v in verdicts if v.outcome is Outcome.REFUSE]
+    if current.writes:
+        refusals += [v.gate for v in verdicts if v.outcome is Outcome.NOT_EVALUATED]
+    limits = [v.limit for v in verdicts if v.limit is not None]
+    return Ruling(
+        refused=bool(refusals),
+        limit=min(limits) if limits else None,
+        first_refusal=refusals[0] if refusals else "",
+    )

@@ -1,0 +1,204 @@
+"""One immutable instant of cluster and market, with the age of every input.
+
+Comes in: rows made by the edges (`kube`, a market, the simulated world). Goes out: the same rows,
+grouped; what the decisions read is reduced from here (`features`). May not judge anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from spotvortex.core.types import Blocker, CapacityType, Offering, Provisioner
+
+
+class InputState(StrEnum):
+    """Whether an input can be had at all; its age is told apart from that."""
+
+    OK = "ok"
+    STALE = "stale"
+    ABSENT = "absent"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputHealth:
+    """How far one input may be trusted now.
+
+    `age_s` is the time since the input was last confirmed by its source, infinite if never.
+    `detail` says in words what is missing and how to mend it.
+    """
+
+    name: str
+    state: InputState
+    age_s: float
+    required: bool = True
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockedWorkload:
+    """A workload with pods on one node that cannot be moved freely, and why."""
+
+    blocker: Blocker
+    workload: str
+    """`namespace/Kind/name` of the owner, or of the pod where it has none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeLoad:
+    """Sums over the pods of one node. Finished pods do not count.
+
+    `n_workload_pods` leaves out DaemonSet and mirror pods; `cpu_milli` and `memory_bytes` are
+    requests of all pods; the `workload_*` ones are requests of the pods that a drain would move.
+    """
+
+    n_pods: int = 0
+    n_workload_pods: int = 0
+    cpu_milli: int = 0
+    memory_bytes: int = 0
+    workload_cpu_milli: int = 0
+    workload_memory_bytes: int = 0
+    blocked: tuple[BlockedWorkload, ...] = ()
+
+
+EMPTY_LOAD = NodeLoad()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFact:
+    """One node as the API server shows it.
+
+    `moving` is true where somebody is already taking the node away: it is being deleted, or it
+    carries a disruption taint of Karpenter, Cluster Autoscaler or the node lifecycle controller.
+    `cordoned` is `spec.unschedulable`. `node_claim` is empty where Karpenter does not own it.
+    """
+
+    name: str
+    uid: str
+    pool: str
+    provisioner: Provisioner
+    offering: Offering
+    capacity_type: CapacityType
+    created_at: float
+    ready: bool = True
+    cordoned: bool = False
+    moving: bool = False
+    do_not_disrupt: bool = False
+    node_pool: str = ""
+    node_claim: str = ""
+    provider_id: str = ""
+    resource_version: str = ""
+    allocatable_cpu_milli: int = 0
+    allocatable_memory_bytes: int = 0
+    load: NodeLoad = EMPTY_LOAD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PdbFact:
+    """One PodDisruptionBudget with where its healthy pods run.
+
+    `desired_healthy` is the API server's own figure (`status.desiredHealthy`); `healthy_by_node`
+    counts Ready pods that the selector matches, by node name.
+    """
+
+    namespace: str
+    name: str
+    workload: str
+    desired_healthy: int
+    disruptions_allowed: int
+    healthy_by_node: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def healthy(self) -> int:
+        """Ready pods that the budget covers."""
+        return sum(n for _, n in self.healthy_by_node)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePoolFact:
+    """What a Karpenter NodePool allows. `capacity_types` is empty where it says nothing."""
+
+    name: str
+    pool: str
+    capacity_types: tuple[CapacityType, ...] = ()
+    instance_types: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+    consolidation: str = ""
+    weight: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolFacts:
+    """The nodes of one pool and the budgets whose pods run there, sorted by name."""
+
+    name: str
+    provisioner: Provisioner
+    nodes: tuple[NodeFact, ...]
+    pdbs: tuple[PdbFact, ...] = ()
+    node_pools: tuple[NodePoolFact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterFacts:
+    """The cluster at one instant. `unpooled` nodes belong to no pool and are never moved."""
+
+    pools: tuple[PoolFacts, ...]
+    unpooled: tuple[NodeFact, ...] = ()
+    inputs: tuple[InputHealth, ...] = ()
+    n_pods: int = 0
+    n_pdbs: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpotQuote:
+    """What is known of the price of one offering at one instant.
+
+    `history_usd_per_hour` holds time-weighted means on a regular grid of `step_s` seconds, oldest
+    first, only for the time really covered by records: its length is the number of true points.
+    A price of None is unknown, never zero. `age_s` is the time since the last record. `source`
+    names the provider, `last_resort` marks figures from the table that ships with the product.
+    """
+
+    offering: Offering
+    spot_usd_per_hour: float | None = None
+    on_demand_usd_per_hour: float | None = None
+    history_usd_per_hour: tuple[float, ...] = ()
+    step_s: float = 600.0
+    age_s: float = float("inf")
+    source: str = "none"
+    last_resort: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketFacts:
+    """Quotes by offering, with the health of the provider."""
+
+    quotes: Mapping[Offering, SpotQuote] = field(default_factory=dict)
+    inputs: tuple[InputHealth, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """Everything that one cycle decides on.
+
+    `cycle` counts from 1 since start, `at` is wall time in seconds since the epoch, `traceparent`
+    carries the W3C trace context of the cycle.
+    """
+
+    cycle: int
+    at: float
+    cluster: ClusterFacts
+    market: MarketFacts
+    traceparent: str = ""
+
+    @property
+    def inputs(self) -> tuple[InputHealth, ...]:
+        """The health of every input, cluster first."""
+        return (*self.cluster.inputs, *self.market.inputs)

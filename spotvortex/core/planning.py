@@ -1,0 +1,70 @@
+"""From an action to whole nodes.
+
+Comes in: a proposal that the gates have judged. Goes out: the target ratio, and which nodes a wave
+moves: few, and the ones whose move disturbs least. May not exceed what the gates let through.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from spotvortex.core.gates import Ruling
+from spotvortex.core.limits import Limits
+from spotvortex.core.messages import Move
+from spotvortex.core.policy import max_ratio
+from spotvortex.core.pools import PoolInput
+from spotvortex.core.types import RATIO_STEP, Action, CapacityType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wave:
+    """What is done of an action: `action` is HOLD where nothing can be moved."""
+
+    action: Action
+    reason: str
+    target_ratio: float
+    moves: tuple[Move, ...]
+
+
+def target_ratio(pool: PoolInput, action: Action, limits: Limits) -> float:
+    """Return the ratio that an action aims at, between 0 and the cap. HOLD stays where it is."""
+    if action is Action.HOLD:
+        return pool.spot_ratio
+    if action is Action.EMERGENCY_EXIT:
+        return 0.0
+    wanted = pool.spot_ratio + RATIO_STEP[action]
+    return max(0.0, min(wanted, max_ratio(pool, limits) if action.towards_spot else 1.0))
+
+
+def n_wanted(pool: PoolInput, target: float) -> int:
+    """Return the nodes between the ratio and its target, at least one where they differ.
+
+    delta = round(target x n) - spot, halves away from zero; positive towards Spot.
+    """
+    if abs(target - pool.spot_ratio) < 1e-9:
+        return 0
+    delta = math.floor(target * pool.n_counted + 0.5) - pool.n_spot
+    return delta or int(math.copysign(1, target - pool.spot_ratio))
+
+
+def plan_wave(pool: PoolInput, action: Action, reason: str, ruling: Ruling, limits: Limits) -> Wave:
+    """Choose the nodes that carry an action out, or HOLD with the reason why not."""
+    if action is Action.HOLD:
+        return _hold(pool, reason)
+    if ruling.refused:
+        return _hold(pool, f"refused_by_{ruling.first_refusal}")
+    target = target_ratio(pool, action, limits)
+    delta = n_wanted(pool, target)
+    candidates = pool.to_spot if delta > 0 else pool.to_on_demand
+    to = CapacityType.SPOT if delta > 0 else CapacityType.ON_DEMAND
+    allowed = len(candidates) if ruling.limit is None else ruling.limit
+    chosen = candidates[: min(abs(delta), allowed, limits.max_wave_nodes)]
+    if not chosen:
+        return _hold(pool, "nothing_to_move")
+    moves = tuple(Move(node=c.node, uid=c.uid, from_offering=c.offering, to=to) for c in chosen)
+    return Wave(action=action, reason=reason, target_ratio=target, moves=moves)
+
+
+def _hold(pool: PoolInput, reason: str) -> Wave:
+    return Wave(action=Action.HOLD, reason=reason, target_ratio=pool.spot_ratio, moves=())

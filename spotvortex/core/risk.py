@@ -1,0 +1,160 @@
+"""The interruption memory: what the cluster's own losses say of each offering.
+
+Comes in: two observations in a row. Goes out: a gamma-Poisson posterior of the hazard by offering,
+and the time since the last loss. The memory is the baseline that a network must beat, and one of
+its inputs. A loss is a Ready Spot node that vanished although nobody had cordoned, tainted or
+deleted it; a node that went in an orderly way is only exposure. May not know of a model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from spotvortex.core.features import OfferingContext
+from spotvortex.core.observation import ClusterFacts, InputState, MarketFacts, NodeFact, SpotQuote
+from spotvortex.core.types import CapacityType, Offering
+
+PRIOR_HAZARD_PER_HOUR: Final = 2e-3
+"""Losses per node-hour before anything is seen: the `normal` level of the evaluation's worlds."""
+
+PRIOR_HOURS: Final = 100.0
+"""Weight of the prior, in node-hours."""
+
+DECAY_HOURS: Final = 72.0
+"""Time constant with which losses and exposure are forgotten."""
+
+NEVER_HELD_HOURS: Final = 12.0
+"""Age assumed for an offering that was never held: the hazard has reached its floor by then."""
+
+MAX_GAP_S: Final = 600.0
+"""With a longer gap between two observations, what vanished meanwhile proves nothing."""
+
+MAX_OFFERINGS: Final = 1000
+"""Offerings remembered; the ones untouched for longest are forgotten first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferingMemory:
+    """Decayed counts of one offering. `losses` in nodes, `exposure_hours` in node-hours."""
+
+    losses: float = 0.0
+    exposure_hours: float = 0.0
+    last_loss_at: float | None = None
+    held_since: float | None = None
+    updated_at: float
+
+    @property
+    def hazard_per_hour(self) -> float:
+        """Posterior mean of the hazard, losses per node-hour (gamma prior, Poisson counts)."""
+        prior_losses = PRIOR_HAZARD_PER_HOUR * PRIOR_HOURS
+        return (prior_losses + self.losses) / (PRIOR_HOURS + self.exposure_hours)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What is remembered, and the Spot nodes seen last by uid."""
+
+    at: float = -math.inf
+    offerings: Mapping[Offering, OfferingMemory]
+    nodes: Mapping[str, NodeFact]
+
+
+EMPTY_MEMORY: Final = Memory(offerings={}, nodes={})
+
+
+def update(memory: Memory, cluster: ClusterFacts, now: float) -> Memory:
+    """Take one more observation into the memory.
+
+    While the view of nodes is not fresh, nothing is learned: nodes that seem to stand still, or
+    that vanish at a relist, say nothing about the market.
+    """
+    if not _nodes_seen(cluster):
+        return memory
+    spot = {n.uid: n for n in _spot_nodes(cluster)}
+    hours = max(0.0, now - memory.at) / 3600.0 if math.isfinite(memory.at) else 0.0
+    lost = _losses(memory, spot, now)
+    held = Counter(n.offering for n in spot.values())
+    oldest = _oldest(spot.values())
+    offerings = dict(memory.offerings)
+    for offering in {*held, *lost, *offerings}:
+        before = offerings.get(offering, OfferingMemory(updated_at=now))
+        after = _step(before, lost[offering], held[offering] * hours, now)
+        offerings[offering] = replace(after, held_since=_held_since(after, oldest.get(offering)))
+    return Memory(at=now, offerings=_bounded(offerings), nodes=spot)
+
+
+def context(memory: Memory, offering: Offering, market: MarketFacts, now: float) -> OfferingContext:
+    """Join what the memory and the market know of one offering."""
+    known = memory.offerings.get(offering)
+    quote = market.quotes.get(offering, SpotQuote(offering=offering))
+    if known is None:
+        return OfferingContext(
+            offering=offering,
+            quote=quote,
+            hours_since_loss=NEVER_HELD_HOURS,
+            hazard_per_hour=PRIOR_HAZARD_PER_HOUR,
+        )
+    since = known.last_loss_at if known.last_loss_at is not None else known.held_since
+    hours = NEVER_HELD_HOURS if since is None else max(0.0, now - since) / 3600.0
+    return OfferingContext(
+        offering=offering,
+        quote=quote,
+        hours_since_loss=hours,
+        hazard_per_hour=known.hazard_per_hour,
+    )
+
+
+def _nodes_seen(cluster: ClusterFacts) -> bool:
+    return any(h.name == "nodes" and h.state is InputState.OK for h in cluster.inputs)
+
+
+def _spot_nodes(cluster: ClusterFacts) -> Iterable[NodeFact]:
+    for pool in cluster.pools:
+        yield from (n for n in pool.nodes if n.capacity_type is CapacityType.SPOT)
+
+
+def _losses(memory: Memory, spot: Mapping[str, NodeFact], now: float) -> Counter[Offering]:
+    lost: Counter[Offering] = Counter()
+    if now - memory.at > MAX_GAP_S:
+        return lost
+    for uid, node in memory.nodes.items():
+        if uid not in spot and node.ready and not node.moving and not node.cordoned:
+            lost[node.offering] += 1
+    return lost
+
+
+def _oldest(nodes: Iterable[NodeFact]) -> dict[Offering, float]:
+    oldest: dict[Offering, float] = {}
+    for node in nodes:
+        oldest[node.offering] = min(node.created_at, oldest.get(node.offering, math.inf))
+    return oldest
+
+
+def _step(before: OfferingMemory, lost: int, exposure_h: float, now: float) -> OfferingMemory:
+    kept = math.exp(-max(0.0, now - before.updated_at) / 3600.0 / DECAY_HOURS)
+    return replace(
+        before,
+        losses=before.losses * kept + lost,
+        exposure_hours=before.exposure_hours * kept + exposure_h,
+        last_loss_at=now if lost else before.last_loss_at,
+        updated_at=now,
+    )
+
+
+def _held_since(memory: OfferingMemory, oldest: float | None) -> float | None:
+    """The first moment from which the offering is known to have been held without a break."""
+    if oldest is None:
+        return None
+    return oldest if memory.held_since is None else min(memory.held_since, oldest)
+
+
+def _bounded(offerings: dict[Offering, OfferingMemory]) -> Mapping[Offering, OfferingMemory]:
+    kept = sorted(
+        offerings,
+        key=lambda o: (-offerings[o].losses - offerings[o].exposure_hours, o),
+    )[:MAX_OFFERINGS]
+    return {offering: offerings[offering] for offering in sorted(kept)}

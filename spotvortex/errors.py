@@ -1,0 +1,65 @@
+"""What can go wrong outside, by meaning.
+
+Comes in: what the edges saw. Goes out: exceptions that name the field and the fix. An expected
+answer of the cluster is a value (`core.calls.Answer`), not an exception.
+"""
+
+from __future__ import annotations
+
+
+class SpotVortexError(Exception):
+    """The base of every error of ours; its text is fit for a person."""
+
+
+class SettingsError(SpotVortexError):
+    """A variable is out of range, unknown, or clashes with another."""
+
+
+class ModelContractError(SpotVortexError):
+    """A model bundle is incomplete, altered, or does not do what its manifest says."""
+
+
+class PriceFileError(SpotVortexError):
+    """A price file cannot be read; the text names file, line and field."""
+
+
+class ApiError(SpotVortexError):
+    """The API server answered with an error, or could not be reached.
+
+    Attributes:
+        status: HTTP status, 0 where there was no answer.
+        reason: the `reason` of the Status body, or a word for what happened.
+        retry_after_s: what the server asked us to wait, None where it did not say.
+    """
+
+    def __init__(
+        self, message: str, *, status: int = 0, reason: str = "", retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+class UnreachableError(ApiError):
+    """No answer: connection refused or cut, a time-out, or a body that ended early."""
+
+
+class ForbiddenError(ApiError):
+    """401 or 403: we lack a right, or the token is no longer good."""
+
+
+class NotServedError(ApiError):
+    """404: the object or the whole resource is not there."""
+
+
+class ExpiredError(ApiError):
+    """410: the resource version is too old; list again."""
+
+
+class ThrottledError(ApiError):
+    """429: the server is busy."""
+
+
+class ServerError(ApiError):
+    """5xx, or an answer that cannot be read."""

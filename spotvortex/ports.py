@@ -1,0 +1,209 @@
+"""What the tasks ask of the outside, as protocols.
+
+Comes in and goes out: core values only. The daemon gives edges that speak to a cluster and a
+market, the simulator gives its world; the tasks cannot tell which. May not import an edge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spotvortex.core.calls import Answer, Call, NodeView, PodView
+from spotvortex.core.catalog import Scope
+from spotvortex.core.messages import Assessment, DrainOrder, DrainResult, Plan
+from spotvortex.core.observation import (
+    ClusterFacts,
+    InputHealth,
+    MarketFacts,
+    NodeFact,
+    Observation,
+)
+from spotvortex.core.types import Offering
+
+Result = TypeVar("Result")
+
+AttributeValue = str | int | float | bool
+
+
+class WallClock(Protocol):
+    """The time of day."""
+
+    def now(self) -> float:
+        """Return seconds since the epoch, UTC."""
+        ...
+
+
+class ClusterView(Protocol):
+    """The cluster as kept up to date by watches, or by the simulator."""
+
+    async def synced(self) -> None:
+        """Wait until every required resource has been listed once."""
+        ...
+
+    def snapshot(self, now: float) -> ClusterFacts:
+        """Return the cluster at this instant; unchanged parts are the same objects as before."""
+        ...
+
+    def health(self, now: float) -> tuple[InputHealth, ...]:
+        """Return the state and age of each watched resource, at no cost."""
+        ...
+
+    def node(self, name: str) -> NodeFact | None:
+        """Return one node as it is now, None where there is none of that name."""
+        ...
+
+    def pods_on(self, node: str) -> tuple[PodView, ...]:
+        """Return the pods bound to a node, sorted by namespace and name."""
+        ...
+
+
+class Market(Protocol):
+    """Prices."""
+
+    def facts(self, offerings: Iterable[Offering], now: float) -> MarketFacts:
+        """Return a quote for every offering asked for; an unknown price is None, never a guess."""
+        ...
+
+
+class Forecaster(Protocol):
+    """A model bundle that has passed its checks."""
+
+    @property
+    def feature_names(self) -> Sequence[str]:
+        """The features in the order of the input's columns."""
+        ...
+
+    @property
+    def feature_ranges(self) -> Mapping[str, tuple[float, float]]:
+        """The training range of each feature, both ends included."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """A digest of the manifest, and so of every file of the bundle."""
+        ...
+
+    @property
+    def scope(self) -> Scope:
+        """The instance families that the bundle was made for."""
+        ...
+
+    def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Score a batch; blocking, so called through `offload`.
+
+        Args:
+            features: `float32[n, len(feature_names)]`.
+
+        Returns:
+            `float32[n, 2]`: capacity_score and runtime_score; NaN where the model abstains.
+
+        Raises:
+            ModelContractError: the model could not be run.
+        """
+        ...
+
+
+class ClusterActuator(Protocol):
+    """The only hand that reaches into a cluster; in shadow mode it writes down what it would do."""
+
+    async def apply(self, call: Call) -> Answer:
+        """Carry out one request and return the cluster's answer."""
+        ...
+
+    async def look(self, order: DrainOrder) -> NodeView:
+        """Return the node of an order with its pods, as this actuator's own writes left it."""
+        ...
+
+    def forget(self, order: DrainOrder) -> None:
+        """Take note that an order has ended."""
+        ...
+
+
+class Journal(Protocol):
+    """Where decision records go."""
+
+    def append(self, plan: Plan) -> None:
+        """Keep the decisions of a plan that changed, acted, or are due for their hourly record."""
+        ...
+
+
+class Span(Protocol):
+    """One span of the cycle's trace."""
+
+    @property
+    def traceparent(self) -> str:
+        """The W3C trace context to hand on, "" where tracing is off."""
+        ...
+
+    def event(self, name: str, attributes: Mapping[str, AttributeValue]) -> None:
+        """Add an event."""
+        ...
+
+
+class Telemetry(Protocol):
+    """Metrics and traces, in the words of the road; names of series are the other side's matter."""
+
+    def span(
+        self, name: str, parent: str = "", attributes: Mapping[str, AttributeValue] | None = None
+    ) -> AbstractContextManager[Span]:
+        """Open a span below a traceparent, or a new trace where it is empty."""
+        ...
+
+    def observed(self, observation: Observation, seconds: float) -> None:
+        """Take note of an observation and of how long it took to make."""
+        ...
+
+    def assessed(self, assessment: Assessment) -> None:
+        """Take note of scores."""
+        ...
+
+    def planned(self, plan: Plan, seconds: float) -> None:
+        """Take note of a plan and of how long the cycle took from its observation on."""
+        ...
+
+    def drained(self, result: DrainResult) -> None:
+        """Take note of a drain's end."""
+        ...
+
+    def would_call(self, call: Call) -> None:
+        """Take note of a request that shadow mode recorded instead of sending it."""
+        ...
+
+    def stalled(self, seconds: float) -> None:
+        """Take note of how late the loop was at one moment."""
+        ...
+
+    def replaced(self, channel: str, n: int) -> None:
+        """Take note of messages that a newer one replaced unread."""
+        ...
+
+
+Offload = Callable[..., Awaitable[Result]]
+"""Runs a blocking function: in a thread in the daemon, in place in the simulator."""
+
+Background = Callable[[asyncio.Event], Awaitable[None]]
+"""A coroutine function of an edge that runs until the event is set: watches, a world's steps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edges:
+    """One side of the world: a cluster and its market, real or simulated.
+
+    `background` runs beside the tasks, by name. `time_scale` is how many seconds of the loop's
+    clock pass in a real one; `name` says in a few words what this is.
+    """
+
+    name: str
+    cluster: ClusterView
+    market: Market
+    clock: WallClock
+    offload: Offload[NDArray[np.float32]]
+    background: Sequence[tuple[str, Background]] = ()
+    time_scale: float = 1.0
