@@ -1,0 +1,1 @@
+"""Prices from recorded files and from the table of last resort."""

@@ -1,0 +1,1 @@
+"""Model bundles: what a manifest promises, checked, and the sessions that score."""
