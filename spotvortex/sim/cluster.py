@@ -1,0 +1,272 @@
+"""The state of the simulated cluster and the operations that change it.
+
+Comes in: operations, one at a time, each with its time. Goes out: nodes and pods, and the names of
+what changed since somebody last looked. It keeps the cluster consistent (every pod pending or on
+an existing node, sums exact, owners restored, budgets obeyed) and decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from spotvortex.core.calls import Answer, BlockedByBudget, Done, Gone
+from spotvortex.core.types import CapacityType, Offering
+from spotvortex.sim.machines import MACHINES
+from spotvortex.sim.shape import Kind, NodeGroup, Workload
+
+_BUDGET_RETRY_S: Final = 10.0
+_NAME_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class SimPod:
+    """One pod. `node` is empty while it is pending; `promised` names the node that it waits for."""
+
+    name: str
+    uid: str
+    workload: Workload
+    created_at: float
+    zone: str = ""
+    node: str = ""
+    promised: str = ""
+    ready: bool = False
+    ready_at: float = 0.0
+    terminating: bool = False
+    gone_at: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.workload.namespace}/{self.name}"
+
+    @property
+    def stays(self) -> bool:
+        """Tell whether a drain leaves the pod."""
+        return self.workload.kind is Kind.DAEMON_SET
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class SimNode:
+    """One node. `*_used` are requests of its pods and of those promised to it.
+
+    `leaves_at` is set once an interruption notice was given.
+    """
+
+    name: str
+    uid: str
+    group: NodeGroup
+    offering: Offering
+    capacity_type: CapacityType
+    created_at: float
+    instance_id: str
+    node_claim: str = ""
+    ready_at: float = 0.0
+    ready: bool = False
+    cordoned: bool = False
+    moving: bool = False
+    leaves_at: float | None = None
+    version: int = 1
+    cpu_used: int = 0
+    memory_used: int = 0
+    pods: dict[str, SimPod] = field(default_factory=dict)
+
+    @property
+    def takes_pods(self) -> bool:
+        """Tell whether pods may be bound, or promised, to it."""
+        return not self.cordoned and not self.moving
+
+    def fits(self, workload: Workload) -> bool:
+        """Tell whether one more pod of a workload has room."""
+        machine = MACHINES[self.offering.instance_type]
+        return (
+            self.cpu_used + workload.cpu_milli <= machine.cpu_milli
+            and self.memory_used + workload.memory_bytes <= machine.memory_bytes
+        )
+
+
+class Cluster:
+    """Nodes and pods by name, in the order of their making."""
+
+    def __init__(self, chance: Random, workloads: tuple[Workload, ...]) -> None:
+        """Start empty.
+
+        Args:
+            chance: where names and uids are drawn from.
+            workloads: all there are; DaemonSets follow the nodes, the others need `restore`.
+        """
+        self._chance = chance
+        self.workloads = {workload.key: workload for workload in workloads}
+        self._daemons = tuple(w for w in workloads if w.kind is Kind.DAEMON_SET)
+        self._serial = 0
+        self._volume_zone: dict[str, str] = {}
+        self.nodes: dict[str, SimNode] = {}
+        self.pods: dict[str, SimPod] = {}
+        self.pods_of: dict[str, dict[str, SimPod]] = {key: {} for key in self.workloads}
+        self.pending: dict[str, SimPod] = {}
+        self.starting: dict[str, SimPod] = {}
+        self.terminating: dict[str, SimPod] = {}
+        self.changed_nodes: set[str] = set()
+        self.changed_workloads: set[str] = set(self.workloads)
+
+    def draw_uid(self) -> str:
+        """Return a fresh uid in the form of a UUID."""
+        digits = f"{self._chance.getrandbits(128):032x}"
+        return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+    def draw_suffix(self) -> str:
+        """Return five letters as the API server puts after a generated name."""
+        return "".join(self._chance.choice(_NAME_LETTERS) for _ in range(5))
+
+    def draw_node_name(self) -> str:
+        """Return the private DNS name of a free address."""
+        self._serial += 1
+        high, low = divmod(self._serial * 37 % 4096, 256)
+        return f"ip-10-0-{high + 16 * (self._serial // 4096)}-{low}.ec2.internal"
+
+    def add_node(self, node: SimNode) -> None:
+        """Add a node with its DaemonSet pods."""
+        self.nodes[node.name] = node
+        for workload in self._daemons:
+            pod = self._create_pod(workload, self._free_name(workload), node.created_at)
+            self.bind(pod, node, node.ready_at)
+        self.changed_nodes.add(node.name)
+
+    def make_ready(self, node: SimNode) -> None:
+        """Let a node's kubelet report Ready."""
+        node.ready = True
+        self._touch(node)
+
+    def cordon(self, node: SimNode, *, cordoned: bool) -> None:
+        """Set `spec.unschedulable`."""
+        node.cordoned = cordoned
+        self._touch(node)
+
+    def give_notice(self, node: SimNode, leaves_at: float) -> None:
+        """Let the provisioner take note of an interruption: it taints the node."""
+        node.moving = True
+        node.leaves_at = leaves_at
+        self._touch(node)
+
+    def remove_node(self, node: SimNode, at: float) -> None:
+        """Take a node away with everything on it; owners make new pods."""
+        del self.nodes[node.name]
+        self.changed_nodes.add(node.name)
+        for pod in [p for p in self.pending.values() if p.promised == node.name]:
+            pod.promised = ""
+        for pod in list(node.pods.values()):
+            self.delete_pod(pod, at)
+
+    def restore(self, workload: Workload, at: float) -> None:
+        """Create the pods that a workload lacks; a terminating StatefulSet pod keeps its name."""
+        pods = self.pods_of[workload.key]
+        if workload.kind is Kind.DEPLOYMENT:
+            n_live = sum(1 for pod in pods.values() if not pod.terminating)
+            for _ in range(workload.replicas - n_live):
+                self._create_pod(workload, self._free_name(workload), at)
+        elif workload.kind is Kind.STATEFUL_SET:
+            for name in (f"{workload.name}-{ordinal}" for ordinal in range(workload.replicas)):
+                if f"{workload.namespace}/{name}" not in pods:
+                    self._create_pod(workload, name, at)
+
+    def create_bare(self, workload: Workload, at: float) -> None:
+        """Create the one pod of a workload that nobody owns."""
+        self._create_pod(workload, workload.name, at)
+
+    def promise(self, pod: SimPod, node: SimNode) -> None:
+        """Keep room on a node for a pending pod."""
+        assert not pod.node
+        assert not pod.promised
+        pod.promised = node.name
+        node.cpu_used += pod.workload.cpu_milli
+        node.memory_used += pod.workload.memory_bytes
+
+    def break_promise(self, pod: SimPod) -> None:
+        """Give up the room kept for a pod, where there is any."""
+        node = self.nodes.get(pod.promised)
+        if node is not None:
+            node.cpu_used -= pod.workload.cpu_milli
+            node.memory_used -= pod.workload.memory_bytes
+        pod.promised = ""
+
+    def bind(self, pod: SimPod, node: SimNode, ready_at: float) -> None:
+        """Bind a pending pod; it is Ready later."""
+        self.break_promise(pod)
+        self.promise(pod, node)
+        pod.promised, pod.node, pod.ready_at = "", node.name, ready_at
+        if pod.workload.zonal_volume:
+            pod.zone = self._volume_zone[pod.key] = node.offering.zone
+        node.pods[pod.key] = pod
+        del self.pending[pod.key]
+        self.starting[pod.key] = pod
+        self._touch(node)
+
+    def make_pod_ready(self, pod: SimPod) -> None:
+        """Let a pod pass its readiness probe."""
+        pod.ready = True
+        del self.starting[pod.key]
+        self.changed_workloads.add(pod.workload.key)
+
+    def evict(self, pod: SimPod, at: float, stop_s: float) -> Answer:
+        """Evict a pod as the Eviction API does: never below its budget.
+
+        Args:
+            pod: the pod to evict.
+            at: now.
+            stop_s: how long the pod takes to stop, within its grace period.
+        """
+        if self.pods.get(pod.key) is not pod or pod.terminating:
+            return Gone()
+        if pod.ready and self.disruptions_allowed(pod.workload) < 1:
+            return BlockedByBudget(retry_s=_BUDGET_RETRY_S)
+        self.starting.pop(pod.key, None)
+        pod.ready, pod.terminating, pod.gone_at = False, True, at + stop_s
+        self.terminating[pod.key] = pod
+        self.changed_workloads.add(pod.workload.key)
+        self.restore(pod.workload, at)
+        return Done()
+
+    def delete_pod(self, pod: SimPod, at: float) -> None:
+        """Remove a pod at once; its owner makes a new one."""
+        node = self.nodes.get(pod.node)
+        if node is not None:
+            del node.pods[pod.key]
+            node.cpu_used -= pod.workload.cpu_milli
+            node.memory_used -= pod.workload.memory_bytes
+            self._touch(node)
+        self.break_promise(pod)
+        for index in (self.pods, self.pods_of[pod.workload.key]):
+            del index[pod.key]
+        for index in (self.pending, self.starting, self.terminating):
+            index.pop(pod.key, None)
+        self.changed_workloads.add(pod.workload.key)
+        self.restore(pod.workload, at)
+
+    def healthy(self, workload: Workload) -> int:
+        """Count the Ready pods of a workload."""
+        return sum(1 for pod in self.pods_of[workload.key].values() if pod.ready)
+
+    def disruptions_allowed(self, workload: Workload) -> int:
+        """Return how many pods may be evicted now; many where there is no budget."""
+        if not workload.has_budget:
+            return len(self.pods_of[workload.key])
+        return max(0, self.healthy(workload) - workload.desired_healthy)
+
+    def _free_name(self, workload: Workload) -> str:
+        """Return a name as a ReplicaSet or DaemonSet generates it; ends when one is free."""
+        while True:
+            name = f"{workload.name}-{self.draw_suffix()}"
+            if f"{workload.namespace}/{name}" not in self.pods:
+                return name
+
+    def _create_pod(self, workload: Workload, name: str, at: float) -> SimPod:
+        pod = SimPod(name=name, uid=self.draw_uid(), workload=workload, created_at=at)
+        pod.zone = self._volume_zone.get(pod.key, "")
+        self.pods[pod.key] = self.pods_of[workload.key][pod.key] = self.pending[pod.key] = pod
+        self.changed_workloads.add(workload.key)
+        return pod
+
+    def _touch(self, node: SimNode) -> None:
+        node.version += 1
+        self.changed_nodes.add(node.name)

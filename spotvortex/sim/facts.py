@@ -1,0 +1,215 @@
+"""The simulated cluster as the controller sees it.
+
+Comes in: the cluster's state and what changed in it. Goes out: `ClusterFacts`, in which everything
+unchanged is the same object as before. May not change the cluster, nor show what an API server
+would not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from spotvortex.core.calls import PodView
+from spotvortex.core.observation import (
+    BlockedWorkload,
+    ClusterFacts,
+    InputHealth,
+    InputState,
+    NodeFact,
+    NodeLoad,
+    NodePoolFact,
+    PdbFact,
+    PoolFacts,
+)
+from spotvortex.core.types import Blocker, Provisioner
+from spotvortex.sim.cluster import Cluster, SimNode, SimPod
+from spotvortex.sim.machines import MACHINES
+from spotvortex.sim.shape import Kind, NodeGroup, Workload
+
+_INPUTS: Final = (
+    ("nodes", True),
+    ("pods", True),
+    ("pdbs", False),
+    ("owners", False),
+    ("nodepools", False),
+)
+"""What is watched, and whether a decision needs it."""
+
+
+class FactsCache:
+    """Facts by name, made anew only for what changed."""
+
+    def __init__(self, cluster: Cluster, groups: tuple[NodeGroup, ...]) -> None:
+        """Start with every pool of the groups, without nodes."""
+        self._cluster = cluster
+        self._nodes: dict[str, NodeFact] = {}
+        self._pdbs: dict[str, PdbFact] = {}
+        self._groups = {pool: _of_pool(groups, pool) for pool in sorted({g.pool for g in groups})}
+        self._pools: dict[str, PoolFacts] = {}
+        self._stale = set(self._groups)
+
+    def facts(self, age_s: float) -> ClusterFacts:
+        """Return the cluster now.
+
+        Args:
+            age_s: time since the simulation's last step.
+        """
+        self._renew_nodes()
+        self._renew_pdbs()
+        self._renew_pools()
+        return ClusterFacts(
+            pools=tuple(self._pools[name] for name in self._groups),
+            inputs=inputs(age_s),
+            n_pods=len(self._cluster.pods),
+            n_pdbs=len(self._pdbs),
+        )
+
+    def _renew_nodes(self) -> None:
+        for name in sorted(self._cluster.changed_nodes):
+            node = self._cluster.nodes.get(name)
+            if node is not None:
+                self._nodes[name] = node_fact(node)
+                self._stale.add(node.group.pool)
+            elif (gone := self._nodes.pop(name, None)) is not None:
+                self._stale.add(gone.pool)
+        self._cluster.changed_nodes.clear()
+
+    def _renew_pdbs(self) -> None:
+        for key in sorted(self._cluster.changed_workloads):
+            workload = self._cluster.workloads[key]
+            if not workload.has_budget:
+                continue
+            fact = pdb_fact(workload, self._cluster)
+            if self._pdbs.get(key) != fact:
+                self._pdbs[key] = fact
+                self._stale.add(workload.pool)
+        self._cluster.changed_workloads.clear()
+
+    def _renew_pools(self) -> None:
+        for name in sorted(self._stale):
+            self._pools[name] = self._pool_facts(name)
+        self._stale.clear()
+
+    def _pool_facts(self, name: str) -> PoolFacts:
+        groups = self._groups[name]
+        workloads = self._cluster.workloads
+        nodes = [node for node in self._nodes.values() if node.pool == name]
+        pdbs = [pdb for key, pdb in self._pdbs.items() if workloads[key].pool == name]
+        karpenter = [g for g in groups if g.provisioner is Provisioner.KARPENTER]
+        return PoolFacts(
+            name=name,
+            provisioner=groups[0].provisioner,
+            nodes=tuple(sorted(nodes, key=lambda node: node.name)),
+            pdbs=tuple(sorted(pdbs, key=lambda pdb: pdb.key)),
+            node_pools=tuple(_node_pool_fact(group) for group in karpenter),
+        )
+
+
+def inputs(age_s: float) -> tuple[InputHealth, ...]:
+    """Return the health of every watched resource: all present, as old as the last step."""
+    return tuple(
+        InputHealth(name=name, state=InputState.OK, age_s=age_s, required=required)
+        for name, required in _INPUTS
+    )
+
+
+def node_fact(node: SimNode) -> NodeFact:
+    """Return one node as the API server shows it."""
+    machine = MACHINES[node.offering.instance_type]
+    is_karpenter = node.group.provisioner is Provisioner.KARPENTER
+    return NodeFact(
+        name=node.name,
+        uid=node.uid,
+        pool=node.group.pool,
+        provisioner=node.group.provisioner,
+        offering=node.offering,
+        capacity_type=node.capacity_type,
+        created_at=node.created_at,
+        ready=node.ready,
+        cordoned=node.cordoned,
+        moving=node.moving,
+        node_pool=node.group.name if is_karpenter else "",
+        node_claim=node.node_claim,
+        provider_id=f"aws:///{node.offering.zone}/{node.instance_id}",
+        resource_version=str(node.version),
+        allocatable_cpu_milli=machine.cpu_milli,
+        allocatable_memory_bytes=machine.memory_bytes,
+        load=node_load(node),
+    )
+
+
+def node_load(node: SimNode) -> NodeLoad:
+    """Return the sums over the pods of one node."""
+    pods = node.pods.values()
+    moved = [pod for pod in pods if not pod.stays]
+    blocked = {
+        BlockedWorkload(blocker=blocker, workload=pod.workload.key)
+        for pod in moved
+        for blocker in blockers(pod.workload)
+    }
+    return NodeLoad(
+        n_pods=len(pods),
+        n_workload_pods=len(moved),
+        cpu_milli=sum(pod.workload.cpu_milli for pod in pods),
+        memory_bytes=sum(pod.workload.memory_bytes for pod in pods),
+        workload_cpu_milli=sum(pod.workload.cpu_milli for pod in moved),
+        workload_memory_bytes=sum(pod.workload.memory_bytes for pod in moved),
+        blocked=tuple(sorted(blocked, key=lambda b: (b.blocker, b.workload))),
+    )
+
+
+def blockers(workload: Workload) -> tuple[Blocker, ...]:
+    """Return why pods of a workload cannot be moved freely, PDBs apart."""
+    found = (
+        (Blocker.BARE_POD, workload.kind is Kind.BARE),
+        (Blocker.DO_NOT_DISRUPT, workload.do_not_disrupt),
+        (Blocker.SINGLE_REPLICA, workload.kind is not Kind.BARE and workload.replicas == 1),
+        (Blocker.VOLUME, workload.zonal_volume),
+        (Blocker.PINNED_ON_DEMAND, workload.capacity_type is not None),
+    )
+    return tuple(blocker for blocker, holds in found if holds)
+
+
+def pdb_fact(workload: Workload, cluster: Cluster) -> PdbFact:
+    """Return the budget of a workload."""
+    pods = cluster.pods_of[workload.key].values()
+    return PdbFact(
+        namespace=workload.namespace,
+        name=workload.name,
+        workload=workload.key,
+        desired_healthy=workload.desired_healthy,
+        disruptions_allowed=cluster.disruptions_allowed(workload),
+        healthy_by_node=tuple(sorted(Counter(pod.node for pod in pods if pod.ready).items())),
+    )
+
+
+def pod_view(pod: SimPod) -> PodView:
+    """Return one pod as a drain sees it."""
+    return PodView(
+        namespace=pod.workload.namespace,
+        name=pod.name,
+        uid=pod.uid,
+        cpu_milli=pod.workload.cpu_milli,
+        memory_bytes=pod.workload.memory_bytes,
+        grace_s=pod.workload.grace_s,
+        stays=pod.stays,
+        terminating=pod.terminating,
+        blockers=() if pod.stays else blockers(pod.workload),
+    )
+
+
+def _node_pool_fact(group: NodeGroup) -> NodePoolFact:
+    return NodePoolFact(
+        name=group.name,
+        pool=group.pool,
+        capacity_types=tuple(sorted(group.capacity_types)),
+        instance_types=group.instance_types,
+        zones=group.zones,
+        consolidation="WhenEmpty",
+        weight=group.weight,
+    )
+
+
+def _of_pool(groups: tuple[NodeGroup, ...], pool: str) -> tuple[NodeGroup, ...]:
+    return tuple(sorted((g for g in groups if g.pool == pool), key=lambda g: g.name))

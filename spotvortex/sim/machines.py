@@ -1,0 +1,54 @@
+"""The instance types of the simulated region: their size and on-demand price.
+
+Comes in: nothing. Goes out: one `Machine` an instance type. May not hold anything that changes;
+on-demand prices of general families in us-east-1 did not change once from 2022 to 2026.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from spotvortex.core.catalog import vcpus_of
+
+GIB: Final = 1024**3
+MIB: Final = 1024**2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What one node of an instance type offers to pods, and its list price."""
+
+    cpu_milli: int
+    memory_bytes: int
+    on_demand_usd_per_hour: float
+
+
+def _machine(instance_type: str, memory_gib: int, on_demand_usd_per_hour: float) -> Machine:
+    """Take off what EKS keeps for kubelet and kernel: about 80 milli-cores, 7 % and 700 MiB."""
+    return Machine(
+        cpu_milli=round(vcpus_of(instance_type) * 1000) - 80,
+        memory_bytes=round(memory_gib * GIB * 0.93) - 700 * MIB,
+        on_demand_usd_per_hour=on_demand_usd_per_hour,
+    )
+
+
+MACHINES: Final[dict[str, Machine]] = {
+    name: _machine(name, memory_gib, price)
+    for name, memory_gib, price in (
+        ("c5.2xlarge", 16, 0.34),
+        ("c6i.large", 4, 0.085),
+        ("c6i.xlarge", 8, 0.17),
+        ("c6i.2xlarge", 16, 0.34),
+        ("g5.xlarge", 16, 1.006),
+        ("m5.xlarge", 16, 0.192),
+        ("m6i.large", 8, 0.096),
+        ("m6i.xlarge", 16, 0.192),
+        ("m6i.2xlarge", 32, 0.384),
+        ("m7g.xlarge", 16, 0.1632),
+        ("r6i.xlarge", 32, 0.252),
+        ("r6i.2xlarge", 64, 0.504),
+        ("x8g.xlarge", 64, 0.3908),
+    )
+}
+"""Linux list prices of AWS in us-east-1, July 2026, USD per hour."""

@@ -1,0 +1,215 @@
+"""Scheduler and provisioner in one: finds a node for every pending pod, or buys one.
+
+Comes in: the cluster, the hidden capacity, prices and the time. Goes out: bound and promised pods
+and launched nodes, in the manner of Karpenter: the cheapest offering for the room that is needed,
+zones in balance, on-demand where Spot is short, an offering that failed left alone for 3 minutes.
+May not interrupt anything, and never removes a node.
+
+Timing after published EKS logs: launch to Ready 50 s in the median and 140 s at p99; image pull
+and readiness 30 s and 120 s.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from spotvortex.core.types import CapacityType, Offering, Provisioner
+from spotvortex.sim.capacity import Capacity
+from spotvortex.sim.cluster import Cluster, SimNode, SimPod
+from spotvortex.sim.machines import MACHINES
+from spotvortex.sim.market import SimMarket
+from spotvortex.sim.shape import Kind, NodeGroup, Workload
+
+UNAVAILABLE_S: Final = 180.0
+"""How long Karpenter (v1.14) leaves an offering alone after a failed launch."""
+
+_BOOT_MEDIAN_S: Final = 50.0
+_BOOT_SIGMA: Final = 0.443
+_START_MEDIAN_S: Final = 30.0
+_START_SIGMA: Final = 0.596
+
+
+@dataclass(slots=True, kw_only=True)
+class Launches:
+    """What the provisioner did so far."""
+
+    n_launched: int = 0
+    n_failed: int = 0
+    n_fallbacks: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Choice:
+    """Something that can be bought."""
+
+    group: NodeGroup
+    capacity_type: CapacityType
+    offering: Offering
+
+
+class Placement:
+    """Places pods. Nothing but `place` and `launch` changes the cluster."""
+
+    def __init__(
+        self, cluster: Cluster, capacity: Capacity, market: SimMarket, chance: Random
+    ) -> None:
+        """Start with no memory of failed launches."""
+        self._cluster = cluster
+        self._capacity = capacity
+        self._market = market
+        self._chance = chance
+        self._unavailable_until: dict[Offering, float] = {}
+        daemons = [w for w in cluster.workloads.values() if w.kind is Kind.DAEMON_SET]
+        self._daemon_cpu = sum(w.cpu_milli for w in daemons)
+        self._daemon_memory = sum(w.memory_bytes for w in daemons)
+        self.launches = Launches()
+
+    def place(self, groups: tuple[NodeGroup, ...], at: float) -> None:
+        """Find a node for every pending pod, oldest first; buy nodes for the rest."""
+        for pod in list(self._cluster.pending.values()):
+            node = self._node_for(pod) or self._buy_for(pod, groups, at)
+            if node is None:
+                continue
+            if node.ready:
+                self._cluster.bind(pod, node, at + self._draw(_START_MEDIAN_S, _START_SIGMA))
+            elif not pod.promised:
+                self._cluster.promise(pod, node)
+
+    def launch(
+        self, group: NodeGroup, capacity_type: CapacityType, offering: Offering, at: float
+    ) -> SimNode:
+        """Start a node; it is Ready after its boot."""
+        cluster = self._cluster
+        is_karpenter = group.provisioner is Provisioner.KARPENTER
+        node = SimNode(
+            name=cluster.draw_node_name(),
+            uid=cluster.draw_uid(),
+            group=group,
+            offering=offering,
+            capacity_type=capacity_type,
+            created_at=at,
+            ready_at=at + self._draw(_BOOT_MEDIAN_S, _BOOT_SIGMA),
+            instance_id=f"i-{self._chance.getrandbits(68):017x}",
+            node_claim=f"{group.name}-{cluster.draw_suffix()}" if is_karpenter else "",
+        )
+        cluster.add_node(node)
+        self.launches.n_launched += 1
+        return node
+
+    def _node_for(self, pod: SimPod) -> SimNode | None:
+        """Return the promised node, else the best with room: Ready first, spread, then roomy."""
+        if pod.promised:
+            promised = self._cluster.nodes[pod.promised]
+            if promised.takes_pods:
+                return promised
+            self._cluster.break_promise(pod)
+        workload = pod.workload
+        siblings = [p for p in self._cluster.pods_of[workload.key].values() if p.node or p.promised]
+        on_node = Counter(p.node or p.promised for p in siblings)
+        in_zone = Counter(self._zone_of(p) for p in siblings)
+        return min(
+            (node for node in self._cluster.nodes.values() if _may_host(node, pod)),
+            key=lambda n: (
+                not n.ready,
+                in_zone[n.offering.zone],
+                on_node[n.name],
+                n.cpu_used / MACHINES[n.offering.instance_type].cpu_milli,
+                n.name,
+            ),
+            default=None,
+        )
+
+    def _zone_of(self, pod: SimPod) -> str:
+        return self._cluster.nodes[pod.node or pod.promised].offering.zone
+
+    def _buy_for(self, pod: SimPod, groups: tuple[NodeGroup, ...], at: float) -> SimNode | None:
+        """Try what may be bought for a pod, best first; Spot may be short, on-demand never is."""
+        spot_was_short = False
+        for choice in self._choices(pod, groups, at):
+            is_spot = choice.capacity_type is CapacityType.SPOT
+            if is_spot and not self._try_spot(choice.offering, at):
+                spot_was_short = True
+                continue
+            self.launches.n_fallbacks += spot_was_short and not is_spot
+            return self.launch(choice.group, choice.capacity_type, choice.offering, at)
+        return None
+
+    def _try_spot(self, offering: Offering, at: float) -> bool:
+        if self._unavailable_until.get(offering, -math.inf) > at:
+            return False
+        if self._capacity.launch_fails(offering, at):
+            self._unavailable_until[offering] = at + UNAVAILABLE_S
+            self.launches.n_failed += 1
+            return False
+        return True
+
+    def _choices(self, pod: SimPod, groups: tuple[NodeGroup, ...], at: float) -> list[_Choice]:
+        """List what may be bought for a pod, in the order of trying."""
+        pool = pod.workload.pool
+        own = sorted((g for g in groups if g.pool == pool), key=lambda g: (-g.weight, g.name))
+        nodes = self._cluster.nodes.values()
+        in_zone = Counter(n.offering.zone for n in nodes if n.group.pool == pool)
+        needed = sum(p.workload.cpu_milli for p in self._waiting(pool))
+        found = []
+        for group in own:
+            for capacity_type in group.capacity_types:
+                choices = self._choices_of(group, capacity_type, pod)
+                found += sorted(
+                    choices, key=lambda c: (in_zone[c.offering.zone], self._cost(c, needed, at))
+                )
+        return found
+
+    def _waiting(self, pool: str) -> list[SimPod]:
+        pending = self._cluster.pending.values()
+        return [p for p in pending if p.workload.pool == pool and not p.promised]
+
+    def _choices_of(
+        self, group: NodeGroup, capacity_type: CapacityType, pod: SimPod
+    ) -> list[_Choice]:
+        if pod.workload.capacity_type not in (None, capacity_type):
+            return []
+        return [
+            _Choice(
+                group=group,
+                capacity_type=capacity_type,
+                offering=Offering(instance_type=instance_type, zone=zone),
+            )
+            for instance_type in group.instance_types
+            if self._has_room(instance_type, pod.workload)
+            for zone in group.zones
+            if pod.zone in ("", zone)
+        ]
+
+    def _has_room(self, instance_type: str, workload: Workload) -> bool:
+        machine = MACHINES[instance_type]
+        return (
+            self._daemon_cpu + workload.cpu_milli <= machine.cpu_milli
+            and self._daemon_memory + workload.memory_bytes <= machine.memory_bytes
+        )
+
+    def _cost(self, choice: _Choice, needed_cpu_milli: int, at: float) -> tuple[float, Offering]:
+        """Price per hour and useful milli-core, Spot weighed by how tight the offering is."""
+        machine = MACHINES[choice.offering.instance_type]
+        useful = min(machine.cpu_milli - self._daemon_cpu, max(needed_cpu_milli, 1))
+        if choice.capacity_type is not CapacityType.SPOT:
+            return machine.on_demand_usd_per_hour / useful, choice.offering
+        price = self._market.spot_usd_per_hour(choice.offering, at)
+        return price * (1.0 + self._capacity.tightness(choice.offering)) / useful, choice.offering
+
+    def _draw(self, median_s: float, sigma: float) -> float:
+        return self._chance.lognormvariate(math.log(median_s), sigma)
+
+
+def _may_host(node: SimNode, pod: SimPod) -> bool:
+    workload = pod.workload
+    return (
+        node.group.pool == workload.pool
+        and node.takes_pods
+        and workload.capacity_type in (None, node.capacity_type)
+        and pod.zone in ("", node.offering.zone)
+        and node.fits(workload)
+    )

@@ -1,0 +1,98 @@
+"""What a simulated cluster looks like at its start, and what its market goes through.
+
+Comes in: nothing. Goes out: a `Scenario`: groups of nodes, workloads and a timetable of regimes.
+Declares only; what happens is drawn by the world.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from spotvortex.core.types import CapacityType, Provisioner
+from spotvortex.sim.capacity import Phase
+
+
+class Kind(StrEnum):
+    """Who owns a pod; BARE means nobody, so nothing brings it back."""
+
+    DEPLOYMENT = "Deployment"
+    STATEFUL_SET = "StatefulSet"
+    DAEMON_SET = "DaemonSet"
+    BARE = "Pod"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """Pods of one kind in one pool.
+
+    A budget exists where `max_unavailable` or `min_available_ratio` is given. A zonal volume keeps
+    a pod in the zone of its first node. `capacity_type` is a node selector, None for any. A
+    DaemonSet has one pod on every node and no pool.
+    """
+
+    namespace: str
+    name: str
+    kind: Kind = Kind.DEPLOYMENT
+    pool: str = ""
+    replicas: int = 1
+    cpu_milli: int
+    memory_bytes: int
+    grace_s: float = 30.0
+    max_unavailable: int | None = None
+    min_available_ratio: float | None = None
+    zonal_volume: bool = False
+    do_not_disrupt: bool = False
+    capacity_type: CapacityType | None = None
+
+    @property
+    def key(self) -> str:
+        """`namespace/Kind/name`."""
+        return f"{self.namespace}/{self.kind}/{self.name}"
+
+    @property
+    def has_budget(self) -> bool:
+        """Tell whether a PodDisruptionBudget covers the pods."""
+        return self.max_unavailable is not None or self.min_available_ratio is not None
+
+    @property
+    def desired_healthy(self) -> int:
+        """What the budget asks for, rounded up as the disruption controller does."""
+        if self.max_unavailable is not None:
+            return max(0, self.replicas - self.max_unavailable)
+        return math.ceil(self.replicas * (self.min_available_ratio or 0.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeGroup:
+    """A Karpenter NodePool or a managed node group: what it may buy, preferred kind first."""
+
+    name: str
+    pool: str
+    provisioner: Provisioner = Provisioner.KARPENTER
+    capacity_types: tuple[CapacityType, ...]
+    instance_types: tuple[str, ...]
+    zones: tuple[str, ...]
+    weight: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """Nodes of one group that exist at the start, dealt out over the group's zones in turn."""
+
+    group: str
+    instance_type: str
+    capacity_type: CapacityType
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A cluster at its start and the regimes to come. `start_at` is seconds since the epoch."""
+
+    start_at: float
+    groups: tuple[NodeGroup, ...]
+    fleets: tuple[Fleet, ...]
+    workloads: tuple[Workload, ...]
+    phases: tuple[Phase, ...]

@@ -1,0 +1,225 @@
+"""The simulated cluster behind `ClusterView`: it lives on its own while the controller watches.
+
+Comes in: a scenario, a seed, a clock and a market. Goes out: snapshots, and a tally of what
+happened. It steps on a fixed grid of simulated time, so its course depends on scenario and seed
+alone, however the loop is paced. May not decide anything for the controller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from spotvortex.core.calls import Done, PodView
+from spotvortex.core.observation import ClusterFacts, InputHealth, NodeFact
+from spotvortex.core.types import CapacityType, Offering
+from spotvortex.ports import WallClock
+from spotvortex.sim.capacity import Capacity
+from spotvortex.sim.chance import stream
+from spotvortex.sim.cluster import Cluster, SimNode
+from spotvortex.sim.facts import FactsCache, inputs, node_fact, pod_view
+from spotvortex.sim.market import SimMarket
+from spotvortex.sim.placement import Launches, Placement
+from spotvortex.sim.shape import Fleet, Kind, Scenario
+
+log = logging.getLogger(__name__)
+
+STEP_S: Final = 5.0
+
+_NOTICED_RATIO: Final = 0.3
+"""Interruptions that the provisioner hears of in time and drains; the rest strike at once."""
+
+_NOTICE_S: Final = (39.0, 120.0)
+"""Shortest and longest time from notice to reclaim; AWS promises two minutes at best effort."""
+
+_SPOT_AGE_H: Final = (10.0, 1.0)
+_ON_DEMAND_AGE_H: Final = (240.0, 0.7)
+"""Median, and sigma of its logarithm, of the nodes' ages at the start."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What happened since the start. `n_noticed` of the `n_lost` nodes went after a notice."""
+
+    launches: Launches
+    n_lost: int = 0
+    n_noticed: int = 0
+    n_evicted: int = 0
+    pending_pod_s: float = 0.0
+
+
+class World:
+    """A cluster with its provisioner, its Spot market's hidden side, and the losses that follow."""
+
+    def __init__(
+        self, *, scenario: Scenario, seed: int, clock: WallClock, market: SimMarket
+    ) -> None:
+        """Build the cluster as it stands at the scenario's start, everything Ready.
+
+        Args:
+            scenario: shape and timetable.
+            seed: the world's seed.
+            clock: tells how far to step; starts at `scenario.start_at`.
+            market: prices, of which the provisioner takes the best.
+        """
+        self._scenario = scenario
+        self._clock = clock
+        self._at = scenario.start_at
+        self._chance = stream(seed, "world")
+        self.cluster = Cluster(stream(seed, "names"), scenario.workloads)
+        self._capacity = Capacity(
+            seed=seed,
+            phases=scenario.phases,
+            offerings=_spot_offerings(scenario),
+            start_at=scenario.start_at,
+        )
+        self._placement = Placement(self.cluster, self._capacity, market, self._chance)
+        self.tally = Tally(launches=self._placement.launches)
+        self._settle()
+        self._facts = FactsCache(self.cluster, scenario.groups)
+
+    @property
+    def at(self) -> float:
+        """The time of the last step, seconds since the epoch."""
+        return self._at
+
+    async def synced(self) -> None:
+        """Return at once: the world is complete from the start."""
+
+    def snapshot(self, now: float) -> ClusterFacts:
+        """Return the cluster as of the last step."""
+        return self._facts.facts(self._age_s(now))
+
+    def health(self, now: float) -> tuple[InputHealth, ...]:
+        """Return the state and age of each watched resource."""
+        return inputs(self._age_s(now))
+
+    def node(self, name: str) -> NodeFact | None:
+        """Return one node as of the last step."""
+        found = self.cluster.nodes.get(name)
+        return node_fact(found) if found else None
+
+    def pods_on(self, node: str) -> tuple[PodView, ...]:
+        """Return the pods bound to a node, sorted by namespace and name."""
+        found = self.cluster.nodes.get(node)
+        pods = found.pods.values() if found else ()
+        ordered = sorted(pods, key=lambda pod: (pod.workload.namespace, pod.name))
+        return tuple(pod_view(pod) for pod in ordered)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Step along with the clock until told to stop; steps that are late are made up for."""
+        while not stop.is_set():
+            while self._at + STEP_S <= self._clock.now() and not stop.is_set():
+                self.step()
+                await asyncio.sleep(0)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._at + STEP_S - self._clock.now()):
+                    await stop.wait()
+
+    def step(self) -> None:
+        """Let one step of simulated time pass."""
+        self._at += STEP_S
+        self._capacity.advance(self._at, STEP_S)
+        self._reclaim()
+        self._drain_noticed()
+        self._finish_pods()
+        self._boot_nodes()
+        self._placement.place(self._scenario.groups, self._at)
+        self.tally.pending_pod_s += STEP_S * len(self.cluster.pending)
+
+    def _age_s(self, now: float) -> float:
+        return max(0.0, now - self._at)
+
+    def _reclaim(self) -> None:
+        """Take the Spot nodes whose time has come, and strike others by their hazard."""
+        for node in list(self.cluster.nodes.values()):
+            if node.capacity_type is not CapacityType.SPOT or not node.ready:
+                continue
+            if node.leaves_at is not None:
+                if node.leaves_at <= self._at:
+                    self._lose(node)
+            elif self._is_struck(node):
+                self._interrupt(node)
+
+    def _is_struck(self, node: SimNode) -> bool:
+        age_s = self._at - node.created_at
+        hazard = self._capacity.hazard_per_hour(node.offering, age_s, self._at)
+        return self._chance.random() < -math.expm1(-hazard * STEP_S / 3600.0)
+
+    def _interrupt(self, node: SimNode) -> None:
+        if self._chance.random() >= _NOTICED_RATIO:
+            self._lose(node)
+            return
+        self.tally.n_noticed += 1
+        self.cluster.give_notice(node, self._at + self._chance.uniform(*_NOTICE_S))
+
+    def _lose(self, node: SimNode) -> None:
+        self.tally.n_lost += 1
+        log.info(
+            "sim.node_lost",
+            extra={"node": node.name, "offering": str(node.offering), "noticed": node.moving},
+        )
+        self.cluster.remove_node(node, self._at)
+
+    def _drain_noticed(self) -> None:
+        """Evict, as the provisioner does on a notice, what the budgets let go."""
+        noticed = [n for n in self.cluster.nodes.values() if n.leaves_at is not None]
+        for pod in [p for n in noticed for p in n.pods.values()]:
+            if pod.stays or pod.terminating:
+                continue
+            stop_s = self._chance.uniform(1.0, pod.workload.grace_s)
+            if isinstance(self.cluster.evict(pod, self._at, stop_s), Done):
+                self.tally.n_evicted += 1
+
+    def _finish_pods(self) -> None:
+        for pod in list(self.cluster.terminating.values()):
+            if pod.gone_at <= self._at:
+                self.cluster.delete_pod(pod, self._at)
+        for pod in list(self.cluster.starting.values()):
+            if pod.ready_at <= self._at:
+                self.cluster.make_pod_ready(pod)
+
+    def _boot_nodes(self) -> None:
+        for node in self.cluster.nodes.values():
+            if not node.ready and node.ready_at <= self._at:
+                self.cluster.make_ready(node)
+
+    def _settle(self) -> None:
+        """Buy the fleets, place every workload, and let all of it become Ready in the past."""
+        for fleet in self._scenario.fleets:
+            self._buy(fleet)
+        for workload in self._scenario.workloads:
+            if workload.kind is Kind.BARE:
+                self.cluster.create_bare(workload, self._at)
+            else:
+                self.cluster.restore(workload, self._at)
+        self._placement.place(self._scenario.groups, self._at)
+        for pod in list(self.cluster.starting.values()):
+            self.cluster.make_pod_ready(pod)
+        self._placement.launches.n_launched = 0
+
+    def _buy(self, fleet: Fleet) -> None:
+        group = next(g for g in self._scenario.groups if g.name == fleet.group)
+        is_spot = fleet.capacity_type is CapacityType.SPOT
+        median_h, sigma = _SPOT_AGE_H if is_spot else _ON_DEMAND_AGE_H
+        for _ in range(fleet.count):
+            n_owned = sum(1 for n in self.cluster.nodes.values() if n.group is group)
+            zone = group.zones[n_owned % len(group.zones)]
+            offering = Offering(instance_type=fleet.instance_type, zone=zone)
+            age_s = 3600.0 * self._chance.lognormvariate(math.log(median_h), sigma)
+            node = self._placement.launch(group, fleet.capacity_type, offering, self._at - age_s)
+            self.cluster.make_ready(node)
+
+
+def _spot_offerings(scenario: Scenario) -> list[Offering]:
+    return [
+        Offering(instance_type=instance_type, zone=zone)
+        for group in scenario.groups
+        if CapacityType.SPOT in group.capacity_types
+        for instance_type in group.instance_types
+        for zone in group.zones
+    ]
