@@ -1,0 +1,108 @@
+"""The words that a person types, and the one choice between a real and a simulated cluster.
+
+Comes in: arguments. Goes out: an exit code: 0 well, 1 a fault of ours, 2 something to set right by
+the user, who is told what. Every setting is a variable of the environment; see settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from spotvortex import __version__, app, settings
+from spotvortex.errors import SpotVortexError
+from spotvortex.report import document, screen
+from spotvortex.sim.demo import simulated_edges
+from spotvortex.sim.loop import PacedLoop
+from spotvortex.telemetry import logs
+
+cli = typer.Typer(
+    help="How much of each workload pool may run on Spot: decided, proven and explained.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Output(StrEnum):
+    """The forms of a report."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@cli.command()
+def run(
+    *,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Use the built-in cluster and market.")
+    ] = False,
+    speed: Annotated[
+        float, typer.Option(min=0.1, max=3600.0, help="Simulated seconds per real one.")
+    ] = 60.0,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 1,
+    context: Annotated[str, typer.Option(help="Context of the kubeconfig.")] = "",
+) -> None:
+    """Decide all day, in shadow mode: record what would be done, and write nothing."""
+    loaded = _load(context)
+    logs.set_up(loaded.log_level)
+    stop = asyncio.Event()
+    if not simulated:
+        asyncio.run(app.run_daemon(loaded, app.kubernetes_edges(loaded), stop))
+        return
+    if "decision_format" not in loaded.model_fields_set:
+        loaded = loaded.model_copy(update={"decision_format": "text"})
+    with asyncio.Runner(loop_factory=lambda: PacedLoop(speed)) as runner:
+        runner.run(app.run_daemon(loaded, simulated_edges(seed), stop))
+
+
+@cli.command()
+def assess(
+    *,
+    context: Annotated[str, typer.Option(help="Context of the kubeconfig.")] = "",
+    output: Annotated[Output, typer.Option(help="How the report is written.")] = Output.TEXT,
+    details: Annotated[bool, typer.Option("--details", help="Show every row.")] = False,
+) -> None:
+    """Look at the cluster once, read-only, and say what there is to gain and what would break."""
+    loaded = _load(context)
+    logs.set_up("WARNING" if loaded.log_level == "INFO" else loaded.log_level)
+    report = asyncio.run(app.assess(loaded))
+    if output is Output.JSON:
+        typer.echo(document.render(report))
+    else:
+        screen.show(report, Console(highlight=False), details=details)
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def _load(context: str) -> settings.Settings:
+    loaded = settings.load()
+    return loaded.model_copy(update={"kube_context": context}) if context else loaded
+
+
+def main() -> None:
+    """Run the command line; what the user can set right is told in one line, not a traceback."""
+    sys.exit(_guarded(cli))
+
+
+def _guarded(command: Callable[[], None]) -> int:
+    try:
+        command()
+    except SpotVortexError as error:
+        sys.stderr.write(f"spotvortex: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    main()

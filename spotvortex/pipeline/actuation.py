@@ -1,0 +1,100 @@
+"""The hands. In this mode there is one: `Shadow`, which writes down and changes nothing.
+
+Comes in: calls of the drainer. Goes out: the answers a calm cluster would give, and every call,
+counted and kept. So that a drain can be followed to its end, the effects of the recorded calls are
+laid over the real view: asked capacity counts as bound, an evicted pod as gone.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field, replace
+from typing import Final, assert_never
+
+from spotvortex.core.calls import (
+    Answer,
+    Call,
+    CreatePlaceholder,
+    DeleteNodeClaim,
+    DeletePlaceholders,
+    Done,
+    EvictPod,
+    MarkNode,
+    NodeView,
+    UnmarkNode,
+)
+from spotvortex.core.messages import DrainOrder
+from spotvortex.ports import ClusterView, Telemetry
+
+MAX_CALLS_KEPT: Final = 10_000
+MAX_NODES_KEPT: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effects:
+    """What the recorded calls would have done to one node."""
+
+    bound: int = 0
+    cordoned: bool = False
+    evicted: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True, kw_only=True)
+class Shadow:
+    """Records calls instead of making them."""
+
+    cluster: ClusterView
+    telemetry: Telemetry
+    calls: deque[Call] = field(default_factory=lambda: deque(maxlen=MAX_CALLS_KEPT))
+    _effects: OrderedDict[str, Effects] = field(default_factory=OrderedDict)
+
+    async def apply(self, call: Call) -> Answer:
+        """Write the call down and answer as if it had been carried out."""
+        self.calls.append(call)
+        self.telemetry.would_call(call)
+        self._take_effect(call)
+        return Done()
+
+    async def look(self, order: DrainOrder) -> NodeView:
+        """Return the real node with the recorded effects laid over it."""
+        effects = self._effects.get(order.uid, Effects())
+        node = self.cluster.node(order.node)
+        present = node is not None and node.uid == order.uid
+        pods = self.cluster.pods_on(order.node) if present else ()
+        return NodeView(
+            node=order.node,
+            uid=order.uid,
+            present=present,
+            cordoned=effects.cordoned or (node is not None and node.cordoned),
+            pods=tuple(pod for pod in pods if pod.uid not in effects.evicted),
+            bound=effects.bound,
+        )
+
+    def forget(self, order: DrainOrder) -> None:
+        """Drop the effects of an order that has ended: the real cluster never saw them."""
+        self._effects.pop(order.uid, None)
+
+    def _take_effect(self, call: Call) -> None:
+        match call:
+            case CreatePlaceholder(for_uid=uid):
+                effects = self._effects.get(uid, Effects())
+                self._keep(uid, replace(effects, bound=effects.bound + 1))
+            case MarkNode(uid=uid):
+                self._keep(uid, replace(self._effects.get(uid, Effects()), cordoned=True))
+            case UnmarkNode(uid=uid):
+                self._keep(uid, replace(self._effects.get(uid, Effects()), cordoned=False))
+            case EvictPod():
+                self._evict(call)
+            case DeleteNodeClaim() | DeletePlaceholders():
+                pass
+            case _ as never:
+                assert_never(never)
+
+    def _evict(self, call: EvictPod) -> None:
+        effects = self._effects.get(call.node_uid, Effects())
+        self._keep(call.node_uid, replace(effects, evicted=effects.evicted | {call.uid}))
+
+    def _keep(self, uid: str, effects: Effects) -> None:
+        self._effects[uid] = effects
+        while len(self._effects) > MAX_NODES_KEPT:
+            self._effects.popitem(last=False)

@@ -1,0 +1,97 @@
+"""The first task: one immutable observation each tick.
+
+Comes in: the cluster view's and the market's current values. Goes out: an `Observation` in a
+`Latest`, with a new trace. Starts after the first sync; from then on it observes also when inputs
+are stale, so that the decisions say so. May not wait for anything but its tick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from spotvortex.core.observation import ClusterFacts, Observation
+from spotvortex.core.types import Offering
+from spotvortex.pipeline.channels import Latest
+from spotvortex.pipeline.heartbeats import Heartbeats
+from spotvortex.ports import ClusterView, Market, Telemetry, WallClock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collector:
+    """Makes an observation every `tick_s` seconds until `stop` is set."""
+
+    cluster: ClusterView
+    market: Market
+    clock: WallClock
+    telemetry: Telemetry
+    heartbeats: Heartbeats
+    tick_s: float
+
+    async def run(self, out: Latest[Observation], stop: asyncio.Event) -> None:
+        """Observe until told to stop, then close the channel."""
+        try:
+            with self.heartbeats.at_work("collector"):
+                if await self._first_sync(stop):
+                    await self._tick_until(out, stop)
+        finally:
+            out.close()
+
+    async def _first_sync(self, stop: asyncio.Event) -> bool:
+        """Wait for the first sync; an API server that is away is unreadiness, not ill health."""
+        synced = asyncio.ensure_future(self.cluster.synced())
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            while not synced.done() and not stopping.done():
+                self.heartbeats.beat("collector")
+                await asyncio.wait(
+                    (synced, stopping),
+                    timeout=self.tick_s,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+            if synced.done():
+                synced.result()
+            return not stop.is_set()
+        finally:
+            synced.cancel()
+            stopping.cancel()
+
+    async def _tick_until(self, out: Latest[Observation], stop: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        cycle = 0
+        while not stop.is_set():
+            self.heartbeats.beat("collector")
+            cycle += 1
+            replaced = out.put(self._observe(cycle))
+            if replaced:
+                self.telemetry.replaced(out.name, replaced)
+            # A tick that came late moves the next one: ticks are never made up for.
+            due = max(due + self.tick_s, loop.time())
+            try:
+                async with asyncio.timeout_at(due):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+
+    def _observe(self, cycle: int) -> Observation:
+        started = asyncio.get_running_loop().time()
+        with self.telemetry.span("cycle", attributes={"cycle": cycle}) as span:
+            now = self.clock.now()
+            cluster = self.cluster.snapshot(now)
+            observation = Observation(
+                cycle=cycle,
+                at=now,
+                cluster=cluster,
+                market=self.market.facts(offerings_of(cluster), now),
+                traceparent=span.traceparent,
+            )
+        self.telemetry.observed(observation, asyncio.get_running_loop().time() - started)
+        return observation
+
+
+def offerings_of(cluster: ClusterFacts) -> Iterable[Offering]:
+    """Return the offerings that the cluster holds, each once, sorted."""
+    pooled = {node.offering for pool in cluster.pools for node in pool.nodes}
+    return sorted(pooled.union(node.offering for node in cluster.unpooled))

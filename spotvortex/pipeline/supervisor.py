@@ -1,0 +1,127 @@
+"""Starts the tasks, and stops them in order.
+
+Comes in: the ports and the limits. Goes out: nothing but the end. One TaskGroup holds all tasks; a
+task that ends before it was told to ends the process, and restarting must be safe at every line.
+Stop: the collector stops observing, channels close downstream, the drain in hand is finished or
+undone, then the background tasks of the edges end. What outlives the tasks (telemetry, server) is
+closed by the composition root.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+from spotvortex.core.limits import Limits
+from spotvortex.core.messages import Assessment, DrainOrder
+from spotvortex.core.observation import Observation
+from spotvortex.pipeline.channels import Lane, Latest
+from spotvortex.pipeline.collector import Collector
+from spotvortex.pipeline.drainer import Drainer
+from spotvortex.pipeline.heartbeats import Heartbeats
+from spotvortex.pipeline.inference import Inference
+from spotvortex.pipeline.router import Router
+from spotvortex.pipeline.status import Status
+from spotvortex.ports import (
+    ClusterActuator,
+    Edges,
+    Forecaster,
+    Journal,
+    Telemetry,
+)
+
+LANE_CAPACITY = 1_000
+
+
+class TaskEndedError(RuntimeError):
+    """A task ended although nobody had told it to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """All that the tasks need of the outside."""
+
+    edges: Edges
+    forecaster: Forecaster
+    actuator: ClusterActuator
+    journal: Journal
+    telemetry: Telemetry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Views:
+    """What the server may look at."""
+
+    status: Status
+    heartbeats: Heartbeats
+
+
+def make_views(ports: Ports, limits: Limits, tick_s: float) -> Views:
+    """Make the boards that tasks write to and the server reads."""
+    patience_s = max(60.0, 5.0 * tick_s)
+    tasks = ("collector", "inference", "router", "drainer")
+    return Views(
+        status=Status(cluster=ports.edges.cluster, max_input_age_s=limits.max_input_age_s),
+        heartbeats=Heartbeats(dict.fromkeys(tasks, patience_s)),
+    )
+
+
+async def supervise(
+    ports: Ports, views: Views, limits: Limits, tick_s: float, stop: asyncio.Event
+) -> None:
+    """Run the daemon until `stop` is set, then stop in order.
+
+    Raises:
+        ExceptionGroup: a task failed, or ended before it was told to.
+    """
+    observations: Latest[Observation] = Latest("observations")
+    assessments: Latest[Assessment] = Latest("assessments")
+    lane: Lane[DrainOrder] = Lane("drains", LANE_CAPACITY)
+    collector = Collector(
+        cluster=ports.edges.cluster,
+        market=ports.edges.market,
+        clock=ports.edges.clock,
+        telemetry=ports.telemetry,
+        heartbeats=views.heartbeats,
+        tick_s=tick_s,
+    )
+    inference = Inference(
+        forecaster=ports.forecaster,
+        offload=ports.edges.offload,
+        telemetry=ports.telemetry,
+        heartbeats=views.heartbeats,
+    )
+    router = Router(
+        limits=limits,
+        journal=ports.journal,
+        status=views.status,
+        telemetry=ports.telemetry,
+        heartbeats=views.heartbeats,
+    )
+    drainer = Drainer(
+        actuator=ports.actuator,
+        clock=ports.edges.clock,
+        telemetry=ports.telemetry,
+        heartbeats=views.heartbeats,
+    )
+    edges_stop = asyncio.Event()
+    async with asyncio.TaskGroup() as edges:
+        for name, background in ports.edges.background:
+            edges.create_task(_guard(name, background(edges_stop), edges_stop), name=name)
+        async with asyncio.TaskGroup() as road:
+            for name, task in (
+                ("collector", collector.run(observations, stop)),
+                ("inference", inference.run(observations, assessments)),
+                ("router", router.run(assessments, lane)),
+                ("drainer", drainer.run(lane, stop)),
+            ):
+                road.create_task(_guard(name, task, stop), name=name)
+        edges_stop.set()
+
+
+async def _guard(name: str, task: Awaitable[None], stop: asyncio.Event) -> None:
+    """Await a task that may end in order only after the stop."""
+    await task
+    if not stop.is_set():
+        raise TaskEndedError(f"task {name} ended by itself")
