@@ -1,0 +1,20 @@
+# The tag is not pinned by digest here: whoever builds for production pins it to the image they trust.
+FROM python:3.12-slim AS build
+WORKDIR /build
+COPY requirements.lock ./
+RUN python -m venv /venv \
+    && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
+
+FROM python:3.12-slim
+ENV PATH=/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+WORKDIR /app
+COPY --from=build /venv /venv
+COPY LICENSE ./
+COPY models ./models
+COPY spotvortex ./spotvortex
+USER 65532:65532
+EXPOSE 8080
+ENTRYPOINT ["python", "-m", "spotvortex"]
+CMD ["run"]

@@ -1,0 +1,94 @@
+"""What the tasks tell about themselves, as series and spans.
+
+Comes in: the messages of the road. Goes out: the same to `metrics` and `tracing`. May not decide
+what is recorded: that is the journal's matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+
+from spotvortex.core.calls import Call
+from spotvortex.core.messages import Assessment, Decision, DrainResult, Plan, Verdict
+from spotvortex.core.observation import Observation
+from spotvortex.ports import AttributeValue, Span
+from spotvortex.telemetry.metrics import Metrics
+from spotvortex.telemetry.tracing import Tracing
+
+
+class Hub:
+    """Implements `ports.Telemetry`."""
+
+    def __init__(self, metrics: Metrics, tracing: Tracing) -> None:
+        self._metrics = metrics
+        self._tracing = tracing
+
+    def span(
+        self, name: str, parent: str = "", attributes: Mapping[str, AttributeValue] | None = None
+    ) -> AbstractContextManager[Span]:
+        """Open a span below a traceparent, or a new trace where it is empty."""
+        return self._tracing.span(name, parent, attributes)
+
+    def observed(self, observation: Observation, seconds: float) -> None:
+        """Take note of an observation and of how long it took to make."""
+        self._metrics.observed(observation, seconds)
+
+    def assessed(self, assessment: Assessment) -> None:
+        """Take note of scores."""
+        self._metrics.assessed(assessment)
+
+    def planned(self, plan: Plan, seconds: float) -> None:
+        """Take note of a plan, with one span a decision and its gates as events."""
+        self._metrics.planned(plan, seconds)
+        if not self._tracing.on:
+            return
+        for decision in plan.decisions:
+            with self._tracing.span("decide", plan.traceparent, _attributes(decision)) as span:
+                for verdict in decision.verdicts:
+                    span.event(verdict.gate, _gate_attributes(verdict))
+
+    def drained(self, result: DrainResult) -> None:
+        """Take note of a drain's end."""
+        self._metrics.drained(result)
+
+    def would_call(self, call: Call) -> None:
+        """Take note of a request that shadow mode recorded instead of sending it."""
+        self._metrics.would_call(call)
+
+    def replaced(self, channel: str, n: int) -> None:
+        """Take note of messages that a newer one replaced unread."""
+        self._metrics.replaced(channel, n)
+
+    def stalled(self, seconds: float) -> None:
+        """Take note of how late the event loop was."""
+        self._metrics.stalled(seconds)
+
+    def close(self) -> None:
+        """Send the last spans; blocking for two seconds at most, so called through a thread."""
+        self._tracing.close()
+
+
+def _attributes(decision: Decision) -> dict[str, AttributeValue]:
+    return {
+        "spotvortex.decision_id": decision.decision_id,
+        "spotvortex.pool": decision.pool,
+        "spotvortex.mode": decision.mode.value,
+        "spotvortex.action": decision.action.value,
+        "spotvortex.reason": decision.reason,
+        "spotvortex.proposal": decision.proposal.action.value,
+        "spotvortex.n_nodes": decision.n_nodes,
+        "spotvortex.current_ratio": decision.current_ratio,
+        "spotvortex.target_ratio": decision.target_ratio,
+        "spotvortex.confidence": decision.input.confidence,
+    }
+
+
+def _gate_attributes(verdict: Verdict) -> dict[str, AttributeValue]:
+    attributes: dict[str, AttributeValue] = {
+        "outcome": verdict.outcome.value,
+        "reason": verdict.reason,
+    }
+    if verdict.limit is not None:
+        attributes["limit"] = verdict.limit
+    return attributes

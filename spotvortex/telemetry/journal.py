@@ -1,0 +1,172 @@
+"""Decision records: a bounded ring in memory, and lines to a file or to standard output.
+
+Comes in: plans. Goes out: records, each with the digest of the one before, looked up by id or
+filtered, and written as JSON or as text. A chain starts anew with each start of the daemon, with an
+empty digest. May not end the daemon: a full disk or a closed pipe is counted and told.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from enum import StrEnum
+from io import FileIO
+from itertools import islice
+from pathlib import Path
+from typing import Final, Protocol
+
+from spotvortex.core.messages import Decision, Plan
+from spotvortex.core.record import DecisionRecord, describe, is_worth_recording, record_of
+from spotvortex.core.types import Action
+from spotvortex.errors import SettingsError
+
+log = logging.getLogger(__name__)
+
+CAPACITY: Final = 2_000
+COMPLAINT_S: Final = 60.0
+"""A writer that stays broken is told of this often."""
+
+STDOUT_FD: Final = 1
+
+
+class LineFormat(StrEnum):
+    """How a record is written: as JSON for machines, or as one line for a person."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
+class Sink(Protocol):
+    """An unbuffered file: one `write` is one system call and may take less than it was given."""
+
+    def write(self, data: bytes, /) -> int | None:
+        """Write and return how many bytes were taken, None where nothing can be taken now."""
+        ...
+
+
+class Counts(Protocol):
+    """Who counts what the journal does."""
+
+    def recorded(self, decision: Decision) -> None:
+        """Count a recorded decision."""
+        ...
+
+    def unchanged(self, n: int) -> None:
+        """Count decisions not worth a record."""
+        ...
+
+    def lost(self, n: int) -> None:
+        """Count records that could not be written."""
+        ...
+
+
+def open_sink(path: Path | None) -> FileIO:
+    """Open a file for appending, unbuffered, or standard output where there is no path.
+
+    Raises:
+        SettingsError: the file cannot be opened.
+    """
+    if path is None:
+        return FileIO(STDOUT_FD, "wb", closefd=False)
+    try:
+        return FileIO(path, "ab")
+    except OSError as error:
+        raise SettingsError(
+            f"SPOTVORTEX_DECISION_LOG={path} cannot be opened: {error.strerror}"
+        ) from error
+
+
+class DecisionJournal:
+    """Implements `ports.Journal`."""
+
+    def __init__(
+        self,
+        *,
+        code_version: str,
+        counts: Counts,
+        sink: Sink | None = None,
+        line_format: LineFormat = LineFormat.JSON,
+        capacity: int = CAPACITY,
+    ) -> None:
+        self._code_version = code_version
+        self._counts = counts
+        self._sink = sink
+        self._format = line_format
+        self._capacity = capacity
+        self._ring: dict[str, DecisionRecord] = {}
+        self._last: dict[str, Decision] = {}
+        self._digest = ""
+        self._torn = False
+        self._complained_at: float | None = None
+
+    def append(self, plan: Plan) -> None:
+        """Keep the decisions of a plan that changed, acted, or are due for their hourly record."""
+        worth = [d for d in plan.decisions if is_worth_recording(d, self._last.get(d.pool))]
+        lines = [self._keep(decision) for decision in worth]
+        self._counts.unchanged(len(plan.decisions) - len(worth))
+        pools = {d.pool for d in plan.decisions}
+        self._last = {pool: last for pool, last in self._last.items() if pool in pools}
+        if lines and self._sink is not None:
+            self._write(self._sink, lines, plan.at)
+
+    def _keep(self, decision: Decision) -> str:
+        record = record_of(decision, self._digest, self._code_version)
+        self._digest = record.digest
+        self._last[decision.pool] = decision
+        self._ring.pop(record.decision_id, None)
+        self._ring[record.decision_id] = record
+        if len(self._ring) > self._capacity:
+            del self._ring[next(iter(self._ring))]
+        self._counts.recorded(decision)
+        return record.line if self._format is LineFormat.JSON else describe(decision)
+
+    def _write(self, sink: Sink, lines: Sequence[str], at: float) -> None:
+        """Write all lines in one call; a line that was torn before is ended first."""
+        data = "".join(f"{line}\n" for line in lines).encode(errors="replace")
+        start = b"\n" if self._torn else b""
+        try:
+            taken = sink.write(start + data) or 0
+        except OSError as error:
+            self._complain(len(lines), str(error), at)
+            return
+        written = (start + data)[:taken]
+        if taken:
+            self._torn = not written.endswith(b"\n")
+        n_lost = len(lines) - written[len(start) :].count(b"\n")
+        if n_lost:
+            self._complain(n_lost, "the writer took only a part", at)
+
+    def _complain(self, n_lost: int, error: str, at: float) -> None:
+        self._counts.lost(n_lost)
+        if self._complained_at is None or at - self._complained_at >= COMPLAINT_S:
+            self._complained_at = at
+            log.error("journal.write_failed", extra={"n_lost": n_lost, "error": error})
+
+    def get(self, decision_id: str) -> DecisionRecord | None:
+        """Return the record of a decision, None where it is not, or no longer, in the ring."""
+        return self._ring.get(decision_id)
+
+    def find(
+        self,
+        *,
+        pool: str | None = None,
+        action: Action | None = None,
+        since: float | None = None,
+        limit: int = 100,
+    ) -> tuple[DecisionRecord, ...]:
+        """Return the newest records that match, newest first.
+
+        Args:
+            pool: only of this pool.
+            action: only with this action.
+            since: only of this time or later, in seconds since the epoch.
+            limit: at most so many.
+        """
+        found = (
+            record
+            for record in reversed(self._ring.values())
+            if pool in (None, record.pool)
+            and action in (None, record.action)
+            and (since is None or record.at >= since)
+        )
+        return tuple(islice(found, limit))

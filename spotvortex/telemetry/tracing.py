@@ -1,0 +1,106 @@
+"""Traces: one a cycle, with a span for each decision.
+
+Comes in: names, attributes and the W3C trace context of the messages. Goes out: spans to an OTLP
+collector, only where an exporter is given. Without, every span is the same silent one and its
+traceparent is empty. May not be installed globally.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Final
+
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from opentelemetry.trace import Span as SdkSpan
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from spotvortex.ports import AttributeValue, Span
+
+FLUSH_S: Final = 2.0
+
+_CONTEXT = TraceContextTextMapPropagator()
+
+
+class _LiveSpan:
+    """A span that is exported."""
+
+    def __init__(self, span: SdkSpan) -> None:
+        self._span = span
+        context = span.get_span_context()
+        self.traceparent = (
+            f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+            if context.is_valid
+            else ""
+        )
+
+    def event(self, name: str, attributes: Mapping[str, AttributeValue]) -> None:
+        self._span.add_event(name, dict(attributes))
+
+
+class _SilentSpan:
+    """The span of a daemon without tracing."""
+
+    traceparent = ""
+
+    def event(self, name: str, attributes: Mapping[str, AttributeValue]) -> None:
+        """Keep nothing."""
+
+
+_SILENT: Final = _SilentSpan()
+
+
+class Tracing:
+    """Makes spans; silent without an exporter."""
+
+    def __init__(self, exporter: SpanExporter | None, *, version: str = "") -> None:
+        self._provider: TracerProvider | None = None
+        if exporter is None:
+            return
+        resource = Resource.create({"service.name": "spotvortex", "service.version": version})
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._tracer = self._provider.get_tracer("spotvortex", version)
+
+    @property
+    def on(self) -> bool:
+        """Tell whether spans are made at all."""
+        return self._provider is not None
+
+    @contextmanager
+    def span(
+        self, name: str, parent: str, attributes: Mapping[str, AttributeValue] | None
+    ) -> Iterator[Span]:
+        """Open a span below a traceparent; an empty or unreadable one starts a new trace."""
+        if self._provider is None:
+            yield _SILENT
+            return
+        context = _CONTEXT.extract({"traceparent": parent}, context=Context())
+        with self._tracer.start_as_current_span(
+            name, context=context, attributes=dict(attributes or {})
+        ) as span:
+            yield _LiveSpan(span)
+
+    def close(self) -> None:
+        """Send what is left, for at most `FLUSH_S`; blocking, so called through a thread."""
+        if self._provider is None:
+            return
+        # The provider's own shutdown takes no time-out and waits for an exporter that retries.
+        last = threading.Thread(target=self._provider.shutdown, name="trace-flush", daemon=True)
+        last.start()
+        last.join(FLUSH_S)
+
+
+def otlp_exporter() -> SpanExporter:
+    """Return an OTLP exporter over HTTP; it reads the standard `OTEL_*` variables by itself."""
+    return OTLPSpanExporter()
+
+
+def lines_exporter(out: IO[str]) -> SpanExporter:
+    """Return an exporter that writes one JSON line a span."""
+    return ConsoleSpanExporter(out=out, formatter=lambda span: f"{span.to_json(indent=None)}\n")

@@ -1,0 +1,203 @@
+"""One trace a cycle, one span a decision, an event a gate; silence where tracing is off."""
+
+import asyncio
+import http.server
+import io
+import json
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from spotvortex.core.calls import DeletePlaceholders
+from spotvortex.core.messages import Assessment, DrainEnd, DrainOrder, DrainResult, Verdict
+from spotvortex.core.types import CapacityType, Mode, Outcome
+from spotvortex.ports import Telemetry
+from spotvortex.telemetry.hub import Hub
+from spotvortex.telemetry.metrics import Metrics
+from spotvortex.telemetry.tracing import FLUSH_S, Tracing, lines_exporter, otlp_exporter
+from tests.telemetry.decisions import TRACEPARENT, decision, observation, plan
+
+
+def hub(exporter: SpanExporter | None) -> tuple[Hub, Metrics]:
+    metrics = Metrics(version="0.1.0", mode=Mode.SHADOW)
+    return Hub(metrics, Tracing(exporter, version="0.1.0")), metrics
+
+
+def test_a_cycle_is_one_trace_with_a_span_for_each_decision():
+    memory = InMemorySpanExporter()
+    made, _ = hub(memory)
+    with made.span("cycle", attributes={"cycle": 7}) as root:
+        traceparent = root.traceparent
+    made.planned(plan(decision(), decision(pool="batch"), traceparent=traceparent), 0.1)
+    made.close()
+    cycle, web, batch = memory.get_finished_spans()
+    assert (cycle.name, web.name, batch.name) == ("cycle", "decide", "decide")
+    assert cycle.parent is None
+    assert cycle.attributes["cycle"] == 7
+    assert traceparent.split("-")[1] == f"{cycle.context.trace_id:032x}"
+    assert web.context.trace_id == batch.context.trace_id == cycle.context.trace_id
+    assert web.parent.span_id == batch.parent.span_id == cycle.context.span_id
+    assert web.attributes["spotvortex.pool"] == "web"
+    assert web.attributes["spotvortex.action"] == "HOLD"
+
+
+def test_each_gate_is_an_event_with_its_limit():
+    memory = InMemorySpanExporter()
+    made, _ = hub(memory)
+    bounded = Verdict(gate="budgets", outcome=Outcome.AT_MOST, reason="wave", limit=2)
+    refused = Verdict(gate="fit", outcome=Outcome.REFUSE, reason="no room")
+    made.planned(plan(decision(verdicts=(bounded, refused))), 0.1)
+    made.close()
+    (span,) = memory.get_finished_spans()
+    assert [event.name for event in span.events] == ["budgets", "fit"]
+    assert dict(span.events[0].attributes) == {"outcome": "at-most", "reason": "wave", "limit": 2}
+    assert dict(span.events[1].attributes) == {"outcome": "refuse", "reason": "no room"}
+    assert f"{span.context.trace_id:032x}" == TRACEPARENT.split("-")[1]
+
+
+async def test_an_empty_parent_starts_a_new_trace_also_inside_another_span():
+    memory = InMemorySpanExporter()
+    made, _ = hub(memory)
+    with made.span("outer") as outer:
+        await asyncio.sleep(0)
+        with made.span("inner") as inner:
+            inner.event("seen", {"n": 1})
+    with made.span("odd", parent="not a traceparent"):
+        pass
+    made.close()
+    assert outer.traceparent.split("-")[1] != inner.traceparent.split("-")[1]
+    assert all(span.parent is None for span in memory.get_finished_spans())
+
+
+def test_an_error_is_told_by_the_span_and_goes_on():
+    memory = InMemorySpanExporter()
+    made, _ = hub(memory)
+    with pytest.raises(ValueError, match="torn"), made.span("drain"):
+        raise ValueError("torn")
+    made.close()
+    assert not memory.get_finished_spans()[0].status.is_ok
+
+
+def test_without_an_exporter_there_is_no_trace_and_metrics_go_on():
+    made, metrics = hub(None)
+    with made.span("cycle") as span:
+        span.event("seen", {})
+        assert span.traceparent == ""
+    made.planned(plan(decision()), 0.1)
+    made.close()
+    assert b"spotvortex_cycles_total 1.0" in metrics.exposition()
+
+
+def test_a_switched_off_sdk_leaves_no_traceparent(monkeypatch):
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    made, _ = hub(InMemorySpanExporter())
+    with made.span("cycle") as span:
+        assert span.traceparent == ""
+    made.close()
+
+
+def test_spans_can_be_written_as_json_lines():
+    out = io.StringIO()
+    made, _ = hub(lines_exporter(out))
+    with made.span("cycle"):
+        pass
+    with made.span("drain"):
+        pass
+    made.close()
+    assert [json.loads(line)["name"] for line in out.getvalue().splitlines()] == ["cycle", "drain"]
+
+
+def test_the_hub_hands_every_message_on_to_the_metrics():
+    made, metrics = hub(None)
+    telemetry: Telemetry = made
+    order = DrainOrder(
+        plan_id="7-web",
+        pool="web",
+        node="n",
+        uid="u",
+        node_claim="",
+        node_pool="",
+        to=CapacityType.SPOT,
+        reason="r",
+        deadline=0.0,
+    )
+    result = DrainResult(order=order, end=DrainEnd.DONE, reason="", at=0.0, n_calls=1, n_evicted=0)
+    telemetry.observed(observation(), 0.1)
+    telemetry.assessed(Assessment(observation=observation(), scores={}, model_digest="d"))
+    telemetry.drained(result)
+    telemetry.would_call(DeletePlaceholders(plan_id="7-web", for_uid="u"))
+    telemetry.replaced("plans", 2)
+    made.stalled(0.2)
+    text = metrics.exposition().decode()
+    for line in (
+        "spotvortex_observe_duration_seconds_count 1.0",
+        'spotvortex_drains_total{end="done",mode="shadow"} 1.0',
+        'spotvortex_shadow_calls_total{call="DeletePlaceholders"} 1.0',
+        'spotvortex_channel_replaced_total{channel="plans"} 2.0',
+        "spotvortex_event_loop_stall_seconds_count 1.0",
+        "spotvortex_inference_latency_seconds_count 1.0",
+    ):
+        assert line in text
+
+
+class Stuck(SpanExporter):
+    """An exporter whose collector never answers."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+
+    def export(self, _spans) -> SpanExportResult:
+        self.released.wait(30.0)
+        return SpanExportResult.FAILURE
+
+    def shutdown(self) -> None:
+        self.released.set()
+
+
+def test_closing_waits_no_longer_than_its_bound():
+    stuck = Stuck()
+    made, _ = hub(stuck)
+    with made.span("cycle"):
+        pass
+    started = time.monotonic()
+    made.close()
+    assert FLUSH_S - 0.5 < time.monotonic() - started < FLUSH_S + 1.0
+    stuck.released.set()
+
+
+@pytest.fixture
+def collector() -> Iterator[tuple[str, list[str]]]:
+    """A collector over a real socket that keeps the paths and takes every span."""
+    paths: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            paths.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", paths
+        server.shutdown()
+        thread.join()
+
+
+def test_spans_reach_a_collector_over_http(collector, monkeypatch):
+    address, paths = collector
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
+    made, _ = hub(otlp_exporter())
+    with made.span("cycle"):
+        pass
+    made.close()
+    assert paths == ["/v1/traces"]

@@ -1,0 +1,204 @@
+"""Series appear with their objects, go with them, and never show a guess."""
+
+import math
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from spotvortex.core.calls import DeletePlaceholders
+from spotvortex.core.messages import Assessment, DrainEnd, DrainOrder, DrainResult, Proposal
+from spotvortex.core.observation import MarketFacts
+from spotvortex.core.types import Action, CapacityType, Mode
+from spotvortex.telemetry.metrics import MAX_FAMILIES, Metrics
+from tests.telemetry.decisions import MODEL, decision, observation, plan, pool_input
+
+NAMES = {
+    "spotvortex_capacity_score",
+    "spotvortex_runtime_score",
+    "spotvortex_confidence",
+    "spotvortex_spot_ratio_current",
+    "spotvortex_spot_ratio_target",
+    "spotvortex_nodes",
+    "spotvortex_spot_price_usd",
+    "spotvortex_ondemand_price_usd",
+    "spotvortex_action_taken",
+    "spotvortex_guardrail_blocked",
+    "spotvortex_guardrail_not_evaluated",
+    "spotvortex_decision_source",
+    "spotvortex_unsupported_instance_family",
+    "spotvortex_potential_savings_hourly_usd",
+    "spotvortex_inference_latency_seconds",
+    "spotvortex_reconcile_loop_duration_seconds",
+    "spotvortex_observe_duration_seconds",
+    "spotvortex_input_age_seconds",
+    "spotvortex_input_ok",
+    "spotvortex_cycles",
+    "spotvortex_decisions_unchanged",
+    "spotvortex_records",
+    "spotvortex_channel_replaced",
+    "spotvortex_drains",
+    "spotvortex_shadow_calls",
+    "spotvortex_event_loop_stall_seconds",
+    "spotvortex_journal_write_errors",
+    "spotvortex_build_info",
+}
+
+
+def metrics(mode: Mode = Mode.SHADOW) -> Metrics:
+    return Metrics(version="0.1.0", mode=mode)
+
+
+def samples(made: Metrics) -> dict[str, float]:
+    """Every sample as `name{label="value",...}`, read back from the text exposition."""
+    found = {}
+    for family in text_string_to_metric_families(made.exposition().decode()):
+        for sample in family.samples:
+            labels = ",".join(f"{k}={v}" for k, v in sample.labels.items())
+            found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+    return found
+
+
+def test_exactly_the_documented_series_are_declared():
+    text = metrics().exposition().decode()
+    families = {f.name for f in text_string_to_metric_families(text)}
+    assert families == NAMES
+    assert "_created" not in text
+
+
+def test_two_sets_of_metrics_do_not_meet():
+    one, other = metrics(), metrics()
+    one.replaced("observations", 3)
+    assert samples(one)["spotvortex_channel_replaced_total{channel=observations}"] == 3.0
+    assert "spotvortex_channel_replaced_total{channel=observations}" not in samples(other)
+
+
+def test_a_plan_shows_each_pool():
+    made = metrics()
+    made.planned(plan(decision(target_ratio=0.7)), 0.02)
+    found = samples(made)
+    assert found["spotvortex_capacity_score{pool=web}"] == 0.03
+    assert found["spotvortex_runtime_score{pool=web}"] == 0.05
+    assert found["spotvortex_spot_ratio_current{pool=web}"] == 0.6
+    assert found["spotvortex_spot_ratio_target{pool=web}"] == 0.7
+    assert found["spotvortex_nodes{capacity_type=spot,pool=web}"] == 12.0
+    assert found["spotvortex_nodes{capacity_type=on-demand,pool=web}"] == 8.0
+    assert found["spotvortex_potential_savings_hourly_usd{pool=web}"] == 3.8807999999999994
+    assert found["spotvortex_guardrail_not_evaluated{guardrail=fit}"] == 1.0
+    assert found["spotvortex_cycles_total"] == 1.0
+    assert found["spotvortex_reconcile_loop_duration_seconds_count"] == 1.0
+
+
+def test_the_series_of_a_pool_go_with_it():
+    made = metrics()
+    made.planned(plan(decision(), decision(pool="batch")), 0.0)
+    made.planned(plan(decision(pool="batch")), 0.0)
+    found = samples(made)
+    assert not [name for name in found if "pool=web" in name]
+    assert found["spotvortex_confidence{pool=batch}"] > 0.8
+
+
+def test_an_unknown_figure_has_no_series():
+    made = metrics()
+    made.planned(plan(decision()), 0.0)
+    made.planned(plan(decision(savings_usd_per_hour=None)), 0.0)
+    assert "spotvortex_potential_savings_hourly_usd{pool=web}" not in samples(made)
+
+
+def test_prices_and_inputs_of_an_observation_are_shown_and_go_with_it():
+    made = metrics()
+    made.observed(observation(), 0.3)
+    found = samples(made)
+    assert found["spotvortex_spot_price_usd{instance_type=m6i.large,zone=a}"] == 0.031
+    assert "spotvortex_spot_price_usd{instance_type=m6i.large,zone=b}" not in found
+    assert found["spotvortex_ondemand_price_usd{instance_type=m6i.large}"] == 0.096
+    assert found["spotvortex_input_age_seconds{input=prices}"] == 900.0
+    assert found["spotvortex_input_ok{input=nodes}"] == 1.0
+    assert found["spotvortex_input_ok{input=prices}"] == 0.0
+    assert found["spotvortex_observe_duration_seconds_count"] == 1.0
+    made.observed(observation(market=MarketFacts()), 0.3)
+    assert not [name for name in samples(made) if "price_usd" in name or "input=prices" in name]
+
+
+def test_an_assessment_shows_its_model_and_how_long_it_took():
+    made = metrics()
+    assert samples(made)["spotvortex_build_info{model=,version=0.1.0}"] == 1.0
+    made.assessed(
+        Assessment(observation=observation(), scores={}, model_digest=MODEL, seconds=0.004)
+    )
+    found = samples(made)
+    assert found[f"spotvortex_build_info{{model={MODEL[:12]},version=0.1.0}}"] == 1.0
+    assert "spotvortex_build_info{model=,version=0.1.0}" not in found
+    assert found["spotvortex_inference_latency_seconds_bucket{le=0.0025}"] == 0.0
+    assert found["spotvortex_inference_latency_seconds_bucket{le=0.005}"] == 1.0
+
+
+def test_shadow_is_counted_apart_from_real():
+    made = metrics()
+    made.recorded(decision())
+    made.recorded(decision(mode=Mode.ACTIVE, verdicts=(), action=Action.INCREASE_10))
+    found = samples(made)
+    assert found["spotvortex_action_taken_total{action=HOLD,mode=shadow}"] == 1.0
+    assert found["spotvortex_action_taken_total{action=INCREASE_10,mode=active}"] == 1.0
+    assert found["spotvortex_guardrail_blocked_total{guardrail=pool_safety,mode=shadow}"] == 1.0
+    assert "spotvortex_guardrail_blocked_total{guardrail=pool_safety,mode=active}" not in found
+    source = "spotvortex_decision_source_total{action=INCREASE_10,source=deterministic}"
+    assert found[source] == 2.0
+    assert found["spotvortex_records_total"] == 2.0
+
+
+def test_an_unsupported_family_is_a_source_of_its_own():
+    made = metrics()
+    proposal = Proposal(action=Action.EMERGENCY_EXIT, reason="unsupported_family")
+    made.recorded(decision(proposal=proposal, input=pool_input(unsupported=("m9x",))))
+    found = samples(made)
+    source = "spotvortex_decision_source_total{action=EMERGENCY_EXIT,source=unsupported_family}"
+    assert found[source] == 1.0
+    assert found["spotvortex_unsupported_instance_family_total{family=m9x}"] == 1.0
+
+
+def test_families_beyond_the_bound_count_as_other():
+    made = metrics()
+    names = tuple(f"f{i}" for i in range(MAX_FAMILIES + 7))
+    made.recorded(decision(input=pool_input(unsupported=names)))
+    made.recorded(decision(input=pool_input(unsupported=("f1",))))
+    found = samples(made)
+    assert found["spotvortex_unsupported_instance_family_total{family=f1}"] == 2.0
+    assert found["spotvortex_unsupported_instance_family_total{family=other}"] == 7.0
+    assert sum(1 for n in found if "unsupported_instance" in n) == MAX_FAMILIES + 1
+
+
+def test_the_rest_is_counted_by_closed_sets():
+    made = metrics(Mode.CANARY)
+    order = DrainOrder(
+        plan_id="7-web",
+        pool="web",
+        node="n",
+        uid="u",
+        node_claim="",
+        node_pool="",
+        to=CapacityType.SPOT,
+        reason="r",
+        deadline=0.0,
+    )
+    made.drained(
+        DrainResult(order=order, end=DrainEnd.ABORTED, reason="", at=0.0, n_calls=1, n_evicted=0)
+    )
+    made.would_call(DeletePlaceholders(plan_id="7-web", for_uid="u"))
+    made.stalled(0.004)
+    made.unchanged(4)
+    made.lost(2)
+    found = samples(made)
+    assert found["spotvortex_drains_total{end=aborted,mode=canary}"] == 1.0
+    assert found["spotvortex_shadow_calls_total{call=DeletePlaceholders}"] == 1.0
+    assert found["spotvortex_event_loop_stall_seconds_bucket{le=0.005}"] == 1.0
+    assert found["spotvortex_decisions_unchanged_total"] == 4.0
+    assert found["spotvortex_journal_write_errors_total"] == 2.0
+
+
+def test_an_input_that_was_never_confirmed_is_infinitely_old():
+    made = metrics()
+    market = MarketFacts()
+    facts = observation(market=market).cluster
+    never = type(facts.inputs[0])(name="pdbs", state=facts.inputs[0].state, age_s=math.inf)
+    cluster = type(facts)(pools=(), inputs=(never,))
+    made.observed(observation(market=market, cluster=cluster), 0.0)
+    assert samples(made)["spotvortex_input_age_seconds{input=pdbs}"] == math.inf

@@ -1,0 +1,230 @@
+"""What the server answers over a real socket, and that no question makes it fail."""
+
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from spotvortex.core.messages import Plan
+from spotvortex.core.types import Action, CapacityType, Mode
+from spotvortex.errors import SettingsError
+from spotvortex.server import MAX_LIMIT, PATHS, Views, serve
+from spotvortex.telemetry.journal import DecisionJournal
+from spotvortex.telemetry.metrics import Metrics
+from tests.telemetry.decisions import AT, decision, move, plan, pool_input
+
+
+@dataclass
+class Daemon:
+    """What the server shows, to be changed by a test."""
+
+    late: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    plan: Plan | None = None
+    asked_at: float = 0.0
+
+    def failing(self) -> list[str]:
+        return self.late
+
+    def reasons(self, now: float) -> list[str]:
+        self.asked_at = now
+        return self.missing
+
+    def last_plan(self) -> Plan | None:
+        return self.plan
+
+    def now(self) -> float:
+        return AT
+
+
+class Served:
+    """A served daemon and a client of it."""
+
+    def __init__(self) -> None:
+        self.daemon = Daemon()
+        self.metrics = Metrics(version="0.1.0", mode=Mode.SHADOW)
+        self.journal = DecisionJournal(code_version="0.1.0", counts=self.metrics)
+
+    @asynccontextmanager
+    async def open(self):
+        views = Views(
+            health=self.daemon,
+            readiness=self.daemon,
+            metrics=self.metrics,
+            decisions=self.journal,
+            plans=self.daemon,
+            clock=self.daemon,
+        )
+        async with (
+            serve("127.0.0.1", 0, views, time_scale=60.0) as port,
+            aiohttp.ClientSession(f"http://127.0.0.1:{port}") as self.client,
+        ):
+            yield self
+
+    async def get(self, path: str, method: str = "GET"):
+        async with self.client.request(method, path) as answer:
+            return answer.status, await answer.json()
+
+
+@pytest.fixture
+async def served():
+    async with Served().open() as made:
+        yield made
+
+
+async def test_health_names_the_tasks_that_are_late(served):
+    assert await served.get("/healthz") == (200, {"ok": True, "failing": []})
+    served.daemon.late = ["collector: silent for 90 s, limit 60 s"]
+    status, body = await served.get("/healthz")
+    assert (status, body["failing"]) == (503, served.daemon.late)
+
+
+async def test_readiness_gives_its_reasons_at_this_time(served):
+    assert await served.get("/readyz") == (200, {"ready": True, "reasons": []})
+    served.daemon.missing = ["no decision yet"]
+    assert await served.get("/readyz") == (503, {"ready": False, "reasons": ["no decision yet"]})
+    assert served.daemon.asked_at == AT
+
+
+async def test_metrics_are_in_the_text_format(served):
+    served.metrics.planned(plan(decision()), 0.1)
+    async with served.client.get("/metrics") as answer:
+        assert answer.status == 200
+        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        families = {f.name for f in text_string_to_metric_families(await answer.text())}
+    assert "spotvortex_spot_ratio_current" in families
+
+
+async def test_decisions_are_served_as_they_were_recorded(served):
+    served.journal.append(plan(decision(cycle=1)))
+    served.journal.append(plan(decision(cycle=2, n_nodes=1)))
+    async with served.client.get("/decisions") as answer:
+        text = await answer.text()
+    assert [d["id"] for d in json.loads(text)["decisions"]] == ["2-web", "1-web"]
+    assert served.journal.get("1-web").line in text
+    status, one = await served.get("/decisions/2-web")
+    assert (status, one["n_nodes"]) == (200, 1)
+
+
+async def test_an_unknown_decision_is_a_404_in_json(served):
+    status, body = await served.get("/decisions/9-nowhere")
+    assert (status, body) == (404, {"error": "no decision 9-nowhere is kept here"})
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ("pool=web", ["3-web", "1-web"]),
+        ("pool=nowhere", []),
+        ("action=DECREASE_10", ["2-jobs"]),
+        ("limit=1", ["3-web"]),
+        (f"limit={MAX_LIMIT}", ["3-web", "2-jobs", "1-web"]),
+        (f"since={AT + 2}", ["3-web", "2-jobs"]),
+        ("since=2026-07-14T04:34:33Z", ["3-web"]),
+        ("since=2026-07-14T06:34:33%2B02:00", ["3-web"]),
+        ("since=2026-07-14T06:34:33+02:00", ["3-web"]),
+        ("since=2026-07-14%2004:34:33Z&pool=web", ["3-web"]),
+        ("since=0001-01-01T00:00:00Z&limit=2", ["3-web", "2-jobs"]),
+        ("pool=%ff%00", []),
+    ],
+)
+async def test_decisions_are_filtered(served, query, ids):
+    served.journal.append(plan(decision(cycle=1, at=AT + 1)))
+    served.journal.append(
+        plan(decision(cycle=2, at=AT + 2, pool="jobs", action=Action.DECREASE_10))
+    )
+    served.journal.append(plan(decision(cycle=3, at=AT + 3)))
+    async with served.client.get(f"/decisions?{query}") as answer:
+        assert answer.status == 200
+        assert [d["id"] for d in (await answer.json())["decisions"]] == ids
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=ten", "limit"),
+        ("limit=", "limit"),
+        (f"limit={'9' * 5000}", "limit"),
+        ("limit=%D9%A1", "limit"),
+        ("action=hold", "action"),
+        ("action=", "action"),
+        ("since=yesterday", "since"),
+        ("since=2026-07-14T04:34:33", "since"),
+        ("since=nan", "since"),
+        ("since=1e999", "since"),
+        ("since=", "since"),
+        ("pol=web", "pol"),
+        ("pool=web&pool=jobs", "pool"),
+    ],
+)
+async def test_a_bad_query_is_a_400_that_names_the_parameter(served, query, parameter):
+    status, body = await served.get(f"/decisions?{query}")
+    assert status == 400
+    assert body["error"].startswith(f"{parameter}:")
+
+
+async def test_pools_are_empty_before_the_first_plan(served):
+    assert await served.get("/pools") == (200, {"cycle": None, "time": None, "pools": []})
+
+
+async def test_each_pool_is_shown_with_its_decision(served):
+    data = pool_input()
+    acting = decision(
+        pool="batch",
+        input=data,
+        action=Action.INCREASE_10,
+        n_nodes=1,
+        moves=(move(data.to_spot[0], CapacityType.SPOT),),
+        savings_usd_per_hour=float("nan"),
+    )
+    served.daemon.plan = plan(decision(), acting)
+    status, body = await served.get("/pools")
+    web, batch = body["pools"]
+    assert (status, body["cycle"], body["time"]) == (200, 7, "2026-07-14T04:34:30.250Z")
+    assert (web["pool"], web["action"], web["reason"]) == ("web", "HOLD", "pool_safety")
+    assert web["nodes"]["spot"] == 12
+    assert (web["current_ratio"], web["savings_usd_per_hour"]) == (0.6, 3.8807999999999994)
+    assert web["gates"][1]["outcome"] == "refuse"
+    assert batch["moves"] == [data.to_spot[0].node]
+    assert batch["savings_usd_per_hour"] is None
+
+
+async def test_every_documented_path_answers_and_only_to_reading(served):
+    for path in (path.replace("{id}", "7-web") for path in PATHS):
+        async with served.client.get(path) as answer:
+            assert answer.status in (200, 404), path
+        async with served.client.post(path) as answer:
+            assert answer.status == 405, path
+            assert answer.headers["Allow"] == "GET,HEAD"
+            assert await answer.json() == {"error": "Method Not Allowed"}
+
+
+@pytest.mark.parametrize("path", ["/", "/nothing", "/decisions/a/b", "/%00", "/decisions/%2e%2e"])
+async def test_an_unknown_path_is_a_404_in_json(served, path):
+    status, body = await served.get(path)
+    assert status == 404
+    assert "error" in body
+
+
+async def test_a_taken_port_names_its_setting(served):
+    port = served.client._base_url.port
+    views = Views(
+        health=served.daemon,
+        readiness=served.daemon,
+        metrics=served.metrics,
+        decisions=served.journal,
+        plans=served.daemon,
+        clock=served.daemon,
+    )
+    with pytest.raises(SettingsError, match=f"SPOTVORTEX_HTTP_PORT={port} is taken"):
+        async with serve("127.0.0.1", port, views):
+            pass
+    with pytest.raises(SettingsError, match=r"SPOTVORTEX_HTTP_HOST=192\.0\.2\.1 cannot be bound"):
+        async with serve("192.0.2.1", 0, views):
+            pass
