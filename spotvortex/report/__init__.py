@@ -1,0 +1,1 @@
+"""What people read on paper or screen: takes core values, changes nothing."""

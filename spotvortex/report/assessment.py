@@ -1,0 +1,327 @@
+"""What one read-only cycle has found, as plain values.
+
+Comes in: an observation and the plan made from it. Goes out: a `Report` that the screen and the
+JSON output both show, so that they cannot differ. May not decide anything: decisions are the
+plan's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from spotvortex.core.features import price_ratio
+from spotvortex.core.messages import Decision, Plan
+from spotvortex.core.observation import (
+    ClusterFacts,
+    InputState,
+    MarketFacts,
+    NodeFact,
+    PoolFacts,
+    SpotQuote,
+)
+from spotvortex.core.safety import Loss, single_losses
+from spotvortex.core.types import Blocker, CapacityType, Outcome, Provisioner
+
+ORDER_OF_BLAME: Final = (
+    Blocker.SINGLE_REPLICA,
+    Blocker.PDB_ALLOWS_ZERO,
+    Blocker.TWO_PDBS,
+    Blocker.DO_NOT_DISRUPT,
+    Blocker.BARE_POD,
+    Blocker.LOCAL_STORAGE,
+)
+"""A node held for several reasons is counted under the first of these."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeGroup:
+    """Nodes of one pool, type, zone and capacity type. Prices in USD/h, None where unknown."""
+
+    pool: str
+    instance_type: str
+    zone: str
+    capacity_type: CapacityType
+    n_nodes: int
+    price_usd_per_hour: float | None
+    price_source: str
+    last_resort: bool
+
+    @property
+    def cost_usd_per_hour(self) -> float | None:
+        """What the group costs an hour at list price."""
+        if self.price_usd_per_hour is None:
+            return None
+        return self.n_nodes * self.price_usd_per_hour
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """The cluster in numbers. `priced_nodes` are those that the cost covers."""
+
+    n_nodes: int
+    n_spot: int
+    n_on_demand: int
+    n_reserved: int
+    n_unknown: int
+    n_unpooled: int
+    n_pods: int
+    n_pdbs: int
+    n_pools: int
+    n_mixed_pools: int
+    provisioners: tuple[tuple[Provisioner, int], ...]
+    cost_usd_per_hour: float
+    priced_nodes: int
+    last_resort: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnDemand:
+    """The on-demand nodes of one pool, by what keeps them there.
+
+    `n_free` are held by nothing; `saving_usd_per_hour` is what they would save on Spot at list
+    price, of the `n_priced` among them whose both prices are known. `oldest_at` is the start of
+    the oldest free one. `pinned` says what asks for on-demand, `held` counts nodes by blocker.
+    """
+
+    pool: str
+    n_nodes: int
+    n_free: int
+    n_priced: int
+    saving_usd_per_hour: float
+    oldest_at: float | None
+    n_pinned: int
+    pinned: str
+    held: tuple[tuple[Blocker, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockedBy:
+    """A workload that keeps nodes from being moved."""
+
+    workload: str
+    blocker: Blocker
+    n_nodes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingInput:
+    """An input that is not there, what it would give, and what its lack costs."""
+
+    name: str
+    state: InputState
+    detail: str
+    required: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything that `assess` shows."""
+
+    context: str
+    at: float
+    seconds: float
+    version: str
+    totals: Totals
+    groups: tuple[NodeGroup, ...]
+    on_demand: tuple[OnDemand, ...]
+    blocked: tuple[BlockedBy, ...]
+    losses: tuple[Loss, ...]
+    decisions: tuple[Decision, ...]
+    missing: tuple[MissingInput, ...]
+
+    @property
+    def saving_usd_per_hour(self) -> float:
+        """The high end of what the free on-demand nodes would save, USD/h at list price."""
+        return sum(o.saving_usd_per_hour for o in self.on_demand)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What surrounds the facts: where they were read, and how long that took."""
+
+    context: str
+    seconds: float
+    version: str
+
+
+def make_report(plan: Plan, frame: Frame) -> Report:
+    """Put together what the screen and the JSON output show."""
+    cluster, market = plan.observation.cluster, plan.observation.market
+    groups = tuple(_groups(cluster, market))
+    inputs = plan.observation.inputs
+    return Report(
+        context=frame.context,
+        at=plan.at,
+        seconds=frame.seconds,
+        version=frame.version,
+        totals=_totals(cluster, groups),
+        groups=groups,
+        on_demand=tuple(o for p in cluster.pools if (o := _on_demand(p, market)).n_nodes),
+        blocked=_blocked(cluster.pools),
+        losses=tuple(loss for pool in cluster.pools for loss in single_losses(pool)),
+        decisions=plan.decisions,
+        missing=tuple(
+            MissingInput(name=h.name, state=h.state, detail=h.detail, required=h.required)
+            for h in inputs
+            if h.state is not InputState.OK
+        ),
+    )
+
+
+def _all_nodes(cluster: ClusterFacts) -> Iterable[NodeFact]:
+    for pool in cluster.pools:
+        yield from pool.nodes
+    yield from cluster.unpooled
+
+
+def _groups(cluster: ClusterFacts, market: MarketFacts) -> Iterable[NodeGroup]:
+    counts = Counter((n.pool, n.offering, n.capacity_type) for n in _all_nodes(cluster))
+    for (pool, offering, kind), n in sorted(counts.items()):
+        quote = market.quotes.get(offering, SpotQuote(offering=offering))
+        yield NodeGroup(
+            pool=pool,
+            instance_type=offering.instance_type,
+            zone=offering.zone,
+            capacity_type=kind,
+            n_nodes=n,
+            price_usd_per_hour=_price(quote, kind),
+            price_source=quote.source,
+            last_resort=quote.last_resort,
+        )
+
+
+def _price(quote: SpotQuote, kind: CapacityType) -> float | None:
+    """A reserved node is valued at on-demand; what was committed for it is not known here."""
+    match kind:
+        case CapacityType.SPOT:
+            return quote.spot_usd_per_hour
+        case CapacityType.ON_DEMAND | CapacityType.RESERVED:
+            return quote.on_demand_usd_per_hour
+        case CapacityType.UNKNOWN:
+            return None
+
+
+def _totals(cluster: ClusterFacts, groups: Sequence[NodeGroup]) -> Totals:
+    kinds: Counter[CapacityType] = Counter()
+    for group in groups:
+        kinds[group.capacity_type] += group.n_nodes
+    priced = [g for g in groups if g.cost_usd_per_hour is not None]
+    provisioners = Counter(pool.provisioner for pool in cluster.pools)
+    return Totals(
+        n_nodes=sum(kinds.values()),
+        n_spot=kinds[CapacityType.SPOT],
+        n_on_demand=kinds[CapacityType.ON_DEMAND],
+        n_reserved=kinds[CapacityType.RESERVED],
+        n_unknown=kinds[CapacityType.UNKNOWN],
+        n_unpooled=len(cluster.unpooled),
+        n_pods=cluster.n_pods,
+        n_pdbs=cluster.n_pdbs,
+        n_pools=len(cluster.pools),
+        n_mixed_pools=sum(1 for p in cluster.pools if _is_mixed(p)),
+        provisioners=tuple(sorted(provisioners.items())),
+        cost_usd_per_hour=sum(g.cost_usd_per_hour or 0.0 for g in priced),
+        priced_nodes=sum(g.n_nodes for g in priced),
+        last_resort=any(g.last_resort for g in priced),
+    )
+
+
+def _is_mixed(pool: PoolFacts) -> bool:
+    held = {node.capacity_type for node in pool.nodes}
+    return {CapacityType.SPOT, CapacityType.ON_DEMAND} <= held
+
+
+def _on_demand(pool: PoolFacts, market: MarketFacts) -> OnDemand:
+    nodes = [n for n in pool.nodes if n.capacity_type is CapacityType.ON_DEMAND]
+    pinned_by_pool = _pinned_by_pool(pool)
+    pinned = nodes if pinned_by_pool else [n for n in nodes if _has(n, Blocker.PINNED_ON_DEMAND)]
+    pinned_names = {n.name for n in pinned}
+    pdb_blocked = {
+        name for pdb in pool.pdbs if pdb.disruptions_allowed <= 0 for name, _ in pdb.healthy_by_node
+    }
+    held: Counter[Blocker] = Counter()
+    free: list[NodeFact] = []
+    for node in nodes:
+        if node.name in pinned_names:
+            continue
+        reason = _blame(node, pdb_blocked)
+        if reason is None:
+            free.append(node)
+        else:
+            held[reason] += 1
+    savings = [s for n in free if (s := _saving(n, market)) is not None]
+    return OnDemand(
+        pool=pool.name,
+        n_nodes=len(nodes),
+        n_free=len(free),
+        n_priced=len(savings),
+        saving_usd_per_hour=sum(s for s in savings if s > 0.0),
+        oldest_at=min((n.created_at for n in free), default=None),
+        n_pinned=len(pinned),
+        pinned=pinned_by_pool or ("pods that ask for on-demand" if pinned else ""),
+        held=tuple(sorted(held.items())),
+    )
+
+
+def _pinned_by_pool(pool: PoolFacts) -> str:
+    """Say what keeps a whole pool on-demand, "" where nothing does."""
+    if pool.node_pools and all(
+        p.capacity_types and CapacityType.SPOT not in p.capacity_types for p in pool.node_pools
+    ):
+        return "its NodePool allows on-demand only"
+    only_od = all(n.capacity_type is not CapacityType.SPOT for n in pool.nodes)
+    if pool.provisioner is Provisioner.MANAGED_NODE_GROUP and only_od:
+        return "a managed node group has one capacity type; it needs a Spot twin"
+    return ""
+
+
+def _has(node: NodeFact, blocker: Blocker) -> bool:
+    return any(b.blocker is blocker for b in node.load.blocked)
+
+
+def _blame(node: NodeFact, pdb_blocked: Collection[str]) -> Blocker | None:
+    reasons = {b.blocker for b in node.load.blocked}
+    if node.name in pdb_blocked:
+        reasons.add(Blocker.PDB_ALLOWS_ZERO)
+    if node.do_not_disrupt:
+        reasons.add(Blocker.DO_NOT_DISRUPT)
+    return next((blocker for blocker in ORDER_OF_BLAME if blocker in reasons), None)
+
+
+def _saving(node: NodeFact, market: MarketFacts) -> float | None:
+    quote = market.quotes.get(node.offering)
+    if quote is None or quote.spot_usd_per_hour is None or quote.on_demand_usd_per_hour is None:
+        return None
+    if not price_ratio(quote) > 0.0:
+        return None
+    return quote.on_demand_usd_per_hour - quote.spot_usd_per_hour
+
+
+def _blocked(pools: Iterable[PoolFacts]) -> tuple[BlockedBy, ...]:
+    nodes: Mapping[tuple[str, Blocker], set[str]] = defaultdict(set)
+    for pool in pools:
+        for node in pool.nodes:
+            for blocked in node.load.blocked:
+                nodes[blocked.workload, blocked.blocker].add(node.name)
+        for pdb in pool.pdbs:
+            if pdb.disruptions_allowed <= 0:
+                names = {name for name, _ in pdb.healthy_by_node}
+                nodes[pdb.workload or pdb.key, Blocker.PDB_ALLOWS_ZERO].update(names)
+    found = [
+        BlockedBy(workload=workload, blocker=blocker, n_nodes=len(names))
+        for (workload, blocker), names in nodes.items()
+        if names
+    ]
+    return tuple(sorted(found, key=lambda b: (-b.n_nodes, b.workload, b.blocker)))
+
+
+def gates_in_words(decision: Decision) -> str:
+    """Say what kept a decision from its proposal, or that nothing did."""
+    refusing = [v for v in decision.verdicts if v.outcome is Outcome.REFUSE]
+    if decision.proposal.action == decision.action or not refusing:
+        return decision.reason.replace("_", " ")
+    first = refusing[0]
+    more = f" (and {len(refusing) - 1} more)" if len(refusing) > 1 else ""
+    return f"{first.gate.replace('_', ' ')}: {first.reason}{more}"
