@@ -1,0 +1,90 @@
+"""`spotvortex assess` on a real API server, as a person would run it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.controlplane.cluster import ControlPlane
+from tests.e2e import scene
+from tests.e2e.conftest import USER
+from tests.e2e.daemon import REPOSITORY
+
+pytestmark = pytest.mark.controlplane
+
+
+def assess(
+    shop: ControlPlane, *arguments: str, user: str = USER, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("SPOTVORTEX_")}
+    environment |= {"KUBECONFIG": str(shop.kubeconfig(user)), "COLUMNS": "140", **variables}
+    return subprocess.run(
+        [sys.executable, "-m", "spotvortex", "assess", *arguments],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_first_screen_has_totals_first_and_fits(shop: ControlPlane, tmp_path: Path):
+    prices = str(scene.write_prices(tmp_path / "prices.jsonl"))
+    done = assess(shop, SPOTVORTEX_PRICE_FILE=prices)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 60
+    assert "nodes (" in lines[1]
+    for part in ("ON-DEMAND YOU MAY NOT NEED", "WHAT BREAKS NEXT", "WE WOULD (nothing is done)"):
+        assert part in done.stdout
+    assert "shop/Deployment/checkout" in done.stdout
+
+
+def test_json_says_what_cannot_move_and_what_would_break(shop: ControlPlane, tmp_path: Path):
+    prices = str(scene.write_prices(tmp_path / "prices.jsonl"))
+    done = assess(shop, "--output", "json", SPOTVORTEX_PRICE_FILE=prices)
+    report = json.loads(done.stdout)
+    shop = {group["pool"] for group in report["groups"]}
+    assert set(scene.POOLS) <= shop
+    held = [b for b in report["blocked"] if b["workload"] == "shop/Deployment/ledger"]
+    assert held[0]["blocker"] == "single-replica"
+    broken = {loss["workload"] for loss in report["losses"]}
+    assert "shop/Deployment/checkout" in broken
+    web = next(o for o in report["on_demand"] if o["pool"] == "web")
+    assert web["n_nodes"] == 4
+    assert web["saving_usd_per_hour"] > 0
+    assert {d["pool"] for d in report["decisions"]} >= set(scene.POOLS)
+    assert all(len(d["verdicts"]) == 15 for d in report["decisions"])
+
+
+def test_without_prices_the_table_of_last_resort_is_named(shop: ControlPlane):
+    done = assess(shop, "--details")
+    assert done.returncode == 0, done.stderr
+    assert "prices of last resort" in done.stdout
+    assert "saving unknown: no Spot price" in done.stdout
+    assert "SPOTVORTEX_PRICE_FILE" in done.stdout
+
+
+def test_a_user_without_rights_is_told_which(shop: ControlPlane):
+    done = assess(shop, user="nobody")
+    assert done.returncode == 2
+    assert "nodes denied" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_context_is_told(shop: ControlPlane):
+    done = assess(shop, "--context", "no-such")
+    assert done.returncode == 2
+    assert "no-such" in done.stderr
+
+
+def test_the_assessment_only_reads(shop: ControlPlane):
+    before = len(shop.audit_events(USER))
+    assert assess(shop).returncode == 0
+    events = shop.audit_events(USER)[before:]
+    assert events
+    assert {event["verb"] for event in events} <= {"get", "list", "watch"}

@@ -1,0 +1,38 @@
+"""The embedded default: what `make run` starts."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.controlplane.api import wait_until
+from tests.e2e.daemon import Daemon
+
+PAGES = ("/healthz", "/readyz", "/metrics", "/decisions", "/pools")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_embedded_default_decides_serves_and_stops(number: signal.Signals, tmp_path: Path):
+    variables = {"SPOTVORTEX_TICK_S": "30"}
+    with Daemon(tmp_path, variables, "--simulated") as daemon:
+        daemon.wait_ready(timeout=20)
+        for page in PAGES:
+            assert daemon.get(page)[0] == 200, page
+        pools = daemon.pools()
+        assert len(pools) >= 4
+        assert 50 <= sum(sum(p["nodes"].values()) for p in pools.values()) <= 70
+        first = daemon.get("/decisions?limit=1")[1]["decisions"][0]
+        assert daemon.get(f"/decisions/{first['id']}")[1]["id"] == first["id"]
+        wait_until(lambda: daemon.metric("spotvortex_cycles_total") >= 5, timeout=20)
+        assert daemon.stop(number) == 0
+    lines = daemon.records_path.read_text().splitlines()
+    assert any("HOLD" in line for line in lines)
+    assert all(not line.startswith("{") for line in lines), "one readable line each"
+    assert "Traceback" not in daemon.log_path.read_text()
+
+
+def test_an_unknown_variable_stops_the_start_and_names_the_nearest(tmp_path: Path):
+    with Daemon(tmp_path, {"SPOTVORTEX_TICKS_S": "3"}, "--simulated") as daemon:
+        assert daemon.process is not None
+        assert daemon.process.wait(20) == 2
+    assert "did you mean SPOTVORTEX_TICK_S?" in daemon.log_path.read_text()
