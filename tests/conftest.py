@@ -1,0 +1,68 @@
+"""Fixtures of all tests: the real control plane.
+
+Everything that tests start listens on 127.0.0.1, and nothing they do connects
+anywhere else; programs are built once, before the first server starts.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.controlplane.build import BuildError, find_assets
+from tests.controlplane.cluster import ControlPlane
+
+_FIXTURES = {"control_plane", "karpenter_control_plane", "fresh_control_plane"}
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build the programs before the first test, if any test needs them.
+
+    A first build takes longer than a test may, and its progress lines are for people.
+    """
+    if session.config.option.collectonly or not any(map(_needs_programs, session.items)):
+        return
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        try:
+            find_assets().path("kube-controller-manager")
+        except BuildError as error:
+            raise pytest.UsageError(str(error)) from error
+
+
+def _needs_programs(item: pytest.Item) -> bool:
+    marked = item.get_closest_marker("controlplane") or item.get_closest_marker("karpenter")
+    return marked is not None or not _FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    """One control plane for the whole session, with KWOK and Karpenter's CRDs.
+
+    Tests share it: each works in a namespace and with nodes of its own names, and leaves the
+    servers running. A test that stops or kills one asks for `fresh_control_plane`.
+    """
+    with ControlPlane(with_kwok=True, karpenter_crds=True) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def karpenter_control_plane() -> Iterator[ControlPlane]:
+    """One control plane for the whole session, with KWOK and real Karpenter."""
+    with ControlPlane(with_kwok=True, with_karpenter=True) as plane:
+        yield plane
+
+
+@pytest.fixture
+def fresh_control_plane() -> Iterator[Callable[..., ControlPlane]]:
+    """A maker of control planes of a test's own; takes the fields of `Options` by name."""
+    started: list[ControlPlane] = []
+
+    def start(**changes: Any) -> ControlPlane:
+        plane = ControlPlane(**changes)
+        started.append(plane)
+        return plane.start()
+
+    yield start
+    for plane in started:
+        plane.stop()
