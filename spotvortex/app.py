@@ -41,7 +41,7 @@ from spotvortex.telemetry.tracing import Tracing, otlp_exporter
 
 log = logging.getLogger(__name__)
 
-ASSESS_S = 60.0
+ASSESS_S = 45.0
 """An assessment that is not done by then says what it is waiting for, and ends."""
 
 
@@ -188,11 +188,7 @@ async def _observe_once(edges: Edges) -> Observation:
     async with asyncio.TaskGroup() as group:
         for name, background in edges.background:
             group.create_task(_run(background, stop), name=name)
-        try:
-            async with asyncio.timeout(ASSESS_S):
-                await edges.cluster.synced()
-        except TimeoutError:
-            pass
+        await _synced_or_denied(edges)
         now = edges.clock.now()
         cluster = edges.cluster.snapshot(now)
         market = edges.market.facts(offerings_of(cluster), now)
@@ -202,6 +198,20 @@ async def _observe_once(edges: Edges) -> Observation:
         words = "; ".join(f"{h.name} {h.state}: {h.detail}" for h in missing)
         raise ApiError(f"{edges.name} could not be read: {words}")
     return Observation(cycle=1, at=now, cluster=cluster, market=market)
+
+
+async def _synced_or_denied(edges: Edges) -> None:
+    """Wait for the first lists, but not for a right that is missing, nor for ever."""
+    try:
+        async with asyncio.timeout(ASSESS_S), asyncio.TaskGroup() as group:
+            synced = group.create_task(edges.cluster.synced())
+            while not synced.done():
+                await asyncio.wait((synced,), timeout=0.2)
+                health = edges.cluster.health(edges.clock.now())
+                if any(h.required and h.state is InputState.DENIED for h in health):
+                    synced.cancel()
+    except TimeoutError:
+        return
 
 
 async def _run(background: Background, stop: asyncio.Event) -> None:

@@ -32,13 +32,23 @@ from spotvortex.core.calls import (
     UnmarkNode,
 )
 from spotvortex.core.messages import DrainEnd, DrainOrder
-from spotvortex.core.types import HARD_BLOCKERS
+from spotvortex.core.types import HARD_BLOCKERS, Blocker
 
 POLL_S: Final = 2.0
 """Seconds between two looks while waiting for capacity or for pods to end."""
 
+MIN_RETRY_S: Final = 1.0
+"""A blocked eviction is not tried again sooner than this."""
+
+MAX_WAIT_S: Final = 15.0
+"""Longest time between two looks, so that a deadline or a stop is seen in time."""
+
 PLACEHOLDER_LIFE_S: Final = 1800
 """`activeDeadlineSeconds` of a placeholder: what we leave behind outlives us no longer."""
+
+
+_PASSING: Final = frozenset({Blocker.PDB_ALLOWS_ZERO, Blocker.SINGLE_REPLICA})
+"""Blockers that evictions of ours may bring about: once begun, they are waited for."""
 
 
 class Phase(StrEnum):
@@ -55,7 +65,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far an order has got. `moving` are the pods for whose room capacity was asked."""
+    """How far an order has got. `moving` are the pods for whose room capacity is asked."""
 
     phase: Phase = Phase.ASKING
     moving: tuple[PodView, ...] = ()
@@ -106,13 +116,27 @@ def _movers(view: NodeView) -> tuple[PodView, ...]:
 
 def proceed(progress: Progress, view: NodeView, deadline: float, now: float) -> Progress:
     """Move on to the phase that the node, as it is now, calls for."""
-    if progress.phase is Phase.UNDOING:
+    if progress.phase is Phase.UNDOING or _is_drained(progress, view):
         return progress
     trouble = _trouble(progress, view, deadline, now)
     if trouble is not None:
         end, reason = trouble
         return replace(progress, phase=Phase.UNDOING, end=end, reason=reason)
+    if not progress.evicted:
+        progress = replace(progress, moving=_with_newcomers(progress.moving, view))
     return replace(progress, phase=_phase(progress, view))
+
+
+def _is_drained(progress: Progress, view: NodeView) -> bool:
+    """From here on the node may go, as it should, and what is left to do takes two requests."""
+    empty = view.cordoned and not _movers(view)
+    return progress.phase is Phase.RELEASING and (empty or not view.present)
+
+
+def _with_newcomers(moving: tuple[PodView, ...], view: NodeView) -> tuple[PodView, ...]:
+    """Add the pods that have come since: until it is marked, the node takes pods."""
+    known = {pod.uid for pod in moving}
+    return (*moving, *(pod for pod in _movers(view) if pod.uid not in known))
 
 
 def _trouble(
@@ -121,33 +145,44 @@ def _trouble(
     if not view.present:
         return DrainEnd.GONE, "the node is gone"
     if now >= deadline:
-        bound = progress.phase in (Phase.ASKING, Phase.BINDING)
-        end = DrainEnd.NO_REPLACEMENT if bound else DrainEnd.ABORTED
+        asking = progress.phase in (Phase.ASKING, Phase.BINDING)
+        end = DrainEnd.NO_REPLACEMENT if asking else DrainEnd.ABORTED
         return end, f"not done by its deadline, in phase {progress.phase}"
-    if progress.phase is Phase.RELEASING:
+    return _cordon_trouble(progress, view) or _pod_trouble(progress, view)
+
+
+def _cordon_trouble(progress: Progress, view: NodeView) -> tuple[DrainEnd, str] | None:
+    """The cordon is ours from the mark on; a person's cordon or uncordon ends the order."""
+    if view.cordoned == progress.marked:
         return None
-    held = next((p for p in _movers(view) if HARD_BLOCKERS.intersection(p.blockers)), None)
+    done = "cordoned" if view.cordoned else "uncordoned"
+    return DrainEnd.ABORTED, f"somebody else has {done} the node"
+
+
+def _pod_trouble(progress: Progress, view: NodeView) -> tuple[DrainEnd, str] | None:
+    lasting = HARD_BLOCKERS - _PASSING if progress.evicted else HARD_BLOCKERS
+    held = next((p for p in _to_evict(progress, view) if lasting.intersection(p.blockers)), None)
     if held is None:
         return None
-    why = min(HARD_BLOCKERS.intersection(held.blockers))
+    why = min(lasting.intersection(held.blockers))
     return DrainEnd.REFUSED, f"{held.namespace}/{held.name} must not be moved: {why}"
 
 
 def _phase(progress: Progress, view: NodeView) -> Phase:
     if progress.n_asked < len(progress.moving):
         return Phase.ASKING
-    if view.bound < len(progress.moving) and not progress.marked:
+    # Once the first pod has gone, the pods that follow it take the placeholders' room.
+    if view.bound < len(progress.moving) and not progress.evicted:
         return Phase.BINDING
     if not progress.marked:
         return Phase.MARKING
-    movers = _movers(view)
-    if any(_must_evict(progress, pod) for pod in movers):
+    if _to_evict(progress, view):
         return Phase.EVICTING
-    return Phase.WAITING if movers else Phase.RELEASING
+    return Phase.WAITING if _movers(view) else Phase.RELEASING
 
 
-def _must_evict(progress: Progress, pod: PodView) -> bool:
-    return not pod.terminating and pod.uid not in progress.evicted
+def _to_evict(progress: Progress, view: NodeView) -> list[PodView]:
+    return [pod for pod in _movers(view) if not pod.terminating and pod.uid not in progress.evicted]
 
 
 def next_step(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> Step:
@@ -195,10 +230,16 @@ def _mark(order: DrainOrder) -> MarkNode:
 
 
 def _evict(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> Step:
-    waiting = [pod for pod in _movers(view) if _must_evict(progress, pod)]
-    due = [pod for pod in waiting if progress.retry_at.get(pod.uid, now) <= now]
+    room = {pod.uid for pod in progress.moving}
+    free = [
+        pod
+        for pod in _to_evict(progress, view)
+        if pod.uid in room and not HARD_BLOCKERS.intersection(pod.blockers)
+    ]
+    due = [pod for pod in free if progress.retry_at.get(pod.uid, now) <= now]
     if not due:
-        return Wait(max(0.1, min(progress.retry_at[pod.uid] for pod in waiting) - now))
+        until = min((progress.retry_at[pod.uid] for pod in free), default=now + POLL_S)
+        return Wait(min(MAX_WAIT_S, max(0.1, until - now)))
     # Long grace periods first, so that the slowest pod does not start last.
     pod = min(due, key=lambda p: (-p.grace_s, p.namespace, p.name))
     return Do(
@@ -218,7 +259,7 @@ def _release(order: DrainOrder, progress: Progress) -> Step:
         return Do(claim)
     if progress.n_asked and not progress.cleaned:
         return Do(_clean(order))
-    return Finish(DrainEnd.DONE, "drained")
+    return Finish(DrainEnd.DONE, progress.reason or "drained")
 
 
 def _undo(order: DrainOrder, progress: Progress, view: NodeView) -> Step:
@@ -241,8 +282,9 @@ def advance(progress: Progress, call: Call, answer: Answer, now: float) -> Progr
             return _refused(counted, call, reason)
         case BlockedByBudget(retry_s=retry_s):
             if not isinstance(call, EvictPod):
-                return counted
-            return replace(counted, retry_at={**progress.retry_at, call.uid: now + retry_s})
+                return _refused(counted, call, "a budget blocks what is no eviction")
+            retry_at = now + max(MIN_RETRY_S, retry_s)
+            return replace(counted, retry_at={**progress.retry_at, call.uid: retry_at})
         case Done() | Gone():
             return _carried_out(counted, call)
         case _ as never:
@@ -269,7 +311,7 @@ def _carried_out(progress: Progress, call: Call) -> Progress:
 
 def _refused(progress: Progress, call: Call, reason: str) -> Progress:
     """Give up; what cannot even be undone is left to expire by itself, and said."""
-    if progress.phase is Phase.UNDOING or isinstance(call, DeleteNodeClaim):
+    if progress.phase is Phase.UNDOING or isinstance(call, DeletePlaceholders):
         return replace(
             _carried_out(progress, call), reason=f"{progress.reason}; {reason}".strip("; ")
         )

@@ -54,17 +54,22 @@ class OfferingScore:
 
 
 def price_ratio(quote: SpotQuote) -> float:
-    """Return spot / on-demand, or NaN where either price is unknown or not positive."""
+    """Return spot / on-demand, or NaN where either price is unknown, infinite or not positive."""
     spot, on_demand = quote.spot_usd_per_hour, quote.on_demand_usd_per_hour
-    if spot is None or on_demand is None or not (spot > 0.0 and on_demand > 0.0):
+    if spot is None or on_demand is None:
+        return math.nan
+    if not (0.0 < spot < math.inf and 0.0 < on_demand < math.inf):
         return math.nan
     return spot / on_demand
 
 
 def price_change(quote: SpotQuote, hours: float) -> float:
     """Return the relative change of the spot price over the last hours, NaN where not covered."""
-    steps = round(hours * 3600.0 / quote.step_s)
     history = quote.history_usd_per_hour
+    span_s = hours * 3600.0
+    if not 1.0 <= quote.step_s <= span_s:
+        return math.nan
+    steps = round(span_s / quote.step_s)
     if len(history) <= steps or not history[-1 - steps] > 0.0:
         return math.nan
     return history[-1] / history[-1 - steps] - 1.0
@@ -98,4 +103,5 @@ def build_matrix(names: Sequence[str], contexts: Sequence[OfferingContext]) -> M
         `float32[len(contexts), len(names)]`; NaN where a value is unknown.
     """
     rows = [[BUILDERS[name](context) for name in names] for context in contexts]
-    return np.asarray(rows, dtype=np.float32).reshape(len(contexts), len(names))
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        return np.asarray(rows, dtype=np.float32).reshape(len(contexts), len(names))

@@ -44,17 +44,17 @@ class Ruling:
     first_refusal: str
 
 
-def allow(gate: str, reason: str, **numbers: float) -> Verdict:
+def allow(gate: str, reason: str, /, **numbers: float) -> Verdict:
     """Build a verdict that lets everything through."""
     return _verdict(gate, Outcome.ALLOW, reason, numbers)
 
 
-def refuse(gate: str, reason: str, **numbers: float) -> Verdict:
+def refuse(gate: str, reason: str, /, **numbers: float) -> Verdict:
     """Build a verdict that lets nothing through."""
     return _verdict(gate, Outcome.REFUSE, reason, numbers)
 
 
-def at_most(gate: str, limit: int, reason: str, **numbers: float) -> Verdict:
+def at_most(gate: str, limit: int, reason: str, /, **numbers: float) -> Verdict:
     """Build a verdict that lets some nodes through, or refuses where that is none."""
     if limit <= 0:
         return refuse(gate, reason, **numbers)
@@ -81,8 +81,8 @@ def input_freshness(case: Case) -> Verdict:
     """Every required input is there and young enough."""
     pool, limit = case.pool, case.limits.max_input_age_s
     numbers = {"oldest_s": pool.oldest_input_s, "limit_s": limit}
-    if pool.bad_inputs:
-        which = ", ".join(pool.bad_inputs)
+    if pool.bad_inputs or not pool.oldest_input_s <= limit:
+        which = ", ".join(pool.bad_inputs) or "every input"
         return refuse("input_freshness", f"{which} missing or older than {limit:g} s", **numbers)
     return allow("input_freshness", "all required inputs are fresh", **numbers)
 
@@ -122,9 +122,9 @@ def market(case: Case) -> Verdict:
     }
     if case.pool.entry_money.last_resort and case.limits.mode.writes:
         return refuse("market", "prices of last resort are not good enough to act on", **numbers)
-    if discount < case.limits.min_discount_ratio:
+    if not discount >= case.limits.min_discount_ratio:
         return refuse("market", "discount too small", **numbers)
-    if payback > case.limits.max_payback_hours:
+    if not payback <= case.limits.max_payback_hours:
         return refuse("market", "the move pays back too late", **numbers)
     return allow("market", "discount and payback suffice", **numbers)
 
@@ -159,19 +159,24 @@ def pool_safety(case: Case) -> Verdict:
 
 
 def on_demand_floor(case: Case) -> Verdict:
-    """What must stay on-demand stays there."""
+    """What must stay on-demand stays there; a node on the move, of any kind, holds no floor."""
     pool, floor = case.pool, case.limits.on_demand_floor_nodes
     if not case.action.towards_spot:
         return allow("on_demand_floor", "no move towards Spot")
     if floor <= 0:
         return allow("on_demand_floor", "no floor is set")
-    above = pool.n_on_demand + pool.n_reserved - floor
-    numbers = {"on_demand": pool.n_on_demand + pool.n_reserved, "floor": floor}
+    held = pool.n_on_demand + pool.n_reserved
+    above = held - pool.n_moving - floor
+    numbers = {"on_demand": held, "moving": pool.n_moving, "floor": floor}
     return at_most("on_demand_floor", above, f"the floor is {floor} nodes", **numbers)
 
 
-def fit(_case: Case) -> Verdict:
+def fit(case: Case) -> Verdict:
     """The moving pods can run where they would go."""
+    if case.action.away_from_spot and not case.pool.allows_on_demand:
+        return refuse("fit", "no NodePool of this pool allows on-demand")
+    if case.action.towards_spot and not case.pool.allows_spot:
+        return refuse("fit", "no NodePool of this pool allows Spot")
     return not_evaluated(
         "fit", "proven by placeholders once they are bound, which shadow cannot do"
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from spotvortex.core.gates import Ruling
 from spotvortex.core.limits import Limits
 from spotvortex.core.messages import Move
-from spotvortex.core.policy import max_ratio
+from spotvortex.core.policy import max_ratio, max_spot_nodes
 from spotvortex.core.pools import PoolInput
 from spotvortex.core.types import RATIO_STEP, Action, CapacityType
 
@@ -34,18 +34,22 @@ def target_ratio(pool: PoolInput, action: Action, limits: Limits) -> float:
     if action is Action.EMERGENCY_EXIT:
         return 0.0
     wanted = pool.spot_ratio + RATIO_STEP[action]
-    return max(0.0, min(wanted, max_ratio(pool, limits) if action.towards_spot else 1.0))
+    if action.towards_spot:
+        return max(pool.spot_ratio, min(wanted, max_ratio(pool, limits)))
+    return max(0.0, wanted)
 
 
-def n_wanted(pool: PoolInput, target: float) -> int:
+def n_wanted(pool: PoolInput, target: float, limits: Limits) -> int:
     """Return the nodes between the ratio and its target, at least one where they differ.
 
-    delta = round(target x n) - spot, halves away from zero; positive towards Spot.
+    delta = round(target x n) - spot, halves up; positive towards Spot. Rounding up never takes the
+    pool above its cap.
     """
     if abs(target - pool.spot_ratio) < 1e-9:
         return 0
-    delta = math.floor(target * pool.n_counted + 0.5) - pool.n_spot
-    return delta or int(math.copysign(1, target - pool.spot_ratio))
+    delta = math.floor(target * pool.n_counted + 0.5 + 1e-9) - pool.n_spot
+    delta = delta or int(math.copysign(1, target - pool.spot_ratio))
+    return min(delta, max(0, max_spot_nodes(pool, limits) - pool.n_spot)) if delta > 0 else delta
 
 
 def plan_wave(pool: PoolInput, action: Action, reason: str, ruling: Ruling, limits: Limits) -> Wave:
@@ -55,11 +59,11 @@ def plan_wave(pool: PoolInput, action: Action, reason: str, ruling: Ruling, limi
     if ruling.refused:
         return _hold(pool, f"refused_by_{ruling.first_refusal}")
     target = target_ratio(pool, action, limits)
-    delta = n_wanted(pool, target)
+    delta = n_wanted(pool, target, limits)
     candidates = pool.to_spot if delta > 0 else pool.to_on_demand
     to = CapacityType.SPOT if delta > 0 else CapacityType.ON_DEMAND
     allowed = len(candidates) if ruling.limit is None else ruling.limit
-    chosen = candidates[: min(abs(delta), allowed, limits.max_wave_nodes)]
+    chosen = candidates[: max(0, min(abs(delta), allowed, limits.max_wave_nodes))]
     if not chosen:
         return _hold(pool, "nothing_to_move")
     moves = tuple(Move(node=c.node, uid=c.uid, from_offering=c.offering, to=to) for c in chosen)

@@ -1,16 +1,18 @@
 """What a pool should do, before any gate is asked.
 
 Comes in: the reduced input of a pool, its economics and the limits. Goes out: a proposal with the
-rule that made it. The rules are ordered and the first that fits answers; doubt is HOLD. A cap on
-Spot always wins over a wish for more of it.
+rule that made it. The rules are ordered: leave, by risk or by the cap, whichever goes further; else
+stay; else enter. Doubt is HOLD. A cap on Spot always wins over a wish for more of it.
 """
 
 from __future__ import annotations
 
+import math
+
 from spotvortex.core.limits import Limits
 from spotvortex.core.messages import Economics, Proposal
 from spotvortex.core.pools import PoolInput, Risk
-from spotvortex.core.types import Action
+from spotvortex.core.types import RATIO_STEP, Action
 
 WIDE_STEP_RATIO = 0.25
 """A distance to the cap, or over it, from which a step of 30 points is taken instead of 10."""
@@ -22,12 +24,10 @@ def propose(pool: PoolInput, economics: Economics, limits: Limits) -> Proposal:
         return Proposal(action=Action.HOLD, reason="empty_pool")
     if pool.n_spot and pool.n_spot_out_of_scope == pool.n_spot:
         return Proposal(action=Action.EMERGENCY_EXIT, reason="unsupported_family")
-    return (
-        _leave(pool, limits)
-        or _obey_cap(pool, limits)
-        or _stay(pool, limits)
-        or _enter(pool, economics, limits)
-    )
+    away = [p for p in (_leave(pool, limits), _obey_cap(pool, limits)) if p is not None]
+    if away:
+        return min(away, key=lambda p: RATIO_STEP[p.action])
+    return _stay(pool, limits) or _enter(pool, economics, limits)
 
 
 def max_ratio(pool: PoolInput, limits: Limits) -> float:
@@ -37,9 +37,16 @@ def max_ratio(pool: PoolInput, limits: Limits) -> float:
     return min(limits.max_spot_ratio, 1.0 - floor_ratio)
 
 
+def max_spot_nodes(pool: PoolInput, limits: Limits) -> int:
+    """Return how many whole Spot nodes the cap and the floor leave to this pool."""
+    return math.floor(max_ratio(pool, limits) * pool.n_counted + 1e-9)
+
+
 def worse(risk: Risk) -> float | None:
-    """Return the larger of the two scores, None where one is missing."""
+    """Return the larger of the two scores, None where one is missing or no number."""
     if risk.capacity is None or risk.runtime is None:
+        return None
+    if math.isnan(risk.capacity) or math.isnan(risk.runtime):
         return None
     return max(risk.capacity, risk.runtime)
 
@@ -70,7 +77,7 @@ def _stay(pool: PoolInput, limits: Limits) -> Proposal | None:
     reason = ""
     if not pool.n_on_demand:
         reason = "all_spot_already"
-    elif pool.spot_ratio + 0.5 / pool.n_counted > max_ratio(pool, limits):
+    elif pool.n_spot >= max_spot_nodes(pool, limits):
         reason = "at_max_spot_ratio"
     elif not pool.allows_spot:
         reason = "pool_allows_no_spot"

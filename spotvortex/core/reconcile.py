@@ -28,7 +28,8 @@ from spotvortex.core.messages import (
 from spotvortex.core.observation import NodeFact, PoolFacts
 from spotvortex.core.planning import Wave, plan_wave
 from spotvortex.core.policy import propose, worse
-from spotvortex.core.pools import PoolInput, Sight, reduce_pool
+from spotvortex.core.pools import PoolInput
+from spotvortex.core.reduction import Sight, reduce_pool
 from spotvortex.core.types import Action
 
 Steps = Generator[str, None, tuple[ControllerState, Plan]]

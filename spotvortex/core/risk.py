@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -27,7 +27,7 @@ PRIOR_HOURS: Final = 100.0
 DECAY_HOURS: Final = 72.0
 """Time constant with which losses and exposure are forgotten."""
 
-NEVER_HELD_HOURS: Final = 12.0
+NEVER_HELD_HOURS: Final = 24.0
 """Age assumed for an offering that was never held: the hazard has reached its floor by then."""
 
 MAX_GAP_S: Final = 600.0
@@ -74,9 +74,11 @@ def update(memory: Memory, cluster: ClusterFacts, now: float) -> Memory:
     """
     if not _nodes_seen(cluster):
         return memory
-    spot = {n.uid: n for n in _spot_nodes(cluster)}
-    hours = max(0.0, now - memory.at) / 3600.0 if math.isfinite(memory.at) else 0.0
-    lost = _losses(memory, spot, now)
+    spot = {n.uid: n for n in _nodes(cluster) if n.capacity_type is CapacityType.SPOT}
+    gap_s = now - memory.at
+    # A long gap teaches nothing: counting its survivors but not its losses would flatter Spot.
+    hours = max(0.0, gap_s) / 3600.0 if gap_s <= MAX_GAP_S else 0.0
+    lost = _losses(memory, {n.uid for n in _nodes(cluster)}) if gap_s <= MAX_GAP_S else Counter()
     held = Counter(n.offering for n in spot.values())
     oldest = _oldest(spot.values())
     offerings = dict(memory.offerings)
@@ -112,19 +114,19 @@ def _nodes_seen(cluster: ClusterFacts) -> bool:
     return any(h.name == "nodes" and h.state is InputState.OK for h in cluster.inputs)
 
 
-def _spot_nodes(cluster: ClusterFacts) -> Iterable[NodeFact]:
+def _nodes(cluster: ClusterFacts) -> Iterable[NodeFact]:
+    """All nodes: one that left its pool is not lost."""
     for pool in cluster.pools:
-        yield from (n for n in pool.nodes if n.capacity_type is CapacityType.SPOT)
+        yield from pool.nodes
+    yield from cluster.unpooled
 
 
-def _losses(memory: Memory, spot: Mapping[str, NodeFact], now: float) -> Counter[Offering]:
-    lost: Counter[Offering] = Counter()
-    if now - memory.at > MAX_GAP_S:
-        return lost
-    for uid, node in memory.nodes.items():
-        if uid not in spot and node.ready and not node.moving and not node.cordoned:
-            lost[node.offering] += 1
-    return lost
+def _losses(memory: Memory, present: Set[str]) -> Counter[Offering]:
+    return Counter(
+        node.offering
+        for uid, node in memory.nodes.items()
+        if uid not in present and node.ready and not node.moving and not node.cordoned
+    )
 
 
 def _oldest(nodes: Iterable[NodeFact]) -> dict[Offering, float]:

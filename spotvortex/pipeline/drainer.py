@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from typing import assert_never
 
 from spotvortex.core.drain import Do, Finish, Progress, Wait, advance, begin, next_step, proceed
 from spotvortex.core.messages import DrainEnd, DrainOrder, DrainResult
@@ -69,6 +70,8 @@ class Drainer:
                     case Finish(end=end, reason=reason):
                         self.actuator.forget(order)
                         return self._result(order, progress, end, reason)
+                    case _ as never:
+                        assert_never(never)
         raise AssertionError(f"the drain of {order.node} cannot even be undone")
 
     def _result(
@@ -99,10 +102,7 @@ class Drainer:
 
 
 async def _pause(seconds: float, stop: asyncio.Event) -> None:
-    """Wait, but no longer than until the stop; in a stop still yield to the loop."""
-    if stop.is_set():
-        await asyncio.sleep(min(seconds, 0.1))
-        return
+    """Wait, but no longer than until the stop."""
     try:
         async with asyncio.timeout(seconds):
             await stop.wait()

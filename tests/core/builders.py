@@ -1,0 +1,253 @@
+"""Small builders with sane defaults; every field can be overridden by name."""
+
+from dataclasses import replace
+
+from spotvortex.core.budgets import cluster_budget
+from spotvortex.core.features import OfferingScore
+from spotvortex.core.gates import Case
+from spotvortex.core.limits import Limits
+from spotvortex.core.messages import Assessment, ControllerState, Economics, PoolState, Proposal
+from spotvortex.core.observation import (
+    BlockedWorkload,
+    ClusterFacts,
+    InputHealth,
+    InputState,
+    MarketFacts,
+    NodeFact,
+    NodeLoad,
+    Observation,
+    PdbFact,
+    PoolFacts,
+    SpotQuote,
+)
+from spotvortex.core.pools import Candidate, Money, PoolInput, Risk, Safety
+from spotvortex.core.reconcile import reconcile
+from spotvortex.core.types import Action, Blocker, CapacityType, Offering, Provisioner
+
+AT = 1_784_000_000.0
+GIB = 1 << 30
+WEB_A = Offering(instance_type="m6i.large", zone="us-east-1a")
+WEB_B = Offering(instance_type="m6i.large", zone="us-east-1b")
+CALM = Risk(capacity=0.02, runtime=0.03, worst=str(WEB_A), worst_runtime=0.03)
+CHEAP = Money(
+    spot_usd_per_hour=0.03, on_demand_usd_per_hour=0.10, covered_ratio=1.0, last_resort=False
+)
+
+
+def load(**changes):
+    values = {
+        "n_pods": 5,
+        "n_workload_pods": 3,
+        "cpu_milli": 1000,
+        "memory_bytes": 4 * GIB,
+        "workload_cpu_milli": 900,
+        "workload_memory_bytes": 3 * GIB,
+    }
+    return NodeLoad(**(values | changes))
+
+
+def node(name="n1", **changes):
+    values = {
+        "name": name,
+        "uid": f"uid-{name}",
+        "pool": "web",
+        "provisioner": Provisioner.KARPENTER,
+        "offering": WEB_A,
+        "capacity_type": CapacityType.SPOT,
+        "created_at": AT - 7200.0,
+        "node_pool": "web",
+        "node_claim": f"claim-{name}",
+        "allocatable_cpu_milli": 2000,
+        "allocatable_memory_bytes": 8 * GIB,
+        "load": load(),
+    }
+    return NodeFact(**(values | changes))
+
+
+def spot(name, offering=WEB_A, **changes):
+    return node(name, offering=offering, capacity_type=CapacityType.SPOT, **changes)
+
+
+def on_demand(name, offering=WEB_A, **changes):
+    return node(name, offering=offering, capacity_type=CapacityType.ON_DEMAND, **changes)
+
+
+def pdb(name="api", **changes):
+    values = {
+        "namespace": "shop",
+        "name": name,
+        "workload": f"shop/Deployment/{name}",
+        "desired_healthy": 2,
+        "disruptions_allowed": 1,
+        "healthy_by_node": (),
+    }
+    return PdbFact(**(values | changes))
+
+
+def pool(name="web", *, n_spot=2, n_on_demand=8, **changes):
+    """A pool whose nodes alternate between two zones."""
+    zones = (WEB_A, WEB_B)
+    made = [spot(f"{name}-s{i}", zones[i % 2], pool=name) for i in range(n_spot)]
+    made += [on_demand(f"{name}-d{i}", zones[i % 2], pool=name) for i in range(n_on_demand)]
+    values = {"name": name, "provisioner": Provisioner.KARPENTER, "nodes": tuple(made)}
+    return PoolFacts(**(values | changes))
+
+
+def health(name="nodes", **changes):
+    values = {"name": name, "state": InputState.OK, "age_s": 2.0}
+    return InputHealth(**(values | changes))
+
+
+HEALTHY = (health("nodes"), health("pods"), health("pdbs"))
+
+
+def cluster(*pools, **changes):
+    return ClusterFacts(**({"pools": pools, "inputs": HEALTHY} | changes))
+
+
+def quote(offering=WEB_A, **changes):
+    values = {
+        "offering": offering,
+        "spot_usd_per_hour": 0.03,
+        "on_demand_usd_per_hour": 0.10,
+        "history_usd_per_hour": (0.03,) * 1009,
+        "age_s": 60.0,
+        "source": "test",
+    }
+    return SpotQuote(**(values | changes))
+
+
+def market(*quotes, **changes):
+    values = {"quotes": {q.offering: q for q in quotes or (quote(WEB_A), quote(WEB_B))}}
+    return MarketFacts(**(values | changes))
+
+
+def observation(*pools, **changes):
+    values = {"cycle": 7, "at": AT, "cluster": cluster(*pools), "market": market()}
+    return Observation(**(values | changes))
+
+
+def score(offering=WEB_A, **changes):
+    values = {
+        "offering": offering,
+        "capacity_score": 0.02,
+        "runtime_score": 0.03,
+        "in_scope": True,
+        "n_history": 1009,
+    }
+    return OfferingScore(**(values | changes))
+
+
+def assessment(observed, **of_every_score):
+    """Score every offering of an observation alike."""
+    offerings = {n.offering for p in observed.cluster.pools for n in p.nodes}
+    scores = {o: score(o, **of_every_score) for o in sorted(offerings)}
+    return Assessment(observation=observed, scores=scores, model_digest="digest")
+
+
+def plan_for(*pools, limits=None, state=None, **of_every_score):
+    """The plan of one cycle over pools in a calm market, and the state after it."""
+    scored = assessment(observation(*pools), **of_every_score)
+    after, plan = reconcile(state or ControllerState(), scored, limits or Limits())
+    return plan, after
+
+
+def candidate(name="n1", **changes):
+    values = {
+        "node": name,
+        "uid": f"uid-{name}",
+        "offering": WEB_A,
+        "n_pods": 3,
+        "workload_cpu_milli": 900,
+        "workload_memory_bytes": 3 * GIB,
+    }
+    return Candidate(**(values | changes))
+
+
+def safety(**changes):
+    values = {
+        "n_pdbs": 1,
+        "known": True,
+        "margin_pods": 3,
+        "margin_pdb": "shop/api",
+        "margin_zone": "us-east-1a",
+        "safe_to_spot_nodes": 8,
+    }
+    return Safety(**(values | changes))
+
+
+def pool_input(*, n_spot=10, n_on_demand=10, **changes):
+    """A pool in good order that wants and may have more Spot."""
+    values = {
+        "pool": "web",
+        "at": AT,
+        "provisioner": Provisioner.KARPENTER,
+        "n_spot": n_spot,
+        "n_on_demand": n_on_demand,
+        "n_reserved": 0,
+        "n_unknown": 0,
+        "n_spot_out_of_scope": 0,
+        "n_moving": 0,
+        "n_not_ready": 0,
+        "allows_spot": True,
+        "allows_on_demand": True,
+        "cpu_requested_ratio": 0.5,
+        "memory_requested_ratio": 0.5,
+        "offerings": (),
+        "n_offerings": 0,
+        "spot_risk": CALM,
+        "entry_risk": CALM,
+        "spot_money": CHEAP,
+        "entry_money": CHEAP,
+        "safety": safety(),
+        "to_on_demand": tuple(candidate(f"s{i}") for i in range(min(n_spot, 8))),
+        "to_spot": tuple(candidate(f"d{i}") for i in range(min(n_on_demand, 8))),
+        "n_spot_movable": n_spot,
+        "n_on_demand_movable": n_on_demand,
+        "blocked": (),
+        "unsupported": (),
+        "out_of_range": (),
+        "oldest_input_s": 2.0,
+        "bad_inputs": (),
+        "confidence_terms": (("freshness", 0.98), ("scores", 1.0)),
+    }
+    return PoolInput(**(values | changes))
+
+
+GOOD = Economics(
+    discount_ratio=0.7,
+    saving_usd_per_hour=0.07,
+    risk_cost_usd_per_hour=0.001,
+    net_usd_per_hour=0.069,
+    migration_usd=0.005,
+    payback_hours=0.1,
+)
+
+
+def risk_of(p):
+    """Both scores of a pool at one value."""
+    return Risk(capacity=p, runtime=p, worst=str(WEB_A), worst_runtime=p)
+
+
+def proposal(action=Action.INCREASE_10, reason="economic_increase"):
+    return Proposal(action=action, reason=reason)
+
+
+def case(action=Action.INCREASE_10, reason="economic_increase", **changes):
+    """A case that every gate with an input allows; fields of the pool go in `pool`."""
+    data = changes.pop("pool", None) or pool_input()
+    limits = changes.pop("limits", Limits())
+    values = {
+        "pool": data,
+        "state": PoolState(),
+        "proposal": proposal(action, reason),
+        "economics": GOOD,
+        "budget": cluster_budget([data], limits),
+        "limits": limits,
+    }
+    return Case(**(values | changes))
+
+
+def with_load_blocker(fact, blocker):
+    blocked = (BlockedWorkload(blocker=Blocker(blocker), workload="shop/Deployment/api"),)
+    return replace(fact, load=replace(fact.load, blocked=blocked))

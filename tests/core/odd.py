@@ -1,0 +1,225 @@
+"""Hypothesis strategies: pools and assessments as they come, and as they should never come."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from spotvortex.core.features import OfferingScore
+from spotvortex.core.limits import Limits
+from spotvortex.core.messages import Assessment
+from spotvortex.core.observation import (
+    BlockedWorkload,
+    ClusterFacts,
+    InputHealth,
+    InputState,
+    MarketFacts,
+    NodeFact,
+    NodeLoad,
+    NodePoolFact,
+    Observation,
+    PdbFact,
+    PoolFacts,
+    SpotQuote,
+)
+from spotvortex.core.types import Blocker, CapacityType, Offering, Provisioner
+from tests.core.builders import AT, HEALTHY, quote, score
+
+few = settings(max_examples=40, deadline=None)
+many = settings(max_examples=100, deadline=None)
+
+TYPES = ("m6i.large", "c6a.4xlarge", "odd")
+ZONES = ("a", "b", "")
+NAMES = ("web", "api", "batch", "gpu")
+
+odd_floats = st.one_of(
+    st.floats(),
+    st.sampled_from([0.0, -1.0, float("nan"), float("inf"), -float("inf"), 1e-320, 1e308]),
+)
+ratios = st.floats(min_value=0.0, max_value=1.0)
+prices = st.one_of(st.none(), odd_floats, st.floats(min_value=0.01, max_value=5.0))
+scores_0_to_1 = st.one_of(st.none(), odd_floats, ratios, ratios)
+rare = st.integers(0, 9).map(lambda n: n == 0)
+
+
+def _load(n, cpu_milli, memory_bytes, *blockers):
+    blocked = tuple(BlockedWorkload(blocker=b, workload="shop/Deployment/api") for b in blockers)
+    return NodeLoad(
+        n_pods=n,
+        n_workload_pods=n,
+        cpu_milli=cpu_milli,
+        memory_bytes=memory_bytes,
+        workload_cpu_milli=cpu_milli,
+        workload_memory_bytes=memory_bytes,
+        blocked=blocked,
+    )
+
+
+LOADS = (
+    _load(0, 0, 0),
+    _load(1, 1900, 7 << 30),
+    _load(3, 1000, 4 << 30),
+    _load(3, 9000, 1 << 40),
+    *(_load(2, 500, 1 << 30, blocker) for blocker in Blocker),
+    *(_load(n, 1000, 4 << 30) for n in range(1, 6)),
+)
+CONDITIONS = (
+    *({},) * 8,
+    {"ready": False},
+    {"cordoned": True},
+    {"moving": True},
+    {"do_not_disrupt": True},
+    {"allocatable_cpu_milli": 0, "allocatable_memory_bytes": 0},
+    {"created_at": float("nan")},
+    {"created_at": -float("inf")},
+    {"created_at": 1e300},
+)
+SIDES = (*CapacityType, CapacityType.SPOT, CapacityType.SPOT, CapacityType.ON_DEMAND)
+OFFERINGS = tuple(Offering(instance_type=t, zone=z) for t in TYPES for z in ZONES)
+offerings = st.sampled_from(OFFERINGS)
+
+
+@st.composite
+def nodes(draw, name, pool):
+    values = {
+        "created_at": AT - 3600.0,
+        "allocatable_cpu_milli": 2000,
+        "allocatable_memory_bytes": 8 << 30,
+    }
+    return NodeFact(
+        name=name,
+        uid=f"uid-{name}",
+        pool=pool,
+        provisioner=Provisioner.KARPENTER,
+        offering=draw(offerings),
+        capacity_type=draw(st.sampled_from(SIDES)),
+        node_claim=f"claim-{name}",
+        load=draw(st.sampled_from(LOADS)),
+        **(values | draw(st.sampled_from(CONDITIONS))),
+    )
+
+
+def pdbs(name, node_names):
+    places = st.sampled_from([*node_names, "elsewhere"])
+    healthy = st.lists(
+        st.tuples(places, st.integers(1, 2)), min_size=1, max_size=6, unique_by=lambda item: item[0]
+    )
+    return st.builds(
+        PdbFact,
+        namespace=st.just("shop"),
+        name=st.just(name),
+        workload=st.just(f"shop/Deployment/{name}"),
+        desired_healthy=st.integers(0, 4),
+        disruptions_allowed=st.sampled_from([1, 1, 2, 0, -1]),
+        healthy_by_node=healthy.map(tuple),
+    )
+
+
+NODE_POOLS = (
+    *((),) * 6,
+    (NodePoolFact(name="np", pool="web"),),
+    (NodePoolFact(name="np", pool="web", capacity_types=(CapacityType.SPOT,)),),
+    (NodePoolFact(name="np", pool="web", capacity_types=(CapacityType.ON_DEMAND,)),),
+)
+
+
+@st.composite
+def pools(draw, name="web", max_nodes=8):
+    n = draw(st.one_of(st.integers(0, max_nodes), st.just(max_nodes)))
+    names = [f"{name}-{i}" for i in range(n)]
+    return PoolFacts(
+        name=name,
+        provisioner=draw(st.sampled_from(Provisioner)),
+        nodes=tuple(draw(nodes(n, name)) for n in names),
+        pdbs=tuple(draw(pdbs(f"pdb{i}", names)) for i in range(draw(st.integers(0, 3)))),
+        node_pools=tuple(draw(st.sampled_from(NODE_POOLS))),
+    )
+
+
+inputs = st.one_of(
+    *(st.just(HEALTHY),) * 4,
+    st.lists(
+        st.builds(
+            InputHealth,
+            name=st.sampled_from(["nodes", "pods", "pdbs", "prices"]),
+            state=st.sampled_from(InputState),
+            age_s=odd_floats,
+            required=st.booleans(),
+        ),
+        max_size=4,
+        unique_by=lambda h: h.name,
+    ).map(tuple),
+)
+
+
+def quotes(offering):
+    return st.builds(
+        SpotQuote,
+        offering=st.just(offering),
+        spot_usd_per_hour=prices,
+        on_demand_usd_per_hour=prices,
+        history_usd_per_hour=st.lists(odd_floats, max_size=4).map(tuple),
+        step_s=odd_floats,
+        age_s=odd_floats,
+        last_resort=st.booleans(),
+    )
+
+
+def sound_or_odd_quotes(offering):
+    cheap = st.sampled_from([0.02, 0.03, 0.05, 0.09, 0.11])
+    sound = cheap.map(lambda p: quote(offering, spot_usd_per_hour=p))
+    return st.one_of(sound, sound, sound, sound, sound, quotes(offering))
+
+
+def scores(offering):
+    return st.builds(
+        OfferingScore,
+        offering=st.just(offering),
+        capacity_score=scores_0_to_1,
+        runtime_score=scores_0_to_1,
+        in_scope=rare.map(lambda b: not b),
+        n_history=st.sampled_from([0, 1, 144, 1009]),
+        in_range=rare.map(lambda b: not b),
+    )
+
+
+def sound_or_odd_scores(offering):
+    risks = st.sampled_from([0.01, 0.03, 0.1, 0.4, 0.7, 0.95])
+    sound = risks.map(lambda p: score(offering, runtime_score=p))
+    return st.one_of(sound, sound, sound, sound, sound, scores(offering))
+
+
+@st.composite
+def observations(draw, max_pools=3):
+    names = draw(st.lists(st.sampled_from(NAMES), max_size=max_pools, unique=True))
+    found = [draw(pools(name)) for name in names]
+    held = sorted({n.offering for p in found for n in p.nodes})
+    known = held if draw(st.booleans()) else [o for o in held if not draw(rare)]
+    return Observation(
+        cycle=draw(st.integers(1, 5)),
+        at=AT,
+        cluster=ClusterFacts(pools=tuple(found), inputs=draw(inputs)),
+        market=MarketFacts(quotes={o: draw(sound_or_odd_quotes(o)) for o in known}),
+    )
+
+
+@st.composite
+def assessments(draw):
+    observed = draw(observations())
+    held = sorted({n.offering for p in observed.cluster.pools for n in p.nodes})
+    scored = held if draw(st.booleans()) else [o for o in held if not draw(rare)]
+    return Assessment(
+        observation=observed,
+        scores={o: draw(sound_or_odd_scores(o)) for o in scored},
+        model_digest="digest",
+    )
+
+
+limits = st.builds(
+    Limits,
+    min_confidence=st.sampled_from([0.05, 0.5]),
+    max_spot_ratio=st.sampled_from([0.0, 0.5, 0.85, 1.0]),
+    on_demand_floor_nodes=st.integers(0, 4),
+    max_pool_disruption_ratio=st.sampled_from([0.1, 0.5, 1.0]),
+    max_cluster_disruption_ratio=st.sampled_from([0.05, 0.5, 1.0]),
+    max_wave_nodes=st.integers(1, 8),
+    exit_unsupported=st.booleans(),
+)

@@ -1,0 +1,260 @@
+"""Every gate answers, can say no, and can only reduce."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spotvortex.core import gates
+from spotvortex.core.budgets import ClusterBudget
+from spotvortex.core.gates import GATES, NOT_BINDING_ON_EXIT, combine, evaluate
+from spotvortex.core.limits import Limits
+from spotvortex.core.messages import Economics, PoolState, Verdict
+from spotvortex.core.planning import plan_wave
+from spotvortex.core.types import Action, Mode, Outcome
+from tests.core import odd
+from tests.core.builders import AT, CHEAP, GOOD, case, pool_input, safety
+
+GATE_BY_NAME = {gate.__name__: gate for gate in GATES}
+ACTIVE = Limits(mode=Mode.ACTIVE)
+UP, DOWN, EXIT, HOLD = (
+    Action.INCREASE_10,
+    Action.DECREASE_10,
+    Action.EMERGENCY_EXIT,
+    Action.HOLD,
+)
+SPENT = ClusterBudget(n_nodes=20, n_moving=1, left=0)
+UNSUPPORTED = pool_input(unsupported=("x9",))
+SWITCHED_ON = Limits(exit_unsupported=True)
+
+
+def after(wave_s, decrease_s=None):
+    decreased = None if decrease_s is None else AT - decrease_s
+    return PoolState(last_wave_at=AT - wave_s, last_decrease_at=decreased)
+
+
+REFUSING = [
+    ("input_freshness", case(pool=pool_input(bad_inputs=("nodes",))), "nodes missing"),
+    ("input_freshness", case(pool=pool_input(oldest_input_s=float("inf"))), "every input"),
+    ("input_freshness", case(pool=pool_input(oldest_input_s=float("nan"))), "every input"),
+    ("model_scope", case(pool=UNSUPPORTED), "x9 not in the model's scope"),
+    ("model_scope", case(EXIT, "unsupported_family", pool=UNSUPPORTED), "pool holds"),
+    ("confidence", case(pool=pool_input(confidence_terms=(("scores", 0.1),))), "by scores"),
+    ("confidence", case(pool=pool_input(confidence_terms=(("x", float("nan")),))), "by x"),
+    ("market", case(economics=Economics()), "no price"),
+    ("market", case(economics=replace(GOOD, payback_hours=None)), "no expected gain"),
+    ("market", case(economics=replace(GOOD, discount_ratio=0.1)), "discount too small"),
+    ("market", case(economics=replace(GOOD, discount_ratio=float("nan"))), "too small"),
+    ("market", case(economics=replace(GOOD, payback_hours=7.0)), "too late"),
+    (
+        "market",
+        case(limits=ACTIVE, pool=pool_input(entry_money=replace(CHEAP, last_resort=True))),
+        "last resort",
+    ),
+    ("out_of_distribution", case(pool=pool_input(out_of_range=("m6i.large/a",))), "m6i.large/a"),
+    ("pool_safety", case(pool=pool_input(safety=safety(known=False))), "cannot be read"),
+    ("pool_safety", case(pool=pool_input(safety=safety(margin_pods=-2))), "leaves shop/api 2"),
+    (
+        "pool_safety",
+        case(pool=pool_input(safety=safety(margin_pods=-1, margin_zone=""))),
+        "as it is now",
+    ),
+    ("pool_safety", case(pool=pool_input(safety=safety(safe_to_spot_nodes=0))), "can spare 3"),
+    ("on_demand_floor", case(limits=Limits(on_demand_floor_nodes=10)), "floor is 10"),
+    (
+        "on_demand_floor",
+        case(pool=pool_input(n_moving=2), limits=Limits(on_demand_floor_nodes=8)),
+        "floor is 8",
+    ),
+    ("fit", case(DOWN, pool=pool_input(allows_on_demand=False)), "allows on-demand"),
+    ("fit", case(UP, pool=pool_input(allows_spot=False)), "allows Spot"),
+    ("budgets", case(DOWN, pool=pool_input(n_moving=2)), "moved now"),
+    ("budgets", case(UP, budget=SPENT), "moved now"),
+    ("cooldown", case(DOWN, state=after(299.0)), "settling"),
+    ("cooldown", case(DOWN, state=after(-5.0)), "settling"),
+    ("cooldown", case(UP, state=after(301.0, 301.0)), "dwelling"),
+    ("do_not_disrupt", case(UP, pool=pool_input(n_on_demand_movable=0)), "on-demand nodes"),
+    ("do_not_disrupt", case(DOWN, pool=pool_input(n_spot_movable=0)), "Spot nodes"),
+]
+
+LETTING = [
+    ("input_freshness", case()),
+    ("model_scope", case()),
+    ("model_scope", case(EXIT, "unsupported_family", pool=UNSUPPORTED, limits=SWITCHED_ON)),
+    ("confidence", case()),
+    ("market", case()),
+    ("market", case(DOWN, economics=Economics())),
+    ("market", case(pool=pool_input(entry_money=replace(CHEAP, last_resort=True)))),
+    ("out_of_distribution", case()),
+    ("out_of_distribution", case(DOWN, pool=pool_input(out_of_range=("m6i.large/a",)))),
+    ("pool_safety", case(DOWN, pool=pool_input(safety=safety(margin_pods=-2)))),
+    ("pool_safety", case(pool=pool_input(safety=safety(n_pdbs=0, margin_pods=None)))),
+    ("on_demand_floor", case()),
+    ("on_demand_floor", case(DOWN, limits=Limits(on_demand_floor_nodes=10))),
+    ("budgets", case(HOLD, budget=SPENT)),
+    ("utilisation_headroom", case(DOWN)),
+    ("utilisation_headroom", case(UP, pool=pool_input(cpu_requested_ratio=0.99))),
+    ("cooldown", case(HOLD, state=after(1.0))),
+    ("cooldown", case(DOWN, state=after(300.0, 300.0))),
+    ("cooldown", case(UP, state=after(600.0, 600.0))),
+    ("cooldown", case()),
+    ("do_not_disrupt", case(HOLD, pool=pool_input(n_spot_movable=0, n_on_demand_movable=0))),
+    ("mode", case()),
+    ("mode", case(limits=ACTIVE)),
+]
+
+BOUNDING = [
+    ("pool_safety", case(pool=pool_input(safety=safety(safe_to_spot_nodes=3))), 3),
+    ("on_demand_floor", case(limits=Limits(on_demand_floor_nodes=6)), 4),
+    ("budgets", case(DOWN), 1),
+    (
+        "budgets",
+        case(DOWN, limits=Limits(max_pool_disruption_ratio=0.5), budget=replace(SPENT, left=4)),
+        4,
+    ),
+    (
+        "budgets",
+        case(DOWN, limits=Limits(max_pool_disruption_ratio=0.5), budget=replace(SPENT, left=9)),
+        5,
+    ),
+    ("utilisation_headroom", case(DOWN, pool=pool_input(memory_requested_ratio=0.96)), 1),
+    ("do_not_disrupt", case(UP, pool=pool_input(n_on_demand_movable=3)), 3),
+    ("do_not_disrupt", case(EXIT, pool=pool_input(n_spot_movable=2)), 2),
+]
+
+
+@pytest.mark.parametrize(("gate", "subject", "reason"), REFUSING)
+def test_gate_says_no(gate, subject, reason):
+    verdict = GATE_BY_NAME[gate](subject)
+    assert verdict.outcome is Outcome.REFUSE
+    assert reason in verdict.reason
+    assert verdict.limit is None
+
+
+@pytest.mark.parametrize(("gate", "subject"), LETTING)
+def test_gate_says_yes(gate, subject):
+    assert GATE_BY_NAME[gate](subject).outcome is Outcome.ALLOW
+
+
+@pytest.mark.parametrize(("gate", "subject", "limit"), BOUNDING)
+def test_gate_lets_some_nodes_through(gate, subject, limit):
+    verdict = GATE_BY_NAME[gate](subject)
+    assert (verdict.outcome, verdict.limit) == (Outcome.AT_MOST, limit)
+
+
+@pytest.mark.parametrize("gate", ["lease", "fit", "freeze"])
+def test_gate_without_its_input_says_so_and_refuses_only_where_the_mode_writes(gate):
+    for mode in Mode:
+        verdict = GATE_BY_NAME[gate](case(limits=Limits(mode=mode)))
+        assert verdict.outcome is Outcome.NOT_EVALUATED
+        assert combine([verdict], mode).refused is mode.writes
+
+
+def test_headroom_without_allocatable_figures_is_not_evaluated():
+    full = pool_input(cpu_requested_ratio=None, memory_requested_ratio=None)
+    assert gates.utilisation_headroom(case(DOWN, pool=full)).outcome is Outcome.NOT_EVALUATED
+
+
+def test_all_gates_answer_in_order_whatever_the_others_say():
+    worst = case(pool=pool_input(bad_inputs=("nodes",), unsupported=("x9",)))
+    assert tuple(v.gate for v in evaluate(worst)) == gates.GATE_NAMES
+
+
+EVERYTHING_WRONG = pool_input(
+    bad_inputs=("nodes",),
+    unsupported=("x9",),
+    confidence_terms=(("scores", 0.0),),
+    out_of_range=("m6i.large/a",),
+    safety=safety(known=False),
+    allows_on_demand=False,
+    n_spot_movable=0,
+    n_moving=9,
+    cpu_requested_ratio=1.0,
+)
+
+
+def refused(action, reason="emergency_risk", **changes):
+    subject = case(action, reason, pool=EVERYTHING_WRONG, state=after(1.0), **changes)
+    return {v.gate for v in evaluate(subject) if v.outcome is Outcome.REFUSE}
+
+
+def test_emergency_exit_skips_only_what_it_may_skip():
+    obeyed = {"input_freshness", "fit", "budgets", "do_not_disrupt"}
+    assert refused(EXIT) == obeyed
+    assert refused(DOWN) == obeyed | {"model_scope", "confidence", "cooldown"}
+    assert {
+        "confidence",
+        "model_scope",
+        "market",
+        "out_of_distribution",
+        "cooldown",
+    } == NOT_BINDING_ON_EXIT
+
+
+def test_exit_for_an_unsupported_family_waits_until_it_is_switched_on():
+    assert "model_scope" in refused(EXIT, "unsupported_family")
+    assert "model_scope" not in refused(EXIT, "unsupported_family", limits=SWITCHED_ON)
+
+
+def test_a_skipped_refusal_still_says_what_it_was():
+    skipped = case(EXIT, "emergency_risk", state=after(1.0))
+    verdict = next(v for v in evaluate(skipped) if v.gate == "cooldown")
+    assert verdict.outcome is Outcome.ALLOW
+    assert verdict.reason.startswith("EMERGENCY_EXIT does not wait for this: the last wave")
+
+
+verdicts = st.builds(
+    Verdict,
+    gate=st.sampled_from(gates.GATE_NAMES),
+    outcome=st.sampled_from(Outcome),
+    reason=st.just("because"),
+    limit=st.one_of(st.none(), st.integers(-1, 9)),
+)
+moving_actions = st.sampled_from([a for a in Action if a is not HOLD])
+
+
+def wave_size(given_verdicts, action, mode=Mode.SHADOW):
+    wave = plan_wave(pool_input(), action, "why", combine(given_verdicts, mode), Limits())
+    return len(wave.moves)
+
+
+@odd.many
+@given(st.lists(verdicts, max_size=6), verdicts, moving_actions, st.sampled_from(Mode))
+def test_one_more_verdict_never_enlarges_the_wave(some, another, action, mode):
+    assert wave_size([*some, another], action, mode) <= wave_size(some, action, mode)
+
+
+def stricter(verdict, by):
+    if by == "refuse":
+        return replace(verdict, outcome=Outcome.REFUSE)
+    return replace(verdict, limit=0 if verdict.limit is None else verdict.limit - 1)
+
+
+@odd.many
+@given(
+    st.lists(verdicts, min_size=1, max_size=6),
+    moving_actions,
+    st.sampled_from(["refuse", "less"]),
+    st.data(),
+)
+def test_a_stricter_verdict_never_enlarges_the_wave(some, action, by, data):
+    i = data.draw(st.integers(0, len(some) - 1))
+    changed = [*some[:i], stricter(some[i], by), *some[i + 1 :]]
+    assert wave_size(changed, action) <= wave_size(some, action)
+
+
+@odd.many
+@given(st.lists(verdicts, max_size=6), moving_actions)
+def test_a_wave_obeys_every_limit_and_a_refusal_gives_hold(some, action):
+    wave = plan_wave(pool_input(), action, "why", combine(some, Mode.SHADOW), Limits())
+    assert all(len(wave.moves) <= max(0, v.limit) for v in some if v.limit is not None)
+    if any(v.outcome is Outcome.REFUSE for v in some):
+        assert (wave.action, wave.moves) == (Action.HOLD, ())
+
+
+def test_the_first_refusal_is_named():
+    ruling = combine(
+        [gates.allow("a", ""), gates.refuse("b", ""), gates.refuse("c", "")], Mode.ACTIVE
+    )
+    assert (ruling.refused, ruling.first_refusal) == (True, "b")

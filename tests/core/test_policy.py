@@ -1,0 +1,179 @@
+"""The deterministic rules, one by one, and what must hold for all of them."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spotvortex.core.economics import entry_economics
+from spotvortex.core.limits import Limits
+from spotvortex.core.messages import Economics
+from spotvortex.core.planning import target_ratio
+from spotvortex.core.policy import max_ratio, max_spot_nodes, propose, worse
+from spotvortex.core.pools import Risk
+from spotvortex.core.types import RATIO_STEP, Action
+from tests.core import odd
+from tests.core.builders import CALM, GOOD, pool_input, risk_of
+
+NO_RISK_KNOWN = Risk(capacity=None, runtime=None)
+
+
+def cap(ratio, **changes):
+    return Limits(max_spot_ratio=ratio, **changes)
+
+
+RULES = [
+    ("empty_pool", Action.HOLD, pool_input(n_spot=0, n_on_demand=0), GOOD, Limits()),
+    (
+        "unsupported_family",
+        Action.EMERGENCY_EXIT,
+        pool_input(n_spot_out_of_scope=10),
+        GOOD,
+        Limits(),
+    ),
+    ("emergency_risk", Action.EMERGENCY_EXIT, pool_input(spot_risk=risk_of(0.9)), GOOD, Limits()),
+    (
+        "emergency_risk",
+        Action.EMERGENCY_EXIT,
+        pool_input(spot_risk=Risk(capacity=0.0, runtime=0.8)),
+        GOOD,
+        Limits(),
+    ),
+    (
+        "high_risk",
+        Action.DECREASE_30,
+        pool_input(spot_risk=Risk(capacity=0.8, runtime=0.1)),
+        GOOD,
+        Limits(),
+    ),
+    ("high_risk", Action.DECREASE_30, pool_input(spot_risk=risk_of(0.6)), GOOD, Limits()),
+    ("medium_risk", Action.DECREASE_10, pool_input(spot_risk=risk_of(0.35)), GOOD, Limits()),
+    ("above_max_spot_ratio", Action.DECREASE_30, pool_input(), GOOD, cap(0.0)),
+    (
+        "above_max_spot_ratio",
+        Action.DECREASE_30,
+        pool_input(spot_risk=risk_of(0.4)),
+        GOOD,
+        cap(0.0),
+    ),
+    ("above_max_spot_ratio", Action.DECREASE_10, pool_input(), GOOD, cap(0.45)),
+    (
+        "above_max_spot_ratio",
+        Action.DECREASE_30,
+        pool_input(),
+        GOOD,
+        Limits(on_demand_floor_nodes=15),
+    ),
+    (
+        "above_max_spot_ratio",
+        Action.DECREASE_10,
+        pool_input(spot_risk=NO_RISK_KNOWN),
+        GOOD,
+        cap(0.45),
+    ),
+    ("all_spot_already", Action.HOLD, pool_input(n_on_demand=0), GOOD, Limits()),
+    ("at_max_spot_ratio", Action.HOLD, pool_input(), GOOD, cap(0.5)),
+    ("at_max_spot_ratio", Action.HOLD, pool_input(), GOOD, cap(0.54)),
+    ("at_max_spot_ratio", Action.HOLD, pool_input(n_spot=0), GOOD, cap(0.0)),
+    ("pool_allows_no_spot", Action.HOLD, pool_input(allows_spot=False), GOOD, Limits()),
+    ("nothing_movable", Action.HOLD, pool_input(n_on_demand_movable=0), GOOD, Limits()),
+    ("no_score", Action.HOLD, pool_input(entry_risk=NO_RISK_KNOWN), GOOD, Limits()),
+    ("no_score", Action.HOLD, pool_input(entry_risk=risk_of(math.nan)), GOOD, Limits()),
+    ("entry_risk", Action.HOLD, pool_input(entry_risk=risk_of(0.35)), GOOD, Limits()),
+    ("price_unknown", Action.HOLD, pool_input(), Economics(), Limits()),
+    ("price_unknown", Action.HOLD, pool_input(), replace(GOOD, net_usd_per_hour=None), Limits()),
+    ("discount_too_small", Action.HOLD, pool_input(), replace(GOOD, discount_ratio=0.14), Limits()),
+    ("no_expected_gain", Action.HOLD, pool_input(), replace(GOOD, payback_hours=None), Limits()),
+    ("payback_too_long", Action.HOLD, pool_input(), replace(GOOD, payback_hours=6.1), Limits()),
+    ("economic_increase", Action.INCREASE_30, pool_input(), GOOD, Limits()),
+    ("economic_increase", Action.INCREASE_30, pool_input(n_spot=0), GOOD, Limits()),
+    ("economic_increase", Action.INCREASE_10, pool_input(), GOOD, cap(0.7)),
+]
+
+
+@pytest.mark.parametrize(("reason", "action", "pool", "economics", "limits"), RULES)
+def test_rule_answers(reason, action, pool, economics, limits):
+    found = propose(pool, economics, limits)
+    assert (found.action, found.reason) == (action, reason)
+
+
+def test_a_pool_partly_out_of_scope_is_not_left():
+    assert propose(pool_input(n_spot_out_of_scope=9), GOOD, Limits()).action is Action.INCREASE_30
+
+
+@pytest.mark.parametrize("missing", [None, math.nan])
+def test_the_worse_score_is_unknown_where_one_is(missing):
+    assert worse(Risk(capacity=missing, runtime=0.1)) is None
+    assert worse(Risk(capacity=0.1, runtime=missing)) is None
+    assert worse(Risk(capacity=0.2, runtime=0.1)) == 0.2
+
+
+@pytest.mark.parametrize(
+    ("n", "limits", "ratio", "whole"),
+    [
+        (10, Limits(), 1.0, 10),
+        (10, cap(0.85), 0.85, 8),
+        (10, Limits(on_demand_floor_nodes=3), 0.7, 7),
+        (10, cap(0.5, on_demand_floor_nodes=3), 0.5, 5),
+        (10, Limits(on_demand_floor_nodes=30), 0.0, 0),
+        (0, Limits(on_demand_floor_nodes=3), 1.0, 0),
+        (1, cap(0.9), 0.9, 0),
+    ],
+)
+def test_cap_and_floor_leave_a_ratio_and_whole_nodes(n, limits, ratio, whole):
+    pool = pool_input(n_spot=0, n_on_demand=n)
+    assert max_ratio(pool, limits) == pytest.approx(ratio)
+    assert max_spot_nodes(pool, limits) == whole
+
+
+shares = st.floats(min_value=0.0, max_value=1.0)
+sizes = st.integers(0, 12)
+some_limits = st.builds(
+    Limits,
+    max_spot_ratio=st.one_of(shares, st.sampled_from([0.0, 0.5, 1.0])),
+    on_demand_floor_nodes=st.integers(0, 5),
+)
+
+
+@odd.many
+@given(sizes, sizes, shares, shares, shares, some_limits)
+def test_more_risk_never_gives_a_more_spot_friendly_action(n_spot, n_od, low, more, entry, limits):
+    low, high = sorted((low, more))
+    calm, stressed = (
+        pool_input(n_spot=n_spot, n_on_demand=n_od, spot_risk=risk_of(p), entry_risk=risk_of(entry))
+        for p in (low, high)
+    )
+    assert step_of(stressed, limits) <= step_of(calm, limits)
+
+
+@odd.many
+@given(sizes, sizes, shares, shares, some_limits)
+def test_more_entry_risk_never_gives_more_spot(n_spot, n_od, one, other, limits):
+    low, high = sorted((one, other))
+    calm, stressed = (
+        pool_input(n_spot=n_spot, n_on_demand=n_od, entry_risk=risk_of(p)) for p in (low, high)
+    )
+    assert step_of(stressed, limits) <= step_of(calm, limits)
+
+
+def step_of(pool, limits):
+    return RATIO_STEP[propose(pool, entry_economics(pool, limits), limits).action]
+
+
+@odd.many
+@given(sizes, sizes, some_limits)
+def test_growth_is_only_proposed_where_one_more_whole_node_fits_under_the_cap(n_spot, n_od, limits):
+    pool = pool_input(n_spot=n_spot, n_on_demand=n_od)
+    action = propose(pool, GOOD, limits).action
+    if action.towards_spot:
+        assert (n_spot + 1) / pool.n_counted <= max_ratio(pool, limits) + 1e-9
+        assert target_ratio(pool, action, limits) <= max_ratio(pool, limits)
+
+
+@odd.many
+@given(st.integers(1, 12), sizes, shares)
+def test_a_cap_of_zero_leads_away_from_spot(n_spot, n_od, risk):
+    pool = pool_input(n_spot=n_spot, n_on_demand=n_od, spot_risk=risk_of(risk), entry_risk=CALM)
+    assert propose(pool, GOOD, cap(0.0)).action.away_from_spot

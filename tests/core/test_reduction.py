@@ -1,0 +1,306 @@
+"""What a decision reads of a pool: sums, candidates in order, and nothing that is no figure."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spotvortex.core.observation import InputState, NodePoolFact
+from spotvortex.core.pools import MAX_CANDIDATES, MAX_OFFERINGS, Money, Risk
+from spotvortex.core.reduction import Sight, reduce_pool
+from spotvortex.core.types import Blocker, CapacityType, Offering
+from tests.core import odd
+from tests.core.builders import (
+    AT,
+    HEALTHY,
+    WEB_A,
+    WEB_B,
+    health,
+    load,
+    node,
+    on_demand,
+    pdb,
+    pool,
+    quote,
+    score,
+    spot,
+    with_load_blocker,
+)
+
+BOTH = (WEB_A, WEB_B)
+
+
+def sight(**changes):
+    values = {
+        "at": AT,
+        "quotes": {o: quote(o) for o in BOTH},
+        "scores": {o: score(o) for o in BOTH},
+        "inputs": HEALTHY,
+        "max_input_age_s": 60.0,
+    }
+    return Sight(**(values | changes))
+
+
+def reduced(*nodes, seen=None, **changes):
+    facts = pool(nodes=nodes, **changes)
+    return reduce_pool(facts, seen or sight())
+
+
+def test_nodes_are_counted_by_capacity_type():
+    found = reduced(
+        spot("s1"),
+        spot("s2", moving=True),
+        on_demand("d1", cordoned=True),
+        node("r1", capacity_type=CapacityType.RESERVED),
+        node("u1", capacity_type=CapacityType.UNKNOWN, ready=False),
+    )
+    assert (found.n_spot, found.n_on_demand, found.n_reserved, found.n_unknown) == (2, 1, 1, 1)
+    assert (found.n_moving, found.n_not_ready, found.n_counted) == (2, 1, 4)
+    assert found.spot_ratio == 0.5
+
+
+def test_an_empty_pool_has_no_ratio_and_no_confidence():
+    found = reduced()
+    assert (found.n_counted, found.spot_ratio, found.confidence) == (0, 0.0, 0.0)
+    assert found.limiting_term == "nodes"
+    assert found.spot_risk == Risk(capacity=None, runtime=None)
+
+
+def test_a_reduced_input_without_terms_has_no_limiting_one():
+    assert replace(reduced(), confidence_terms=()).limiting_term == ""
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"cordoned": True},
+        {"moving": True},
+        {"ready": False},
+        {"do_not_disrupt": True},
+    ],
+)
+def test_a_node_that_is_held_in_place_is_no_candidate(held):
+    found = reduced(spot("s1", **held), spot("s2"), on_demand("d1", **held))
+    assert [c.node for c in found.to_on_demand] == ["s2"]
+    assert found.to_spot == ()
+
+
+@pytest.mark.parametrize(
+    ("blocker", "to_on_demand", "to_spot"),
+    [
+        (Blocker.BARE_POD, 0, 0),
+        (Blocker.LOCAL_STORAGE, 0, 0),
+        (Blocker.SINGLE_REPLICA, 0, 0),
+        (Blocker.TWO_PDBS, 0, 0),
+        (Blocker.VOLUME, 1, 1),
+        (Blocker.PINNED_ON_DEMAND, 1, 0),
+    ],
+)
+def test_a_blocked_workload_holds_its_node(blocker, to_on_demand, to_spot):
+    found = reduced(
+        with_load_blocker(spot("s1"), blocker), with_load_blocker(on_demand("d1"), blocker)
+    )
+    assert (found.n_spot_movable, found.n_on_demand_movable) == (to_on_demand, to_spot)
+    assert found.blocked == ((blocker, 2),)
+
+
+def test_a_budget_without_room_holds_the_nodes_of_its_pods():
+    budget = pdb(disruptions_allowed=0, healthy_by_node=(("s1", 1),))
+    found = reduced(spot("s1", do_not_disrupt=True), spot("s2"), pdbs=(budget,))
+    assert [c.node for c in found.to_on_demand] == ["s2"]
+    assert found.blocked == ((Blocker.DO_NOT_DISRUPT, 1), (Blocker.PDB_ALLOWS_ZERO, 1))
+
+
+def test_riskier_offerings_are_left_first_and_in_turn_with_the_smallest_node_first():
+    seen = sight(scores={WEB_A: score(WEB_A), WEB_B: score(WEB_B, runtime_score=0.5)})
+    small = load(n_workload_pods=1)
+    found = reduced(
+        spot("a1"), spot("a2", load=small), spot("b1", WEB_B), spot("b2", WEB_B), seen=seen
+    )
+    assert [c.node for c in found.to_on_demand] == ["b1", "a2", "b2", "a1"]
+
+
+def test_an_offering_without_a_score_is_left_before_all_others():
+    found = reduced(spot("a1"), spot("b1", WEB_B), seen=sight(scores={WEB_A: score(WEB_A)}))
+    assert [c.node for c in found.to_on_demand] == ["b1", "a1"]
+
+
+def test_cheaper_offerings_are_entered_first_and_unpriced_ones_last():
+    seen = sight(quotes={WEB_B: quote(WEB_B)})
+    found = reduced(on_demand("a1"), on_demand("b1", WEB_B), seen=seen)
+    assert [c.node for c in found.to_spot] == ["b1", "a1"]
+
+
+def test_lists_are_cut_but_sums_are_not():
+    types = [Offering(instance_type=f"m6i.{i}xlarge", zone="a") for i in range(30)]
+    found = reduced(*(spot(f"s{i:02}", o) for i, o in enumerate(types)), seen=sight(scores={}))
+    assert len(found.offerings) == MAX_OFFERINGS
+    assert len(found.to_on_demand) == MAX_CANDIDATES
+    assert (found.n_offerings, found.n_spot_movable) == (30, 30)
+
+
+def test_risk_is_weighted_by_nodes_and_names_the_worst():
+    scores = {WEB_A: score(WEB_A, runtime_score=0.1), WEB_B: score(WEB_B, runtime_score=0.4)}
+    found = reduced(spot("a1"), spot("a2"), spot("b1", WEB_B), seen=sight(scores=scores))
+    assert found.spot_risk.runtime == pytest.approx(0.2)
+    assert (found.spot_risk.worst, found.spot_risk.worst_runtime) == (str(WEB_B), 0.4)
+    assert found.entry_risk == Risk(capacity=None, runtime=None)
+
+
+@pytest.mark.parametrize("bad", [None, math.nan, math.inf, -0.1, 1.1])
+def test_what_is_no_probability_is_no_score(bad):
+    scores = {WEB_A: score(WEB_A, runtime_score=bad), WEB_B: score(WEB_B, runtime_score=0.4)}
+    found = reduced(spot("a1"), spot("b1", WEB_B), seen=sight(scores=scores))
+    assert (found.spot_risk.runtime, found.spot_risk.worst) == (0.4, str(WEB_B))
+    assert {o.offering: o.runtime_score for o in found.offerings} == {WEB_A: None, WEB_B: 0.4}
+    assert dict(found.confidence_terms)["scores"] == 0.5
+
+
+@pytest.mark.parametrize("bad", [None, math.nan, math.inf, 0.0, -1.0, 1e9])
+def test_what_is_no_price_is_no_price(bad):
+    quotes = {WEB_A: quote(WEB_A, spot_usd_per_hour=bad), WEB_B: quote(WEB_B)}
+    found = reduced(spot("a1"), spot("b1", WEB_B), seen=sight(quotes=quotes))
+    assert found.spot_money == Money(
+        spot_usd_per_hour=0.03, on_demand_usd_per_hour=0.10, covered_ratio=0.5, last_resort=False
+    )
+    assert found.offerings[0].spot_usd_per_hour is None
+    assert dict(found.confidence_terms)["prices"] == 0.5
+
+
+def test_prices_of_last_resort_are_marked():
+    seen = sight(quotes={WEB_A: quote(WEB_A, last_resort=True)})
+    assert reduced(spot("a1"), seen=seen).spot_money.last_resort
+
+
+def test_an_offering_out_of_scope_is_told_apart_from_one_without_a_score():
+    seen = sight(scores={WEB_A: score(WEB_A, in_scope=False, runtime_score=None)})
+    found = reduced(spot("a1"), spot("b1", WEB_B), on_demand("a2"), seen=seen)
+    assert (found.n_spot_out_of_scope, found.unsupported) == (1, ("m6i",))
+    assert {o.offering: o.in_scope for o in found.offerings} == {WEB_A: False, WEB_B: True}
+
+
+def test_what_the_model_has_not_seen_is_named():
+    seen = sight(scores={WEB_A: score(WEB_A, in_range=False), WEB_B: score(WEB_B)})
+    found = reduced(spot("a1"), spot("b1", WEB_B), seen=seen)
+    assert found.out_of_range == (str(WEB_A),)
+    assert dict(found.confidence_terms)["model_range"] == 0.5
+    assert found.limiting_term == "model_range"
+
+
+@pytest.mark.parametrize(
+    ("given_types", "spot_ok", "on_demand_ok"),
+    [
+        ((), True, True),
+        (((),), True, True),
+        (((CapacityType.SPOT,),), True, False),
+        (((CapacityType.ON_DEMAND,), (CapacityType.SPOT,)), True, True),
+        (((CapacityType.ON_DEMAND,),), False, True),
+    ],
+)
+def test_a_pool_allows_what_its_node_pools_say(given_types, spot_ok, on_demand_ok):
+    node_pools = tuple(NodePoolFact(name="np", pool="web", capacity_types=t) for t in given_types)
+    found = reduced(node_pools=node_pools)
+    assert (found.allows_spot, found.allows_on_demand) == (spot_ok, on_demand_ok)
+
+
+@pytest.mark.parametrize(
+    ("bad", "oldest_s"),
+    [
+        (health("pods", state=InputState.DENIED), 2.0),
+        (health("pods", age_s=60.1), 60.1),
+        (health("pods", age_s=math.nan), math.inf),
+        (health("pods", age_s=math.inf), math.inf),
+    ],
+)
+def test_a_bad_required_input_is_named(bad, oldest_s):
+    for inputs in ((bad, health("nodes")), (health("nodes"), bad)):
+        found = reduced(spot("s1"), seen=sight(inputs=inputs))
+        assert found.bad_inputs == ("pods",)
+        assert found.oldest_input_s == oldest_s
+        assert 0.0 <= found.confidence <= 1.0
+
+
+def test_an_optional_input_may_be_absent():
+    absent = health("prices", state=InputState.ABSENT, age_s=math.inf, required=False)
+    found = reduced(spot("s1"), seen=sight(inputs=(*HEALTHY, absent)))
+    assert (found.bad_inputs, found.oldest_input_s) == ((), 2.0)
+
+
+def test_without_any_input_nothing_is_fresh():
+    found = reduced(spot("s1"), seen=sight(inputs=()))
+    assert (found.oldest_input_s, found.confidence, found.limiting_term) == (
+        math.inf,
+        0.0,
+        "freshness",
+    )
+
+
+def test_an_input_from_the_future_is_no_more_than_fresh():
+    found = reduced(spot("s1"), seen=sight(inputs=(health(age_s=-100.0),)))
+    assert dict(found.confidence_terms)["freshness"] == 1.0
+
+
+def test_full_nodes_show_in_the_requested_ratios():
+    half = load(cpu_milli=1000, memory_bytes=2 << 30)
+    found = reduced(spot("s1", load=half), spot("s2", load=half), on_demand("d1", cordoned=True))
+    assert (found.cpu_requested_ratio, found.memory_requested_ratio) == (0.5, 0.25)
+    blank = spot("s1", allocatable_cpu_milli=0, allocatable_memory_bytes=0)
+    assert reduced(blank).cpu_requested_ratio is None
+    assert reduced(blank).memory_requested_ratio is None
+
+
+def test_safety_knows_budgets_only_when_they_can_be_read():
+    budget = pdb(desired_healthy=2, healthy_by_node=(("s1", 1), ("d1", 1), ("d2", 1)))
+    facts = (spot("s1"), on_demand("d1"), on_demand("d2"))
+    found = reduced(*facts, pdbs=(budget,)).safety
+    assert (found.n_pdbs, found.known, found.margin_pods) == (1, True, 0)
+    assert (found.margin_pdb, found.margin_zone, found.safe_to_spot_nodes) == (
+        "shop/api",
+        "us-east-1a",
+        0,
+    )
+    assert not reduced(*facts, seen=sight(inputs=(health("nodes"),))).safety.known
+    assert reduced(*facts).safety.margin_pods is None
+
+
+@odd.few
+@given(odd.assessments(), st.randoms(use_true_random=False))
+def test_the_order_of_everything_does_not_matter(assessed, rng):
+    def seen(inputs):
+        return Sight(
+            at=AT,
+            quotes=assessed.observation.market.quotes,
+            scores=assessed.scores,
+            inputs=tuple(inputs),
+            max_input_age_s=60.0,
+        )
+
+    inputs = list(assessed.observation.inputs)
+    shuffled = rng.sample(inputs, len(inputs))
+    for facts in assessed.observation.cluster.pools:
+        mixed = replace(
+            facts,
+            nodes=tuple(rng.sample(facts.nodes, len(facts.nodes))),
+            pdbs=tuple(rng.sample(facts.pdbs, len(facts.pdbs))),
+        )
+        assert reduce_pool(mixed, seen(shuffled)) == reduce_pool(facts, seen(inputs))
+
+
+@odd.few
+@given(odd.assessments())
+def test_no_figure_in_a_reduced_input_is_nan(assessed):
+    for facts in assessed.observation.cluster.pools:
+        found = reduce_pool(
+            facts,
+            Sight(
+                at=AT,
+                quotes=assessed.observation.market.quotes,
+                scores=assessed.scores,
+                inputs=assessed.observation.inputs,
+                max_input_age_s=60.0,
+            ),
+        )
+        assert "nan" not in repr(replace(found, pool="", bad_inputs=()))
+        assert 0.0 <= found.confidence <= 1.0

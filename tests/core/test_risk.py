@@ -1,0 +1,197 @@
+"""The interruption memory learns from losses that were losses, and from nothing else."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spotvortex.core import risk
+from spotvortex.core.observation import InputState
+from spotvortex.core.risk import (
+    DECAY_HOURS,
+    EMPTY_MEMORY,
+    MAX_OFFERINGS,
+    NEVER_HELD_HOURS,
+    PRIOR_HAZARD_PER_HOUR,
+    OfferingMemory,
+    context,
+    update,
+)
+from spotvortex.core.types import Offering
+from tests.core import odd
+from tests.core.builders import AT, WEB_A, WEB_B, cluster, health, market, on_demand, pool, spot
+
+STEP_S = 60.0
+
+
+def held(*names, **changes):
+    return cluster(pool(nodes=tuple(spot(n, **changes) for n in names)))
+
+
+def remember(*clusters, step_s=STEP_S, start=EMPTY_MEMORY):
+    memory = start
+    for i, facts in enumerate(clusters):
+        memory = update(memory, facts, AT + i * step_s)
+    return memory
+
+
+def losses(memory, offering=WEB_A):
+    return memory.offerings[offering].losses
+
+
+def test_a_ready_node_that_vanishes_is_a_loss():
+    memory = remember(held("s1", "s2"), held("s1"))
+    assert losses(memory) == 1.0
+    assert memory.offerings[WEB_A].last_loss_at == AT + STEP_S
+
+
+@pytest.mark.parametrize("orderly", [{"cordoned": True}, {"moving": True}, {"ready": False}])
+def test_a_node_that_goes_in_order_is_no_loss(orderly):
+    assert losses(remember(held("s1", "s2", **orderly), held("s1", **orderly))) == 0.0
+
+
+def test_a_node_that_leaves_its_pool_is_no_loss():
+    moved = cluster(pool(nodes=(spot("s1"),)), unpooled=(spot("s2"),))
+    assert losses(remember(held("s1", "s2"), moved)) == 0.0
+
+
+def test_a_node_that_is_no_spot_is_not_counted():
+    memory = remember(cluster(pool(nodes=(on_demand("d1"),))), cluster(pool(nodes=())))
+    assert memory.offerings == {}
+
+
+def test_a_long_gap_teaches_nothing():
+    memory = remember(held("s1", "s2"), held("s1"), step_s=risk.MAX_GAP_S + 1.0)
+    assert losses(memory) == 0.0
+    assert memory.offerings[WEB_A].exposure_hours == 0.0
+    assert memory.at == AT + risk.MAX_GAP_S + 1.0
+
+
+@pytest.mark.parametrize(
+    "inputs", [(), (health("nodes", state=InputState.STALE),), (health("pods"),)]
+)
+def test_nothing_is_learned_while_nodes_cannot_be_seen(inputs):
+    before = remember(held("s1", "s2"))
+    blind = cluster(pool(nodes=()), inputs=inputs)
+    assert update(before, blind, AT + STEP_S) is before
+
+
+def test_a_short_blindness_is_made_up_for():
+    before = remember(held("s1", "s2"))
+    blind = cluster(inputs=(health("nodes", state=InputState.STALE),))
+    after = update(update(before, blind, AT + 60.0), held("s1"), AT + 120.0)
+    assert losses(after) == 1.0
+
+
+def test_exposure_counts_node_hours():
+    memory = remember(*[held("s1", "s2")] * 61)
+    decayed = sum(2.0 / 60.0 * math.exp(-m / 60.0 / DECAY_HOURS) for m in range(60))
+    assert memory.offerings[WEB_A].exposure_hours == pytest.approx(decayed)
+
+
+def test_a_clock_that_goes_back_adds_no_exposure():
+    memory = update(remember(held("s1")), held("s1"), AT - 3600.0)
+    assert memory.offerings[WEB_A].exposure_hours == 0.0
+
+
+def test_losses_and_exposure_fade():
+    memory = remember(held("s1", "s2"), held("s1"))
+    later = update(memory, held("s1"), AT + STEP_S + DECAY_HOURS * 3600.0)
+    assert losses(later) == pytest.approx(math.exp(-1.0))
+
+
+counts = st.floats(0.0, 50.0)
+
+
+@odd.many
+@given(counts, st.floats(0.0, 1e5))
+def test_the_posterior_lies_between_prior_and_evidence(lost, hours):
+    found = OfferingMemory(losses=lost, exposure_hours=hours, updated_at=AT).hazard_per_hour
+    evidence = lost / hours if hours else (math.inf if lost else PRIOR_HAZARD_PER_HOUR)
+    low, high = sorted((PRIOR_HAZARD_PER_HOUR, evidence))
+    assert low * (1 - 1e-9) <= found <= high * (1 + 1e-9)
+
+
+@odd.many
+@given(counts, counts, st.floats(0.0, 1e5))
+def test_more_losses_never_lower_the_hazard(one, other, hours):
+    low, high = (
+        OfferingMemory(losses=n, exposure_hours=hours, updated_at=AT).hazard_per_hour
+        for n in sorted((one, other))
+    )
+    assert low <= high
+
+
+def hours_since_loss(memory, now, offering=WEB_A):
+    return context(memory, offering, market(), now).hours_since_loss
+
+
+def test_hours_count_from_the_last_loss():
+    memory = remember(held("s1", "s2"), held("s1"))
+    assert hours_since_loss(memory, AT + STEP_S + 7200.0) == pytest.approx(2.0)
+
+
+def test_hours_count_from_the_oldest_node_where_none_was_lost():
+    facts = cluster(pool(nodes=(spot("s1", created_at=AT - 7200.0), spot("s2", created_at=AT))))
+    assert hours_since_loss(remember(facts), AT) == pytest.approx(2.0)
+
+
+def test_held_since_outlives_the_oldest_node_but_not_a_break():
+    old, young = (held(n, created_at=c) for n, c in (("s1", AT - 7200.0), ("s2", AT - 60.0)))
+    both = cluster(pool(nodes=(*old.pools[0].nodes, *young.pools[0].nodes)))
+    gone = held("s1", "s2", cordoned=True)
+    memory = remember(both, gone, young, start=EMPTY_MEMORY)
+    assert memory.offerings[WEB_A].held_since == AT - 7200.0
+    left = update(memory, cluster(pool(nodes=(spot("x", WEB_B),))), AT + 1000.0)
+    assert left.offerings[WEB_A].held_since is None
+
+
+def test_an_offering_never_held_is_at_the_prior():
+    found = context(EMPTY_MEMORY, WEB_A, market(), AT)
+    assert found.hours_since_loss == NEVER_HELD_HOURS
+    assert found.hazard_per_hour == PRIOR_HAZARD_PER_HOUR
+
+
+def test_an_offering_no_longer_held_and_never_lost_is_as_if_never_held():
+    memory = remember(held("s1", cordoned=True), cluster(pool(nodes=())))
+    assert hours_since_loss(memory, AT + STEP_S) == NEVER_HELD_HOURS
+    assert context(memory, WEB_A, market(), AT).hazard_per_hour <= PRIOR_HAZARD_PER_HOUR
+
+
+def test_an_offering_without_a_quote_has_an_empty_one():
+    found = context(EMPTY_MEMORY, Offering(instance_type="x9.large", zone="a"), market(), AT)
+    assert found.quote.spot_usd_per_hour is None
+
+
+def test_the_memory_is_bounded_and_keeps_what_has_most_evidence():
+    many = [Offering(instance_type=f"t{i}.large", zone="a") for i in range(MAX_OFFERINGS)]
+    first = remember(held("s1", "s2"), held("s1"))
+    crowd = cluster(pool(nodes=tuple(spot(f"n{i}", o) for i, o in enumerate(many))))
+    memory = update(first, crowd, AT + 2 * STEP_S)
+    assert len(memory.offerings) == MAX_OFFERINGS
+    assert WEB_A in memory.offerings
+    assert list(memory.offerings) == sorted(memory.offerings)
+
+
+@odd.few
+@given(st.lists(odd.observations(), max_size=4), st.lists(odd.odd_floats, min_size=4, max_size=4))
+def test_no_observation_is_too_odd(observed, ages):
+    memory = EMPTY_MEMORY
+    for i, one in enumerate(observed):
+        memory = update(memory, one.cluster, AT + i * STEP_S)
+        for offering in memory.offerings:
+            found = context(memory, offering, one.market, AT)
+            assert 0.0 < found.hazard_per_hour < 1.0
+            assert not found.hours_since_loss < 0.0
+
+
+@odd.few
+@given(odd.observations(), st.randoms(use_true_random=False))
+def test_the_order_of_pools_and_nodes_does_not_matter(observed, rng):
+    pools = [
+        pool(p.name, nodes=tuple(rng.sample(p.nodes, len(p.nodes)))) for p in observed.cluster.pools
+    ]
+    mixed = cluster(*rng.sample(pools, len(pools)), inputs=observed.cluster.inputs)
+    plain = update(EMPTY_MEMORY, observed.cluster, AT).offerings
+    assert repr(update(EMPTY_MEMORY, mixed, AT).offerings) == repr(plain)

@@ -1,0 +1,232 @@
+"""Orders are carried out one at a time; in shadow every call is written down and none is made."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from spotvortex.core.calls import (
+    BlockedByBudget,
+    DeleteNodeClaim,
+    DeletePlaceholders,
+    Done,
+    EvictPod,
+)
+from spotvortex.core.messages import DrainEnd, DrainOrder
+from spotvortex.core.types import CapacityType
+from spotvortex.pipeline import actuation, drainer
+from spotvortex.pipeline.actuation import Shadow
+from spotvortex.pipeline.channels import Lane
+from spotvortex.pipeline.drainer import Drainer
+from spotvortex.pipeline.heartbeats import Heartbeats
+from spotvortex.sim.loop import SimClock
+from tests.core.builders import AT, cluster, pool
+from tests.pipeline.world import MemoryTelemetry, StillCluster, pod, run
+
+FULL_MOVE = [
+    "CreatePlaceholder",
+    "CreatePlaceholder",
+    "MarkNode",
+    "EvictPod",
+    "EvictPod",
+    "DeleteNodeClaim",
+    "DeletePlaceholders",
+]
+
+
+def order(node="web-s0", **changes):
+    values = {
+        "plan_id": "p1",
+        "pool": "web",
+        "node": node,
+        "uid": f"uid-{node}",
+        "node_claim": f"claim-{node}",
+        "node_pool": "web",
+        "to": CapacityType.ON_DEMAND,
+        "reason": "DECREASE_10 medium_risk",
+        "deadline": AT + 600.0,
+        "traceparent": "trace",
+    }
+    return DrainOrder(**(values | changes))
+
+
+def still(**pods):
+    return StillCluster(cluster(pool()), pods={f"web-{k}": v for k, v in pods.items()})
+
+
+@dataclass(slots=True)
+class Stubborn(Shadow):
+    """A shadow that answers some kinds of calls as told; its placeholders may never be bound."""
+
+    answers: dict = field(default_factory=dict)
+    binds: bool = True
+
+    async def apply(self, call):
+        await asyncio.sleep(0.25)
+        if type(call) in self.answers:
+            self.calls.append(call)
+            return self.answers[type(call)]
+        return await Shadow.apply(self, call)
+
+    async def look(self, wanted):
+        seen = await Shadow.look(self, wanted)
+        return seen if self.binds else replace(seen, bound=0)
+
+
+def kinds(actuator):
+    return [type(call).__name__ for call in actuator.calls]
+
+
+def carry_out(actuator, *orders, stop_at=None):
+    """Carry orders out; returns the results with the virtual second of each, and the telemetry."""
+
+    async def main():
+        loop, stop, lane = asyncio.get_running_loop(), asyncio.Event(), Lane("drains", 9)
+        for one in orders:
+            assert lane.offer(one.uid, one)
+        lane.close()
+        if stop_at is not None:
+            loop.call_later(stop_at, stop.set)
+        beats = Heartbeats({"drainer": 60.0})
+        subject = Drainer(
+            actuator=actuator,
+            clock=SimClock(AT, loop),
+            telemetry=actuator.telemetry,
+            heartbeats=beats,
+        )
+        async with asyncio.timeout(5000.0):
+            await subject.run(lane, stop)
+        assert beats.failing() == []
+        return [(at, result.end) for at, result in actuator.telemetry.of("drained")]
+
+    return run(main)
+
+
+def shadow(world=None):
+    return Shadow(cluster=world or still(), telemetry=MemoryTelemetry())
+
+
+def stubborn(world=None, **changes):
+    return Stubborn(cluster=world or still(), telemetry=MemoryTelemetry(), **changes)
+
+
+def test_shadow_records_the_whole_move_in_order_and_changes_nothing():
+    actuator = shadow()
+    assert carry_out(actuator, order()) == [(0.0, DrainEnd.DONE)]
+    assert kinds(actuator) == FULL_MOVE
+    assert [kind for _, kind in actuator.telemetry.of("would_call")] == FULL_MOVE
+    assert [p.name for p in actuator.cluster.pods_on("web-s0")] == ["web-s0-a", "web-s0-b"]
+
+
+def test_shadow_forgets_an_order_that_has_ended_so_the_next_sees_the_real_node():
+    actuator = shadow()
+    carry_out(actuator, order())
+    carry_out(actuator, order(plan_id="p2"))
+    assert kinds(actuator) == FULL_MOVE * 2
+
+
+def test_shadow_sees_a_real_cordon_and_a_node_of_another_uid():
+    facts = pool()
+    held = replace(facts, nodes=(replace(facts.nodes[0], cordoned=True), *facts.nodes[1:]))
+    actuator = shadow(StillCluster(cluster(held)))
+    assert carry_out(actuator, order()) == [(0.0, DrainEnd.ABORTED)]
+    assert carry_out(actuator, order(uid="another"))[-1] == (0.0, DrainEnd.GONE)
+    assert carry_out(actuator, order("elsewhere"))[-1] == (0.0, DrainEnd.GONE)
+    assert actuator.calls == type(actuator.calls)()
+
+
+def test_shadow_keeps_a_bounded_number_of_nodes(monkeypatch):
+    monkeypatch.setattr(actuation, "MAX_NODES_KEPT", 2)
+    actuator = shadow()
+    evict = EvictPod(namespace="shop", name="a", uid="a", node_uid="", plan_id="p1")
+
+    async def main():
+        for uid in ("n1", "n2", "n3"):
+            await actuator.apply(replace(evict, node_uid=uid))
+        return list(actuator._effects)
+
+    assert run(main) == ["n2", "n3"]
+
+
+def test_orders_are_carried_out_one_after_the_other():
+    actuator = stubborn()
+    results = carry_out(actuator, order("web-s0"), order("web-s1"))
+    assert results == [(1.75, DrainEnd.DONE), (3.5, DrainEnd.DONE)]
+    assert kinds(actuator) == FULL_MOVE * 2
+
+
+def test_a_result_counts_calls_and_evictions_and_the_span_tells_the_answers():
+    actuator = shadow()
+    carry_out(actuator, order())
+    ((_, result),) = actuator.telemetry.of("drained")
+    assert (result.n_calls, result.n_evicted, result.at, result.reason) == (7, 2, AT, "drained")
+    (span,) = actuator.telemetry.spans
+    assert (span.name, span.parent) == ("drain", "trace")
+    assert span.events[0] == ("CreatePlaceholder", {"answer": "Done"})
+
+
+def test_without_room_the_order_ends_at_its_deadline_without_an_eviction():
+    actuator = stubborn(binds=False)
+    assert carry_out(actuator, order()) == [(600.75, DrainEnd.NO_REPLACEMENT)]
+    assert kinds(actuator) == ["CreatePlaceholder", "CreatePlaceholder", "DeletePlaceholders"]
+
+
+def test_a_budget_that_never_yields_ends_the_order_at_its_deadline_and_uncordons():
+    actuator = stubborn(answers={EvictPod: BlockedByBudget(1e9)})
+    ((at, end),) = carry_out(actuator, order())
+    assert end is DrainEnd.ABORTED
+    assert 600.0 <= at <= 616.0
+    assert kinds(actuator)[-2:] == ["UnmarkNode", "DeletePlaceholders"]
+
+
+def test_an_order_that_takes_too_many_steps_is_undone(monkeypatch):
+    monkeypatch.setattr(drainer, "MAX_STEPS", 50)
+    actuator = stubborn(answers={EvictPod: BlockedByBudget(0.0)})
+    ((_, end),) = carry_out(actuator, order(deadline=AT + 1e9))
+    assert end is DrainEnd.ABORTED
+    assert kinds(actuator)[-2:] == ["UnmarkNode", "DeletePlaceholders"]
+
+
+def test_an_order_that_cannot_even_be_undone_is_a_fault_of_ours(monkeypatch):
+    monkeypatch.setattr(drainer, "MAX_STEPS", 3)
+    monkeypatch.setattr(drainer, "MAX_UNDOING_STEPS", 0)
+    with pytest.raises(AssertionError, match="web-s0 cannot even be undone"):
+        carry_out(shadow(), order())
+
+
+@pytest.mark.parametrize(
+    ("stop_at", "end", "last"),
+    [
+        (0.3, DrainEnd.NO_REPLACEMENT, ["CreatePlaceholder", "DeletePlaceholders"]),
+        (1.1, DrainEnd.ABORTED, ["UnmarkNode", "DeletePlaceholders"]),
+        (1.4, DrainEnd.DONE, ["DeleteNodeClaim", "DeletePlaceholders"]),
+    ],
+)
+def test_a_stop_undoes_the_order_in_hand_unless_its_node_is_drained_already(stop_at, end, last):
+    world = still(s0=(pod("a"), pod("b")))
+    actuator = stubborn(world)
+    ((at, found),) = carry_out(actuator, order(), stop_at=stop_at)
+    assert (found, kinds(actuator)[-2:]) == (end, last)
+    assert at < stop_at + 1.0
+
+
+def test_a_stop_wakes_a_drain_that_waits():
+    actuator = stubborn(binds=False)
+    ((at, end),) = carry_out(actuator, order(), stop_at=100.25)
+    assert (at, end) == (100.5, DrainEnd.NO_REPLACEMENT)
+
+
+def test_orders_that_are_queued_at_a_stop_do_nothing():
+    actuator = stubborn(binds=False)
+    results = carry_out(actuator, order("web-s0"), order("web-s1"), stop_at=100.25)
+    assert results == [(100.5, DrainEnd.NO_REPLACEMENT)] * 2
+    assert len(actuator.calls) == 3
+
+
+def test_calls_name_what_they_touch():
+    actuator = shadow()
+    carry_out(actuator, order())
+    claim, clean = list(actuator.calls)[-2:]
+    assert claim == DeleteNodeClaim(node_claim="claim-web-s0", node="web-s0", plan_id="p1")
+    assert clean == DeletePlaceholders(plan_id="p1", for_uid="uid-web-s0")
+    assert run(actuator.apply, clean) == Done()

@@ -1,0 +1,223 @@
+"""Ports in memory: a cluster, a market and a model that stand still unless a test moves them."""
+
+import asyncio
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from spotvortex.core.calls import PodView
+from spotvortex.core.catalog import Scope
+from spotvortex.core.limits import Limits
+from spotvortex.core.observation import ClusterFacts, MarketFacts
+from spotvortex.errors import ModelContractError
+from spotvortex.pipeline.actuation import Shadow
+from spotvortex.pipeline.supervisor import Ports, make_views, supervise
+from spotvortex.ports import Edges
+from spotvortex.sim.loop import SimClock, VirtualLoop, offload_inline
+from tests.core.builders import AT, cluster, quote
+
+TICK_S = 30.0
+
+
+def run(main, *args):
+    """Run a coroutine function in virtual time and return what it returns."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main(*args))
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+def spend(seconds):
+    """Let virtual time pass while the loop is held up."""
+    loop = asyncio.get_running_loop()
+    loop._virtual.now += seconds
+
+
+def pod(name, **changes):
+    values = {
+        "namespace": "shop",
+        "name": name,
+        "uid": f"uid-{name}",
+        "cpu_milli": 100,
+        "memory_bytes": 1 << 20,
+        "grace_s": 30.0,
+        "stays": False,
+    }
+    return PodView(**(values | changes))
+
+
+@dataclass(slots=True)
+class StillCluster:
+    """Shows the same facts each time; `held_up_s` says how long the nth snapshot takes."""
+
+    facts: ClusterFacts = field(default_factory=cluster)
+    pods: dict = field(default_factory=dict)
+    sync_s: float = 0.0
+    held_up_s: dict = field(default_factory=dict)
+    n_snapshots: int = 0
+
+    async def synced(self):
+        await asyncio.sleep(self.sync_s)
+
+    def snapshot(self, _now):
+        self.n_snapshots += 1
+        spend(self.held_up_s.get(self.n_snapshots, 0.0))
+        return self.facts
+
+    def health(self, _now):
+        return self.facts.inputs
+
+    def node(self, name):
+        nodes = (n for p in self.facts.pools for n in p.nodes)
+        return next((n for n in nodes if n.name == name), None)
+
+    def pods_on(self, node):
+        return self.pods.get(node, (pod(f"{node}-a"), pod(f"{node}-b")))
+
+
+class StillMarket:
+    """One price for everything."""
+
+    def facts(self, offerings, _now):
+        return MarketFacts(quotes={o: quote(o) for o in offerings})
+
+
+@dataclass(slots=True)
+class FlatForecaster:
+    """Gives every row the same scores, or fails."""
+
+    capacity: float = 0.02
+    runtime: float = 0.03
+    fails: bool = False
+    feature_names: tuple = ("hours_since_loss", "price_ratio")
+    feature_ranges: dict = field(
+        default_factory=lambda: {"hours_since_loss": (0.0, 1e6), "price_ratio": (0.0, 0.3)}
+    )
+    digest: str = "digest"
+    scope: Scope = field(default_factory=lambda: Scope(("m6i",)))
+    asked: list = field(default_factory=list)
+
+    def score(self, features):
+        self.asked.append(features)
+        if self.fails:
+            raise ModelContractError("the graph cannot be run")
+        row = [self.capacity, self.runtime]
+        return np.asarray([row] * len(features), dtype=np.float32).reshape(len(features), 2)
+
+
+@dataclass(slots=True)
+class MemorySpan:
+    """Keeps its events."""
+
+    name: str
+    parent: str
+    attributes: dict = field(default_factory=dict)
+    events: list = field(default_factory=list)
+
+    @property
+    def traceparent(self):
+        return f"trace-of-{self.name}"
+
+    def event(self, name, attributes):
+        self.events.append((name, dict(attributes)))
+
+
+@dataclass(slots=True)
+class MemoryTelemetry:
+    """Keeps what it is told, each with its virtual second."""
+
+    told: list = field(default_factory=list)
+    spans: list = field(default_factory=list)
+
+    @contextmanager
+    def span(self, name, parent="", attributes=None):
+        made = MemorySpan(name, parent, dict(attributes or {}))
+        self.spans.append(made)
+        yield made
+
+    def observed(self, observation, seconds):
+        self.told.append((now(), "observed", observation.cycle, seconds))
+
+    def assessed(self, assessment):
+        self.told.append((now(), "assessed", assessment.observation.cycle))
+
+    def planned(self, plan, seconds):
+        self.told.append((now(), "planned", plan.cycle, seconds))
+
+    def drained(self, result):
+        self.told.append((now(), "drained", result))
+
+    def would_call(self, call):
+        self.told.append((now(), "would_call", type(call).__name__))
+
+    def stalled(self, seconds):
+        self.told.append((now(), "stalled", seconds))
+
+    def replaced(self, channel, n):
+        self.told.append((now(), "replaced", channel, n))
+
+    def of(self, kind):
+        return [(entry[0], *entry[2:]) for entry in self.told if entry[1] == kind]
+
+
+@dataclass(slots=True)
+class MemoryJournal:
+    """Keeps every plan."""
+
+    plans: list = field(default_factory=list)
+
+    def append(self, plan):
+        self.plans.append(plan)
+
+
+@dataclass(slots=True)
+class Scene:
+    """All ports of one daemon, and the daemon itself."""
+
+    cluster: StillCluster = field(default_factory=StillCluster)
+    forecaster: FlatForecaster = field(default_factory=FlatForecaster)
+    telemetry: MemoryTelemetry = field(default_factory=MemoryTelemetry)
+    journal: MemoryJournal = field(default_factory=MemoryJournal)
+    limits: Limits = field(default_factory=Limits)
+    actuator: object = None
+    background: list = field(default_factory=list)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    views: object = None
+
+    def clock(self):
+        return SimClock(AT, asyncio.get_running_loop())
+
+    def ports(self):
+        self.actuator = self.actuator or Shadow(cluster=self.cluster, telemetry=self.telemetry)
+        edges = Edges(
+            name="still",
+            cluster=self.cluster,
+            market=StillMarket(),
+            clock=self.clock(),
+            offload=offload_inline,
+            background=self.background,
+        )
+        return Ports(
+            edges=edges,
+            forecaster=self.forecaster,
+            actuator=self.actuator,
+            journal=self.journal,
+            telemetry=self.telemetry,
+        )
+
+    async def daemon(self):
+        """Run until told to stop."""
+        ports = self.ports()
+        self.views = make_views(ports, self.limits, TICK_S)
+        await supervise(ports, self.views, self.limits, TICK_S, self.stop)
+
+    async def daemon_for(self, seconds):
+        """Run for so many virtual seconds, then stop; returns the second at which all is done."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.daemon())
+            await asyncio.sleep(seconds)
+            self.stop.set()
+        return now()
