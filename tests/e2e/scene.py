@@ -1,11 +1,8 @@
-"""Three pools of different provisioners, their workloads, and prices for them."""
-
-import json
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+"""Three pools of different provisioners, with their workloads."""
 
 from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
+from tests.controlplane.fill import ZONES
 from tests.controlplane.manifests import (
     Manifest,
     NodeShape,
@@ -19,9 +16,7 @@ from tests.controlplane.manifests import (
 
 NAMESPACE = "shop"
 POOLS = ("api", "batch", "web")
-ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
-SPOT_SHARE = {"m5.xlarge": 0.36, "c5.xlarge": 0.41}
-ON_DEMAND = {"m5.xlarge": 0.192, "c5.xlarge": 0.17}
+INSTANCE_TYPES = ("c5.xlarge", "m5.xlarge")
 
 
 def nodes() -> list[Manifest]:
@@ -43,7 +38,7 @@ def _node(
         pool=pool,
         style=style,
         capacity_type=capacity_type,
-        instance_type=sorted(SPOT_SHARE)[number % 2],
+        instance_type=INSTANCE_TYPES[number % 2],
         zone=ZONES[number % 3],
         # Nobody else's pods belong on these nodes, and theirs on nobody else's.
         labels={"test.spotvortex.io/scene": "shop"},
@@ -109,28 +104,3 @@ def n_ready(plane: ControlPlane) -> int:
         )
         for pod in pods
     )
-
-
-def write_prices(path: Path, now: datetime | None = None) -> Path:
-    """Write two days of prices that change every six hours, for every type and zone."""
-    end = now or datetime.now(UTC)
-    lines: list[dict[str, str]] = []
-    for kind, share in SPOT_SHARE.items():
-        lines.append(
-            {"InstanceType": kind, "Region": "us-east-1", "OnDemandPrice": str(ON_DEMAND[kind])}
-        )
-        for zone in ZONES:
-            for step in range(9):
-                at = end - timedelta(hours=48 - 6 * step, minutes=1)
-                price = ON_DEMAND[kind] * share * (1 + 0.002 * step)
-                lines.append(
-                    {
-                        "InstanceType": kind,
-                        "AvailabilityZone": zone,
-                        "ProductDescription": "Linux/UNIX",
-                        "SpotPrice": f"{price:.6f}",
-                        "Timestamp": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                    }
-                )
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path

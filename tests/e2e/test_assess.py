@@ -12,6 +12,7 @@ from tests.controlplane.cluster import ControlPlane
 from tests.e2e import scene
 from tests.e2e.conftest import USER
 from tests.e2e.daemon import REPOSITORY
+from tests.e2e.prices import write_price_file
 
 pytestmark = pytest.mark.controlplane
 
@@ -33,7 +34,7 @@ def assess(
 
 
 def test_the_first_screen_has_totals_first_and_fits(shop: ControlPlane, tmp_path: Path):
-    prices = str(scene.write_prices(tmp_path / "prices.jsonl"))
+    prices = str(write_price_file(tmp_path / "prices.jsonl"))
     done = assess(shop, SPOTVORTEX_PRICE_FILE=prices)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -45,7 +46,7 @@ def test_the_first_screen_has_totals_first_and_fits(shop: ControlPlane, tmp_path
 
 
 def test_json_says_what_cannot_move_and_what_would_break(shop: ControlPlane, tmp_path: Path):
-    prices = str(scene.write_prices(tmp_path / "prices.jsonl"))
+    prices = str(write_price_file(tmp_path / "prices.jsonl"))
     done = assess(shop, "--output", "json", SPOTVORTEX_PRICE_FILE=prices)
     report = json.loads(done.stdout)
     shop = {group["pool"] for group in report["groups"]}

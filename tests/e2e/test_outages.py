@@ -11,6 +11,7 @@ from tests.controlplane.proxy import LoopbackProxy
 from tests.e2e import scene
 from tests.e2e.conftest import USER, prepare
 from tests.e2e.daemon import Daemon
+from tests.e2e.prices import write_price_file
 
 pytestmark = pytest.mark.controlplane
 
@@ -25,7 +26,7 @@ def plane(fresh_control_plane: Callable[..., ControlPlane]) -> ControlPlane:
 def variables(plane: ControlPlane, folder: Path, server: str | None = None) -> dict[str, str]:
     return {
         "KUBECONFIG": str(plane.kubeconfig(USER, server=server)),
-        "SPOTVORTEX_PRICE_FILE": str(scene.write_prices(folder / "prices.jsonl")),
+        "SPOTVORTEX_PRICE_FILE": str(write_price_file(folder / "prices.jsonl")),
         "SPOTVORTEX_MAX_INPUT_AGE_S": "10",
     }
 

@@ -15,6 +15,7 @@ from tests.e2e import scene
 from tests.e2e.conftest import USER
 from tests.e2e.daemon import Daemon
 from tests.e2e.otlp import TraceReceiver
+from tests.e2e.prices import write_price_file
 
 pytestmark = pytest.mark.controlplane
 
@@ -41,7 +42,7 @@ def run(shop: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with TraceReceiver() as traces:
         variables = {
             "KUBECONFIG": str(shop.kubeconfig(USER)),
-            "SPOTVORTEX_PRICE_FILE": str(scene.write_prices(folder / "prices.jsonl")),
+            "SPOTVORTEX_PRICE_FILE": str(write_price_file(folder / "prices.jsonl")),
             "OTEL_EXPORTER_OTLP_ENDPOINT": traces.endpoint,
             "OTEL_BSP_SCHEDULE_DELAY": "200",
         }
