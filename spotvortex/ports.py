@@ -129,8 +129,11 @@ class ClusterActuator(Protocol):
 class Journal(Protocol):
     """Where decision records go."""
 
-    def append(self, plan: Plan) -> None:
-        """Keep the decisions of a plan that changed, acted, or are due for their hourly record."""
+    async def append(self, plan: Plan) -> None:
+        """Keep the decisions of a plan that changed, acted, or are due for their hourly record.
+
+        Yields to the loop now and then: a plan may have hundreds of decisions.
+        """
         ...
 
 
@@ -156,16 +159,19 @@ class Telemetry(Protocol):
         """Open a span below a traceparent, or a new trace where it is empty."""
         ...
 
-    def observed(self, observation: Observation, seconds: float) -> None:
-        """Take note of an observation and of how long it took to make."""
+    def observed(self, observation: Observation) -> None:
+        """Take note of an observation."""
         ...
 
     def assessed(self, assessment: Assessment) -> None:
         """Take note of scores."""
         ...
 
-    def planned(self, plan: Plan, seconds: float) -> None:
-        """Take note of a plan and of how long the cycle took from its observation on."""
+    async def planned(self, plan: Plan, seconds: float) -> None:
+        """Take note of a plan and of how long its whole cycle took.
+
+        Yields to the loop now and then: a plan may have hundreds of decisions.
+        """
         ...
 
     def drained(self, result: DrainResult) -> None:

@@ -99,8 +99,8 @@ async def test_metrics_are_in_the_text_format(served):
 
 
 async def test_decisions_are_served_as_they_were_recorded(served):
-    served.journal.append(plan(decision(cycle=1)))
-    served.journal.append(plan(decision(cycle=2, n_nodes=1)))
+    await served.journal.append(plan(decision(cycle=1)))
+    await served.journal.append(plan(decision(cycle=2, n_nodes=1)))
     async with served.client.get("/decisions") as answer:
         text = await answer.text()
     assert [d["id"] for d in json.loads(text)["decisions"]] == ["2-web", "1-web"]
@@ -132,11 +132,11 @@ async def test_an_unknown_decision_is_a_404_in_json(served):
     ],
 )
 async def test_decisions_are_filtered(served, query, ids):
-    served.journal.append(plan(decision(cycle=1, at=AT + 1)))
-    served.journal.append(
+    await served.journal.append(plan(decision(cycle=1, at=AT + 1)))
+    await served.journal.append(
         plan(decision(cycle=2, at=AT + 2, pool="jobs", action=Action.DECREASE_10))
     )
-    served.journal.append(plan(decision(cycle=3, at=AT + 3)))
+    await served.journal.append(plan(decision(cycle=3, at=AT + 3)))
     async with served.client.get(f"/decisions?{query}") as answer:
         assert answer.status == 200
         assert [d["id"] for d in (await answer.json())["decisions"]] == ids

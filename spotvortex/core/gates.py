@@ -188,7 +188,7 @@ def budgets(case: Case) -> Verdict:
         return allow("budgets", "HOLD moves nothing")
     in_pool, in_cluster = pool_left(case.pool, case.limits), case.budget.left
     left = min(in_pool, in_cluster, case.limits.max_wave_nodes)
-    reason = "nodes that may still be moved now"
+    reason = f"{in_pool} more nodes of the pool and {in_cluster} of the cluster may move now"
     return at_most(
         "budgets",
         left,

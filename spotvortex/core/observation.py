@@ -189,7 +189,7 @@ class Observation:
     """Everything that one cycle decides on.
 
     `cycle` counts from 1 since start, `at` is wall time in seconds since the epoch, `traceparent`
-    carries the W3C trace context of the cycle.
+    carries the W3C trace context of the cycle, and `seconds` is what it took to make.
     """
 
     cycle: int
@@ -197,6 +197,7 @@ class Observation:
     cluster: ClusterFacts
     market: MarketFacts
     traceparent: str = ""
+    seconds: float = 0.0
 
     @property
     def inputs(self) -> tuple[InputHealth, ...]:

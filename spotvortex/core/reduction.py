@@ -8,11 +8,13 @@ order in which nodes, budgets or inputs come never matters. May not judge.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Final
 
+from spotvortex.core.blocking import blockers_of, capacity_types_of, pdb_blocked_nodes
 from spotvortex.core.features import OfferingScore, price_ratio
 from spotvortex.core.observation import (
     InputHealth,
@@ -31,7 +33,7 @@ from spotvortex.core.pools import (
     Risk,
     Safety,
 )
-from spotvortex.core.safety import safe_moves_to_spot, tightest_margin
+from spotvortex.core.safety import safe_moves_to_spot, tightest, worst_zone_margins
 from spotvortex.core.types import HARD_BLOCKERS, Blocker, CapacityType, Offering
 
 MAX_PRICE_USD_PER_HOUR: Final = 1e6
@@ -57,10 +59,11 @@ def reduce_pool(pool: PoolFacts, sight: Sight) -> PoolInput:
     sight = _trusted(sight, nodes)
     spot = _of(nodes, CapacityType.SPOT)
     on_demand = _of(nodes, CapacityType.ON_DEMAND)
-    blocked_nodes = _pdb_blocked_nodes(pool)
-    away = _candidates(spot, blocked_nodes, lambda o: -_runtime(sight, o))
-    unpinned = [n for n in on_demand if not _pinned(n)]
-    entry = _candidates(unpinned, blocked_nodes, lambda o: _price_ratio(sight, o))
+    pdb_blocked = pdb_blocked_nodes(pool)
+    blockers = {n.name: blockers_of(n, pdb_blocked) for n in nodes}
+    away = _candidates(spot, blockers, lambda o: -_runtime(sight, o))
+    entry = _candidates(on_demand, blockers, lambda o: _price_ratio(sight, o))
+    kinds = capacity_types_of(pool)
     offerings = _offerings(nodes, sight)
     cpu, memory = _requested_ratios(nodes)
     bad = tuple(sorted(h.name for h in sight.inputs if _is_bad(h, sight.max_input_age_s)))
@@ -77,8 +80,8 @@ def reduce_pool(pool: PoolFacts, sight: Sight) -> PoolInput:
         n_spot_out_of_scope=sum(o.n_spot for o in offerings if not o.in_scope),
         n_moving=sum(1 for n in nodes if n.moving or n.cordoned),
         n_not_ready=sum(1 for n in nodes if not n.ready),
-        allows_spot=_allows(pool, CapacityType.SPOT),
-        allows_on_demand=_allows(pool, CapacityType.ON_DEMAND),
+        allows_spot=CapacityType.SPOT in kinds,
+        allows_on_demand=CapacityType.ON_DEMAND in kinds,
         cpu_requested_ratio=cpu,
         memory_requested_ratio=memory,
         offerings=offerings[:MAX_OFFERINGS],
@@ -92,7 +95,7 @@ def reduce_pool(pool: PoolFacts, sight: Sight) -> PoolInput:
         to_spot=entry[:MAX_CANDIDATES],
         n_spot_movable=len(away),
         n_on_demand_movable=len(entry),
-        blocked=_blocked(nodes, blocked_nodes),
+        blocked=_blocked(blockers),
         unsupported=tuple(sorted({o.offering.family for o in offerings if not o.in_scope})),
         out_of_range=_out_of_range(offerings, sight),
         oldest_input_s=_oldest_input_s(sight),
@@ -147,38 +150,22 @@ def _oldest_input_s(sight: Sight) -> float:
     return max((math.inf if math.isnan(age) else age for age in ages), default=math.inf)
 
 
-def _allows(pool: PoolFacts, kind: CapacityType) -> bool:
-    """A pool allows what its NodePools say, and anything where none says it."""
-    if not pool.node_pools:
-        return True
-    return any(not p.capacity_types or kind in p.capacity_types for p in pool.node_pools)
-
-
-def _pdb_blocked_nodes(pool: PoolFacts) -> frozenset[str]:
-    return frozenset(
-        node for pdb in pool.pdbs if pdb.disruptions_allowed <= 0 for node, _ in pdb.healthy_by_node
-    )
-
-
-def _pinned(node: NodeFact) -> bool:
-    return any(b.blocker is Blocker.PINNED_ON_DEMAND for b in node.load.blocked)
-
-
-def _movable(node: NodeFact, pdb_blocked: frozenset[str]) -> bool:
-    if node.cordoned or node.moving or not node.ready or node.do_not_disrupt:
+def _movable(node: NodeFact, blockers: Set[Blocker]) -> bool:
+    if node.cordoned or node.moving or not node.ready:
         return False
-    if node.name in pdb_blocked:
-        return False
-    return not any(b.blocker in HARD_BLOCKERS for b in node.load.blocked)
+    pinned = node.capacity_type is CapacityType.ON_DEMAND and Blocker.PINNED_ON_DEMAND in blockers
+    return not pinned and HARD_BLOCKERS.isdisjoint(blockers)
 
 
 def _candidates(
-    nodes: Sequence[NodeFact], pdb_blocked: frozenset[str], rank: Callable[[Offering], float]
+    nodes: Sequence[NodeFact],
+    blockers: Mapping[str, Set[Blocker]],
+    rank: Callable[[Offering], float],
 ) -> tuple[Candidate, ...]:
     """Movable nodes: offerings by rank in turn, the smallest blast radius of each first."""
     groups: dict[Offering, list[NodeFact]] = {}
     for node in nodes:
-        if _movable(node, pdb_blocked):
+        if _movable(node, blockers[node.name]):
             groups.setdefault(node.offering, []).append(node)
     ordered = sorted(groups, key=lambda o: (rank(o), o))
     lanes = [
@@ -271,7 +258,8 @@ def _money(nodes: Sequence[NodeFact], sight: Sight) -> Money:
 
 
 def _safety(pool: PoolFacts, entry: Sequence[Candidate], sight: Sight) -> Safety:
-    margin = tightest_margin(pool)
+    margins = worst_zone_margins(pool)
+    margin = tightest(margins)
     pdbs = next((h for h in sight.inputs if h.name == "pdbs"), None)
     return Safety(
         n_pdbs=len(pool.pdbs),
@@ -279,7 +267,9 @@ def _safety(pool: PoolFacts, entry: Sequence[Candidate], sight: Sight) -> Safety
         margin_pods=margin.pods if margin else None,
         margin_pdb=margin.pdb if margin else "",
         margin_zone=margin.zone if margin else "",
-        safe_to_spot_nodes=safe_moves_to_spot(pool, [c.node for c in entry[:MAX_CANDIDATES]]),
+        safe_to_spot_nodes=safe_moves_to_spot(
+            pool, [c.node for c in entry[:MAX_CANDIDATES]], margins
+        ),
     )
 
 
@@ -293,18 +283,8 @@ def _requested_ratios(nodes: Sequence[NodeFact]) -> tuple[float | None, float | 
     )
 
 
-def _blocked(
-    nodes: Sequence[NodeFact], pdb_blocked: frozenset[str]
-) -> tuple[tuple[Blocker, int], ...]:
-    counts: dict[Blocker, int] = {}
-    for node in nodes:
-        reasons = {b.blocker for b in node.load.blocked}
-        if node.do_not_disrupt:
-            reasons.add(Blocker.DO_NOT_DISRUPT)
-        if node.name in pdb_blocked:
-            reasons.add(Blocker.PDB_ALLOWS_ZERO)
-        for reason in reasons:
-            counts[reason] = counts.get(reason, 0) + 1
+def _blocked(blockers: Mapping[str, Set[Blocker]]) -> tuple[tuple[Blocker, int], ...]:
+    counts = Counter(blocker for found in blockers.values() for blocker in found)
     return tuple(sorted(counts.items()))
 
 

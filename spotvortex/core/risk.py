@@ -21,8 +21,8 @@ from spotvortex.core.types import CapacityType, Offering
 PRIOR_HAZARD_PER_HOUR: Final = 2e-3
 """Losses per node-hour before anything is seen: the `normal` level of the evaluation's worlds."""
 
-PRIOR_HOURS: Final = 100.0
-"""Weight of the prior, in node-hours."""
+PRIOR_HOURS: Final = 24.0
+"""Weight of the prior, in node-hours: a day of one node outweighs it."""
 
 DECAY_HOURS: Final = 72.0
 """Time constant with which losses and exposure are forgotten."""
@@ -130,9 +130,11 @@ def _losses(memory: Memory, present: Set[str]) -> Counter[Offering]:
 
 
 def _oldest(nodes: Iterable[NodeFact]) -> dict[Offering, float]:
+    """Return the oldest start by offering; a start that is no time tells nothing."""
     oldest: dict[Offering, float] = {}
     for node in nodes:
-        oldest[node.offering] = min(node.created_at, oldest.get(node.offering, math.inf))
+        if math.isfinite(node.created_at):
+            oldest[node.offering] = min(node.created_at, oldest.get(node.offering, math.inf))
     return oldest
 
 

@@ -94,17 +94,24 @@ def _lost_by_group(pdb: PdbFact, group_of: Mapping[str, str]) -> Counter[str]:
     return lost
 
 
-def tightest_margin(pool: PoolFacts) -> Margin | None:
-    """Return the budget that the loss of its worst zone's Spot leaves least room, None without."""
-    zone_of = _spot_zones(pool)
-    return min(
-        (_margin(pdb, zone_of) for pdb in pool.pdbs if pdb.healthy_by_node),
-        key=lambda margin: (margin.pods, margin.pdb),
-        default=None,
-    )
+def worst_zone_margins(pool: PoolFacts) -> dict[str, Margin]:
+    """Return by budget what it can spare once the Spot of its worst zone is gone."""
+    zone_of = {n.name: n.offering.zone for n in pool.nodes if n.capacity_type is CapacityType.SPOT}
+    return {pdb.key: _margin(pdb, zone_of) for pdb in pool.pdbs if pdb.healthy_by_node}
 
 
-def safe_moves_to_spot(pool: PoolFacts, order: Sequence[str]) -> int:
+def tightest(margins: Mapping[str, Margin]) -> Margin | None:
+    """Return the margin with least room, None where no budget covers the pool."""
+    return min(margins.values(), key=lambda margin: (margin.pods, margin.pdb), default=None)
+
+
+def _margin(pdb: PdbFact, zone_of: Mapping[str, str]) -> Margin:
+    lost = _lost_by_group(pdb, zone_of)
+    zone, n = max(lost.items(), key=lambda item: (item[1], item[0]), default=("", 0))
+    return Margin(pdb=pdb.key, zone=zone, pods=pdb.healthy - pdb.desired_healthy - n)
+
+
+def safe_moves_to_spot(pool: PoolFacts, order: Sequence[str], margins: Mapping[str, Margin]) -> int:
     """Count the nodes, in this order, that may become Spot before a worst zone breaks a budget.
 
     The pods of a moved node are taken to land in the budget's worst zone, the most careful
@@ -113,31 +120,16 @@ def safe_moves_to_spot(pool: PoolFacts, order: Sequence[str]) -> int:
     Args:
         pool: the nodes and budgets.
         order: names of on-demand nodes in the order in which they would be moved.
+        margins: what `worst_zone_margins` says of the same pool.
     """
-    zone_of = _spot_zones(pool)
-    room = {pdb.key: _margin(pdb, zone_of).pods for pdb in pool.pdbs if pdb.healthy_by_node}
-    on_node = _pods_by_node(pool.pdbs)
-    for n_safe, name in enumerate(order):
-        for key, count in on_node.get(name, ()):
-            room[key] -= count
-            if room[key] < 0:
-                return n_safe
-    return len(order)
-
-
-def _pods_by_node(pdbs: Sequence[PdbFact]) -> dict[str, list[tuple[str, int]]]:
-    on_node: dict[str, list[tuple[str, int]]] = {}
-    for pdb in pdbs:
-        for node, count in pdb.healthy_by_node:
-            on_node.setdefault(node, []).append((pdb.key, count))
-    return on_node
-
-
-def _spot_zones(pool: PoolFacts) -> dict[str, str]:
-    return {n.name: n.offering.zone for n in pool.nodes if n.capacity_type is CapacityType.SPOT}
-
-
-def _margin(pdb: PdbFact, zone_of: Mapping[str, str]) -> Margin:
-    lost = _lost_by_group(pdb, zone_of)
-    zone, n = max(lost.items(), key=lambda item: (item[1], item[0]), default=("", 0))
-    return Margin(pdb=pdb.key, zone=zone, pods=pdb.healthy - pdb.desired_healthy - n)
+    place = {name: position for position, name in enumerate(order)}
+    n_safe = len(order)
+    for pdb in pool.pdbs:
+        moved = sorted((place[name], n) for name, n in pdb.healthy_by_node if name in place)
+        room = margins[pdb.key].pods if moved else 0
+        for position, n in moved:
+            room -= n
+            if room < 0:
+                n_safe = min(n_safe, position)
+                break
+    return n_safe

@@ -86,8 +86,9 @@ class Collector:
                 cluster=cluster,
                 market=self.market.facts(offerings_of(cluster), now),
                 traceparent=span.traceparent,
+                seconds=asyncio.get_running_loop().time() - started,
             )
-        self.telemetry.observed(observation, asyncio.get_running_loop().time() - started)
+        self.telemetry.observed(observation)
         return observation
 
 

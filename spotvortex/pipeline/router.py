@@ -40,7 +40,7 @@ class Router:
             while True:
                 assessment = await source.get()
                 with self.heartbeats.at_work("router"):
-                    self._hand_on(await self.decide(assessment), lane)
+                    await self._hand_on(await self.decide(assessment), lane)
         except ClosedError:
             return
         finally:
@@ -58,11 +58,12 @@ class Router:
                 break
             await asyncio.sleep(0)
         decided_s = asyncio.get_running_loop().time() - started
-        self.telemetry.planned(plan, decided_s + assessment.seconds)
+        seconds = assessment.observation.seconds + assessment.seconds + decided_s
+        await self.telemetry.planned(plan, seconds)
         return plan
 
-    def _hand_on(self, plan: Plan, lane: Lane[DrainOrder]) -> None:
-        self.journal.append(plan)
+    async def _hand_on(self, plan: Plan, lane: Lane[DrainOrder]) -> None:
+        await self.journal.append(plan)
         self.status.planned(plan)
         for order in plan.orders:
             if not lane.offer(order.uid, order):

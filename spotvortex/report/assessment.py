@@ -8,10 +8,11 @@ plan's.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from spotvortex.core.blocking import blockers_of, capacity_types_of, pdb_blocked_nodes
 from spotvortex.core.features import price_ratio
 from spotvortex.core.messages import Decision, Plan
 from spotvortex.core.observation import (
@@ -34,6 +35,9 @@ ORDER_OF_BLAME: Final = (
     Blocker.LOCAL_STORAGE,
 )
 """A node held for several reasons is counted under the first of these."""
+
+
+_PINNED: Final = Blocker.PINNED_ON_DEMAND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,17 +240,16 @@ def _is_mixed(pool: PoolFacts) -> bool:
 def _on_demand(pool: PoolFacts, market: MarketFacts) -> OnDemand:
     nodes = [n for n in pool.nodes if n.capacity_type is CapacityType.ON_DEMAND]
     pinned_by_pool = _pinned_by_pool(pool)
-    pinned = nodes if pinned_by_pool else [n for n in nodes if _has(n, Blocker.PINNED_ON_DEMAND)]
+    pdb_blocked = pdb_blocked_nodes(pool)
+    blockers = {n.name: blockers_of(n, pdb_blocked) for n in nodes}
+    pinned = nodes if pinned_by_pool else [n for n in nodes if _PINNED in blockers[n.name]]
     pinned_names = {n.name for n in pinned}
-    pdb_blocked = {
-        name for pdb in pool.pdbs if pdb.disruptions_allowed <= 0 for name, _ in pdb.healthy_by_node
-    }
     held: Counter[Blocker] = Counter()
     free: list[NodeFact] = []
     for node in nodes:
         if node.name in pinned_names:
             continue
-        reason = _blame(node, pdb_blocked)
+        reason = next((b for b in ORDER_OF_BLAME if b in blockers[node.name]), None)
         if reason is None:
             free.append(node)
         else:
@@ -267,27 +270,11 @@ def _on_demand(pool: PoolFacts, market: MarketFacts) -> OnDemand:
 
 def _pinned_by_pool(pool: PoolFacts) -> str:
     """Say what keeps a whole pool on-demand, "" where nothing does."""
-    if pool.node_pools and all(
-        p.capacity_types and CapacityType.SPOT not in p.capacity_types for p in pool.node_pools
-    ):
+    if CapacityType.SPOT in capacity_types_of(pool):
+        return ""
+    if pool.node_pools:
         return "its NodePool allows on-demand only"
-    only_od = all(n.capacity_type is not CapacityType.SPOT for n in pool.nodes)
-    if pool.provisioner is Provisioner.MANAGED_NODE_GROUP and only_od:
-        return "a managed node group has one capacity type; it needs a Spot twin"
-    return ""
-
-
-def _has(node: NodeFact, blocker: Blocker) -> bool:
-    return any(b.blocker is blocker for b in node.load.blocked)
-
-
-def _blame(node: NodeFact, pdb_blocked: Collection[str]) -> Blocker | None:
-    reasons = {b.blocker for b in node.load.blocked}
-    if node.name in pdb_blocked:
-        reasons.add(Blocker.PDB_ALLOWS_ZERO)
-    if node.do_not_disrupt:
-        reasons.add(Blocker.DO_NOT_DISRUPT)
-    return next((blocker for blocker in ORDER_OF_BLAME if blocker in reasons), None)
+    return "a node group has one capacity type; it needs a Spot twin"
 
 
 def _saving(node: NodeFact, market: MarketFacts) -> float | None:

@@ -6,6 +6,7 @@ what is recorded: that is the journal's matter.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
@@ -30,15 +31,15 @@ class Hub:
         """Open a span below a traceparent, or a new trace where it is empty."""
         return self._tracing.span(name, parent, attributes)
 
-    def observed(self, observation: Observation, seconds: float) -> None:
-        """Take note of an observation and of how long it took to make."""
-        self._metrics.observed(observation, seconds)
+    def observed(self, observation: Observation) -> None:
+        """Take note of an observation."""
+        self._metrics.observed(observation)
 
     def assessed(self, assessment: Assessment) -> None:
         """Take note of scores."""
         self._metrics.assessed(assessment)
 
-    def planned(self, plan: Plan, seconds: float) -> None:
+    async def planned(self, plan: Plan, seconds: float) -> None:
         """Take note of a plan, with one span a decision and its gates as events."""
         self._metrics.planned(plan, seconds)
         if not self._tracing.on:
@@ -47,6 +48,7 @@ class Hub:
             with self._tracing.span("decide", plan.traceparent, _attributes(decision)) as span:
                 for verdict in decision.verdicts:
                     span.event(verdict.gate, _gate_attributes(verdict))
+            await asyncio.sleep(0)
 
     def drained(self, result: DrainResult) -> None:
         """Take note of a drain's end."""

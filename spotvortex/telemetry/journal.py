@@ -7,6 +7,7 @@ empty digest. May not end the daemon: a full disk or a closed pipe is counted an
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from enum import StrEnum
@@ -99,11 +100,14 @@ class DecisionJournal:
         self._torn = False
         self._complained_at: float | None = None
 
-    def append(self, plan: Plan) -> None:
+    async def append(self, plan: Plan) -> None:
         """Keep the decisions of a plan that changed, acted, or are due for their hourly record."""
-        worth = [d for d in plan.decisions if is_worth_recording(d, self._last.get(d.pool))]
-        lines = [self._keep(decision) for decision in worth]
-        self._counts.unchanged(len(plan.decisions) - len(worth))
+        lines: list[str] = []
+        for decision in plan.decisions:
+            if is_worth_recording(decision, self._last.get(decision.pool)):
+                lines.append(self._keep(decision))
+                await asyncio.sleep(0)
+        self._counts.unchanged(len(plan.decisions) - len(lines))
         pools = {d.pool for d in plan.decisions}
         self._last = {pool: last for pool, last in self._last.items() if pool in pools}
         if lines and self._sink is not None:

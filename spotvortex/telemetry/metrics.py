@@ -143,9 +143,9 @@ class Metrics:
         """Return every series in the Prometheus text format."""
         return generate_latest(_WithoutCreated(self.registry))
 
-    def observed(self, observation: Observation, seconds: float) -> None:
+    def observed(self, observation: Observation) -> None:
         """Show prices and inputs."""
-        self._observe.observe(seconds)
+        self._observe.observe(observation.seconds)
         quotes = observation.market.quotes.values()
         self._spot_price.show(
             {(q.offering.instance_type, q.offering.zone): q.spot_usd_per_hour for q in quotes}

@@ -6,10 +6,19 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.safety import Loss, Margin, safe_moves_to_spot, single_losses, tightest_margin
+from spotvortex.core import safety
+from spotvortex.core.safety import Loss, Margin, single_losses
 from spotvortex.core.types import CapacityType
 from tests.core import odd
 from tests.core.builders import WEB_A, WEB_B, on_demand, pdb, pool, spot
+
+
+def tightest_margin(facts):
+    return safety.tightest(safety.worst_zone_margins(facts))
+
+
+def safe_moves_to_spot(facts, order):
+    return safety.safe_moves_to_spot(facts, order, safety.worst_zone_margins(facts))
 
 
 def healthy_without(budget, gone):

@@ -138,13 +138,13 @@ class MemoryTelemetry:
         self.spans.append(made)
         yield made
 
-    def observed(self, observation, seconds):
-        self.told.append((now(), "observed", observation.cycle, seconds))
+    def observed(self, observation):
+        self.told.append((now(), "observed", observation.cycle, observation.seconds))
 
     def assessed(self, assessment):
         self.told.append((now(), "assessed", assessment.observation.cycle))
 
-    def planned(self, plan, seconds):
+    async def planned(self, plan, seconds):
         self.told.append((now(), "planned", plan.cycle, seconds))
 
     def drained(self, result):
@@ -169,7 +169,7 @@ class MemoryJournal:
 
     plans: list = field(default_factory=list)
 
-    def append(self, plan):
+    async def append(self, plan):
         self.plans.append(plan)
 
 

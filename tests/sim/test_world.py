@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from spotvortex.core.calls import BlockedByBudget, Done, Gone
 from spotvortex.core.observation import InputState, NodeLoad
-from spotvortex.core.safety import safe_moves_to_spot
+from spotvortex.core.safety import safe_moves_to_spot, worst_zone_margins
 from spotvortex.core.types import Blocker, CapacityType
 from spotvortex.sim.capacity import CALM, STRESS, Phase
 from spotvortex.sim.facts import blockers
@@ -147,7 +147,9 @@ def test_demo_has_room_for_more_spot_in_web_and_none_in_api(seed):
     pools = {pool.name: pool for pool in world_of(seed).snapshot(0.0).pools}
     safe = {
         name: safe_moves_to_spot(
-            pool, [n.name for n in pool.nodes if n.capacity_type is CapacityType.ON_DEMAND]
+            pool,
+            [n.name for n in pool.nodes if n.capacity_type is CapacityType.ON_DEMAND],
+            worst_zone_margins(pool),
         )
         for name, pool in pools.items()
     }

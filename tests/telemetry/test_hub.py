@@ -32,7 +32,9 @@ def test_a_cycle_is_one_trace_with_a_span_for_each_decision():
     made, _ = hub(memory)
     with made.span("cycle", attributes={"cycle": 7}) as root:
         traceparent = root.traceparent
-    made.planned(plan(decision(), decision(pool="batch"), traceparent=traceparent), 0.1)
+    asyncio.run(
+        made.planned(plan(decision(), decision(pool="batch"), traceparent=traceparent), 0.1)
+    )
     made.close()
     cycle, web, batch = memory.get_finished_spans()
     assert (cycle.name, web.name, batch.name) == ("cycle", "decide", "decide")
@@ -50,7 +52,7 @@ def test_each_gate_is_an_event_with_its_limit():
     made, _ = hub(memory)
     bounded = Verdict(gate="budgets", outcome=Outcome.AT_MOST, reason="wave", limit=2)
     refused = Verdict(gate="fit", outcome=Outcome.REFUSE, reason="no room")
-    made.planned(plan(decision(verdicts=(bounded, refused))), 0.1)
+    asyncio.run(made.planned(plan(decision(verdicts=(bounded, refused))), 0.1))
     made.close()
     (span,) = memory.get_finished_spans()
     assert [event.name for event in span.events] == ["budgets", "fit"]
@@ -87,7 +89,7 @@ def test_without_an_exporter_there_is_no_trace_and_metrics_go_on():
     with made.span("cycle") as span:
         span.event("seen", {})
         assert span.traceparent == ""
-    made.planned(plan(decision()), 0.1)
+    asyncio.run(made.planned(plan(decision()), 0.1))
     made.close()
     assert b"spotvortex_cycles_total 1.0" in metrics.exposition()
 
@@ -126,7 +128,7 @@ def test_the_hub_hands_every_message_on_to_the_metrics():
         deadline=0.0,
     )
     result = DrainResult(order=order, end=DrainEnd.DONE, reason="", at=0.0, n_calls=1, n_evicted=0)
-    telemetry.observed(observation(), 0.1)
+    telemetry.observed(observation())
     telemetry.assessed(Assessment(observation=observation(), scores={}, model_digest="d"))
     telemetry.drained(result)
     telemetry.would_call(DeletePlaceholders(plan_id="7-web", for_uid="u"))

@@ -1,5 +1,6 @@
 """The journal keeps what changed, chains it, and survives a writer that fails."""
 
+import asyncio
 import errno
 import hashlib
 import io
@@ -50,6 +51,10 @@ class BrokenSink:
         return min(step, len(data))
 
 
+def keep(kept, plan):
+    asyncio.run(kept.append(plan))
+
+
 def journal(sink=None, **options):
     counts = Counted()
     return DecisionJournal(code_version="0.1.0", counts=counts, sink=sink, **options), counts
@@ -62,16 +67,16 @@ def acting(cycle: int, pool: str = "web", at: float = AT) -> Decision:
 def test_an_unchanged_hold_is_counted_and_not_written():
     kept, counts = journal()
     for cycle in range(5):
-        kept.append(plan(decision(cycle=cycle, at=AT + cycle), decision(pool="batch", cycle=cycle)))
+        keep(kept, plan(decision(cycle=cycle, at=AT + cycle), decision(pool="batch", cycle=cycle)))
     assert [d.decision_id for d in counts.records] == ["0-web", "0-batch"]
     assert counts.n_unchanged == 8
 
 
 def test_a_pool_that_came_back_is_recorded_anew():
     kept, counts = journal()
-    kept.append(plan(decision(cycle=1)))
-    kept.append(plan(decision(cycle=2, pool="batch")))
-    kept.append(plan(decision(cycle=3)))
+    keep(kept, plan(decision(cycle=1)))
+    keep(kept, plan(decision(cycle=2, pool="batch")))
+    keep(kept, plan(decision(cycle=3)))
     assert [d.decision_id for d in counts.records] == ["1-web", "2-batch", "3-web"]
 
 
@@ -79,7 +84,7 @@ def test_each_record_carries_the_digest_of_the_one_before(tmp_path):
     with open_sink(tmp_path / "decisions.jsonl") as sink:
         kept, _ = journal(sink)
         for cycle in range(4):
-            kept.append(plan(acting(cycle), acting(cycle, "batch")))
+            keep(kept, plan(acting(cycle), acting(cycle, "batch")))
     previous = ""
     for line in (tmp_path / "decisions.jsonl").read_text().splitlines():
         body, _, _ = line.rpartition(',"digest":')
@@ -94,7 +99,7 @@ def test_a_file_is_appended_to(tmp_path):
     path.write_text("before\n")
     with open_sink(path) as sink:
         kept, _ = journal(sink, line_format=LineFormat.TEXT)
-        kept.append(plan(decision()))
+        keep(kept, plan(decision()))
     before, line = path.read_text().splitlines()
     assert before == "before"
     assert line.startswith("04:34:30 web      HOLD ")
@@ -107,7 +112,7 @@ def test_a_file_that_cannot_be_opened_names_its_setting(tmp_path):
 
 def test_standard_output_is_written_to_without_a_path(capfd):
     kept, _ = journal(open_sink(None), line_format=LineFormat.TEXT)
-    kept.append(plan(decision()))
+    keep(kept, plan(decision()))
     assert "pool_safety refuses" in capfd.readouterr().out
 
 
@@ -115,16 +120,16 @@ def test_the_lines_of_a_plan_are_one_write():
     sink = BrokenSink()
     kept, _ = journal(sink)
     sink.script = [10**9, OSError("a second write")]
-    kept.append(plan(acting(1), acting(1, "batch"), acting(1, "jobs")))
+    keep(kept, plan(acting(1), acting(1, "batch"), acting(1, "jobs")))
     assert sink.taken.count(b"\n") == 3
 
 
 def test_nothing_is_written_where_nothing_changed():
     sink = BrokenSink()
     kept, counts = journal(sink)
-    kept.append(plan(decision()))
+    keep(kept, plan(decision()))
     sink.script = [OSError("no write is due")]
-    kept.append(plan(decision(cycle=8)))
+    keep(kept, plan(decision(cycle=8)))
     assert counts.n_lost == 0
 
 
@@ -133,7 +138,7 @@ def test_a_full_disk_is_counted_and_told_once_a_minute(caplog):
     kept, counts = journal(BrokenSink(*[full] * 4))
     with caplog.at_level(logging.ERROR):
         for cycle, seconds in enumerate((0, 30, 59, 61)):
-            kept.append(plan(acting(cycle), at=AT + seconds))
+            keep(kept, plan(acting(cycle), at=AT + seconds))
     assert counts.n_lost == 4
     assert [record.message for record in caplog.records] == ["journal.write_failed"] * 2
     assert len(kept.find()) == 4
@@ -144,15 +149,15 @@ def test_a_reader_that_went_away_does_not_end_the_daemon(caplog):
     os.close(read_end)
     with open(write_end, "wb", buffering=0) as pipe:
         kept, counts = journal(pipe)
-        kept.append(plan(acting(1)))
+        keep(kept, plan(acting(1)))
     assert counts.n_lost == 1
 
 
 def test_a_pipe_that_takes_nothing_loses_the_lines_only(caplog):
     sink = BrokenSink(None)
     kept, counts = journal(sink)
-    kept.append(plan(acting(1), acting(1, "batch")))
-    kept.append(plan(acting(2)))
+    keep(kept, plan(acting(1), acting(1, "batch")))
+    keep(kept, plan(acting(2)))
     assert counts.n_lost == 2
     assert [json.loads(line)["id"] for line in sink.taken.splitlines()] == ["2-web"]
 
@@ -160,8 +165,8 @@ def test_a_pipe_that_takes_nothing_loses_the_lines_only(caplog):
 def test_a_torn_line_is_ended_before_the_next_one(caplog):
     sink = BrokenSink(40)
     kept, counts = journal(sink)
-    kept.append(plan(acting(1)))
-    kept.append(plan(acting(2)))
+    keep(kept, plan(acting(1)))
+    keep(kept, plan(acting(2)))
     torn, whole = sink.taken.splitlines()
     assert len(torn) == 40
     assert json.loads(whole)["id"] == "2-web"
@@ -171,7 +176,7 @@ def test_a_torn_line_is_ended_before_the_next_one(caplog):
 def test_the_ring_is_bounded_and_forgets_the_oldest():
     kept, _ = journal(capacity=3)
     for cycle in range(5):
-        kept.append(plan(acting(cycle)))
+        keep(kept, plan(acting(cycle)))
     assert [r.decision_id for r in kept.find()] == ["4-web", "3-web", "2-web"]
     assert kept.get("1-web") is None
     assert kept.get("4-web").pool == "web"
@@ -179,8 +184,8 @@ def test_the_ring_is_bounded_and_forgets_the_oldest():
 
 def test_a_repeated_id_is_the_newer_record():
     kept, _ = journal(capacity=3)
-    kept.append(plan(acting(1)))
-    kept.append(plan(acting(1, at=AT + 5)))
+    keep(kept, plan(acting(1)))
+    keep(kept, plan(acting(1, at=AT + 5)))
     assert [r.at for r in kept.find()] == [AT + 5]
 
 
@@ -197,15 +202,15 @@ def test_a_repeated_id_is_the_newer_record():
 )
 def test_records_are_found_newest_first(query, ids):
     kept, _ = journal()
-    kept.append(plan(acting(1, at=AT + 1)))
-    kept.append(plan(decision(cycle=2, pool="jobs", at=AT + 2, action=Action.DECREASE_10)))
-    kept.append(plan(acting(3, at=AT + 3)))
+    keep(kept, plan(acting(1, at=AT + 1)))
+    keep(kept, plan(decision(cycle=2, pool="jobs", at=AT + 2, action=Action.DECREASE_10)))
+    keep(kept, plan(acting(3, at=AT + 3)))
     assert [r.decision_id for r in kept.find(**query)] == ids
 
 
 def test_without_a_sink_records_are_kept_in_memory_only():
     kept, counts = journal()
-    kept.append(plan(acting(1)))
+    keep(kept, plan(acting(1)))
     assert counts.n_lost == 0
     assert len(kept.find()) == 1
 
@@ -213,5 +218,5 @@ def test_without_a_sink_records_are_kept_in_memory_only():
 def test_a_file_object_without_a_buffer_serves_as_a_sink():
     raw = io.BytesIO()
     kept, _ = journal(raw)
-    kept.append(plan(acting(1)))
+    keep(kept, plan(acting(1)))
     assert json.loads(raw.getvalue())["id"] == "1-web"

@@ -105,7 +105,7 @@ def test_an_unknown_figure_has_no_series():
 
 def test_prices_and_inputs_of_an_observation_are_shown_and_go_with_it():
     made = metrics()
-    made.observed(observation(), 0.3)
+    made.observed(observation(seconds=0.3))
     found = samples(made)
     assert found["spotvortex_spot_price_usd{instance_type=m6i.large,zone=a}"] == 0.031
     assert "spotvortex_spot_price_usd{instance_type=m6i.large,zone=b}" not in found
@@ -114,7 +114,7 @@ def test_prices_and_inputs_of_an_observation_are_shown_and_go_with_it():
     assert found["spotvortex_input_ok{input=nodes}"] == 1.0
     assert found["spotvortex_input_ok{input=prices}"] == 0.0
     assert found["spotvortex_observe_duration_seconds_count"] == 1.0
-    made.observed(observation(market=MarketFacts()), 0.3)
+    made.observed(observation(market=MarketFacts()))
     assert not [name for name in samples(made) if "price_usd" in name or "input=prices" in name]
 
 
@@ -200,5 +200,5 @@ def test_an_input_that_was_never_confirmed_is_infinitely_old():
     facts = observation(market=market).cluster
     never = type(facts.inputs[0])(name="pdbs", state=facts.inputs[0].state, age_s=math.inf)
     cluster = type(facts)(pools=(), inputs=(never,))
-    made.observed(observation(market=market, cluster=cluster), 0.0)
+    made.observed(observation(market=market, cluster=cluster))
     assert samples(made)["spotvortex_input_age_seconds{input=pdbs}"] == math.inf

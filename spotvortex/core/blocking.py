@@ -1,0 +1,44 @@
+"""What holds a node where it is, and what kinds of capacity a pool can have at all.
+
+Comes in: the facts of one pool. Goes out: blockers by node. Decisions and reports ask here, so that
+both say the same. May not weigh one blocker against another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from spotvortex.core.observation import NodeFact, PoolFacts
+from spotvortex.core.types import Blocker, CapacityType, Provisioner
+
+
+def pdb_blocked_nodes(pool: PoolFacts) -> frozenset[str]:
+    """Return the names of nodes with a pod whose budget allows no eviction now."""
+    return frozenset(
+        node for pdb in pool.pdbs if pdb.disruptions_allowed <= 0 for node, _ in pdb.healthy_by_node
+    )
+
+
+def blockers_of(node: NodeFact, pdb_blocked: Set[str]) -> frozenset[Blocker]:
+    """Return everything that holds a node; `pdb_blocked` comes from `pdb_blocked_nodes`."""
+    found = {blocked.blocker for blocked in node.load.blocked}
+    if node.do_not_disrupt:
+        found.add(Blocker.DO_NOT_DISRUPT)
+    if node.name in pdb_blocked:
+        found.add(Blocker.PDB_ALLOWS_ZERO)
+    return frozenset(found)
+
+
+def capacity_types_of(pool: PoolFacts) -> frozenset[CapacityType]:
+    """Return the capacity types that a pool can have.
+
+    Karpenter's NodePools say it, and allow both where they do not. A node group has one type for
+    ever, so a pool of groups can have what it holds; more cannot be known from the cluster alone.
+    """
+    both = frozenset({CapacityType.SPOT, CapacityType.ON_DEMAND})
+    if pool.node_pools:
+        said = [frozenset(p.capacity_types) or both for p in pool.node_pools]
+        return frozenset().union(*said)
+    if pool.provisioner in (Provisioner.MANAGED_NODE_GROUP, Provisioner.CLUSTER_AUTOSCALER):
+        return both & {node.capacity_type for node in pool.nodes}
+    return both
