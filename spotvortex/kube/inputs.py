@@ -1,0 +1,102 @@
+"""What is watched, and what it costs to do without.
+
+Comes in: a reflector's state and age. Goes out: an `InputHealth` with the fix in words. Names are
+part of the contract with `core`: `pdbs` is asked for by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from spotvortex.core.observation import InputHealth, InputState
+from spotvortex.kube.codec import Obj
+from spotvortex.kube.reflector import Reflector, ReflectorState, Resource
+
+STALE_AFTER_S: Final = 15.0
+"""Three probes in a row that a stream was not confirmed."""
+
+_META_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_META: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """One watched resource: the right it needs and what is lost without it."""
+
+    resource: Resource
+    right: str
+    cost: str
+    required: bool = False
+
+
+NODES: Final = Input(
+    resource=Resource(name="nodes", path="/api/v1/nodes"),
+    right="nodes",
+    cost="nothing can be seen",
+    required=True,
+)
+PODS: Final = Input(
+    resource=Resource(
+        name="pods",
+        path="/api/v1/pods",
+        field_selector="status.phase!=Succeeded,status.phase!=Failed",
+    ),
+    right="pods",
+    cost="what runs where cannot be seen",
+    required=True,
+)
+PDBS: Final = Input(
+    resource=Resource(name="pdbs", path="/apis/policy/v1/poddisruptionbudgets"),
+    right="policy/poddisruptionbudgets",
+    cost="pool safety cannot be judged",
+)
+OWNERS: Final = Input(
+    resource=Resource(
+        name="owners",
+        path="/apis/apps/v1/replicasets",
+        accept_list=_META_LIST,
+        accept_watch=_META,
+    ),
+    right="apps/replicasets",
+    cost="Deployments are guessed from the names of ReplicaSets",
+)
+NODEPOOLS: Final = Input(
+    resource=Resource(name="nodepools", path="/apis/karpenter.sh/v1/nodepools"),
+    right="karpenter.sh/nodepools",
+    cost="pools are named by node labels alone, and what a pool may launch is not known",
+)
+
+
+def health_of(watched: Input, reflector: Reflector[Obj], age_s: float) -> InputHealth:
+    """Return how far an input may be trusted.
+
+    Args:
+        watched: the input.
+        reflector: what keeps it up to date.
+        age_s: seconds since it was last confirmed.
+    """
+    state, detail = _judge(watched, reflector, age_s)
+    return InputHealth(
+        name=watched.resource.name,
+        state=state,
+        age_s=age_s,
+        required=watched.required,
+        detail=detail,
+    )
+
+
+def _judge(watched: Input, reflector: Reflector[Obj], age_s: float) -> tuple[InputState, str]:
+    name = watched.right.rpartition("/")[2]
+    if reflector.state is ReflectorState.DENIED:
+        fix = f"grant get,list,watch on {watched.right}"
+        return InputState.DENIED, f"no right to list {name}: {watched.cost}; {fix}"
+    if reflector.state is ReflectorState.ABSENT:
+        return InputState.ABSENT, f"the cluster serves no {watched.right}: {watched.cost}"
+    if age_s > STALE_AFTER_S:
+        reason = reflector.last_error or "the first list is not complete"
+        if reflector.listed.is_set():
+            reason = reflector.last_error or "the stream is silent and the server does not answer"
+        return InputState.STALE, f"{name} not confirmed: {reason}"
+    unread = reflector.n_skipped
+    return InputState.OK, f"{unread} objects could not be read" if unread else ""

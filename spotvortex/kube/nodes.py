@@ -1,0 +1,182 @@
+"""What a node or NodePool says by itself.
+
+Comes in: a node or a NodePool as the server sends it. Goes out: a `NodeRow`, whose fact lacks only
+pool and load, and a `NodePoolFact` that lacks only its pool. A quantity that cannot be read is a
+ValueError. May not know other objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from spotvortex.core.observation import NodeFact, NodePoolFact
+from spotvortex.core.types import CapacityType, Offering, Provisioner
+from spotvortex.kube import wire
+from spotvortex.kube.capacity import (
+    CAPACITY_TYPE,
+    CONTROL_PLANE,
+    INSTANCE_TYPE,
+    MANAGER,
+    NODEGROUP,
+    NODEPOOL,
+    POOL,
+    ZONE,
+    capacity_type_of,
+    normalised,
+)
+from spotvortex.kube.poolnames import first
+from spotvortex.kube.quantities import cpu_milli, memory_bytes
+
+UNKNOWN: Final = "unknown"
+
+LEAVING_TAINTS: Final = frozenset(
+    {
+        "karpenter.sh/disrupted",
+        "karpenter.sh/disruption",  # the same before v1
+        "ToBeDeletedByClusterAutoscaler",
+        # The node lifecycle controller evicts what is on these. `not-ready` is left out: a node
+        # has it while it starts, and `ready` says it anyway.
+        "node.kubernetes.io/unreachable",
+        "node.kubernetes.io/out-of-service",
+        "node.cloudprovider.kubernetes.io/shutdown",
+    }
+)
+"""Somebody is taking the node away. Cluster Autoscaler's DeletionCandidate is only a maybe."""
+
+LEAVING_PREFIX: Final = "aws-node-termination-handler/"
+"""Taints for interruption, rebalance, scheduled maintenance and ASG lifecycle."""
+
+_PEACE: Final = (
+    "karpenter.sh/do-not-disrupt",
+    "cluster-autoscaler.kubernetes.io/scale-down-disabled",
+)
+"""On nodes only the exact text "true" counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRow:
+    """A node's own facts and what its pool is inferred from."""
+
+    fact: NodeFact
+    pool_label: str
+    node_group: str
+    is_control_plane: bool
+
+
+def row_of(node: wire.Node) -> NodeRow:
+    """Reduce a node.
+
+    Raises:
+        ValueError: a quantity cannot be read.
+    """
+    labels = node.metadata.labels or {}
+    return NodeRow(
+        fact=_fact(node, labels),
+        pool_label=labels.get(POOL, ""),
+        node_group=labels.get(NODEGROUP, ""),
+        is_control_plane=any(name in labels for name in CONTROL_PLANE),
+    )
+
+
+def _fact(node: wire.Node, labels: Mapping[str, str]) -> NodeFact:
+    meta = node.metadata
+    spec, status = node.spec or wire.NodeSpec(), node.status or wire.NodeStatus()
+    room = status.allocatable or wire.Requests()
+    annotations = meta.annotations or {}
+    return NodeFact(
+        name=meta.name,
+        uid=meta.uid or "",
+        pool="",
+        provisioner=provisioner_of(labels),
+        offering=Offering(
+            instance_type=labels.get(INSTANCE_TYPE) or UNKNOWN,
+            zone=labels.get(ZONE) or UNKNOWN,
+        ),
+        capacity_type=capacity_type_of(labels),
+        created_at=meta.creation_timestamp.timestamp() if meta.creation_timestamp else 0.0,
+        ready=wire.is_true(status.conditions, "Ready"),
+        cordoned=bool(spec.unschedulable),
+        moving=meta.deletion_timestamp is not None or any(map(_is_leaving, spec.taints or ())),
+        do_not_disrupt=any(annotations.get(name) == "true" for name in _PEACE),
+        node_pool=labels.get(NODEPOOL, ""),
+        node_claim=next(_claims(meta), ""),
+        provider_id=spec.provider_id or "",
+        resource_version=meta.resource_version or "",
+        allocatable_cpu_milli=0 if room.cpu is None else cpu_milli(room.cpu),
+        allocatable_memory_bytes=0 if room.memory is None else memory_bytes(room.memory),
+    )
+
+
+def _is_leaving(taint: wire.Taint) -> bool:
+    return taint.key in LEAVING_TAINTS or taint.key.startswith(LEAVING_PREFIX)
+
+
+def _claims(meta: wire.Meta) -> Iterator[str]:
+    return (owner.name for owner in meta.owner_references or () if owner.kind == "NodeClaim")
+
+
+def provisioner_of(labels: Mapping[str, str]) -> Provisioner:
+    """Return who makes and removes a node; the user's own word wins if it is one that we know."""
+    said = labels.get(MANAGER, "")
+    if said in list(Provisioner):
+        return Provisioner(said)
+    if labels.get(NODEPOOL):
+        return Provisioner.KARPENTER
+    if labels.get(NODEGROUP):
+        return Provisioner.MANAGED_NODE_GROUP
+    return Provisioner.CLUSTER_AUTOSCALER if labels.get(POOL) else Provisioner.UNKNOWN
+
+
+def named_pool(pool: wire.NodePool) -> str:
+    """Return the pool that a NodePool names, "" where it names none.
+
+    Its own label or annotation, or the label that it gives its nodes.
+    """
+    meta, template = pool.metadata, _template(pool)
+    given = (template.metadata.labels if template.metadata else None) or {}
+    return (
+        first(meta.labels or {}, POOL) or first(meta.annotations or {}, POOL) or first(given, POOL)
+    )
+
+
+def node_pool_fact(pool: wire.NodePool) -> NodePoolFact:
+    """Reduce a NodePool; its pool is left empty."""
+    spec, template = pool.spec or wire.NodePoolSpec(), _template(pool)
+    rules = list((template.spec.requirements if template.spec else None) or ())
+    given = (template.metadata.labels if template.metadata else None) or {}
+    rules += [wire.Requirement(key, "In", [value]) for key, value in given.items()]
+    return NodePoolFact(
+        name=pool.metadata.name,
+        pool="",
+        capacity_types=_capacity_types(rules),
+        instance_types=_values(rules, INSTANCE_TYPE),
+        zones=_values(rules, ZONE),
+        consolidation=(spec.disruption.consolidation_policy if spec.disruption else None) or "",
+        weight=spec.weight or 0,
+    )
+
+
+def _template(pool: wire.NodePool) -> wire.NodeTemplate:
+    return (pool.spec and pool.spec.template) or wire.NodeTemplate()
+
+
+def _values(rules: Iterable[wire.Requirement], key: str) -> tuple[str, ...]:
+    """Return what `In` allows for a label, sorted; several rules must all hold."""
+    allowed = [set(r.values or ()) for r in rules if r.key == key and r.operator == "In"]
+    return tuple(sorted(set.intersection(*allowed))) if allowed else ()
+
+
+def _capacity_types(rules: Iterable[wire.Requirement]) -> tuple[CapacityType, ...]:
+    possible = {CapacityType.SPOT, CapacityType.ON_DEMAND, CapacityType.RESERVED}
+    allowed = set(possible)
+    for rule in rules:
+        if rule.key != CAPACITY_TYPE:
+            continue
+        named = {normalised(value) for value in rule.values or ()}
+        if rule.operator == "In":
+            allowed &= named
+        elif rule.operator == "NotIn":
+            allowed -= named
+    return () if allowed == possible else tuple(sorted(allowed))

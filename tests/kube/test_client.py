@@ -1,0 +1,170 @@
+"""The client: what each status becomes, and what a person is told without a kubeconfig."""
+
+import logging
+
+import pytest
+
+from spotvortex.errors import (
+    ApiError,
+    ExpiredError,
+    ForbiddenError,
+    NotServedError,
+    ServerError,
+    SettingsError,
+    ThrottledError,
+    UnreachableError,
+)
+from spotvortex.kube import client as module
+from spotvortex.kube.client import KubeClient, api_error
+from tests.kube.fake_api import SILENCE, Answer, FakeApi, client_for, refused, serving, watched
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, ApiError),
+        (401, ForbiddenError),
+        (403, ForbiddenError),
+        (404, NotServedError),
+        (410, ExpiredError),
+        (429, ThrottledError),
+        (500, ServerError),
+        (503, ServerError),
+    ],
+)
+async def test_each_status_has_one_error(status, kind):
+    api = FakeApi([refused(status, "told why", "Reason", {"Retry-After": "7"})])
+    async with serving(api) as client:
+        with pytest.raises(ApiError, match="told why") as caught:
+            await client.get_bytes("/x", timeout=5.0)
+    error = caught.value
+    assert type(error) is kind
+    assert (error.status, error.reason, error.retry_after_s) == (status, "Reason", 7.0)
+
+
+def test_the_servers_words_are_cut_and_anything_else_is_dropped():
+    assert len(str(api_error(500, {}, b'{"kind":"Status","message":"%s"}' % (b"x" * 999)))) == 256
+    told = api_error(502, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, b"<html>secret</html>")
+    assert str(told) == "the API server answered 502"
+    assert told.retry_after_s is None
+
+
+async def test_an_answer_is_read_whole_and_counted():
+    async with serving(FakeApi([Answer({"a": 1})])) as client:
+        assert await client.get_bytes("/x", {"q": "a=b"}, timeout=5.0, verb="list") == b'{"a": 1}'
+        await client.probe()
+        assert client.n_requests == {"list": 1, "get": 1}
+
+
+async def test_a_slow_answer_is_a_time_out():
+    async with serving(FakeApi([watched(SILENCE)])) as client:
+        with pytest.raises(UnreachableError, match="timed out"):
+            await client.get_bytes("/x", timeout=0.1)
+
+
+async def test_no_server_is_an_error_of_its_own():
+    client = client_for("http://127.0.0.1:1")
+    try:
+        with pytest.raises(UnreachableError, match="/version"):
+            await client.probe()
+    finally:
+        await client.close()
+
+
+def test_the_library_never_logs_bodies():
+    assert not logging.getLogger("kubernetes_asyncio.client.rest").isEnabledFor(logging.DEBUG)
+
+
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: one
+contexts:
+- {name: one, context: {cluster: c, user: u}}
+- {name: two, context: {cluster: c, user: plugin}}
+- {name: three, context: {cluster: c, user: broken}}
+clusters:
+- {name: c, cluster: {server: "http://127.0.0.1:1/"}}
+users:
+- {name: u, user: {token: secret}}
+- name: plugin
+  user:
+    exec:
+      apiVersion: client.authentication.k8s.io/v1
+      command: PLUGIN
+      interactiveMode: Never
+- name: broken
+  user:
+    exec: {apiVersion: client.authentication.k8s.io/v1, command: no-such-plugin}
+"""
+
+# Gives another token each time, and each has expired already.
+PLUGIN = """#!/bin/sh
+echo >> "$0.runs"
+cat <<END
+{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+ "status": {"token": "t$(wc -l < "$0.runs")", "expirationTimestamp": "2020-01-01T00:00:00Z"}}
+END
+"""
+
+
+@pytest.fixture
+def kubeconfig(tmp_path):
+    plugin = tmp_path / "plugin"
+    plugin.write_text(PLUGIN)
+    plugin.chmod(0o755)
+    path = tmp_path / "config"
+    path.write_text(KUBECONFIG.replace("PLUGIN", str(plugin)))
+    return str(path)
+
+
+async def test_the_current_context_is_used(kubeconfig):
+    client = await KubeClient.connect(kubeconfig=kubeconfig)
+    assert (client.server, client.context_name) == ("http://127.0.0.1:1", "one")
+    await client.close()
+
+
+async def test_an_unknown_context_says_where_to_look(kubeconfig):
+    with pytest.raises(SettingsError, match=r"context 'nine' .* get-contexts"):
+        await KubeClient.connect(kubeconfig=kubeconfig, context="nine")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "", "a: b"])
+async def test_a_broken_kubeconfig_is_named(tmp_path, text):
+    path = tmp_path / "config"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=str(path)):
+        await KubeClient.connect(kubeconfig=str(path))
+
+
+async def test_a_broken_certificate_is_told(tmp_path):
+    path = tmp_path / "config"
+    (tmp_path / "ca").write_text("no certificate")
+    cluster = f'cluster: {{server: "https://127.0.0.1:1/", certificate-authority: {tmp_path}/ca}}'
+    path.write_text(KUBECONFIG.replace('cluster: {server: "http://127.0.0.1:1/"}', cluster))
+    with pytest.raises(SettingsError, match="a certificate of context 'one'"):
+        await KubeClient.connect(kubeconfig=str(path))
+
+
+async def test_no_kubeconfig_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "DEFAULT_KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(SettingsError, match="--kubeconfig or KUBECONFIG"):
+        await KubeClient.connect()
+
+
+async def test_a_plugins_token_is_renewed_when_it_expires(kubeconfig):
+    client = await KubeClient.connect(kubeconfig=kubeconfig, context="two")
+    api = FakeApi([Answer({})])
+    async with serving(api) as served:
+        client._api.configuration.host = served.server
+        await client.probe()
+        await client.probe()
+    await client.close()
+    tokens = [h["Authorization"] for h in api.headers]
+    assert len(set(tokens)) == 2
+
+
+async def test_a_missing_plugin_is_told(kubeconfig):
+    with pytest.raises(SettingsError, match="no-such-plugin"):
+        await KubeClient.connect(kubeconfig=kubeconfig, context="three")

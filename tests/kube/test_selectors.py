@@ -1,0 +1,40 @@
+"""Label selectors as policy/v1 defines them."""
+
+import pytest
+
+from spotvortex.kube import wire
+from spotvortex.kube.selectors import matches
+
+
+def selector(labels=None, *rules):
+    return wire.LabelSelector(labels, [wire.Requirement(*rule) for rule in rules])
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (None, False),
+        (wire.LabelSelector(), True),
+        (selector({"app": "web"}), True),
+        (selector({"app": "web", "tier": "x"}), False),
+        (selector({"app": "db"}), False),
+        (selector(None, ("app", "In", ["db", "web"])), True),
+        (selector(None, ("app", "In", ["db"])), False),
+        (selector(None, ("tier", "In", ["x"])), False),
+        (selector(None, ("app", "NotIn", ["db"])), True),
+        (selector(None, ("app", "NotIn", ["web"])), False),
+        (selector(None, ("tier", "NotIn", ["x"])), True),
+        (selector(None, ("app", "Exists")), True),
+        (selector(None, ("tier", "Exists")), False),
+        (selector(None, ("tier", "DoesNotExist")), True),
+        (selector(None, ("app", "DoesNotExist")), False),
+        (selector({"app": "web"}, ("tier", "Exists")), False),
+    ],
+)
+def test_a_selector_matches_labels(found, expected):
+    assert matches(found, {"app": "web"}) is expected
+
+
+def test_an_unknown_operator_is_an_error():
+    with pytest.raises(ValueError, match="unknown operator 'Gt'"):
+        matches(selector(None, ("app", "Gt", ["1"])), {"app": "2"})

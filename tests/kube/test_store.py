@@ -1,0 +1,512 @@
+"""Snapshots: sums against a naive recount, and the sameness of what has not changed."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from spotvortex.core.types import Blocker, CapacityType, Provisioner
+from spotvortex.kube import wire
+from spotvortex.kube.cluster import Cluster
+from spotvortex.kube.codec import Codec
+from spotvortex.kube.store import Store
+from tests.kube.objects import container, node, node_pool, pdb, pod, replica_set
+
+CODECS = {
+    "nodes": Codec(wire.Node),
+    "pods": Codec(wire.Pod),
+    "budgets": Codec(wire.Pdb),
+    "workloads": Codec(wire.Owner),
+    "node_pools": Codec(wire.NodePool),
+}
+
+
+class Scene:
+    """A store fed with objects as the server would send them."""
+
+    def __init__(self):
+        self.store = Store()
+        self.cluster = Cluster(self.store)
+
+    def put(self, table, *objects):
+        for plain in objects:
+            obj = CODECS[table].object(Raw(json.dumps(plain).encode()))
+            getattr(self.store, table).put(obj.metadata.key, obj)
+        return self
+
+    def remove(self, table, key):
+        getattr(self.store, table).remove(key)
+
+    def snapshot(self):
+        return self.cluster.snapshot(())
+
+    def load(self, name="n1"):
+        facts = self.snapshot()
+        nodes = [n for p in facts.pools for n in p.nodes] + list(facts.unpooled)
+        return next(n.load for n in nodes if n.name == name)
+
+    def blocked(self, name="n1"):
+        return [(b.blocker, b.workload) for b in self.load(name).blocked]
+
+
+def pooled(name, pool="web", **labels):
+    return node(name, {"karpenter.sh/nodepool": pool} | labels)
+
+
+def test_requests_are_summed_and_daemons_told_apart():
+    scene = Scene().put("nodes", node("n1"))
+    scene.put(
+        "pods",
+        pod("a", owner=("StatefulSet", "db")),
+        pod("b", owner=("StatefulSet", "db")),
+        pod("d", owner=("DaemonSet", "agent")),
+        pod("m", owner=("Node", "n1")),
+        pod("elsewhere", node="n2", owner=("StatefulSet", "db")),
+    )
+    load = scene.load()
+    assert (load.n_pods, load.n_workload_pods) == (4, 2)
+    assert (load.cpu_milli, load.workload_cpu_milli) == (400, 200)
+    assert (load.memory_bytes, load.workload_memory_bytes) == (512 * 2**20, 256 * 2**20)
+
+
+@pytest.mark.parametrize(
+    ("spec", "requests"),
+    [
+        ({"containers": [container("100m"), container("200m")]}, 300),
+        ({"initContainers": [container("500m")]}, 500),
+        ({"initContainers": [container("50m")]}, 100),
+        ({"initContainers": [container("50m", restartPolicy="Always")]}, 150),
+        (
+            {
+                "initContainers": [
+                    container("50m", restartPolicy="Always"),
+                    container("400m"),
+                    container("70m", restartPolicy="Always"),
+                ]
+            },
+            450,
+        ),
+        ({"overhead": {"cpu": "10m"}}, 110),
+        ({"resources": {"requests": {"cpu": "1"}}, "overhead": {"cpu": "10m"}}, 1010),
+        ({"containers": [{}, {"resources": {}}, {"resources": {"requests": {"cpu": 1}}}]}, 1000),
+        ({"containers": None}, 0),
+    ],
+)
+def test_a_pod_requests_what_the_scheduler_counts(spec, requests):
+    scene = Scene().put("nodes", node("n1")).put("pods", pod("a", spec=spec))
+    assert scene.load().cpu_milli == requests
+
+
+def test_finished_pods_do_not_count():
+    scene = Scene().put("nodes", node("n1")).put("pods", pod("a"), pod("b", phase="Failed"))
+    assert scene.load().n_pods == 1
+    scene.put("pods", pod("a", phase="Succeeded"))
+    assert scene.load().n_pods == 0
+    assert scene.snapshot().n_pods == 0
+
+
+@pytest.mark.parametrize(
+    ("blocker", "more"),
+    [
+        (Blocker.DO_NOT_DISRUPT, {"annotations": {"karpenter.sh/do-not-disrupt": "true"}}),
+        (Blocker.DO_NOT_DISRUPT, {"annotations": {"karpenter.sh/do-not-disrupt": "30m"}}),
+        (
+            Blocker.DO_NOT_DISRUPT,
+            {"annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}},
+        ),
+        (Blocker.LOCAL_STORAGE, {"spec": {"volumes": [{"hostPath": {"path": "/x"}}]}}),
+        (Blocker.VOLUME, {"spec": {"volumes": [{"persistentVolumeClaim": {"claimName": "x"}}]}}),
+        (Blocker.VOLUME, {"spec": {"volumes": [{"ephemeral": {}}]}}),
+        (
+            Blocker.PINNED_ON_DEMAND,
+            {"spec": {"nodeSelector": {"karpenter.sh/capacity-type": "on-demand"}}},
+        ),
+        (Blocker.PINNED_ON_DEMAND, {"spec": {"nodeSelector": {"karpenter.sh/nodepool": "web-od"}}}),
+    ],
+)
+def test_what_a_pod_says_of_itself_blocks_its_node(blocker, more):
+    scene = Scene().put("nodes", node("n1"), node("n2"))
+    scene.put("pods", pod("a", owner=("Job", "j"), **more), pod("b", "n2", owner=("Job", "j")))
+    assert scene.blocked() == [(blocker, "default/Job/j")]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"annotations": {"karpenter.sh/do-not-disrupt": "false"}},
+        {"annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "true"}},
+        {"spec": {"volumes": [{"emptyDir": {}}, {"configMap": {}}]}},
+        {"spec": {"nodeSelector": {"karpenter.sh/capacity-type": "spot"}}},
+        {"spec": {"nodeSelector": {"karpenter.sh/nodepool": "web"}}},
+    ],
+)
+def test_what_does_not_block(more):
+    scene = Scene().put("nodes", node("n1"))
+    scene.put("pods", pod("a", owner=("Job", "j"), **more), pod("b", "n2", owner=("Job", "j")))
+    assert scene.blocked() == []
+
+
+def affinity(*terms):
+    required = {"nodeSelectorTerms": [{"matchExpressions": list(term)} for term in terms]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+
+
+def rule(key, operator, *values):
+    return {"key": key, "operator": operator, "values": list(values)}
+
+
+CAPACITY = "eks.amazonaws.com/capacityType"
+
+
+@pytest.mark.parametrize(
+    ("terms", "pinned"),
+    [
+        ([[rule(CAPACITY, "In", "ON_DEMAND")]], True),
+        ([[rule(CAPACITY, "NotIn", "SPOT")]], True),
+        ([[rule(CAPACITY, "In", "ON_DEMAND", "SPOT")]], False),
+        ([[rule(CAPACITY, "In", "ON_DEMAND")], [rule("zone", "In", "a")]], False),
+        ([[rule("zone", "In", "a"), rule(CAPACITY, "In", "ON_DEMAND", "reserved")]], True),
+        ([[rule("karpenter.sh/nodepool", "In", "a-od", "b-od")]], True),
+        ([[rule("karpenter.sh/nodepool", "In", "a-od", "b-spot")]], False),
+        ([[rule("zone", "NotIn", "spot")]], False),
+        ([], False),
+        ([[]], False),
+    ],
+)
+def test_required_affinity_pins_to_on_demand_if_every_term_does(terms, pinned):
+    scene = Scene().put("nodes", node("n1"))
+    spec = {"affinity": affinity(*terms)}
+    scene.put("pods", pod("a", owner=("Job", "j"), spec=spec), pod("b", "x", owner=("Job", "j")))
+    expected = [(Blocker.PINNED_ON_DEMAND, "default/Job/j")] if pinned else []
+    assert scene.blocked() == expected
+
+
+def test_a_pod_without_controller_is_bare_and_a_mirror_pod_is_not():
+    scene = Scene().put("nodes", node("n1"))
+    scene.put("pods", pod("a"), pod("m", annotations={"kubernetes.io/config.mirror": "x"}))
+    assert scene.blocked() == [(Blocker.BARE_POD, "default/Pod/a")]
+
+
+def test_a_daemon_blocks_only_where_karpenter_would_heed_it():
+    scene = Scene().put("nodes", node("n1"))
+    host = {"volumes": [{"hostPath": {}}]}
+    safe = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
+    scene.put("pods", pod("a", owner=("DaemonSet", "x"), spec=host, annotations=safe))
+    assert scene.blocked() == []
+    peace = {"karpenter.sh/do-not-disrupt": "true"}
+    scene.put("pods", pod("b", owner=("DaemonSet", "y"), annotations=peace))
+    assert scene.blocked() == [(Blocker.DO_NOT_DISRUPT, "default/DaemonSet/y")]
+
+
+def test_the_last_replica_blocks_until_a_second_one_lives():
+    scene = Scene().put("nodes", node("n1"), node("n2"))
+    scene.put("pods", pod("a", owner=("StatefulSet", "db")))
+    assert scene.blocked() == [(Blocker.SINGLE_REPLICA, "default/StatefulSet/db")]
+    scene.put("pods", pod("b", "n2", owner=("StatefulSet", "db")))
+    assert scene.blocked() == []
+    scene.put("pods", pod("b", "n2", owner=("StatefulSet", "db"), deletionTimestamp="now"))
+    assert scene.blocked() == [(Blocker.SINGLE_REPLICA, "default/StatefulSet/db")]
+    assert scene.blocked("n2") == []
+
+
+def test_replicas_are_counted_over_all_replica_sets_of_a_deployment():
+    scene = Scene().put("nodes", node("n1"), node("n2"))
+    scene.put("pods", pod("a", owner=("ReplicaSet", "new")))
+    scene.put("pods", pod("b", "n2", owner=("ReplicaSet", "old")))
+    assert scene.blocked() == [(Blocker.SINGLE_REPLICA, "default/ReplicaSet/new")]
+    scene.put("workloads", replica_set("new", "web"), replica_set("old", "web"))
+    assert scene.blocked() == []
+    scene.remove("pods", "default/b")
+    assert scene.blocked() == [(Blocker.SINGLE_REPLICA, "default/Deployment/web")]
+
+
+def test_a_hashed_replica_set_is_taken_for_its_deployment_until_told_otherwise():
+    scene = (
+        Scene().put("nodes", node("n1")).put("pods", pod("a", owner=("ReplicaSet", "web-7d9f8b")))
+    )
+    assert scene.blocked() == [(Blocker.SINGLE_REPLICA, "default/Deployment/web")]
+    scene.put("workloads", replica_set("web-7d9f8b"))
+    assert scene.blocked() == [(Blocker.SINGLE_REPLICA, "default/ReplicaSet/web-7d9f8b")]
+    assert scene.store.workloads.keys() == {"default/web-7d9f8b"}
+    scene.remove("workloads", "default/web-7d9f8b")
+    assert scene.blocked() == [(Blocker.SINGLE_REPLICA, "default/Deployment/web")]
+
+
+def test_a_pod_under_two_budgets_blocks_its_node_until_one_goes():
+    scene = Scene().put("nodes", node("n1"))
+    web = {"labels": {"app": "web"}, "owner": ("Job", "j")}
+    scene.put("pods", pod("a", **web), pod("b", "n2", **web))
+    scene.put("budgets", pdb("one", {"matchLabels": {"app": "web"}}), pdb("two", {}))
+    assert scene.blocked() == [(Blocker.TWO_PDBS, "default/Job/j")]
+    scene.put("budgets", pdb("two", {"matchLabels": {"app": "db"}}))
+    assert scene.blocked() == []
+
+
+def test_a_budget_counts_ready_pods_by_node_and_names_their_workload():
+    scene = Scene().put("nodes", pooled("n1"), pooled("n2", "db"))
+    web = {"labels": {"app": "web"}, "owner": ("StatefulSet", "web")}
+    scene.put(
+        "pods",
+        pod("a", **web),
+        pod("b", **web),
+        pod("c", "n2", **web, ready=False),
+        pod("d", "n2", **web, deletionTimestamp="now"),
+        pod("e", "", **web),
+        pod("odd", "n2", labels={"app": "web"}),
+    )
+    scene.put("budgets", pdb("web", {"matchLabels": {"app": "web"}}, desired=2, allowed=1))
+    facts = scene.snapshot()
+    assert [p.name for p in facts.pools] == ["db", "web"]
+    found = facts.pools[0].pdbs[0]
+    assert found is facts.pools[1].pdbs[0]
+    assert (found.key, found.workload) == ("default/web", "default/StatefulSet/web")
+    assert found.healthy_by_node == (("n1", 2), ("n2", 1))
+    assert (found.desired_healthy, found.disruptions_allowed) == (2, 1)
+    assert facts.n_pdbs == 1
+
+
+def test_a_budget_belongs_to_the_pools_where_its_pods_are():
+    scene = Scene().put("budgets", pdb("web", {}))
+    scene.put("pods", pod("a", owner=("Job", "j")))
+    scene.put("nodes", pooled("n1"), pooled("n2", "db"))
+    assert [len(p.pdbs) for p in scene.snapshot().pools] == [0, 1]
+    scene.put("nodes", pooled("n1", "db"))
+    assert [(p.name, len(p.pdbs)) for p in scene.snapshot().pools] == [("db", 1)]
+    scene.remove("budgets", "default/web")
+    assert [(p.name, len(p.pdbs)) for p in scene.snapshot().pools] == [("db", 0)]
+
+
+def test_what_has_not_changed_is_the_same_object():
+    scene = Scene().put("nodes", pooled("n1"), pooled("n2"), pooled("n3", "db"))
+    scene.put("pods", pod("a", owner=("Job", "j")), pod("b", "n2", owner=("Job", "j")))
+    scene.put("budgets", pdb("all", {}))
+    before = scene.snapshot()
+    assert scene.snapshot().pools is before.pools
+    scene.put("pods", pod("b", "n2", owner=("Job", "j")))
+    assert scene.snapshot().pools is before.pools
+    scene.put("pods", pod("c", "n2", owner=("DaemonSet", "d")))
+    after = scene.snapshot()
+    assert after.pools[0] is before.pools[0]
+    assert after.pools[1].nodes[0] is before.pools[1].nodes[0]
+    assert after.pools[1].nodes[1] is not before.pools[1].nodes[1]
+
+
+def test_pods_of_a_node_carry_their_blockers_for_a_drain():
+    scene = Scene().put("nodes", node("n1"))
+    spec = {"terminationGracePeriodSeconds": 5}
+    scene.put("pods", pod("b", spec=spec), pod("a", owner=("DaemonSet", "d")))
+    views = [scene.store.pods.view_of(p) for p in scene.store.pods.on("n1")]
+    bare, daemon = views
+    assert (bare.namespace, bare.name, bare.uid, bare.grace_s) == ("default", "b", "uid-b", 5.0)
+    assert (bare.blockers, bare.stays) == ((Blocker.BARE_POD,), False)
+    assert (daemon.blockers, daemon.stays, daemon.grace_s) == ((), True, 30.0)
+
+
+def test_an_unreadable_request_leaves_the_store_as_it_was():
+    scene = Scene().put("nodes", node("n1")).put("pods", pod("a"))
+    with pytest.raises(ValueError, match="not a quantity"):
+        scene.put("pods", pod("a", spec={"containers": [container("lots")]}))
+    assert scene.load().cpu_milli == 100
+
+
+def test_a_pool_is_made_by_whoever_made_most_of_its_nodes():
+    scene = Scene().put("nodes", pooled("n1"), node("n2", {"spotvortex.io/pool": "web"}))
+    scene.put("nodes", pooled("n3"))
+    assert scene.snapshot().pools[0].provisioner is Provisioner.KARPENTER
+
+
+def test_a_node_pool_without_nodes_is_a_pool():
+    spot = {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["spot"]}
+    scene = Scene().put("node_pools", node_pool("batch", [spot]))
+    (pool,) = scene.snapshot().pools
+    assert (pool.name, pool.nodes) == ("batch", ())
+    assert pool.node_pools[0].capacity_types == (CapacityType.SPOT,)
+    scene.remove("node_pools", "batch")
+    assert scene.snapshot().pools == ()
+
+
+# A naive recount: a fresh store fed with the final state, all at once.
+
+NODES = ("n1", "n2", "n3", "n4")
+PODS = ("a", "b", "c", "d", "e")
+LABELS = st.dictionaries(st.sampled_from(["app", "tier"]), st.sampled_from(["x", "y"]))
+OWNERS = st.sampled_from(
+    [
+        None,
+        ("ReplicaSet", "web-bcdfg"),
+        ("ReplicaSet", "web-xyz22"),
+        ("StatefulSet", "db"),
+        ("StatefulSet", "solo"),
+        ("DaemonSet", "agent"),
+    ]
+)
+SELECTORS = st.sampled_from(
+    [
+        None,
+        {},
+        {"matchLabels": {"app": "x"}},
+        {"matchExpressions": [rule("app", "NotIn", "x")]},
+        {"matchExpressions": [rule("tier", "Exists")]},
+    ]
+)
+
+
+@st.composite
+def pods(draw):
+    more = {"deletionTimestamp": "now"} if draw(st.booleans()) else {}
+    return pod(
+        draw(st.sampled_from(PODS)),
+        draw(st.sampled_from([*NODES, ""])),
+        owner=draw(OWNERS),
+        ready=draw(st.booleans()),
+        labels=draw(LABELS),
+        phase=draw(st.sampled_from(["Running", "Running", "Pending", "Failed"])),
+        spec={"containers": [container(draw(st.sampled_from(["1", "50m"])))]},
+        **more,
+    )
+
+
+@st.composite
+def nodes(draw):
+    pool = draw(st.sampled_from(["web-spot", "web-od", "db", ""]))
+    version = draw(st.sampled_from("12"))
+    return node(draw(st.sampled_from(NODES)), {"karpenter.sh/nodepool": pool}, version=version)
+
+
+@st.composite
+def changes(draw):
+    table, strategy = draw(
+        st.sampled_from(
+            [
+                ("pods", pods()),
+                ("pods", pods()),
+                ("nodes", nodes()),
+                (
+                    "budgets",
+                    st.builds(
+                        pdb, st.sampled_from(["p", "q"]), SELECTORS, desired=st.integers(0, 2)
+                    ),
+                ),
+                (
+                    "workloads",
+                    st.builds(
+                        replica_set,
+                        st.sampled_from(["web-bcdfg", "web-xyz22"]),
+                        st.sampled_from([None, "web", "shop"]),
+                    ),
+                ),
+                (
+                    "node_pools",
+                    st.builds(
+                        node_pool,
+                        st.sampled_from(["db", "batch"]),
+                        labels=st.sampled_from([{}, {"spotvortex.io/pool": "shop"}]),
+                    ),
+                ),
+            ]
+        )
+    )
+    return table, draw(strategy), draw(st.sampled_from(["put", "put", "remove", "snapshot"]))
+
+
+def key_of(plain):
+    meta = plain["metadata"]
+    return f"{meta['namespace']}/{meta['name']}" if "namespace" in meta else meta["name"]
+
+
+# A pair once seen stays a pair, so both sides are there from the start and stay.
+PAIR = (node("p1", {"karpenter.sh/nodepool": "web-spot"}), pooled("p2", "web-od"))
+
+# Histories begin with a living cluster, so that every step has something to change.
+START = [
+    ("nodes", pooled("n1", "web-spot")),
+    ("nodes", pooled("n2", "web-od")),
+    ("nodes", pooled("n3", "db")),
+    ("nodes", pooled("n4", "db")),
+    ("budgets", pdb("p", {"matchLabels": {"app": "x"}})),
+    ("budgets", pdb("q", {"matchExpressions": [rule("tier", "Exists")]})),
+    ("workloads", replica_set("web-bcdfg", "web")),
+    ("pods", pod("a", "n1", owner=("ReplicaSet", "web-bcdfg"), labels={"app": "x"})),
+    ("pods", pod("b", "n2", owner=("ReplicaSet", "web-bcdfg"), labels={"app": "x"})),
+    ("pods", pod("c", "n3", owner=("StatefulSet", "db"), labels={"tier": "y"})),
+    ("pods", pod("d", "n3", owner=("StatefulSet", "db"), labels={"tier": "y", "app": "x"})),
+    ("pods", pod("e", "n4", owner=("StatefulSet", "solo"))),
+    ("node_pools", node_pool("db")),
+]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(changes(), min_size=1, max_size=12))
+def test_any_history_gives_the_snapshot_of_its_final_state(history):
+    lived, final = Scene().put("nodes", *PAIR), {}
+    for table, plain in START:
+        lived.put(table, plain)
+        final[table, key_of(plain)] = plain
+    lived.snapshot()
+    for table, plain, verb in history:
+        if verb == "put":
+            lived.put(table, plain)
+            final[table, key_of(plain)] = plain
+        elif verb == "remove":
+            lived.remove(table, key_of(plain))
+            final.pop((table, key_of(plain)), None)
+        else:
+            lived.snapshot()
+    fresh = Scene().put("nodes", *PAIR)
+    for (table, _), plain in reversed(final.items()):
+        fresh.put(table, plain)
+    assert lived.snapshot() == fresh.snapshot()
+    assert recounted(final) == {
+        n.name: (n.load.n_pods, n.load.cpu_milli) for n in all_nodes(lived) if n.name in NODES
+    }
+
+
+def all_nodes(scene):
+    facts = scene.snapshot()
+    return [*facts.unpooled, *(n for pool in facts.pools for n in pool.nodes)]
+
+
+def recounted(final):
+    """Count pods and milli-CPU by node from the plain objects, without our code."""
+    milli = {"1": 1000, "100m": 100, "50m": 50}
+    counts = {name: (0, 0) for table, name in final if table == "nodes"}
+    for (table, _), plain in final.items():
+        where = plain["spec"].get("nodeName") if table == "pods" else None
+        if where in counts and plain["status"]["phase"] != "Failed":
+            n_pods, cpu = counts[where]
+            request = plain["spec"]["containers"][0]["resources"]["requests"]["cpu"]
+            counts[where] = n_pods + 1, cpu + milli[request]
+    return counts
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(pods(), max_size=8), st.lists(SELECTORS, max_size=3))
+def test_budgets_found_by_label_sets_are_those_found_pod_by_pod(found, selectors):
+    scene = Scene().put("nodes", *(node(n) for n in NODES))
+    scene.put("pods", *found)
+    budgets = [pdb(f"p{i}", selector) for i, selector in enumerate(selectors)]
+    scene.put("budgets", *budgets)
+    last = {key_of(p): p for p in found}
+    living = [p for p in last.values() if p["status"]["phase"] != "Failed"]
+    for budget in budgets:
+        fact, _ = scene.store.budgets.fact(key_of(budget), scene.store.workloads.name_of)
+        assert fact.healthy == sum(is_healthy(p) for p in living if covers(budget, p))
+
+
+def is_healthy(plain):
+    ready = plain["status"]["conditions"][0]["status"] == "True"
+    leaving = "deletionTimestamp" in plain["metadata"]
+    return ready and not leaving and bool(plain["spec"]["nodeName"])
+
+
+def covers(budget, plain):
+    """Match one of SELECTORS by hand."""
+    selector, labels = budget["spec"]["selector"], plain["metadata"]["labels"]
+    if not selector:
+        return selector is not None
+    if "matchLabels" in selector:
+        return labels.get("app") == "x"
+    operator = selector["matchExpressions"][0]["operator"]
+    return labels.get("app") != "x" if operator == "NotIn" else "tier" in labels
