@@ -80,15 +80,16 @@ def read(plane: ControlPlane, daemon: Daemon) -> Reading:
 
 
 async def churn(plane: ControlPlane, names: list[str], seconds: float) -> int:
-    """Change pods at an even rate: a label that no selector knows."""
+    """Change pods at an even rate: each becomes unready, or ready again."""
     rng = random.Random(1)
     n_changes = 0
     loop = asyncio.get_running_loop()
     async with Filler(plane, n_connections=16) as filler:
 
         async def change(path: str, value: int) -> None:
-            body = {"metadata": {"labels": {"changed": str(value)}}}
-            await filler.send("PATCH", path, body, content_type=MERGE_PATCH)
+            condition = {"type": "Ready", "status": "False" if value % 2 else "True"}
+            body = {"status": {"conditions": [condition]}}
+            await filler.send("PATCH", f"{path}/status", body, content_type=MERGE_PATCH)
 
         end = loop.time() + seconds
         while loop.time() < end:

@@ -154,7 +154,7 @@ class Reflector(Generic[Obj]):
     def confirm(self) -> None:
         """Take note that the server answers: while the stream is open, nothing was missed."""
         if self._open:
-            self.last_confirmed = _loop_time()
+            self._succeeded()
 
     def _note(self, error: ApiError) -> None:
         """Move to the state that an error leads to."""

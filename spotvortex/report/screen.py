@@ -57,6 +57,10 @@ def _head(report: Report, console: Console) -> None:
     _line(console, ("spotvortex assess", "bold"), f"   {where}")
 
 
+def _n(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _health(report: Report, console: Console) -> None:
     t = report.totals
     kinds = f"{t.n_spot} spot, {t.n_on_demand} on-demand"
@@ -124,13 +128,13 @@ def _cannot_move(on_demand: Sequence[OnDemand], console: Console) -> None:
 
 
 def _breaks(losses: Sequence[Loss], console: Console, rows: int | None) -> None:
-    _title(console, "WHAT BREAKS NEXT", f"{len({loss.pdb for loss in losses})} workloads")
+    _title(console, "WHAT BREAKS NEXT", _n(len({loss.pdb for loss in losses}), "workload"))
     if not losses:
         _line(console, "  no single Spot offering or zone, if lost, breaks a PodDisruptionBudget")
     for loss in islice(losses, rows):
         left = f"{loss.healthy_left} of {loss.healthy} left, PDB needs {loss.desired_healthy}"
-        nodes = f"{loss.n_nodes} node{'s' if loss.n_nodes > 1 else ''}"
-        _line(console, f"  lose {loss.what} ({nodes}): {loss.workload or loss.pdb} {left}")
+        lost = f"{loss.what} ({_n(loss.n_nodes, 'node')})"
+        _line(console, f"  lose {lost}: {loss.workload or loss.pdb} {left}")
     _more(console, len(losses) - len(losses[:rows]))
 
 
@@ -145,14 +149,14 @@ def _would(decisions: Sequence[Decision], console: Console, rows: int | None) ->
 
 def _decision_words(decision: Decision) -> Iterable[str]:
     pool = decision.input
-    nodes = f" {decision.n_nodes:+d} node(s)" if decision.n_nodes else ""
+    nodes = f" {_n(decision.n_nodes, 'node')}" if decision.n_nodes else ""
     yield f"  {decision.pool:<18} {decision.action}{nodes}"
     yield f" · spot {pool.n_spot}/{pool.n_counted}"
     if decision.savings_usd_per_hour:
         yield f" · {decision.savings_usd_per_hour:+.2f} $/h list"
     yield f" · confidence {pool.confidence:.2f}"
-    if pool.confidence < 1.0:
-        yield f" ({pool.limiting_term})"
+    if pool.confidence < 0.995:
+        yield f" (limited by {pool.limiting_term})"
     if decision.action is Action.HOLD and decision.proposal.action is not Action.HOLD:
         yield f" · wanted {decision.proposal.action}"
     yield f" · {gates_in_words(decision)}"

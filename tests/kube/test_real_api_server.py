@@ -175,8 +175,10 @@ async def test_a_restarted_server_is_found_again_and_the_view_is_right(plane):
         # What was known stays readable while nobody answers.
         assert n_pods(view, "r1") == 0
         await asyncio.to_thread(plane.start_apiserver)
-        await asyncio.to_thread(plane.apply, [deployment("r", 2, "r")])
-        await until(lambda: n_pods(view, "r1") == 2, 60.0)
+        await asyncio.to_thread(plane.apply, [node("r2", "r")])
+        await asyncio.to_thread(plane.api("admin").delete, "/api/v1/nodes/r1")
+        await until(lambda: n_pods(view, "r2") == 0, 60.0)
+        await until(lambda: n_pods(view, "r1") is None, 10.0)
         await until(lambda: all_ok(view), 30.0)
 
 
