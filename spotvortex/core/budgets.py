@@ -6,22 +6,14 @@ upgrade, a person's cordon. Goes out: what is left, never negative.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from spotvortex.core.limits import Limits
+from spotvortex.core.messages import ClusterBudget
 from spotvortex.core.pools import PoolInput
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterBudget:
-    """What is left for the whole cluster in this cycle."""
-
-    n_nodes: int
-    n_moving: int
-    left: int
-
-
-def cluster_budget(pools: list[PoolInput], limits: Limits) -> ClusterBudget:
+def cluster_budget(pools: Sequence[PoolInput], limits: Limits) -> ClusterBudget:
     """Return the cluster's budget before any pool has taken from it."""
     n_nodes = sum(p.n_counted for p in pools)
     n_moving = sum(p.n_moving for p in pools)

@@ -23,15 +23,22 @@ def hazard_per_hour(runtime_score: float) -> float:
 
 def entry_economics(pool: PoolInput, limits: Limits) -> Economics:
     """Value one more node of this pool on Spot, from the nodes that may move there."""
-    return _economics(pool.entry_money, pool.entry_risk, limits)
+    return _economics(pool.entry_money, pool.entry_risk, _outage_hours(pool, limits), limits)
 
 
 def held_economics(pool: PoolInput, limits: Limits) -> Economics:
     """Value one node of this pool that is on Spot now."""
-    return _economics(pool.spot_money, pool.spot_risk, limits)
+    return _economics(pool.spot_money, pool.spot_risk, _outage_hours(pool, limits), limits)
 
 
-def _economics(money: Money, risk: Risk, limits: Limits) -> Economics:
+def _outage_hours(pool: PoolInput, limits: Limits) -> float:
+    """What losing a node costs, in hours of its on-demand price: as owners say, else as set."""
+    default = limits.interruption_minutes / 60.0
+    said = pool.outage_said_ratio if pool.outage_hours is not None else 0.0
+    return said * (pool.outage_hours or 0.0) + (1.0 - said) * default
+
+
+def _economics(money: Money, risk: Risk, outage_hours: float, limits: Limits) -> Economics:
     spot, on_demand = money.spot_usd_per_hour, money.on_demand_usd_per_hour
     if spot is None or on_demand is None or on_demand <= 0.0:
         return Economics()
@@ -41,7 +48,7 @@ def _economics(money: Money, risk: Risk, limits: Limits) -> Economics:
         return Economics(
             discount_ratio=saving / on_demand, saving_usd_per_hour=saving, migration_usd=migration
         )
-    interruption = on_demand * limits.interruption_minutes / 60.0
+    interruption = on_demand * outage_hours
     risk_cost = hazard_per_hour(risk.runtime) * interruption
     net = saving - risk_cost
     return Economics(

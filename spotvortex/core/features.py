@@ -43,6 +43,7 @@ class OfferingScore:
 
     `capacity_score`: a launch fails now, or the offering is lost within 60 min. `runtime_score`: a
     node running now is interrupted within 120 min. None where there is no finite score.
+    `from_memory` is true where the model gave none and the interruption memory answered.
     """
 
     offering: Offering
@@ -51,6 +52,7 @@ class OfferingScore:
     in_scope: bool
     n_history: int = 0
     in_range: bool = True
+    from_memory: bool = False
 
 
 def price_ratio(quote: SpotQuote) -> float:

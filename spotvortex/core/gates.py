@@ -11,23 +11,43 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from spotvortex.core.budgets import ClusterBudget, pool_left
+from spotvortex.core.budgets import pool_left
 from spotvortex.core.limits import Limits
-from spotvortex.core.messages import Economics, PoolState, Proposal, Verdict
+from spotvortex.core.messages import Basis, ClusterBudget, Economics, PoolState, Proposal, Verdict
 from spotvortex.core.pools import PoolInput
 from spotvortex.core.types import Action, Mode, Outcome
+
+FULL_MARGIN: Final = 0.1
+"""A lead of the best q-value over the second, as a share of their spread, that counts in full."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """All that a gate may look at."""
 
-    pool: PoolInput
-    state: PoolState
+    basis: Basis
     proposal: Proposal
     economics: Economics
-    budget: ClusterBudget
-    limits: Limits
+
+    @property
+    def pool(self) -> PoolInput:
+        """What was read of the pool."""
+        return self.basis.pool
+
+    @property
+    def state(self) -> PoolState:
+        """What is remembered of the pool."""
+        return self.basis.state
+
+    @property
+    def budget(self) -> ClusterBudget:
+        """What the cluster has left."""
+        return self.basis.budget
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds."""
+        return self.basis.limits
 
     @property
     def action(self) -> Action:
@@ -67,7 +87,8 @@ def not_evaluated(gate: str, reason: str) -> Verdict:
 
 
 def _verdict(gate: str, outcome: Outcome, reason: str, numbers: dict[str, float]) -> Verdict:
-    return Verdict(gate=gate, outcome=outcome, reason=reason, numbers=tuple(numbers.items()))
+    rounded = tuple((name, round(value, 6)) for name, value in numbers.items())
+    return Verdict(gate=gate, outcome=outcome, reason=reason, numbers=rounded)
 
 
 def lease(case: Case) -> Verdict:
@@ -99,12 +120,18 @@ def model_scope(case: Case) -> Verdict:
 
 
 def confidence(case: Case) -> Verdict:
-    """The product of the confidence terms is high enough."""
+    """The product of the confidence terms, and of the learned policy's lead, is high enough."""
     pool, limit = case.pool, case.limits.min_confidence
-    numbers = {"confidence": pool.confidence, "limit": limit}
-    if pool.confidence >= limit:
+    value, limiting = pool.confidence, pool.limiting_term
+    if case.proposal.margin is not None:
+        lead = min(1.0, case.proposal.margin / FULL_MARGIN)
+        others = min((v for _, v in pool.confidence_terms), default=1.0)
+        limiting = "margin" if lead < others else limiting
+        value *= lead
+    numbers = {"confidence": round(value, 6), "limit": limit}
+    if value >= limit:
         return allow("confidence", "confidence suffices", **numbers)
-    return refuse("confidence", f"confidence limited by {pool.limiting_term}", **numbers)
+    return refuse("confidence", f"confidence limited by {limiting}", **numbers)
 
 
 def market(case: Case) -> Verdict:
@@ -112,6 +139,9 @@ def market(case: Case) -> Verdict:
     if not case.action.towards_spot:
         return allow("market", "no move towards Spot")
     discount, payback = case.economics.discount_ratio, case.economics.payback_hours
+    too_old_s = case.pool.entry_money.too_old_s
+    if discount is None and too_old_s is not None:
+        return refuse("market", "the Spot price is too old to use", age_s=too_old_s)
     if discount is None or payback is None:
         return refuse("market", "no price, or no expected gain")
     numbers = {
@@ -136,8 +166,8 @@ def out_of_distribution(case: Case) -> Verdict:
         return allow("out_of_distribution", "all features are in the training range")
     if not case.action.towards_spot:
         return allow("out_of_distribution", "no move towards Spot", n_outside=len(outside))
-    named = ", ".join(outside)
-    return refuse("out_of_distribution", f"outside the training range: {named}")
+    more = f" and {len(outside) - 1} more" if len(outside) > 1 else ""
+    return refuse("out_of_distribution", f"outside the training range: {outside[0]}{more}")
 
 
 def pool_safety(case: Case) -> Verdict:

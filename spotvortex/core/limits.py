@@ -7,6 +7,7 @@ May not hold anything that changes while the daemon runs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from spotvortex.core.types import Mode
 
@@ -20,7 +21,10 @@ class Limits:
     of the node's on-demand price (15 and 3, the constants that the evaluation fixes beforehand).
     """
 
+    RECORDED_AS_ROW: ClassVar = True
+
     mode: Mode = Mode.SHADOW
+    policy_mode: str = "deterministic"
     emergency_risk: float = 0.90
     emergency_runtime_risk: float = 0.80
     high_risk: float = 0.60
@@ -28,7 +32,7 @@ class Limits:
     min_discount_ratio: float = 0.15
     max_payback_hours: float = 6.0
     min_confidence: float = 0.50
-    max_input_age_s: float = 60.0
+    max_input_age_s: float = 20.0
     max_spot_ratio: float = 1.0
     on_demand_floor_nodes: int = 0
     max_pool_disruption_ratio: float = 0.10

@@ -9,19 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import ClassVar
 
-from spotvortex.core.features import OfferingScore
+from spotvortex.core.limits import Limits
 from spotvortex.core.observation import Observation
-from spotvortex.core.pools import PoolInput
-from spotvortex.core.types import Action, CapacityType, Mode, Offering, Outcome
+from spotvortex.core.pools import Candidate, PoolInput
+from spotvortex.core.types import RATIO_STEP, Action, CapacityType, Mode, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
-    """An observation with its scores. `model_digest` names the bundle that made them."""
+    """An observation, reduced pool by pool to what decisions read, with scores and confidence.
+
+    `pools` are sorted by name. `model_digest` names the bundle that scored, `seconds` is what the
+    whole took.
+    """
 
     observation: Observation
-    scores: Mapping[Offering, OfferingScore]
+    pools: tuple[PoolInput, ...]
     model_digest: str
     seconds: float = 0.0
 
@@ -32,6 +37,8 @@ class Verdict:
 
     `numbers` are what it compared, by name, so that the reason can be checked.
     """
+
+    RECORDED_AS_ROW: ClassVar = True
 
     gate: str
     outcome: Outcome
@@ -58,19 +65,61 @@ class Economics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What a policy wants before any gate is asked, and the rule that said so."""
+    """What a policy wants before any gate is asked, and the rule that said so.
+
+    `margin` is the lead of the learned policy's best action over its second, 0..1 of the spread of
+    its values; None where rules decided.
+    """
+
+    RECORDED_AS_ROW: ClassVar = True
 
     action: Action
     reason: str
+    source: str = "deterministic"
+    margin: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolState:
+    """What we remember of one pool between cycles. Times are seconds since the epoch."""
+
+    RECORDED_AS_ROW: ClassVar = True
+
+    target_ratio: float | None = None
+    last_wave_at: float | None = None
+    last_decrease_at: float | None = None
+    last_action: Action = Action.HOLD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterBudget:
+    """What is left for the whole cluster when a pool is decided."""
+
+    RECORDED_AS_ROW: ClassVar = True
+
+    n_nodes: int
+    n_moving: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """All that one decision is a function of. A record keeps it, so the decision can be remade."""
+
+    cycle: int
+    pool: PoolInput
+    state: PoolState
+    budget: ClusterBudget
+    limits: Limits
+    model_digest: str
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
     """One node that a wave moves to another capacity type."""
 
-    node: str
-    uid: str
-    from_offering: Offering
+    candidate: Candidate
     to: CapacityType
 
 
@@ -78,28 +127,71 @@ class Move:
 class Decision:
     """What is decided for one pool in one cycle, and why.
 
-    `action` is what remains of the proposal after the gates; `n_nodes` is the size of the wave
-    that carries it out (0 for HOLD); `target_ratio` is where the pool is to go.
+    `other` is what the policy that does not decide would have proposed. `action` is what remains
+    of the proposal after the gates; the wave of `moves` carries it out
+    (none for HOLD); `target_ratio` is where the pool is to go.
     """
 
     decision_id: str
-    cycle: int
-    at: float
-    pool: str
-    mode: Mode
-    input: PoolInput
+    basis: Basis
     proposal: Proposal
+    other: Proposal
     action: Action
     reason: str
     verdicts: tuple[Verdict, ...]
     economics: Economics
-    current_ratio: float
     target_ratio: float
-    n_nodes: int
     moves: tuple[Move, ...]
     savings_usd_per_hour: float | None
-    model_digest: str
-    traceparent: str = ""
+
+    @property
+    def cycle(self) -> int:
+        """The cycle in which it was made, counted from 1 since start."""
+        return self.basis.cycle
+
+    @property
+    def at(self) -> float:
+        """When it was made, seconds since the epoch."""
+        return self.basis.pool.at
+
+    @property
+    def pool(self) -> str:
+        """The pool's name."""
+        return self.basis.pool.pool
+
+    @property
+    def input(self) -> PoolInput:
+        """What was read of the pool."""
+        return self.basis.pool
+
+    @property
+    def mode(self) -> Mode:
+        """What might be done with it."""
+        return self.basis.limits.mode
+
+    @property
+    def current_ratio(self) -> float:
+        """Where the pool is now."""
+        return self.basis.pool.spot_ratio
+
+    @property
+    def n_nodes(self) -> int:
+        """The size of the wave."""
+        return len(self.moves)
+
+    @property
+    def agreed(self) -> bool:
+        """Tell whether both policies proposed the same action."""
+        return self.proposal.action is self.other.action
+
+    @property
+    def other_savings_delta_usd_per_hour(self) -> float | None:
+        """What the other policy's proposal would save more, at list price; None without prices."""
+        saving = self.economics.saving_usd_per_hour
+        if saving is None:
+            return None
+        steps = RATIO_STEP[self.other.action] - RATIO_STEP[self.proposal.action]
+        return round(steps * self.input.n_counted * saving, 6)
 
     @property
     def refused_by(self) -> tuple[str, ...]:
@@ -158,16 +250,6 @@ class DrainResult:
     at: float
     n_calls: int
     n_evicted: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolState:
-    """What we remember of one pool between cycles. Times are seconds since the epoch."""
-
-    target_ratio: float | None = None
-    last_wave_at: float | None = None
-    last_decrease_at: float | None = None
-    last_action: Action = Action.HOLD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,8 @@ class NodeLoad:
 
     `n_workload_pods` leaves out DaemonSet and mirror pods; `cpu_milli` and `memory_bytes` are
     requests of all pods; the `workload_*` ones are requests of the pods that a drain would move.
+    `outage_hours` and `startup_s` are the largest that an owner of such a pod has stated, None
+    where none has.
     """
 
     n_pods: int = 0
@@ -60,6 +62,8 @@ class NodeLoad:
     memory_bytes: int = 0
     workload_cpu_milli: int = 0
     workload_memory_bytes: int = 0
+    outage_hours: float | None = None
+    startup_s: float | None = None
     blocked: tuple[BlockedWorkload, ...] = ()
 
 
@@ -162,7 +166,8 @@ class SpotQuote:
 
     `history_usd_per_hour` holds time-weighted means on a regular grid of `step_s` seconds, oldest
     first, only for the time really covered by records: its length is the number of true points.
-    A price of None is unknown, never zero. `age_s` is the time since the last record. `source`
+    A price of None is unknown, never zero. `age_s` is the time since the last record, infinite
+    without one; no price but a finite age means that the record is too old to be used. `source`
     names the provider, `last_resort` marks figures from the table that ships with the product.
     """
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from spotvortex.core.gates import Ruling
 from spotvortex.core.limits import Limits
-from spotvortex.core.messages import Move
+from spotvortex.core.messages import Move, Proposal
 from spotvortex.core.policy import max_ratio, max_spot_nodes
 from spotvortex.core.pools import PoolInput
 from spotvortex.core.types import RATIO_STEP, Action, CapacityType
@@ -52,10 +52,11 @@ def n_wanted(pool: PoolInput, target: float, limits: Limits) -> int:
     return min(delta, max(0, max_spot_nodes(pool, limits) - pool.n_spot)) if delta > 0 else delta
 
 
-def plan_wave(pool: PoolInput, action: Action, reason: str, ruling: Ruling, limits: Limits) -> Wave:
-    """Choose the nodes that carry an action out, or HOLD with the reason why not."""
+def plan_wave(pool: PoolInput, proposal: Proposal, ruling: Ruling, limits: Limits) -> Wave:
+    """Choose the nodes that carry a proposal out, or HOLD with the reason why not."""
+    action = proposal.action
     if action is Action.HOLD:
-        return _hold(pool, reason)
+        return _hold(pool, proposal.reason)
     if ruling.refused:
         return _hold(pool, f"refused_by_{ruling.first_refusal}")
     target = target_ratio(pool, action, limits)
@@ -66,8 +67,8 @@ def plan_wave(pool: PoolInput, action: Action, reason: str, ruling: Ruling, limi
     chosen = candidates[: max(0, min(abs(delta), allowed, limits.max_wave_nodes))]
     if not chosen:
         return _hold(pool, "nothing_to_move")
-    moves = tuple(Move(node=c.node, uid=c.uid, from_offering=c.offering, to=to) for c in chosen)
-    return Wave(action=action, reason=reason, target_ratio=target, moves=moves)
+    moves = tuple(Move(candidate=candidate, to=to) for candidate in chosen)
+    return Wave(action=action, reason=proposal.reason, target_ratio=target, moves=moves)
 
 
 def _hold(pool: PoolInput, reason: str) -> Wave:

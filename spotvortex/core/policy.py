@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+from spotvortex.core.economics import held_economics
 from spotvortex.core.limits import Limits
 from spotvortex.core.messages import Economics, Proposal
 from spotvortex.core.pools import PoolInput, Risk
@@ -61,6 +62,9 @@ def _leave(pool: PoolInput, limits: Limits) -> Proposal | None:
         return Proposal(action=Action.DECREASE_30, reason="high_risk")
     if risk >= limits.medium_risk:
         return Proposal(action=Action.DECREASE_10, reason="medium_risk")
+    held = held_economics(pool, limits)
+    if held.net_usd_per_hour is not None and held.net_usd_per_hour < 0.0:
+        return Proposal(action=Action.DECREASE_10, reason="expected_loss")
     return None
 
 
@@ -91,7 +95,7 @@ def _stay(pool: PoolInput, limits: Limits) -> Proposal | None:
 
 
 def _enter(pool: PoolInput, economics: Economics, limits: Limits) -> Proposal:
-    hold = _no_gain(economics, limits)
+    hold = _no_gain(pool, economics, limits)
     if hold:
         return Proposal(action=Action.HOLD, reason=hold)
     room = max_ratio(pool, limits) - pool.spot_ratio
@@ -99,9 +103,9 @@ def _enter(pool: PoolInput, economics: Economics, limits: Limits) -> Proposal:
     return Proposal(action=action, reason="economic_increase")
 
 
-def _no_gain(economics: Economics, limits: Limits) -> str:
+def _no_gain(pool: PoolInput, economics: Economics, limits: Limits) -> str:
     if economics.discount_ratio is None or economics.net_usd_per_hour is None:
-        return "price_unknown"
+        return "price_unknown" if pool.entry_money.too_old_s is None else "price_stale"
     if economics.discount_ratio < limits.min_discount_ratio:
         return "discount_too_small"
     if economics.payback_hours is None:

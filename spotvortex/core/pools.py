@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from spotvortex.core.types import Blocker, Offering, Provisioner
 
-MAX_CANDIDATES: Final = 8
+MAX_CANDIDATES: Final = 5
 """Nodes named in a reduced input for each direction; a wave is never larger."""
 
-MAX_OFFERINGS: Final = 24
+MAX_OFFERINGS: Final = 16
 """Offerings listed in a reduced input; the sums cover the rest too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferingInput:
     """One offering as the decision saw it. Prices in USD/h, None where unknown."""
+
+    RECORDED_AS_ROW: ClassVar = True
 
     offering: Offering
     n_spot: int
@@ -36,10 +38,17 @@ class OfferingInput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A node that may be moved, with what its move costs."""
+    """A node that may be moved, with what its move costs.
+
+    `node_claim` and `node_pool` are empty where Karpenter does not own the node.
+    """
+
+    RECORDED_AS_ROW: ClassVar = True
 
     node: str
     uid: str
+    node_claim: str
+    node_pool: str
     offering: Offering
     n_pods: int
     workload_cpu_milli: int
@@ -53,6 +62,8 @@ class Risk:
     None where no offering has a finite score.
     """
 
+    RECORDED_AS_ROW: ClassVar = True
+
     capacity: float | None
     runtime: float | None
     worst: str = ""
@@ -64,17 +75,24 @@ class Money:
     """Mean prices per node-hour in USD of the nodes concerned, None where unknown.
 
     `covered_ratio` is the share of those nodes whose spot and on-demand price are both known.
+    `too_old_s` is the age in seconds of the oldest spot price that counts as unknown because it is
+    too old, None where there is none.
     """
+
+    RECORDED_AS_ROW: ClassVar = True
 
     spot_usd_per_hour: float | None
     on_demand_usd_per_hour: float | None
     covered_ratio: float
     last_resort: bool
+    too_old_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Safety:
     """How far the budgets of the pool are from breaking; see `safety`."""
+
+    RECORDED_AS_ROW: ClassVar = True
 
     n_pdbs: int
     known: bool
@@ -90,7 +108,13 @@ class PoolInput:
 
     `spot_risk` and `spot_money` are of the Spot nodes held, `entry_*` of the Spot that the
     movable on-demand nodes would become. `confidence_terms` multiply to the confidence.
+    `outage_hours` is the mean of what owners say that losing a node costs, for the share
+    `outage_said_ratio` of the nodes that they say it for. `startup_s`, `steps_since_move` (of 600
+    s) and `price_deviation_usd_per_hour` are read by the learned policy, as are the `q_values`
+    that its network gave, one an action, None without a network.
     """
+
+    RECORDED_AS_ROW: ClassVar = True
 
     pool: str
     at: float
@@ -120,9 +144,15 @@ class PoolInput:
     blocked: tuple[tuple[Blocker, int], ...]
     unsupported: tuple[str, ...]
     out_of_range: tuple[str, ...]
+    outage_hours: float | None
+    outage_said_ratio: float
+    startup_s: float
+    steps_since_move: float
+    price_deviation_usd_per_hour: float
     oldest_input_s: float
     bad_inputs: tuple[str, ...]
     confidence_terms: tuple[tuple[str, float], ...]
+    q_values: tuple[float, ...] | None = None
 
     @property
     def n_counted(self) -> int:

@@ -1,6 +1,6 @@
 """One cycle of decisions: (state, assessment, limits) -> (state', plan).
 
-Comes in: what was observed and how it was scored. Goes out: a decision for every pool with every
+Comes in: what was observed, reduced and scored. Goes out: a decision for every pool with every
 gate's verdict, and the nodes to move. The order in which pools or nodes come never matters; the
 same input gives the same bytes. May not do anything but compute.
 """
@@ -8,51 +8,30 @@ same input gives the same bytes. May not do anything but compute.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Generator
+from dataclasses import replace
 
 from spotvortex.core import gates
-from spotvortex.core.budgets import ClusterBudget, cluster_budget
+from spotvortex.core.budgets import cluster_budget
 from spotvortex.core.economics import entry_economics, held_economics
 from spotvortex.core.limits import Limits
 from spotvortex.core.messages import (
     Assessment,
+    Basis,
     ControllerState,
     Decision,
     DrainOrder,
     Economics,
     Plan,
     PoolState,
-    Proposal,
 )
-from spotvortex.core.observation import NodeFact, PoolFacts
 from spotvortex.core.planning import Wave, plan_wave
-from spotvortex.core.policy import propose, worse
+from spotvortex.core.policies import both_proposals
+from spotvortex.core.policy import worse
 from spotvortex.core.pools import PoolInput
-from spotvortex.core.reduction import Sight, reduce_pool
 from spotvortex.core.types import Action
 
 Steps = Generator[str, None, tuple[ControllerState, Plan]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """One pool before the gates are asked."""
-
-    facts: PoolFacts
-    pool: PoolInput
-    proposal: Proposal
-    economics: Economics
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """What one pool's decision reads beside its draft."""
-
-    cycle: int
-    model_digest: str
-    traceparent: str
-    limits: Limits
 
 
 def reconcile(
@@ -62,7 +41,7 @@ def reconcile(
 
     Args:
         state: what the last cycle left.
-        assessment: the observation with its scores.
+        assessment: the observation, reduced by pool.
         limits: thresholds and bounds.
 
     Returns:
@@ -78,107 +57,77 @@ def reconcile(
 
 
 def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limits) -> Steps:
-    """Decide like `reconcile`, pausing after each pool's work so that a loop can breathe.
+    """Decide like `reconcile`, pausing after each pool so that a loop can breathe.
 
     Emergencies take from the cluster's budget first, then the riskiest pools, then by name.
     """
     observation = assessment.observation
-    sight = _sight(assessment, limits)
-    drafts: list[Draft] = []
-    for facts in sorted(observation.cluster.pools, key=lambda p: p.name):
-        drafts.append(_draft(facts, sight, limits))
-        yield facts.name
-    setting = Setting(
-        cycle=observation.cycle,
-        model_digest=assessment.model_digest,
-        traceparent=observation.traceparent,
-        limits=limits,
-    )
-    budget = cluster_budget([d.pool for d in drafts], limits)
+    budget = cluster_budget(assessment.pools, limits)
     decisions: dict[str, Decision] = {}
-    for draft in sorted(drafts, key=_urgency):
-        known = state.pools.get(draft.pool.pool, PoolState())
-        decision = decide(draft, known, budget, setting)
-        decisions[draft.pool.pool] = decision
+    for pool in sorted(assessment.pools, key=lambda p: _urgency(p, limits)):
+        basis = Basis(
+            cycle=observation.cycle,
+            pool=pool,
+            state=state.pools.get(pool.pool, PoolState()),
+            budget=budget,
+            limits=limits,
+            model_digest=assessment.model_digest,
+            traceparent=observation.traceparent,
+        )
+        decision = decide(basis)
+        decisions[pool.pool] = decision
         budget = replace(budget, left=budget.left - decision.n_nodes)
-        yield draft.pool.pool
+        yield pool.pool
     ordered = tuple(decisions[name] for name in sorted(decisions))
     plan = Plan(
         cycle=observation.cycle,
         at=observation.at,
         decisions=ordered,
-        orders=_orders(ordered, drafts, limits),
+        orders=_orders(ordered),
         observation=observation,
         traceparent=observation.traceparent,
     )
     return _next_state(state, ordered), plan
 
 
-def _sight(assessment: Assessment, limits: Limits) -> Sight:
-    observation = assessment.observation
-    return Sight(
-        at=observation.at,
-        quotes=observation.market.quotes,
-        scores=assessment.scores,
-        inputs=observation.inputs,
-        max_input_age_s=limits.max_input_age_s,
-    )
+def _urgency(pool: PoolInput, limits: Limits) -> tuple[int, float, str]:
+    proposal, _ = both_proposals(pool, entry_economics(pool, limits), limits)
+    action = proposal.action
+    rank = 0 if action is Action.EMERGENCY_EXIT else 1 if action.away_from_spot else 2
+    return rank, -(worse(pool.spot_risk) or 0.0), pool.pool
 
 
-def _draft(facts: PoolFacts, sight: Sight, limits: Limits) -> Draft:
-    pool = reduce_pool(facts, sight)
+def decide(basis: Basis) -> Decision:
+    """Propose for one pool, ask the gates, and size the wave that they leave.
+
+    A pure function of the basis: a record that keeps it can be replayed.
+    """
+    pool, limits = basis.pool, basis.limits
     economics = entry_economics(pool, limits)
-    proposal = propose(pool, economics, limits)
+    proposal, other = both_proposals(pool, economics, limits)
     if proposal.action.away_from_spot:
         economics = held_economics(pool, limits)
-    return Draft(facts=facts, pool=pool, proposal=proposal, economics=economics)
-
-
-def _urgency(draft: Draft) -> tuple[int, float, str]:
-    action = draft.proposal.action
-    rank = 0 if action is Action.EMERGENCY_EXIT else 1 if action.away_from_spot else 2
-    return rank, -(worse(draft.pool.spot_risk) or 0.0), draft.pool.pool
-
-
-def decide(draft: Draft, state: PoolState, budget: ClusterBudget, setting: Setting) -> Decision:
-    """Ask the gates about one pool's proposal and size the wave that they leave."""
-    pool, proposal = draft.pool, draft.proposal
-    case = gates.Case(
-        pool=pool,
-        state=state,
-        proposal=proposal,
-        economics=draft.economics,
-        budget=budget,
-        limits=setting.limits,
-    )
-    verdicts = gates.evaluate(case)
-    ruling = gates.combine(verdicts, setting.limits.mode)
-    wave = plan_wave(pool, proposal.action, proposal.reason, ruling, setting.limits)
+    verdicts = gates.evaluate(gates.Case(basis=basis, proposal=proposal, economics=economics))
+    ruling = gates.combine(verdicts, limits.mode)
+    wave = plan_wave(pool, proposal, ruling, limits)
     return Decision(
-        decision_id=_identity(pool, setting.cycle),
-        cycle=setting.cycle,
-        at=pool.at,
-        pool=pool.pool,
-        mode=setting.limits.mode,
-        input=pool,
+        decision_id=_identity(basis),
+        basis=basis,
         proposal=proposal,
+        other=other,
         action=wave.action,
         reason=wave.reason,
         verdicts=verdicts,
-        economics=draft.economics,
-        current_ratio=pool.spot_ratio,
+        economics=economics,
         target_ratio=wave.target_ratio,
-        n_nodes=len(wave.moves),
         moves=wave.moves,
-        savings_usd_per_hour=_savings(wave, draft.economics),
-        model_digest=setting.model_digest,
-        traceparent=setting.traceparent,
+        savings_usd_per_hour=_savings(wave, economics),
     )
 
 
-def _identity(pool: PoolInput, cycle: int) -> str:
+def _identity(basis: Basis) -> str:
     """Derive the decision's id from when and where it was made, so that a replay gives it again."""
-    text = f"{pool.at!r}|{cycle}|{pool.pool}"
+    text = f"{basis.pool.at!r}|{basis.cycle}|{basis.pool.pool!r}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -192,22 +141,19 @@ def _savings(wave: Wave, economics: Economics) -> float | None:
     return sign * len(wave.moves) * economics.saving_usd_per_hour
 
 
-def _orders(
-    decisions: tuple[Decision, ...], drafts: list[Draft], limits: Limits
-) -> tuple[DrainOrder, ...]:
-    nodes: Mapping[str, NodeFact] = {n.name: n for d in drafts for n in d.facts.nodes}
+def _orders(decisions: tuple[Decision, ...]) -> tuple[DrainOrder, ...]:
     return tuple(
         DrainOrder(
             plan_id=decision.decision_id,
             pool=decision.pool,
-            node=move.node,
-            uid=move.uid,
-            node_claim=nodes[move.node].node_claim,
-            node_pool=nodes[move.node].node_pool,
+            node=move.candidate.node,
+            uid=move.candidate.uid,
+            node_claim=move.candidate.node_claim,
+            node_pool=move.candidate.node_pool,
             to=move.to,
             reason=f"{decision.action} {decision.reason}",
-            deadline=decision.at + limits.drain_deadline_s,
-            traceparent=decision.traceparent,
+            deadline=decision.at + decision.basis.limits.drain_deadline_s,
+            traceparent=decision.basis.traceparent,
         )
         for decision in decisions
         for move in decision.moves

@@ -8,18 +8,19 @@ order in which nodes, budgets or inputs come never matters. May not judge.
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Final
 
-from spotvortex.core.blocking import blockers_of, capacity_types_of, pdb_blocked_nodes
 from spotvortex.core.features import OfferingScore, price_ratio
 from spotvortex.core.observation import (
     InputHealth,
     InputState,
     NodeFact,
+    Observation,
     PoolFacts,
     SpotQuote,
 )
@@ -33,11 +34,21 @@ from spotvortex.core.pools import (
     Risk,
     Safety,
 )
-from spotvortex.core.safety import safe_moves_to_spot, tightest, worst_zone_margins
-from spotvortex.core.types import HARD_BLOCKERS, Blocker, CapacityType, Offering
+from spotvortex.core.safety import safe_moves_to_spot
+from spotvortex.core.shape import PoolShape, shape_of
+from spotvortex.core.types import Blocker, CapacityType, Offering
 
 MAX_PRICE_USD_PER_HOUR: Final = 1e6
 """A price above this is an error of its source, not a price."""
+
+UNKNOWN_STARTUP_S: Final = 60.0
+"""Seconds that a start is taken to last where no owner says; the Go agent's figure for a pool."""
+
+MEMORY_CONFIDENCE: Final = 0.75
+"""Confidence term of a score that the memory gave, because the model abstained."""
+
+MAX_STEPS: Final = 100.0
+"""The learned policy's clock stops here."""
 
 _NO_QUOTE: Final = SpotQuote(offering=Offering(instance_type="", zone=""))
 
@@ -53,55 +64,98 @@ class Sight:
     max_input_age_s: float
 
 
+def sight_of(
+    observation: Observation, scores: Mapping[Offering, OfferingScore], max_input_age_s: float
+) -> Sight:
+    """Gather what all pools of a cycle share."""
+    return Sight(
+        at=observation.at,
+        quotes=observation.market.quotes,
+        scores=scores,
+        inputs=observation.inputs,
+        max_input_age_s=max_input_age_s,
+    )
+
+
+def reduce_all(sight: Sight, pools: Iterable[PoolFacts]) -> Iterator[PoolInput]:
+    """Reduce pools one by one, by name."""
+    return (reduce_pool(pool, sight) for pool in sorted(pools, key=lambda p: p.name))
+
+
 def reduce_pool(pool: PoolFacts, sight: Sight) -> PoolInput:
-    """Reduce one pool to what its decision reads. The order of nodes never matters."""
-    nodes = sorted(pool.nodes, key=lambda n: (n.name, n.uid))
+    """Reduce one pool to what its decision reads."""
+    return reduce_shape(shape_of(pool), sight)
+
+
+def reduce_shape(shape: PoolShape, sight: Sight) -> PoolInput:
+    """Reduce one pool whose shape is known already."""
+    nodes, spot = shape.nodes, shape.spot
     sight = _trusted(sight, nodes)
-    spot = _of(nodes, CapacityType.SPOT)
-    on_demand = _of(nodes, CapacityType.ON_DEMAND)
-    pdb_blocked = pdb_blocked_nodes(pool)
-    blockers = {n.name: blockers_of(n, pdb_blocked) for n in nodes}
-    away = _candidates(spot, blockers, lambda o: -_runtime(sight, o))
-    entry = _candidates(on_demand, blockers, lambda o: _price_ratio(sight, o))
-    kinds = capacity_types_of(pool)
+    away = _candidates(shape.movable_spot, lambda o: -_runtime(sight, o))
+    entry = _candidates(shape.movable_on_demand, lambda o: _price_ratio(sight, o))
+    entry_nodes = shape.movable_on_demand
     offerings = _offerings(nodes, sight)
-    cpu, memory = _requested_ratios(nodes)
-    bad = tuple(sorted(h.name for h in sight.inputs if _is_bad(h, sight.max_input_age_s)))
-    entry_names = {c.node for c in entry}
-    entry_nodes = [n for n in on_demand if n.name in entry_names]
     return PoolInput(
-        pool=pool.name,
+        pool=shape.facts.name,
         at=sight.at,
-        provisioner=pool.provisioner,
+        provisioner=shape.facts.provisioner,
         n_spot=len(spot),
-        n_on_demand=len(on_demand),
-        n_reserved=len(_of(nodes, CapacityType.RESERVED)),
-        n_unknown=len(_of(nodes, CapacityType.UNKNOWN)),
+        n_on_demand=len(shape.on_demand),
+        n_reserved=shape.n_of(CapacityType.RESERVED),
+        n_unknown=shape.n_of(CapacityType.UNKNOWN),
         n_spot_out_of_scope=sum(o.n_spot for o in offerings if not o.in_scope),
         n_moving=sum(1 for n in nodes if n.moving or n.cordoned),
         n_not_ready=sum(1 for n in nodes if not n.ready),
-        allows_spot=CapacityType.SPOT in kinds,
-        allows_on_demand=CapacityType.ON_DEMAND in kinds,
-        cpu_requested_ratio=cpu,
-        memory_requested_ratio=memory,
+        allows_spot=CapacityType.SPOT in shape.capacity_types,
+        allows_on_demand=CapacityType.ON_DEMAND in shape.capacity_types,
+        cpu_requested_ratio=shape.cpu_requested_ratio,
+        memory_requested_ratio=shape.memory_requested_ratio,
         offerings=offerings[:MAX_OFFERINGS],
         n_offerings=len(offerings),
         spot_risk=_risk(spot, sight),
         entry_risk=_risk(entry_nodes, sight),
         spot_money=_money(spot, sight),
         entry_money=_money(entry_nodes, sight),
-        safety=_safety(pool, entry, sight),
+        safety=_safety(shape, entry, sight),
         to_on_demand=away[:MAX_CANDIDATES],
         to_spot=entry[:MAX_CANDIDATES],
         n_spot_movable=len(away),
         n_on_demand_movable=len(entry),
-        blocked=_blocked(blockers),
+        blocked=_blocked(shape.blockers),
         unsupported=tuple(sorted({o.offering.family for o in offerings if not o.in_scope})),
         out_of_range=_out_of_range(offerings, sight),
+        outage_hours=_mean(n.load.outage_hours for n in nodes),
+        outage_said_ratio=_share(n.load.outage_hours is not None for n in nodes),
+        startup_s=max((n.load.startup_s or 0.0 for n in nodes), default=0.0) or UNKNOWN_STARTUP_S,
+        steps_since_move=_steps_since_move(nodes, sight.at),
+        price_deviation_usd_per_hour=_price_deviation(spot or entry_nodes, sight),
         oldest_input_s=_oldest_input_s(sight),
-        bad_inputs=bad,
+        bad_inputs=tuple(sorted(h.name for h in sight.inputs if _is_bad(h, sight.max_input_age_s))),
         confidence_terms=_confidence(nodes, sight),
     )
+
+
+def _share(said: Iterable[bool]) -> float:
+    answers = list(said)
+    return _short(sum(answers) / len(answers)) if answers else 0.0
+
+
+def _steps_since_move(nodes: Sequence[NodeFact], at: float) -> float:
+    """Return the age of the pool's youngest node in steps of 600 s: the last time that it changed.
+
+    A node that claims to be from the future has just come.
+    """
+    ages = [max(0.0, at - n.created_at) for n in nodes if math.isfinite(n.created_at)]
+    return _short(min(min(ages, default=math.inf) / 600.0, MAX_STEPS))
+
+
+def _price_deviation(nodes: Sequence[NodeFact], sight: Sight) -> float:
+    """Return the sample deviation of the last 12 price points of the commonest offering."""
+    counts = Counter(n.offering for n in nodes)
+    offering = min(counts, key=lambda o: (-counts[o], o), default=_NO_QUOTE.offering)
+    history = sight.quotes.get(offering, _NO_QUOTE).history_usd_per_hour[-12:]
+    finite = [price for price in history if math.isfinite(price)]
+    return _short(statistics.stdev(finite)) if len(finite) > 1 else 0.0
 
 
 def _trusted(sight: Sight, nodes: Sequence[NodeFact]) -> Sight:
@@ -115,9 +169,13 @@ def _trusted(sight: Sight, nodes: Sequence[NodeFact]) -> Sight:
 
 
 def _priced(quote: SpotQuote) -> SpotQuote:
+    """Drop what is no price, and what was recorded in the future or at no time."""
+    spot = _within(quote.spot_usd_per_hour, 1e-9, MAX_PRICE_USD_PER_HOUR)
+    if spot is None and quote.spot_usd_per_hour is not None:
+        quote = replace(quote, age_s=math.inf)
     return replace(
         quote,
-        spot_usd_per_hour=_within(quote.spot_usd_per_hour, 1e-9, MAX_PRICE_USD_PER_HOUR),
+        spot_usd_per_hour=spot if quote.age_s >= 0.0 else None,
         on_demand_usd_per_hour=_within(quote.on_demand_usd_per_hour, 1e-9, MAX_PRICE_USD_PER_HOUR),
     )
 
@@ -131,11 +189,12 @@ def _scored(score: OfferingScore) -> OfferingScore:
 
 
 def _within(value: float | None, low: float, high: float) -> float | None:
-    return value if value is not None and low <= value <= high else None
+    return _short(value) if value is not None and low <= value <= high else None
 
 
-def _of(nodes: Iterable[NodeFact], kind: CapacityType) -> list[NodeFact]:
-    return [node for node in nodes if node.capacity_type is kind]
+def _short(value: float) -> float:
+    """Six decimals are more than any figure here is worth, and they keep records short."""
+    return round(value, 6)
 
 
 def _is_bad(health: InputHealth, max_age_s: float) -> bool:
@@ -147,26 +206,16 @@ def _is_bad(health: InputHealth, max_age_s: float) -> bool:
 def _oldest_input_s(sight: Sight) -> float:
     """Return the age of the oldest required input, infinite where there is none or no number."""
     ages = [h.age_s for h in sight.inputs if h.required]
-    return max((math.inf if math.isnan(age) else age for age in ages), default=math.inf)
-
-
-def _movable(node: NodeFact, blockers: Set[Blocker]) -> bool:
-    if node.cordoned or node.moving or not node.ready:
-        return False
-    pinned = node.capacity_type is CapacityType.ON_DEMAND and Blocker.PINNED_ON_DEMAND in blockers
-    return not pinned and HARD_BLOCKERS.isdisjoint(blockers)
+    return _short(max((math.inf if math.isnan(age) else age for age in ages), default=math.inf))
 
 
 def _candidates(
-    nodes: Sequence[NodeFact],
-    blockers: Mapping[str, Set[Blocker]],
-    rank: Callable[[Offering], float],
+    nodes: Iterable[NodeFact], rank: Callable[[Offering], float]
 ) -> tuple[Candidate, ...]:
-    """Movable nodes: offerings by rank in turn, the smallest blast radius of each first."""
+    """Order movable nodes: offerings by rank in turn, the smallest blast radius of each first."""
     groups: dict[Offering, list[NodeFact]] = {}
     for node in nodes:
-        if _movable(node, blockers[node.name]):
-            groups.setdefault(node.offering, []).append(node)
+        groups.setdefault(node.offering, []).append(node)
     ordered = sorted(groups, key=lambda o: (rank(o), o))
     lanes = [
         sorted(groups[o], key=lambda n: (n.load.n_workload_pods, n.load.workload_cpu_milli, n.name))
@@ -180,6 +229,8 @@ def _candidate(node: NodeFact) -> Candidate:
     return Candidate(
         node=node.name,
         uid=node.uid,
+        node_claim=node.node_claim,
+        node_pool=node.node_pool,
         offering=node.offering,
         n_pods=node.load.n_workload_pods,
         workload_cpu_milli=node.load.workload_cpu_milli,
@@ -231,7 +282,7 @@ def _offering_input(
 
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [v for v in values if v is not None]
-    return math.fsum(known) / len(known) if known else None
+    return _short(math.fsum(known) / len(known)) if known else None
 
 
 def _risk(nodes: Sequence[NodeFact], sight: Sight) -> Risk:
@@ -252,34 +303,30 @@ def _money(nodes: Sequence[NodeFact], sight: Sight) -> Money:
     return Money(
         spot_usd_per_hour=_mean(q.spot_usd_per_hour for q in known),
         on_demand_usd_per_hour=_mean(q.on_demand_usd_per_hour for q in known),
-        covered_ratio=len(known) / len(quotes) if quotes else 1.0,
+        covered_ratio=_short(len(known) / len(quotes)) if quotes else 1.0,
         last_resort=any(q.last_resort for q in known),
+        too_old_s=_too_old_s(quotes),
     )
 
 
-def _safety(pool: PoolFacts, entry: Sequence[Candidate], sight: Sight) -> Safety:
-    margins = worst_zone_margins(pool)
-    margin = tightest(margins)
+def _too_old_s(quotes: Iterable[SpotQuote]) -> float | None:
+    """Return the age of the oldest price that its source has left out for its age."""
+    ages = [q.age_s for q in quotes if q.spot_usd_per_hour is None and 0.0 <= q.age_s < math.inf]
+    return _short(max(ages)) if ages else None
+
+
+def _safety(shape: PoolShape, entry: Sequence[Candidate], sight: Sight) -> Safety:
+    margin = shape.margins.tightest
     pdbs = next((h for h in sight.inputs if h.name == "pdbs"), None)
     return Safety(
-        n_pdbs=len(pool.pdbs),
+        n_pdbs=len(shape.facts.pdbs),
         known=pdbs is not None and pdbs.state is InputState.OK,
         margin_pods=margin.pods if margin else None,
         margin_pdb=margin.pdb if margin else "",
         margin_zone=margin.zone if margin else "",
         safe_to_spot_nodes=safe_moves_to_spot(
-            pool, [c.node for c in entry[:MAX_CANDIDATES]], margins
+            [c.node for c in entry[:MAX_CANDIDATES]], shape.budget_pods, shape.margins
         ),
-    )
-
-
-def _requested_ratios(nodes: Sequence[NodeFact]) -> tuple[float | None, float | None]:
-    usable = [n for n in nodes if n.ready and not n.cordoned and not n.moving]
-    cpu = sum(n.allocatable_cpu_milli for n in usable)
-    memory = sum(n.allocatable_memory_bytes for n in usable)
-    return (
-        sum(n.load.cpu_milli for n in usable) / cpu if cpu else None,
-        sum(n.load.memory_bytes for n in usable) / memory if memory else None,
     )
 
 
@@ -307,11 +354,13 @@ def _confidence(nodes: Sequence[NodeFact], sight: Sight) -> tuple[tuple[str, flo
     priced = _money(nodes, sight).covered_ratio
     history = math.fsum(min(1.0, s.n_history / 144.0) for s in scores if s) / n
     in_range = sum(1 for s in scores if s and s.in_range) / n
-    scored = sum(1 for s in scores if s and s.runtime_score is not None) / n
-    return (
-        ("freshness", min(1.0, max(0.0, freshness))),
-        ("history", 0.5 + 0.5 * history),
-        ("model_range", in_range),
-        ("prices", priced),
-        ("scores", scored),
-    )
+    known = [s for s in scores if s and s.runtime_score is not None]
+    scored = sum(MEMORY_CONFIDENCE if s.from_memory else 1.0 for s in known) / n
+    terms = {
+        "freshness": min(1.0, max(0.0, freshness)),
+        "history": 0.5 + 0.5 * history,
+        "model_range": in_range,
+        "prices": priced,
+        "scores": scored,
+    }
+    return tuple((name, _short(value)) for name, value in terms.items())

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Final
 
-from spotvortex.core.features import OfferingContext
+from spotvortex.core.features import OfferingContext, OfferingScore
 from spotvortex.core.observation import ClusterFacts, InputState, MarketFacts, NodeFact, SpotQuote
 from spotvortex.core.types import CapacityType, Offering
 
@@ -89,6 +89,21 @@ def update(memory: Memory, cluster: ClusterFacts, now: float) -> Memory:
     return Memory(at=now, offerings=_bounded(offerings), nodes=spot)
 
 
+def remembered_score(context: OfferingContext) -> OfferingScore:
+    """Score an offering from the memory alone, where the model abstains.
+
+    P = 1 - exp(-hazard x horizon) with the posterior hazard, over 60 and 120 minutes.
+    """
+    return OfferingScore(
+        offering=context.offering,
+        capacity_score=-math.expm1(-context.hazard_per_hour * 1.0),
+        runtime_score=-math.expm1(-context.hazard_per_hour * 2.0),
+        in_scope=True,
+        n_history=len(context.quote.history_usd_per_hour),
+        from_memory=True,
+    )
+
+
 def context(memory: Memory, offering: Offering, market: MarketFacts, now: float) -> OfferingContext:
     """Join what the memory and the market know of one offering."""
     known = memory.offerings.get(offering)
@@ -133,7 +148,7 @@ def _oldest(nodes: Iterable[NodeFact]) -> dict[Offering, float]:
     """Return the oldest start by offering; a start that is no time tells nothing."""
     oldest: dict[Offering, float] = {}
     for node in nodes:
-        if math.isfinite(node.created_at):
+        if math.isfinite(node.created_at) and node.created_at > 0.0:
             oldest[node.offering] = min(node.created_at, oldest.get(node.offering, math.inf))
     return oldest
 
@@ -162,3 +177,60 @@ def _bounded(offerings: dict[Offering, OfferingMemory]) -> Mapping[Offering, Off
         key=lambda o: (-offerings[o].losses - offerings[o].exposure_hours, o),
     )[:MAX_OFFERINGS]
     return {offering: offerings[offering] for offering in sorted(kept)}
+
+
+HEADER: Final = "# spotvortex interruption memory, version 1: type zone losses exposure_hours"
+_COLUMNS: Final = ("losses", "exposure_hours", "last_loss_at", "updated_at")
+
+
+class MemoryFormatError(ValueError):
+    """A stored memory cannot be read; the text names the line."""
+
+
+def to_text(memory: Memory) -> str:
+    """Write the memory as plain text, one offering a line.
+
+    Left out is what the cluster itself tells after a restart: the nodes, and since when they run.
+    """
+    rows = [
+        " ".join([o.instance_type, o.zone, *(_cell(getattr(known, name)) for name in _COLUMNS)])
+        for o, known in sorted(memory.offerings.items())
+    ]
+    return "\n".join([f"{HEADER} last_loss_at updated_at", *rows, ""])
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else repr(value)
+
+
+def from_text(text: str) -> Memory:
+    """Read a stored memory back. What it counted goes on; nothing is learned of the time between.
+
+    Raises:
+        MemoryFormatError: another version, or a line that cannot be read.
+    """
+    head, *lines = text.splitlines() or [""]
+    if not head.startswith(HEADER):
+        raise MemoryFormatError(f"line 1: expected {HEADER!r}")
+    offerings = dict(_row(number, line) for number, line in enumerate(lines, 2) if line.strip())
+    return Memory(offerings=_bounded(offerings), nodes={})
+
+
+def _row(number: int, line: str) -> tuple[Offering, OfferingMemory]:
+    cells = line.split(" ")
+    if len(cells) != 2 + len(_COLUMNS):
+        raise MemoryFormatError(f"line {number}: {2 + len(_COLUMNS)} cells expected")
+    try:
+        values = [None if cell == "-" else float(cell) for cell in cells[2:]]
+    except ValueError as error:
+        raise MemoryFormatError(f"line {number}: {error}") from error
+    losses, exposure_hours, last_loss_at, updated_at = values
+    counts = (losses, exposure_hours, updated_at)
+    if any(v is None or not math.isfinite(v) or v < 0.0 for v in counts):
+        raise MemoryFormatError(f"line {number}: counts must be finite and not negative")
+    return Offering(instance_type=cells[0], zone=cells[1]), OfferingMemory(
+        losses=losses or 0.0,
+        exposure_hours=exposure_hours or 0.0,
+        last_loss_at=last_loss_at,
+        updated_at=updated_at or 0.0,
+    )

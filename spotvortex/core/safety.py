@@ -8,7 +8,7 @@ be reclaimed, so on-demand nodes survive here; an outage of a whole zone is not 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from spotvortex.core.observation import PdbFact, PoolFacts
@@ -94,42 +94,82 @@ def _lost_by_group(pdb: PdbFact, group_of: Mapping[str, str]) -> Counter[str]:
     return lost
 
 
-def worst_zone_margins(pool: PoolFacts) -> dict[str, Margin]:
-    """Return by budget what it can spare once the Spot of its worst zone is gone."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Margins:
+    """The margins of a pool's budgets by key, with what they were computed from."""
+
+    zone_of: Mapping[str, str]
+    by_budget: Mapping[str, tuple[PdbFact, Margin]]
+
+    @property
+    def tightest(self) -> Margin | None:
+        """The margin with least room, None where no budget covers the pool."""
+        margins = (margin for _, margin in self.by_budget.values())
+        return min(margins, key=lambda margin: (margin.pods, margin.pdb), default=None)
+
+
+def worst_zone_margins(pool: PoolFacts, before: Margins | None = None) -> Margins:
+    """Compute by budget what it can spare once the Spot of its worst zone is gone.
+
+    Args:
+        pool: the nodes and budgets.
+        before: an earlier result for the same pool: what has not changed since is taken from it.
+    """
     zone_of = {n.name: n.offering.zone for n in pool.nodes if n.capacity_type is CapacityType.SPOT}
-    return {pdb.key: _margin(pdb, zone_of) for pdb in pool.pdbs if pdb.healthy_by_node}
-
-
-def tightest(margins: Mapping[str, Margin]) -> Margin | None:
-    """Return the margin with least room, None where no budget covers the pool."""
-    return min(margins.values(), key=lambda margin: (margin.pods, margin.pdb), default=None)
+    known = before.by_budget if before is not None and before.zone_of == zone_of else {}
+    by_budget: dict[str, tuple[PdbFact, Margin]] = {}
+    for pdb in pool.pdbs:
+        if not pdb.healthy_by_node:
+            continue
+        hit = known.get(pdb.key)
+        if hit is None or hit[0] is not pdb:
+            hit = (pdb, _margin(pdb, zone_of))
+        by_budget[pdb.key] = hit
+    return Margins(zone_of=zone_of, by_budget=by_budget)
 
 
 def _margin(pdb: PdbFact, zone_of: Mapping[str, str]) -> Margin:
-    lost = _lost_by_group(pdb, zone_of)
-    zone, n = max(lost.items(), key=lambda item: (item[1], item[0]), default=("", 0))
-    return Margin(pdb=pdb.key, zone=zone, pods=pdb.healthy - pdb.desired_healthy - n)
+    healthy = 0
+    lost: dict[str, int] = {}
+    for node, count in pdb.healthy_by_node:
+        healthy += count
+        zone = zone_of.get(node)
+        if zone is not None:
+            lost[zone] = lost.get(zone, 0) + count
+    worst = max(lost, key=lambda zone: (lost[zone], zone), default="")
+    left = healthy - pdb.desired_healthy - lost.get(worst, 0)
+    return Margin(pdb=pdb.key, zone=worst, pods=left)
 
 
-def safe_moves_to_spot(pool: PoolFacts, order: Sequence[str], margins: Mapping[str, Margin]) -> int:
+def budget_pods(pool: PoolFacts, names: Set[str]) -> dict[str, list[tuple[str, int]]]:
+    """Return for each of these nodes how many pods of each budget run there."""
+    on_node: dict[str, list[tuple[str, int]]] = {name: [] for name in names}
+    for pdb in pool.pdbs:
+        for name, count in pdb.healthy_by_node:
+            if name in on_node:
+                on_node[name].append((pdb.key, count))
+    return on_node
+
+
+def safe_moves_to_spot(
+    order: Sequence[str],
+    on_node: Mapping[str, Sequence[tuple[str, int]]],
+    margins: Margins,
+) -> int:
     """Count the nodes, in this order, that may become Spot before a worst zone breaks a budget.
 
     The pods of a moved node are taken to land in the budget's worst zone, the most careful
     reading of where a provisioner may put them: the zone's loss then takes them too.
 
     Args:
-        pool: the nodes and budgets.
         order: names of on-demand nodes in the order in which they would be moved.
-        margins: what `worst_zone_margins` says of the same pool.
+        on_node: what `budget_pods` says of them.
+        margins: what `worst_zone_margins` says of their pool.
     """
-    place = {name: position for position, name in enumerate(order)}
-    n_safe = len(order)
-    for pdb in pool.pdbs:
-        moved = sorted((place[name], n) for name, n in pdb.healthy_by_node if name in place)
-        room = margins[pdb.key].pods if moved else 0
-        for position, n in moved:
-            room -= n
-            if room < 0:
-                n_safe = min(n_safe, position)
-                break
-    return n_safe
+    moved: Counter[str] = Counter()
+    for n_safe, name in enumerate(order):
+        for key, count in on_node.get(name, ()):
+            moved[key] += count
+            if moved[key] > margins.by_budget[key][1].pods:
+                return n_safe
+    return len(order)

@@ -6,7 +6,14 @@ from spotvortex.core.budgets import cluster_budget
 from spotvortex.core.features import OfferingScore
 from spotvortex.core.gates import Case
 from spotvortex.core.limits import Limits
-from spotvortex.core.messages import Assessment, ControllerState, Economics, PoolState, Proposal
+from spotvortex.core.messages import (
+    Assessment,
+    Basis,
+    ControllerState,
+    Economics,
+    PoolState,
+    Proposal,
+)
 from spotvortex.core.observation import (
     BlockedWorkload,
     ClusterFacts,
@@ -20,8 +27,9 @@ from spotvortex.core.observation import (
     PoolFacts,
     SpotQuote,
 )
-from spotvortex.core.pools import Candidate, Money, PoolInput, Risk, Safety
+from spotvortex.core.pools import MAX_CANDIDATES, Candidate, Money, PoolInput, Risk, Safety
 from spotvortex.core.reconcile import reconcile
+from spotvortex.core.reduction import reduce_all, sight_of
 from spotvortex.core.types import Action, Blocker, CapacityType, Offering, Provisioner
 
 AT = 1_784_000_000.0
@@ -141,8 +149,14 @@ def score(offering=WEB_A, **changes):
 def assessment(observed, **of_every_score):
     """Score every offering of an observation alike."""
     offerings = {n.offering for p in observed.cluster.pools for n in p.nodes}
-    scores = {o: score(o, **of_every_score) for o in sorted(offerings)}
-    return Assessment(observation=observed, scores=scores, model_digest="digest")
+    return assessed_with(observed, {o: score(o, **of_every_score) for o in sorted(offerings)})
+
+
+def assessed_with(observed, scores):
+    """Reduce every pool of an observation by these scores."""
+    sight = sight_of(observed, scores, Limits().max_input_age_s)
+    pools = tuple(reduce_all(sight, observed.cluster.pools))
+    return Assessment(observation=observed, pools=pools, model_digest="digest")
 
 
 def plan_for(*pools, limits=None, state=None, **of_every_score):
@@ -156,6 +170,8 @@ def candidate(name="n1", **changes):
     values = {
         "node": name,
         "uid": f"uid-{name}",
+        "node_claim": f"claim-{name}",
+        "node_pool": "web",
         "offering": WEB_A,
         "n_pods": 3,
         "workload_cpu_milli": 900,
@@ -200,13 +216,18 @@ def pool_input(*, n_spot=10, n_on_demand=10, **changes):
         "spot_money": CHEAP,
         "entry_money": CHEAP,
         "safety": safety(),
-        "to_on_demand": tuple(candidate(f"s{i}") for i in range(min(n_spot, 8))),
-        "to_spot": tuple(candidate(f"d{i}") for i in range(min(n_on_demand, 8))),
+        "to_on_demand": tuple(candidate(f"s{i}") for i in range(min(n_spot, MAX_CANDIDATES))),
+        "to_spot": tuple(candidate(f"d{i}") for i in range(min(n_on_demand, MAX_CANDIDATES))),
         "n_spot_movable": n_spot,
         "n_on_demand_movable": n_on_demand,
         "blocked": (),
         "unsupported": (),
         "out_of_range": (),
+        "outage_hours": None,
+        "outage_said_ratio": 0.0,
+        "startup_s": 120.0,
+        "steps_since_move": 12.0,
+        "price_deviation_usd_per_hour": 0.0,
         "oldest_input_s": 2.0,
         "bad_inputs": (),
         "confidence_terms": (("freshness", 0.98), ("scores", 1.0)),
@@ -233,19 +254,26 @@ def proposal(action=Action.INCREASE_10, reason="economic_increase"):
     return Proposal(action=action, reason=reason)
 
 
-def case(action=Action.INCREASE_10, reason="economic_increase", **changes):
-    """A case that every gate with an input allows; fields of the pool go in `pool`."""
-    data = changes.pop("pool", None) or pool_input()
-    limits = changes.pop("limits", Limits())
+def basis(data=None, **changes):
+    """All that one decision is a function of; the budget is that of a cluster of this pool."""
+    data = data or pool_input()
+    limits = changes.get("limits", Limits())
     values = {
+        "cycle": 7,
         "pool": data,
         "state": PoolState(),
-        "proposal": proposal(action, reason),
-        "economics": GOOD,
         "budget": cluster_budget([data], limits),
         "limits": limits,
+        "model_digest": "digest",
     }
-    return Case(**(values | changes))
+    return Basis(**(values | changes))
+
+
+def case(action=Action.INCREASE_10, reason="economic_increase", **changes):
+    """A case that every gate with an input allows; fields of the basis are given by name."""
+    economics = changes.pop("economics", GOOD)
+    made = basis(changes.pop("pool", None), **changes)
+    return Case(basis=made, proposal=proposal(action, reason), economics=economics)
 
 
 def with_load_blocker(fact, blocker):

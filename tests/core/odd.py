@@ -1,5 +1,8 @@
 """Hypothesis strategies: pools and assessments as they come, and as they should never come."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from hypothesis import settings
 from hypothesis import strategies as st
 
@@ -21,7 +24,7 @@ from spotvortex.core.observation import (
     SpotQuote,
 )
 from spotvortex.core.types import Blocker, CapacityType, Offering, Provisioner
-from tests.core.builders import AT, HEALTHY, quote, score
+from tests.core.builders import AT, HEALTHY, assessed_with, quote, score
 
 few = settings(max_examples=40, deadline=None)
 many = settings(max_examples=100, deadline=None)
@@ -201,17 +204,27 @@ def observations(draw, max_pools=3):
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What is observed and how it is scored, before it is reduced."""
+
+    observation: Observation
+    scores: Mapping[Offering, OfferingScore]
+
+    def assessed(self) -> Assessment:
+        """Reduce it as inference does."""
+        return assessed_with(self.observation, self.scores)
+
+
 @st.composite
-def assessments(draw):
+def scenes(draw):
     observed = draw(observations())
     held = sorted({n.offering for p in observed.cluster.pools for n in p.nodes})
     scored = held if draw(st.booleans()) else [o for o in held if not draw(rare)]
-    return Assessment(
-        observation=observed,
-        scores={o: draw(sound_or_odd_scores(o)) for o in scored},
-        model_digest="digest",
-    )
+    return Scene(observation=observed, scores={o: draw(sound_or_odd_scores(o)) for o in scored})
 
+
+assessments = scenes().map(Scene.assessed)
 
 limits = st.builds(
     Limits,

@@ -2,8 +2,9 @@
 
 import pytest
 
-from spotvortex.core.budgets import ClusterBudget, cluster_budget, pool_left
+from spotvortex.core.budgets import cluster_budget, pool_left
 from spotvortex.core.limits import Limits
+from spotvortex.core.messages import ClusterBudget
 from tests.core.builders import pool_input
 
 

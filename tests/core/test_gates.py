@@ -7,14 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core import gates
-from spotvortex.core.budgets import ClusterBudget
 from spotvortex.core.gates import GATES, NOT_BINDING_ON_EXIT, combine, evaluate
 from spotvortex.core.limits import Limits
-from spotvortex.core.messages import Economics, PoolState, Verdict
+from spotvortex.core.messages import ClusterBudget, Economics, PoolState, Verdict
 from spotvortex.core.planning import plan_wave
 from spotvortex.core.types import Action, Mode, Outcome
 from tests.core import odd
-from tests.core.builders import AT, CHEAP, GOOD, case, pool_input, safety
+from tests.core.builders import AT, CHEAP, GOOD, case, pool_input, proposal, safety
 
 GATE_BY_NAME = {gate.__name__: gate for gate in GATES}
 ACTIVE = Limits(mode=Mode.ACTIVE)
@@ -215,7 +214,8 @@ moving_actions = st.sampled_from([a for a in Action if a is not HOLD])
 
 
 def wave_size(given_verdicts, action, mode=Mode.SHADOW):
-    wave = plan_wave(pool_input(), action, "why", combine(given_verdicts, mode), Limits())
+    ruling = combine(given_verdicts, mode)
+    wave = plan_wave(pool_input(), proposal(action, "why"), ruling, Limits())
     return len(wave.moves)
 
 
@@ -247,7 +247,8 @@ def test_a_stricter_verdict_never_enlarges_the_wave(some, action, by, data):
 @odd.many
 @given(st.lists(verdicts, max_size=6), moving_actions)
 def test_a_wave_obeys_every_limit_and_a_refusal_gives_hold(some, action):
-    wave = plan_wave(pool_input(), action, "why", combine(some, Mode.SHADOW), Limits())
+    ruling = combine(some, Mode.SHADOW)
+    wave = plan_wave(pool_input(), proposal(action, "why"), ruling, Limits())
     assert all(len(wave.moves) <= max(0, v.limit) for v in some if v.limit is not None)
     if any(v.outcome is Outcome.REFUSE for v in some):
         assert (wave.action, wave.moves) == (Action.HOLD, ())

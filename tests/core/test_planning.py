@@ -10,7 +10,7 @@ from spotvortex.core.planning import n_wanted, plan_wave, target_ratio
 from spotvortex.core.policy import max_ratio
 from spotvortex.core.types import Action, CapacityType
 from tests.core import odd
-from tests.core.builders import candidate, pool_input
+from tests.core.builders import candidate, pool_input, proposal
 
 FREE = Ruling(refused=False, limit=None, first_refusal="")
 WIDE = Limits(max_wave_nodes=8)
@@ -57,26 +57,26 @@ def test_a_target_becomes_whole_nodes(n_spot, n_od, target, limits, n):
 
 
 def test_hold_moves_nothing_and_keeps_its_reason():
-    wave = plan_wave(pool_input(), Action.HOLD, "entry_risk", FREE, Limits())
+    wave = plan_wave(pool_input(), proposal(Action.HOLD, "entry_risk"), FREE, Limits())
     assert (wave.action, wave.reason, wave.moves) == (Action.HOLD, "entry_risk", ())
     assert wave.target_ratio == 0.5
 
 
 def test_a_refusal_gives_hold_and_names_the_gate():
     ruling = Ruling(refused=True, limit=None, first_refusal="confidence")
-    wave = plan_wave(pool_input(), Action.DECREASE_10, "medium_risk", ruling, Limits())
+    wave = plan_wave(pool_input(), proposal(Action.DECREASE_10, "medium_risk"), ruling, Limits())
     assert (wave.action, wave.reason) == (Action.HOLD, "refused_by_confidence")
 
 
 def test_nothing_to_move_gives_hold():
     pool = pool_input(to_on_demand=())
-    wave = plan_wave(pool, Action.DECREASE_10, "medium_risk", FREE, Limits())
+    wave = plan_wave(pool, proposal(Action.DECREASE_10, "medium_risk"), FREE, Limits())
     assert (wave.action, wave.reason) == (Action.HOLD, "nothing_to_move")
 
 
 def test_the_first_candidates_are_taken():
-    wave = plan_wave(pool_input(), Action.DECREASE_30, "high_risk", at_most(3), Limits())
-    assert [m.node for m in wave.moves] == ["s0", "s1", "s2"]
+    wave = plan_wave(pool_input(), proposal(Action.DECREASE_30, "high_risk"), at_most(3), Limits())
+    assert [m.candidate.node for m in wave.moves] == ["s0", "s1", "s2"]
     assert {m.to for m in wave.moves} == {CapacityType.ON_DEMAND}
 
 
@@ -96,14 +96,14 @@ def test_the_first_candidates_are_taken():
 )
 def test_a_wave_stays_within_every_bound(n_spot, n_od, n_reserved, action, limit, limits):
     pool = pool_input(n_spot=n_spot, n_on_demand=n_od, n_reserved=n_reserved)
-    wave = plan_wave(pool, action, "why", at_most(limit), limits)
+    wave = plan_wave(pool, proposal(action, "why"), at_most(limit), limits)
     n = len(wave.moves)
     assert n <= limits.max_wave_nodes
     assert limit is None or n <= max(0, limit)
     assert (wave.action is Action.HOLD) == (n == 0)
     allowed = pool.to_spot if action.towards_spot else pool.to_on_demand
-    assert {m.node for m in wave.moves} <= {c.node for c in allowed}
-    assert len({m.uid for m in wave.moves}) == n
+    assert tuple(m.candidate for m in wave.moves) == allowed[:n]
+    assert len({m.candidate.uid for m in wave.moves}) == n
     if action.towards_spot and n:
         ratio = (n_spot + n) / pool.n_counted
         assert ratio <= max_ratio(pool, limits) + 1e-9
@@ -113,7 +113,8 @@ def test_a_wave_stays_within_every_bound(n_spot, n_od, n_reserved, action, limit
         assert n >= 1
 
 
-def test_moves_carry_identity_of_their_candidates():
-    pool = pool_input(to_on_demand=(candidate("a", uid="u-a"),))
-    (move,) = plan_wave(pool, Action.DECREASE_30, "high_risk", FREE, WIDE).moves
-    assert (move.node, move.uid, move.from_offering) == ("a", "u-a", candidate().offering)
+def test_a_move_carries_its_candidate_whole():
+    one = candidate("a", uid="u-a", node_claim="c-a")
+    pool = pool_input(to_on_demand=(one,))
+    (move,) = plan_wave(pool, proposal(Action.DECREASE_30, "high_risk"), FREE, WIDE).moves
+    assert (move.candidate, move.to) == (one, CapacityType.ON_DEMAND)

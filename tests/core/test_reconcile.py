@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spotvortex.core.gates import GATE_NAMES, NOT_BINDING_ON_EXIT
 from spotvortex.core.limits import Limits
-from spotvortex.core.messages import Assessment, ControllerState, PoolState
+from spotvortex.core.messages import ControllerState, PoolState
 from spotvortex.core.observation import ClusterFacts, InputState, MarketFacts
 from spotvortex.core.policy import max_ratio
 from spotvortex.core.reconcile import reconcile, reconcile_steps
@@ -23,6 +23,7 @@ from tests.core.builders import (
     AT,
     WEB_A,
     WEB_B,
+    assessed_with,
     assessment,
     cluster,
     health,
@@ -58,8 +59,8 @@ def check_decision(decision, limits):
         assert decision.action is Action.HOLD
     pool = decision.input
     towards = decision.action.towards_spot
-    candidates = {c.uid for c in (pool.to_spot if towards else pool.to_on_demand)}
-    assert {m.uid for m in decision.moves} <= candidates
+    candidates = set(pool.to_spot if towards else pool.to_on_demand)
+    assert {m.candidate for m in decision.moves} <= candidates
     if towards:
         ratio = (pool.n_spot + decision.n_nodes) / pool.n_counted
         assert ratio <= max_ratio(pool, limits) + 1e-9
@@ -80,47 +81,47 @@ def check_plan(plan, limits):
 
 
 @odd.many
-@given(odd.assessments(), odd.limits)
+@given(odd.assessments, odd.limits)
 def test_every_plan_obeys_gates_budgets_cap_and_floor(assessed, limits):
     check_plan(decided(assessed, limits), limits)
 
 
 @odd.few
-@given(odd.assessments(), odd.limits)
-def test_a_pool_without_scores_never_moves(assessed, limits):
+@given(odd.scenes(), odd.limits)
+def test_a_pool_without_scores_never_moves(scene, limits):
     """A model failure alone causes no eviction: not in any pool, however it is told."""
     abstained = {
         o: replace(s, capacity_score=float("nan"), runtime_score=None, in_scope=True)
-        for o, s in assessed.scores.items()
+        for o, s in scene.scores.items()
     }
     for scores in ({}, abstained):
-        assert decided(replace(assessed, scores=scores), limits).orders == ()
+        assert decided(replace(scene, scores=scores).assessed(), limits).orders == ()
 
 
 @odd.few
-@given(odd.assessments(), odd.limits)
-def test_without_inputs_nothing_moves(assessed, limits):
-    observed = assessed.observation
+@given(odd.scenes(), odd.limits)
+def test_without_inputs_nothing_moves(scene, limits):
+    observed = scene.observation
     blind = replace(observed, cluster=replace(observed.cluster, inputs=()))
-    assert decided(replace(assessed, observation=blind), limits).orders == ()
+    assert decided(replace(scene, observation=blind).assessed(), limits).orders == ()
 
 
 @odd.few
-@given(odd.assessments(), odd.limits)
-def test_without_prices_nothing_moves_towards_spot(assessed, limits):
-    bare = replace(assessed.observation, market=MarketFacts())
-    plan = decided(replace(assessed, observation=bare), limits)
+@given(odd.scenes(), odd.limits)
+def test_without_prices_nothing_moves_towards_spot(scene, limits):
+    bare = replace(scene.observation, market=MarketFacts())
+    plan = decided(replace(scene, observation=bare).assessed(), limits)
     assert all(o.to is CapacityType.ON_DEMAND for o in plan.orders)
 
 
 @odd.few
-@given(odd.assessments(), odd.limits)
+@given(odd.assessments, odd.limits)
 def test_a_mode_that_writes_refuses_while_gates_have_no_input(assessed, limits):
     assert decided(assessed, replace(limits, mode=Mode.ACTIVE)).orders == ()
 
 
-def shuffled(assessed, rng):
-    observed = assessed.observation
+def shuffled(scene, rng):
+    observed = scene.observation
     pools = [
         replace(
             p,
@@ -131,9 +132,9 @@ def shuffled(assessed, rng):
     ]
     inputs = observed.cluster.inputs
     quotes = list(observed.market.quotes.items())
-    scores = list(assessed.scores.items())
+    scores = list(scene.scores.items())
     return replace(
-        assessed,
+        scene,
         observation=replace(
             observed,
             cluster=ClusterFacts(pools=tuple(pools), inputs=tuple(rng.sample(inputs, len(inputs)))),
@@ -144,9 +145,9 @@ def shuffled(assessed, rng):
 
 
 @odd.few
-@given(odd.assessments(), odd.limits, st.randoms(use_true_random=False))
-def test_the_order_of_inputs_never_matters(assessed, limits, rng):
-    plain, mixed = (decided(a, limits) for a in (assessed, shuffled(assessed, rng)))
+@given(odd.scenes(), odd.limits, st.randoms(use_true_random=False))
+def test_the_order_of_inputs_never_matters(scene, limits, rng):
+    plain, mixed = (decided(s.assessed(), limits) for s in (scene, shuffled(scene, rng)))
     assert mixed.decisions == plain.decisions
     assert mixed.orders == plain.orders
     assert [record_of(d, "", "1").line for d in mixed.decisions] == [
@@ -155,7 +156,7 @@ def test_the_order_of_inputs_never_matters(assessed, limits, rng):
 
 
 @odd.few
-@given(odd.assessments(), odd.limits)
+@given(odd.assessments, odd.limits)
 def test_the_same_input_gives_the_same_plan(assessed, limits):
     assert repr(decided(assessed, limits)) == repr(decided(assessed, limits))
 
@@ -234,7 +235,7 @@ def test_emergencies_take_from_the_budget_first_then_the_riskiest_then_by_name()
             cluster=cluster(*renamed),
             market=market(*(quote(o) for o in scored)),
         )
-        plan = decided(Assessment(observation=scene, scores=scored, model_digest="d"), limits)
+        plan = decided(assessed_with(scene, scored), limits)
         return [d.pool for d in plan.decisions if d.n_nodes]
 
     assert movers(0.03, 0.9) == ["c"]
@@ -327,9 +328,14 @@ def test_an_exit_goes_on_where_another_action_would_wait(name):
         nodes = (*nodes, on_demand("d1", replace(WEB_A, instance_type="x9.large")))
     state = ControllerState(pools={"web": PoolState(last_wave_at=AT - 1.0)})
     observed = observation(pool(nodes=nodes))
-    scored = assessment(observed, runtime_score=0.95, **wrong)
-    unknown = {o: replace(s, in_scope=o.family == "m6i") for o, s in scored.scores.items()}
-    plan = decided(replace(scored, scores=unknown), state=state if name == "cooldown" else NO_STATE)
+    scores = {
+        n.offering: score(
+            n.offering, runtime_score=0.95, in_scope=n.offering.family == "m6i", **wrong
+        )
+        for n in nodes
+    }
+    scored = assessed_with(observed, scores)
+    plan = decided(scored, state=state if name == "cooldown" else NO_STATE)
     (decision,) = plan.decisions
     assert decision.action is Action.EMERGENCY_EXIT
     verdict = next(v for v in decision.verdicts if v.gate == name)
@@ -349,9 +355,9 @@ def test_an_empty_cluster_gives_an_empty_plan():
     assert (plan.decisions, plan.orders, state.pools) == ((), (), {})
 
 
-def test_steps_pause_once_for_each_pool_and_each_decision():
+def test_steps_pause_once_for_each_pool():
     steps = reconcile_steps(NO_STATE, assessment(observation(pool("b"), pool("a"))), Limits())
-    assert list(steps) == ["a", "b", "a", "b"]
+    assert list(steps) == ["a", "b"]
 
 
 def test_a_cap_is_reached_and_then_kept():

@@ -3,20 +3,22 @@
 import hashlib
 import json
 import math
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spotvortex.core.codec import encode
+from spotvortex.core.gates import GATE_NAMES
 from spotvortex.core.messages import Economics, Proposal, Verdict
-from spotvortex.core.pools import PoolInput
+from spotvortex.core.pools import MAX_CANDIDATES, MAX_OFFERINGS
 from spotvortex.core.record import (
     HEARTBEAT_S,
     MAX_LINE,
+    SCHEMA,
     describe,
-    input_of,
     is_worth_recording,
+    read_record,
     record_of,
     rfc3339,
     shown_risk,
@@ -27,8 +29,8 @@ from tests.telemetry.decisions import (
     MODEL,
     REFUSAL,
     decision,
-    largest_decision,
-    move,
+    largest_growth,
+    largest_refusal,
     pool_input,
 )
 
@@ -46,37 +48,39 @@ def test_the_digest_is_of_the_line_without_it_and_the_record_before_is_named():
     assert json.loads(second.line)["previous"] == first.digest
 
 
-def test_the_same_decision_gives_the_same_bytes():
+def test_the_same_decision_gives_the_same_bytes_and_another_gives_others():
     assert record_of(decision(), "a", "1") == record_of(decision(), "a", "1")
+    lines = {record_of(decision(), *rest).line for rest in (("a", "1"), ("b", "1"), ("a", "2"))}
+    assert len(lines) == 3
 
 
 def test_the_line_names_what_decided():
     record = document(decision())
-    assert record["time"] == "2026-07-14T04:34:30.250Z"
-    assert record["at"] == AT
+    assert (record["v"], record["time"]) == (SCHEMA, "2026-07-14T04:34:30.250Z")
     assert (record["mode"], record["action"], record["pool"]) == ("shadow", "HOLD", "web")
-    assert record["proposal"] == ["INCREASE_10", "economic_increase"]
+    assert record["proposal"][:2] == ["INCREASE_10", "economic_increase"]
     assert record["confidence_limit"] == "history"
     assert record["confidence"] == pytest.approx(0.8112, abs=1e-4)
-    assert (record["model"], record["code"]) == (MODEL, "0.1.0")
+    assert (record["basis"]["model_digest"], record["code"]) == (MODEL, "0.1.0")
     assert record["trace"] == "4b" * 16
     assert record["economics"]["discount_ratio"] == 0.7018229166666666
 
 
-def test_every_verdict_is_written_and_ends_where_the_rest_is_empty():
+def test_every_verdict_is_written_as_a_row():
     bounded = Verdict(gate="budgets", outcome=Outcome.AT_MOST, reason="wave", limit=2)
     rows = document(decision(verdicts=(REFUSAL, bounded)))["verdicts"]
     assert rows == [
-        ["pool_safety", "refuse", REFUSAL.reason, None, {"margin_pods": -1.0}],
-        ["budgets", "at-most", "wave", 2],
+        ["pool_safety", "refuse", REFUSAL.reason, None, [["margin_pods", -1.0]]],
+        ["budgets", "at-most", "wave", 2, []],
     ]
 
 
-def test_without_a_trace_there_is_no_trace_id():
-    assert document(decision(traceparent=""))["trace"] == ""
+@pytest.mark.parametrize("traceparent", ["", "00-4b4b", "not a traceparent at all"])
+def test_without_a_trace_there_is_no_trace_id(traceparent):
+    assert document(decision(traceparent=traceparent))["trace"] == ""
 
 
-def test_a_figure_that_is_not_finite_is_null():
+def test_a_figure_that_is_not_finite_is_a_text_and_is_read_back():
     verdict = Verdict(
         gate="g", outcome=Outcome.REFUSE, reason="r", numbers=(("a", math.inf), ("b", math.nan))
     )
@@ -84,89 +88,81 @@ def test_a_figure_that_is_not_finite_is_null():
         verdicts=(verdict,),
         economics=Economics(payback_hours=math.inf),
         savings_usd_per_hour=math.nan,
-        input=pool_input(
-            oldest_input_s=math.inf,
-            offerings=(replace(pool_input().offerings[0], runtime_score=math.inf),),
-        ),
+        input=pool_input(oldest_input_s=math.inf),
     )
     line = record_of(made, "", "1").line
-    assert "NaN" not in line
-    assert "Infinity" not in line
-    assert json.loads(line)["verdicts"][0][4] == {"a": None, "b": None}
-    assert input_of(line).oldest_input_s == math.inf
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    record = json.loads(line, parse_constant=refuse)
+    assert record["verdicts"][0][4] == [["a", "inf"], ["b", "NaN"]]
+    assert record["economics"]["payback_hours"] == "inf"
+    assert record["savings_usd_per_hour"] == "NaN"
+    assert read_record(line).basis.pool.oldest_input_s == math.inf
 
 
-def test_a_move_of_a_candidate_is_its_position():
-    data = pool_input()
-    moves = (move(data.to_on_demand[1], CapacityType.ON_DEMAND),)
-    assert document(decision(input=data, moves=moves))["moves"] == {"on-demand": [1]}
+def test_a_wave_is_the_first_candidates_of_its_direction():
+    made = largest_growth()
+    read = read_record(record_of(made, "", "1").line).basis.pool
+    record = document(made)
+    assert record["action"] == Action.INCREASE_30
+    assert [m.candidate for m in made.moves] == list(read.to_spot[: record["n_nodes"]])
+    assert {m.to for m in made.moves} == {CapacityType.SPOT}
 
 
-def test_a_move_of_another_node_is_written_out():
-    stranger = pool_input(n_candidates=5).to_spot[4]
-    made = document(decision(moves=(move(stranger, CapacityType.SPOT),)))
-    assert made["moves"] == {"spot": [[stranger.node, stranger.uid, str(stranger.offering)]]}
+def compact(data):
+    return json.dumps(data, separators=(",", ":"))
 
 
-def test_the_largest_record_fits_in_six_kib_and_its_input_in_four():
-    made = largest_decision()
+@pytest.mark.parametrize("largest", [largest_growth, largest_refusal])
+def test_the_largest_record_fits_in_six_kib_and_its_pool_in_four(largest):
+    made = largest()
+    data = made.input
+    assert (len(data.offerings), len(data.to_spot)) == (MAX_OFFERINGS, MAX_CANDIDATES)
+    assert len(data.to_on_demand) == MAX_CANDIDATES
+    assert tuple(v.gate for v in made.verdicts) == GATE_NAMES
     line = record_of(made, "f" * 64, "0.1.0").line
-    reduced = json.dumps(json.loads(line)["input"], separators=(",", ":"))
+    record = json.loads(line)
+    reduced = compact(record["basis"]["pool"]) + compact(record["words"])
     assert len(reduced.encode()) <= 4096
     assert len(line.encode()) <= 6144
 
 
-def test_the_largest_input_is_read_back_whole():
-    made = largest_decision()
-    assert input_of(record_of(made, "", "1").line) == made.input
+def test_the_largest_refusal_is_that_of_every_gate_that_can_refuse_growth():
+    assert set(GATE_NAMES) - set(largest_refusal().refused_by) == {
+        "lease",
+        "fit",
+        "utilisation_headroom",
+        "freeze",
+        "mode",
+    }
 
 
-def test_names_without_a_common_domain_and_unlisted_offerings_are_read_back():
-    few, many = pool_input(n_offerings=2), pool_input(n_offerings=9, n_candidates=5)
-    data = pool_input(
-        n_offerings=2,
-        to_spot=(*many.to_spot, *few.to_on_demand),
-        to_on_demand=(),
-        spot_risk=many.spot_risk,
-        out_of_range=("x9.large/nowhere",),
-    )
-    assert input_of(record_of(decision(input=data), "", "1").line) == data
-    renamed = pool_input(
-        to_spot=tuple(
-            type(c)(
-                node=c.uid,
-                uid=c.uid,
-                offering=c.offering,
-                n_pods=0,
-                workload_cpu_milli=0,
-                workload_memory_bytes=0,
-            )
-            for c in data.to_spot
-        )
-    )
-    assert input_of(record_of(decision(input=renamed), "", "1").line) == renamed
+@pytest.mark.parametrize("made", [decision(), largest_growth(), largest_refusal()])
+def test_what_a_decision_was_made_of_is_read_back_whole(made):
+    read = read_record(record_of(made, "ab", "1").line)
+    assert read.basis == made.basis
+    assert (read.previous_digest, read.code_version) == ("ab", "1")
 
 
-def test_scores_that_are_no_float32_are_read_back_as_well():
-    first, second = pool_input(n_offerings=2).offerings
-    data = pool_input(
-        offerings=(
-            replace(first, capacity_score=0.1, in_scope=False),
-            replace(second, runtime_score=None),
-        )
-    )
-    line = record_of(decision(input=data), "", "1").line
-    assert '"score_type":"float64"' in line
-    assert input_of(line) == data
+def test_names_in_common_are_written_once():
+    record = document(largest_growth())
+    assert compact(record["basis"]).count("checkout-and-payment-workers") == 0
+    assert compact(record["basis"]).count("compute.internal") == 0
+    assert record["basis"] != encode(largest_growth().basis)
 
 
-numbers = st.floats(allow_nan=False, allow_infinity=False)
+numbers = st.floats(allow_nan=False)
 figures = st.none() | numbers
 
 
 @st.composite
-def inputs(draw) -> PoolInput:
-    data = pool_input(n_offerings=draw(st.integers(1, 24)), n_candidates=draw(st.integers(0, 8)))
+def inputs(draw):
+    data = pool_input(
+        n_offerings=draw(st.integers(1, MAX_OFFERINGS)),
+        n_candidates=draw(st.integers(0, MAX_CANDIDATES)),
+    )
     return pool_input(
         n_offerings=len(data.offerings),
         to_spot=data.to_spot,
@@ -180,13 +176,16 @@ def inputs(draw) -> PoolInput:
     )
 
 
-@given(inputs())
-def test_what_is_written_is_read_back_bit_for_bit(data: PoolInput):
-    line = record_of(decision(input=data), "", "1").line
+@given(inputs(), st.text(max_size=60))
+def test_what_is_written_is_read_back_bit_for_bit(data, traceparent):
+    made = decision(input=data, traceparent=traceparent)
+    line = record_of(made, "", "1").line
     assert "\n" not in line
-    again = input_of(line)
-    assert again == data
-    assert record_of(decision(input=again), "", "1").line == line
+    again = read_record(line).basis
+    assert again == made.basis
+    assert (
+        record_of(decision(input=again.pool, traceparent=again.traceparent), "", "1").line == line
+    )
 
 
 def test_the_first_decision_of_a_pool_is_recorded():
@@ -207,6 +206,7 @@ def test_an_unchanged_hold_is_not_recorded_until_its_hour_is_over():
         {"proposal": Proposal(action=Action.HOLD, reason="at_max_spot_ratio")},
         {"target_ratio": 0.7},
         {"n_nodes": 2},
+        {"proposal": Proposal(action=Action.INCREASE_30, reason="economic_increase")},
     ],
 )
 def test_a_changed_decision_is_recorded(change):

@@ -160,13 +160,29 @@ def test_what_is_no_probability_is_no_score(bad):
 
 @pytest.mark.parametrize("bad", [None, math.nan, math.inf, 0.0, -1.0, 1e9])
 def test_what_is_no_price_is_no_price(bad):
-    quotes = {WEB_A: quote(WEB_A, spot_usd_per_hour=bad), WEB_B: quote(WEB_B)}
+    quotes = {WEB_A: quote(WEB_A, spot_usd_per_hour=bad, age_s=math.inf), WEB_B: quote(WEB_B)}
     found = reduced(spot("a1"), spot("b1", WEB_B), seen=sight(quotes=quotes))
     assert found.spot_money == Money(
         spot_usd_per_hour=0.03, on_demand_usd_per_hour=0.10, covered_ratio=0.5, last_resort=False
     )
     assert found.offerings[0].spot_usd_per_hour is None
     assert dict(found.confidence_terms)["prices"] == 0.5
+
+
+def test_a_price_left_out_for_its_age_is_unknown_and_its_age_kept():
+    quotes = {
+        WEB_A: quote(WEB_A, spot_usd_per_hour=None, age_s=90_000.0),
+        WEB_B: quote(WEB_B, spot_usd_per_hour=None, age_s=200_000.0),
+    }
+    found = reduced(spot("a1"), spot("b1", WEB_B), on_demand("a2"), seen=sight(quotes=quotes))
+    assert (found.spot_money.too_old_s, found.entry_money.too_old_s) == (200_000.0, 90_000.0)
+    assert (found.spot_money.spot_usd_per_hour, found.spot_money.covered_ratio) == (None, 0.0)
+
+
+@pytest.mark.parametrize("age_s", [-600.0, -math.inf, math.nan])
+def test_a_price_of_an_impossible_age_is_no_price(age_s):
+    found = reduced(spot("a1"), seen=sight(quotes={WEB_A: quote(WEB_A, age_s=age_s)}))
+    assert (found.spot_money.spot_usd_per_hour, found.spot_money.too_old_s) == (None, None)
 
 
 def test_prices_of_last_resort_are_marked():
@@ -266,20 +282,20 @@ def test_safety_knows_budgets_only_when_they_can_be_read():
 
 
 @odd.few
-@given(odd.assessments(), st.randoms(use_true_random=False))
-def test_the_order_of_everything_does_not_matter(assessed, rng):
+@given(odd.scenes(), st.randoms(use_true_random=False))
+def test_the_order_of_everything_does_not_matter(scene, rng):
     def seen(inputs):
         return Sight(
             at=AT,
-            quotes=assessed.observation.market.quotes,
-            scores=assessed.scores,
+            quotes=scene.observation.market.quotes,
+            scores=scene.scores,
             inputs=tuple(inputs),
             max_input_age_s=60.0,
         )
 
-    inputs = list(assessed.observation.inputs)
+    inputs = list(scene.observation.inputs)
     shuffled = rng.sample(inputs, len(inputs))
-    for facts in assessed.observation.cluster.pools:
+    for facts in scene.observation.cluster.pools:
         mixed = replace(
             facts,
             nodes=tuple(rng.sample(facts.nodes, len(facts.nodes))),
@@ -289,16 +305,16 @@ def test_the_order_of_everything_does_not_matter(assessed, rng):
 
 
 @odd.few
-@given(odd.assessments())
-def test_no_figure_in_a_reduced_input_is_nan(assessed):
-    for facts in assessed.observation.cluster.pools:
+@given(odd.scenes())
+def test_no_figure_in_a_reduced_input_is_nan(scene):
+    for facts in scene.observation.cluster.pools:
         found = reduce_pool(
             facts,
             Sight(
                 at=AT,
-                quotes=assessed.observation.market.quotes,
-                scores=assessed.scores,
-                inputs=assessed.observation.inputs,
+                quotes=scene.observation.market.quotes,
+                scores=scene.scores,
+                inputs=scene.observation.inputs,
                 max_input_age_s=60.0,
             ),
         )

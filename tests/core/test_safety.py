@@ -14,11 +14,12 @@ from tests.core.builders import WEB_A, WEB_B, on_demand, pdb, pool, spot
 
 
 def tightest_margin(facts):
-    return safety.tightest(safety.worst_zone_margins(facts))
+    return safety.worst_zone_margins(facts).tightest
 
 
 def safe_moves_to_spot(facts, order):
-    return safety.safe_moves_to_spot(facts, order, safety.worst_zone_margins(facts))
+    pods = safety.budget_pods(facts, set(order))
+    return safety.safe_moves_to_spot(order, pods, safety.worst_zone_margins(facts))
 
 
 def healthy_without(budget, gone):

@@ -1,0 +1,242 @@
+"""The nearest flip is a change of one figure, changes the action, and is the least of its kind."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spotvortex.core.flip import Flip, Stand, apply, force, nearest_flip
+from spotvortex.core.knobs import KNOB_BY_NAME, KNOBS
+from spotvortex.core.limits import Limits
+from spotvortex.core.messages import ControllerState, PoolState
+from spotvortex.core.reconcile import decide, reconcile
+from spotvortex.core.record import record_of
+from spotvortex.core.replay import replay
+from spotvortex.core.types import Action, Mode
+from tests.core import odd
+from tests.core.builders import (
+    AT,
+    CHEAP,
+    HEALTHY,
+    assessment,
+    basis,
+    cluster,
+    observation,
+    pool,
+    pool_input,
+    risk_of,
+    safety,
+)
+
+DEAR = replace(CHEAP, spot_usd_per_hour=0.095)
+WAITING = PoolState(last_wave_at=AT - 60.5)
+FALLEN = PoolState(last_wave_at=AT - 400.0, last_decrease_at=AT - 400.0)
+q_values = st.lists(odd.odd_floats, min_size=6, max_size=6).map(tuple)
+
+
+def bases_of(assessed, limits):
+    plan = reconcile(ControllerState(), assessed, limits)[1]
+    return [decision.basis for decision in plan.decisions]
+
+
+def learned(values, **changes):
+    data = pool_input(q_values=values)
+    return basis(data, limits=Limits(policy_mode="rl"), **changes)
+
+
+def check_flip(made, flip):
+    """It changes the action as it says, and a step less would not."""
+    before = decide(made).action
+    after = decide(apply(made, flip)).action
+    assert after is flip.action
+    assert after is not before
+    span = KNOB_BY_NAME[flip.knob].span
+    nearer = flip.at - span.step if flip.at > flip.now else flip.at + span.step
+    now = min(max(flip.now, span.low), span.high)
+    if min(now, flip.at) < nearer < max(now, flip.at):
+        assert decide(apply(made, replace(flip, at=round(nearer, 6)))).action is before
+
+
+@odd.many
+@given(odd.assessments, odd.limits)
+def test_applying_the_nearest_flip_changes_the_action(assessed, limits):
+    for made in bases_of(assessed, limits):
+        flip = nearest_flip(made)
+        if flip is not None:
+            check_flip(made, flip)
+
+
+@odd.few
+@given(q_values, odd.scores_0_to_1)
+def test_a_flip_of_the_learned_policy_changes_its_action(values, runtime):
+    made = learned(values)
+    if runtime is not None and 0.0 <= runtime <= 1.0:
+        made = replace(made, pool=replace(made.pool, spot_risk=risk_of(runtime)))
+    flip = nearest_flip(made)
+    if flip is not None:
+        check_flip(made, flip)
+
+
+@odd.many
+@given(odd.assessments, odd.limits, st.data())
+def test_what_a_change_does_is_known_without_asking_every_gate_again(assessed, limits, data):
+    for made in bases_of(assessed, limits):
+        stand = Stand.of(made, lambda b: decide(b).proposal)
+        for knob in KNOBS:
+            if knob.get(made) is None:
+                continue
+            value = data.draw(st.sampled_from([knob.span.low, 0.35, 1.0, knob.span.high]))
+            action = decide(knob.set(made, value)).action
+            assert stand.action_with(knob, value) is action
+            assert action is stand.wave.action or not stand.is_beyond(knob)
+
+
+@odd.few
+@given(odd.assessments, odd.limits, st.sampled_from(Action))
+def test_applying_the_change_that_would_allow_an_action_allows_it(assessed, limits, action):
+    for made in bases_of(assessed, limits):
+        forced = force(made, action)
+        if forced.flip is None:
+            continue
+        assert forced.n_nodes == 0
+        after = force(apply(made, forced.flip), action)
+        assert forced.flip.action is action
+        assert after.n_nodes > 0
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (basis(), "would HOLD if entry runtime score >= 0.35, now 0.03"),
+        (
+            basis(pool_input(entry_money=DEAR)),
+            "would INCREASE_30 if entry discount >= 0.15, now 0.05",
+        ),
+        (
+            basis(pool_input(entry_risk=risk_of(0.4), spot_risk=risk_of(0.34))),
+            "would DECREASE_10 if runtime score of the Spot held >= 0.35, now 0.34",
+        ),
+        (
+            basis(pool_input(confidence_terms=(("history", 0.45),))),
+            "would INCREASE_30 if confidence >= 0.5, now 0.45",
+        ),
+        (basis(state=WAITING), "would INCREASE_30 if seconds since the last wave >= 300, now 60.5"),
+        (
+            basis(state=FALLEN),
+            "would INCREASE_30 if seconds since the last fall back >= 600, now 400",
+        ),
+        (
+            basis(pool_input(oldest_input_s=75.0, bad_inputs=("pods",))),
+            "would INCREASE_30 if seconds since the oldest input <= 20, now 75",
+        ),
+        (
+            basis(pool_input(bad_inputs=("pods",))),
+            "would INCREASE_30 if every required input could be read",
+        ),
+        (
+            basis(pool_input(safety=safety(margin_pods=-2, safe_to_spot_nodes=0))),
+            "would INCREASE_30 if nodes that the budgets let go to Spot >= 1, now 0",
+        ),
+        (
+            basis(pool_input(safety=safety(known=False))),
+            "would INCREASE_30 if PodDisruptionBudgets could be read",
+        ),
+        (
+            basis(pool_input(n_moving=1)),
+            "would INCREASE_30 if nodes of the cluster that may still move >= 1, now 0",
+        ),
+        (
+            replace(basis(pool_input(n_moving=4)), budget=basis().budget),
+            "would INCREASE_30 if nodes of the pool on the move <= 1, now 4",
+        ),
+        (
+            basis(limits=Limits(max_spot_ratio=0.5)),
+            "would INCREASE_10 if max_spot_ratio >= 0.55, now 0.5",
+        ),
+        (
+            basis(limits=Limits(on_demand_floor_nodes=10)),
+            "would INCREASE_10 if nodes of the on-demand floor <= 9, now 10",
+        ),
+        (
+            basis(pool_input(unsupported=("x9",))),
+            "would INCREASE_30 if every family were in the model's scope",
+        ),
+        (
+            basis(pool_input(out_of_range=("x9.large/a",))),
+            "would INCREASE_30 if every offering were in the training range",
+        ),
+        (basis(pool_input(allows_spot=False)), "would INCREASE_30 if the pool allowed Spot"),
+        (
+            basis(pool_input(allows_on_demand=False, spot_risk=risk_of(0.95))),
+            "would EMERGENCY_EXIT if the pool allowed on-demand",
+        ),
+        (
+            learned((0.5, 0.4, 0.0, 0.0, 0.0, 0.0)),
+            "would DECREASE_10 if q-value of DECREASE_10 >= 0.5269, now 0.4",
+        ),
+    ],
+)
+def test_a_flip_reads_like_a_sentence(made, words):
+    flip = nearest_flip(made)
+    assert str(flip) == words
+    check_flip(made, flip)
+
+
+def test_where_two_things_stand_in_the_way_there_is_no_flip():
+    made = basis(pool_input(bad_inputs=("pods",), out_of_range=("x9.large/a",)), state=WAITING)
+    assert nearest_flip(made) is None
+
+
+def test_an_age_that_is_not_known_is_turned_all_the_same():
+    made = basis(pool_input(oldest_input_s=float("inf"), bad_inputs=("nodes",)))
+    flip = nearest_flip(made)
+    assert str(flip) == "would INCREASE_30 if seconds since the oldest input <= 20, now inf"
+    check_flip(made, flip)
+
+
+def test_a_figure_that_is_no_number_is_not_turned():
+    made = basis(state=PoolState(last_wave_at=float("nan")))
+    assert nearest_flip(made) == nearest_flip(basis())
+
+
+def test_aged_inputs_are_as_reduction_would_have_them():
+    def seen(age_s):
+        inputs = tuple(replace(h, age_s=age_s) for h in HEALTHY)
+        observed = replace(observation(pool()), cluster=cluster(pool(), inputs=inputs))
+        (reduced,) = assessment(observed).pools
+        return reduced
+
+    turn = KNOB_BY_NAME["seconds since the oldest input"].set
+    for before, after in ((2.0, 7.3), (35.0, 7.3), (90.0, 19.9)):
+        assert turn(basis(seen(before)), after).pool == seen(after)
+
+
+def test_a_record_holds_its_flip_and_replays_with_it():
+    line = record_of(decide(basis()), "", "1").line
+    assert '"flip":["entry runtime score",0.03,0.35,"HOLD"]' in line
+    assert replay(line).same
+
+
+def test_a_forced_action_is_judged_by_every_gate_whatever_was_proposed():
+    made = basis(pool_input(entry_money=DEAR))
+    assert decide(made).action is Action.HOLD
+    forced = force(made, Action.INCREASE_10)
+    assert [v.gate for v in forced.verdicts if v.outcome == "refuse"] == ["market"]
+    assert str(forced.flip) == "would INCREASE_10 if entry discount >= 0.15, now 0.05"
+
+
+def test_a_forced_action_that_is_free_needs_no_change():
+    forced = force(basis(), Action.DECREASE_10)
+    assert (forced.n_nodes, forced.flip) == (1, None)
+    assert force(basis(), Action.HOLD).flip is None
+
+
+def test_a_mode_that_writes_has_no_single_change_yet():
+    active = basis(limits=Limits(mode=Mode.ACTIVE))
+    assert force(active, Action.INCREASE_10).flip is None
+
+
+def test_a_flip_of_other_code_can_be_said_too():
+    flip = Flip(knob="moon phase", now=0.4, at=0.5, action=Action.HOLD)
+    assert str(flip) == "would HOLD if moon phase >= 0.5, now 0.4"

@@ -1,0 +1,125 @@
+"""The learned policy: its input, what it may choose, and what is recorded beside it."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spotvortex.core.gates import confidence
+from spotvortex.core.limits import Limits
+from spotvortex.core.messages import Economics
+from spotvortex.core.policies import both_proposals
+from spotvortex.core.pools import Money
+from spotvortex.core.rl import ACTIONS, STATE_SIZE, possible, propose_by_value, state_vector
+from spotvortex.core.types import Action
+from tests.core.builders import GOOD, case, pool_input, risk_of
+
+RL = Limits(policy_mode="rl")
+VALUES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+
+
+def valued(*values, **changes):
+    return pool_input(q_values=tuple(float(v) for v in values), **changes)
+
+
+def test_the_state_is_that_of_the_contract():
+    data = pool_input(
+        n_spot=6,
+        n_on_demand=2,
+        spot_money=Money(
+            spot_usd_per_hour=2.0, on_demand_usd_per_hour=5.0, covered_ratio=1.0, last_resort=False
+        ),
+        spot_risk=risk_of(0.25),
+        startup_s=150.0,
+        cpu_requested_ratio=0.5,
+        steps_since_move=40.0,
+        outage_hours=4.0,
+        price_deviation_usd_per_hour=0.125,
+    )
+    state = state_vector(data, Economics(migration_usd=1.0))
+    expected = (0.02, 0.05, 0.125, 0.25, 0.25, 0.5, 0.1, 0.5, 0.4, 0.4, 1.0, 0.75, 0.75)
+    assert state == pytest.approx(expected)
+
+
+def test_a_pool_without_spot_is_seen_by_what_it_would_enter():
+    state = state_vector(pool_input(n_spot=0, entry_risk=risk_of(0.5)), GOOD)
+    assert state[3:5] == (0.5, 0.5)
+    assert state[10] == 0.0
+
+
+@given(st.none() | st.floats())
+def test_no_figure_leaves_the_range_of_the_state(value):
+    data = pool_input(cpu_requested_ratio=value, outage_hours=value)
+    state = state_vector(data, Economics(migration_usd=value))
+    assert len(state) == STATE_SIZE
+    assert all(0.0 <= figure <= 1.0 for figure in state)
+
+
+@pytest.mark.parametrize("values", [None, (math.nan,) * 6, (0.0, math.inf, 0.0, 0.0, 0.0, 0.0)])
+def test_without_finite_values_it_holds(values):
+    proposal = propose_by_value(pool_input(q_values=values), RL)
+    assert (proposal.action, proposal.reason) == (Action.HOLD, "no_q_values")
+
+
+@pytest.mark.parametrize("best", range(6))
+def test_the_best_possible_action_is_proposed_with_its_lead(best):
+    values = [0.0] * 6
+    values[best] = 1.0
+    proposal = propose_by_value(valued(*values), RL)
+    assert proposal.action is ACTIONS[best]
+    assert (proposal.source, proposal.margin) == ("rl", 1.0)
+
+
+def test_ties_go_to_the_first():
+    assert propose_by_value(valued(1, 1, 1, 1, 1, 1), RL).action is Action.HOLD
+    assert propose_by_value(valued(1, 1, 1, 1, 1, 1), RL).margin == 0.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "barred"),
+    [
+        ({"n_spot": 0}, {Action.DECREASE_10, Action.DECREASE_30, Action.EMERGENCY_EXIT}),
+        ({"n_on_demand": 0}, {Action.INCREASE_10, Action.INCREASE_30}),
+        ({"allows_spot": False}, {Action.INCREASE_10, Action.INCREASE_30}),
+        (
+            {"allows_on_demand": False},
+            {Action.DECREASE_10, Action.DECREASE_30, Action.EMERGENCY_EXIT},
+        ),
+    ],
+)
+def test_what_the_pool_cannot_do_is_never_proposed(changes, barred):
+    data = valued(*VALUES, **changes)
+    allowed = {a for a, ok in zip(ACTIONS, possible(data, RL), strict=True) if ok}
+    assert allowed == set(Action) - barred
+    assert propose_by_value(data, RL).action in allowed
+
+
+def test_an_only_choice_has_the_whole_lead():
+    proposal = propose_by_value(valued(*VALUES, n_spot=0, n_on_demand=0), RL)
+    assert (proposal.action, proposal.margin) == (Action.HOLD, 1.0)
+
+
+def test_the_mode_says_which_policy_decides():
+    data = valued(*VALUES)
+    rules, learned = both_proposals(data, GOOD, Limits())
+    assert (rules.source, learned.source) == ("deterministic", "rl")
+    assert both_proposals(data, GOOD, RL) == (learned, rules)
+
+
+def test_an_unsupported_family_is_the_same_for_both():
+    data = valued(*VALUES, n_spot_out_of_scope=10, unsupported=("x8g",))
+    chosen, other = both_proposals(data, GOOD, RL)
+    assert chosen == other
+    assert chosen.action is Action.EMERGENCY_EXIT
+
+
+@pytest.mark.parametrize(("margin", "refuses"), [(0.02, True), (0.09, False), (1.0, False)])
+def test_a_small_lead_takes_confidence_away(margin, refuses):
+    asked = case()
+    asked = replace(asked, proposal=replace(asked.proposal, source="rl", margin=margin))
+    verdict = confidence(asked)
+    assert (verdict.outcome.value == "refuse") is refuses
+    if refuses:
+        assert "margin" in verdict.reason
