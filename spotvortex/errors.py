@@ -23,6 +23,10 @@ class PriceFileError(SpotVortexError):
     """A price file cannot be read; the text names file, line and field."""
 
 
+class RecordError(SpotVortexError):
+    """A decision record cannot be found or read; the text says where it was looked for."""
+
+
 class ApiError(SpotVortexError):
     """The API server answered with an error, or could not be reached.
 

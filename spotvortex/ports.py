@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from spotvortex.core.calls import Answer, Call, NodeView, PodView
 from spotvortex.core.catalog import Scope
+from spotvortex.core.features import OfferingContext
 from spotvortex.core.messages import Assessment, DrainOrder, DrainResult, Plan
 from spotvortex.core.observation import (
     ClusterFacts,
@@ -25,6 +26,7 @@ from spotvortex.core.observation import (
     NodeFact,
     Observation,
 )
+from spotvortex.core.risk import Memory
 from spotvortex.core.types import Offering
 
 Result = TypeVar("Result")
@@ -76,16 +78,6 @@ class Forecaster(Protocol):
     """A model bundle that has passed its checks."""
 
     @property
-    def feature_names(self) -> Sequence[str]:
-        """The features in the order of the input's columns."""
-        ...
-
-    @property
-    def feature_ranges(self) -> Mapping[str, tuple[float, float]]:
-        """The training range of each feature, both ends included."""
-        ...
-
-    @property
     def digest(self) -> str:
         """A digest of the manifest, and so of every file of the bundle."""
         ...
@@ -95,17 +87,50 @@ class Forecaster(Protocol):
         """The instance families that the bundle was made for."""
         ...
 
-    def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Score a batch; blocking, so called through `offload`.
+    @property
+    def has_policy(self) -> bool:
+        """Whether the bundle has a policy network."""
+        ...
+
+    def tensor(self, contexts: Sequence[OfferingContext], at: float) -> NDArray[np.float32]:
+        """Build the model's input.
 
         Args:
-            features: `float32[n, len(feature_names)]`.
+            contexts: one entry an offering.
+            at: now, seconds since the epoch.
+
+        Returns:
+            `float32[n, n_features]` (v2 contract) or `float32[n, 12, 10]` (v1); NaN where a value
+            is unknown.
+        """
+        ...
+
+    def in_range(self, tensor: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return `bool[n]`: which rows of a tensor lie where the model was made for."""
+        ...
+
+    def score(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Score a tensor; blocking, so called through `offload`.
 
         Returns:
             `float32[n, 2]`: capacity_score and runtime_score; NaN where the model abstains.
 
         Raises:
             ModelContractError: the model could not be run.
+        """
+        ...
+
+    def q_values(self, states: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Value every action in some states; blocking, so called through `offload`.
+
+        Args:
+            states: `float32[n, 13]`, see `core.rl.state_vector`.
+
+        Returns:
+            `float32[n, 6]` in the order of `Action`.
+
+        Raises:
+            ModelContractError: there is no policy network, or it could not be run.
         """
         ...
 
@@ -134,6 +159,18 @@ class Journal(Protocol):
 
         Yields to the loop now and then: a plan may have hundreds of decisions.
         """
+        ...
+
+
+class MemoryStore(Protocol):
+    """Where the interruption memory survives a restart."""
+
+    def load(self) -> Memory:
+        """Return what was saved last, an empty memory where there is none."""
+        ...
+
+    def save(self, memory: Memory) -> bool:
+        """Save; blocking, so called through `offload`. False where it failed, which is logged."""
         ...
 
 
@@ -199,6 +236,19 @@ Background = Callable[[asyncio.Event], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What an edge has asked of its API server since start.
+
+    `requests` are counted by verb; `relists` and `skipped`, the objects that could not be read, by
+    resource.
+    """
+
+    requests: Mapping[str, int]
+    relists: Mapping[str, int]
+    skipped: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Edges:
     """One side of the world: a cluster and its market, real or simulated.
 
@@ -213,3 +263,4 @@ class Edges:
     offload: Offload[NDArray[np.float32]]
     background: Sequence[tuple[str, Background]] = ()
     time_scale: float = 1.0
+    traffic: Callable[[], Traffic] | None = None

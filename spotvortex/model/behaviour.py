@@ -1,8 +1,8 @@
 """Whether a model behaves like a risk model at all.
 
-Comes in: the features with their ranges and a function that scores rows. Goes out: a reason why
-the scores must not be used, or "". It judges shape, not quality: monotone where the direction is
-known, and not flat. May not know how the model is run.
+Comes in: the features of a v2 bundle with their ranges, and a function that scores rows. Goes out:
+a reason why the scores must not be used, or "". It judges shape, not quality: monotone where the
+direction is known, and not flat. May not know how the model is run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spotvortex.core.features import Matrix
 from spotvortex.model.manifest import Feature
@@ -76,3 +77,9 @@ def degenerate_reason(features: Sequence[Feature], score: Callable[[Matrix], Mat
     if spread < SPREAD_FLOOR:
         return f"a score spreads by {spread:.4f} only, at least {SPREAD_FLOOR} is needed"
     return ""
+
+
+def is_probability(scores: Matrix) -> NDArray[np.bool_]:
+    """Tell which scores are finite and in 0..1; a comparison with NaN is false."""
+    verdict: NDArray[np.bool_] = (scores >= 0.0) & (scores <= 1.0)
+    return verdict

@@ -1,17 +1,15 @@
-"""A model bundle's manifest, and the files that it vouches for.
+"""A model bundle's manifest, in either contract.
 
-Comes in: a folder with `MODEL_MANIFEST.json`. Goes out: a `Bundle` whose files have been read once
-and compared with their checksums; a session is made from these bytes and from nothing else on
-disk. May not run a model. Every refusal is a `ModelContractError` that names what to mend.
+Comes in: the bytes of `MODEL_MANIFEST.json`. Goes out: a `ManifestV1` or `ManifestV2` whose words
+have been checked. May not open another file, or run a model. Every refusal is a
+`ModelContractError` that names what to mend.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Final, Literal
 
 import msgspec
@@ -20,15 +18,14 @@ from spotvortex.core.features import unknown_features
 from spotvortex.errors import ModelContractError
 
 MANIFEST_NAME: Final = "MODEL_MANIFEST.json"
-SCHEMA_VERSIONS: Final = (2,)
 HORIZON_MINUTES: Final[Mapping[str, int]] = {"capacity_score": 60, "runtime_score": 120}
 """The scores that a bundle must give, with the horizon that their names stand for."""
 
-MAX_MANIFEST_BYTES: Final = 1 << 20
-MAX_ARTIFACT_BYTES: Final = 1 << 28
+V1_VERSIONS: Final = ("v1", "1", 1)
+V2_VERSIONS: Final = (2,)
 
-# A protobuf StringStringEntry {1: "location", 2: <name>}: how a tensor names an outside file.
-_EXTERNAL_FILE: Final = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])", re.DOTALL)
+V1_RISK_GRAPH: Final = "tft.onnx"
+V1_POLICY_GRAPH: Final = "rl_policy.onnx"
 
 
 class Feature(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
@@ -50,7 +47,15 @@ class Score(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_
     calibration: str
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Policy(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
+    """A policy network: the artifact that it is, and the names of its two ends."""
+
+    graph: str
+    input: str = "state"
+    output: str = "q_values"
+
+
+class ManifestV2(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`MODEL_MANIFEST.json`, schema version 2. `graph` names the artifact that is the network."""
 
     schema_version: int
@@ -65,154 +70,153 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     artifacts: dict[str, str]
     features: tuple[Feature, ...]
     scores: tuple[Score, ...]
+    policy: Policy | None = None
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """The artifacts that are networks."""
+        return (self.graph, self.policy.graph) if self.policy else (self.graph,)
 
 
-class _Version(msgspec.Struct, frozen=True, gc=False):
+class _FileV1(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    sha256: str
+    path: str = ""
+
+
+class _ScopeV1(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    cloud: str = ""
+    supported_instance_families: tuple[str, ...] = ()
+
+
+class _WireV1(msgspec.Struct, frozen=True, kw_only=True):
+    """The v1 file as it is written; what it says beside this is not read."""
+
+    generated_at: str = ""
+    cloud: str = ""
+    supported_instance_families: tuple[str, ...] = ()
+    model_scope: _ScopeV1 = _ScopeV1()
+    artifacts: dict[str, _FileV1] = {}
+    models: dict[str, _FileV1] = {}
+
+
+class ManifestV1(msgspec.Struct, frozen=True, kw_only=True):
+    """`MODEL_MANIFEST.json`, schema version v1, with what is written twice taken once.
+
+    `artifacts` maps the name of each file, all side by side in the bundle, to its sha256.
+    """
+
+    cloud: str
+    supported_instance_families: tuple[str, ...]
+    artifacts: dict[str, str]
+    name: str = "v1 bundle"
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """The artifacts that are networks: the risk model and the policy."""
+        return (V1_RISK_GRAPH, V1_POLICY_GRAPH)
+
+
+Manifest = ManifestV1 | ManifestV2
+
+
+class _Head(msgspec.Struct, frozen=True, gc=False):
     schema_version: int | str
+    features: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bundle:
-    """A manifest with the bytes of every artifact, all as its checksums say."""
-
-    manifest: Manifest
-    digest: str
-    files: Mapping[str, bytes]
-
-
-def read_bundle(folder: Path, expected_cloud: str) -> Bundle:
-    """Read and check a bundle.
+def read_manifest(raw: bytes, expected_cloud: str) -> Manifest:
+    """Decode and check a manifest.
 
     Args:
-        folder: where `MODEL_MANIFEST.json` lies.
+        raw: the file's bytes.
         expected_cloud: the cloud that the bundle must be made for, `aws`.
 
     Raises:
-        ModelContractError: the bundle is incomplete, altered, or made for something else.
+        ModelContractError: it cannot be read, or says what must not be.
     """
-    raw = _manifest_bytes(folder / MANIFEST_NAME)
-    manifest = _decode(raw)
-    _check_words(manifest, expected_cloud)
-    root = folder.resolve()
-    files = {name: _artifact(root, name, manifest.artifacts) for name in manifest.artifacts}
-    _check_outside_files(manifest, files[manifest.graph])
-    return Bundle(manifest=manifest, digest=hashlib.sha256(raw).hexdigest(), files=files)
-
-
-def _manifest_bytes(path: Path) -> bytes:
     try:
-        return _read(path, MAX_MANIFEST_BYTES)
-    except FileNotFoundError:
-        raise ModelContractError(
-            f"{path}: there is no manifest. Give the folder of a model bundle."
-        ) from None
-    except OSError as error:
-        raise ModelContractError(f"{path}: cannot be read ({error.strerror}).") from error
-
-
-def _decode(raw: bytes) -> Manifest:
-    try:
-        version = msgspec.json.decode(raw, type=_Version).schema_version
-        if version not in SCHEMA_VERSIONS:
-            understood = ", ".join(map(str, SCHEMA_VERSIONS))
-            raise ModelContractError(
-                f"{MANIFEST_NAME}: schema_version is {version!r}; understood: {understood}. "
-                "Take a bundle of such a version, or a SpotVortex that knows this one."
-            )
-        return msgspec.json.decode(raw, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        manifest = _decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ModelContractError(
             f"{MANIFEST_NAME}: {error}. Mend that field, or build the bundle again."
         ) from error
-
-
-def _check_words(manifest: Manifest, expected_cloud: str) -> None:
-    """Check what the manifest says before a file is opened."""
     if manifest.cloud != expected_cloud:
-        raise _refusal("cloud", f"is {manifest.cloud!r}; a bundle for {expected_cloud!r} is needed")
+        raise refusal("cloud", f"is {manifest.cloud!r}; a bundle for {expected_cloud!r} is needed")
     if not manifest.supported_instance_families:
-        raise _refusal("supported_instance_families", "is empty; name the families in scope")
-    if manifest.graph not in manifest.artifacts:
-        raise _refusal("graph", f"is {manifest.graph!r}; list that file in artifacts")
-    _check_features(manifest.features)
-    _check_scores(manifest.scores)
+        raise refusal("supported_instance_families", "is empty; name the families in scope")
+    for name in manifest.graphs:
+        if name not in manifest.artifacts:
+            raise refusal("artifacts", f"does not list {name!r}, which is a network; list the file")
+    if isinstance(manifest, ManifestV2):
+        _check_features(manifest.features)
+        _check_scores(manifest.scores)
+    return manifest
+
+
+def refusal(field: str, what: str) -> ModelContractError:
+    """Build the error for one field of the manifest."""
+    return ModelContractError(f"{MANIFEST_NAME}: {field} {what}.")
+
+
+def _decode(raw: bytes) -> Manifest:
+    head = msgspec.json.decode(raw, type=_Head)
+    if head.schema_version in V2_VERSIONS:
+        if head.features is msgspec.UNSET:
+            raise refusal("features", "is missing; with schema_version 2 name every column")
+        return msgspec.json.decode(raw, type=ManifestV2)
+    if head.schema_version not in V1_VERSIONS:
+        understood = ", ".join(map(repr, (*V1_VERSIONS, *V2_VERSIONS)))
+        raise ModelContractError(
+            f"{MANIFEST_NAME}: schema_version is {head.schema_version!r}; understood: {understood}."
+            " Take a bundle of such a version, or a SpotVortex that knows this one."
+        )
+    if head.features is not msgspec.UNSET:
+        raise refusal(
+            "features",
+            f"stands beside schema_version {head.schema_version!r}; with features it must be 2",
+        )
+    return _plain(msgspec.json.decode(raw, type=_WireV1))
+
+
+def _plain(wire: _WireV1) -> ManifestV1:
+    """Take from a v1 file what counts: its own fields before those of `model_scope`."""
+    scope = wire.model_scope
+    families = wire.supported_instance_families or scope.supported_instance_families
+    words = (word.strip().lower() for word in families)
+    return ManifestV1(
+        cloud=(wire.cloud or scope.cloud).strip().lower(),
+        supported_instance_families=tuple(word for word in words if word),
+        artifacts=_side_by_side([*wire.artifacts.items(), *wire.models.items()]),
+    )
+
+
+def _side_by_side(entries: Sequence[tuple[str, _FileV1]]) -> dict[str, str]:
+    """Map file names to checksums; a path is one in its builder's tree, so only its end counts."""
+    found: dict[str, str] = {}
+    for key, file in entries:
+        name = PurePosixPath(file.path.strip() or key.strip()).name
+        sha256 = file.sha256.strip().lower()
+        if found.setdefault(name, sha256) != sha256:
+            raise refusal("artifacts", f"gives two checksums for {name!r}; keep the right one")
+    return found
 
 
 def _check_features(features: tuple[Feature, ...]) -> None:
     names = [feature.name for feature in features]
     if not names or len(set(names)) != len(names):
-        raise _refusal("features", "is empty or names a feature twice; name each column once")
+        raise refusal("features", "is empty or names a feature twice; name each column once")
     if unknown := unknown_features(names):
-        raise _refusal("features", f"names {', '.join(unknown)}; this SpotVortex cannot build that")
+        raise refusal("features", f"names {', '.join(unknown)}; this SpotVortex cannot build that")
     for feature in features:
-        if not feature.low < feature.high:
-            raise _refusal(
-                f"features.{feature.name}", "has no range; low must be smaller than high"
-            )
+        if not -math.inf < feature.low < feature.high < math.inf:
+            raise refusal(f"features.{feature.name}", "has no range; low must be smaller than high")
 
 
 def _check_scores(scores: tuple[Score, ...]) -> None:
     found = {score.name: score.horizon_minutes for score in scores}
     if found != HORIZON_MINUTES or len(scores) != len(found):
-        raise _refusal(
+        raise refusal(
             "scores", f"gives {found}; needed by name and horizon_minutes: {dict(HORIZON_MINUTES)}"
         )
-
-
-def _artifact(root: Path, name: str, listed: Mapping[str, str]) -> bytes:
-    """Return the bytes of one artifact, after every check on where it lies and what it is."""
-    place = _place(root, name, listed)
-    try:
-        content = _read(place, MAX_ARTIFACT_BYTES)
-    except FileNotFoundError:
-        raise _refusal(f"artifacts[{name!r}]", "is missing; restore the file") from None
-    except OSError as error:
-        raise _refusal(f"artifacts[{name!r}]", f"cannot be read ({error.strerror})") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != listed[name].lower():
-        raise _refusal(
-            f"artifacts[{name!r}]",
-            f"has sha256 {found}, the manifest says {listed[name]}; restore the bundle",
-        )
-    return content
-
-
-def _place(root: Path, name: str, listed: Mapping[str, str]) -> Path:
-    """Return where an artifact really lies: in the bundle, and under a name that is listed."""
-    parts = PurePosixPath(name).parts
-    if not parts or PurePosixPath(name).is_absolute() or ".." in parts:
-        raise _refusal(f"artifacts[{name!r}]", "leaves the bundle; name a file inside it")
-    try:
-        place = (root / name).resolve()
-    except (OSError, RuntimeError) as error:  # a symlink that points at itself
-        raise _refusal(f"artifacts[{name!r}]", "cannot be followed; copy the file") from error
-    if not place.is_relative_to(root):
-        raise _refusal(f"artifacts[{name!r}]", "is a link out of the bundle; copy the file in")
-    target = place.relative_to(root).as_posix()
-    if target not in listed:
-        raise _refusal(
-            f"artifacts[{name!r}]", f"is a link to {target!r}, which is not listed; list it as well"
-        )
-    return place
-
-
-def _check_outside_files(manifest: Manifest, graph: bytes) -> None:
-    """Check that every file which the graph would open is listed."""
-    for match in _EXTERNAL_FILE.finditer(graph):
-        name = graph[match.end() : match.end() + match.group(1)[0]].decode("utf-8", "replace")
-        if name not in manifest.artifacts:
-            raise _refusal(
-                "artifacts", f"does not list {name!r}, which {manifest.graph} opens; list it"
-            )
-
-
-def _read(path: Path, limit: int) -> bytes:
-    with path.open("rb") as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise ModelContractError(f"{path.name}: is larger than {limit} bytes; take a smaller one.")
-    return content
-
-
-def _refusal(field: str, what: str) -> ModelContractError:
-    return ModelContractError(f"{MANIFEST_NAME}: {field} {what}.")
+    if len({score.output for score in scores}) != len(scores):
+        raise refusal("scores", "reads one output twice; each horizon needs an output of its own")

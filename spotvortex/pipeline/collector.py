@@ -40,22 +40,14 @@ class Collector:
 
     async def _first_sync(self, stop: asyncio.Event) -> bool:
         """Wait for the first sync; an API server that is away is unreadiness, not ill health."""
-        synced = asyncio.ensure_future(self.cluster.synced())
-        stopping = asyncio.ensure_future(stop.wait())
-        try:
-            while not synced.done() and not stopping.done():
+        async with asyncio.TaskGroup() as group:
+            waits = (group.create_task(self.cluster.synced()), group.create_task(stop.wait()))
+            while not any(wait.done() for wait in waits):
                 self.heartbeats.beat("collector")
-                await asyncio.wait(
-                    (synced, stopping),
-                    timeout=self.tick_s,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-            if synced.done():
-                synced.result()
-            return not stop.is_set()
-        finally:
-            synced.cancel()
-            stopping.cancel()
+                await asyncio.wait(waits, timeout=self.tick_s, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+        return not stop.is_set()
 
     async def _tick_until(self, out: Latest[Observation], stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()

@@ -28,6 +28,7 @@ from spotvortex.ports import (
     Edges,
     Forecaster,
     Journal,
+    MemoryStore,
     Telemetry,
 )
 
@@ -47,6 +48,7 @@ class Ports:
     actuator: ClusterActuator
     journal: Journal
     telemetry: Telemetry
+    store: MemoryStore | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,8 @@ async def supervise(
     )
     inference = Inference(
         forecaster=ports.forecaster,
+        limits=limits,
+        store=ports.store,
         offload=ports.edges.offload,
         telemetry=ports.telemetry,
         heartbeats=views.heartbeats,

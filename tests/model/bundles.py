@@ -76,11 +76,17 @@ def linear_graph(
 def graph_with_outside_weights(file_name: str) -> tuple[ModelProto, bytes]:
     """Return a risk-like graph whose weights lie in another file, and that file's bytes."""
     model = linear_graph([[-0.002, -0.002], [2.0, 2.0]])
+    return model, move_weights_outside(model, file_name)
+
+
+def move_weights_outside(model: ModelProto, file_name: str) -> bytes:
+    """Move a graph's first initializer into another file, and return that file's bytes."""
     weights = model.graph.initializer[0]
     content = numpy_helper.to_array(weights).tobytes()
     weights.ClearField("float_data")
+    weights.ClearField("raw_data")
     weights.data_location = TensorProto.EXTERNAL
     for key, value in (("location", file_name), ("offset", "0"), ("length", str(len(content)))):
         entry = weights.external_data.add()
         entry.key, entry.value = key, value
-    return model, content
+    return content

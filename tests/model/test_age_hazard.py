@@ -21,7 +21,7 @@ from scripts.age_hazard_fit import (
     read_series,
 )
 from scripts.build_age_hazard import GRAPH_NAME, TABLE_NAME, build_graph, build_manifest
-from spotvortex.model.onnx import load
+from spotvortex.model.forecaster import load
 from tests.model.bundles import SHIPPED
 
 TABLE = json.loads((SHIPPED / TABLE_NAME).read_text())

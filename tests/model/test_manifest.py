@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spotvortex.errors import ModelContractError
-from spotvortex.model.manifest import read_bundle
+from spotvortex.model.artifacts import read_bundle
 from tests.model.bundles import (
     GRAPH,
     SHIPPED,
@@ -36,7 +36,8 @@ def test_shipped_bundle_is_read_and_its_digest_is_that_of_the_manifest() -> None
     raw = (SHIPPED / "MODEL_MANIFEST.json").read_bytes()
     assert bundle.manifest.name == "age-hazard baseline"
     assert bundle.digest == hashlib.sha256(raw).hexdigest()
-    assert set(bundle.files) == {GRAPH}
+    assert set(bundle.graphs) == {GRAPH}
+    assert bundle.graphs[GRAPH].beside == {}
 
 
 def test_missing_manifest_is_refused(tmp_path: Path) -> None:
@@ -58,14 +59,19 @@ def test_broken_json_is_refused(bundle: Path) -> None:
     assert "MODEL_MANIFEST.json" in refusal(bundle)
 
 
-@pytest.mark.parametrize("version", [1, 3, "v1"])
+@pytest.mark.parametrize("version", [3, "v2", "", 0])
 def test_other_schema_version_is_refused_and_the_understood_ones_named(
     bundle: Path, version: object
 ) -> None:
     edit_manifest(bundle, lambda m: m.update(schema_version=version))
     text = refusal(bundle)
     assert f"schema_version is {version!r}" in text
-    assert "understood: 2" in text
+    assert "understood: 'v1', '1', 1, 2" in text
+
+
+def test_features_beside_the_other_schema_version_are_refused(bundle: Path) -> None:
+    edit_manifest(bundle, lambda m: m.update(schema_version="v1"))
+    assert "features stands beside schema_version 'v1'" in refusal(bundle)
 
 
 MISTAKES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
@@ -73,11 +79,14 @@ MISTAKES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda m: m.update(surprise=1), "surprise"),
     (lambda m: m.pop("scores"), "scores"),
     (lambda m: m.update(supported_instance_families=[]), "supported_instance_families is empty"),
-    (lambda m: m.update(graph="other.onnx"), "graph is 'other.onnx'"),
+    (lambda m: m.update(graph="other.onnx"), "does not list 'other.onnx', which is a network"),
+    (lambda m: m.update(policy={"graph": "q.onnx"}), "does not list 'q.onnx', which is a network"),
+    (lambda m: m.update(policy={"graph": "q.onnx", "actions": 6}), "actions"),
     (lambda m: m.update(features=[]), "features is empty"),
     (lambda m: m["features"].append(m["features"][0]), "names a feature twice"),
     (lambda m: m["features"][0].update(name="pool_name"), "features names pool_name"),
     (lambda m: m["features"][0].update(low=9.0, high=9.0), "features.hours_since_loss"),
+    (lambda m: m["scores"][0].update(output="runtime_score"), "reads one output twice"),
     (lambda m: m["scores"][0].update(direction="lower-is-riskier"), "direction"),
     (lambda m: m["scores"][0].update(horizon_minutes=30), "scores"),
     (lambda m: m["scores"].append(m["scores"][0]), "scores"),
@@ -87,6 +96,8 @@ MISTAKES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda m: m["artifacts"].update({"../out.data": "0" * 64}), "leaves the bundle"),
     (lambda m: m["artifacts"].update({"/etc/hostname": "0" * 64}), "leaves the bundle"),
     (lambda m: m["artifacts"].update({"": "0" * 64}), "leaves the bundle"),
+    (lambda m: m["artifacts"].update({"a\0b": "0" * 64}), "cannot be followed"),
+    (lambda m: m["artifacts"].update({"a" * 5000: "0" * 64}), "cannot be"),
 ]
 
 
@@ -135,7 +146,7 @@ def test_link_inside_the_bundle_needs_its_target_listed(bundle: Path) -> None:
     (bundle / GRAPH).symlink_to("real.onnx")
     assert "'real.onnx', which is not listed" in refusal(bundle)
     edit_manifest(bundle, lambda m: m["artifacts"].update({"real.onnx": m["artifacts"][GRAPH]}))
-    assert set(read_bundle(bundle, "aws").files) == {GRAPH, "real.onnx"}
+    assert set(read_bundle(bundle, "aws").graphs) == {GRAPH}
 
 
 def test_bundle_folder_itself_may_be_a_link(bundle: Path, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from onnx import TensorProto
 from onnx.onnx_ml_pb2 import ModelProto
 
 from spotvortex.errors import ModelContractError
-from spotvortex.model.onnx import OnnxForecaster, load
+from spotvortex.model.forecaster import OnnxForecaster, load
 from spotvortex.ports import Forecaster
+from tests.core.builders import AT
 from tests.model.bundles import (
     SHIPPED,
     copy_of_shipped,
@@ -22,6 +23,7 @@ from tests.model.bundles import (
     linear_graph,
     put_graph,
 )
+from tests.model.contexts import context
 
 RISK_LIKE = [[-0.002, -0.002], [2.0, 2.0]]
 
@@ -56,8 +58,8 @@ def refusal(bundle: Path, model: ModelProto | bytes) -> str:
 
 def test_shipped_bundle_is_a_forecaster_that_is_not_degenerate(shipped: OnnxForecaster) -> None:
     port: Forecaster = shipped
-    assert tuple(port.feature_names) == ("hours_since_loss", "hazard_per_hour")
-    assert port.feature_ranges["hours_since_loss"] == (0.0, 100_000.0)
+    assert port.tensor([context()], AT).tolist() == [[3.0, np.float32(0.002)]]
+    assert not port.has_policy
     assert port.scope.covers("m6i.large")
     assert not port.scope.covers("x8g.large")
     assert not shipped.degenerate
@@ -91,6 +93,13 @@ def test_unknown_feature_gives_nan_for_its_row_alone(shipped: OnnxForecaster) ->
     assert np.isfinite(scores[[0, 3]]).all()
 
 
+def test_ends_of_the_training_range_are_in_it_and_what_is_unknown_is_not(
+    shipped: OnnxForecaster,
+) -> None:
+    tensor = rows((0.0, 1e-6), (100_000.0, 30.0), (100_001.0, 1.0), (1.0, 31.0), (np.nan, 1.0))
+    assert shipped.in_range(tensor).tolist() == [True, True, False, False, False]
+
+
 def test_no_rows_give_no_scores(shipped: OnnxForecaster) -> None:
     assert shipped.score(rows()).shape == (0, 2)
 
@@ -120,15 +129,16 @@ def test_weights_beside_the_graph_are_taken_from_the_checked_bytes(bundle: Path)
 @pytest.mark.parametrize(
     ("model", "told"),
     [
-        (b"no graph at all", "cannot be opened"),
+        (b"no graph at all", "age_hazard.onnx: is no ONNX file"),
+        (b"", "cannot be opened"),
         (linear_graph(RISK_LIKE, dtype=TensorProto.DOUBLE), "is tensor(double)"),
         (linear_graph([*RISK_LIKE, [0.0, 0.0]]), "shape ['batch', 3]"),
-        (linear_graph(RISK_LIKE, batch=1), "shape [1, 2]"),
+        (linear_graph(RISK_LIKE, batch=7), "shape [7, 2]"),
         (linear_graph(RISK_LIKE, keep_last_axis=True), "shape ['batch', 1]"),
         (linear_graph(RISK_LIKE, outputs=("capacity_score", "other")), "no output 'runtime_score'"),
         (linear_graph([[np.nan, 0.0], [0.0, 0.0]]), "not finite"),
     ],
-    ids=["garbage", "dtype", "width", "fixed-batch", "rank", "output", "nan"],
+    ids=["garbage", "empty", "dtype", "width", "batch-of-7", "rank", "output", "nan"],
 )
 def test_graph_that_breaks_the_contract_is_refused(
     bundle: Path, model: ModelProto | bytes, told: str
@@ -165,4 +175,4 @@ def test_score_beyond_the_probe_that_is_no_probability_becomes_nan(bundle: Path)
 
 def test_run_that_fails_is_a_contract_error(shipped: OnnxForecaster) -> None:
     with pytest.raises(ModelContractError, match="cannot be run"):
-        shipped._run(np.zeros((1, 3), dtype=np.float32))
+        shipped._risk.run(np.zeros((1, 3), dtype=np.float32))

@@ -81,7 +81,7 @@ def test_a_sync_that_fails_is_not_swallowed():
             await asyncio.sleep(1.0)
             raise UnreachableError("connection refused")
 
-    with pytest.raises(UnreachableError, match="refused"):
+    with pytest.RaisesGroup(pytest.RaisesExc(UnreachableError, match="refused")):
         collect(Unreachable(), 10.0)
 
 

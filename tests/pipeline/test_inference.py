@@ -1,5 +1,6 @@
 """Scores come for every offering; a model that fails gives none, and none moves nothing."""
 
+import asyncio
 import math
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from spotvortex.core.limits import Limits
 from spotvortex.core.messages import ControllerState
 from spotvortex.core.reconcile import reconcile
+from spotvortex.core.reduction import MEMORY_CONFIDENCE
+from spotvortex.core.risk import PRIOR_HAZARD_PER_HOUR
 from spotvortex.core.types import Action
 from spotvortex.pipeline.channels import ClosedError, Latest
 from spotvortex.pipeline.heartbeats import Heartbeats
@@ -22,6 +25,7 @@ def inference(forecaster, telemetry=None):
         forecaster=forecaster,
         offload=offload_inline,
         telemetry=telemetry or MemoryTelemetry(),
+        limits=Limits(max_input_age_s=60.0),
         heartbeats=Heartbeats({"inference": 60.0}),
     )
 
@@ -31,51 +35,104 @@ def assess(observed, **of_forecaster):
     return run(inference(forecaster).assess, observed), forecaster
 
 
+def offerings_of(assessed):
+    return {o.offering: o for pool in assessed.pools for o in pool.offerings}
+
+
+def term(assessed, name):
+    (only,) = assessed.pools
+    return dict(only.confidence_terms)[name]
+
+
 def test_every_offering_has_a_score_rounded_to_six_places():
     assessed, forecaster = assess(observation(pool()), runtime=0.123456789)
-    assert set(assessed.scores) == {WEB_A, WEB_B}
-    assert assessed.scores[WEB_A].runtime_score == 0.123457
-    assert assessed.scores[WEB_A].n_history == 1009
+    assert set(offerings_of(assessed)) == {WEB_A, WEB_B}
+    assert offerings_of(assessed)[WEB_A].runtime_score == 0.123457
     assert assessed.model_digest == "digest"
     assert forecaster.asked[0].tolist() == [[2.0, pytest.approx(0.3)]] * 2
+
+
+def test_a_history_shorter_than_a_day_lowers_confidence():
+    short = quote(WEB_A, history_usd_per_hour=(0.03,) * 72)
+    facts = pool(nodes=(spot("s1"),))
+    assert term(assess(observation(facts))[0], "history") == 1.0
+    young = observation(facts, market=market_of(short))
+    assert term(assess(young)[0], "history") == 0.75
+
+
+def test_pools_come_sorted_and_reduced_by_the_limit_of_age():
+    assessed, _ = assess(observation(pool("web"), pool("api")))
+    assert [p.pool for p in assessed.pools] == ["api", "web"]
+    assert dict(assessed.pools[0].confidence_terms)["freshness"] == pytest.approx(
+        1.0 - 0.5 * 2.0 / 60.0, abs=1e-6
+    )
 
 
 def test_the_ends_of_the_training_range_are_in_it():
     """0.3 as float32 lies a little above 0.3."""
     assessed, _ = assess(observation(pool()))
-    assert assessed.scores[WEB_A].in_range
+    assert assessed.pools[0].out_of_range == ()
+    assert term(assessed, "model_range") == 1.0
 
 
 @pytest.mark.parametrize("bad", [{"spot_usd_per_hour": None}, {"spot_usd_per_hour": 0.031}])
 def test_what_lies_outside_the_training_range_is_told(bad):
     observed = observation(pool(), market=market_of(quote(WEB_A, **bad), quote(WEB_B)))
     assessed, _ = assess(observed)
-    assert not assessed.scores[WEB_A].in_range
-    assert assessed.scores[WEB_B].in_range
+    assert assessed.pools[0].out_of_range == (str(WEB_A),)
 
 
 def test_a_family_out_of_scope_is_not_asked_about():
     other = spot("x", WEB_A.__class__(instance_type="x9.large", zone="us-east-1a"))
     assessed, forecaster = assess(observation(pool(nodes=(other, spot("s1")))))
     assert len(forecaster.asked[0]) == 1
-    assert not assessed.scores[other.offering].in_scope
-    assert assessed.scores[other.offering].runtime_score is None
+    assert not offerings_of(assessed)[other.offering].in_scope
+    assert offerings_of(assessed)[other.offering].runtime_score is None
 
 
-@pytest.mark.parametrize(
-    "broken", [{"fails": True}, {"runtime": math.nan}, {"capacity": math.inf, "runtime": math.nan}]
-)
-def test_a_model_that_fails_makes_every_pool_hold(broken):
+def test_a_model_that_cannot_be_run_makes_every_pool_hold():
     observed = observation(pool(n_spot=8), pool("calm"))
-    assessed, _ = assess(observed, **broken)
-    assert all(s.runtime_score is None and s.in_scope for s in assessed.scores.values())
+    assessed, _ = assess(observed, fails=True)
+    found = [o for p in assessed.pools for o in p.offerings]
+    assert found
+    assert all(o.runtime_score is None and o.in_scope for o in found)
     _, plan = reconcile(ControllerState(), assessed, Limits(exit_unsupported=True))
     assert {d.action for d in plan.decisions} == {Action.HOLD}
 
 
+@pytest.mark.parametrize("broken", [{"runtime": math.nan}, {"capacity": math.inf}])
+def test_where_the_model_abstains_the_memory_answers_with_less_confidence(broken):
+    observed = observation(pool(n_spot=8))
+    assessed, _ = assess(observed, **broken)
+    expected = -math.expm1(-2.0 * PRIOR_HAZARD_PER_HOUR)
+    found = [o.runtime_score for o in offerings_of(assessed).values()]
+    assert found == [pytest.approx(expected, abs=1e-6)] * len(found)
+    assert found
+    assert term(assessed, "scores") == MEMORY_CONFIDENCE
+
+
 def test_a_cluster_without_offerings_is_assessed_too():
     assessed, _ = assess(observation(pool(nodes=())))
-    assert assessed.scores == {}
+    assert offerings_of(assessed) == {}
+
+
+def test_the_loop_breathes_after_each_pool():
+    async def main():
+        turns = 0
+
+        async def count():
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.ensure_future(count())
+        subject = inference(FlatForecaster())
+        await subject.assess(observation(*(pool(f"p{i}") for i in range(5))))
+        counting.cancel()
+        return turns
+
+    assert run(main) >= 5
 
 
 def test_the_memory_lives_from_cycle_to_cycle_and_feeds_the_next():

@@ -8,6 +8,7 @@ import numpy as np
 
 from spotvortex.core.calls import PodView
 from spotvortex.core.catalog import Scope
+from spotvortex.core.features import build_matrix
 from spotvortex.core.limits import Limits
 from spotvortex.core.observation import ClusterFacts, MarketFacts
 from spotvortex.errors import ModelContractError
@@ -92,13 +93,20 @@ class FlatForecaster:
     capacity: float = 0.02
     runtime: float = 0.03
     fails: bool = False
-    feature_names: tuple = ("hours_since_loss", "price_ratio")
-    feature_ranges: dict = field(
-        default_factory=lambda: {"hours_since_loss": (0.0, 1e6), "price_ratio": (0.0, 0.3)}
-    )
     digest: str = "digest"
     scope: Scope = field(default_factory=lambda: Scope(("m6i",)))
     asked: list = field(default_factory=list)
+
+    has_policy: bool = False
+
+    def tensor(self, contexts, _at):
+        return build_matrix(("hours_since_loss", "price_ratio"), contexts)
+
+    def in_range(self, tensor):
+        return (tensor <= np.float32([1e6, 0.3])).all(axis=1)
+
+    def q_values(self, _states):
+        raise ModelContractError("there is no policy network")
 
     def score(self, features):
         self.asked.append(features)

@@ -1,0 +1,50 @@
+"""A blocking run that is waited for no longer than a limit.
+
+Comes in: a blocking function. Goes out: its result, or a `ModelContractError`. A thread cannot be
+ended from outside: one that is late goes on by itself, its result is dropped, and no second one is
+started beside it. May not know what is run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from spotvortex.core.features import Matrix
+from spotvortex.errors import ModelContractError
+from spotvortex.ports import Offload
+
+
+@dataclass(slots=True, kw_only=True)
+class BoundedRun:
+    """Runs one function at a time through `offload`, for at most `limit_s` of the loop's clock.
+
+    `busy` is true from a run's first moment to its last, also when it was given up meanwhile.
+    """
+
+    offload: Offload[Matrix]
+    limit_s: float
+    busy: bool = False
+
+    async def run(self, function: Callable[..., Matrix], *args: object) -> Matrix:
+        """Run a function and return what it gives.
+
+        Raises:
+            ModelContractError: it took too long, or one that took too long is still at it.
+        """
+        if self.busy:
+            raise ModelContractError("the model is still busy with a run that was given up")
+        try:
+            async with asyncio.timeout(self.limit_s):
+                return await self.offload(self._noted, function, *args)
+        except TimeoutError:
+            raise ModelContractError(f"the model gave no answer within {self.limit_s} s") from None
+
+    def _noted(self, function: Callable[..., Matrix], *args: object) -> Matrix:
+        """Run where `offload` put us, and leave a note for as long as that takes."""
+        self.busy = True
+        try:
+            return function(*args)
+        finally:
+            self.busy = False
