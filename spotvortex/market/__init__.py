@@ -1,1 +1,1 @@
-"""Prices from recorded files and from the table of last resort."""
+"""Prices from recorded files, from the table of last resort, and from scripts for tests."""

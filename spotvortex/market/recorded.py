@@ -55,13 +55,15 @@ class RecordedMarket:
         if series is None or at < 0:
             source = "none" if on_demand is None else self._source
             return SpotQuote(offering=offering, on_demand_usd_per_hour=on_demand, source=source)
+        age_s = now - float(series.times[at])
+        is_fresh = age_s <= self._spot_max_age_s
         return SpotQuote(
             offering=offering,
-            spot_usd_per_hour=float(series.prices[at]),
+            spot_usd_per_hour=float(series.prices[at]) if is_fresh else None,
             on_demand_usd_per_hour=on_demand,
             history_usd_per_hour=series.history(now),
             step_s=STEP_S,
-            age_s=now - float(series.times[at]),
+            age_s=age_s,
             source=self._source,
         )
 

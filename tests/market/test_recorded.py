@@ -121,7 +121,8 @@ def test_on_demand_price_is_that_of_the_zones_region(tmp_path: Path) -> None:
     assert quotes[C5_EU] == SpotQuote(offering=C5_EU)
 
 
-def test_health_is_ok_while_any_record_of_the_file_is_fresh(tmp_path: Path) -> None:
+def test_price_that_is_too_old_is_left_out_and_its_age_told(tmp_path: Path) -> None:
+    other = Offering(instance_type="m5.large", zone="us-east-1c")
     path = write_file(
         tmp_path / "p.jsonl",
         [
@@ -130,12 +131,31 @@ def test_health_is_ok_while_any_record_of_the_file_is_fresh(tmp_path: Path) -> N
             on_demand_record(0.096),
         ],
     )
-    facts = load_recorded(path).facts([M5_A], T0 + 9 * 86400 + 60)
-    assert facts.quotes[M5_A].age_s > 9 * 86400
-    assert facts.inputs[0].state is InputState.OK
-    assert facts.inputs[0].age_s == 60
-    assert facts.inputs[0].detail == ""
-    assert not facts.inputs[0].required
+    facts = load_recorded(path).facts([M5_A, other], T0 + 9 * 86400 + 60)
+    assert facts.quotes[M5_A].spot_usd_per_hour is None
+    assert facts.quotes[M5_A].age_s == 9 * 86400 + 60
+    assert facts.quotes[other].spot_usd_per_hour == 0.03
+    health = facts.inputs[0]
+    assert (health.state, health.age_s, health.required) == (InputState.OK, 60, False)
+    assert health.detail == (
+        "the spot price of 1 of 2 offerings is too old to use, as that of m5.large/us-east-1a: "
+        "216.0 h, the limit is 24.0 h: renew the price file"
+    )
+
+
+def test_prices_that_are_all_too_old_are_stale_however_fresh_the_file(tmp_path: Path) -> None:
+    path = write_file(
+        tmp_path / "p.jsonl",
+        [spot_record(T0, 0.03), spot_record(T0 + 9 * 86400, 0.03, AvailabilityZone="us-east-1c")],
+    )
+    health = load_recorded(path).facts([M5_A], T0 + 9 * 86400 + 60).inputs[0]
+    assert health.state is InputState.STALE
+
+
+@pytest.mark.parametrize(("age_s", "known"), [(86_400.0, True), (86_400.1, False)])
+def test_price_is_used_up_to_the_limit_of_its_age(age_s: float, known: bool) -> None:
+    quote = quote_at(market_of([(T0, 0.2)]), T0 + age_s)
+    assert (quote.spot_usd_per_hour is not None) is known
 
 
 def test_old_file_is_stale_and_says_by_how_much(tmp_path: Path) -> None:
