@@ -17,7 +17,7 @@ from spotvortex.core.observation import PdbFact
 from spotvortex.kube import wire
 from spotvortex.kube.changes import Changes
 from spotvortex.kube.pods import PodRecord
-from spotvortex.kube.selectors import matches
+from spotvortex.kube.selectors import check, matches
 
 Inner = TypeVar("Inner")
 Value = TypeVar("Value")
@@ -120,12 +120,14 @@ class Budgets:
 
     def put(self, key: str, obj: wire.Pdb) -> None:
         """Take a budget; it is matched again only if its selector changed."""
+        new = Budget(obj)
+        # IMPORTANT: before anything is kept, or the pods that come later could not be matched.
+        check(new.selector)
         self._changes.pdbs.add(key)
         known = self._budgets.get(key)
-        if known is not None and known.selector == Budget(obj).selector:
+        if known is not None and known.selector == new.selector:
             known.pdb = obj
             return
-        new = Budget(obj)
         namespace = obj.metadata.namespace or ""
         found = [
             label_set

@@ -20,18 +20,19 @@ AnyObject = wire.Pod | wire.Node | wire.Pdb | wire.Owner | wire.NodePool
 Obj = TypeVar("Obj", bound=AnyObject)
 
 _EVENT = msgspec.json.Decoder(wire.Event)
+_NAMED = msgspec.json.Decoder(wire.Owner)
 _VERSIONED = msgspec.json.Decoder(wire.Versioned)
 _RAW_LIST = msgspec.json.Decoder(wire.ObjectList[Raw])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[T]):
-    """One page of a list, with the number of objects that could not be read."""
+    """One page of a list; `skipped` are the keys of objects that could not be read."""
 
     objects: list[T]
     token: str
     version: str
-    n_skipped: int
+    skipped: list[str]
 
 
 class Codec(Generic[Obj]):
@@ -51,7 +52,7 @@ class Codec(Generic[Obj]):
         """
         try:
             found = self._list.decode(body)
-            return _page(found.metadata, found.items or [], 0)
+            return _page(found.metadata, found.items or [], [])
         except msgspec.ValidationError:
             return self._page_by_object(body)
         except msgspec.DecodeError as error:
@@ -63,9 +64,9 @@ class Codec(Generic[Obj]):
             found = _RAW_LIST.decode(body)
         except msgspec.DecodeError as error:
             raise ServerError(f"unreadable list: {error}", reason="Unreadable") from error
-        raw = found.items or []
-        objects = [obj for obj in map(self.object, raw) if obj is not None]
-        return _page(found.metadata, objects, len(raw) - len(objects))
+        read = [(raw, self.object(raw)) for raw in found.items or []]
+        objects = [obj for _, obj in read if obj is not None]
+        return _page(found.metadata, objects, [read_key(raw) for raw, obj in read if obj is None])
 
     def object(self, raw: Raw) -> Obj | None:
         """Read one object, None where it cannot be read."""
@@ -75,12 +76,12 @@ class Codec(Generic[Obj]):
             return None
 
 
-def _page(meta: wire.ListMeta, objects: list[T], n_skipped: int) -> Page[T]:
+def _page(meta: wire.ListMeta, objects: list[T], skipped: list[str]) -> Page[T]:
     return Page(
         objects=objects,
         token=meta.token or "",
         version=meta.resource_version or "",
-        n_skipped=n_skipped,
+        skipped=skipped,
     )
 
 
@@ -94,6 +95,14 @@ def read_event(line: bytes) -> wire.Event:
         return _EVENT.decode(line)
     except msgspec.DecodeError as error:
         raise ServerError(f"unreadable watch event: {error}", reason="Unreadable") from error
+
+
+def read_key(raw: Raw) -> str:
+    """Return the key of any object, "" where it has no name."""
+    try:
+        return _NAMED.decode(raw).metadata.key
+    except msgspec.DecodeError:
+        return ""
 
 
 def read_version(raw: Raw) -> str:

@@ -13,21 +13,22 @@ from spotvortex.core.observation import InputHealth, InputState
 from spotvortex.kube.codec import Obj
 from spotvortex.kube.reflector import Reflector, ReflectorState, Resource
 
-STALE_AFTER_S: Final = 15.0
-"""Three probes in a row that a stream was not confirmed."""
-
-_META_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _META: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """One watched resource: the right it needs and what is lost without it."""
+    """One watched resource: the right it needs and what is lost without it.
+
+    With `needs_all` one object that cannot be read is as bad as none that can.
+    """
 
     resource: Resource
     right: str
     cost: str
     required: bool = False
+    needs_all: bool = False
 
 
 NODES: Final = Input(
@@ -50,12 +51,13 @@ PDBS: Final = Input(
     resource=Resource(name="pdbs", path="/apis/policy/v1/poddisruptionbudgets"),
     right="policy/poddisruptionbudgets",
     cost="pool safety cannot be judged",
+    needs_all=True,
 )
 OWNERS: Final = Input(
     resource=Resource(
         name="owners",
         path="/apis/apps/v1/replicasets",
-        accept_list=_META_LIST,
+        accept_list=METADATA_LIST,
         accept_watch=_META,
     ),
     right="apps/replicasets",
@@ -67,16 +69,22 @@ NODEPOOLS: Final = Input(
     cost="pools are named by node labels alone, and what a pool may launch is not known",
 )
 
+WATCHED: Final = (NODES, PODS, PDBS, OWNERS, NODEPOOLS)
+"""All of them, in the order in which health tells of them."""
 
-def health_of(watched: Input, reflector: Reflector[Obj], age_s: float) -> InputHealth:
+
+def health_of(
+    watched: Input, reflector: Reflector[Obj], age_s: float, stale_after_s: float
+) -> InputHealth:
     """Return how far an input may be trusted.
 
     Args:
         watched: the input.
         reflector: what keeps it up to date.
         age_s: seconds since it was last confirmed.
+        stale_after_s: age in seconds above which it is stale.
     """
-    state, detail = _judge(watched, reflector, age_s)
+    state, detail = _judge(watched, reflector, is_old=age_s > stale_after_s)
     return InputHealth(
         name=watched.resource.name,
         state=state,
@@ -86,17 +94,20 @@ def health_of(watched: Input, reflector: Reflector[Obj], age_s: float) -> InputH
     )
 
 
-def _judge(watched: Input, reflector: Reflector[Obj], age_s: float) -> tuple[InputState, str]:
+def _judge(watched: Input, reflector: Reflector[Obj], *, is_old: bool) -> tuple[InputState, str]:
     name = watched.right.rpartition("/")[2]
     if reflector.state is ReflectorState.DENIED:
         fix = f"grant get,list,watch on {watched.right}"
         return InputState.DENIED, f"no right to list {name}: {watched.cost}; {fix}"
     if reflector.state is ReflectorState.ABSENT:
         return InputState.ABSENT, f"the cluster serves no {watched.right}: {watched.cost}"
-    if age_s > STALE_AFTER_S:
+    if is_old:
         reason = reflector.last_error or "the first list is not complete"
         if reflector.listed.is_set():
             reason = reflector.last_error or "the stream is silent and the server does not answer"
         return InputState.STALE, f"{name} not confirmed: {reason}"
-    unread = reflector.n_skipped
-    return InputState.OK, f"{unread} objects could not be read" if unread else ""
+    unread = len(reflector.unread)
+    told = f"{unread} objects could not be read" if unread else ""
+    if unread and watched.needs_all:
+        return InputState.STALE, f"{told}: {watched.cost}"
+    return InputState.OK, told

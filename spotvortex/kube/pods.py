@@ -23,6 +23,22 @@ FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _ON_DEMAND_SUFFIX: Final = "-od"
 
 
+class Costs(Struct, frozen=True, gc=False):
+    """What an interruption and a start of a pod cost, as its owner says; None where unsaid.
+
+    `outage_hours` and `startup_s` come from the annotations `spotvortex.io/outage-penalty`
+    ("10h" or "10", hours) and `spotvortex.io/startup-time` (seconds).
+    """
+
+    outage_hours: float | None = None
+    startup_s: float | None = None
+
+
+_UNSAID: Final = Costs()
+_MAX_OUTAGE_HOURS: Final = 1000.0
+_MAX_STARTUP_S: Final = 86_400.0
+
+
 class PodRecord(Struct, frozen=True, gc=False):
     """One unfinished pod.
 
@@ -43,6 +59,7 @@ class PodRecord(Struct, frozen=True, gc=False):
     terminating: bool
     stays: bool
     blockers: tuple[Blocker, ...]
+    costs: Costs
 
 
 LabelSetOf = Callable[[str, dict[str, str]], int]
@@ -79,7 +96,31 @@ def record_of(key: str, pod: wire.Pod, label_set_of: LabelSetOf) -> PodRecord:
         terminating=meta.deletion_timestamp is not None,
         stays=stays,
         blockers=_shared(tuple(_blockers(meta, spec, owner, stays=stays))),
+        costs=_costs_of(meta.annotations),
     )
+
+
+def _costs_of(notes: wire.PodAnnotations | None) -> Costs:
+    if notes is None or (notes.outage_penalty is None and notes.startup_time is None):
+        return _UNSAID
+    return _read_costs(notes.outage_penalty or "", notes.startup_time or "")
+
+
+@lru_cache(maxsize=1024)
+def _read_costs(outage: str, startup: str) -> Costs:
+    """Read both annotations; one that is no number in its bounds says nothing."""
+    return Costs(
+        outage_hours=_number(outage.removesuffix("h"), _MAX_OUTAGE_HOURS),
+        startup_s=_number(startup.removesuffix("s"), _MAX_STARTUP_S),
+    )
+
+
+def _number(text: str, most: float) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0.0 <= value <= most else None
 
 
 def _owner(namespace: str, meta: wire.PodMeta) -> tuple[str, str]:

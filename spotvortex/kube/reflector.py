@@ -26,7 +26,7 @@ from spotvortex.errors import (
 )
 from spotvortex.kube import wire
 from spotvortex.kube.client import KubeClient, api_error
-from spotvortex.kube.codec import Codec, Obj, Page, read_event, read_status, read_version
+from spotvortex.kube.codec import Codec, Obj, Page, read_event, read_key, read_status, read_version
 
 PAGE_SIZE: Final = 500
 PAGE_ATTEMPTS: Final = 5
@@ -109,6 +109,7 @@ class Reflector(Generic[Obj]):
         last_error: the latest failure in words, "" since the last success.
         listed: set once the first list is complete.
         settled: set then, or once it is clear that there is no right or no such resource.
+        unread: keys of objects that are there and whose latest form could not be read.
         n_lists, n_relists, n_reconnects, n_events, n_skipped: counters since start.
     """
 
@@ -134,6 +135,7 @@ class Reflector(Generic[Obj]):
         self.last_error = ""
         self.listed = asyncio.Event()
         self.settled = asyncio.Event()
+        self.unread: set[str] = set()
         self.n_lists = 0
         self.n_relists = 0
         self.n_reconnects = 0
@@ -208,6 +210,7 @@ class Reflector(Generic[Obj]):
         seen: set[str] = set()
         version = await self._read_pages(seen)
         n_vanished = self._forget_all_but(seen)
+        self.unread &= seen
         self._version, self.state = version, ReflectorState.LISTING
         self._succeeded()
         self.listed.set()
@@ -274,11 +277,12 @@ class Reflector(Generic[Obj]):
             timeout=LIST_TIMEOUT_S,
             verb="list",
         )
-        page = self._codec.page(body)
-        self.n_skipped += page.n_skipped
-        return page
+        return self._codec.page(body)
 
     async def _take(self, page: Page[Obj], seen: set[str]) -> None:
+        seen.update(page.skipped)
+        for key in page.skipped:
+            self._skip(key, "not as expected")
         for start in range(0, len(page.objects), SLICE):
             for obj in page.objects[start : start + SLICE]:
                 key = obj.metadata.key
@@ -290,8 +294,15 @@ class Reflector(Generic[Obj]):
         try:
             self._sink.put(key, obj)
         except ValueError as error:
-            self.n_skipped += 1
-            log.debug("reflector.skipped", extra={"key": key, "error": str(error)})
+            self._skip(key, str(error))
+        else:
+            self.unread.discard(key)
+
+    def _skip(self, key: str, error: str) -> None:
+        """Leave an object as it was last understood, if ever."""
+        self.n_skipped += 1
+        self.unread.add(key)
+        log.debug("reflector.skipped", extra={"key": key, "error": error})
 
     def _forget_all_but(self, seen: set[str]) -> int:
         vanished = self._sink.keys() - seen
@@ -344,15 +355,16 @@ class Reflector(Generic[Obj]):
 
     def _change(self, event: wire.Event) -> None:
         obj = self._codec.object(event.object)
-        if obj is None:
-            self.n_skipped += 1
-            self._version = read_version(event.object) or self._version
-            return
+        key = read_key(event.object) if obj is None else obj.metadata.key
         if event.type == "DELETED":
-            self._sink.remove(obj.metadata.key)
+            self._sink.remove(key)
+            self.unread.discard(key)
+        elif obj is None:
+            self._skip(key, "not as expected")
         else:
-            self._put(obj.metadata.key, obj)
-        self._version = obj.metadata.resource_version or self._version
+            self._put(key, obj)
+        version = read_version(event.object) if obj is None else obj.metadata.resource_version
+        self._version = version or self._version
 
     def _succeeded(self) -> None:
         self.last_confirmed = _loop_time()

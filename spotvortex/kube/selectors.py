@@ -28,6 +28,16 @@ def matches(selector: wire.LabelSelector | None, labels: Labels) -> bool:
     return all(_holds(rule, labels) for rule in selector.match_expressions or ())
 
 
+def check(selector: wire.LabelSelector | None) -> None:
+    """Make sure that a selector can be matched with any labels, whatever came of the first ones.
+
+    Raises:
+        ValueError: as for `matches`.
+    """
+    for rule in (selector and selector.match_expressions) or ():
+        _holds(rule, {})
+
+
 def _holds(rule: wire.Requirement, labels: Labels) -> bool:
     match rule.operator:
         case "In":

@@ -7,7 +7,7 @@ arrive, and makes no snapshot: `cluster` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from spotvortex.kube import wire
 from spotvortex.kube.budgets import Budgets
 from spotvortex.kube.changes import Changes
 from spotvortex.kube.nodes import NodeRow, named_pool, node_pool_fact, row_of
-from spotvortex.kube.pods import PodRecord, is_finished, record_of
+from spotvortex.kube.pods import Costs, PodRecord, is_finished, record_of
 from spotvortex.kube.poolnames import GroupNames
 from spotvortex.kube.workloads import Workloads
 
@@ -80,6 +80,7 @@ class Pods:
     def load_of(self, node: str) -> NodeLoad:
         """Sum the pods of a node anew."""
         n_pods = n_workload = cpu = memory = workload_cpu = workload_memory = 0
+        costs: list[Costs] = []
         blocked: set[tuple[Blocker, str]] = set()
         for pod in self.on(node):
             n_pods += 1
@@ -89,6 +90,7 @@ class Pods:
                 n_workload += 1
                 workload_cpu += pod.cpu_milli
                 workload_memory += pod.memory_bytes
+                costs.append(pod.costs)
             for blocker in self.blockers_of(pod):
                 blocked.add((blocker, self._workloads.workload_of(pod)))
         return NodeLoad(
@@ -98,6 +100,8 @@ class Pods:
             memory_bytes=memory,
             workload_cpu_milli=workload_cpu,
             workload_memory_bytes=workload_memory,
+            outage_hours=_largest(c.outage_hours for c in costs),
+            startup_s=_largest(c.startup_s for c in costs),
             blocked=tuple(BlockedWorkload(blocker=b, workload=w) for b, w in sorted(blocked)),
         )
 
@@ -129,6 +133,10 @@ class Pods:
             terminating=pod.terminating,
             blockers=tuple(sorted(self.blockers_of(pod))),
         )
+
+
+def _largest(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
 
 
 class NodePools:

@@ -25,6 +25,7 @@ from spotvortex.kube.codec import Codec, Obj
 from spotvortex.kube.inputs import NODEPOOLS, NODES, OWNERS, PDBS, PODS, Input, health_of
 from spotvortex.kube.reflector import Reflector, Sink
 from spotvortex.kube.store import Store
+from spotvortex.ports import Traffic
 
 PROBE_EVERY_S: Final = 5.0
 OPTIONAL_WAIT_S: Final = 10.0
@@ -38,14 +39,18 @@ log = logging.getLogger(__name__)
 
 
 class KubeClusterView:
-    """Implements `spotvortex.ports.ClusterView` by list and watch."""
+    """Implements `spotvortex.ports.ClusterView` by list and watch.
 
-    def __init__(self, client: KubeClient, rng: Random) -> None:
+    An input that was not confirmed for `stale_after_s` seconds is stale.
+    """
+
+    def __init__(self, client: KubeClient, rng: Random, stale_after_s: float) -> None:
         self._client = client
         self._rng = rng
+        self._stale_after_s = stale_after_s
         store = self._store = Store()
         self._cluster = Cluster(store)
-        # In the order in which health tells of them.
+        self._seen = False
         self.reflectors: dict[Input, Reflector[Any]] = {
             NODES: self._reflector(NODES, Codec(wire.Node), store.nodes),
             PODS: self._reflector(PODS, Codec(wire.Pod), store.pods),
@@ -61,6 +66,15 @@ class KubeClusterView:
     def n_requests(self) -> Counter[str]:
         """Requests sent, by verb."""
         return self._client.n_requests
+
+    def traffic(self) -> Traffic:
+        """Return what was asked of the API server since start."""
+        reflectors = {r.resource.name: r for r in self.reflectors.values()}
+        return Traffic(
+            requests=dict(self.n_requests),
+            relists={name: r.n_relists for name, r in reflectors.items()},
+            skipped={name: r.n_skipped for name, r in reflectors.items()},
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the view up to date until told to stop."""
@@ -121,7 +135,12 @@ class KubeClusterView:
 
     def snapshot(self, now: float) -> ClusterFacts:
         """Return the cluster at this instant; unchanged parts are the same objects as before."""
-        return self._cluster.snapshot(self.health(now))
+        if self._seen:
+            return self._cluster.snapshot(self.health(now))
+        # What the first snapshot makes lives as long as the lists that it was made from.
+        with _collector_off():
+            self._seen = True
+            return self._cluster.snapshot(self.health(now))
 
     def health(self, now: float) -> tuple[InputHealth, ...]:  # noqa: ARG002
         """Return the state and age of each resource; ages are differences of the loop's clock."""
@@ -129,7 +148,7 @@ class KubeClusterView:
 
     def _health(self, watched: Input, reflector: Reflector[Any]) -> InputHealth:
         age_s = asyncio.get_running_loop().time() - reflector.last_confirmed
-        return health_of(watched, reflector, age_s)
+        return health_of(watched, reflector, age_s, self._stale_after_s)
 
     def node(self, name: str) -> NodeFact | None:
         """Return one node as of the last snapshot, None where there is none of that name."""

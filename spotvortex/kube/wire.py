@@ -121,6 +121,8 @@ class PodAnnotations(Wire, frozen=True, gc=False):
         default=None, name="cluster-autoscaler.kubernetes.io/safe-to-evict"
     )
     mirror: str | None = field(default=None, name="kubernetes.io/config.mirror")
+    outage_penalty: str | None = field(default=None, name="spotvortex.io/outage-penalty")
+    startup_time: str | None = field(default=None, name="spotvortex.io/startup-time")
 
 
 class PodMeta(Meta, frozen=True, gc=False):

@@ -58,10 +58,13 @@ class FakeApi:
     watches: list[Answer] = field(default_factory=list)
     asked: list[dict[str, str]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    posted: list[object] = field(default_factory=list)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(dict(request.query))
         self.headers.append(dict(request.headers))
+        if request.method == "POST":
+            self.posted.append(await request.json())
         script = self.watches if "watch" in request.query else self.lists
         # The last answer of a script is repeated for ever; an empty watch script is silent.
         answer = script.pop(0) if len(script) > 1 else (script or [watched(SILENCE)])[0]
@@ -109,6 +112,7 @@ async def serving(api: FakeApi | FakeCluster) -> AsyncIterator[KubeClient]:
     """Serve a script on loopback and give a client for it."""
     app = web.Application()
     app.router.add_get("/{path:.*}", api.handle)
+    app.router.add_post("/{path:.*}", api.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

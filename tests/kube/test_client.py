@@ -56,6 +56,21 @@ async def test_an_answer_is_read_whole_and_counted():
         assert client.n_requests == {"list": 1, "get": 1}
 
 
+async def test_a_posted_object_arrives_as_json_and_is_counted():
+    api = FakeApi([Answer({"status": {}}, status=201)])
+    async with serving(api) as client:
+        body = {"spec": {"a": 1}}
+        assert await client.post_bytes("/x", body, timeout=5.0) == b'{"status": {}}'
+        assert client.n_requests == {"create": 1}
+    assert api.posted == [body]
+
+
+async def test_a_posted_object_may_be_refused():
+    async with serving(FakeApi([refused(403, "not you")])) as client:
+        with pytest.raises(ForbiddenError, match="not you"):
+            await client.post_bytes("/x", {"a": 1}, timeout=5.0)
+
+
 async def test_a_slow_answer_is_a_time_out():
     async with serving(FakeApi([watched(SILENCE)])) as client:
         with pytest.raises(UnreachableError, match="timed out"):
@@ -149,7 +164,7 @@ async def test_a_broken_certificate_is_told(tmp_path):
 async def test_no_kubeconfig_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "DEFAULT_KUBECONFIG", str(tmp_path / "none"))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    with pytest.raises(SettingsError, match="--kubeconfig or KUBECONFIG"):
+    with pytest.raises(SettingsError, match="name one with KUBECONFIG"):
         await KubeClient.connect()
 
 

@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from spotvortex.errors import ServerError
 from spotvortex.kube import wire
-from spotvortex.kube.codec import Codec, read_event, read_status, read_version
+from spotvortex.kube.codec import Codec, read_event, read_key, read_status, read_version
 from spotvortex.kube.nodes import node_pool_fact, row_of
 from spotvortex.kube.pods import record_of
 from tests.kube.objects import node, node_pool, pdb, pod, replica_set
@@ -60,8 +60,8 @@ def test_one_object_with_any_other_value_never_costs_its_neighbours(data, value)
     sample = SAMPLES[index]
     odd = with_value(sample, data.draw(st.sampled_from(paths_of(sample))), value)
     page = CODECS[index].page(encoded({"metadata": {}, "items": [sample, odd, sample]}))
-    assert len(page.objects) + page.n_skipped == 3
-    assert page.n_skipped <= 1
+    assert len(page.objects) + len(page.skipped) == 3
+    assert len(page.skipped) <= 1
 
 
 @given(st.data())
@@ -117,6 +117,11 @@ def test_any_error_body_is_a_status_or_nothing(body):
 def test_a_status_is_read_only_where_it_says_it_is_one():
     assert read_status(b'{"kind":"Status","message":"no"}').message == "no"
     assert read_status(b'{"kind":"Secret","message":"no"}').message is None
+
+
+def test_the_key_of_any_object_can_be_read():
+    assert read_key(Raw(b'{"metadata":{"name":"a","namespace":"b"},"spec":7}')) == "b/a"
+    assert read_key(Raw(b'{"metadata":{"name":7}}')) == ""
 
 
 def test_the_version_of_any_object_can_be_read():

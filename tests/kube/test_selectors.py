@@ -3,7 +3,7 @@
 import pytest
 
 from spotvortex.kube import wire
-from spotvortex.kube.selectors import matches
+from spotvortex.kube.selectors import check, matches
 
 
 def selector(labels=None, *rules):
@@ -38,3 +38,15 @@ def test_a_selector_matches_labels(found, expected):
 def test_an_unknown_operator_is_an_error():
     with pytest.raises(ValueError, match="unknown operator 'Gt'"):
         matches(selector(None, ("app", "Gt", ["1"])), {"app": "2"})
+
+
+def test_a_selector_is_checked_whole_though_its_first_part_decides():
+    found = selector({"app": "web"}, ("app", "In", ["web"]), ("app", "Gt", ["1"]))
+    assert not matches(found, {})
+    with pytest.raises(ValueError, match="unknown operator 'Gt'"):
+        check(found)
+
+
+@pytest.mark.parametrize("found", [None, wire.LabelSelector(), selector({"app": "web"})])
+def test_a_selector_without_expressions_is_in_order(found):
+    check(found)

@@ -9,7 +9,6 @@ from random import Random
 import pytest
 
 from spotvortex.core.observation import InputState
-from spotvortex.kube import inputs
 from spotvortex.kube import view as module
 from spotvortex.kube.view import KubeClusterView
 from spotvortex.ports import ClusterView
@@ -52,9 +51,9 @@ def cluster(**changes):
 
 
 @asynccontextmanager
-async def viewing(served):
+async def viewing(served, stale_after_s=20.0):
     async with serving(served) as client:
-        view, stop = KubeClusterView(client, Random(1)), asyncio.Event()
+        view, stop = KubeClusterView(client, Random(1), stale_after_s), asyncio.Event()
         async with asyncio.TaskGroup() as group:
             group.create_task(view.run(stop))
             yield view
@@ -82,7 +81,8 @@ async def test_a_snapshot_joins_all_that_is_watched():
     assert (facts.n_pods, facts.n_pdbs) == (2, 1)
     assert [v.name for v in view.pods_on("n1")] == ["a", "b"]
     assert view.pods_on("n9") == ()
-    assert view.n_requests["list"] == 5
+    assert view.traffic().requests["list"] == view.n_requests["list"] == 5
+    assert set(view.traffic().relists.values()) == {0}
 
 
 async def test_owners_are_asked_for_metadata_only():
@@ -128,19 +128,17 @@ async def test_an_optional_input_that_hangs_does_not_hold_up_the_rest():
         assert "the first list is not complete" in detail(view, "owners")
 
 
-async def test_probes_confirm_silent_streams(monkeypatch):
-    monkeypatch.setattr(inputs, "STALE_AFTER_S", 0.3)
-    async with viewing(cluster()) as view:
+async def test_probes_confirm_silent_streams():
+    async with viewing(cluster(), stale_after_s=0.3) as view:
         await view.synced()
         await asyncio.sleep(0.6)
         assert set(states(view).values()) == {InputState.OK}
         assert all(h.age_s < 0.3 for h in view.health(0.0))
 
 
-async def test_a_stream_that_is_down_goes_stale_though_the_server_answers(monkeypatch):
-    monkeypatch.setattr(inputs, "STALE_AFTER_S", 0.2)
+async def test_a_stream_that_is_down_goes_stale_though_the_server_answers():
     broken = FakeApi([listed(pod("a"))], [watched(0.05, CUT), refused(500, "etcd is down")])
-    async with viewing(cluster(**{PODS: broken})) as view:
+    async with viewing(cluster(**{PODS: broken}), stale_after_s=0.2) as view:
         await view.synced()
         await until(lambda: "etcd is down" in detail(view, "pods"))
         assert states(view)["pods"] is InputState.STALE
@@ -148,11 +146,12 @@ async def test_a_stream_that_is_down_goes_stale_though_the_server_answers(monkey
         assert view.snapshot(0.0).n_pods == 1
 
 
-async def test_unreadable_objects_are_told(monkeypatch):
+async def test_unreadable_objects_are_told():
     odd = FakeApi([listed(pod("a"), {"metadata": 7})])
     async with viewing(cluster(**{PODS: odd})) as view:
         await view.synced()
         assert detail(view, "pods") == "1 objects could not be read"
+        assert view.traffic().skipped["pods"] == 1
 
 
 async def test_events_reach_the_next_snapshot():

@@ -1,0 +1,113 @@
+"""What our account may do, asked of a scripted server and of the real one."""
+
+import pytest
+
+from spotvortex.core.types import Offering
+from spotvortex.errors import ForbiddenError, ServerError
+from spotvortex.kube.client import KubeClient
+from spotvortex.kube.inputs import WATCHED
+from spotvortex.kube.rights import REVIEWS, VERBS, offerings, survey
+from tests.controlplane.cluster import ControlPlane
+from tests.deploy.manifests import shadow_cluster_role
+from tests.kube.fake_api import Answer, FakeApi, FakeCluster, listed, refused, serving
+
+EVERYTHING = ["nodes", "pods", "poddisruptionbudgets", "replicasets", "nodepools"]
+GROUPS = ["/api/v1", "/apis/policy/v1", "/apis/apps/v1", "/apis/karpenter.sh/v1"]
+
+
+def reviewed(allowed: bool) -> Answer:
+    return Answer({"kind": "SelfSubjectAccessReview", "status": {"allowed": allowed}}, status=201)
+
+
+def server(*answers: Answer, **changes: FakeApi) -> FakeCluster:
+    discovery = Answer({"resources": [{"name": name} for name in EVERYTHING]})
+    apis = {group: FakeApi([discovery]) for group in GROUPS}
+    return FakeCluster(apis | {REVIEWS: FakeApi(list(answers))} | changes)
+
+
+async def found(served: FakeCluster):
+    async with serving(served) as client:
+        return {a.watched.resource.name: a for a in await survey(client)}
+
+
+async def test_every_right_is_asked_for_by_group_resource_and_verb():
+    served = server(reviewed(allowed=True))
+    accesses = await found(served)
+    assert all(access.is_whole for access in accesses.values())
+    asked = [review["spec"]["resourceAttributes"] for review in served.apis[REVIEWS].posted]
+    assert len(asked) == len(WATCHED) * len(VERBS)
+    assert {"group": "", "resource": "nodes", "verb": "get"} in asked
+    assert {"group": "karpenter.sh", "resource": "nodepools", "verb": "watch"} in asked
+
+
+async def test_a_missing_verb_is_named():
+    accesses = await found(server(reviewed(True), reviewed(True), reviewed(False), reviewed(True)))
+    assert accesses["nodes"].denied == ("watch",)
+    assert not accesses["nodes"].is_whole
+    assert accesses["pods"].is_whole
+
+
+@pytest.mark.parametrize("answer", [refused(404), Answer({"resources": [{"name": "other"}]})])
+async def test_what_the_cluster_does_not_serve_is_not_asked_for(answer):
+    served = server(reviewed(True), **{"/apis/karpenter.sh/v1": FakeApi([answer])})
+    nodepools = (await found(served))["nodepools"]
+    assert (nodepools.served, nodepools.denied, nodepools.is_whole) == (False, (), False)
+    assert len(served.apis[REVIEWS].posted) == 4 * len(VERBS)
+
+
+async def test_closed_discovery_hides_nothing():
+    served = server(reviewed(True), **{"/apis/karpenter.sh/v1": FakeApi([refused(403)])})
+    assert (await found(served))["nodepools"].is_whole
+
+
+async def test_an_answer_that_cannot_be_read_is_an_error():
+    with pytest.raises(ServerError, match="unreadable"):
+        await found(server(Answer({"status": {}})))
+
+
+async def test_who_may_not_even_ask_is_told():
+    with pytest.raises(ForbiddenError, match="not you"):
+        await found(server(refused(403, "not you")))
+
+
+def node(name, **labels):
+    return {"metadata": {"name": name, "labels": labels}}
+
+
+async def test_offerings_come_from_all_pages_and_from_labels_alone():
+    web = {
+        "node.kubernetes.io/instance-type": "m6i.large",
+        "topology.kubernetes.io/zone": "us-east-1a",
+    }
+    api = FakeApi(
+        [
+            listed(node("a", **web), node("b"), token="t"),
+            listed(node("c", **web), node("d", **web | {"topology.kubernetes.io/zone": "z"})),
+        ]
+    )
+    async with serving(api) as client:
+        assert await offerings(client) == {
+            Offering(instance_type="m6i.large", zone="us-east-1a"),
+            Offering(instance_type="m6i.large", zone="z"),
+        }
+    assert [query.get("continue") for query in api.asked] == [None, "t"]
+    assert "PartialObjectMetadataList" in api.headers[0]["Accept"]
+
+
+@pytest.mark.controlplane
+async def test_the_rights_that_we_ship_are_whole_and_nobody_has_none(control_plane: ControlPlane):
+    role = shadow_cluster_role()
+    control_plane.apply([role])
+    control_plane.grant("spotvortex-shadow", role["metadata"]["name"])
+    ours = await asked_of(control_plane, "spotvortex-shadow")
+    assert all(access.is_whole for access in ours)
+    theirs = await asked_of(control_plane, "nobody")
+    assert [access.denied for access in theirs] == [VERBS] * len(WATCHED)
+
+
+async def asked_of(plane: ControlPlane, user: str):
+    client = await KubeClient.connect(kubeconfig=str(plane.kubeconfig(user)), context=user)
+    try:
+        return await survey(client)
+    finally:
+        await client.close()
