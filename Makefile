@@ -33,12 +33,13 @@ test-unit: $(STAMP) ## the tests that need no control plane, under a minute
 test-large: $(STAMP) ## the large scenes
 	@$(BIN)/python -m pytest -m large
 
-check: $(STAMP) ## format, lint, types, floors, dead links
+check: $(STAMP) ## format, lint, types, floors, dead links, generated pages
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python scripts/check_links.py
+	@$(BIN)/python -m scripts.configuration --check
 
 format: $(STAMP) ## format and mend what can be mended
 	@$(BIN)/ruff format .

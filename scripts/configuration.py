@@ -9,12 +9,10 @@ import inspect
 import re
 import sys
 from pathlib import Path
-from typing import get_args
 
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
-from spotvortex.settings import PREFIX, Settings
+from spotvortex.settings import PREFIX, Settings, unit_of, values_of
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 
@@ -22,14 +20,15 @@ HEAD = """# Configuration
 
 <!-- Generated from spotvortex/settings.py by `python -m scripts.configuration`; edit there. -->
 
-Every setting is a variable of the environment with the prefix `SPOTVORTEX_`. A value out of range,
-or an unknown name with that prefix, stops the start with exit code 2, the name and the fix; names
-that Kubernetes injects for Services are ignored. `KUBECONFIG` and the standard `OTEL_*` variables
-are read too: traces are made when `OTEL_EXPORTER_OTLP_ENDPOINT` or
-`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set.
+Every setting is a variable of the environment with the prefix `SPOTVORTEX_`, in capitals; an empty
+one counts as unset. A value out of range, or an unknown name with that prefix, stops the start with
+exit code 2, the name and the fix; `python -m spotvortex check` tells it beforehand. What Kubernetes
+injects for Services (`*_SERVICE_HOST`, `*_SERVICE_PORT*`, `*_PORT*`) is ignored, also under the
+name of a setting. `KUBECONFIG` and the standard `OTEL_*` variables are read too: traces are made
+when `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set.
 
-| variable | default | values | meaning |
-|---|---|---|---|
+| variable | unit | default | values | meaning |
+|---|---|---|---|---|
 """
 
 
@@ -40,28 +39,10 @@ def describe_fields() -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in pattern.findall(source)}
 
 
-def values_of(field: FieldInfo) -> str:
-    """Say in words what a field takes."""
-    bounds = [
-        f"{sign} {getattr(rule, name):g}"
-        for rule in field.metadata
-        for name, sign in (("ge", "≥"), ("le", "≤"))
-        if getattr(rule, name, None) is not None
-    ]
-    if bounds:
-        return ", ".join(bounds)
-    choices = [choice for choice in get_args(field.annotation) if isinstance(choice, str)]
-    if choices:
-        return ", ".join(f"`{choice}`" if choice else "empty" for choice in choices)
-    return "path" if "Path" in str(field.annotation) else "text"
-
-
 def default_of(name: str, field: FieldInfo) -> str:
     """Return the default as a person would type it."""
     if name == "model_dir":
         return "the bundle that ships with the product"
-    if field.default is PydanticUndefined:
-        return "required"
     if field.default is None or field.default == "":
         return "unset"
     return f"`{field.default}`"
@@ -71,8 +52,8 @@ def page() -> str:
     """Return the whole page."""
     words = describe_fields()
     rows = [
-        f"| `{PREFIX}{name.upper()}` | {default_of(name, field)} | {values_of(field)} | "
-        f"{words[name]} |"
+        f"| `{PREFIX}{name.upper()}` | {unit_of(field)} | {default_of(name, field)} | "
+        f"{values_of(field)} | {words[name]} |"
         for name, field in Settings.model_fields.items()
     ]
     return HEAD + "\n".join(rows) + "\n"

@@ -10,17 +10,22 @@ import asyncio
 import sys
 from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from spotvortex import __version__, app, settings
+from spotvortex.core.types import Action
 from spotvortex.errors import SpotVortexError
-from spotvortex.report import document, screen
+from spotvortex.report import checks, document, records, screen
+from spotvortex.report import explain as explanation
+from spotvortex.report.replays import replay_all
 from spotvortex.sim.demo import simulated_edges
 from spotvortex.sim.loop import PacedLoop
 from spotvortex.telemetry import logs
+from spotvortex.telemetry.code import code_version
 
 cli = typer.Typer(
     help="How much of each workload pool may run on Spot: decided, proven and explained.",
@@ -35,6 +40,15 @@ class Output(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+OutputOption = Annotated[Output, typer.Option(help="How the answer is written.")]
+FileOption = Annotated[
+    Path | None, typer.Option("--file", help="A decision log; else SPOTVORTEX_DECISION_LOG.")
+]
+UrlOption = Annotated[
+    str, typer.Option("--url", help="A running daemon, as in http://127.0.0.1:8080.")
+]
 
 
 @cli.command()
@@ -77,6 +91,81 @@ def assess(
         typer.echo(document.render(report))
     else:
         screen.show(report, Console(highlight=False), details=details)
+
+
+@cli.command()
+def check(
+    *,
+    context: Annotated[str, typer.Option(help="Context of the kubeconfig.")] = "",
+    output: Annotated[Output, typer.Option(help="How the findings are written.")] = Output.TEXT,
+) -> None:
+    """Look at settings, bundle, prices and rights, and name each thing missing with the fix."""
+    found: tuple[checks.Check, ...]
+    try:
+        loaded = _load(context)
+    except SpotVortexError as error:
+        found = (checks.wrong("settings", str(error)),)
+    else:
+        logs.set_up("ERROR")
+        found = asyncio.run(app.check(loaded))
+    if output is Output.JSON:
+        typer.echo(checks.render(found))
+    else:
+        checks.show(found, Console(highlight=False))
+    raise typer.Exit(checks.exit_code(found))
+
+
+@cli.command()
+def explain(
+    wanted: Annotated[str, typer.Argument(metavar="ID|POOL", help="A decision, or a pool's last.")],
+    *,
+    file: FileOption = None,
+    url: UrlOption = "",
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Say what was decided and why, from its record."""
+    account = explanation.read_account(_record(wanted, file, url))
+    if output is Output.JSON:
+        typer.echo(explanation.render(account))
+    else:
+        explanation.show(account, Console(highlight=False))
+
+
+@cli.command()
+def why_not(
+    pool: Annotated[str, typer.Argument(metavar="POOL", help="By its newest record.")],
+    action: Annotated[Action, typer.Argument(metavar="ACTION", help=", ".join(Action))],
+    *,
+    file: FileOption = None,
+    url: UrlOption = "",
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Say which gates would refuse an action, and the nearest change that would allow it."""
+    account = explanation.read_account(_record(pool, file, url))
+    answer = explanation.why_not(account, action)
+    if output is Output.JSON:
+        typer.echo(explanation.render_why_not(answer))
+    else:
+        explanation.show_why_not(answer, Console(highlight=False))
+
+
+@cli.command()
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A decision log in JSON Lines.")],
+) -> None:
+    """Make every decision of a log again; end with 1 where one differs or the chain is broken."""
+    tally = replay_all(file)
+    for line in tally.in_words(code_version()):
+        typer.echo(line)
+    raise typer.Exit(0 if tally.is_whole else 1)
+
+
+def _record(wanted: str, file: Path | None, url: str) -> str:
+    """Look a record up where the user says, else in the log, else at the daemon of the settings."""
+    if file is None and not url:
+        loaded = settings.load()
+        file, url = loaded.decision_log, f"http://127.0.0.1:{loaded.http_port}"
+    return records.from_daemon(url, wanted) if file is None else records.from_file(file, wanted)
 
 
 @cli.command()

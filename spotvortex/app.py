@@ -19,21 +19,27 @@ from spotvortex import __version__, server
 from spotvortex.core.messages import ControllerState
 from spotvortex.core.observation import InputState, Observation
 from spotvortex.core.reconcile import reconcile
-from spotvortex.errors import ApiError, SettingsError
+from spotvortex.core.types import Offering
+from spotvortex.errors import ApiError, ModelContractError, PriceFileError, SettingsError
+from spotvortex.kube import rights
 from spotvortex.kube.client import KubeClient
 from spotvortex.kube.view import KubeClusterView
 from spotvortex.market.last_resort import LastResortMarket, LayeredMarket
 from spotvortex.market.recorded import load_recorded
-from spotvortex.model import onnx
+from spotvortex.market.scripted import load_scripted
+from spotvortex.model import forecaster as bundles
 from spotvortex.pipeline.actuation import Shadow
 from spotvortex.pipeline.collector import offerings_of
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.pipeline.inference import Inference
 from spotvortex.pipeline.stalls import watch_stalls
 from spotvortex.pipeline.supervisor import Ports, make_views, supervise
-from spotvortex.ports import Background, Edges, Market, Telemetry
+from spotvortex.ports import Background, Edges, Market, MemoryStore, Telemetry
+from spotvortex.report import checks
 from spotvortex.report.assessment import Frame, Report, make_report
-from spotvortex.settings import Settings, kubeconfig, tracing_is_on
+from spotvortex.settings import Settings, ignored_variables, kubeconfig, tracing_is_on
+from spotvortex.state.memory_file import open_folder
+from spotvortex.telemetry.code import code_version
 from spotvortex.telemetry.hub import Hub
 from spotvortex.telemetry.journal import DecisionJournal, LineFormat, open_sink
 from spotvortex.telemetry.metrics import Metrics
@@ -54,7 +60,10 @@ class SystemClock:
 
 
 def market_of(settings: Settings) -> Market:
-    """Open the recorded prices, if any, over the table of last resort."""
+    """Open the recorded prices, if any, over the table of last resort; a test brings its own."""
+    scripted = settings.test_price_provider_json or None
+    if scripted or settings.test_price_provider_file:
+        return load_scripted(settings.test_price_provider_file, scripted)
     last_resort = LastResortMarket()
     if settings.price_file is None:
         return last_resort
@@ -68,7 +77,8 @@ async def kubernetes_edges(settings: Settings) -> AsyncIterator[Edges]:
     market = market_of(settings)
     client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
     try:
-        view = KubeClusterView(client, Random())  # noqa: S311 - jitter of reconnects
+        rng = Random()  # noqa: S311 - jitter of reconnects
+        view = KubeClusterView(client, rng, settings.max_input_age_s)
         yield Edges(
             name=f"{client.context_name} ({client.server})",
             cluster=view,
@@ -76,6 +86,7 @@ async def kubernetes_edges(settings: Settings) -> AsyncIterator[Edges]:
             clock=SystemClock(),
             offload=asyncio.to_thread,
             background=[("watches", view.run)],
+            traffic=view.traffic,
         )
     finally:
         await client.close()
@@ -86,19 +97,22 @@ async def run_daemon(
 ) -> None:
     """Run until `stop` is set or a signal comes, then stop in order; the server closes last."""
     async with AsyncExitStack() as stack:
-        forecaster = onnx.load(settings.model_dir, settings.cloud)
+        forecaster = bundles.load(settings.model_dir, settings.cloud)
         metrics = Metrics(version=__version__, mode=settings.limits().mode)
         exporter = otlp_exporter() if tracing_is_on() else None
         hub = Hub(metrics, Tracing(exporter, version=__version__))
         stack.push_async_callback(asyncio.to_thread, hub.close)
         journal = _journal(settings, metrics)
         edges = await stack.enter_async_context(opening)
+        if edges.traffic is not None:
+            metrics.follow(edges.traffic)
         ports = Ports(
             edges=_watched(edges, hub),
             forecaster=forecaster,
             actuator=Shadow(cluster=edges.cluster, telemetry=hub),
             journal=journal,
             telemetry=hub,
+            store=_store(settings, edges),
         )
         limits = settings.limits()
         views = make_views(ports, limits, settings.tick_s)
@@ -115,6 +129,7 @@ async def run_daemon(
         )
         port = await stack.enter_async_context(served)
         _stop_on_signals(stop)
+        log.debug("settings.ignored", extra={"variables": ignored_variables()})
         log.info("daemon.started", extra={"on": edges.name, "mode": limits.mode, "port": port})
         await supervise(ports, views, limits, settings.tick_s, stop)
         log.info("daemon.stopped")
@@ -126,11 +141,18 @@ def _journal(settings: Settings, metrics: Metrics) -> DecisionJournal:
     except OSError as error:
         raise SettingsError(f"SPOTVORTEX_DECISION_LOG={settings.decision_log}: {error}") from error
     return DecisionJournal(
-        code_version=__version__,
+        code_version=code_version(),
         counts=metrics,
         sink=sink,
         line_format=LineFormat(settings.decision_format),
     )
+
+
+def _store(settings: Settings, edges: Edges) -> MemoryStore | None:
+    """Open the memory's file; a simulated cluster's losses are never mixed with real ones."""
+    if settings.state_dir is None or edges.time_scale != 1.0:
+        return None
+    return open_folder(settings.state_dir)
 
 
 def _watched(edges: Edges, telemetry: Telemetry) -> Edges:
@@ -166,11 +188,12 @@ async def assess(settings: Settings) -> Report:
     """
     loop = asyncio.get_running_loop()
     started = loop.time()
-    forecaster = onnx.load(settings.model_dir, settings.cloud)
+    forecaster = bundles.load(settings.model_dir, settings.cloud)
     limits = settings.limits()
     telemetry = Hub(Metrics(version=__version__, mode=limits.mode), Tracing(None))
     inference = Inference(
         forecaster=forecaster,
+        limits=limits,
         offload=asyncio.to_thread,
         telemetry=telemetry,
         heartbeats=Heartbeats({}),
@@ -216,3 +239,53 @@ async def _synced_or_denied(edges: Edges) -> None:
 
 async def _run(background: Background, stop: asyncio.Event) -> None:
     await background(stop)
+
+
+async def check(settings: Settings) -> tuple[checks.Check, ...]:
+    """Look at everything that the daemon needs, and judge each by itself; nothing is kept."""
+    cluster, offerings = await _check_cluster(settings)
+    return (
+        checks.ok("settings", "every variable is known and in range"),
+        _check_model(settings),
+        _check_prices(settings, offerings),
+        *cluster,
+        checks.of_state_dir(settings.state_dir),
+        checks.of_decision_log(settings.decision_log),
+    )
+
+
+async def _check_cluster(settings: Settings) -> tuple[list[checks.Check], frozenset[Offering]]:
+    """Judge the way to the cluster and our rights there, and return what it runs on, if we may."""
+    try:
+        client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
+    except SettingsError as error:
+        return [checks.wrong("cluster", str(error))], frozenset()
+    name = f"{client.context_name} ({client.server})"
+    try:
+        accesses = await rights.survey(client)
+        nodes = next(a for a in accesses if a.watched.resource.name == "nodes")
+        offerings = await rights.offerings(client) if nodes.is_whole else frozenset()
+    except ApiError as error:
+        fix = "see to the connection and the credentials of this context"
+        return [checks.wrong("cluster", f"{name}: {error}", fix)], frozenset()
+    finally:
+        await client.close()
+    return [checks.ok("cluster", name), *map(checks.of_access, accesses)], offerings
+
+
+def _check_model(settings: Settings) -> checks.Check:
+    try:
+        bundle = bundles.load(settings.model_dir, settings.cloud)
+    except ModelContractError as error:
+        return checks.wrong("model", str(error))
+    if settings.policy_mode == "rl" and not bundle.has_policy:
+        return checks.no_policy(bundle.name)
+    return checks.of_model(bundle.name, bundle.digest, bundle.degenerate_reason)
+
+
+def _check_prices(settings: Settings, offerings: frozenset[Offering]) -> checks.Check:
+    try:
+        market = market_of(settings)
+    except PriceFileError as error:
+        return checks.wrong("prices", str(error))
+    return checks.of_prices(market.facts(sorted(offerings), SystemClock().now()))

@@ -18,8 +18,9 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
+from spotvortex.core.codec import Json, encode
 from spotvortex.core.messages import Decision, Plan, Verdict
-from spotvortex.core.record import DecisionRecord, Json, finite, rfc3339
+from spotvortex.core.record import DecisionRecord, rfc3339
 from spotvortex.core.types import Action
 from spotvortex.errors import SettingsError
 from spotvortex.ports import WallClock
@@ -292,16 +293,16 @@ def _pool(decision: Decision) -> Mapping[str, Json]:
             "moving": data.n_moving,
             "not_ready": data.n_not_ready,
         },
-        "current_ratio": finite(decision.current_ratio),
-        "target_ratio": finite(decision.target_ratio),
+        "current_ratio": encode(decision.current_ratio),
+        "target_ratio": encode(decision.target_ratio),
         "proposal": decision.proposal.action.value,
         "action": decision.action.value,
         "reason": decision.reason,
         "n_nodes": decision.n_nodes,
-        "moves": [move.node for move in decision.moves],
+        "moves": [move.candidate.node for move in decision.moves],
         "gates": [_gate(verdict) for verdict in decision.verdicts],
-        "confidence": finite(data.confidence),
-        "savings_usd_per_hour": finite(decision.savings_usd_per_hour),
+        "confidence": encode(data.confidence),
+        "savings_usd_per_hour": encode(decision.savings_usd_per_hour),
     }
 
 

@@ -1,49 +1,75 @@
 """Every setting, read once from the environment.
 
-Comes in: variables with the prefix `SPOTVORTEX_`. Goes out: one frozen value and the `Limits` of
-the decisions. This is the only module that reads the environment of the process. A value that is
-out of range, or an unknown name with our prefix, stops the start with the name and the fix.
+Comes in: variables with the prefix `SPOTVORTEX_`, in capitals; an empty one counts as unset. Goes
+out: one frozen value and the `Limits` of the decisions. This is the only module that reads the
+environment of the process. A value that is out of range, or an unknown name with our prefix, stops
+the start with the name and the fix.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from spotvortex.core.limits import Limits
+from spotvortex.core.pools import MAX_CANDIDATES
 from spotvortex.core.types import Mode
 from spotvortex.errors import SettingsError
 
 PREFIX: Final = "SPOTVORTEX_"
 BUNDLED_MODELS: Final = Path(__file__).resolve().parent.parent / "models"
 
-Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
+_LONGEST_VALUE: Final = 60
+
+# What Kubernetes injects into every pod of a namespace with a Service, by the Service's own name.
+_SERVICE_NAME: Final = re.compile(
+    r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$"
+)
+_SERVICE_VALUE: Final = ("tcp://", "udp://", "sctp://")
+
+
+def _within(low: float, high: float, unit: str) -> Any:  # noqa: ANN401 - as pydantic's own Field
+    """Bound a number, both ends included, and say what it counts."""
+    return Field(ge=low, le=high, json_schema_extra={"unit": unit})
+
+
+Ratio = Annotated[float, _within(0.0, 1.0, "ratio")]
+Probability = Annotated[float, _within(0.0, 1.0, "probability")]
 
 
 class Settings(BaseSettings):
     """What a person may set. Each field is the variable of the same name with our prefix."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="ignore", case_sensitive=False
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        allow_inf_nan=False,
     )
 
     mode: Literal["shadow"] = "shadow"
     """What we may do with a decision. `shadow` records and writes nothing to the cluster."""
 
+    policy_mode: Literal["deterministic", "rl"] = "deterministic"
+    """Whose proposals count: the ordered rules, or the bundle's learned policy."""
+
     http_host: str = "127.0.0.1"
     """Address on which /healthz, /readyz, /metrics, /decisions and /pools are served."""
 
-    http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    http_port: Annotated[int, _within(0, 65535, "port")] = 8080
     """Port of the same; 0 takes a free one."""
 
-    tick_s: Annotated[float, Field(ge=0.5, le=3600.0)] = 30.0
-    """Seconds between two decisions."""
+    tick_s: Annotated[float, _within(0.5, 3600.0, "seconds")] = 30.0
+    """Time between two decisions."""
 
     kube_context: str = ""
     """Context of the kubeconfig; empty takes its current one, or the pod's own account."""
@@ -51,14 +77,26 @@ class Settings(BaseSettings):
     price_file: Path | None = None
     """Recorded prices, JSON Lines, optionally gzipped; see docs/price-file.md."""
 
-    max_price_age_s: Annotated[float, Field(ge=60.0, le=2_592_000.0)] = 86_400.0
-    """Seconds after which the last record of a Spot price no longer counts as fresh."""
+    max_price_age_s: Annotated[float, _within(60.0, 2_592_000.0, "seconds")] = 172_800.0
+    """Age above which the last record of a Spot price no longer counts as fresh."""
+
+    test_price_provider_file: Path | None = None
+    """Scripted prices in place of recorded ones, for tests; needs SPOTVORTEX_E2E_SUITE."""
+
+    test_price_provider_json: str = ""
+    """The same script, given here instead of in a file; needs SPOTVORTEX_E2E_SUITE."""
+
+    e2e_suite: str = ""
+    """Name of the test suite that runs; without it no scripted prices are taken."""
 
     model_dir: Path = BUNDLED_MODELS
     """Folder with MODEL_MANIFEST.json and the files that it lists."""
 
     cloud: Literal["aws"] = "aws"
     """The cloud that the bundle must have been made for."""
+
+    state_dir: Path | None = None
+    """Folder that keeps what was learned over restarts; unset, each start begins anew."""
 
     decision_log: Path | None = None
     """File to which decision records are appended; unset writes them to standard output."""
@@ -69,34 +107,34 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Threshold of the log on standard error."""
 
-    max_input_age_s: Annotated[float, Field(ge=1.0, le=3600.0)] = 60.0
-    """Seconds after which an unconfirmed view of nodes or pods makes every pool hold."""
+    max_input_age_s: Annotated[float, _within(10.0, 3600.0, "seconds")] = 20.0
+    """Time unconfirmed after which an input is stale; stale nodes or pods make every pool hold."""
 
-    emergency_risk: Ratio = 0.90
-    """Score (either) from which a pool leaves Spot altogether, probability 0..1."""
+    emergency_risk: Probability = 0.90
+    """Score (either) from which a pool leaves Spot altogether."""
 
-    emergency_runtime_risk: Ratio = 0.80
-    """Runtime score from which a pool leaves Spot altogether, probability 0..1."""
+    emergency_runtime_risk: Probability = 0.80
+    """Runtime score from which a pool leaves Spot altogether."""
 
-    high_risk: Ratio = 0.60
-    """Score from which the Spot ratio falls by 30 points, probability 0..1."""
+    high_risk: Probability = 0.60
+    """Score from which the Spot ratio falls by 30 points."""
 
-    medium_risk: Ratio = 0.35
-    """Score from which the Spot ratio falls by 10 points, probability 0..1."""
+    medium_risk: Probability = 0.35
+    """Score from which the Spot ratio falls by 10 points."""
 
     min_discount_ratio: Ratio = 0.15
     """Least discount, (on-demand - spot) / on-demand, for a move towards Spot."""
 
-    max_payback_hours: Annotated[float, Field(ge=0.1, le=168.0)] = 6.0
-    """Longest time in hours in which a move towards Spot must pay for itself."""
+    max_payback_hours: Annotated[float, _within(0.1, 168.0, "hours")] = 6.0
+    """Longest time in which a move towards Spot must pay for itself."""
 
     min_confidence: Ratio = 0.50
-    """Least confidence for any move but EMERGENCY_EXIT, product of terms 0..1."""
+    """Least confidence for any move but EMERGENCY_EXIT, a product of terms."""
 
     max_spot_ratio: Ratio = 1.0
     """Highest share of a pool's nodes that may be Spot; 0 is a working kill switch."""
 
-    on_demand_floor: Annotated[int, Field(ge=0, le=10_000)] = 0
+    on_demand_floor: Annotated[int, _within(0, 10_000, "nodes")] = 0
     """Nodes of each pool that stay on-demand."""
 
     max_pool_disruption_ratio: Ratio = 0.10
@@ -105,26 +143,26 @@ class Settings(BaseSettings):
     max_cluster_disruption_ratio: Ratio = 0.05
     """Share of all nodes that may be on the move at once, by anybody; at least one node."""
 
-    max_wave_nodes: Annotated[int, Field(ge=1, le=8)] = 5
+    max_wave_nodes: Annotated[int, _within(1, MAX_CANDIDATES, "nodes")] = 5
     """Most nodes of one wave."""
 
-    max_requested_ratio: Annotated[float, Field(ge=0.1, le=1.0)] = 0.95
+    max_requested_ratio: Annotated[float, _within(0.1, 1.0, "ratio")] = 0.95
     """Requests / allocatable above which a pool falls back one node at a time."""
 
-    settle_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 300.0
-    """Seconds after a wave in which its pool is left alone."""
+    settle_s: Annotated[float, _within(0.0, 86_400.0, "seconds")] = 300.0
+    """Time after a wave in which its pool is left alone."""
 
-    dwell_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 600.0
-    """Seconds after a fall back in which its pool does not return to Spot."""
+    dwell_s: Annotated[float, _within(0.0, 86_400.0, "seconds")] = 600.0
+    """Time after a fall back in which its pool does not return to Spot."""
 
-    drain_deadline_s: Annotated[float, Field(ge=60.0, le=86_400.0)] = 1800.0
-    """Seconds after which a node that is not drained yet is given up and undone."""
+    drain_deadline_s: Annotated[float, _within(60.0, 86_400.0, "seconds")] = 1800.0
+    """Time after which a node that is not drained yet is given up and undone."""
 
-    interruption_minutes: Annotated[float, Field(ge=0.0, le=1440.0)] = 15.0
-    """Cost of one interruption, in minutes of the node's on-demand price."""
+    interruption_minutes: Annotated[float, _within(0.0, 1440.0, "minutes")] = 15.0
+    """Cost of one interruption, as time at the node's on-demand price."""
 
-    move_minutes: Annotated[float, Field(ge=0.0, le=1440.0)] = 3.0
-    """Cost of one planned move, in minutes of the node's on-demand price."""
+    move_minutes: Annotated[float, _within(0.0, 1440.0, "minutes")] = 3.0
+    """Cost of one planned move, as time at the node's on-demand price."""
 
     unsupported_family_action: Literal["", "EMERGENCY_EXIT"] = ""
     """`EMERGENCY_EXIT` lets pools of families unknown to the model leave Spot; unset, they hold."""
@@ -133,6 +171,7 @@ class Settings(BaseSettings):
         """Return the thresholds and bounds of the decisions."""
         return Limits(
             mode=Mode(self.mode),
+            policy_mode=self.policy_mode,
             emergency_risk=self.emergency_risk,
             emergency_runtime_risk=self.emergency_runtime_risk,
             high_risk=self.high_risk,
@@ -160,19 +199,47 @@ def load() -> Settings:
     """Read the settings.
 
     Raises:
-        SettingsError: a variable is unknown or out of range; the text names each with the fix.
+        SettingsError: a variable is unknown or out of range, or two clash; the text names each
+            with its value and the fix.
     """
-    _refuse_unknown(os.environ)
+    problems = list(_unknown(os.environ))
+    kept = {name: Settings.model_fields[name].default for name in _injected(os.environ)}
     try:
-        settings = Settings()
+        settings = Settings(**kept)
     except ValidationError as error:
-        raise SettingsError(_words(error)) from error
-    if not settings.medium_risk <= settings.high_risk <= settings.emergency_risk:
-        raise SettingsError(
-            "SPOTVORTEX_MEDIUM_RISK <= SPOTVORTEX_HIGH_RISK <= SPOTVORTEX_EMERGENCY_RISK must "
-            f"hold: now {settings.medium_risk}, {settings.high_risk}, {settings.emergency_risk}"
-        )
+        problems += [_refusal(str(e["loc"][0]), e["input"], e["msg"]) for e in error.errors()]
+    else:
+        problems += _clashes(settings)
+    if problems:
+        raise SettingsError("; ".join(problems))
     return settings
+
+
+def ignored_variables() -> list[str]:
+    """Return the names with our prefix that Kubernetes injected, which are not settings."""
+    ours = (name for name in os.environ if name.upper().startswith(PREFIX))
+    return sorted(name for name in ours if _is_service_variable(name, os.environ[name]))
+
+
+def unit_of(field: FieldInfo) -> str:
+    """Return what the number of a setting counts, "" of one that is no number."""
+    extra = field.json_schema_extra
+    return str(extra.get("unit", "")) if isinstance(extra, dict) else ""
+
+
+def values_of(field: FieldInfo) -> str:
+    """Say in words what a setting takes."""
+    low, high = (
+        next((getattr(r, bound) for r in field.metadata if hasattr(r, bound)), None)
+        for bound in ("ge", "le")
+    )
+    if low is not None and high is not None:
+        whole = "a whole number" if field.annotation is int else "a number"
+        return f"{whole} from {low:.10g} to {high:.10g}"
+    choices = [c for c in get_args(field.annotation) if isinstance(c, str) and c]
+    if choices:
+        return " or ".join(choices)
+    return "a path" if "Path" in str(field.annotation) else "text"
 
 
 def tracing_is_on() -> bool:
@@ -188,29 +255,52 @@ def kubeconfig() -> str:
     return os.environ.get("KUBECONFIG", "")
 
 
-def _refuse_unknown(environment: Mapping[str, str]) -> None:
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+def _unknown(environment: Mapping[str, str]) -> Iterator[str]:
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
     for name in sorted(environment):
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            if _is_service_variable(name, environment[name]):
-                continue
-            near = difflib.get_close_matches(name.upper(), sorted(known), n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise SettingsError(f"unknown variable {name}{hint} (see docs/configuration.md)")
+        if not name.upper().startswith(PREFIX) or name in known:
+            continue
+        if not _is_service_variable(name, environment[name]):
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "unset it"
+            yield f"unknown variable {name}: {hint} (docs/configuration.md lists all)"
+
+
+def _injected(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield the settings whose variable holds what Kubernetes injected for a Service."""
+    for name in Settings.model_fields:
+        variable = PREFIX + name.upper()
+        if _is_service_variable(variable, environment.get(variable, "")):
+            yield name
 
 
 def _is_service_variable(name: str, value: str) -> bool:
-    """Kubernetes injects these for a Service whose name begins like our prefix."""
-    if name.endswith(("_SERVICE_HOST", "_SERVICE_PORT")) or "_SERVICE_PORT_" in name:
+    """Tell whether Kubernetes injected it for a Service whose name begins like our prefix."""
+    if _SERVICE_NAME.search(name):
         return True
-    return "_PORT" in name and (
-        value.startswith(("tcp://", "udp://")) or name.endswith(("_PROTO", "_ADDR", "_PORT"))
-    )
+    return "_PORT" in name and value.startswith(_SERVICE_VALUE)
 
 
-def _words(error: ValidationError) -> str:
-    lines = [
-        f"{PREFIX}{str(e['loc'][0]).upper()}={e['input']!r}: {e['msg'].lower()}"
-        for e in error.errors()
-    ]
-    return "; ".join(lines)
+def _refusal(name: str, value: object, why: str) -> str:
+    field = Settings.model_fields[name]
+    unit = f" ({unit_of(field)})" if unit_of(field) else ""
+    default = "" if field.default in (None, "") else f", or unset it for {field.default}"
+    shown = repr(value)[:_LONGEST_VALUE]
+    return f"{PREFIX}{name.upper()}={shown}: {why}; give {values_of(field)}{unit}{default}"
+
+
+def _clashes(settings: Settings) -> Iterator[str]:
+    """Yield what is wrong between settings that are right by themselves."""
+    risks = settings.medium_risk, settings.high_risk, settings.emergency_risk
+    if list(risks) != sorted(risks):
+        yield (
+            "SPOTVORTEX_MEDIUM_RISK, SPOTVORTEX_HIGH_RISK and SPOTVORTEX_EMERGENCY_RISK are "
+            f"{', '.join(map(str, risks))}: give them in rising order"
+        )
+    providers = ("price_file", "test_price_provider_file", "test_price_provider_json")
+    given = [PREFIX + name.upper() for name in providers if getattr(settings, name)]
+    if len(given) > 1:
+        yield f"{' and '.join(given)} are set: prices come from one source, unset the others"
+    scripted = settings.test_price_provider_file or settings.test_price_provider_json
+    if scripted and not settings.e2e_suite:
+        yield f"{given[-1]} is set outside a test suite: unset it, or set SPOTVORTEX_E2E_SUITE"

@@ -192,7 +192,7 @@ async def test_each_pool_is_shown_with_its_decision(served):
     assert (web["current_ratio"], web["savings_usd_per_hour"]) == (0.6, 3.8807999999999994)
     assert web["gates"][1]["outcome"] == "refuse"
     assert batch["moves"] == [data.to_spot[0].node]
-    assert batch["savings_usd_per_hour"] is None
+    assert batch["savings_usd_per_hour"] == "NaN"
 
 
 async def test_every_documented_path_answers_and_only_to_reading(served):

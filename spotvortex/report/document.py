@@ -23,6 +23,9 @@ def render(report: Report) -> str:
     document["saving_usd_per_hour"] = [0.0, report.saving_usd_per_hour]
     for entry, decision in zip(document["decisions"], report.decisions, strict=True):  # type: ignore[arg-type]
         assert isinstance(entry, dict)
+        entry["pool"] = decision.pool
+        entry["current_ratio"] = plain(decision.current_ratio)
+        entry["n_nodes"] = decision.n_nodes
         entry["in_words"] = gates_in_words(decision)
     return json.dumps(document, indent=2, sort_keys=True, allow_nan=False)
 

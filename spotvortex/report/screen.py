@@ -102,7 +102,7 @@ def _on_demand(report: Report, console: Console, rows: int | None) -> None:
     for pool in islice(shown, rows):
         _line(console, *_free_words(pool))
     _more(console, len(shown) - len(shown[:rows]))
-    _cannot_move(report.on_demand, console)
+    _cannot_move(report.on_demand, console, rows)
 
 
 def _free_words(pool: OnDemand) -> tuple[str, ...]:
@@ -115,16 +115,17 @@ def _free_words(pool: OnDemand) -> tuple[str, ...]:
     return (f"  {pool.pool:<18} {pool.n_free:>3} nodes, oldest since {since} UTC   {money}",)
 
 
-def _cannot_move(on_demand: Sequence[OnDemand], console: Console) -> None:
+def _cannot_move(on_demand: Sequence[OnDemand], console: Console, rows: int | None) -> None:
     held: Counter[Blocker] = Counter()
     for pool in on_demand:
         held.update(dict(pool.held))
     if held:
         reasons = ", ".join(f"{blocker} {n}" for blocker, n in sorted(held.items()))
         _line(console, f"  cannot move {sum(held.values())}: {reasons}")
-    for pool in on_demand:
-        if pool.n_pinned:
-            _line(console, f"  pinned {pool.n_pinned} in {pool.pool}: {pool.pinned}")
+    pinned = sorted((o for o in on_demand if o.n_pinned), key=lambda o: (-o.n_pinned, o.pool))
+    for pool in islice(pinned, rows):
+        _line(console, f"  pinned {pool.n_pinned} in {pool.pool}: {pool.pinned}")
+    _more(console, len(pinned) - len(pinned[:rows]))
 
 
 def _breaks(losses: Sequence[Loss], console: Console, rows: int | None) -> None:

@@ -8,55 +8,69 @@ goes; an unknown figure has no series, never a zero. May not use names of pods o
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
 from spotvortex.core.calls import Call
+from spotvortex.core.gates import GATE_NAMES
 from spotvortex.core.messages import Assessment, Decision, DrainResult, Plan
 from spotvortex.core.observation import InputState, Observation
 from spotvortex.core.record import shown_risk
 from spotvortex.core.types import CapacityType, Mode, Outcome
+from spotvortex.ports import Traffic
+from spotvortex.telemetry.series import LiveGauge, WithoutCreated
 
 MAX_FAMILIES: Final = 50
 """Instance families that get a label value of their own; the rest count as "other"."""
 
-_INFERENCE_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
-_CYCLE_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+# Seconds. Scoring and reducing take 1 ms for a few offerings and 0.1 s for hundreds; a model that
+# needs seconds must still show.
+_INFERENCE_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+# A whole cycle: a few ms in a small cluster; one that takes longer than its tick is too slow.
+_CYCLE_BUCKETS: Final = (
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+)
+# A snapshot costs what has changed: nothing most of the time, everything the first time.
+_OBSERVE_BUCKETS: Final = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+# No step may hold the loop for more than 20 ms; from 0.25 s on probes and watches suffer.
+_STALL_BUCKETS: Final = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
-Series = Mapping[tuple[str, ...], float | None]
-"""Values by label values; None where the figure is not known."""
+_POLICIES: Final = ("deterministic", "rl")
 
 
-class LiveGauge:
-    """A gauge whose series are exactly those of the last `show`."""
+class _TrafficSeries:
+    """What an edge counts itself, read when somebody asks."""
 
-    def __init__(self, gauge: Gauge) -> None:
-        self._gauge = gauge
-        self._shown: frozenset[tuple[str, ...]] = frozenset()
-
-    def show(self, series: Series) -> None:
-        """Set these series and remove all others."""
-        known = {labels: value for labels, value in series.items() if value is not None}
-        for labels, value in known.items():
-            self._gauge.labels(*labels).set(value)
-        for labels in self._shown - known.keys():
-            self._gauge.remove(*labels)
-        self._shown = frozenset(known)
-
-
-class _WithoutCreated:
-    """A registry's families without the `_created` samples, which double the series for nothing."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+    def __init__(self, traffic: Callable[[], Traffic]) -> None:
+        self._traffic = traffic
 
     def collect(self) -> Iterable[Metric]:
-        for family in self._registry.collect():
-            family.samples = [s for s in family.samples if not s.name.endswith("_created")]
-            yield family
+        now = self._traffic()
+        yield _counted("requests", "Requests to the API server.", "verb", now.requests)
+        yield _counted("relists", "Lists made anew after an expiry.", "resource", now.relists)
+        yield _counted("skipped_objects", "Objects not understood.", "resource", now.skipped)
+
+
+def _counted(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(f"spotvortex_kube_{name}", text, labels=[label])
+    for value, n in sorted(counts.items()):
+        family.add_metric([value], n)
+    return family
 
 
 class Metrics:
@@ -69,6 +83,7 @@ class Metrics:
         self._families: set[str] = set()
         self._declare_pools()
         self._declare_decisions()
+        self._declare_policies()
         self._declare_machinery()
         self._build.show({(version, ""): 1.0})
 
@@ -96,7 +111,6 @@ class Metrics:
         self._blocked = counter(
             "guardrail_blocked", "Refusals in recorded decisions.", "mode", "guardrail"
         )
-        self._sources = counter("decision_source", "Recorded proposals.", "source", "action")
         self._unsupported = counter(
             "unsupported_instance_family", "Recorded decisions on such families.", "family"
         )
@@ -108,26 +122,59 @@ class Metrics:
         self._not_evaluated = self._gauge(
             "guardrail_not_evaluated", "Pools in which the gate had no input.", "guardrail"
         )
+        self._verdicts = counter(
+            "gate_verdicts", "Answers of the gates, each cycle.", "mode", "gate", "outcome"
+        )
+        for gate in GATE_NAMES:
+            for outcome in Outcome:
+                # From 0 on, so that the first answer shows in a rate.
+                self._verdicts.labels(self._mode, gate, outcome.value)
+
+    def _declare_policies(self) -> None:
+        counter = self._counter
+        self._sources = counter(
+            "decision_source", "Recorded proposals.", "mode", "source", "action"
+        )
+        self._others = counter(
+            "shadow_action_recommended", "Proposals that did not count.", "source", "action"
+        )
+        self._agreement = counter(
+            "shadow_action_agreement", "Whether both policies agreed.", "agreement"
+        )
+        self._differences = counter(
+            "shadow_action_delta",
+            "What both policies proposed where they disagreed.",
+            "deterministic_action",
+            "rl_action",
+        )
+        self._savings_delta = self._gauge(
+            "shadow_projected_savings_delta_hourly_usd",
+            "What the proposal that did not count would save more, in USD per hour.",
+            "pool",
+        )
 
     def _declare_machinery(self) -> None:
         self._build = self._gauge("build_info", "Version and model digest.", "version", "model")
         self._input_age = self._gauge("input_age_seconds", "Age of an input.", "input")
         self._input_ok = self._gauge("input_ok", "1 where an input can be had.", "input")
+        self._input_state = self._gauge("input_state", "1 for its state.", "input", "state")
         self._cycles = self._counter("cycles", "Cycles that made a plan.")
         self._replaced = self._counter(
             "channel_replaced", "Messages that a newer one replaced unread.", "channel"
         )
         self._inference = self._histogram(
-            "inference_latency_seconds", "Time to score an observation.", _INFERENCE_BUCKETS
+            "inference_latency_seconds",
+            "Time to score and reduce an observation.",
+            _INFERENCE_BUCKETS,
         )
         self._reconcile = self._histogram(
             "reconcile_loop_duration_seconds", "From observation to plan.", _CYCLE_BUCKETS
         )
         self._observe = self._histogram(
-            "observe_duration_seconds", "Time to make an observation.", _CYCLE_BUCKETS
+            "observe_duration_seconds", "Time to make an observation.", _OBSERVE_BUCKETS
         )
         self._stall = self._histogram(
-            "event_loop_stall_seconds", "Lateness of the event loop.", _CYCLE_BUCKETS
+            "event_loop_stall_seconds", "Lateness of the event loop.", _STALL_BUCKETS
         )
 
     def _gauge(self, name: str, text: str, *labels: str) -> LiveGauge:
@@ -139,9 +186,13 @@ class Metrics:
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"spotvortex_{name}", text, registry=self.registry, buckets=buckets)
 
+    def follow(self, traffic: Callable[[], Traffic]) -> None:
+        """Show what an edge counts itself."""
+        self.registry.register(_TrafficSeries(traffic))
+
     def exposition(self) -> bytes:
         """Return every series in the Prometheus text format."""
-        return generate_latest(_WithoutCreated(self.registry))
+        return generate_latest(WithoutCreated(self.registry))
 
     def observed(self, observation: Observation) -> None:
         """Show prices and inputs."""
@@ -160,6 +211,7 @@ class Metrics:
         inputs = observation.inputs
         self._input_age.show({(i.name,): i.age_s for i in inputs})
         self._input_ok.show({(i.name,): float(i.state is InputState.OK) for i in inputs})
+        self._input_state.show({(i.name, i.state.value): 1.0 for i in inputs})
 
     def assessed(self, assessment: Assessment) -> None:
         """Show the model in use and how long it took."""
@@ -179,20 +231,36 @@ class Metrics:
         self._target.show({key: d.target_ratio for key, d in pools.items()})
         self._savings.show({key: d.savings_usd_per_hour for key, d in pools.items()})
         self._nodes.show(_nodes(plan.decisions))
-        silent = Tally(
-            verdict.gate
-            for decision in plan.decisions
-            for verdict in decision.verdicts
-            if verdict.outcome is Outcome.NOT_EVALUATED
-        )
-        self._not_evaluated.show({(gate,): float(n) for gate, n in silent.items()})
+        self._judged(plan.decisions)
+        self._compared([d for d in plan.decisions if _has_second_opinion(d)])
+
+    def _judged(self, decisions: Iterable[Decision]) -> None:
+        """Count what every gate answered."""
+        answers = Tally((d.mode, v.gate, v.outcome) for d in decisions for v in d.verdicts)
+        silent: Tally[tuple[str, ...]] = Tally()
+        for (mode, gate, outcome), n in answers.items():
+            self._verdicts.labels(mode.value, gate, outcome.value).inc(n)
+            if outcome is Outcome.NOT_EVALUATED:
+                silent[gate,] += n
+        self._not_evaluated.show(silent)
+
+    def _compared(self, decisions: Sequence[Decision]) -> None:
+        """Count how far the policy that decides and the other one agree."""
+        self._savings_delta.show({(d.pool,): d.other_savings_delta_usd_per_hour for d in decisions})
+        for decision in decisions:
+            other = decision.other
+            self._others.labels(other.source, other.action.value).inc()
+            self._agreement.labels("same" if decision.agreed else "different").inc()
+            if not decision.agreed:
+                actions = {p.source: p.action for p in (decision.proposal, other)}
+                self._differences.labels(*(actions[name].value for name in _POLICIES)).inc()
 
     def recorded(self, decision: Decision) -> None:
         """Count a decision that the journal keeps."""
         mode, action = decision.mode.value, decision.action.value
         self._records.inc()
         self._actions.labels(mode, action).inc()
-        self._sources.labels(_source(decision), decision.proposal.action.value).inc()
+        self._sources.labels(mode, _source(decision), decision.proposal.action.value).inc()
         for gate in decision.refused_by:
             self._blocked.labels(mode, gate).inc()
         for family in decision.input.unsupported:
@@ -240,8 +308,13 @@ def _nodes(decisions: Iterable[Decision]) -> dict[tuple[str, ...], float | None]
 
 
 def _source(decision: Decision) -> str:
-    return (
-        "unsupported_family"
-        if decision.proposal.reason == "unsupported_family"
-        else "deterministic"
-    )
+    proposal = decision.proposal
+    return proposal.reason if proposal.reason == "unsupported_family" else proposal.source
+
+
+def _has_second_opinion(decision: Decision) -> bool:
+    """Tell whether both policies had a say; a bundle may bring no learned one."""
+    both = decision.proposal, decision.other
+    return {p.source for p in both} == set(_POLICIES) and "no_q_values" not in {
+        p.reason for p in both
+    }

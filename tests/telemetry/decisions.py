@@ -1,14 +1,15 @@
 """Decisions, plans and observations for the tests of what is recorded, measured and served."""
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from spotvortex.core.budgets import cluster_budget
-from spotvortex.core.gates import Case, evaluate
 from spotvortex.core.limits import Limits
 from spotvortex.core.messages import (
+    Basis,
     Decision,
     Economics,
     Move,
@@ -35,6 +36,7 @@ from spotvortex.core.pools import (
     Risk,
     Safety,
 )
+from spotvortex.core.reconcile import decide
 from spotvortex.core.types import (
     Action,
     Blocker,
@@ -62,11 +64,11 @@ REFUSAL = Verdict(
 
 
 def offering_inputs(n: int) -> tuple[OfferingInput, ...]:
-    """Offerings with figures as long as real ones: scores are float32, prices have few digits."""
+    """Offerings with figures as long as real ones: scores of six decimals, prices of four."""
     rng = np.random.default_rng(7)
     found = []
     for i in range(n):
-        capacity, runtime = (float(x) for x in rng.random(2, dtype=np.float32) / np.float32(9.0))
+        capacity, runtime = (round(float(x), 6) for x in rng.random(2) / 9.0)
         found.append(
             OfferingInput(
                 offering=Offering(
@@ -91,6 +93,8 @@ def candidates(kind: str, offerings: tuple[OfferingInput, ...], n: int) -> tuple
         Candidate(
             node=f"ip-10-214-{100 + i}-{len(kind) + 150}.eu-central-1.compute.internal",
             uid=f"{hashlib.sha256(f'{kind}{i}'.encode()).hexdigest()[:8]}-9c1d-4e5f-8a7b-0123456789ab",
+            node_claim=f"checkout-and-payment-workers-{kind[0]}{i}7xz",
+            node_pool="checkout-and-payment-workers",
             offering=offerings[(i * 5) % len(offerings)].offering,
             n_pods=17 + i,
             workload_cpu_milli=6250,
@@ -116,27 +120,27 @@ def pool_input(*, n_offerings: int = 3, n_candidates: int = 2, **changes: Any) -
         "n_not_ready": 0,
         "allows_spot": True,
         "allows_on_demand": True,
-        "cpu_requested_ratio": 0.6712345678901234,
-        "memory_requested_ratio": 0.5512345678901234,
+        "cpu_requested_ratio": 0.671235,
+        "memory_requested_ratio": 0.551235,
         "offerings": offerings,
         "n_offerings": n_offerings,
         "spot_risk": Risk(
             capacity=0.03,
             runtime=0.05,
             worst=str(offerings[0].offering),
-            worst_runtime=0.05000000074505806,
+            worst_runtime=0.05,
         ),
-        "entry_risk": Risk(capacity=0.0412345678901234, runtime=0.0612345678901234),
+        "entry_risk": Risk(capacity=0.041235, runtime=0.061235),
         "spot_money": Money(
-            spot_usd_per_hour=0.13740000000000002,
+            spot_usd_per_hour=0.1374,
             on_demand_usd_per_hour=0.4608,
             covered_ratio=1.0,
             last_resort=False,
         ),
         "entry_money": Money(
-            spot_usd_per_hour=0.14740000000000003,
+            spot_usd_per_hour=0.1474,
             on_demand_usd_per_hour=0.4608,
-            covered_ratio=0.9583333333333334,
+            covered_ratio=0.958333,
             last_resort=False,
         ),
         "safety": Safety(
@@ -154,30 +158,63 @@ def pool_input(*, n_offerings: int = 3, n_candidates: int = 2, **changes: Any) -
         "blocked": ((Blocker.BARE_POD, 1), (Blocker.VOLUME, 2)),
         "unsupported": (),
         "out_of_range": (),
+        "outage_hours": 0.25,
+        "outage_said_ratio": 0.35,
+        "startup_s": 127.5,
+        "steps_since_move": 96.425,
+        "price_deviation_usd_per_hour": 0.004213,
         "oldest_input_s": 4.25,
         "bad_inputs": (),
         "confidence_terms": (
             ("freshness", 0.95),
-            ("history", 0.8539325842696629),
+            ("history", 0.853933),
             ("model_range", 1.0),
             ("prices", 1.0),
             ("scores", 1.0),
         ),
+        "q_values": (0.412345, -0.212345, -0.312345, 0.712345, 0.612345, -1.912345),
     }
     return PoolInput(**(values | changes))
 
 
-def decision(**changes: Any) -> Decision:
-    """A HOLD that pool safety holds against a wish for more Spot."""
-    data = changes.pop("input", None) or pool_input(pool=changes.get("pool", "web"))
+def basis(data: PoolInput, **changes: Any) -> Basis:
+    """All that a decision on this pool is a function of."""
+    limits = changes.get("limits", Limits())
     values: dict[str, Any] = {
-        "decision_id": f"{changes.get('cycle', 7)}-{data.pool}",
         "cycle": 7,
-        "at": AT,
-        "pool": data.pool,
-        "mode": Mode.SHADOW,
-        "input": data,
+        "pool": data,
+        "state": PoolState(),
+        "budget": cluster_budget([data], limits),
+        "limits": limits,
+        "model_digest": MODEL,
+        "traceparent": TRACEPARENT,
+    }
+    return Basis(**(values | changes))
+
+
+def decision(
+    *,
+    cycle: int = 7,
+    pool: str = "web",
+    at: float = AT,
+    mode: Mode = Mode.SHADOW,
+    traceparent: str = TRACEPARENT,
+    n_nodes: int = 0,
+    **changes: Any,
+) -> Decision:
+    """A HOLD that pool safety holds against a wish for more Spot.
+
+    `input` is the whole reduced input, whose name and time then count; `n_nodes` are moved to Spot.
+    """
+    data = changes.pop("input", None) or pool_input(pool=pool, at=at)
+    limits = replace(Limits(), mode=mode)
+    values: dict[str, Any] = {
+        "decision_id": f"{cycle}-{data.pool}",
+        "basis": basis(data, cycle=cycle, limits=limits, traceparent=traceparent),
         "proposal": Proposal(action=Action.INCREASE_10, reason="economic_increase"),
+        "other": Proposal(
+            action=Action.INCREASE_10, reason="best_q_value", source="rl", margin=0.038095
+        ),
         "action": Action.HOLD,
         "reason": "pool_safety",
         "verdicts": (
@@ -193,54 +230,78 @@ def decision(**changes: Any) -> Decision:
             migration_usd=0.023040000000000001,
             payback_hours=0.07201260220747243,
         ),
-        "current_ratio": 0.6,
         "target_ratio": 0.6,
-        "n_nodes": 0,
-        "moves": (),
+        "moves": tuple(move(c, CapacityType.SPOT) for c in data.to_spot[:n_nodes]),
         "savings_usd_per_hour": 3.8807999999999994,
-        "model_digest": MODEL,
-        "traceparent": TRACEPARENT,
     }
     return Decision(**(values | changes))
 
 
 def move(candidate: Candidate, to: CapacityType) -> Move:
     """The move of a candidate."""
-    return Move(node=candidate.node, uid=candidate.uid, from_offering=candidate.offering, to=to)
+    return Move(candidate=candidate, to=to)
 
 
-def largest_decision() -> Decision:
-    """As many offerings, candidates and moves as there can be, with what every gate answers."""
-    data = pool_input(
+LARGE_NAME = "checkout-and-payment-workers"
+WIDE = Limits(max_pool_disruption_ratio=1.0, max_cluster_disruption_ratio=1.0)
+
+
+def large_input(**changes: Any) -> PoolInput:
+    """As many offerings and candidates as there can be, with names as EKS and Karpenter give."""
+    return pool_input(
         n_offerings=MAX_OFFERINGS,
         n_candidates=MAX_CANDIDATES,
-        pool="checkout-and-payment-workers",
-        blocked=tuple((blocker, 12) for blocker in sorted(Blocker)[:5]),
+        **{
+            "pool": LARGE_NAME,
+            "n_spot": 205,
+            "n_on_demand": 119,
+            "n_on_demand_movable": 87,
+            "n_spot_movable": 191,
+            "blocked": tuple((blocker, 12) for blocker in Blocker),
+            **changes,
+        },
     )
-    limits = Limits()
-    proposal = Proposal(action=Action.INCREASE_30, reason="economic_increase")
-    made = decision(input=data, decision_id="86399-checkout-and-payment-workers", proposal=proposal)
-    case = Case(
-        pool=data,
-        state=PoolState(),
-        proposal=proposal,
-        economics=made.economics,
-        budget=cluster_budget([data], limits),
-        limits=limits,
+
+
+def largest_growth() -> Decision:
+    """A wave of as many nodes as there can be, with what every gate really answers."""
+    made = decide(basis(large_input(), cycle=86_399, limits=WIDE, state=BUSY_STATE))
+    assert made.n_nodes == MAX_CANDIDATES
+    return made
+
+
+BUSY_STATE = PoolState(
+    target_ratio=0.6327160493827161,
+    last_wave_at=AT - 86_400.125,
+    last_decrease_at=AT - 90_000.375,
+    last_action=Action.DECREASE_30,
+)
+
+
+def largest_refusal() -> Decision:
+    """A pool that nearly every gate refuses, each with its longest reason."""
+    data = large_input(
+        safety=replace(pool_input().safety, margin_pods=-12, margin_pdb=f"payments/{LARGE_NAME}"),
+        n_on_demand_movable=0,
+        n_moving=300,
+        entry_money=replace(pool_input().entry_money, spot_usd_per_hour=0.4474),
+        out_of_range=tuple(str(o.offering) for o in offering_inputs(MAX_CANDIDATES)),
+        unsupported=("m7i-flex", "r7iz"),
+        bad_inputs=("nodes", "pdbs", "pods", "prices"),
+        oldest_input_s=1234.567891,
+        confidence_terms=(
+            ("freshness", 0.0),
+            ("history", 0.853933),
+            ("model_range", 0.691358),
+            ("prices", 0.987654),
+            ("scores", 0.987654),
+        ),
     )
-    return decision(
-        input=data,
-        cycle=86399,
-        decision_id=made.decision_id,
-        proposal=proposal,
-        action=Action.INCREASE_30,
-        reason="economic_increase",
-        verdicts=evaluate(case),
-        current_ratio=0.6086956521739131,
-        target_ratio=0.9086956521739131,
-        n_nodes=MAX_CANDIDATES,
-        moves=tuple(move(c, CapacityType.SPOT) for c in data.to_spot),
+    state = replace(BUSY_STATE, last_wave_at=AT - 1.375)
+    limits = replace(
+        WIDE, policy_mode="rl", max_pool_disruption_ratio=0.1, on_demand_floor_nodes=87
     )
+    return decide(basis(data, cycle=86_399, limits=limits, state=state))
 
 
 def observation(**changes: Any) -> Observation:

@@ -129,7 +129,7 @@ def test_the_hub_hands_every_message_on_to_the_metrics():
     )
     result = DrainResult(order=order, end=DrainEnd.DONE, reason="", at=0.0, n_calls=1, n_evicted=0)
     telemetry.observed(observation())
-    telemetry.assessed(Assessment(observation=observation(), scores={}, model_digest="d"))
+    telemetry.assessed(Assessment(observation=observation(), pools=(), model_digest="d"))
     telemetry.drained(result)
     telemetry.would_call(DeletePlaceholders(plan_id="7-web", for_uid="u"))
     telemetry.replaced("plans", 2)

@@ -5,9 +5,18 @@ import math
 from prometheus_client.parser import text_string_to_metric_families
 
 from spotvortex.core.calls import DeletePlaceholders
-from spotvortex.core.messages import Assessment, DrainEnd, DrainOrder, DrainResult, Proposal
+from spotvortex.core.gates import GATE_NAMES
+from spotvortex.core.messages import (
+    Assessment,
+    DrainEnd,
+    DrainOrder,
+    DrainResult,
+    Proposal,
+    Verdict,
+)
 from spotvortex.core.observation import MarketFacts
-from spotvortex.core.types import Action, CapacityType, Mode
+from spotvortex.core.types import Action, CapacityType, Mode, Outcome
+from spotvortex.ports import Traffic
 from spotvortex.telemetry.metrics import MAX_FAMILIES, Metrics
 from tests.telemetry.decisions import MODEL, decision, observation, plan, pool_input
 
@@ -40,6 +49,12 @@ NAMES = {
     "spotvortex_event_loop_stall_seconds",
     "spotvortex_journal_write_errors",
     "spotvortex_build_info",
+    "spotvortex_gate_verdicts",
+    "spotvortex_input_state",
+    "spotvortex_shadow_action_recommended",
+    "spotvortex_shadow_action_agreement",
+    "spotvortex_shadow_action_delta",
+    "spotvortex_shadow_projected_savings_delta_hourly_usd",
 }
 
 
@@ -87,6 +102,75 @@ def test_a_plan_shows_each_pool():
     assert found["spotvortex_reconcile_loop_duration_seconds_count"] == 1.0
 
 
+def test_every_gate_has_a_series_for_each_outcome_from_the_start():
+    found = samples(metrics(Mode.ACTIVE))
+    for gate in GATE_NAMES:
+        for outcome in Outcome:
+            labels = f"gate={gate},mode=active,outcome={outcome.value}"
+            assert found[f"spotvortex_gate_verdicts_total{{{labels}}}"] == 0.0
+
+
+def test_every_answer_of_every_gate_is_counted_by_mode():
+    made = metrics()
+    verdicts = tuple(
+        Verdict(gate=gate, outcome=outcome, reason="") for gate in GATE_NAMES for outcome in Outcome
+    )
+    made.planned(plan(decision(verdicts=verdicts), decision(pool="b", verdicts=verdicts)), 0.0)
+    found = samples(made)
+    counts = {name: n for name, n in found.items() if "gate_verdicts_total" in name}
+    assert len(counts) == len(GATE_NAMES) * len(Outcome)
+    assert set(counts.values()) == {2.0}
+    assert all("mode=shadow" in name for name in counts)
+
+
+def test_policies_that_disagree_are_counted_with_what_each_wanted():
+    made = metrics()
+    other = Proposal(action=Action.DECREASE_30, reason="best_q_value", source="rl")
+    made.planned(plan(decision(), decision(pool="b", other=other)), 0.0)
+    found = samples(made)
+    assert found["spotvortex_shadow_action_agreement_total{agreement=same}"] == 1.0
+    assert found["spotvortex_shadow_action_agreement_total{agreement=different}"] == 1.0
+    both = "deterministic_action=INCREASE_10,rl_action=DECREASE_30"
+    assert found[f"spotvortex_shadow_action_delta_total{{{both}}}"] == 1.0
+    recommended = "spotvortex_shadow_action_recommended_total{action=DECREASE_30,source=rl}"
+    assert found[recommended] == 1.0
+    delta = "spotvortex_shadow_projected_savings_delta_hourly_usd"
+    assert found[f"{delta}{{pool=web}}"] == 0.0
+    assert found[f"{delta}{{pool=b}}"] < 0.0
+    made.planned(plan(decision()), 0.0)
+    assert f"{delta}{{pool=b}}" not in samples(made)
+
+
+def test_a_bundle_without_a_learned_policy_is_no_second_opinion():
+    made = metrics()
+    silent = Proposal(action=Action.HOLD, reason="no_q_values", source="rl")
+    made.planned(plan(decision(other=silent)), 0.0)
+    exit_all = Proposal(action=Action.EMERGENCY_EXIT, reason="unsupported_family")
+    made.planned(plan(decision(proposal=exit_all, other=exit_all)), 0.0)
+    assert not [name for name in samples(made) if "shadow_action" in name]
+
+
+def test_what_an_edge_counts_itself_is_read_when_asked():
+    made, requests = metrics(), {"list": 5}
+    made.follow(lambda: Traffic(requests=requests, relists={"pods": 1}, skipped={"pods": 2}))
+    requests["watch"] = 7
+    found = samples(made)
+    assert found["spotvortex_kube_requests_total{verb=list}"] == 5.0
+    assert found["spotvortex_kube_requests_total{verb=watch}"] == 7.0
+    assert found["spotvortex_kube_relists_total{resource=pods}"] == 1.0
+    assert found["spotvortex_kube_skipped_objects_total{resource=pods}"] == 2.0
+
+
+def test_buckets_tell_apart_what_has_a_limit():
+    made = metrics()
+    for seconds in (0.019, 0.06, 0.3):
+        made.stalled(seconds)
+    found = samples(made)
+    stalls = "spotvortex_event_loop_stall_seconds_bucket"
+    counts = [found[f"{stalls}{{le={limit}}}"] for limit in (0.01, 0.02, 0.05, 0.1, 0.25, 0.5)]
+    assert counts == [0.0, 1.0, 1.0, 2.0, 2.0, 3.0]
+
+
 def test_the_series_of_a_pool_go_with_it():
     made = metrics()
     made.planned(plan(decision(), decision(pool="batch")), 0.0)
@@ -113,6 +197,8 @@ def test_prices_and_inputs_of_an_observation_are_shown_and_go_with_it():
     assert found["spotvortex_input_age_seconds{input=prices}"] == 900.0
     assert found["spotvortex_input_ok{input=nodes}"] == 1.0
     assert found["spotvortex_input_ok{input=prices}"] == 0.0
+    assert found["spotvortex_input_state{input=prices,state=stale}"] == 1.0
+    assert "spotvortex_input_state{input=prices,state=ok}" not in found
     assert found["spotvortex_observe_duration_seconds_count"] == 1.0
     made.observed(observation(market=MarketFacts()))
     assert not [name for name in samples(made) if "price_usd" in name or "input=prices" in name]
@@ -122,7 +208,7 @@ def test_an_assessment_shows_its_model_and_how_long_it_took():
     made = metrics()
     assert samples(made)["spotvortex_build_info{model=,version=0.1.0}"] == 1.0
     made.assessed(
-        Assessment(observation=observation(), scores={}, model_digest=MODEL, seconds=0.004)
+        Assessment(observation=observation(), pools=(), model_digest=MODEL, seconds=0.004)
     )
     found = samples(made)
     assert found[f"spotvortex_build_info{{model={MODEL[:12]},version=0.1.0}}"] == 1.0
@@ -140,8 +226,9 @@ def test_shadow_is_counted_apart_from_real():
     assert found["spotvortex_action_taken_total{action=INCREASE_10,mode=active}"] == 1.0
     assert found["spotvortex_guardrail_blocked_total{guardrail=pool_safety,mode=shadow}"] == 1.0
     assert "spotvortex_guardrail_blocked_total{guardrail=pool_safety,mode=active}" not in found
-    source = "spotvortex_decision_source_total{action=INCREASE_10,source=deterministic}"
-    assert found[source] == 2.0
+    source = "action=INCREASE_10,mode={},source=deterministic"
+    for mode in ("shadow", "active"):
+        assert found[f"spotvortex_decision_source_total{{{source.format(mode)}}}"] == 1.0
     assert found["spotvortex_records_total"] == 2.0
 
 
@@ -150,8 +237,8 @@ def test_an_unsupported_family_is_a_source_of_its_own():
     proposal = Proposal(action=Action.EMERGENCY_EXIT, reason="unsupported_family")
     made.recorded(decision(proposal=proposal, input=pool_input(unsupported=("m9x",))))
     found = samples(made)
-    source = "spotvortex_decision_source_total{action=EMERGENCY_EXIT,source=unsupported_family}"
-    assert found[source] == 1.0
+    labels = "action=EMERGENCY_EXIT,mode=shadow,source=unsupported_family"
+    assert found[f"spotvortex_decision_source_total{{{labels}}}"] == 1.0
     assert found["spotvortex_unsupported_instance_family_total{family=m9x}"] == 1.0
 
 

@@ -1,0 +1,170 @@
+"""Whether everything is there that the daemon needs, for `check`.
+
+Comes in: what was found out of settings, bundle, prices, rights and folders. Goes out: one line
+each with the fix, as text or as JSON, and the exit code. May not find anything out itself, but for
+the rights on a path.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from spotvortex.core.observation import InputState, MarketFacts
+from spotvortex.kube.rights import Access
+from spotvortex.report.document import plain
+
+_STYLES: Final = {"ok": "green", "missing": "yellow", "wrong": "red"}
+
+
+class Finding(StrEnum):
+    """How one thing was found."""
+
+    OK = "ok"
+    MISSING = "missing"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was looked at.
+
+    Without what is `required` the daemon would not start, or could not decide.
+    """
+
+    name: str
+    finding: Finding
+    detail: str
+    fix: str = ""
+    required: bool = True
+
+
+def ok(name: str, detail: str) -> Check:
+    """Say that a thing is as it should be."""
+    return Check(name=name, finding=Finding.OK, detail=detail)
+
+
+def missing(name: str, detail: str, fix: str = "", *, required: bool = False) -> Check:
+    """Say that a thing is not there; `fix` is empty where the detail names it."""
+    return Check(name=name, finding=Finding.MISSING, detail=detail, fix=fix, required=required)
+
+
+def wrong(name: str, detail: str, fix: str = "", *, required: bool = True) -> Check:
+    """Say that a thing is there and does not serve; `fix` as above."""
+    return Check(name=name, finding=Finding.WRONG, detail=detail, fix=fix, required=required)
+
+
+def exit_code(found: tuple[Check, ...]) -> int:
+    """Return 0 if all is well, 1 if only what is optional is not, else 2."""
+    unwell = [check for check in found if check.finding is not Finding.OK]
+    if any(check.required for check in unwell):
+        return 2
+    return 1 if unwell else 0
+
+
+def of_model(name: str, digest: str, degenerate_reason: str) -> Check:
+    """Judge a bundle that has been loaded."""
+    if degenerate_reason:
+        return wrong(
+            "model",
+            f"{name} is degenerate, so only the interruption memory counts: {degenerate_reason}",
+            "go back to the bundle before, or unset SPOTVORTEX_MODEL_DIR for the one that ships",
+            required=False,
+        )
+    return ok("model", f"{name}, digest {digest[:12]}")
+
+
+def no_policy(name: str) -> Check:
+    """Say that a bundle lacks the learned policy that the settings ask for."""
+    return wrong(
+        "model",
+        f"{name} has no learned policy, so with SPOTVORTEX_POLICY_MODE=rl every pool holds",
+        "take a bundle that has one, or unset SPOTVORTEX_POLICY_MODE for the rules",
+    )
+
+
+def of_prices(market: MarketFacts) -> Check:
+    """Judge the prices of what the cluster runs on, as the daemon would."""
+    (health,) = market.inputs
+    quotes = market.quotes.values()
+    n_priced = sum(1 for q in quotes if None not in (q.spot_usd_per_hour, q.on_demand_usd_per_hour))
+    told = "; ".join(
+        words
+        for words, applies in (
+            (f"{n_priced} of {len(quotes)} offerings of the cluster have prices", quotes),
+            (
+                f"the newest record is {health.age_s / 3600.0:.1f} h old",
+                math.isfinite(health.age_s),
+            ),
+            (health.detail, health.detail),
+        )
+        if applies
+    )
+    if health.state is InputState.STALE:
+        return wrong("prices", told, required=False)
+    if health.state is not InputState.OK or n_priced < len(quotes):
+        return missing("prices", told)
+    return ok("prices", told)
+
+
+def of_access(access: Access) -> Check:
+    """Judge the rights on one input."""
+    watched = access.watched
+    name = f"rights on {watched.right}"
+    if not access.served:
+        if watched.required:
+            return wrong(name, f"the cluster does not serve it: {watched.cost}")
+        # A cluster without Karpenter is a cluster.
+        return ok(name, f"the cluster does not serve it: {watched.cost}")
+    if access.denied:
+        verbs = ",".join(access.denied)
+        detail, fix = f"no right to {verbs}: {watched.cost}", f"grant {verbs} on {watched.right}"
+        return missing(name, detail, fix, required=watched.required)
+    return ok(name, "get,list,watch")
+
+
+def of_state_dir(folder: Path | None) -> Check:
+    """Judge the folder that keeps what was learned."""
+    name = "state_dir"
+    if folder is None:
+        detail = "what was learned of interruptions is forgotten at each restart"
+        return missing(name, detail, "set SPOTVORTEX_STATE_DIR to a folder on a volume")
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        detail = f"SPOTVORTEX_STATE_DIR={folder} is no folder that can be written"
+        return wrong(name, detail, "make it and let our user write, or unset the variable")
+    return ok(name, str(folder))
+
+
+def of_decision_log(path: Path | None) -> Check:
+    """Judge the file to which records are appended."""
+    name = "decision_log"
+    if path is None:
+        return ok(name, "standard output")
+    place = path if path.exists() else path.parent
+    if path.is_dir() or not os.access(place, os.W_OK):
+        detail = f"SPOTVORTEX_DECISION_LOG={path} cannot be written"
+        return wrong(name, detail, f"let our user write to {place}, or name another file")
+    return ok(name, str(path))
+
+
+def render(found: tuple[Check, ...]) -> str:
+    """Render all checks as indented JSON, with the exit code."""
+    return json.dumps({"exit_code": exit_code(found), "checks": plain(found)}, indent=2)
+
+
+def show(found: tuple[Check, ...], console: Console) -> None:
+    """Print one line each."""
+    width = max(len(check.name) for check in found)
+    for check in found:
+        mark = (f"{check.finding:<8}", _STYLES[check.finding])
+        fix = f" -> {check.fix}" if check.fix else ""
+        line = Text.assemble(mark, f"{check.name:<{width}}  {check.detail}{fix}")
+        console.print(line, soft_wrap=True)

@@ -1,0 +1,105 @@
+"""Where decision records are looked up: a log of them, or the running daemon.
+
+Comes in: the id of a decision, or the name of a pool. Goes out: one record's line, the newest that
+fits. May not change or read anything into it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http.client import HTTPException
+from pathlib import Path
+from typing import Final
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlsplit
+from urllib.request import ProxyHandler, build_opener
+
+from spotvortex.errors import RecordError
+
+TIMEOUT_S: Final = 10.0
+
+_DIRECT: Final = build_opener(ProxyHandler({}))
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """Yield the lines of a decision log without their ends.
+
+    Raises:
+        RecordError: the file cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+            for line in file:
+                yield line.removesuffix("\n")
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def from_file(path: Path, wanted: str) -> str:
+    """Return the newest record of this id or pool; lines that are none of ours are passed over.
+
+    Raises:
+        RecordError: the file cannot be read, or holds no such record.
+    """
+    text = json.dumps(wanted)
+    marks = (f'"id":{text}', f'"pool":{text}')
+    found = ""
+    for line in lines_of(path):
+        if any(mark in line for mark in marks) and _is_of(line, wanted):
+            found = line
+    if not found:
+        raise RecordError(f"{path} has no record of a decision or pool {wanted}")
+    return found
+
+
+def _is_of(line: str, wanted: str) -> bool:
+    try:
+        document = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(document, dict) and wanted in (document.get("id"), document.get("pool"))
+
+
+def from_daemon(url: str, wanted: str) -> str:
+    """Return the newest record of this id or pool that a running daemon keeps in memory.
+
+    Raises:
+        RecordError: it cannot be reached, or keeps no such record.
+    """
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise RecordError(f"--url {url}: give an address such as http://127.0.0.1:8080")
+    base = url.rstrip("/")
+    line = _get(f"{base}/decisions/{quote(wanted, safe='')}")
+    if line is None:
+        newest = _get(f"{base}/decisions?limit=1&pool={quote(wanted, safe='')}")
+        line = _get(f"{base}/decisions/{_only_id(newest, url)}") if newest else None
+    if line is None:
+        raise RecordError(f"{url} keeps no record of a decision or pool {wanted}")
+    return line
+
+
+def _only_id(text: str, url: str) -> str:
+    """Return the id of the one decision in an answer, "" where there is none."""
+    try:
+        decisions = json.loads(text)["decisions"]
+        return quote(decisions[0]["id"], safe="") if decisions else ""
+    except (ValueError, LookupError, TypeError) as error:
+        raise RecordError(f"{url} does not answer like our daemon") from error
+
+
+def _get(url: str) -> str | None:
+    """Ask, past any proxy; None where there is no such thing."""
+    try:
+        with _DIRECT.open(url, timeout=TIMEOUT_S) as answer:
+            body: bytes = answer.read()
+            return body.decode(errors="replace")
+    except HTTPError as error:
+        if error.code == 404:
+            return None
+        raise RecordError(f"{url} answers {error.code} {error.reason}") from error
+    except (URLError, OSError, HTTPException) as error:
+        why = error.reason if isinstance(error, URLError) else error
+        raise RecordError(
+            f"{url} cannot be reached: {why}; give --file, or --url of a running daemon"
+        ) from error

@@ -1,0 +1,39 @@
+"""Reports of one read-only cycle over pools of the core's builders."""
+
+import io
+import json
+
+from rich.console import Console
+
+from spotvortex.core.limits import Limits
+from spotvortex.core.messages import ControllerState
+from spotvortex.core.reconcile import reconcile
+from spotvortex.report.assessment import Frame, make_report
+from spotvortex.report.document import render
+from spotvortex.report.screen import show
+from tests.core.builders import assessment, observation
+
+FRAME = Frame(context="test", seconds=1.5, version="0.1.0")
+
+
+def report(*pools, observed=None, **of_every_score):
+    """The report of a cluster of these pools."""
+    scored = assessment(observed or observation(*pools), **of_every_score)
+    _, plan = reconcile(ControllerState(), scored, Limits())
+    return make_report(plan, FRAME)
+
+
+def screen(made, *, details=False, width=120):
+    """The lines that a terminal of so many columns shows."""
+    out = io.StringIO()
+    show(made, Console(file=out, width=width, color_system=None), details=details)
+    return out.getvalue().splitlines()
+
+
+def document(made):
+    """The JSON output, read back; a constant that JSON does not know is an error."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(render(made), parse_constant=refuse)
