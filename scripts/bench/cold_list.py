@@ -55,7 +55,7 @@ async def _read(client: KubeClient, watched: Input) -> tuple[int, int]:
 async def ours(client: KubeClient) -> dict[str, float]:
     """List as the daemon does, until the view is synced and the first snapshot is made."""
     loop = asyncio.get_running_loop()
-    view = KubeClusterView(client, Random(1))
+    view = KubeClusterView(client, Random(1), stale_after_s=20.0)
     stop = asyncio.Event()
     before = psutil.Process().memory_info().rss
     started = loop.time()

@@ -333,15 +333,21 @@ class _Place:
 
 
 def _places(scene: Scene, owners: list[Owned]) -> Iterator[_Place]:
+    """Put the pods of each Deployment on the nodes of one pool, as workloads do."""
     total = 0
-    for shape, n_replicas, owner in owners:
+    used = [0] * scene.n_pools
+    for position, (shape, n_replicas, owner) in enumerate(owners):
+        pool = position % scene.n_pools
+        n_nodes = len(range(pool, scene.n_nodes, scene.n_pools))
         for number in range(n_replicas):
+            node = pool + scene.n_pools * (used[pool] % n_nodes)
+            used[pool] += 1
             yield _Place(
                 shape=shape,
                 owner=owner,
                 number=number,
                 name=f"{shape.app}-1-{number:04}",
-                node_name=_node_name(scene, total % scene.n_nodes),
+                node_name=_node_name(scene, node),
                 pod_ip=f"10.{64 + (total >> 16)}.{total >> 8 & 255}.{total & 255}",
             )
             total += 1

@@ -73,7 +73,7 @@ def _config_map(name: str) -> dict:
 def test_pods_of_a_deployment_run_on_simulated_nodes(control_plane):
     api = control_plane.api()
     shape = PodShape(app="runs", namespace="runs", spec={"nodeSelector": {"place": "runs"}})
-    node = NodeShape(labels={"place": "runs"}, ready=False)
+    node = NodeShape(style="plain", labels={"place": "runs"}, ready=False)
     api.apply([namespace_manifest("runs"), pdb_manifest("runs", "runs")])
     api.create(node_manifest("runs-1", node))
     api.apply([deployment_manifest(shape, replicas=3)])
@@ -88,7 +88,7 @@ def test_pods_of_a_deployment_run_on_simulated_nodes(control_plane):
 def test_pod_fails_at_its_deadline_and_uses_its_grace_period(control_plane):
     api = control_plane.api()
     api.apply([namespace_manifest("ends")])
-    api.create(node_manifest("ends-1"))
+    api.create(node_manifest("ends-1", NodeShape(style="plain")))
     patient = {"test.spotvortex.io/use-grace-period": "true"}
     limited = PodShape(namespace="ends", node_name="ends-1", spec={"activeDeadlineSeconds": 1})
     slow = PodShape(namespace="ends", node_name="ends-1", grace_s=4, annotations=patient)
@@ -201,6 +201,8 @@ def test_watch_without_cache_answers_410_after_compaction(fresh_control_plane):
     old = plane.apply([_config_map("old")])[0]["metadata"]["resourceVersion"]
     plane.apply([_config_map("new")])
     assert _watch(plane, old) == (200, "ADDED")
+    # The compacted version must lie beyond the one that the watch would start with.
+    plane.apply([_config_map("newer"), _config_map("newest")])
     assert plane.compact_etcd() > int(old)
     assert _watch(plane, old)[0] == 410
 
@@ -285,8 +287,10 @@ def test_stop_leaves_no_process_and_no_file(fresh_control_plane):
 
 def _start_in_child(program: str = "ControlPlane(with_kwok=True).start()") -> tuple:
     code = (
-        "import json, time\n"
+        "import json, signal, time\n"
         "from tests.controlplane.cluster import ControlPlane\n"
+        # A shell that starts its children in the background has them ignore Ctrl-C.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"plane = {program}\n"
         "print(json.dumps([str(plane.layout.folder), list(plane.pids().values())]), flush=True)\n"
         "time.sleep(100)\n"
@@ -300,11 +304,9 @@ def _start_in_child(program: str = "ControlPlane(with_kwok=True).start()") -> tu
 
 
 def _end(child: subprocess.Popen, number: int) -> int:
-    child.send_signal(number)
-    code = child.wait(30)
-    assert child.stdout is not None
-    child.stdout.close()
-    return code
+    with child:
+        child.send_signal(number)
+        return child.wait(60)
 
 
 def _all_gone(pids: list[int]) -> Callable[[], bool]:

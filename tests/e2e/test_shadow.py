@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from spotvortex.core.gates import GATE_NAMES
+from spotvortex.core.record import read_record
+from spotvortex.core.replay import replay
+from spotvortex.core.types import Blocker
 from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.e2e import scene
@@ -108,8 +111,16 @@ def test_the_server_shows_records_and_metrics(run: Run):
 
 
 def test_a_single_replica_keeps_its_node_where_it_is(run: Run):
-    record = next(r for r in run.daemon.records() if r["pool"] == "batch")
-    assert record["input"]["blocked"]["single-replica"] == 1
+    lines = run.daemon.records_path.read_text().splitlines()
+    pools = [read_record(line).basis.pool for line in lines]
+    batch = next(pool for pool in pools if pool.pool == "batch")
+    assert dict(batch.blocked)[Blocker.SINGLE_REPLICA] == 1
+
+
+def test_every_record_is_made_again_to_the_byte(run: Run):
+    lines = run.daemon.records_path.read_text().splitlines()
+    assert lines
+    assert all(replay(line).same for line in lines)
 
 
 def test_sigterm_ends_the_daemon_in_order(run: Run):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from spotvortex.core.calls import BlockedByBudget, Done, Gone
 from spotvortex.core.observation import InputState, NodeLoad
-from spotvortex.core.safety import safe_moves_to_spot, worst_zone_margins
+from spotvortex.core.safety import safe_moves_to_spot
+from spotvortex.core.shape import shape_of
 from spotvortex.core.types import Blocker, CapacityType
 from spotvortex.sim.capacity import CALM, STRESS, Phase
 from spotvortex.sim.facts import blockers
@@ -144,14 +145,12 @@ def test_demo_starts_with_sixty_nodes_in_six_pools_and_nothing_pending():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_demo_has_room_for_more_spot_in_web_and_none_in_api(seed):
-    pools = {pool.name: pool for pool in world_of(seed).snapshot(0.0).pools}
+    shapes = {pool.name: shape_of(pool) for pool in world_of(seed).snapshot(0.0).pools}
     safe = {
         name: safe_moves_to_spot(
-            pool,
-            [n.name for n in pool.nodes if n.capacity_type is CapacityType.ON_DEMAND],
-            worst_zone_margins(pool),
+            [n.name for n in shape.movable_on_demand], shape.budget_pods, shape.margins
         )
-        for name, pool in pools.items()
+        for name, shape in shapes.items()
     }
     assert safe["web"] >= 2
     assert safe["api"] == 0
