@@ -4,13 +4,20 @@ Everything that tests start listens on 127.0.0.1, and nothing they do connects
 anywhere else; programs are built once, before the first server starts.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.controlplane.build import BuildError, find_assets
 from tests.controlplane.cluster import ControlPlane
+
+# A shared machine has no deadlines, and CI tries the same examples each time.
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 _FIXTURES = {"control_plane", "karpenter_control_plane", "fresh_control_plane"}
 

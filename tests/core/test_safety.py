@@ -152,3 +152,17 @@ def test_safe_moves_end_at_the_first_node_that_breaks_a_budget():
     )
     assert safe_moves_to_spot(facts, ["d1", "d2", "d3"]) == 1
     assert safe_moves_to_spot(facts, ["elsewhere", "d2"]) == 2
+
+
+def test_margins_of_budgets_that_did_not_change_are_taken_over():
+    empty, api, web = pdb("empty"), pdb("api", healthy_by_node=(("s1", 3),)), pdb("web")
+    web = replace(web, healthy_by_node=(("s1", 2),))
+    facts = pool(nodes=(spot("s1"),), pdbs=(empty, api, web))
+    before = safety.worst_zone_margins(facts)
+    assert set(before.by_budget) == {"shop/api", "shop/web"}
+    changed = replace(facts, pdbs=(empty, api, replace(web, desired_healthy=0)))
+    after = safety.worst_zone_margins(changed, before)
+    assert after.by_budget["shop/api"] is before.by_budget["shop/api"]
+    assert after == safety.worst_zone_margins(changed)
+    moved = replace(facts, nodes=(spot("s1", WEB_B),))
+    assert safety.worst_zone_margins(moved, before) == safety.worst_zone_margins(moved)

@@ -510,3 +510,26 @@ def covers(budget, plain):
         return labels.get("app") == "x"
     operator = selector["matchExpressions"][0]["operator"]
     return labels.get("app") != "x" if operator == "NotIn" else "tier" in labels
+
+
+COSTS = ("spotvortex.io/outage-penalty", "spotvortex.io/startup-time")
+
+
+@pytest.mark.parametrize(
+    ("said", "costs"),
+    [
+        ([("10h", "90")], (10.0, 90.0)),
+        ([("0.5", "90s"), ("4", "30")], (4.0, 90.0)),
+        ([("soon", "-1"), ("2", "nan")], (2.0, None)),
+        ([("1e9", "1e9")], (None, None)),
+        ([], (None, None)),
+    ],
+)
+def test_the_dearest_workload_that_its_owner_prices_counts_for_the_node(said, costs):
+    scene = Scene().put("nodes", node("n1"))
+    scene.put("pods", pod("plain", owner=("Job", "j")))
+    for number, texts in enumerate(said):
+        notes = dict(zip(COSTS, texts, strict=True))
+        scene.put("pods", pod(f"p{number}", owner=("Job", "j"), annotations=notes))
+    load = scene.load()
+    assert (load.outage_hours, load.startup_s) == costs

@@ -3,6 +3,7 @@
 import asyncio
 import math
 
+import numpy as np
 import pytest
 
 from spotvortex.core.limits import Limits
@@ -109,6 +110,28 @@ def test_where_the_model_abstains_the_memory_answers_with_less_confidence(broken
     assert found == [pytest.approx(expected, abs=1e-6)] * len(found)
     assert found
     assert term(assessed, "scores") == MEMORY_CONFIDENCE
+
+
+class ValuingForecaster(FlatForecaster):
+    """Gives every pool the same q-values."""
+
+    def q_values(self, states):
+        if self.fails:
+            return super().q_values(states)
+        return np.tile(np.float32([0.0, 0.1, 0.2, 0.3, 0.4, 0.5]), (len(states), 1))
+
+
+def test_a_policy_network_values_every_pool():
+    observed = observation(pool("web"), pool("api"))
+    assessed = run(inference(ValuingForecaster(has_policy=True)).assess, observed)
+    assert [p.q_values for p in assessed.pools] == [(0.0, 0.1, 0.2, 0.3, 0.4, 0.5)] * 2
+
+
+def test_a_policy_network_that_cannot_be_run_gives_no_values():
+    assessed = run(
+        inference(ValuingForecaster(has_policy=True, fails=True)).assess, observation(pool())
+    )
+    assert [p.q_values for p in assessed.pools] == [None]
 
 
 def test_a_cluster_without_offerings_is_assessed_too():
