@@ -1,0 +1,143 @@
+"""The core path of one decision, without any input or output: milliseconds a pool, and a batch.
+
+Usage: python -m scripts.bench.core_path
+
+200 pools of 25 nodes with 38 budgets each, processor time of one core. Then the shipped bundle on
+500 offerings, wall time.
+"""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+
+from scripts.bench.machine import machine
+from spotvortex.core.features import OfferingScore
+from spotvortex.core.limits import Limits
+from spotvortex.core.messages import Assessment, ControllerState
+from spotvortex.core.observation import (
+    ClusterFacts,
+    InputHealth,
+    InputState,
+    MarketFacts,
+    NodeFact,
+    NodeLoad,
+    Observation,
+    PdbFact,
+    PoolFacts,
+    SpotQuote,
+)
+from spotvortex.core.reconcile import reconcile
+from spotvortex.core.record import record_of
+from spotvortex.core.reduction import reduce_shape, sight_of
+from spotvortex.core.replay import replay
+from spotvortex.core.shape import shape_of
+from spotvortex.core.types import CapacityType, Offering, Provisioner
+from spotvortex.model import forecaster
+from spotvortex.settings import BUNDLED_MODELS
+
+N_POOLS, N_NODES, N_PDBS = 200, 25, 38
+OFFERINGS = [
+    Offering(instance_type=kind, zone=zone)
+    for kind in ("m5.xlarge", "c5.xlarge", "m6i.xlarge", "r5.xlarge")
+    for zone in ("us-east-1a", "us-east-1b", "us-east-1c")
+]
+Result = TypeVar("Result")
+
+
+def pool(number: int) -> PoolFacts:
+    """Build one pool of which seven in ten nodes are Spot."""
+    name = f"pool-{number}"
+    load = NodeLoad(n_pods=30, n_workload_pods=30, cpu_milli=3000, workload_cpu_milli=3000)
+    nodes = tuple(
+        NodeFact(
+            name=f"{name}-{i}",
+            uid=f"uid-{name}-{i}",
+            pool=name,
+            provisioner=Provisioner.KARPENTER,
+            offering=OFFERINGS[i % len(OFFERINGS)],
+            capacity_type=CapacityType.SPOT if i % 10 < 7 else CapacityType.ON_DEMAND,
+            created_at=1.0,
+            allocatable_cpu_milli=4000,
+            load=load,
+        )
+        for i in range(N_NODES)
+    )
+    pdbs = tuple(
+        PdbFact(
+            namespace="ns",
+            name=f"budget-{number}-{k}",
+            workload=f"ns/Deployment/app-{number}-{k}",
+            desired_healthy=10,
+            disruptions_allowed=1,
+            healthy_by_node=tuple((f"{name}-{(i + k) % N_NODES}", 1) for i in range(20)),
+        )
+        for k in range(N_PDBS)
+    )
+    return PoolFacts(name=name, provisioner=Provisioner.KARPENTER, nodes=nodes, pdbs=pdbs)
+
+
+def observation() -> Observation:
+    """Build one instant of a cluster in good order."""
+    names = ("nodes", "pods", "pdbs")
+    inputs = tuple(InputHealth(name=n, state=InputState.OK, age_s=1.0) for n in names)
+    quotes = {
+        o: SpotQuote(
+            offering=o,
+            spot_usd_per_hour=0.05,
+            on_demand_usd_per_hour=0.17,
+            history_usd_per_hour=(0.05,) * 200,
+            age_s=100.0,
+        )
+        for o in OFFERINGS
+    }
+    pools = tuple(pool(number) for number in range(N_POOLS))
+    return Observation(
+        cycle=1,
+        at=1e9,
+        cluster=ClusterFacts(pools=pools, inputs=inputs),
+        market=MarketFacts(quotes=quotes),
+    )
+
+
+def timed(what: str, work: Callable[[], Result]) -> Result:
+    """Run three times, print the best in milliseconds a pool, return the last result."""
+    best = float("inf")
+    for _ in range(3):
+        started = time.process_time()
+        result = work()
+        best = min(best, time.process_time() - started)
+    print(f"  {what:<34} {best / N_POOLS * 1e3:8.3f} ms a pool")
+    return result
+
+
+def main() -> None:
+    """Measure and print."""
+    print(machine())
+    seen = observation()
+    scores = {
+        o: OfferingScore(
+            offering=o, capacity_score=0.01, runtime_score=0.02, in_scope=True, n_history=200
+        )
+        for o in OFFERINGS
+    }
+    sight, facts = sight_of(seen, scores, 60.0), seen.cluster.pools
+    shapes = timed("shape (new facts)", lambda: [shape_of(p) for p in facts])
+    inputs = timed("reduce", lambda: tuple(reduce_shape(shape, sight) for shape in shapes))
+    assessment = Assessment(observation=seen, pools=inputs, model_digest="digest")
+    _, plan = timed("decide", lambda: reconcile(ControllerState(), assessment, Limits()))
+    lines = timed(
+        "record with nearest flip", lambda: [record_of(d, "", "1") for d in plan.decisions]
+    )
+    timed("replay", lambda: [replay(record.line) for record in lines])
+    network = forecaster.load(BUNDLED_MODELS, "aws")
+    batch = np.tile(np.float32([5.0, 0.01]), (500, 1))
+    started = time.perf_counter()
+    for _ in range(20):
+        network.score(batch)
+    print(f"  shipped bundle, 500 offerings {(time.perf_counter() - started) / 20 * 1e3:12.3f} ms")
+
+
+if __name__ == "__main__":
+    main()
