@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Final
@@ -75,11 +75,6 @@ def sight_of(
         inputs=observation.inputs,
         max_input_age_s=max_input_age_s,
     )
-
-
-def reduce_all(sight: Sight, pools: Iterable[PoolFacts]) -> Iterator[PoolInput]:
-    """Reduce pools one by one, by name."""
-    return (reduce_pool(pool, sight) for pool in sorted(pools, key=lambda p: p.name))
 
 
 def reduce_pool(pool: PoolFacts, sight: Sight) -> PoolInput:

@@ -29,7 +29,7 @@ from spotvortex.core.observation import (
 )
 from spotvortex.core.pools import MAX_CANDIDATES, Candidate, Money, PoolInput, Risk, Safety
 from spotvortex.core.reconcile import reconcile
-from spotvortex.core.reduction import reduce_all, sight_of
+from spotvortex.core.reduction import reduce_pool, sight_of
 from spotvortex.core.types import Action, Blocker, CapacityType, Offering, Provisioner
 
 AT = 1_784_000_000.0
@@ -155,7 +155,8 @@ def assessment(observed, **of_every_score):
 def assessed_with(observed, scores):
     """Reduce every pool of an observation by these scores."""
     sight = sight_of(observed, scores, Limits().max_input_age_s)
-    pools = tuple(reduce_all(sight, observed.cluster.pools))
+    by_name = sorted(observed.cluster.pools, key=lambda p: p.name)
+    pools = tuple(reduce_pool(facts, sight) for facts in by_name)
     return Assessment(observation=observed, pools=pools, model_digest="digest")
 
 
