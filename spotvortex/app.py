@@ -28,7 +28,7 @@ from spotvortex.market.last_resort import LastResortMarket, LayeredMarket
 from spotvortex.market.recorded import load_recorded
 from spotvortex.market.scripted import load_scripted
 from spotvortex.model import forecaster as bundles
-from spotvortex.pipeline.actuation import Shadow
+from spotvortex.pipeline.actuation import Hands, Shadow, Silent
 from spotvortex.pipeline.collector import offerings_of
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.pipeline.inference import Inference
@@ -106,10 +106,13 @@ async def run_daemon(
         edges = await stack.enter_async_context(opening)
         if edges.traffic is not None:
             metrics.follow(edges.traffic)
+        shadow = Shadow(cluster=edges.cluster, telemetry=hub)
         ports = Ports(
             edges=_watched(edges, hub),
             forecaster=forecaster,
-            actuator=Shadow(cluster=edges.cluster, telemetry=hub),
+            hands=Hands(recording=shadow, writing=shadow),
+            announcer=Silent(),
+            pool_rules=settings.rules_of_pools(),
             journal=journal,
             telemetry=hub,
             store=_store(settings, edges),

@@ -7,7 +7,7 @@ market, the simulator gives its world; the tasks cannot tell which. May not impo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -18,13 +18,16 @@ from numpy.typing import NDArray
 from spotvortex.core.calls import Answer, Call, NodeView, PodView
 from spotvortex.core.catalog import Scope
 from spotvortex.core.features import OfferingContext
-from spotvortex.core.messages import Assessment, DrainOrder, DrainResult, Plan
+from spotvortex.core.messages import Assessment, ControllerState, DrainOrder, DrainResult, Plan
+from spotvortex.core.notices import Notice
 from spotvortex.core.observation import (
     ClusterFacts,
     InputHealth,
     MarketFacts,
     NodeFact,
     Observation,
+    OwnPod,
+    Standing,
 )
 from spotvortex.core.risk import Memory
 from spotvortex.core.types import Offering
@@ -63,6 +66,18 @@ class ClusterView(Protocol):
 
     def pods_on(self, node: str) -> tuple[PodView, ...]:
         """Return the pods bound to a node, sorted by namespace and name."""
+        ...
+
+    def own_pods(self, for_uid: str) -> tuple[OwnPod, ...]:
+        """Return the pods of ours that are about one node, sorted by name."""
+        ...
+
+    async def refresh(self, node: str) -> None:
+        """Read one node, its pods and their budgets anew, so that the view is no older than this.
+
+        Raises:
+            ApiError: the server did not answer.
+        """
         ...
 
 
@@ -146,8 +161,84 @@ class ClusterActuator(Protocol):
         """Return the node of an order with its pods, as this actuator's own writes left it."""
         ...
 
+    async def refresh(self, order: DrainOrder) -> None:
+        """Have the next look show nothing older than now, where that can be had."""
+        ...
+
     def forget(self, order: DrainOrder) -> None:
         """Take note that an order has ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnWrite:
+    """What our newest write has left on a node, which a view may not show yet.
+
+    `version` is the resource version that it got, `plan_id` that of the journal there, "" of none.
+    """
+
+    version: int
+    cordoned: bool
+    plan_id: str
+
+
+class ClusterWriter(Protocol):
+    """Sends requests that change the cluster, without asking whether it should."""
+
+    async def apply(self, call: Call) -> Answer:
+        """Send one request; what the server says is an answer, also where it does not answer."""
+        ...
+
+    def own_write(self, uid: str) -> OwnWrite | None:
+        """Return what we wrote last on a node, by its uid, None where that is long seen."""
+        ...
+
+
+class Authority(Protocol):
+    """Whether we may write at this instant: the lease, and whether a person has frozen us."""
+
+    def standing(self) -> Standing:
+        """Return it, at no cost."""
+        ...
+
+
+class Notices(Protocol):
+    """What the outside says of nodes that will be lost."""
+
+    def pending(self, now: float) -> tuple[Notice, ...]:
+        """Return the notices that count, each once, the earliest deadline first."""
+        ...
+
+    def settle(self, ids: Collection[str]) -> None:
+        """Take note that these need no keeping: marked on their nodes, or not ours."""
+        ...
+
+    async def arrived(self) -> None:
+        """Wait for a notice that was not there before."""
+        ...
+
+    def health(self, now: float) -> tuple[InputHealth, ...]:
+        """Return the state and age of the source."""
+        ...
+
+
+class Announcer(Protocol):
+    """Tells people at the objects themselves what was done and what was refused."""
+
+    def say(self, node: str, uid: str, reason: str, text: str, *, warning: bool = False) -> None:
+        """Publish a line about a node; never fails, and may be dropped."""
+        ...
+
+
+class StateStore(Protocol):
+    """Where waves, waits and rules survive a restart."""
+
+    async def load(self) -> ControllerState:
+        """Return what was saved last; where that is lost or unreadable, unsure for a day."""
+        ...
+
+    async def save(self, state: ControllerState) -> bool:
+        """Save before anything is done on it. False where that failed: then nothing may be."""
         ...
 
 
@@ -217,6 +308,10 @@ class Telemetry(Protocol):
 
     def would_call(self, call: Call) -> None:
         """Take note of a request that shadow mode recorded instead of sending it."""
+        ...
+
+    def called(self, call: Call, answer: Answer) -> None:
+        """Take note of a request that was sent, or kept back by a guard, and of its answer."""
         ...
 
     def stalled(self, seconds: float) -> None:

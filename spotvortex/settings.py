@@ -20,12 +20,19 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from spotvortex.core.limits import Limits
+from spotvortex.core.marks import MAX_SPOT_RATIO, MODE, ON_DEMAND_FLOOR
+from spotvortex.core.marks import PREFIX as RULE_PREFIX
 from spotvortex.core.pools import MAX_CANDIDATES
+from spotvortex.core.rules import PoolRules, read_rules
 from spotvortex.core.types import Mode
 from spotvortex.errors import SettingsError
 
 PREFIX: Final = "SPOTVORTEX_"
 BUNDLED_MODELS: Final = Path(__file__).resolve().parent.parent / "models"
+
+RULE_NAMES: Final = {
+    name.removeprefix(RULE_PREFIX) for name in (MODE, MAX_SPOT_RATIO, ON_DEMAND_FLOOR)
+}
 
 _LONGEST_VALUE: Final = 60
 
@@ -56,8 +63,14 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
     )
 
-    mode: Literal["shadow"] = "shadow"
-    """What we may do with a decision. `shadow` records and writes nothing to the cluster."""
+    mode: Literal["shadow", "advise", "canary", "active"] = "shadow"
+    """What we may do with a decision, at most: record it, say it in Events too, move a few nodes of
+    each pool at a time, or all that the gates let through. A pool's own rule may only weaken it."""
+
+    pool_rules: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Rules by pool, as JSON: `{"web": {"mode": "canary", "max-spot-ratio": "0.7",
+    "on-demand-floor": "2"}}`; the annotations of a NodePool say the same with the prefix
+    `spotvortex.io/`, and of two rules the more careful one counts."""
 
     policy_mode: Literal["deterministic", "rl"] = "deterministic"
     """Whose proposals count: the ordered rules, or the bundle's learned policy."""
@@ -137,6 +150,9 @@ class Settings(BaseSettings):
     on_demand_floor: Annotated[int, _within(0, 10_000, "nodes")] = 0
     """Nodes of each pool that stay on-demand."""
 
+    on_demand_floor_vcpu: Annotated[int, _within(0, 10_000, "vCPU")] = 0
+    """vCPU of each pool that stay on-demand, rounded up to whole nodes."""
+
     max_pool_disruption_ratio: Ratio = 0.10
     """Share of a pool's nodes that may be on the move at once, by anybody; at least one node."""
 
@@ -146,6 +162,9 @@ class Settings(BaseSettings):
     max_wave_nodes: Annotated[int, _within(1, MAX_CANDIDATES, "nodes")] = 5
     """Most nodes of one wave."""
 
+    canary_nodes: Annotated[int, _within(1, MAX_CANDIDATES, "nodes")] = 1
+    """Most nodes of one wave of a pool in mode `canary`."""
+
     max_requested_ratio: Annotated[float, _within(0.1, 1.0, "ratio")] = 0.95
     """Requests / allocatable above which a pool falls back one node at a time."""
 
@@ -154,6 +173,15 @@ class Settings(BaseSettings):
 
     dwell_s: Annotated[float, _within(0.0, 86_400.0, "seconds")] = 600.0
     """Time after a fall back in which its pool does not return to Spot."""
+
+    max_dwell_s: Annotated[float, _within(0.0, 604_800.0, "seconds")] = 14_400.0
+    """Longest time after a fall back in which a pool does not return, however often it failed."""
+
+    return_risk_ratio: Ratio = 0.8
+    """Share of SPOTVORTEX_MEDIUM_RISK below which the risk must be for a return after a fall back."""
+
+    bind_s: Annotated[float, _within(10.0, 1800.0, "seconds")] = 600.0
+    """Time in which all room of a wave must be there; else the wave ends before any eviction."""
 
     drain_deadline_s: Annotated[float, _within(60.0, 86_400.0, "seconds")] = 1800.0
     """Time after which a node that is not drained yet is given up and undone."""
@@ -182,17 +210,29 @@ class Settings(BaseSettings):
             max_input_age_s=self.max_input_age_s,
             max_spot_ratio=self.max_spot_ratio,
             on_demand_floor_nodes=self.on_demand_floor,
+            on_demand_floor_vcpu=self.on_demand_floor_vcpu,
             max_pool_disruption_ratio=self.max_pool_disruption_ratio,
             max_cluster_disruption_ratio=self.max_cluster_disruption_ratio,
             max_wave_nodes=self.max_wave_nodes,
+            canary_nodes=self.canary_nodes,
             max_requested_ratio=self.max_requested_ratio,
             settle_s=self.settle_s,
             dwell_s=self.dwell_s,
+            max_dwell_s=self.max_dwell_s,
+            return_risk_ratio=self.return_risk_ratio,
+            bind_s=self.bind_s,
             drain_deadline_s=self.drain_deadline_s,
             interruption_minutes=self.interruption_minutes,
             move_minutes=self.move_minutes,
             exit_unsupported=self.unsupported_family_action == "EMERGENCY_EXIT",
         )
+
+    def rules_of_pools(self) -> dict[str, PoolRules]:
+        """Return the rules of pools that are set here."""
+        return {
+            pool: read_rules((f"{RULE_PREFIX}{name}", text) for name, text in said.items())
+            for pool, said in self.pool_rules.items()
+        }
 
 
 def load() -> Settings:
@@ -291,6 +331,16 @@ def _refusal(name: str, value: object, why: str) -> str:
 
 def _clashes(settings: Settings) -> Iterator[str]:
     """Yield what is wrong between settings that are right by themselves."""
+    for pool, said in settings.pool_rules.items():
+        unknown = sorted(set(said) - RULE_NAMES)
+        if unknown:
+            yield (
+                f"SPOTVORTEX_POOL_RULES: pool {pool} has no rule {', '.join(unknown)[:60]}: "
+                f"give {', '.join(sorted(RULE_NAMES))}"
+            )
+    for pool, rules in settings.rules_of_pools().items():
+        if rules.problem:
+            yield f"SPOTVORTEX_POOL_RULES: pool {pool}: {rules.problem}"
     risks = settings.medium_risk, settings.high_risk, settings.emergency_risk
     if list(risks) != sorted(risks):
         yield (

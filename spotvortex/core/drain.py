@@ -1,83 +1,63 @@
 """How one node is moved: a state machine that says the next request, never makes it.
 
 Comes in: an order, how far it has got, and the node as it is now. Goes out: one step. The order of
-steps is the safety: capacity is asked for first, nothing is evicted before all of it is bound, the
-node is marked before its first pod goes, and what was begun in vain is undone.
+steps is the safety: capacity is asked for first, nothing is evicted before all of it is bound and
+its nodes are kept by anchors, the node is marked before its first pod goes, and what was begun in
+vain is undone. A node that will be taken away is marked first, and waits for capacity no longer
+than its deadline lets it.
 
-    ASKING > BINDING > MARKING > EVICTING > WAITING > RELEASING > ended
+    ASKING > BINDING > ANCHORING > MARKING > EVICTING > WAITING > RELEASING > ended
        any of these > UNDOING > ended
+
+Every request may be made twice: an order begins anew from what is found, at whatever step it was.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from spotvortex.core.calls import (
+    Again,
     Answer,
     BlockedByBudget,
     Call,
+    CreateAnchor,
     CreatePlaceholder,
     DeleteNodeClaim,
     DeletePlaceholders,
     Done,
     EvictPod,
     Gone,
+    Halt,
     MarkNode,
     NodeView,
     PodView,
     Refused,
     UnmarkNode,
 )
-from spotvortex.core.messages import DrainEnd, DrainOrder
+from spotvortex.core.messages import DrainEnd, DrainOrder, OrderKind
+from spotvortex.core.orders import to_text
+from spotvortex.core.progress import Phase, Progress, to_anchor, to_evict
 from spotvortex.core.types import HARD_BLOCKERS, Blocker
+from spotvortex.core.upkeep import anchor_call
 
 POLL_S: Final = 2.0
 """Seconds between two looks while waiting for capacity or for pods to end."""
 
-MIN_RETRY_S: Final = 1.0
-"""A blocked eviction is not tried again sooner than this."""
+FIRST_RETRY_S: Final = 2.0
+"""Pause after an eviction that a budget blocked and for which no time is asked; it doubles."""
 
 MAX_WAIT_S: Final = 15.0
-"""Longest time between two looks, so that a deadline or a stop is seen in time."""
+"""Longest such pause, and longest time between two looks, so that a stop is seen in time."""
 
 PLACEHOLDER_LIFE_S: Final = 1800
 """`activeDeadlineSeconds` of a placeholder: what we leave behind outlives us no longer."""
 
-
-_PASSING: Final = frozenset({Blocker.PDB_ALLOWS_ZERO, Blocker.SINGLE_REPLICA})
-"""Blockers that evictions of ours may bring about: once begun, they are waited for."""
-
-
-class Phase(StrEnum):
-    """Where an order stands."""
-
-    ASKING = "asking"
-    BINDING = "binding"
-    MARKING = "marking"
-    EVICTING = "evicting"
-    WAITING = "waiting"
-    RELEASING = "releasing"
-    UNDOING = "undoing"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far an order has got. `moving` are the pods for whose room capacity is asked."""
-
-    phase: Phase = Phase.ASKING
-    moving: tuple[PodView, ...] = ()
-    n_asked: int = 0
-    marked: bool = False
-    released: bool = False
-    cleaned: bool = False
-    evicted: frozenset[str] = frozenset()
-    retry_at: Mapping[str, float] = field(default_factory=dict)
-    n_calls: int = 0
-    end: DrainEnd = DrainEnd.DONE
-    reason: str = ""
+MAX_TRIES: Final = 20
+"""A request other than an eviction that fails for now is tried again this often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,95 +85,26 @@ class Finish:
 Step = Do | Wait | Finish
 
 
-def begin(view: NodeView) -> Progress:
-    """Start an order with the pods that have to move."""
-    return Progress(moving=_movers(view))
-
-
-def _movers(view: NodeView) -> tuple[PodView, ...]:
-    return tuple(pod for pod in view.pods if not pod.stays)
-
-
-def proceed(progress: Progress, view: NodeView, deadline: float, now: float) -> Progress:
-    """Move on to the phase that the node, as it is now, calls for."""
-    if progress.phase is Phase.UNDOING or _is_drained(progress, view):
-        return progress
-    trouble = _trouble(progress, view, deadline, now)
-    if trouble is not None:
-        end, reason = trouble
-        return replace(progress, phase=Phase.UNDOING, end=end, reason=reason)
-    if not progress.evicted:
-        progress = replace(progress, moving=_with_newcomers(progress.moving, view))
-    return replace(progress, phase=_phase(progress, view))
-
-
-def _is_drained(progress: Progress, view: NodeView) -> bool:
-    """From here on the node may go, as it should, and what is left to do takes two requests."""
-    empty = view.cordoned and not _movers(view)
-    return progress.phase is Phase.RELEASING and (empty or not view.present)
-
-
-def _with_newcomers(moving: tuple[PodView, ...], view: NodeView) -> tuple[PodView, ...]:
-    """Add the pods that have come since: until it is marked, the node takes pods."""
-    known = {pod.uid for pod in moving}
-    return (*moving, *(pod for pod in _movers(view) if pod.uid not in known))
-
-
-def _trouble(
-    progress: Progress, view: NodeView, deadline: float, now: float
-) -> tuple[DrainEnd, str] | None:
-    if not view.present:
-        return DrainEnd.GONE, "the node is gone"
-    if now >= deadline:
-        asking = progress.phase in (Phase.ASKING, Phase.BINDING)
-        end = DrainEnd.NO_REPLACEMENT if asking else DrainEnd.ABORTED
-        return end, f"not done by its deadline, in phase {progress.phase}"
-    return _cordon_trouble(progress, view) or _pod_trouble(progress, view)
-
-
-def _cordon_trouble(progress: Progress, view: NodeView) -> tuple[DrainEnd, str] | None:
-    """The cordon is ours from the mark on; a person's cordon or uncordon ends the order."""
-    if view.cordoned == progress.marked:
-        return None
-    done = "cordoned" if view.cordoned else "uncordoned"
-    return DrainEnd.ABORTED, f"somebody else has {done} the node"
-
-
-def _pod_trouble(progress: Progress, view: NodeView) -> tuple[DrainEnd, str] | None:
-    lasting = HARD_BLOCKERS - _PASSING if progress.evicted else HARD_BLOCKERS
-    held = next((p for p in _to_evict(progress, view) if lasting.intersection(p.blockers)), None)
-    if held is None:
-        return None
-    why = min(lasting.intersection(held.blockers))
-    return DrainEnd.REFUSED, f"{held.namespace}/{held.name} must not be moved: {why}"
-
-
-def _phase(progress: Progress, view: NodeView) -> Phase:
-    if progress.n_asked < len(progress.moving):
-        return Phase.ASKING
-    # Once the first pod has gone, the pods that follow it take the placeholders' room.
-    if view.bound < len(progress.moving) and not progress.evicted:
-        return Phase.BINDING
-    if not progress.marked:
-        return Phase.MARKING
-    if _to_evict(progress, view):
-        return Phase.EVICTING
-    return Phase.WAITING if _movers(view) else Phase.RELEASING
-
-
-def _to_evict(progress: Progress, view: NodeView) -> list[PodView]:
-    return [pod for pod in _movers(view) if not pod.terminating and pod.uid not in progress.evicted]
-
-
 def next_step(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> Step:
     """Say the one next thing to do for an order."""
+    if view.halt is Halt.DROP:
+        return Finish(DrainEnd.HANDED_OVER, view.halt_reason)
+    pause = progress.retry_at.get("", now) - now
+    if pause > 0.0 and progress.phase is not Phase.EVICTING:
+        return Wait(min(MAX_WAIT_S, pause))
+    return _step(order, progress, view, now)
+
+
+def _step(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> Step:
     match progress.phase:
         case Phase.ASKING:
-            return Do(_placeholder(order, progress))
+            return Do(_placeholder(order, progress, view))
         case Phase.BINDING | Phase.WAITING:
             return Wait(POLL_S)
+        case Phase.ANCHORING:
+            return Do(_anchor(order, progress, view, now))
         case Phase.MARKING:
-            return Do(_mark(order))
+            return Do(_mark(order, view))
         case Phase.EVICTING:
             return _evict(order, progress, view, now)
         case Phase.RELEASING:
@@ -204,44 +115,60 @@ def next_step(order: DrainOrder, progress: Progress, view: NodeView, now: float)
             assert_never(never)
 
 
-def _placeholder(order: DrainOrder, progress: Progress) -> CreatePlaceholder:
-    pod = progress.moving[progress.n_asked]
+def _placeholder(order: DrainOrder, progress: Progress, view: NodeView) -> CreatePlaceholder:
+    pod = next(pod for pod in progress.moving if pod.uid not in progress.asked)
+    digest = hashlib.sha256(f"{order.plan_id}|{pod.uid}".encode()).hexdigest()[:16]
     return CreatePlaceholder(
-        name=f"spotvortex-{order.plan_id}-{order.uid[:8]}-{progress.n_asked}",
+        name=f"spotvortex-placeholder-{digest}",
         plan_id=order.plan_id,
         for_uid=order.uid,
         pool=order.pool,
         capacity_type=order.to,
         node_pool=order.node_pool,
+        for_pod=f"{pod.namespace}/{pod.name}",
+        pod_uid=pod.uid,
         cpu_milli=pod.cpu_milli,
         memory_bytes=pod.memory_bytes,
+        zone=view.zone if Blocker.VOLUME in pod.blockers else "",
+        avoid=order.avoid,
+        order=to_text(order),
         expires_s=PLACEHOLDER_LIFE_S,
     )
 
 
-def _mark(order: DrainOrder) -> MarkNode:
+def _anchor(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> CreateAnchor:
+    receiver = to_anchor(order, progress, view, now)[0]
+    return anchor_call(receiver.node, receiver.uid, order.pool, order.plan_id, order.deadline)
+
+
+def _mark(order: DrainOrder, view: NodeView) -> MarkNode:
     return MarkNode(
         node=order.node,
         uid=order.uid,
         plan_id=order.plan_id,
-        reason=order.reason,
-        deadline=order.deadline,
+        order=to_text(order),
+        resource_version=view.resource_version,
+        urgent=order.kind is OrderKind.INTERRUPTION,
     )
 
 
 def _evict(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> Step:
-    room = {pod.uid for pod in progress.moving}
-    free = [
-        pod
-        for pod in _to_evict(progress, view)
-        if pod.uid in room and not HARD_BLOCKERS.intersection(pod.blockers)
-    ]
+    free = [pod for pod in to_evict(progress, view) if _may_go(order, progress, pod)]
     due = [pod for pod in free if progress.retry_at.get(pod.uid, now) <= now]
     if not due:
         until = min((progress.retry_at[pod.uid] for pod in free), default=now + POLL_S)
         return Wait(min(MAX_WAIT_S, max(0.1, until - now)))
-    # Long grace periods first, so that the slowest pod does not start last.
-    pod = min(due, key=lambda p: (-p.grace_s, p.namespace, p.name))
+    # Long grace periods first, so that the slowest pod does not start last; then the only ones of
+    # their workload, whose successors are missed most.
+    pod = min(
+        due,
+        key=lambda p: (
+            -p.grace_s,
+            Blocker.SINGLE_REPLICA not in p.blockers,
+            p.namespace,
+            p.name,
+        ),
+    )
     return Do(
         EvictPod(
             namespace=pod.namespace,
@@ -253,11 +180,18 @@ def _evict(order: DrainOrder, progress: Progress, view: NodeView, now: float) ->
     )
 
 
+def _may_go(order: DrainOrder, progress: Progress, pod: PodView) -> bool:
+    """Only pods that have room and that nothing holds go, unless the node is lost anyway."""
+    if order.kind is OrderKind.INTERRUPTION:
+        return True
+    return pod.uid in progress.asked and not HARD_BLOCKERS.intersection(pod.blockers)
+
+
 def _release(order: DrainOrder, progress: Progress) -> Step:
     if order.node_claim and not progress.released:
         claim = DeleteNodeClaim(node_claim=order.node_claim, node=order.node, plan_id=order.plan_id)
         return Do(claim)
-    if progress.n_asked and not progress.cleaned:
+    if _has_left(progress):
         return Do(_clean(order))
     return Finish(DrainEnd.DONE, progress.reason or "drained")
 
@@ -265,9 +199,13 @@ def _release(order: DrainOrder, progress: Progress) -> Step:
 def _undo(order: DrainOrder, progress: Progress, view: NodeView) -> Step:
     if progress.marked and view.present:
         return Do(UnmarkNode(node=order.node, uid=order.uid, plan_id=order.plan_id))
-    if progress.n_asked and not progress.cleaned:
+    if _has_left(progress):
         return Do(_clean(order))
     return Finish(progress.end, progress.reason)
+
+
+def _has_left(progress: Progress) -> bool:
+    return bool(progress.asked or progress.found) and not progress.cleaned
 
 
 def _clean(order: DrainOrder) -> DeletePlaceholders:
@@ -283,30 +221,54 @@ def advance(progress: Progress, call: Call, answer: Answer, now: float) -> Progr
         case BlockedByBudget(retry_s=retry_s):
             if not isinstance(call, EvictPod):
                 return _refused(counted, call, "a budget blocks what is no eviction")
-            retry_at = now + max(MIN_RETRY_S, retry_s)
-            return replace(counted, retry_at={**progress.retry_at, call.uid: retry_at})
+            return _later(counted, call.uid, retry_s, now)
+        case Again(reason=reason, retry_s=retry_s):
+            if isinstance(call, EvictPod):
+                return _later(counted, call.uid, retry_s, now)
+            if counted.tries.get("", 0) >= MAX_TRIES:
+                return _refused(counted, call, reason)
+            return _later(counted, "", retry_s, now)
         case Done() | Gone():
-            return _carried_out(counted, call)
+            return _carried_out(replace(counted, tries=_without(counted.tries, "")), call)
         case _ as never:
             assert_never(never)
 
 
+def _without(tries: Mapping[str, int], key: str) -> Mapping[str, int]:
+    return {k: n for k, n in tries.items() if k != key} if key in tries else tries
+
+
+def _later(progress: Progress, key: str, asked_s: float, now: float) -> Progress:
+    """Wait as long as the server asks, or else 2 s doubling to 15 s, spread by up to a fifth."""
+    n = progress.tries.get(key, 0)
+    doubled = min(MAX_WAIT_S, FIRST_RETRY_S * 2.0 ** min(n, 8))
+    spread = int.from_bytes(hashlib.sha256(f"{key}|{n}".encode()).digest()[:2], "big") / 65_535
+    pause = min(asked_s, 60.0) if asked_s > 0.0 else doubled * (1.0 - 0.2 * spread)
+    return replace(
+        progress,
+        tries={**progress.tries, key: n + 1},
+        retry_at={**progress.retry_at, key: now + max(0.1, pause)},
+    )
+
+
 def _carried_out(progress: Progress, call: Call) -> Progress:
     match call:
-        case CreatePlaceholder():
-            return replace(progress, n_asked=progress.n_asked + 1)
+        case CreatePlaceholder(pod_uid=uid):
+            return replace(progress, asked=progress.asked | {uid})
+        case CreateAnchor(node_uid=uid):
+            return replace(progress, anchored=progress.anchored | {uid})
         case MarkNode():
             return replace(progress, marked=True)
         case UnmarkNode():
             return replace(progress, marked=False)
         case EvictPod(uid=uid):
-            return replace(progress, evicted=progress.evicted | {uid})
+            return replace(progress, begun=True, evicted=progress.evicted | {uid})
         case DeleteNodeClaim():
             return replace(progress, released=True)
         case DeletePlaceholders():
             return replace(progress, cleaned=True)
-        case _ as never:
-            assert_never(never)
+        case _:
+            raise AssertionError(f"a drain makes no {type(call).__name__}")
 
 
 def _refused(progress: Progress, call: Call, reason: str) -> Progress:
@@ -315,5 +277,6 @@ def _refused(progress: Progress, call: Call, reason: str) -> Progress:
         return replace(
             _carried_out(progress, call), reason=f"{progress.reason}; {reason}".strip("; ")
         )
-    end = DrainEnd.NO_REPLACEMENT if isinstance(call, CreatePlaceholder) else DrainEnd.REFUSED
+    asking = isinstance(call, CreatePlaceholder | CreateAnchor)
+    end = DrainEnd.NO_REPLACEMENT if asking else DrainEnd.REFUSED
     return replace(progress, phase=Phase.UNDOING, end=end, reason=reason)

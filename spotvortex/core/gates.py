@@ -13,12 +13,18 @@ from typing import Final
 
 from spotvortex.core.budgets import pool_left
 from spotvortex.core.limits import Limits
+from spotvortex.core.marks import FREEZE
 from spotvortex.core.messages import Basis, ClusterBudget, Economics, PoolState, Proposal, Verdict
+from spotvortex.core.policy import floor_nodes, worse
 from spotvortex.core.pools import PoolInput
-from spotvortex.core.types import Action, Mode, Outcome
+from spotvortex.core.types import Action, Freeze, Mode, Outcome
 
 FULL_MARGIN: Final = 0.1
 """A lead of the best q-value over the second, as a share of their spread, that counts in full."""
+
+
+PEACE_S: Final = 86_400.0
+"""After this time without a fall back, a pool is no longer on probation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +99,12 @@ def _verdict(gate: str, outcome: Outcome, reason: str, numbers: dict[str, float]
 
 def lease(case: Case) -> Verdict:
     """Only the leader may write."""
-    if case.limits.mode.writes:
-        return not_evaluated("lease", "no lease is held")
-    return not_evaluated("lease", f"mode {case.limits.mode} writes nothing, so no lease is held")
+    if not case.limits.mode.writes:
+        reason = f"mode {case.limits.mode} writes nothing, so no lease is needed"
+        return not_evaluated("lease", reason)
+    if case.basis.standing.leader:
+        return allow("lease", "we hold the lease")
+    return refuse("lease", "another replica holds the lease, or nobody does")
 
 
 def input_freshness(case: Case) -> Verdict:
@@ -190,7 +199,7 @@ def pool_safety(case: Case) -> Verdict:
 
 def on_demand_floor(case: Case) -> Verdict:
     """What must stay on-demand stays there; a node on the move, of any kind, holds no floor."""
-    pool, floor = case.pool, case.limits.on_demand_floor_nodes
+    pool, floor = case.pool, floor_nodes(case.pool, case.limits)
     if not case.action.towards_spot:
         return allow("on_demand_floor", "no move towards Spot")
     if floor <= 0:
@@ -253,11 +262,31 @@ def cooldown(case: Case) -> Verdict:
     if state.last_wave_at is not None and now - state.last_wave_at < limits.settle_s:
         left = limits.settle_s - (now - state.last_wave_at)
         return refuse("cooldown", "the last wave is still settling", left_s=round(left, 3))
-    decreased = state.last_decrease_at
-    if case.action.towards_spot and decreased is not None and now - decreased < limits.dwell_s:
-        left = limits.dwell_s - (now - decreased)
-        return refuse("cooldown", "dwelling after a fall back", left_s=round(left, 3))
-    return allow("cooldown", "nothing to wait for")
+    fell = state.last_decrease_at
+    if not case.action.towards_spot or fell is None or now - fell > PEACE_S:
+        return allow("cooldown", "nothing to wait for")
+    left = dwell_s(state, limits) - (now - fell)
+    if left > 0.0:
+        numbers = {"left_s": round(left, 3), "failed_returns": state.n_failed_returns}
+        return refuse("cooldown", "dwelling after a fall back", **numbers)
+    return _probation(case)
+
+
+def dwell_s(state: PoolState, limits: Limits) -> float:
+    """Return the seconds between a fall back and a return: doubled by each return that failed."""
+    doubled = limits.dwell_s * 2.0 ** min(state.n_failed_returns, 16)
+    return max(limits.dwell_s, min(doubled, limits.max_dwell_s))
+
+
+def _probation(case: Case) -> Verdict:
+    """After a fall back the risk must be clearly low again, and a few nodes go first."""
+    risk, limits = worse(case.pool.entry_risk), case.limits
+    most = limits.medium_risk * limits.return_risk_ratio
+    numbers = {"most": most} if risk is None else {"risk": risk, "most": most}
+    if risk is None or risk >= most:
+        return refuse("cooldown", "the risk is not clearly low again after a fall back", **numbers)
+    numbers["probation"] = case.state.n_probation
+    return at_most("cooldown", case.state.n_probation, "on probation after a fall back", **numbers)
 
 
 def do_not_disrupt(case: Case) -> Verdict:
@@ -277,16 +306,30 @@ def do_not_disrupt(case: Case) -> Verdict:
 
 def freeze(case: Case) -> Verdict:
     """A person may stop every write by creating one ConfigMap."""
-    if case.limits.mode.writes:
-        return not_evaluated("freeze", "the freeze object is not read")
-    return not_evaluated("freeze", f"mode {case.limits.mode} writes nothing that could be frozen")
+    if not case.limits.mode.writes:
+        reason = f"mode {case.limits.mode} writes nothing that could be frozen"
+        return not_evaluated("freeze", reason)
+    match case.basis.standing.freeze:
+        case Freeze.NONE:
+            return allow("freeze", "nobody has frozen us")
+        case Freeze.UNKNOWN:
+            return refuse("freeze", f"whether ConfigMap {FREEZE} exists cannot be read")
+        case frozen:
+            return refuse("freeze", f"ConfigMap {FREEZE} exists ({frozen})")
 
 
 def mode(case: Case) -> Verdict:
     """What the mode lets us do with the decision."""
-    current = case.limits.mode
-    if current is Mode.SHADOW:
-        return allow("mode", "shadow: recorded, nothing is written")
+    current, problem = case.limits.mode, case.pool.rules.problem
+    if problem:
+        return refuse("mode", f"a rule of this pool cannot be read: {problem}")
+    if not current.writes:
+        return allow("mode", f"{current}: recorded, nothing is moved")
+    if case.basis.standing.unsure:
+        return refuse("mode", "what was remembered is lost: advice only, for a day")
+    if current is Mode.CANARY:
+        n_canary = case.limits.canary_nodes
+        return at_most("mode", n_canary, f"canary: {n_canary} at a time", canary=n_canary)
     return allow("mode", f"mode {current}")
 
 

@@ -6,29 +6,18 @@ and what they are made of. Every message carries the trace context of its cycle.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
+from spotvortex.core.calls import Call
 from spotvortex.core.limits import Limits
-from spotvortex.core.observation import Observation
+from spotvortex.core.observation import NO_STANDING, NodeFact, Observation, OwnPod, Standing
 from spotvortex.core.pools import Candidate, PoolInput
+from spotvortex.core.rules import NO_RULES, PoolRules
 from spotvortex.core.types import RATIO_STEP, Action, CapacityType, Mode, Outcome
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assessment:
-    """An observation, reduced pool by pool to what decisions read, with scores and confidence.
-
-    `pools` are sorted by name. `model_digest` names the bundle that scored, `seconds` is what the
-    whole took.
-    """
-
-    observation: Observation
-    pools: tuple[PoolInput, ...]
-    model_digest: str
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,14 +70,23 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolState:
-    """What we remember of one pool between cycles. Times are seconds since the epoch."""
+    """What we remember of one pool between cycles. Times are seconds since the epoch.
+
+    `n_failed_returns` counts falls back that came soon after a return: each doubles the time until
+    the next one. `n_probation` is how many nodes the next return may move. `rules` are the ones
+    said last.
+    """
 
     RECORDED_AS_ROW: ClassVar = True
 
     target_ratio: float | None = None
     last_wave_at: float | None = None
     last_decrease_at: float | None = None
+    last_increase_at: float | None = None
     last_action: Action = Action.HOLD
+    n_failed_returns: int = 0
+    n_probation: int = 1
+    rules: PoolRules = NO_RULES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +111,7 @@ class Basis:
     limits: Limits
     model_digest: str
     traceparent: str = ""
+    standing: Standing = NO_STANDING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,11 +198,21 @@ class Decision:
         return tuple(v.gate for v in self.verdicts if v.outcome is Outcome.REFUSE)
 
 
+class OrderKind(StrEnum):
+    """Why a node is drained: because we decided so, or because it will be taken away."""
+
+    DRAIN = "drain"
+    INTERRUPTION = "interruption"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainOrder:
     """One node to move: ask for its replacement, wait for it, then drain.
 
-    `deadline` is wall time; what is not done by then is undone.
+    `deadline` is wall time; what is not done by then is undone, or, of an interruption, over. `to`
+    is UNKNOWN where any capacity will do, `avoid` the offering that is being lost, "type/zone".
+    `mode` says whose hand carries it out. Room that is not bound at `bind_by` is given up. `n_wave`
+    counts the nodes that are drained together: none is before there is room for all.
     """
 
     plan_id: str
@@ -216,11 +225,71 @@ class DrainOrder:
     reason: str
     deadline: float
     traceparent: str = ""
+    kind: OrderKind = OrderKind.DRAIN
+    mode: Mode = Mode.SHADOW
+    avoid: str = ""
+    bind_by: float = math.inf
+    n_wave: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFlight:
+    """What of ours is under way, as the cluster itself tells; see `orders`.
+
+    `orders` are sorted by the uid of their node; `unread_marks` are nodes whose journal cannot be
+    read, `unread_pods` placeholders of which the same is true.
+    """
+
+    orders: tuple[DrainOrder, ...] = ()
+    unread_marks: tuple[NodeFact, ...] = ()
+    unread_pods: tuple[OwnPod, ...] = ()
+
+    @property
+    def uids(self) -> frozenset[str]:
+        """The uids of the nodes concerned."""
+        return frozenset(order.uid for order in self.orders)
+
+
+NOTHING_IN_FLIGHT: Final = InFlight()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """An observation, reduced pool by pool to what decisions read, with scores and confidence.
+
+    `pools` are sorted by name. `model_digest` names the bundle that scored, `seconds` is what the
+    whole took.
+    """
+
+    observation: Observation
+    pools: tuple[PoolInput, ...]
+    model_digest: str
+    seconds: float = 0.0
+    in_flight: InFlight = NOTHING_IN_FLIGHT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chore:
+    """One request by itself: an anchor renewed or released, a note on a node, a leftover removed.
+
+    `key` is the same for the same chore on the same object, so that it is queued once.
+    """
+
+    key: str
+    pool: str
+    call: Call
+    mode: Mode
+    reason: str
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The decisions of one cycle, one a pool in the pools' order, and the nodes to move."""
+    """The decisions of one cycle, one a pool in the pools' order, and what is to be done.
+
+    `orders` are new ones, interruptions first by deadline; `resumed` are those that the cluster
+    shows to be in flight.
+    """
 
     cycle: int
     at: float
@@ -228,6 +297,8 @@ class Plan:
     orders: tuple[DrainOrder, ...]
     observation: Observation
     traceparent: str = ""
+    resumed: tuple[DrainOrder, ...] = ()
+    chores: tuple[Chore, ...] = ()
 
 
 class DrainEnd(StrEnum):
@@ -238,6 +309,8 @@ class DrainEnd(StrEnum):
     NO_REPLACEMENT = "no-replacement"
     ABORTED = "aborted"
     REFUSED = "refused"
+    HANDED_OVER = "handed-over"
+    """Left as it is, because we may not write now; whoever may goes on with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,6 +327,10 @@ class DrainResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerState:
-    """What the router carries from one cycle to the next."""
+    """What the router carries from one cycle to the next.
+
+    `unsure_until` is until when we only advise, because what was remembered is lost.
+    """
 
     pools: Mapping[str, PoolState] = field(default_factory=dict)
+    unsure_until: float = 0.0

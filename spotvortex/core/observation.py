@@ -6,11 +6,13 @@ grouped; what the decisions read is reduced from here (`features`). May not judg
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import ClassVar, Final
 
-from spotvortex.core.types import Blocker, CapacityType, Offering, Provisioner
+from spotvortex.core.notices import Notice
+from spotvortex.core.types import Blocker, CapacityType, Freeze, Offering, Provisioner
 
 
 class InputState(StrEnum):
@@ -77,6 +79,8 @@ class NodeFact:
     `moving` is true where somebody is already taking the node away: it is being deleted, or it
     carries a disruption taint of Karpenter, Cluster Autoscaler or the node lifecycle controller.
     `cordoned` is `spec.unschedulable`. `node_claim` is empty where Karpenter does not own it.
+    `mark` is the journal that we left on it, `labelled` whether it has our label of cordoned nodes,
+    `at_risk` our note of a rebalance recommendation; each as it stands there.
     """
 
     name: str
@@ -97,6 +101,9 @@ class NodeFact:
     allocatable_cpu_milli: int = 0
     allocatable_memory_bytes: int = 0
     load: NodeLoad = EMPTY_LOAD
+    mark: str = ""
+    labelled: bool = False
+    at_risk: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +134,10 @@ class PdbFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePoolFact:
-    """What a Karpenter NodePool allows. `capacity_types` is empty where it says nothing."""
+    """What a Karpenter NodePool allows. `capacity_types` is empty where it says nothing.
+
+    `rules` are our own annotations on it, name and value as they stand there, sorted by name.
+    """
 
     name: str
     pool: str
@@ -136,6 +146,7 @@ class NodePoolFact:
     zones: tuple[str, ...] = ()
     consolidation: str = ""
     weight: int = 0
+    rules: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +160,35 @@ class PoolFacts:
     node_pools: tuple[NodePoolFact, ...] = ()
 
 
+class OwnKind(StrEnum):
+    """The two kinds of pods that we put into a cluster."""
+
+    PLACEHOLDER = "placeholder"
+    ANCHOR = "anchor"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnPod:
+    """One pod of ours.
+
+    `for_uid` is the uid of the node that is emptied or kept, `node` where the pod itself is bound,
+    "" where it waits. `ends_at` is when it expires by itself, counted from its start, or from its
+    creation while it has not started. `order` is the order's journal of a placeholder,
+    `pending_reason` the scheduler's word on one that it could not place.
+    """
+
+    name: str
+    kind: OwnKind
+    plan_id: str
+    for_uid: str
+    node: str
+    ends_at: float
+    order: str = ""
+    finished: bool = False
+    terminating: bool = False
+    pending_reason: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterFacts:
     """The cluster at one instant. `unpooled` nodes belong to no pool and are never moved."""
@@ -158,6 +198,33 @@ class ClusterFacts:
     inputs: tuple[InputHealth, ...] = ()
     n_pods: int = 0
     n_pdbs: int = 0
+    own_pods: tuple[OwnPod, ...] = ()
+
+    def nodes(self) -> Iterator[NodeFact]:
+        """Return every node, of a pool or of none."""
+        for pool in self.pools:
+            yield from pool.nodes
+        yield from self.unpooled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Whether we may write at all at this instant.
+
+    `leader` while we hold the lease. `unsure` while what was remembered is lost, so that we only
+    advise. `own_node` is the node that we run on, "" where that is not known.
+    """
+
+    RECORDED_AS_ROW: ClassVar = True
+
+    leader: bool = False
+    freeze: Freeze = Freeze.NONE
+    unsure: bool = False
+    own_node: str = ""
+
+
+NO_STANDING: Final = Standing()
+"""What we have where nothing is ever written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +270,8 @@ class Observation:
     market: MarketFacts
     traceparent: str = ""
     seconds: float = 0.0
+    standing: Standing = NO_STANDING
+    notices: tuple[Notice, ...] = ()
 
     @property
     def inputs(self) -> tuple[InputHealth, ...]:

@@ -31,10 +31,20 @@ def propose(pool: PoolInput, economics: Economics, limits: Limits) -> Proposal:
     return _stay(pool, limits) or _enter(pool, economics, limits)
 
 
+def floor_nodes(pool: PoolInput, limits: Limits) -> int:
+    """Return how many nodes must stay on-demand; a floor in vCPU is rounded up to whole nodes.
+
+    Where the size of a node is not known, a floor in vCPU means the whole pool.
+    """
+    vcpu = limits.on_demand_floor_vcpu
+    by_vcpu = math.ceil(vcpu / pool.node_vcpu) if pool.node_vcpu else (vcpu and pool.n_counted)
+    return max(limits.on_demand_floor_nodes, by_vcpu)
+
+
 def max_ratio(pool: PoolInput, limits: Limits) -> float:
     """Return the highest spot ratio that the cap and the on-demand floor leave to this pool."""
     n = pool.n_counted
-    floor_ratio = min(limits.on_demand_floor_nodes, n) / n if n else 0.0
+    floor_ratio = min(floor_nodes(pool, limits), n) / n if n else 0.0
     return min(limits.max_spot_ratio, 1.0 - floor_ratio)
 
 

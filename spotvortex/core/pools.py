@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from spotvortex.core.rules import NO_RULES, PoolRules
 from spotvortex.core.types import Blocker, Offering, Provisioner
 
 MAX_CANDIDATES: Final = 5
@@ -40,7 +41,8 @@ class OfferingInput:
 class Candidate:
     """A node that may be moved, with what its move costs.
 
-    `node_claim` and `node_pool` are empty where Karpenter does not own the node.
+    `node_claim` and `node_pool` are empty where Karpenter does not own the node. `anchored` is true
+    where an anchor of ours keeps it.
     """
 
     RECORDED_AS_ROW: ClassVar = True
@@ -53,6 +55,7 @@ class Candidate:
     n_pods: int
     workload_cpu_milli: int
     workload_memory_bytes: int
+    anchored: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +114,10 @@ class PoolInput:
     `outage_hours` is the mean of what owners say that losing a node costs, for the share
     `outage_said_ratio` of the nodes that they say it for. `startup_s`, `steps_since_move` (of 600
     s) and `price_deviation_usd_per_hour` are read by the learned policy, as are the `q_values`
-    that its network gave, one an action, None without a network.
+    that its network gave, one an action, None without a network. `node_vcpu` is the whole vCPU of
+    its smallest on-demand node (of any where it has none), 0 where unknown. `n_anchored` counts
+    the on-demand nodes that anchors of ours keep; `consolidates` is true where the provisioner
+    itself replaces on-demand nodes by cheaper ones. `rules` are what its owner asks for.
     """
 
     RECORDED_AS_ROW: ClassVar = True
@@ -153,6 +159,10 @@ class PoolInput:
     bad_inputs: tuple[str, ...]
     confidence_terms: tuple[tuple[str, float], ...]
     q_values: tuple[float, ...] | None = None
+    node_vcpu: int = 0
+    n_anchored: int = 0
+    consolidates: bool = False
+    rules: PoolRules = NO_RULES
 
     @property
     def n_counted(self) -> int:

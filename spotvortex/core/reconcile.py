@@ -8,12 +8,14 @@ same input gives the same bytes. May not do anything but compute.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
+from typing import Final
 
 from spotvortex.core import gates
 from spotvortex.core.budgets import cluster_budget
 from spotvortex.core.economics import entry_economics, held_economics
+from spotvortex.core.interruption import interruption_orders
 from spotvortex.core.limits import Limits
 from spotvortex.core.messages import (
     Assessment,
@@ -29,7 +31,18 @@ from spotvortex.core.planning import Wave, plan_wave
 from spotvortex.core.policies import both_proposals
 from spotvortex.core.policy import worse
 from spotvortex.core.pools import PoolInput
+from spotvortex.core.rules import NO_RULES, obeying, remembered
 from spotvortex.core.types import Action
+from spotvortex.core.upkeep import chores, is_released
+
+FAILED_RETURN_S: Final = 3600.0
+"""A fall back within this time of a return means that the return has failed."""
+
+MAX_PROBATION: Final = 64
+"""Nodes at which a return's probation no longer bounds anything."""
+
+MAX_GONE: Final = 500
+"""Pools without nodes whose rules are remembered."""
 
 Steps = Generator[str, None, tuple[ControllerState, Plan]]
 
@@ -62,32 +75,49 @@ def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limi
     Emergencies take from the cluster's budget first, then the riskiest pools, then by name.
     """
     observation = assessment.observation
+    unsure = observation.at < state.unsure_until
+    standing = replace(observation.standing, unsure=unsure)
     budget = cluster_budget(assessment.pools, limits)
     decisions: dict[str, Decision] = {}
     for pool in sorted(assessment.pools, key=lambda p: _urgency(p, limits)):
+        known = state.pools.get(pool.pool, PoolState())
+        known = replace(known, rules=remembered(pool.rules, known.rules))
         basis = Basis(
             cycle=observation.cycle,
             pool=pool,
-            state=state.pools.get(pool.pool, PoolState()),
+            state=known,
             budget=budget,
-            limits=limits,
+            limits=obeying(limits, known.rules),
             model_digest=assessment.model_digest,
             traceparent=observation.traceparent,
+            standing=standing,
         )
         decision = decide(basis)
         decisions[pool.pool] = decision
         budget = replace(budget, left=budget.left - decision.n_nodes)
         yield pool.pool
     ordered = tuple(decisions[name] for name in sorted(decisions))
+    limits_of = {decision.pool: decision.basis.limits for decision in ordered}
+    seen = replace(observation, standing=standing)
     plan = Plan(
         cycle=observation.cycle,
         at=observation.at,
         decisions=ordered,
-        orders=_orders(ordered),
+        orders=(*interruption_orders(seen, limits_of, assessment.in_flight), *_orders(ordered)),
         observation=observation,
         traceparent=observation.traceparent,
+        resumed=tuple(_resumed(o, limits_of, observation.at) for o in assessment.in_flight.orders),
+        chores=chores(observation, ordered, assessment.in_flight),
     )
     return _next_state(state, ordered), plan
+
+
+def _resumed(order: DrainOrder, limits_of: Mapping[str, Limits], at: float) -> DrainOrder:
+    """Go on with an order, or undo it where its pool is gone or may no longer be written to."""
+    limits = limits_of.get(order.pool)
+    if limits is not None and limits.mode.writes:
+        return order
+    return replace(order, deadline=min(order.deadline, at))
 
 
 def _urgency(pool: PoolInput, limits: Limits) -> tuple[int, float, str]:
@@ -142,8 +172,14 @@ def _savings(wave: Wave, economics: Economics) -> float | None:
 
 
 def _orders(decisions: tuple[Decision, ...]) -> tuple[DrainOrder, ...]:
-    return tuple(
-        DrainOrder(
+    return tuple(order for decision in decisions for order in _orders_of(decision))
+
+
+def _orders_of(decision: Decision) -> Iterator[DrainOrder]:
+    drained = [move for move in decision.moves if not is_released(decision, move)]
+    limits = decision.basis.limits
+    for move in drained:
+        yield DrainOrder(
             plan_id=decision.decision_id,
             pool=decision.pool,
             node=move.candidate.node,
@@ -152,27 +188,50 @@ def _orders(decisions: tuple[Decision, ...]) -> tuple[DrainOrder, ...]:
             node_pool=move.candidate.node_pool,
             to=move.to,
             reason=f"{decision.action} {decision.reason}",
-            deadline=decision.at + decision.basis.limits.drain_deadline_s,
+            deadline=decision.at + limits.drain_deadline_s,
+            bind_by=decision.at + limits.bind_s,
             traceparent=decision.basis.traceparent,
+            mode=decision.mode,
+            n_wave=len(drained),
         )
-        for decision in decisions
-        for move in decision.moves
-    )
 
 
 def _next_state(state: ControllerState, decisions: tuple[Decision, ...]) -> ControllerState:
-    """Remember waves; a pool that is gone is forgotten."""
-    pools = {d.pool: _next_pool_state(state.pools.get(d.pool, PoolState()), d) for d in decisions}
-    return ControllerState(pools=pools)
+    """Remember waves, and what was said of pools; one that is gone is kept for a while.
+
+    A pool without nodes may come back, and must not come back without its rules.
+    """
+    pools = {d.pool: _next_pool_state(d.basis.state, d) for d in decisions}
+    gone = [name for name, s in state.pools.items() if name not in pools and s.rules != NO_RULES]
+    kept = {name: state.pools[name] for name in sorted(gone)[:MAX_GONE]}
+    return replace(state, pools=kept | pools)
 
 
 def _next_pool_state(before: PoolState, decision: Decision) -> PoolState:
+    after = replace(before, target_ratio=decision.target_ratio, last_action=decision.action)
     if not decision.moves:
-        return replace(before, target_ratio=decision.target_ratio, last_action=decision.action)
-    decreased = decision.action.away_from_spot
-    return PoolState(
-        target_ratio=decision.target_ratio,
-        last_wave_at=decision.at,
-        last_decrease_at=decision.at if decreased else before.last_decrease_at,
-        last_action=decision.action,
+        return after
+    after = replace(after, last_wave_at=decision.at)
+    if decision.action.away_from_spot:
+        return _fallen_back(after, decision.at)
+    return _returning(after, decision.at)
+
+
+def _fallen_back(state: PoolState, at: float) -> PoolState:
+    """Count a fall back that follows a return soon: the next one waits twice as long."""
+    returned = state.last_increase_at
+    failed = returned is not None and at - returned < FAILED_RETURN_S
+    n_failed = state.n_failed_returns + 1 if failed else state.n_failed_returns
+    return replace(state, last_decrease_at=at, n_failed_returns=n_failed, n_probation=1)
+
+
+def _returning(state: PoolState, at: float) -> PoolState:
+    """Let the next wave of a return be twice as large; forget a failure after a day of peace."""
+    fell = state.last_decrease_at
+    at_peace = fell is None or at - fell > gates.PEACE_S
+    return replace(
+        state,
+        last_increase_at=at,
+        n_failed_returns=0 if at_peace else state.n_failed_returns,
+        n_probation=min(2 * state.n_probation, MAX_PROBATION),
     )

@@ -11,16 +11,14 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Final
 
-from spotvortex.core.features import OfferingScore, price_ratio
+from spotvortex.core.features import price_ratio
 from spotvortex.core.observation import (
     InputHealth,
     InputState,
     NodeFact,
-    Observation,
     PoolFacts,
     SpotQuote,
 )
@@ -34,12 +32,11 @@ from spotvortex.core.pools import (
     Risk,
     Safety,
 )
+from spotvortex.core.rules import all_careful, read_rules
 from spotvortex.core.safety import safe_moves_to_spot
 from spotvortex.core.shape import PoolShape, shape_of
+from spotvortex.core.sight import NO_QUOTE, Sight, short, trusted
 from spotvortex.core.types import Blocker, CapacityType, Offering
-
-MAX_PRICE_USD_PER_HOUR: Final = 1e6
-"""A price above this is an error of its source, not a price."""
 
 UNKNOWN_STARTUP_S: Final = 60.0
 """Seconds that a start is taken to last where no owner says; the Go agent's figure for a pool."""
@@ -50,31 +47,8 @@ MEMORY_CONFIDENCE: Final = 0.75
 MAX_STEPS: Final = 100.0
 """The learned policy's clock stops here."""
 
-_NO_QUOTE: Final = SpotQuote(offering=Offering(instance_type="", zone=""))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
-    """What is seen of the world beside one pool, the same for all pools of a cycle."""
-
-    at: float
-    quotes: Mapping[Offering, SpotQuote]
-    scores: Mapping[Offering, OfferingScore]
-    inputs: tuple[InputHealth, ...]
-    max_input_age_s: float
-
-
-def sight_of(
-    observation: Observation, scores: Mapping[Offering, OfferingScore], max_input_age_s: float
-) -> Sight:
-    """Gather what all pools of a cycle share."""
-    return Sight(
-        at=observation.at,
-        quotes=observation.market.quotes,
-        scores=scores,
-        inputs=observation.inputs,
-        max_input_age_s=max_input_age_s,
-    )
+_CONSOLIDATING: Final = frozenset({"WhenEmptyOrUnderutilized", "WhenUnderutilized"})
+"""Policies of NodePools under which Karpenter replaces a node by a cheaper one."""
 
 
 def reduce_pool(pool: PoolFacts, sight: Sight) -> PoolInput:
@@ -85,10 +59,10 @@ def reduce_pool(pool: PoolFacts, sight: Sight) -> PoolInput:
 def reduce_shape(shape: PoolShape, sight: Sight) -> PoolInput:
     """Reduce one pool whose shape is known already."""
     nodes, spot = shape.nodes, shape.spot
-    sight = _trusted(sight, nodes)
-    away = _candidates(shape.movable_spot, lambda o: -_runtime(sight, o))
-    entry = _candidates(shape.movable_on_demand, lambda o: _price_ratio(sight, o))
-    entry_nodes = shape.movable_on_demand
+    sight = trusted(sight, nodes)
+    entry_nodes = _free(shape.movable_on_demand, sight)
+    away = _candidates(_free(shape.movable_spot, sight), sight, lambda o: -_runtime(sight, o))
+    entry = _candidates(entry_nodes, sight, lambda o: _price_ratio(sight, o))
     offerings = _offerings(nodes, sight)
     return PoolInput(
         pool=shape.facts.name,
@@ -99,7 +73,7 @@ def reduce_shape(shape: PoolShape, sight: Sight) -> PoolInput:
         n_reserved=shape.n_of(CapacityType.RESERVED),
         n_unknown=shape.n_of(CapacityType.UNKNOWN),
         n_spot_out_of_scope=sum(o.n_spot for o in offerings if not o.in_scope),
-        n_moving=sum(1 for n in nodes if n.moving or n.cordoned),
+        n_moving=sum(1 for n in nodes if n.moving or n.cordoned or n.uid in sight.pledged),
         n_not_ready=sum(1 for n in nodes if not n.ready),
         allows_spot=CapacityType.SPOT in shape.capacity_types,
         allows_on_demand=CapacityType.ON_DEMAND in shape.capacity_types,
@@ -127,12 +101,27 @@ def reduce_shape(shape: PoolShape, sight: Sight) -> PoolInput:
         oldest_input_s=_oldest_input_s(sight),
         bad_inputs=tuple(sorted(h.name for h in sight.inputs if _is_bad(h, sight.max_input_age_s))),
         confidence_terms=_confidence(nodes, sight),
+        node_vcpu=_node_vcpu(shape.on_demand or nodes),
+        n_anchored=sum(1 for n in shape.on_demand if n.uid in sight.anchored),
+        consolidates=any(p.consolidation in _CONSOLIDATING for p in shape.facts.node_pools),
+        rules=all_careful(read_rules(p.rules) for p in shape.facts.node_pools),
     )
+
+
+def _free(nodes: Iterable[NodeFact], sight: Sight) -> tuple[NodeFact, ...]:
+    """Leave out what an order of ours is about already."""
+    return tuple(n for n in nodes if n.uid not in sight.pledged)
+
+
+def _node_vcpu(nodes: Iterable[NodeFact]) -> int:
+    """Return the whole vCPU of the smallest node: what is allocatable is a little less."""
+    sizes = [n.allocatable_cpu_milli for n in nodes if n.allocatable_cpu_milli > 0]
+    return math.ceil(min(sizes) / 1000) if sizes else 0
 
 
 def _share(said: Iterable[bool]) -> float:
     answers = list(said)
-    return _short(sum(answers) / len(answers)) if answers else 0.0
+    return short(sum(answers) / len(answers)) if answers else 0.0
 
 
 def _steps_since_move(nodes: Sequence[NodeFact], at: float) -> float:
@@ -141,55 +130,16 @@ def _steps_since_move(nodes: Sequence[NodeFact], at: float) -> float:
     A node that claims to be from the future has just come.
     """
     ages = [max(0.0, at - n.created_at) for n in nodes if math.isfinite(n.created_at)]
-    return _short(min(min(ages, default=math.inf) / 600.0, MAX_STEPS))
+    return short(min(min(ages, default=math.inf) / 600.0, MAX_STEPS))
 
 
 def _price_deviation(nodes: Sequence[NodeFact], sight: Sight) -> float:
     """Return the sample deviation of the last 12 price points of the commonest offering."""
     counts = Counter(n.offering for n in nodes)
-    offering = min(counts, key=lambda o: (-counts[o], o), default=_NO_QUOTE.offering)
-    history = sight.quotes.get(offering, _NO_QUOTE).history_usd_per_hour[-12:]
+    offering = min(counts, key=lambda o: (-counts[o], o), default=NO_QUOTE.offering)
+    history = sight.quotes.get(offering, NO_QUOTE).history_usd_per_hour[-12:]
     finite = [price for price in history if math.isfinite(price)]
-    return _short(statistics.stdev(finite)) if len(finite) > 1 else 0.0
-
-
-def _trusted(sight: Sight, nodes: Sequence[NodeFact]) -> Sight:
-    """Keep what concerns these nodes, without what is no figure."""
-    offerings = dict.fromkeys(node.offering for node in nodes)
-    return replace(
-        sight,
-        quotes={o: _priced(q) for o in offerings if (q := sight.quotes.get(o)) is not None},
-        scores={o: _scored(s) for o in offerings if (s := sight.scores.get(o)) is not None},
-    )
-
-
-def _priced(quote: SpotQuote) -> SpotQuote:
-    """Drop what is no price, and what was recorded in the future or at no time."""
-    spot = _within(quote.spot_usd_per_hour, 1e-9, MAX_PRICE_USD_PER_HOUR)
-    if spot is None and quote.spot_usd_per_hour is not None:
-        quote = replace(quote, age_s=math.inf)
-    return replace(
-        quote,
-        spot_usd_per_hour=spot if quote.age_s >= 0.0 else None,
-        on_demand_usd_per_hour=_within(quote.on_demand_usd_per_hour, 1e-9, MAX_PRICE_USD_PER_HOUR),
-    )
-
-
-def _scored(score: OfferingScore) -> OfferingScore:
-    return replace(
-        score,
-        capacity_score=_within(score.capacity_score, 0.0, 1.0),
-        runtime_score=_within(score.runtime_score, 0.0, 1.0),
-    )
-
-
-def _within(value: float | None, low: float, high: float) -> float | None:
-    return _short(value) if value is not None and low <= value <= high else None
-
-
-def _short(value: float) -> float:
-    """Six decimals are more than any figure here is worth, and they keep records short."""
-    return round(value, 6)
+    return short(statistics.stdev(finite)) if len(finite) > 1 else 0.0
 
 
 def _is_bad(health: InputHealth, max_age_s: float) -> bool:
@@ -201,13 +151,16 @@ def _is_bad(health: InputHealth, max_age_s: float) -> bool:
 def _oldest_input_s(sight: Sight) -> float:
     """Return the age of the oldest required input, infinite where there is none or no number."""
     ages = [h.age_s for h in sight.inputs if h.required]
-    return _short(max((math.inf if math.isnan(age) else age for age in ages), default=math.inf))
+    return short(max((math.inf if math.isnan(age) else age for age in ages), default=math.inf))
 
 
 def _candidates(
-    nodes: Iterable[NodeFact], rank: Callable[[Offering], float]
+    nodes: Iterable[NodeFact], sight: Sight, rank: Callable[[Offering], float]
 ) -> tuple[Candidate, ...]:
-    """Order movable nodes: offerings by rank in turn, the smallest blast radius of each first."""
+    """Order movable nodes: offerings by rank in turn, the smallest blast radius of each first.
+
+    Nodes that it was recommended to leave come before all others, the one that we run on last.
+    """
     groups: dict[Offering, list[NodeFact]] = {}
     for node in nodes:
         groups.setdefault(node.offering, []).append(node)
@@ -217,10 +170,11 @@ def _candidates(
         for o in ordered
     ]
     picked = [node for turn in zip_longest(*lanes) for node in turn if node is not None]
-    return tuple(_candidate(node) for node in picked)
+    picked.sort(key=lambda n: (n.name == sight.own_node, n.uid not in sight.at_risk))
+    return tuple(_candidate(node, anchored=node.uid in sight.anchored) for node in picked)
 
 
-def _candidate(node: NodeFact) -> Candidate:
+def _candidate(node: NodeFact, *, anchored: bool) -> Candidate:
     return Candidate(
         node=node.name,
         uid=node.uid,
@@ -230,6 +184,7 @@ def _candidate(node: NodeFact) -> Candidate:
         n_pods=node.load.n_workload_pods,
         workload_cpu_milli=node.load.workload_cpu_milli,
         workload_memory_bytes=node.load.workload_memory_bytes,
+        anchored=anchored,
     )
 
 
@@ -239,7 +194,7 @@ def _runtime(sight: Sight, offering: Offering) -> float:
 
 
 def _price_ratio(sight: Sight, offering: Offering) -> float:
-    ratio = price_ratio(sight.quotes.get(offering, _NO_QUOTE))
+    ratio = price_ratio(sight.quotes.get(offering, NO_QUOTE))
     return ratio if math.isfinite(ratio) else math.inf
 
 
@@ -260,7 +215,7 @@ def _offerings(nodes: Sequence[NodeFact], sight: Sight) -> tuple[OfferingInput, 
 def _offering_input(
     offering: Offering, n_spot: int, n_on_demand: int, sight: Sight
 ) -> OfferingInput:
-    quote = sight.quotes.get(offering, _NO_QUOTE)
+    quote = sight.quotes.get(offering, NO_QUOTE)
     score = sight.scores.get(offering)
     return OfferingInput(
         offering=offering,
@@ -277,7 +232,7 @@ def _offering_input(
 
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [v for v in values if v is not None]
-    return _short(math.fsum(known) / len(known)) if known else None
+    return short(math.fsum(known) / len(known)) if known else None
 
 
 def _risk(nodes: Sequence[NodeFact], sight: Sight) -> Risk:
@@ -293,12 +248,12 @@ def _risk(nodes: Sequence[NodeFact], sight: Sight) -> Risk:
 
 
 def _money(nodes: Sequence[NodeFact], sight: Sight) -> Money:
-    quotes = [sight.quotes.get(n.offering, _NO_QUOTE) for n in nodes]
+    quotes = [sight.quotes.get(n.offering, NO_QUOTE) for n in nodes]
     known = [q for q in quotes if math.isfinite(price_ratio(q))]
     return Money(
         spot_usd_per_hour=_mean(q.spot_usd_per_hour for q in known),
         on_demand_usd_per_hour=_mean(q.on_demand_usd_per_hour for q in known),
-        covered_ratio=_short(len(known) / len(quotes)) if quotes else 1.0,
+        covered_ratio=short(len(known) / len(quotes)) if quotes else 1.0,
         last_resort=any(q.last_resort for q in known),
         too_old_s=_too_old_s(quotes),
     )
@@ -307,7 +262,7 @@ def _money(nodes: Sequence[NodeFact], sight: Sight) -> Money:
 def _too_old_s(quotes: Iterable[SpotQuote]) -> float | None:
     """Return the age of the oldest price that its source has left out for its age."""
     ages = [q.age_s for q in quotes if q.spot_usd_per_hour is None and 0.0 <= q.age_s < math.inf]
-    return _short(max(ages)) if ages else None
+    return short(max(ages)) if ages else None
 
 
 def _safety(shape: PoolShape, entry: Sequence[Candidate], sight: Sight) -> Safety:
@@ -358,4 +313,4 @@ def _confidence(nodes: Sequence[NodeFact], sight: Sight) -> tuple[tuple[str, flo
         "prices": priced,
         "scores": scored,
     }
-    return tuple((name, _short(value)) for name, value in terms.items())
+    return tuple((name, short(value)) for name, value in terms.items())

@@ -43,6 +43,17 @@ class Mode(StrEnum):
         return self in (Mode.CANARY, Mode.ACTIVE)
 
 
+class Freeze(StrEnum):
+    """Whether a person has stopped us. UNKNOWN where that cannot be read, which stops us too."""
+
+    NONE = "none"
+    SOFT = "soft"
+    """Undo what is in flight, then write nothing."""
+    HARD = "hard"
+    """Write nothing at once."""
+    UNKNOWN = "unknown"
+
+
 class Action(StrEnum):
     """The six answers, in the order of the model's `q_values` columns."""
 

@@ -1,22 +1,21 @@
-"""The hands. In this mode there is one: `Shadow`, which writes down and changes nothing.
+"""The hands: `Shadow`, which writes down and changes nothing, and `Hands`, which chooses.
 
 Comes in: calls of the drainer. Goes out: the answers a calm cluster would give, and every call,
 counted and kept. So that a drain can be followed to its end, the effects of the recorded calls are
-laid over the real view: asked capacity counts as bound, an evicted pod as gone.
+laid over the real view: asked capacity counts as bound, an evicted pod as gone. The hand that does
+write is in `guard`.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field, replace
-from typing import Final, assert_never
+from typing import Final
 
 from spotvortex.core.calls import (
     Answer,
     Call,
     CreatePlaceholder,
-    DeleteNodeClaim,
-    DeletePlaceholders,
     Done,
     EvictPod,
     MarkNode,
@@ -24,10 +23,30 @@ from spotvortex.core.calls import (
     UnmarkNode,
 )
 from spotvortex.core.messages import DrainOrder
-from spotvortex.ports import ClusterView, Telemetry
+from spotvortex.core.types import Mode
+from spotvortex.ports import ClusterActuator, ClusterView, Telemetry
 
 MAX_CALLS_KEPT: Final = 10_000
 MAX_NODES_KEPT: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hands:
+    """The actuator of each mode: `writing` for the modes that write, `recording` for the others."""
+
+    recording: ClusterActuator
+    writing: ClusterActuator
+
+    def of(self, mode: Mode) -> ClusterActuator:
+        """Return the hand that carries out what was decided in a mode."""
+        return self.writing if mode.writes else self.recording
+
+
+class Silent:
+    """Says nothing: the announcer where nothing is written."""
+
+    def say(self, node: str, uid: str, reason: str, text: str, *, warning: bool = False) -> None:
+        """Drop it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +85,16 @@ class Shadow:
             uid=order.uid,
             present=present,
             cordoned=effects.cordoned or (node is not None and node.cordoned),
+            marked=effects.cordoned,
             pods=tuple(pod for pod in pods if pod.uid not in effects.evicted),
             bound=effects.bound,
+            n_room=effects.bound,
+            resource_version=node.resource_version if node is not None else "",
+            zone=node.offering.zone if node is not None else "",
         )
+
+    async def refresh(self, order: DrainOrder) -> None:
+        """Do nothing: what is only recorded needs no fresher view, and asks for none."""
 
     def forget(self, order: DrainOrder) -> None:
         """Drop the effects of an order that has ended: the real cluster never saw them."""
@@ -85,10 +111,9 @@ class Shadow:
                 self._keep(uid, replace(self._effects.get(uid, Effects()), cordoned=False))
             case EvictPod():
                 self._evict(call)
-            case DeleteNodeClaim() | DeletePlaceholders():
-                pass
-            case _ as never:
-                assert_never(never)
+            case _:
+                # The others change nothing that a drain looks at.
+                return
 
     def _evict(self, call: EvictPod) -> None:
         effects = self._effects.get(call.node_uid, Effects())

@@ -1,8 +1,9 @@
 """The first task: one immutable observation each tick.
 
-Comes in: the cluster view's and the market's current values. Goes out: an `Observation` in a
-`Latest`, with a new trace. Starts after the first sync; from then on it observes also when inputs
-are stale, so that the decisions say so. May not wait for anything but its tick.
+Comes in: the cluster view's and the market's current values, and notices. Goes out: an
+`Observation` in a `Latest`, with a new trace, each tick or at once on a notice. Starts after the
+first sync; from then on it observes also when inputs are stale, so that the decisions say so. May
+not wait for anything else.
 """
 
 from __future__ import annotations
@@ -10,12 +11,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
-from spotvortex.core.observation import ClusterFacts, Observation
+from spotvortex.core.interruption import settled
+from spotvortex.core.observation import NO_STANDING, ClusterFacts, Observation
+from spotvortex.core.orders import in_flight
 from spotvortex.core.types import Offering
 from spotvortex.pipeline.channels import Latest
 from spotvortex.pipeline.heartbeats import Heartbeats
-from spotvortex.ports import ClusterView, Market, Telemetry, WallClock
+from spotvortex.ports import Authority, ClusterView, Market, Notices, Telemetry, WallClock
+
+BURST_S: Final = 0.1
+"""Seconds from a notice to the observation that it wakes, so that a burst is one observation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +35,8 @@ class Collector:
     telemetry: Telemetry
     heartbeats: Heartbeats
     tick_s: float
+    authority: Authority | None = None
+    notices: Notices | None = None
 
     async def run(self, out: Latest[Observation], stop: asyncio.Event) -> None:
         """Observe until told to stop, then close the channel."""
@@ -61,17 +70,32 @@ class Collector:
                 self.telemetry.replaced(out.name, replaced)
             # A tick that came late moves the next one: ticks are never made up for.
             due = max(due + self.tick_s, loop.time())
-            try:
-                async with asyncio.timeout_at(due):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            if await self._woken_before(due, stop):
+                due = loop.time()
+
+    async def _woken_before(self, due: float, stop: asyncio.Event) -> bool:
+        """Wait for the next tick, the stop, or a notice, whichever comes first; True for a notice.
+
+        Notices that come in a burst are seen together, `BURST_S` after the first.
+        """
+        waits = [stop.wait()] if self.notices is None else [stop.wait(), self.notices.arrived()]
+        left = max(0.0, due - asyncio.get_running_loop().time())
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(wait) for wait in waits]
+            await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            woken = len(tasks) > 1 and tasks[1].done()
+            for task in tasks:
+                task.cancel()
+        if woken:
+            await asyncio.sleep(BURST_S)
+        return woken
 
     def _observe(self, cycle: int) -> Observation:
         started = asyncio.get_running_loop().time()
         with self.telemetry.span("cycle", attributes={"cycle": cycle}) as span:
             now = self.clock.now()
             cluster = self.cluster.snapshot(now)
+            notices = self.notices.pending(now) if self.notices is not None else ()
             observation = Observation(
                 cycle=cycle,
                 at=now,
@@ -79,7 +103,11 @@ class Collector:
                 market=self.market.facts(offerings_of(cluster), now),
                 traceparent=span.traceparent,
                 seconds=asyncio.get_running_loop().time() - started,
+                standing=NO_STANDING if self.authority is None else self.authority.standing(),
+                notices=notices,
             )
+        if self.notices is not None and notices:
+            self.notices.settle(settled(notices, cluster, in_flight(cluster)))
         self.telemetry.observed(observation)
         return observation
 

@@ -1,110 +1,153 @@
-"""The fourth task: carries orders out, one at a time.
+"""The fourth task: carries orders out, each beside the others.
 
-Comes in: `DrainOrder`s from the lane. Goes out: calls to the actuator it was given, and a
-`DrainResult` to telemetry. What to do next is said by `core.drain`; this task does it, looks again,
-and stops at the order's deadline.
+Comes in: `DrainOrder`s and chores from the lane. Goes out: calls to the hand of their mode, and a
+`DrainResult` to telemetry. How one node is drained is in `one_drain`. An order for a node in hand
+only sharpens the one that it has.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
-from typing import assert_never
+from dataclasses import dataclass, field
+from typing import Final
 
-from spotvortex.core.drain import Do, Finish, Progress, Wait, advance, begin, next_step, proceed
-from spotvortex.core.messages import DrainEnd, DrainOrder, DrainResult
+from spotvortex.core.calls import Answer, Done, Gone
+from spotvortex.core.drain import Finish
+from spotvortex.core.messages import Chore, DrainEnd, DrainOrder, DrainResult
+from spotvortex.pipeline.actuation import Hands
 from spotvortex.pipeline.channels import ClosedError, Lane
 from spotvortex.pipeline.heartbeats import Heartbeats
-from spotvortex.ports import ClusterActuator, Telemetry, WallClock
+from spotvortex.pipeline.one_drain import OneDrain, sharpened
+from spotvortex.pipeline.waves import Waves
+from spotvortex.ports import Announcer, Telemetry, WallClock
 
 log = logging.getLogger(__name__)
 
-
-MAX_STEPS = 20_000
+MAX_STEPS: Final = 20_000
 """More steps than any node's drain should take: an order that reaches it is undone."""
 
-MAX_UNDOING_STEPS = 100
+MAX_UNDOING_STEPS: Final = 200
 """More steps than undoing takes; reaching it is a fault of ours."""
 
+_BAD_ENDS: Final = frozenset({DrainEnd.ABORTED, DrainEnd.REFUSED, DrainEnd.NO_REPLACEMENT})
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+Order = DrainOrder | Chore
+
+
+@dataclass(slots=True, kw_only=True)
 class Drainer:
-    """Drains nodes by the actuator's hand."""
+    """Drains nodes and does chores by the hands of their modes."""
 
-    actuator: ClusterActuator
+    hands: Hands
     clock: WallClock
     telemetry: Telemetry
     heartbeats: Heartbeats
+    announcer: Announcer
+    _drains: dict[str, OneDrain | None] = field(default_factory=dict)
+    _chores: set[str] = field(default_factory=set)
+    _waves: Waves = field(default_factory=Waves)
 
-    async def run(self, lane: Lane[DrainOrder], stop: asyncio.Event) -> None:
-        """Carry out orders until the lane is closed and empty; at a stop, undo the one in hand."""
-        try:
-            while True:
-                key, order = await lane.take()
-                with self.heartbeats.at_work("drainer"):
-                    result = await self.drain(order, stop)
-                lane.done(key)
-                self._report(result)
-        except ClosedError:
-            return
+    async def run(self, lane: Lane[Order], stop: asyncio.Event) -> None:
+        """Carry out orders until the lane is closed and empty; at a stop, undo those in hand."""
+        async with asyncio.TaskGroup() as group:
+            try:
+                while True:
+                    key, order = await lane.take()
+                    lane.done(key)
+                    self._take(order, stop, group)
+            except ClosedError:
+                return
+
+    def _take(self, order: Order, stop: asyncio.Event, group: asyncio.TaskGroup) -> None:
+        if isinstance(order, Chore):
+            if order.key not in self._chores:
+                self._chores.add(order.key)
+                group.create_task(self._chore(order))
+        elif order.uid in self._drains:
+            known = self._drains[order.uid]
+            if known is not None:
+                known.order = sharpened(known.order, order)
+        else:
+            self._drains[order.uid] = None
+            # IMPORTANT: before any of the wave takes a step, or it would not wait for the others.
+            self._waves.join(order)
+            group.create_task(self._carry_out(order, stop))
+
+    async def _chore(self, chore: Chore) -> None:
+        """Make one request. One that failed comes up again, since its reason is still there."""
+        with self.heartbeats.at_work("drainer"):
+            attributes = {"call": type(chore.call).__name__, "pool": chore.pool}
+            with self.telemetry.span("chore", chore.traceparent, attributes) as span:
+                answer = await self.hands.of(chore.mode).apply(chore.call)
+                span.event(type(chore.call).__name__, {"answer": type(answer).__name__})
+        self._chores.discard(chore.key)
+        _log_chore(chore, answer)
+
+    async def _carry_out(self, order: DrainOrder, stop: asyncio.Event) -> None:
+        with self.heartbeats.at_work("drainer"):
+            result = await self.drain(order, stop)
+        del self._drains[order.uid]
+        self._report(result)
 
     async def drain(self, order: DrainOrder, stop: asyncio.Event) -> DrainResult:
         """Move one node, step by step, to whatever end. A stop is a deadline that has come."""
         attributes = {"node": order.node, "pool": order.pool, "to": str(order.to)}
+        hand = self.hands.of(order.mode)
         with self.telemetry.span("drain", order.traceparent, attributes) as span:
-            progress = begin(await self.actuator.look(order))
+            one = await OneDrain.start(order, hand, self.clock, self._waves, span)
+            self._drains[order.uid] = one
             for n_steps in range(MAX_STEPS + MAX_UNDOING_STEPS):
                 self.heartbeats.beat("drainer")
-                now = self.clock.now()
-                view = await self.actuator.look(order)
-                deadline = now if stop.is_set() or n_steps >= MAX_STEPS else order.deadline
-                progress = proceed(progress, view, deadline, now)
-                match next_step(order, progress, view, now):
-                    case Do(call=call):
-                        answer = await self.actuator.apply(call)
-                        progress = advance(progress, call, answer, now)
-                        span.event(type(call).__name__, {"answer": type(answer).__name__})
-                    case Wait(seconds=seconds):
-                        await _pause(seconds, stop)
-                    case Finish(end=end, reason=reason):
-                        self.actuator.forget(order)
-                        return self._result(order, progress, end, reason)
-                    case _ as never:
-                        assert_never(never)
+                finish = await one.step(stop, give_up=n_steps >= MAX_STEPS)
+                if finish is not None:
+                    return self._ended(one, finish)
         raise AssertionError(f"the drain of {order.node} cannot even be undone")
 
-    def _result(
-        self, order: DrainOrder, progress: Progress, end: DrainEnd, reason: str
-    ) -> DrainResult:
+    def _ended(self, one: OneDrain, finish: Finish) -> DrainResult:
+        begun = one.progress.begun or one.progress.marked
+        self._waves.leave(one.order, finish.end, finish.reason, was_marked=begun)
+        one.hand.forget(one.order)
         return DrainResult(
-            order=order,
-            end=end,
-            reason=reason,
+            order=one.order,
+            end=finish.end,
+            reason=finish.reason,
             at=self.clock.now(),
-            n_calls=progress.n_calls,
-            n_evicted=len(progress.evicted),
+            n_calls=one.progress.n_calls,
+            n_evicted=len(one.progress.evicted),
         )
 
     def _report(self, result: DrainResult) -> None:
         self.telemetry.drained(result)
+        order = result.order
         log.info(
             "drain.ended",
             extra={
-                "node": result.order.node,
-                "pool": result.order.pool,
+                "node": order.node,
+                "pool": order.pool,
+                "kind": order.kind,
                 "end": result.end,
                 "reason": result.reason,
                 "calls": result.n_calls,
                 "evicted": result.n_evicted,
             },
         )
+        if order.mode.writes and result.end is not DrainEnd.HANDED_OVER:
+            text = f"plan {order.plan_id}: {order.reason}: {result.reason}"
+            reason = "SpotVortexDrain" + "".join(w.title() for w in result.end.split("-"))
+            warning = result.end in _BAD_ENDS
+            self.announcer.say(order.node, order.uid, reason, text, warning=warning)
 
 
-async def _pause(seconds: float, stop: asyncio.Event) -> None:
-    """Wait, but no longer than until the stop."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return
+def _log_chore(chore: Chore, answer: Answer) -> None:
+    level = logging.INFO if isinstance(answer, Done | Gone) else logging.WARNING
+    log.log(
+        level,
+        "chore.done",
+        extra={
+            "call": type(chore.call).__name__,
+            "pool": chore.pool,
+            "reason": chore.reason,
+            "answer": str(answer),
+        },
+    )

@@ -19,15 +19,19 @@ class Heartbeats:
 
     limits: Mapping[str, float]
     _last: dict[str, float] = field(default_factory=dict)
+    _depth: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
     def at_work(self, task: str) -> Iterator[None]:
-        """Expect beats of a task for as long as the block runs."""
+        """Expect beats of a task for as long as the block runs; blocks may overlap."""
+        self._depth[task] = self._depth.get(task, 0) + 1
         self.beat(task)
         try:
             yield
         finally:
-            del self._last[task]
+            self._depth[task] -= 1
+            if not self._depth[task]:
+                del self._last[task]
 
     def beat(self, task: str) -> None:
         """Note a sign of life."""

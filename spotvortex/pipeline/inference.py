@@ -22,10 +22,13 @@ from spotvortex.core.features import Matrix, OfferingContext, OfferingScore
 from spotvortex.core.limits import Limits
 from spotvortex.core.messages import Assessment
 from spotvortex.core.observation import Observation, PoolFacts
+from spotvortex.core.orders import in_flight
 from spotvortex.core.pools import PoolInput
-from spotvortex.core.reduction import reduce_shape, sight_of
+from spotvortex.core.reduction import reduce_shape
 from spotvortex.core.rl import state_vector
+from spotvortex.core.rules import PoolRules, more_careful
 from spotvortex.core.shape import PoolShape, shape_of
+from spotvortex.core.sight import sight_of
 from spotvortex.core.types import Offering
 from spotvortex.errors import ModelContractError
 from spotvortex.pipeline.bounded import BoundedRun
@@ -56,6 +59,7 @@ class Inference:
     heartbeats: Heartbeats
     store: MemoryStore | None = None
     limits: Limits = field(default_factory=Limits)
+    pool_rules: Mapping[str, PoolRules] = field(default_factory=dict)
     memory: risk.Memory = field(default=risk.EMPTY_MEMORY)
     run_limit_s: float = RUN_LIMIT_S
     _saved_at: float = -math.inf
@@ -97,9 +101,11 @@ class Inference:
         contexts = [risk.context(self.memory, o, observation.market, now) for o in offerings]
         with self.telemetry.span("assess", observation.traceparent, {"offerings": len(contexts)}):
             scores = await self._score(contexts, now)
+        flying = in_flight(observation.cluster)
         assessment = Assessment(
             observation=observation,
-            pools=await self._valued(await self._reduce(observation, scores)),
+            pools=await self._valued(await self._reduce(observation, scores, flying.uids)),
+            in_flight=flying,
             model_digest=self.forecaster.digest,
             seconds=asyncio.get_running_loop().time() - started,
         )
@@ -107,18 +113,26 @@ class Inference:
         return assessment
 
     async def _reduce(
-        self, observation: Observation, scores: Mapping[Offering, OfferingScore]
+        self,
+        observation: Observation,
+        scores: Mapping[Offering, OfferingScore],
+        pledged: frozenset[str],
     ) -> tuple[PoolInput, ...]:
         """Reduce every pool, with a breath for the loop after each."""
-        sight = sight_of(observation, scores, self.limits.max_input_age_s)
+        sight = sight_of(observation, scores, self.limits.max_input_age_s, pledged)
         shapes: dict[str, PoolShape] = {}
         pools: list[PoolInput] = []
         for facts in sorted(observation.cluster.pools, key=lambda p: p.name):
             shape = shapes[facts.name] = self._shape(facts)
-            pools.append(reduce_shape(shape, sight))
+            pools.append(self._ruled(reduce_shape(shape, sight)))
             await asyncio.sleep(0)
         self._shapes = shapes
         return tuple(pools)
+
+    def _ruled(self, pool: PoolInput) -> PoolInput:
+        """Add what settings say of this pool; of two rules the more careful one counts."""
+        said = self.pool_rules.get(pool.pool)
+        return pool if said is None else replace(pool, rules=more_careful(pool.rules, said))
 
     def _shape(self, facts: PoolFacts) -> PoolShape:
         """Return the last shape while the facts are the same object, else a new one."""

@@ -1,24 +1,28 @@
 """The third task: decisions.
 
-Comes in: an `Assessment`. Goes out: a `Plan` to the journal and the status board, and its drain
-orders to the lane. All judgement is in `core.reconcile`; this task gives the loop a breath after
-each pool and carries the controller's state from cycle to cycle.
+Comes in: an `Assessment`. Goes out: a `Plan` to the journal and the status board, and its orders
+and chores to the lane. All judgement is in `core.reconcile`; this task gives the loop a breath
+after each pool and carries the controller's state from cycle to cycle. What writes is handed on
+only once the state that remembers it is saved.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
 from spotvortex.core.limits import Limits
-from spotvortex.core.messages import Assessment, ControllerState, DrainOrder, Plan
+from spotvortex.core.messages import Assessment, ControllerState, Decision, Plan
 from spotvortex.core.reconcile import reconcile_steps
+from spotvortex.core.types import Mode
 from spotvortex.pipeline.channels import ClosedError, Lane, Latest
+from spotvortex.pipeline.drainer import Order
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.pipeline.status import Status
-from spotvortex.ports import Journal, Telemetry
+from spotvortex.ports import Announcer, Journal, StateStore, Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +36,13 @@ class Router:
     status: Status
     telemetry: Telemetry
     heartbeats: Heartbeats
+    announcer: Announcer
+    store: StateStore | None = None
     state: ControllerState = field(default_factory=ControllerState)
+    _saved: ControllerState = field(default_factory=ControllerState)
+    _led: bool = False
 
-    async def run(self, source: Latest[Assessment], lane: Lane[DrainOrder]) -> None:
+    async def run(self, source: Latest[Assessment], lane: Lane[Order]) -> None:
         """Decide until the source is closed, then close the lane."""
         try:
             while True:
@@ -49,6 +57,7 @@ class Router:
     async def decide(self, assessment: Assessment) -> Plan:
         """Reconcile one assessment, pool by pool."""
         started = asyncio.get_running_loop().time()
+        await self._take_over(assessment)
         steps = reconcile_steps(self.state, assessment, self.limits)
         while True:
             try:
@@ -62,9 +71,56 @@ class Router:
         await self.telemetry.planned(plan, seconds)
         return plan
 
-    async def _hand_on(self, plan: Plan, lane: Lane[DrainOrder]) -> None:
+    async def _take_over(self, assessment: Assessment) -> None:
+        """Read the state anew whenever we come to lead: the last leader wrote it."""
+        leads = assessment.observation.standing.leader
+        if leads and not self._led and self.store is not None:
+            self.state = self._saved = await self.store.load()
+        self._led = leads
+
+    async def _hand_on(self, plan: Plan, lane: Lane[Order]) -> None:
         await self.journal.append(plan)
         self.status.planned(plan)
-        for order in plan.orders:
-            if not lane.offer(order.uid, order):
+        self._advise(plan.decisions)
+        may_write = await self._saved_first(plan)
+        for order in (*plan.orders, *plan.resumed):
+            if order.mode.writes and not may_write:
+                continue
+            if not lane.offer(order.uid, order) and order in plan.orders:
                 log.warning("router.order_not_queued", extra={"node": order.node})
+        for chore in plan.chores:
+            if may_write or not chore.mode.writes:
+                lane.offer(chore.key, chore)
+
+    async def _saved_first(self, plan: Plan) -> bool:
+        """Save what is remembered, where it has changed in what matters; False: write nothing."""
+        if self.store is None:
+            return True
+        if not plan.observation.standing.leader:
+            return False
+        if _essence(self.state) == _essence(self._saved):
+            return True
+        if not await self.store.save(self.state):
+            log.warning("router.state_not_saved", extra={"cycle": plan.cycle})
+            return False
+        self._saved = self.state
+        return True
+
+    def _advise(self, decisions: Iterable[Decision]) -> None:
+        """Say at the nodes what we would do, where a pool's mode is to advise."""
+        for decision in decisions:
+            if decision.mode is not Mode.ADVISE:
+                continue
+            for move in decision.moves:
+                text = f"would move this node to {move.to}: {decision.action} {decision.reason}"
+                who = move.candidate
+                self.announcer.say(who.node, who.uid, "SpotVortexAdvice", text)
+
+
+def _essence(state: ControllerState) -> tuple[object, ...]:
+    """What has to be saved at once; the rest of the state follows with the next wave."""
+    pools = (
+        (name, s.last_wave_at, s.n_failed_returns, s.n_probation, s.rules)
+        for name, s in sorted(state.pools.items())
+    )
+    return (state.unsure_until, tuple(pools))

@@ -10,25 +10,30 @@ closed by the composition root.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
 
 from spotvortex.core.limits import Limits
-from spotvortex.core.messages import Assessment, DrainOrder
+from spotvortex.core.messages import Assessment
 from spotvortex.core.observation import Observation
+from spotvortex.core.rules import PoolRules
+from spotvortex.pipeline.actuation import Hands
 from spotvortex.pipeline.channels import Lane, Latest
 from spotvortex.pipeline.collector import Collector
-from spotvortex.pipeline.drainer import Drainer
+from spotvortex.pipeline.drainer import Drainer, Order
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.pipeline.inference import Inference
 from spotvortex.pipeline.router import Router
 from spotvortex.pipeline.status import Status
 from spotvortex.ports import (
-    ClusterActuator,
+    Announcer,
+    Authority,
     Edges,
     Forecaster,
     Journal,
     MemoryStore,
+    Notices,
+    StateStore,
     Telemetry,
 )
 
@@ -45,10 +50,15 @@ class Ports:
 
     edges: Edges
     forecaster: Forecaster
-    actuator: ClusterActuator
+    hands: Hands
     journal: Journal
     telemetry: Telemetry
+    announcer: Announcer
     store: MemoryStore | None = None
+    state: StateStore | None = None
+    authority: Authority | None = None
+    notices: Notices | None = None
+    pool_rules: Mapping[str, PoolRules] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +89,7 @@ async def supervise(
     """
     observations: Latest[Observation] = Latest("observations")
     assessments: Latest[Assessment] = Latest("assessments")
-    lane: Lane[DrainOrder] = Lane("drains", LANE_CAPACITY)
+    lane: Lane[Order] = Lane("drains", LANE_CAPACITY)
     collector = Collector(
         cluster=ports.edges.cluster,
         market=ports.edges.market,
@@ -87,10 +97,13 @@ async def supervise(
         telemetry=ports.telemetry,
         heartbeats=views.heartbeats,
         tick_s=tick_s,
+        authority=ports.authority,
+        notices=ports.notices,
     )
     inference = Inference(
         forecaster=ports.forecaster,
         limits=limits,
+        pool_rules=ports.pool_rules,
         store=ports.store,
         offload=ports.edges.offload,
         telemetry=ports.telemetry,
@@ -102,9 +115,12 @@ async def supervise(
         status=views.status,
         telemetry=ports.telemetry,
         heartbeats=views.heartbeats,
+        announcer=ports.announcer,
+        store=ports.state,
     )
     drainer = Drainer(
-        actuator=ports.actuator,
+        hands=ports.hands,
+        announcer=ports.announcer,
         clock=ports.edges.clock,
         telemetry=ports.telemetry,
         heartbeats=views.heartbeats,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.core.calls import Done, PodView
-from spotvortex.core.observation import ClusterFacts, InputHealth, NodeFact
+from spotvortex.core.observation import ClusterFacts, InputHealth, NodeFact, OwnPod
 from spotvortex.core.types import CapacityType, Offering
 from spotvortex.ports import WallClock
 from spotvortex.sim.capacity import Capacity
@@ -109,6 +109,13 @@ class World:
         pods = found.pods.values() if found else ()
         ordered = sorted(pods, key=lambda pod: (pod.workload.namespace, pod.name))
         return tuple(pod_view(pod) for pod in ordered)
+
+    def own_pods(self, for_uid: str) -> tuple[OwnPod, ...]:  # noqa: ARG002
+        """Return none: in shadow nothing of ours is in the world."""
+        return ()
+
+    async def refresh(self, node: str) -> None:
+        """Return at once: what is shown is the world itself."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Step along with the clock until told to stop; steps that are late are made up for."""

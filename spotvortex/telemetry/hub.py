@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
-from spotvortex.core.calls import Call
+from spotvortex.core.calls import Answer, Call
 from spotvortex.core.messages import Assessment, Decision, DrainResult, Plan, Verdict
 from spotvortex.core.observation import Observation
 from spotvortex.ports import AttributeValue, Span
@@ -57,6 +57,10 @@ class Hub:
     def would_call(self, call: Call) -> None:
         """Take note of a request that shadow mode recorded instead of sending it."""
         self._metrics.would_call(call)
+
+    def called(self, call: Call, answer: Answer) -> None:
+        """Take note of a request that was sent, or kept back by a guard, and of its answer."""
+        self._metrics.called(call, answer)
 
     def replaced(self, channel: str, n: int) -> None:
         """Take note of messages that a newer one replaced unread."""

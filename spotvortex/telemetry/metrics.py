@@ -14,7 +14,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
-from spotvortex.core.calls import Call
+from spotvortex.core.calls import Answer, Call
 from spotvortex.core.gates import GATE_NAMES
 from spotvortex.core.messages import Assessment, Decision, DrainResult, Plan
 from spotvortex.core.observation import InputState, Observation
@@ -119,6 +119,7 @@ class Metrics:
         self._write_errors = counter("journal_write_errors", "Records lost for a write error.")
         self._drains = counter("drains", "Drains by how they ended.", "mode", "end")
         self._shadow_calls = counter("shadow_calls", "Requests recorded, not sent.", "call")
+        self._calls = counter("calls", "Requests that change the cluster.", "call", "answer")
         self._not_evaluated = self._gauge(
             "guardrail_not_evaluated", "Pools in which the gate had no input.", "guardrail"
         )
@@ -281,11 +282,15 @@ class Metrics:
 
     def drained(self, result: DrainResult) -> None:
         """Count a drain's end."""
-        self._drains.labels(self._mode, result.end.value).inc()
+        self._drains.labels(result.order.mode.value, result.end.value).inc()
 
     def would_call(self, call: Call) -> None:
         """Count a request of shadow mode by its kind."""
         self._shadow_calls.labels(type(call).__name__).inc()
+
+    def called(self, call: Call, answer: Answer) -> None:
+        """Count a request that was sent, or kept back by a guard, by its kind and its answer."""
+        self._calls.labels(type(call).__name__, type(answer).__name__).inc()
 
     def replaced(self, channel: str, n: int) -> None:
         """Count messages that were replaced unread."""

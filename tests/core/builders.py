@@ -29,7 +29,8 @@ from spotvortex.core.observation import (
 )
 from spotvortex.core.pools import MAX_CANDIDATES, Candidate, Money, PoolInput, Risk, Safety
 from spotvortex.core.reconcile import reconcile
-from spotvortex.core.reduction import reduce_pool, sight_of
+from spotvortex.core.reduction import reduce_pool
+from spotvortex.core.sight import sight_of
 from spotvortex.core.types import Action, Blocker, CapacityType, Offering, Provisioner
 
 AT = 1_784_000_000.0

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from spotvortex.core.observation import InputState, NodePoolFact
 from spotvortex.core.pools import MAX_CANDIDATES, MAX_OFFERINGS, Money, Risk
-from spotvortex.core.reduction import Sight, reduce_pool
+from spotvortex.core.reduction import reduce_pool
+from spotvortex.core.sight import Sight
 from spotvortex.core.types import Blocker, CapacityType, Offering
 from tests.core import odd
 from tests.core.builders import (

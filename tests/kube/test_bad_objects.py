@@ -21,7 +21,8 @@ from spotvortex.core.limits import Limits
 from spotvortex.core.messages import Basis, PoolState
 from spotvortex.core.observation import InputState, MarketFacts, SpotQuote
 from spotvortex.core.reconcile import decide
-from spotvortex.core.reduction import Sight, reduce_pool
+from spotvortex.core.reduction import reduce_pool
+from spotvortex.core.sight import Sight
 from spotvortex.core.types import Action, Blocker, CapacityType, Offering, Provisioner
 from spotvortex.kube.quantities import cpu_milli, memory_bytes
 from tests.kube.fake_api import CUT, SILENCE, FakeApi, FakeCluster, event, listed, until, watched

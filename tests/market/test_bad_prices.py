@@ -22,7 +22,8 @@ from spotvortex.core.observation import (
     SpotQuote,
 )
 from spotvortex.core.reconcile import decide
-from spotvortex.core.reduction import Sight, reduce_pool
+from spotvortex.core.reduction import reduce_pool
+from spotvortex.core.sight import Sight
 from spotvortex.core.types import Action, CapacityType, Offering, Outcome, Provisioner
 from spotvortex.errors import PriceFileError
 from spotvortex.market.recorded import load_recorded

@@ -1,0 +1,177 @@
+"""The hand that writes, and what it asks itself right before each write.
+
+Comes in: calls of the drainer. Goes out: requests through the `ClusterWriter`, and its answers. The
+guard may only say no: whether we hold the lease, whether a person has frozen us, whether the inputs
+are fresh, how many nodes anybody is moving, and how fast we write. What takes away what is ours
+passes a soft freeze, stale inputs and the budgets; nothing passes without the lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+from spotvortex.core.calls import (
+    UNDOING,
+    Again,
+    Answer,
+    Call,
+    Halt,
+    MarkNode,
+    NodeView,
+    Receiver,
+    Refused,
+)
+from spotvortex.core.limits import Limits
+from spotvortex.core.messages import DrainOrder
+from spotvortex.core.observation import ClusterFacts, InputState, NodeFact, OwnKind, OwnPod
+from spotvortex.core.orders import from_text
+from spotvortex.core.sight import anchored_until
+from spotvortex.core.types import CapacityType, Freeze
+from spotvortex.pipeline.rate import WriteRate
+from spotvortex.ports import Authority, ClusterView, ClusterWriter, Telemetry, WallClock
+
+_COUNTED: Final = (CapacityType.SPOT, CapacityType.ON_DEMAND, CapacityType.RESERVED)
+
+
+@dataclass(slots=True, kw_only=True)
+class Guarded:
+    """Makes the calls that every check lets through."""
+
+    cluster: ClusterView
+    writer: ClusterWriter
+    authority: Authority
+    clock: WallClock
+    telemetry: Telemetry
+    limits: Limits
+    rate: WriteRate
+    _marking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _marked: set[str] = field(default_factory=set)
+
+    async def apply(self, call: Call) -> Answer:
+        """Send a call, or say why not; the checks come after every wait, right before the write."""
+        await self.rate.take()
+        if isinstance(call, MarkNode):
+            # One at a time, so that two marks never take the same last place of a budget.
+            async with self._marking:
+                answer = await self._checked(call)
+                if not isinstance(answer, Again | Refused):
+                    self._marked.add(call.uid)
+        else:
+            answer = await self._checked(call)
+        self.telemetry.called(call, answer)
+        return answer
+
+    async def _checked(self, call: Call) -> Answer:
+        return self._objection(call) or await self.writer.apply(call)
+
+    def _objection(self, call: Call) -> Again | Refused | None:
+        standing = self.authority.standing()
+        if not standing.leader:
+            return Again("we do not hold the lease")
+        if standing.freeze in (Freeze.HARD, Freeze.UNKNOWN):
+            return Again(f"frozen: {standing.freeze}")
+        if isinstance(call, UNDOING):
+            return None
+        if standing.freeze is Freeze.SOFT:
+            return Refused("frozen by a person")
+        stale = self._stale()
+        if stale:
+            return Again(f"{stale} is not fresh")
+        if isinstance(call, MarkNode) and not call.urgent:
+            return self._over_budget(call)
+        return None
+
+    def _stale(self) -> str:
+        """Return the name of a required input that is too old to act on, "" where none is."""
+        limit = self.limits.max_input_age_s
+        for health in self.cluster.health(self.clock.now()):
+            if health.required and (health.state is not InputState.OK or health.age_s > limit):
+                return health.name
+        return ""
+
+    def _over_budget(self, call: MarkNode) -> Again | None:
+        """Count every node on the move, whoever moves it, and those marked that a view lacks."""
+        facts = self.cluster.snapshot(self.clock.now())
+        node = next((n for n in facts.nodes() if n.uid == call.uid), None)
+        if node is None:
+            return None
+        pools = (node.pool, self.limits.max_pool_disruption_ratio)
+        for name, ratio in (pools, ("", self.limits.max_cluster_disruption_ratio)):
+            n_nodes, n_moving = self._count(facts, name, call.uid)
+            most = max(1, int(n_nodes * ratio + 1e-9))
+            if n_moving >= most:
+                where = f"pool {name}" if name else "the cluster"
+                return Again(f"{n_moving} nodes of {where} are on the move, at most {most} may be")
+        return None
+
+    def _count(self, facts: ClusterFacts, pool: str, leaving_out: str) -> tuple[int, int]:
+        nodes = [n for p in facts.pools if not pool or p.name == pool for n in p.nodes]
+        counted = [n for n in nodes if n.capacity_type in _COUNTED]
+        there = {n.uid for n in nodes}
+        moving = {n.uid for n in nodes if n.moving or n.cordoned}
+        moving |= self._marked & there
+        return len(counted), len(moving - {leaving_out})
+
+    async def look(self, order: DrainOrder) -> NodeView:
+        """Return the node of an order, with our newest write laid over a view that lacks it."""
+        node = self.cluster.node(order.node)
+        here = node if node is not None and node.uid == order.uid else None
+        cordoned, plan_id = self._newest(here) if here is not None else (False, "")
+        halt, reason = self._halt()
+        own = [p for p in self.cluster.own_pods(order.uid) if p.plan_id == order.plan_id]
+        room = [p for p in own if p.kind is OwnKind.PLACEHOLDER and not p.finished]
+        receivers = [r for p in room if (r := self._receiver(p)) is not None]
+        return NodeView(
+            node=order.node,
+            uid=order.uid,
+            present=here is not None,
+            cordoned=cordoned,
+            marked=plan_id == order.plan_id,
+            pods=self.cluster.pods_on(order.node) if here is not None else (),
+            bound=len(receivers),
+            n_room=len(room),
+            receivers=tuple({r.uid: r for r in receivers}.values()),
+            pending_reason=next((p.pending_reason for p in room if p.pending_reason), ""),
+            resource_version=here.resource_version if here is not None else "",
+            zone=here.offering.zone if here is not None else "",
+            halt=halt,
+            halt_reason=reason,
+        )
+
+    def _newest(self, node: NodeFact) -> tuple[bool, str]:
+        """Return whether a node is cordoned, and the plan of our journal on it."""
+        own = self.writer.own_write(node.uid)
+        if own is not None and int(node.resource_version or 0) < own.version:
+            return own.cordoned, own.plan_id
+        order = from_text(node.mark) if node.mark else None
+        return node.cordoned, order.plan_id if order is not None else ""
+
+    def _receiver(self, pod: OwnPod) -> Receiver | None:
+        """Return the node that a placeholder is bound to, None while there is no Ready one."""
+        node = self.cluster.node(pod.node) if pod.node and not pod.terminating else None
+        if node is None or not node.ready:
+            return None
+        until = anchored_until(self.cluster.own_pods(node.uid), self.clock.now())
+        return Receiver(node=node.name, uid=node.uid, anchored_until=until.get(node.uid, 0.0))
+
+    def _halt(self) -> tuple[Halt, str]:
+        standing = self.authority.standing()
+        if not standing.leader:
+            return Halt.DROP, "we do not hold the lease"
+        match standing.freeze:
+            case Freeze.HARD | Freeze.UNKNOWN:
+                return Halt.DROP, f"frozen: {standing.freeze}"
+            case Freeze.SOFT:
+                return Halt.UNDO, "frozen by a person"
+            case Freeze.NONE:
+                return Halt.NONE, ""
+
+    async def refresh(self, order: DrainOrder) -> None:
+        """Read the node, its pods and their budgets anew."""
+        await self.cluster.refresh(order.node)
+
+    def forget(self, order: DrainOrder) -> None:
+        """Take note that an order has ended."""
+        self._marked.discard(order.uid)

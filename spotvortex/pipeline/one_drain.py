@@ -1,0 +1,132 @@
+"""The drain of one node, step by step.
+
+Comes in: an order, the hand that carries it out, and how its wave stands. Goes out: one step at a
+time, until there is an end. `core.drain` says what the step is; here it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from typing import Final, assert_never
+
+from spotvortex.core.calls import NodeView
+from spotvortex.core.drain import Do, Finish, Wait, advance, next_step
+from spotvortex.core.messages import DrainEnd, DrainOrder, OrderKind
+from spotvortex.core.progress import Phase, Progress, begin, has_room, proceed
+from spotvortex.errors import ApiError
+from spotvortex.pipeline.waves import Waves
+from spotvortex.ports import ClusterActuator, Span, WallClock
+
+log = logging.getLogger(__name__)
+
+REFRESH_PAUSE_S: Final = 1.0
+"""Pause after a fresh read of a node that had no answer."""
+
+_LEFT: Final = Finish(DrainEnd.HANDED_OVER, "stopped in an interruption: left to who comes next")
+
+
+@dataclass(slots=True, kw_only=True)
+class OneDrain:
+    """One order on its way; `order` may be sharpened from outside between two steps."""
+
+    order: DrainOrder
+    hand: ClusterActuator
+    clock: WallClock
+    waves: Waves
+    span: Span
+    progress: Progress
+    _refreshed: bool = False
+
+    @classmethod
+    async def start(
+        cls,
+        order: DrainOrder,
+        hand: ClusterActuator,
+        clock: WallClock,
+        waves: Waves,
+        span: Span,
+    ) -> OneDrain:
+        """Look at the node and begin, or go on where an earlier process was."""
+        progress = begin(order, await hand.look(order))
+        return cls(order=order, hand=hand, clock=clock, waves=waves, span=span, progress=progress)
+
+    async def step(self, stop: asyncio.Event, *, give_up: bool) -> Finish | None:
+        """Do the next thing; an end is returned, not done.
+
+        Args:
+            stop: set when the process is to end: a planned move is then undone.
+            give_up: undo at once, whatever the deadline says.
+        """
+        now = self.clock.now()
+        if stop.is_set() and self.order.kind is OrderKind.INTERRUPTION:
+            return _LEFT
+        order = self.order
+        if stop.is_set() or give_up:
+            order = replace(order, deadline=min(order.deadline, now))
+        view = await self._look()
+        self.progress = proceed(order, self.progress, view, now)
+        if self._wants_refresh():
+            await self._refresh()
+            return None
+        return await self._do(order, view, now, stop)
+
+    async def _look(self) -> NodeView:
+        view = await self.hand.look(self.order)
+        return self.waves.see(self.order, view, has_room=has_room(self.progress, view))
+
+    def _wants_refresh(self) -> bool:
+        """Before a planned mark the node is read anew; a node that is lost has no time for it."""
+        planned = self.order.kind is OrderKind.DRAIN
+        return planned and self.progress.phase is Phase.MARKING and not self._refreshed
+
+    async def _refresh(self) -> None:
+        try:
+            await self.hand.refresh(self.order)
+        except ApiError as error:
+            log.warning("drain.not_refreshed", extra={"node": self.order.node, "error": str(error)})
+            await asyncio.sleep(REFRESH_PAUSE_S)
+        else:
+            self._refreshed = True
+
+    async def _do(
+        self, order: DrainOrder, view: NodeView, now: float, stop: asyncio.Event
+    ) -> Finish | None:
+        match next_step(order, self.progress, view, now):
+            case Do(call=call):
+                answer = await self.hand.apply(call)
+                self.span.event(type(call).__name__, {"answer": type(answer).__name__})
+                self.progress = advance(self.progress, call, answer, self.clock.now())
+                return None
+            case Wait(seconds=seconds):
+                await _pause(seconds, stop)
+                return None
+            case Finish() as finish:
+                return finish
+            case _ as never:
+                assert_never(never)
+
+
+async def _pause(seconds: float, stop: asyncio.Event) -> None:
+    """Wait, but no longer than until the stop."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
+
+
+def sharpened(known: DrainOrder, newer: DrainOrder) -> DrainOrder:
+    """Return the order in hand with what a newer one for the same node adds.
+
+    An interruption makes of a planned move an interruption of the same plan; a deadline only comes
+    nearer.
+    """
+    deadline = min(known.deadline, newer.deadline)
+    urgent = newer.kind is OrderKind.INTERRUPTION and known.kind is OrderKind.DRAIN
+    if not urgent:
+        return known if deadline == known.deadline else replace(known, deadline=deadline)
+    return replace(
+        known, kind=newer.kind, deadline=deadline, reason=newer.reason, avoid=newer.avoid
+    )
