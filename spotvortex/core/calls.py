@@ -1,12 +1,14 @@
 """What we may ever ask of a cluster, one value a request, and what it may answer.
 
 Comes in: nothing. Goes out: `Call` and `Answer`, the whole vocabulary of writing. An actuator
-carries a call out, or only records it; nothing else in the product can change a cluster.
+carries a call out, or only records it; nothing else in the product can change a cluster. Each call
+can be made twice without harm.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from spotvortex.core.types import Blocker, CapacityType
 
@@ -15,8 +17,11 @@ from spotvortex.core.types import Blocker, CapacityType
 class CreatePlaceholder:
     """Create a low-priority pod of ours that asks the provisioner for capacity.
 
-    It carries the requests of the one pod that will take its room, and expires by itself.
-    `for_uid` is the uid of the node that is to be emptied.
+    It asks as the one pod would that will take its room: `for_pod` names it, and the actuator
+    reads its requests, selectors, affinity and tolerations anew. `for_uid` is the uid of the node
+    that is to be emptied, `order` the order as JSON. UNKNOWN as `capacity_type` means any; `zone`
+    is "" where any will do; `avoid` is an offering that it must not get, "type/zone" or "". It
+    expires by itself after `expires_s`.
     """
 
     name: str
@@ -25,29 +30,38 @@ class CreatePlaceholder:
     pool: str
     capacity_type: CapacityType
     node_pool: str
+    for_pod: str
+    pod_uid: str
     cpu_milli: int
     memory_bytes: int
+    zone: str
+    avoid: str
+    order: str
     expires_s: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkNode:
-    """Cordon a node and write our journal annotation, in one patch."""
+    """Cordon a node and write our journal annotation and label, in one patch.
+
+    `order` is the journal, the order as JSON; `resource_version` is the precondition.
+    """
 
     node: str
     uid: str
     plan_id: str
-    reason: str
-    deadline: float
+    order: str
+    resource_version: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnmarkNode:
-    """Uncordon a node that we cordoned and remove our journal annotation, in one patch."""
+    """Remove our journal annotation and label, and uncordon unless a person wants it cordoned."""
 
     node: str
     uid: str
     plan_id: str
+    uncordon: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +77,10 @@ class EvictPod:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteNodeClaim:
-    """Delete the drained node's NodeClaim, with a precondition, so that its provisioner ends it."""
+    """Delete the drained node's NodeClaim, with its uid as precondition: its provisioner ends it.
+
+    The actuator reads the uid anew, and refuses where the claim names another node.
+    """
 
     node_claim: str
     node: str
@@ -78,12 +95,66 @@ class DeletePlaceholders:
     for_uid: str
 
 
-Call = CreatePlaceholder | MarkNode | UnmarkNode | EvictPod | DeleteNodeClaim | DeletePlaceholders
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateAnchor:
+    """Put a tiny pod of ours on a node, so that its provisioner keeps the node for a while.
+
+    `name` differs with every renewal; it expires by itself after `expires_s`.
+    """
+
+    name: str
+    node: str
+    node_uid: str
+    pool: str
+    plan_id: str
+    expires_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteAnchors:
+    """Delete every anchor of ours on one node."""
+
+    node: str
+    node_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteRisk:
+    """Write on a node that it was recommended to leave it, and until when that counts."""
+
+    node: str
+    uid: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClearRisk:
+    """Take that note away again."""
+
+    node: str
+    uid: str
+
+
+Call = (
+    CreatePlaceholder
+    | MarkNode
+    | UnmarkNode
+    | EvictPod
+    | DeleteNodeClaim
+    | DeletePlaceholders
+    | CreateAnchor
+    | DeleteAnchors
+    | NoteRisk
+    | ClearRisk
+)
+
+UNDOING = (UnmarkNode, DeletePlaceholders, DeleteAnchors, ClearRisk)
+"""Calls that only take away what is ours: a freeze and a weaker mode let them through."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The request was carried out."""
+    """The request was carried out, now or before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +164,20 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class BlockedByBudget:
-    """A PodDisruptionBudget allows no eviction now; try again after `retry_s`."""
+    """A PodDisruptionBudget allows no eviction now.
+
+    `retry_s` is the time that the server asks for, 0 where it asks for none, which is usual.
+    """
 
     retry_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """It may work later: a conflict, a busy or silent server, a write rate that is used up."""
+
+    reason: str
+    retry_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +187,15 @@ class Refused:
     reason: str
 
 
-Answer = Done | Gone | BlockedByBudget | Refused
+Answer = Done | Gone | BlockedByBudget | Again | Refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodView:
     """One pod of a node that is drained.
 
-    `stays` is true for DaemonSet, mirror and finished pods: a drain leaves them.
+    `stays` is true for DaemonSet, mirror and finished pods and for pods of ours: a drain leaves
+    them.
     """
 
     namespace: str
@@ -126,12 +209,34 @@ class PodView:
     blockers: tuple[Blocker, ...] = ()
 
 
+class Halt(StrEnum):
+    """Why an order must not go on as planned."""
+
+    NONE = "none"
+    UNDO = "undo"
+    """Undo it: a freeze, a weaker mode, inputs too old."""
+    DROP = "drop"
+    """Leave everything as it is: we may not write at all now; whoever may will find it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receiver:
+    """A node that a placeholder of an order is bound to, and until when anchors of ours keep it."""
+
+    node: str
+    uid: str
+    anchored_until: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeView:
     """One node and its pods, as the next step of its drain sees them.
 
-    `bound` counts this order's placeholders that have a Ready node. `present` is false once the
-    node is gone or another one of its name has taken its place.
+    `bound` counts this order's placeholders that have a Ready node, `receivers` are those nodes;
+    `pending_reason` is the scheduler's word on one that has none. `present` is false once the node
+    is gone or another one of its name has taken its place. `marked` is true while our journal for
+    this very plan is on it. `zone` is where it is. `halt` and `halt_reason` say whether the order
+    may go on.
     """
 
     node: str
@@ -140,3 +245,10 @@ class NodeView:
     cordoned: bool
     pods: tuple[PodView, ...]
     bound: int
+    marked: bool = False
+    receivers: tuple[Receiver, ...] = ()
+    pending_reason: str = ""
+    resource_version: str = ""
+    zone: str = ""
+    halt: Halt = Halt.NONE
+    halt_reason: str = ""
