@@ -278,6 +278,19 @@ class NodePool(Wire, frozen=True, gc=False):
     spec: NodePoolSpec | None = None
 
 
+class StatusCause(Wire, frozen=True, gc=False):
+    """One entry of `details.causes`."""
+
+    reason: str | None = None
+
+
+class StatusDetails(Wire, frozen=True, gc=False):
+    """What an error says beyond its words."""
+
+    causes: list[StatusCause] | None = None
+    retry_after_seconds: int | None = None
+
+
 class Status(Wire, frozen=True, gc=False):
     """The body of an error."""
 
@@ -285,6 +298,7 @@ class Status(Wire, frozen=True, gc=False):
     message: str | None = None
     reason: str | None = None
     code: int | None = None
+    details: StatusDetails | None = None
 
 
 class ListMeta(Wire, frozen=True, gc=False):
