@@ -77,6 +77,8 @@ class NodeFact:
     `moving` is true where somebody is already taking the node away: it is being deleted, or it
     carries a disruption taint of Karpenter, Cluster Autoscaler or the node lifecycle controller.
     `cordoned` is `spec.unschedulable`. `node_claim` is empty where Karpenter does not own it.
+    `mark` is the journal that we left on it, `labelled` whether it has our label of cordoned nodes,
+    `at_risk` our note of a rebalance recommendation; each as it stands there.
     """
 
     name: str
@@ -97,6 +99,9 @@ class NodeFact:
     allocatable_cpu_milli: int = 0
     allocatable_memory_bytes: int = 0
     load: NodeLoad = EMPTY_LOAD
+    mark: str = ""
+    labelled: bool = False
+    at_risk: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +132,10 @@ class PdbFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePoolFact:
-    """What a Karpenter NodePool allows. `capacity_types` is empty where it says nothing."""
+    """What a Karpenter NodePool allows. `capacity_types` is empty where it says nothing.
+
+    `rules` are our own annotations on it, name and value as they stand there, sorted by name.
+    """
 
     name: str
     pool: str
@@ -136,6 +144,7 @@ class NodePoolFact:
     zones: tuple[str, ...] = ()
     consolidation: str = ""
     weight: int = 0
+    rules: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
