@@ -244,6 +244,13 @@ class Owner(Wire, frozen=True, gc=False):
     metadata: Meta
 
 
+class ConfigMap(Wire, frozen=True, gc=False):
+    """A ConfigMap."""
+
+    metadata: Meta
+    data: dict[str, str] | None = None
+
+
 class TemplateMeta(Wire, frozen=True, gc=False):
     """The labels that a NodePool gives its nodes."""
 
