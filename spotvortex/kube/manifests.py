@@ -23,8 +23,18 @@ PAUSE_IMAGE: Final = "registry.k8s.io/pause:3.10"
 DO_NOT_DISRUPT: Final = "karpenter.sh/do-not-disrupt"
 SAFE_TO_EVICT: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 ANCHOR_REQUESTS: Final = {"cpu": "1m", "memory": "8Mi"}
-_PAUSE_USER: Final = 65535
-"""The pause image's own user, named so that the kubelet need not ask the image."""
+
+# The pause image's own user, named so that the kubelet need not ask the image.
+_POD_SECURITY: Final = {
+    "runAsNonRoot": True,
+    "runAsUser": 65535,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+_CONTAINER_SECURITY: Final = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,19 +124,11 @@ def _spec(
         "name": "pause",
         "image": home.image,
         "resources": {"requests": dict(requests), "limits": dict(limits)},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": _CONTAINER_SECURITY,
     }
     return {
         "containers": [container],
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _PAUSE_USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": _POD_SECURITY,
         "activeDeadlineSeconds": expires_s,
         "terminationGracePeriodSeconds": 0,
         "automountServiceAccountToken": False,
@@ -135,54 +137,55 @@ def _spec(
 
 
 def tether_job(name: str, namespace: str, lifetime_s: int) -> Json:
-    """Return a Job that is finished as soon as it is there, and vanishes `lifetime_s` after that.
+    """Return a Job that runs nothing and vanishes, with all that name it as their owner.
 
-    It runs nothing: no completion is wanted. What it owns is collected with it, pods that were
-    never bound included, whose own deadline does not run.
+    With no completions asked for it is complete at once and never has a pod. From then on the
+    cluster itself counts `ttlSecondsAfterFinished`, deletes the Job, and the garbage collector
+    follows, whether a pod is Running or Pending.
+    https://kubernetes.io/docs/concepts/workloads/controllers/ttlafterfinished/
+
+    Args:
+        name: begins with `marks.TETHER_PREFIX`.
+        namespace: ours.
+        lifetime_s: seconds until it is deleted, counted by the cluster.
     """
+    labels: Json = {marks.MANAGED_BY: marks.MANAGER_NAME}
     container: Json = {
         "name": "none",
         "image": PAUSE_IMAGE,
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": _CONTAINER_SECURITY,
     }
-    security: Json = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    never_run: Json = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": _POD_SECURITY,
+        "containers": [container],
+    }
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "labels": {marks.MANAGED_BY: marks.MANAGER_NAME},
-        },
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
         "spec": {
             "completions": 0,
             "parallelism": 0,
+            "backoffLimit": 0,
             "ttlSecondsAfterFinished": lifetime_s,
-            "template": {
-                "spec": {
-                    "restartPolicy": "Never",
-                    "automountServiceAccountToken": False,
-                    "securityContext": security,
-                    "containers": [container],
-                }
-            },
+            "template": {"metadata": {"labels": labels}, "spec": never_run},
         },
     }
 
 
-def owner_of(job_name: str, job_uid: str) -> Json:
-    """Return the owner reference by which a pod of ours hangs on a tether.
+def tether_reference(name: str, uid: str) -> Json:
+    """Return the entry of `ownerReferences` that ties a pod to a tether; it stays a bare pod.
 
-    No controller: the Job shall neither count the pod as its own nor wait for it.
+    `controller` is false: Karpenter and Cluster Autoscaler then do not take the Job for something
+    that would make the pod again. `blockOwnerDeletion` is false, since it would need a right.
     """
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "name": job_name,
-        "uid": job_uid,
+        "name": name,
+        "uid": uid,
         "controller": False,
         "blockOwnerDeletion": False,
     }

@@ -17,7 +17,7 @@ from spotvortex.core import marks
 from spotvortex.errors import ServerError
 from spotvortex.kube import paths
 from spotvortex.kube.client import KubeClient
-from spotvortex.kube.manifests import Json, owner_of, tether_job
+from spotvortex.kube.manifests import Json, tether_job, tether_reference
 
 TETHER_FRESH_S: Final = 300.0
 """How long one tether is given to new pods, at most."""
@@ -79,7 +79,7 @@ class Tethers:
             stored = msgspec.json.decode(body, type=_Created)
         except msgspec.DecodeError as error:
             raise ServerError(f"unreadable answer: {error}", reason="Unreadable") from error
-        return owner_of(stored.metadata.name, stored.metadata.uid)
+        return tether_reference(stored.metadata.name, stored.metadata.uid)
 
 
 def _loop_time() -> float:
