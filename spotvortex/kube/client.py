@@ -2,8 +2,9 @@
 
 Comes in: paths and queries. Goes out: bytes and lines, or an error of `errors` with the server's
 own words. Every request has a time-out and our own user agent, and its response is always
-released. Of the library only the transport is used: its models cost fifty times the decoding here.
-May not know any resource, and does not retry: the callers know what a retry is worth.
+released. A server that says it is busy slows all our writes down. Of the library only the
+transport is used: its models cost fifty times the decoding here. May not know any resource, and
+does not retry: the callers know what a retry is worth.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -29,22 +31,23 @@ from kubernetes_asyncio.config.kube_config import KubeConfigLoader
 
 from spotvortex import __version__
 from spotvortex.errors import (
-    ApiError,
     ExpiredError,
     ForbiddenError,
-    NotServedError,
-    ServerError,
     SettingsError,
     ThrottledError,
     UnreachableError,
 )
-from spotvortex.kube.codec import read_status
+from spotvortex.kube.status import DISRUPTION_BUDGET, LONGEST_MESSAGE, api_error
 
 USER_AGENT: Final = f"spotvortex/{__version__}"
+JSON: Final = "application/json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+SLOWED: Final = "SlowedDown"
+"""Reason of the error for a write that was not sent."""
+
 DEFAULT_KUBECONFIG: Final = "~/.kube/config"
 CONNECT_S: Final = 10.0
 PROBE_S: Final = 4.0
-_LONGEST_MESSAGE: Final = 256
 _LARGEST_ERROR_BODY: Final = 64 * 1024
 
 # At DEBUG the library logs whole bodies, Secrets included.
@@ -63,6 +66,25 @@ _BROKEN_CONFIG: Final = (
 )
 _CUT: Final = (aiohttp.ClientError, OSError, TimeoutError)
 
+SLOW_DOWN_S: Final = 1.0
+"""Pause of all writes after a 429 that names no time."""
+
+LONGEST_SLOW_DOWN_S: Final = 15.0
+_NEVER_SLOWED: Final = "/apis/coordination.k8s.io/"
+"""The server itself lets leases pass before everything else, and a lease not renewed is lost."""
+
+_VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    path: str
+    method: str = "GET"
+    query: Mapping[str, str] | None = None
+    accept: str | None = None
+    body: Mapping[str, object] | None = None
+    content_type: str = JSON
+
 
 class KubeClient:
     """A connection to one API server.
@@ -70,7 +92,8 @@ class KubeClient:
     Attributes:
         server: its address, for display.
         context_name: the kubeconfig's context, "in-cluster" inside a pod.
-        n_requests: requests sent, by verb (`list`, `watch`, `get`, `create`).
+        n_requests: requests sent, by verb (`list`, `watch`, `get`, `create`, `update`, `patch`,
+            `delete`, `deletecollection`).
     """
 
     def __init__(self, configuration: Configuration, context_name: str) -> None:
@@ -79,6 +102,7 @@ class KubeClient:
         self.server = str(configuration.host)
         self.context_name = context_name
         self.n_requests: Counter[str] = Counter()
+        self._slow_until = 0.0
 
     @classmethod
     async def connect(cls, *, kubeconfig: str = "", context: str = "") -> KubeClient:
@@ -133,22 +157,13 @@ class KubeClient:
             ApiError: one of its kinds, by status.
         """
         self.n_requests[verb] += 1
-        limit = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_S)
-        try:
-            # The library may first run a credential plugin, which only this bounds.
-            async with (
-                asyncio.timeout(timeout),
-                self._open(path, limit, query=query, accept=accept) as response,
-            ):
-                return await response.read()
-        except _CUT as error:
-            raise _unreachable(path, error) from error
+        return await self._whole(_Request(path=path, query=query, accept=accept), timeout)
 
     async def post_bytes(self, path: str, body: Mapping[str, object], *, timeout: float) -> bytes:
-        """Create an object and read the answer whole.
+        """Ask for a review and read the answer whole.
 
         IMPORTANT: for reviews alone, which the server answers and does not keep. Whoever creates
-        what stays has to go through the actuator.
+        what stays has to go through `send`.
 
         Args:
             path: from the server's root.
@@ -159,15 +174,67 @@ class KubeClient:
             ApiError: one of its kinds, by status.
         """
         self.n_requests["create"] += 1
+        return await self._whole(_Request(method="POST", path=path, body=body), timeout)
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content_type: str = JSON,
+        timeout: float,
+    ) -> bytes:
+        """Change something, once, and read the answer whole.
+
+        While the server is busy nothing is sent. It is refused here rather than held back: what
+        has been checked right before a write would no longer be true after a wait.
+
+        Args:
+            method: POST, PUT, PATCH or DELETE.
+            path: from the server's root.
+            body: the object, patch or options, as JSON knows it.
+            query: query parameters.
+            content_type: the body's; of a patch, which kind it is.
+            timeout: seconds for the whole request.
+
+        Raises:
+            ApiError: one of its kinds, by status; `ThrottledError` of status 0 while slowed down.
+        """
+        if not path.startswith(_NEVER_SLOWED):
+            self._check_pace(path)
+        many = method == "DELETE" and "labelSelector" in (query or {})
+        self.n_requests["deletecollection" if many else _VERBS[method]] += 1
+        request = _Request(
+            method=method, path=path, query=query, body=body, content_type=content_type
+        )
+        try:
+            return await self._whole(request, timeout)
+        except ThrottledError as error:
+            if DISRUPTION_BUDGET not in error.causes:
+                self._slow_down(error.retry_after_s)
+            raise
+
+    def _check_pace(self, path: str) -> None:
+        left_s = self._slow_until - _loop_time()
+        if left_s > 0.0:
+            raise ThrottledError(
+                f"{path}: not sent, the API server is busy", reason=SLOWED, retry_after_s=left_s
+            )
+
+    def _slow_down(self, asked_s: float | None) -> None:
+        pause_s = min(asked_s or SLOW_DOWN_S, LONGEST_SLOW_DOWN_S)
+        self._slow_until = max(self._slow_until, _loop_time() + pause_s)
+
+    async def _whole(self, request: _Request, timeout: float) -> bytes:
         limit = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_S)
         try:
-            async with (
-                asyncio.timeout(timeout),
-                self._open(path, limit, body=body) as response,
-            ):
+            # The library may first run a credential plugin, which only this bounds.
+            async with asyncio.timeout(timeout), self._open(request, limit) as response:
                 return await response.read()
         except _CUT as error:
-            raise _unreachable(path, error) from error
+            raise _unreachable(request.path, error) from error
 
     @asynccontextmanager
     async def stream_lines(
@@ -193,7 +260,8 @@ class KubeClient:
         self.n_requests["watch"] += 1
         limit = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=inactivity_s)
         try:
-            async with self._open(path, limit, query=query, accept=accept) as response:
+            request = _Request(path=path, query=query, accept=accept)
+            async with self._open(request, limit) as response:
                 yield _lines(path, response)
         except _CUT as error:
             raise _unreachable(path, error) from error
@@ -212,25 +280,19 @@ class KubeClient:
 
     @asynccontextmanager
     async def _open(
-        self,
-        path: str,
-        limit: aiohttp.ClientTimeout,
-        *,
-        query: Mapping[str, str] | None = None,
-        accept: str | None = None,
-        body: Mapping[str, object] | None = None,
+        self, request: _Request, limit: aiohttp.ClientTimeout
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         # Unpacking gzip costs more than a cluster's own network does.
-        headers = {"Accept": accept or "application/json", "Accept-Encoding": "identity"}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
+        headers = {"Accept": request.accept or JSON, "Accept-Encoding": "identity"}
+        if request.body is not None:
+            headers["Content-Type"] = request.content_type
         try:
             response: aiohttp.ClientResponse = await self._api.call_api(
-                path,
-                "GET" if body is None else "POST",
-                query_params=list((query or {}).items()),
+                request.path,
+                request.method,
+                query_params=list((request.query or {}).items()),
                 header_params=headers,
-                body=body,
+                body=request.body,
                 auth_settings=["BearerToken"],
                 _preload_content=False,
                 _request_timeout=limit,
@@ -262,7 +324,7 @@ async def _load_kubeconfig(configuration: Configuration, paths: str, context: st
     except _BROKEN_CONFIG as error:
         wanted = f"context {context!r}" if context else "the current context"
         raise SettingsError(
-            f"cannot use {wanted} of kubeconfig {paths}: {str(error)[:_LONGEST_MESSAGE]}; "
+            f"cannot use {wanted} of kubeconfig {paths}: {str(error)[:LONGEST_MESSAGE]}; "
             "`kubectl config get-contexts` lists what there is"
         ) from error
     _keep_credentials_fresh(configuration, loader)
@@ -307,39 +369,8 @@ async def _error_body(response: aiohttp.ClientResponse) -> bytes:
 
 def _unreachable(path: str, error: Exception) -> UnreachableError:
     what = "timed out" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-    return UnreachableError(f"{path}: {what[:_LONGEST_MESSAGE]}", reason=type(error).__name__)
+    return UnreachableError(f"{path}: {what[:LONGEST_MESSAGE]}", reason=type(error).__name__)
 
 
-def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
-    """Make the error that a status stands for, the one place where statuses are mapped.
-
-    The text is the server's own where the body is a Status; any other body is dropped, since it
-    may be a proxy's page or hold what is not ours to log.
-    """
-    told = read_status(body)
-    message = (told.message or f"the API server answered {status}")[:_LONGEST_MESSAGE]
-    return _kind_of(status)(
-        message, status=status, reason=told.reason or "", retry_after_s=_retry_after(headers)
-    )
-
-
-def _kind_of(status: int) -> type[ApiError]:
-    match status:
-        case 401 | 403:
-            return ForbiddenError
-        case 404:
-            return NotServedError
-        case 410:
-            return ExpiredError
-        case 429:
-            return ThrottledError
-        case _ if status >= 500:
-            return ServerError
-        case _:
-            return ApiError
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    # Kubernetes sends whole seconds only; a date, which a proxy may send, is left aside.
-    text = headers.get("Retry-After", "")
-    return float(text) if text.isdecimal() else None
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

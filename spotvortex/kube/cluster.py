@@ -56,8 +56,8 @@ class Cluster:
         )
 
     def node(self, name: str) -> NodeFact | None:
-        """Return one node as of the last snapshot."""
-        return self._nodes.get(name)
+        """Return one node as it is now, not as of the last snapshot."""
+        return self._node_fact(name)
 
     def _refresh_node_pools(self, touched: set[str]) -> None:
         changes = self._store.changes

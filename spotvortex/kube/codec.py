@@ -16,7 +16,7 @@ from spotvortex.errors import ServerError
 from spotvortex.kube import wire
 
 T = TypeVar("T")
-AnyObject = wire.Pod | wire.Node | wire.Pdb | wire.Owner | wire.NodePool
+AnyObject = wire.Pod | wire.Node | wire.Pdb | wire.Owner | wire.NodePool | wire.ConfigMap
 Obj = TypeVar("Obj", bound=AnyObject)
 
 _EVENT = msgspec.json.Decoder(wire.Event)

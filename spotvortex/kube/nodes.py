@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from spotvortex.core import marks
 from spotvortex.core.observation import NodeFact, NodePoolFact
 from spotvortex.core.types import CapacityType, Offering, Provisioner
 from spotvortex.kube import wire
@@ -47,6 +48,9 @@ LEAVING_TAINTS: Final = frozenset(
 
 LEAVING_PREFIX: Final = "aws-node-termination-handler/"
 """Taints for interruption, rebalance, scheduled maintenance and ASG lifecycle."""
+
+_RULES: Final = tuple(sorted((marks.MODE, marks.MAX_SPOT_RATIO, marks.ON_DEMAND_FLOOR)))
+"""What the owner of a NodePool says of it to us."""
 
 _PEACE: Final = (
     "karpenter.sh/do-not-disrupt",
@@ -106,6 +110,9 @@ def _fact(node: wire.Node, labels: Mapping[str, str]) -> NodeFact:
         resource_version=meta.resource_version or "",
         allocatable_cpu_milli=0 if room.cpu is None else cpu_milli(room.cpu),
         allocatable_memory_bytes=0 if room.memory is None else memory_bytes(room.memory),
+        mark=annotations.get(marks.DRAIN, ""),
+        labelled=marks.CORDONED in labels,
+        at_risk=annotations.get(marks.AT_RISK, ""),
     )
 
 
@@ -144,6 +151,7 @@ def named_pool(pool: wire.NodePool) -> str:
 def node_pool_fact(pool: wire.NodePool) -> NodePoolFact:
     """Reduce a NodePool; its pool is left empty."""
     spec, template = pool.spec or wire.NodePoolSpec(), _template(pool)
+    notes = pool.metadata.annotations or {}
     rules = list((template.spec.requirements if template.spec else None) or ())
     given = (template.metadata.labels if template.metadata else None) or {}
     rules += [wire.Requirement(key, "In", [value]) for key, value in given.items()]
@@ -155,6 +163,7 @@ def node_pool_fact(pool: wire.NodePool) -> NodePoolFact:
         zones=_values(rules, ZONE),
         consolidation=(spec.disruption.consolidation_policy if spec.disruption else None) or "",
         weight=spec.weight or 0,
+        rules=tuple((name, notes[name]) for name in _RULES if name in notes),
     )
 
 

@@ -43,8 +43,8 @@ class PodRecord(Struct, frozen=True, gc=False):
     """One unfinished pod.
 
     `owner` is `namespace/Kind/name` of the controller, "" for a bare pod; `stays` is true for
-    DaemonSet and mirror pods, which a drain leaves; `blockers` are those that the pod has by
-    itself; `label_set` is the number of its interned labels.
+    DaemonSet and mirror pods and for pods of ours, which a drain leaves; `blockers` are those that
+    the pod has by itself; `label_set` is the number of its interned labels.
     """
 
     key: str
@@ -71,8 +71,10 @@ def is_finished(pod: wire.Pod) -> bool:
     return pod.status is not None and pod.status.phase in FINISHED
 
 
-def record_of(key: str, pod: wire.Pod, label_set_of: LabelSetOf) -> PodRecord:
-    """Reduce a pod.
+def record_of(
+    key: str, pod: wire.Pod, label_set_of: LabelSetOf, *, ours: bool = False
+) -> PodRecord:
+    """Reduce a pod; one of ours is no workload and stands in nobody's way.
 
     Raises:
         ValueError: a quantity cannot be read.
@@ -80,7 +82,7 @@ def record_of(key: str, pod: wire.Pod, label_set_of: LabelSetOf) -> PodRecord:
     meta, spec = pod.metadata, pod.spec or wire.PodSpec()
     namespace = sys.intern(meta.namespace or "")
     kind, owner = _owner(namespace, meta)
-    stays = kind in ("DaemonSet", "Node") or _is_mirror(meta)
+    stays = ours or kind in ("DaemonSet", "Node") or _is_mirror(meta)
     cpu, memory = requests_of(spec)
     grace_s = spec.termination_grace_period_seconds
     return PodRecord(
@@ -95,7 +97,7 @@ def record_of(key: str, pod: wire.Pod, label_set_of: LabelSetOf) -> PodRecord:
         ready=pod.status is not None and wire.is_true(pod.status.conditions, "Ready"),
         terminating=meta.deletion_timestamp is not None,
         stays=stays,
-        blockers=_shared(tuple(_blockers(meta, spec, owner, stays=stays))),
+        blockers=() if ours else _shared(tuple(_blockers(meta, spec, owner, stays=stays))),
         costs=_costs_of(meta.annotations),
     )
 

@@ -25,8 +25,9 @@ from spotvortex.errors import (
     UnreachableError,
 )
 from spotvortex.kube import wire
-from spotvortex.kube.client import KubeClient, api_error
+from spotvortex.kube.client import KubeClient
 from spotvortex.kube.codec import Codec, Obj, Page, read_event, read_key, read_status, read_version
+from spotvortex.kube.status import api_error
 
 PAGE_SIZE: Final = 500
 PAGE_ATTEMPTS: Final = 5

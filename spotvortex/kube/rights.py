@@ -1,9 +1,8 @@
-"""What our account may do, asked of the server once, for `check`.
+"""What our account may do, asked of the server once, for `check` and before anything is written.
 
 Comes in: a client. Goes out: for every watched input whether it is served and which rights are
-missing, and the offerings of the nodes. A SelfSubjectAccessReview is created for each right:
-the one verb of ours that is no reading, and the server keeps nothing of it. The daemon and `assess`
-never come here.
+missing, the rights to write that are missing, and the offerings of the nodes. A
+SelfSubjectAccessReview is created for each right: the server keeps nothing of it.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from spotvortex.core import marks
 from spotvortex.core.types import Offering
 from spotvortex.errors import ForbiddenError, NotServedError, ServerError
 from spotvortex.kube import wire
@@ -26,6 +26,8 @@ VERBS: Final = ("get", "list", "watch")
 REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 ANSWER_S: Final = 10.0
 PAGE_SIZE: Final = 500
+
+_UNDOTTED_GROUPS: Final = frozenset({"batch"})
 
 _Answer = TypeVar("_Answer", bound=msgspec.Struct)
 
@@ -94,6 +96,87 @@ def _offering(labels: Mapping[str, str]) -> Offering | None:
     return Offering(instance_type=instance_type, zone=zone) if instance_type and zone else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteRight:
+    """One right that carrying something out needs.
+
+    `resource` is `group/resource` with an empty group left out, and a subresource after a second
+    slash; `ours` says that our own namespace is enough; `name` that one object is.
+    """
+
+    verb: str
+    resource: str
+    ours: bool = False
+    name: str = ""
+
+    def __str__(self) -> str:
+        where = " in our namespace" if self.ours else ""
+        return f"{self.verb} {self.resource}{f' {self.name}' if self.name else ''}{where}"
+
+
+WRITES: Final = (
+    WriteRight(verb="patch", resource="nodes"),
+    WriteRight(verb="create", resource="pods/eviction"),
+    WriteRight(verb="get", resource="karpenter.sh/nodeclaims"),
+    WriteRight(verb="delete", resource="karpenter.sh/nodeclaims"),
+    WriteRight(verb="create", resource="pods", ours=True),
+    WriteRight(verb="deletecollection", resource="pods", ours=True),
+    WriteRight(verb="create", resource="batch/jobs", ours=True),
+    WriteRight(verb="create", resource="coordination.k8s.io/leases", ours=True),
+    *(
+        WriteRight(verb=verb, resource="coordination.k8s.io/leases", ours=True, name=marks.LEASE)
+        for verb in ("get", "update")
+    ),
+    *(
+        WriteRight(verb=verb, resource="configmaps", ours=True, name=marks.FREEZE)
+        for verb in ("list", "watch")
+    ),
+    WriteRight(verb="create", resource="configmaps", ours=True),
+    *(
+        WriteRight(verb=verb, resource="configmaps", ours=True, name=marks.STATE)
+        for verb in ("get", "update")
+    ),
+)
+"""All that the daemon needs to carry a decision out; Events are best effort and not among them."""
+
+
+async def missing_write_rights(client: KubeClient, namespace: str) -> tuple[str, ...]:
+    """Return the rights to write that we lack, in words; none where all is well.
+
+    Args:
+        client: asks as ourselves.
+        namespace: our own.
+
+    Raises:
+        ApiError: the server does not answer, or does not let us ask.
+    """
+    return tuple([str(right) for right in WRITES if not await _may(client, right, namespace)])
+
+
+async def _may(client: KubeClient, right: WriteRight, namespace: str) -> bool:
+    group, resource, subresource = _parts(right.resource)
+    return await _review(
+        client,
+        {
+            "group": group,
+            "resource": resource,
+            "subresource": subresource,
+            "verb": right.verb,
+            "namespace": namespace if right.ours else "",
+            "name": right.name,
+        },
+    )
+
+
+def _parts(resource: str) -> tuple[str, str, str]:
+    """Split `group/resource` or `resource/subresource` into group, resource and subresource."""
+    first, _, second = resource.partition("/")
+    if not second:
+        return "", first, ""
+    is_group = "." in first or first in _UNDOTTED_GROUPS
+    return (first, second, "") if is_group else ("", first, second)
+
+
 async def _access(client: KubeClient, watched: Input) -> Access:
     served = await _is_served(client, watched)
     denied = [verb for verb in VERBS if served and not await _is_allowed(client, watched, verb)]
@@ -114,10 +197,14 @@ async def _is_served(client: KubeClient, watched: Input) -> bool:
 
 async def _is_allowed(client: KubeClient, watched: Input, verb: str) -> bool:
     group, _, resource = watched.right.rpartition("/")
+    return await _review(client, {"group": group, "resource": resource, "verb": verb})
+
+
+async def _review(client: KubeClient, attributes: Mapping[str, str]) -> bool:
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": {"group": group, "resource": resource, "verb": verb}},
+        "spec": {"resourceAttributes": dict(attributes)},
     }
     body = await client.post_bytes(REVIEWS, review, timeout=ANSWER_S)
     return _decoded(body, _Review).status.allowed

@@ -18,16 +18,20 @@ from spotvortex.kube import wire
 from spotvortex.kube.budgets import Budgets
 from spotvortex.kube.changes import Changes
 from spotvortex.kube.nodes import NodeRow, named_pool, node_pool_fact, row_of
+from spotvortex.kube.ownpods import OwnPodRecord, OwnPods
 from spotvortex.kube.pods import Costs, PodRecord, is_finished, record_of
 from spotvortex.kube.poolnames import GroupNames
 from spotvortex.kube.workloads import Workloads
 
 
 class Pods:
-    """Unfinished pods by key and by node; the sink of pods."""
+    """Unfinished pods by key and by node, and ours; the sink of pods."""
 
-    def __init__(self, changes: Changes, workloads: Workloads, budgets: Budgets) -> None:
+    def __init__(
+        self, changes: Changes, workloads: Workloads, budgets: Budgets, own: OwnPods
+    ) -> None:
         self._changes = changes
+        self._own = own
         self._workloads = workloads
         self._budgets = budgets
         self._pods: dict[str, PodRecord] = {}
@@ -38,14 +42,16 @@ class Pods:
 
     def keys(self) -> AbstractSet[str]:
         """Return the pods known, `namespace/name`."""
-        return self._pods.keys()
+        finished = self._own.keys() - self._pods.keys()
+        return self._pods.keys() | finished if finished else self._pods.keys()
 
     def put(self, key: str, obj: wire.Pod) -> None:
-        """Take a pod; a finished one is forgotten."""
+        """Take a pod; a finished one is forgotten, unless it is ours."""
+        ours = self._own.put(key, obj)
         if is_finished(obj):
-            self.remove(key)
+            self._forget(key)
             return
-        new = record_of(key, obj, self._budgets.label_set)
+        new = record_of(key, obj, self._budgets.label_set, ours=ours)
         old = self._pods.get(key)
         if new != old:
             self._pods[key] = new
@@ -53,6 +59,10 @@ class Pods:
 
     def remove(self, key: str) -> None:
         """Forget a pod."""
+        self._own.remove(key)
+        self._forget(key)
+
+    def _forget(self, key: str) -> None:
         old = self._pods.pop(key, None)
         if old is not None:
             self._replace(old, None)
@@ -219,12 +229,20 @@ class Nodes:
 
 
 class Store:
-    """The tables of all resources, and the marks they share."""
+    """The tables of all resources, and the marks they share.
 
-    def __init__(self) -> None:
+    `namespace` is our own: pods of ours are looked for there, and nowhere where it is "".
+    """
+
+    def __init__(self, namespace: str = "") -> None:
+        self._own = OwnPods(namespace)
         self.changes = Changes()
         self.workloads = Workloads(self.changes)
         self.budgets = Budgets(self.changes)
-        self.pods = Pods(self.changes, self.workloads, self.budgets)
+        self.pods = Pods(self.changes, self.workloads, self.budgets, self._own)
         self.node_pools = NodePools(self.changes)
         self.nodes = Nodes(self.changes, self.node_pools)
+
+    def own_pods(self) -> tuple[OwnPodRecord, ...]:
+        """Return the pods that we put there, sorted by name."""
+        return self._own.all()

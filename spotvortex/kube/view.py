@@ -22,7 +22,9 @@ from spotvortex.kube import wire
 from spotvortex.kube.client import KubeClient
 from spotvortex.kube.cluster import Cluster
 from spotvortex.kube.codec import Codec, Obj
+from spotvortex.kube.freshness import Freshness
 from spotvortex.kube.inputs import NODEPOOLS, NODES, OWNERS, PDBS, PODS, Input, health_of
+from spotvortex.kube.ownpods import OwnPodRecord
 from spotvortex.kube.reflector import Reflector, Sink
 from spotvortex.kube.store import Store
 from spotvortex.ports import Traffic
@@ -41,20 +43,24 @@ log = logging.getLogger(__name__)
 class KubeClusterView:
     """Implements `spotvortex.ports.ClusterView` by list and watch.
 
-    An input that was not confirmed for `stale_after_s` seconds is stale.
+    An input that was not confirmed for `stale_after_s` seconds is stale. Pods of ours are looked
+    for in `namespace`.
     """
 
-    def __init__(self, client: KubeClient, rng: Random, stale_after_s: float) -> None:
+    def __init__(
+        self, client: KubeClient, rng: Random, stale_after_s: float, namespace: str = ""
+    ) -> None:
         self._client = client
         self._rng = rng
         self._stale_after_s = stale_after_s
-        store = self._store = Store()
+        store = self._store = Store(namespace)
+        fresh = self._fresh = Freshness(client, store)
         self._cluster = Cluster(store)
         self._seen = False
         self.reflectors: dict[Input, Reflector[Any]] = {
-            NODES: self._reflector(NODES, Codec(wire.Node), store.nodes),
-            PODS: self._reflector(PODS, Codec(wire.Pod), store.pods),
-            PDBS: self._reflector(PDBS, Codec(wire.Pdb), store.budgets),
+            NODES: self._reflector(NODES, Codec(wire.Node), fresh.nodes),
+            PODS: self._reflector(PODS, Codec(wire.Pod), fresh.pods),
+            PDBS: self._reflector(PDBS, Codec(wire.Pdb), fresh.budgets),
             OWNERS: self._reflector(OWNERS, Codec(wire.Owner), store.workloads),
             NODEPOOLS: self._reflector(NODEPOOLS, Codec(wire.NodePool), store.node_pools),
         }
@@ -151,8 +157,20 @@ class KubeClusterView:
         return health_of(watched, reflector, age_s, self._stale_after_s)
 
     def node(self, name: str) -> NodeFact | None:
-        """Return one node as of the last snapshot, None where there is none of that name."""
+        """Return one node as it is now, None where there is none of that name."""
         return self._cluster.node(name)
+
+    async def refresh(self, node: str) -> None:
+        """Read a node, its pods and their budgets anew, and take them as if watched.
+
+        Raises:
+            ApiError: something could not be read.
+        """
+        await self._fresh.refresh(node)
+
+    def own_pods(self) -> tuple[OwnPodRecord, ...]:
+        """Return the pods that we put into the cluster, sorted by name."""
+        return self._store.own_pods()
 
     def pods_on(self, node: str) -> tuple[PodView, ...]:
         """Return the pods bound to a node, sorted by namespace and name."""

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from msgspec import Raw, Struct, field
 
+from spotvortex.core import marks
 from spotvortex.kube.quantities import Quantity
 
 T = TypeVar("T")
@@ -123,12 +124,14 @@ class PodAnnotations(Wire, frozen=True, gc=False):
     mirror: str | None = field(default=None, name="kubernetes.io/config.mirror")
     outage_penalty: str | None = field(default=None, name="spotvortex.io/outage-penalty")
     startup_time: str | None = field(default=None, name="spotvortex.io/startup-time")
+    order: str | None = field(default=None, name=marks.ORDER)
 
 
 class PodMeta(Meta, frozen=True, gc=False):
-    """Metadata of a pod."""
+    """Metadata of a pod; its time stays text, since only that of our own pods is read."""
 
     annotations: PodAnnotations | None = None
+    creation_timestamp: str | None = None
 
 
 class PodSpec(Wire, frozen=True, gc=False):
@@ -143,6 +146,7 @@ class PodSpec(Wire, frozen=True, gc=False):
     node_selector: dict[str, str] | None = None
     affinity: Affinity | None = None
     termination_grace_period_seconds: float | None = None
+    active_deadline_seconds: int | None = None
 
 
 class Condition(Wire, frozen=True, gc=False):
@@ -150,6 +154,7 @@ class Condition(Wire, frozen=True, gc=False):
 
     type: str
     status: str
+    message: str | None = None
 
 
 class PodStatus(Wire, frozen=True, gc=False):
@@ -157,6 +162,7 @@ class PodStatus(Wire, frozen=True, gc=False):
 
     phase: str | None = None
     conditions: list[Condition] | None = None
+    start_time: str | None = None
 
 
 class Pod(Wire, frozen=True, gc=False):
@@ -238,6 +244,13 @@ class Owner(Wire, frozen=True, gc=False):
     metadata: Meta
 
 
+class ConfigMap(Wire, frozen=True, gc=False):
+    """A ConfigMap."""
+
+    metadata: Meta
+    data: dict[str, str] | None = None
+
+
 class TemplateMeta(Wire, frozen=True, gc=False):
     """The labels that a NodePool gives its nodes."""
 
@@ -278,6 +291,19 @@ class NodePool(Wire, frozen=True, gc=False):
     spec: NodePoolSpec | None = None
 
 
+class StatusCause(Wire, frozen=True, gc=False):
+    """One entry of `details.causes`."""
+
+    reason: str | None = None
+
+
+class StatusDetails(Wire, frozen=True, gc=False):
+    """What an error says beyond its words."""
+
+    causes: list[StatusCause] | None = None
+    retry_after_seconds: int | None = None
+
+
 class Status(Wire, frozen=True, gc=False):
     """The body of an error."""
 
@@ -285,6 +311,7 @@ class Status(Wire, frozen=True, gc=False):
     message: str | None = None
     reason: str | None = None
     code: int | None = None
+    details: StatusDetails | None = None
 
 
 class ListMeta(Wire, frozen=True, gc=False):

@@ -37,8 +37,10 @@ def watched(*steps) -> Answer:
     return Answer(steps=list(steps))
 
 
-def refused(status, message="no", reason="", headers=None) -> Answer:
+def refused(status, message="no", reason="", headers=None, causes=()) -> Answer:
+    details = {"causes": [{"reason": cause} for cause in causes]}
     body = {"kind": "Status", "code": status, "message": message, "reason": reason}
+    body["details"] = details
     return Answer(body, status=status, headers=headers or {})
 
 
@@ -59,11 +61,13 @@ class FakeApi:
     asked: list[dict[str, str]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     posted: list[object] = field(default_factory=list)
+    methods: list[str] = field(default_factory=list)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(dict(request.query))
         self.headers.append(dict(request.headers))
-        if request.method == "POST":
+        self.methods.append(request.method)
+        if request.method != "GET" and request.can_read_body:
             self.posted.append(await request.json())
         script = self.watches if "watch" in request.query else self.lists
         # The last answer of a script is repeated for ever; an empty watch script is silent.
@@ -111,8 +115,7 @@ class FakeCluster:
 async def serving(api: FakeApi | FakeCluster) -> AsyncIterator[KubeClient]:
     """Serve a script on loopback and give a client for it."""
     app = web.Application()
-    app.router.add_get("/{path:.*}", api.handle)
-    app.router.add_post("/{path:.*}", api.handle)
+    app.router.add_route("*", "/{path:.*}", api.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -1,11 +1,13 @@
 """The client: what each status becomes, and what a person is told without a kubeconfig."""
 
+import asyncio
 import logging
 
 import pytest
 
 from spotvortex.errors import (
     ApiError,
+    ConflictError,
     ExpiredError,
     ForbiddenError,
     NotServedError,
@@ -15,7 +17,8 @@ from spotvortex.errors import (
     UnreachableError,
 )
 from spotvortex.kube import client as module
-from spotvortex.kube.client import KubeClient, api_error
+from spotvortex.kube.client import MERGE_PATCH, SLOWED, KubeClient
+from spotvortex.kube.status import api_error
 from tests.kube.fake_api import SILENCE, Answer, FakeApi, client_for, refused, serving, watched
 
 
@@ -26,6 +29,7 @@ from tests.kube.fake_api import SILENCE, Answer, FakeApi, client_for, refused, s
         (401, ForbiddenError),
         (403, ForbiddenError),
         (404, NotServedError),
+        (409, ConflictError),
         (410, ExpiredError),
         (429, ThrottledError),
         (500, ServerError),
@@ -43,7 +47,7 @@ async def test_each_status_has_one_error(status, kind):
 
 
 def test_the_servers_words_are_cut_and_anything_else_is_dropped():
-    assert len(str(api_error(500, {}, b'{"kind":"Status","message":"%s"}' % (b"x" * 999)))) == 256
+    assert len(str(api_error(500, {}, b'{"kind":"Status","message":"%s"}' % (b"x" * 999)))) == 512
     told = api_error(502, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, b"<html>secret</html>")
     assert str(told) == "the API server answered 502"
     assert told.retry_after_s is None
@@ -63,6 +67,82 @@ async def test_a_posted_object_arrives_as_json_and_is_counted():
         assert await client.post_bytes("/x", body, timeout=5.0) == b'{"status": {}}'
         assert client.n_requests == {"create": 1}
     assert api.posted == [body]
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "verb"),
+    [
+        ("POST", None, "create"),
+        ("PUT", None, "update"),
+        ("PATCH", None, "patch"),
+        ("DELETE", None, "delete"),
+        ("DELETE", {"labelSelector": "a=b"}, "deletecollection"),
+    ],
+)
+async def test_what_is_sent_arrives_with_its_method_and_type_and_is_counted(method, query, verb):
+    api = FakeApi([Answer({"a": 1})])
+    async with serving(api) as client:
+        sent = client.send(
+            method, "/x", {"b": None}, query=query, content_type=MERGE_PATCH, timeout=5.0
+        )
+        assert await sent == b'{"a": 1}'
+        assert client.n_requests == {verb: 1}
+    assert (api.methods, api.posted) == ([method], [{"b": None}])
+    assert api.headers[0]["Content-Type"] == MERGE_PATCH
+    assert api.asked == [query or {}]
+
+
+def test_the_causes_and_the_time_that_a_status_names_are_kept():
+    body = (
+        b'{"kind":"Status","details":{"retryAfterSeconds":3,"causes":[{"reason":"DisruptionBudget"'
+        b',"message":"needs 2"},{"message":"no reason"}]}}'
+    )
+    error = api_error(429, {}, body)
+    assert (error.causes, error.retry_after_s) == (("DisruptionBudget",), 3.0)
+    assert api_error(429, {"Retry-After": "7"}, body).retry_after_s == 7.0
+
+
+async def test_a_busy_server_slows_every_write_down_but_leases():
+    busy = refused(429, "busy", headers={"Retry-After": "9"})
+    api = FakeApi([busy, Answer({})])
+    async with serving(api) as client:
+        with pytest.raises(ThrottledError, match="busy"):
+            await client.send("POST", "/x", {}, timeout=5.0)
+        with pytest.raises(ThrottledError, match="not sent") as caught:
+            await client.send("DELETE", "/y", timeout=5.0)
+        assert caught.value.reason == SLOWED
+        assert 8.0 < caught.value.retry_after_s <= 9.0
+        assert len(api.asked) == 1
+        await client.get_bytes("/x", timeout=5.0)
+        await client.send("PUT", "/apis/coordination.k8s.io/v1/x", {}, timeout=5.0)
+        assert api.methods == ["POST", "GET", "PUT"]
+        assert client.n_requests == {"create": 1, "get": 1, "update": 1}
+
+
+async def test_a_slowed_client_writes_again_after_a_second(monkeypatch):
+    monkeypatch.setattr(module, "SLOW_DOWN_S", 0.1)
+    async with serving(FakeApi([refused(429), Answer({})])) as client:
+        with pytest.raises(ThrottledError):
+            await client.send("POST", "/x", {}, timeout=5.0)
+        await asyncio.sleep(0.11)
+        assert await client.send("POST", "/x", {}, timeout=5.0) == b"{}"
+
+
+async def test_no_server_can_stop_us_for_long():
+    async with serving(FakeApi([refused(429, headers={"Retry-After": "99999"})])) as client:
+        with pytest.raises(ThrottledError):
+            await client.send("POST", "/x", {}, timeout=5.0)
+        with pytest.raises(ThrottledError, match="not sent") as caught:
+            await client.send("POST", "/x", {}, timeout=5.0)
+        assert caught.value.retry_after_s <= module.LONGEST_SLOW_DOWN_S
+
+
+async def test_a_budgets_429_slows_nothing_down():
+    blocked = refused(429, "no disruption", causes=["DisruptionBudget"])
+    async with serving(FakeApi([blocked, Answer({})])) as client:
+        with pytest.raises(ThrottledError):
+            await client.send("POST", "/x", {}, timeout=5.0)
+        await client.send("POST", "/x", {}, timeout=5.0)
 
 
 async def test_a_posted_object_may_be_refused():

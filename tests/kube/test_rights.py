@@ -6,7 +6,14 @@ from spotvortex.core.types import Offering
 from spotvortex.errors import ForbiddenError, ServerError
 from spotvortex.kube.client import KubeClient
 from spotvortex.kube.inputs import WATCHED
-from spotvortex.kube.rights import REVIEWS, VERBS, offerings, survey
+from spotvortex.kube.rights import (
+    REVIEWS,
+    VERBS,
+    WRITES,
+    missing_write_rights,
+    offerings,
+    survey,
+)
 from tests.controlplane.cluster import ControlPlane
 from tests.deploy.manifests import shadow_cluster_role
 from tests.kube.fake_api import Answer, FakeApi, FakeCluster, listed, refused, serving
@@ -109,5 +116,62 @@ async def asked_of(plane: ControlPlane, user: str):
     client = await KubeClient.connect(kubeconfig=str(plane.kubeconfig(user)), context=user)
     try:
         return await survey(client)
+    finally:
+        await client.close()
+
+
+async def test_the_rights_to_write_are_asked_for_where_they_are_needed():
+    served = server(reviewed(allowed=True))
+    async with serving(served) as client:
+        assert await missing_write_rights(client, "ours") == ()
+    asked = [review["spec"]["resourceAttributes"] for review in served.apis[REVIEWS].posted]
+    assert len(asked) == len(WRITES)
+    nowhere = {"subresource": "", "namespace": "", "name": ""}
+    assert {"group": "", "resource": "nodes", "verb": "patch"} | nowhere in asked
+    eviction = {"group": "", "resource": "pods", "verb": "create"}
+    assert eviction | nowhere | {"subresource": "eviction"} in asked
+    jobs = {"group": "batch", "resource": "jobs", "verb": "create"}
+    assert jobs | nowhere | {"namespace": "ours"} in asked
+    claims = {"group": "karpenter.sh", "resource": "nodeclaims", "verb": "delete"}
+    assert claims | nowhere in asked
+
+
+@pytest.mark.controlplane
+async def test_missing_rights_to_write_are_named_on_a_real_server(control_plane: ControlPlane):
+    rules = [
+        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["patch"]},
+        {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "resourceNames": ["spotvortex"],
+            "verbs": ["get", "update"],
+        },
+    ]
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "some-writes"},
+        "rules": rules,
+    }
+    control_plane.apply([role])
+    assert await missing_of(control_plane, "admin") == ()
+    before = await missing_of(control_plane, "spotvortex-shadow")
+    assert len(before) == len(WRITES)
+    control_plane.grant("spotvortex-shadow", "some-writes")
+    after = await missing_of(control_plane, "spotvortex-shadow")
+    assert set(before) - set(after) == {
+        "patch nodes",
+        "get coordination.k8s.io/leases spotvortex in our namespace",
+        "update coordination.k8s.io/leases spotvortex in our namespace",
+    }
+    binding = "test-spotvortex-shadow-some-writes"
+    path = f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{binding}"
+    control_plane.api().delete(path)
+
+
+async def missing_of(plane: ControlPlane, user: str):
+    client = await KubeClient.connect(kubeconfig=str(plane.kubeconfig(user)), context=user)
+    try:
+        return await missing_write_rights(client, "ours")
     finally:
         await client.close()

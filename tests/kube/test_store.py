@@ -26,8 +26,8 @@ CODECS = {
 class Scene:
     """A store fed with objects as the server would send them."""
 
-    def __init__(self):
-        self.store = Store()
+    def __init__(self, namespace=""):
+        self.store = Store(namespace)
         self.cluster = Cluster(self.store)
 
     def put(self, table, *objects):

@@ -1,0 +1,290 @@
+"""The two ConfigMaps of ours: the one that a person stops us with, and the one that we remember in.
+
+Comes in: a client. Goes out: whether we are stopped, and texts by key. The freeze is watched like
+any other input and is UNKNOWN where that cannot be confirmed. What is remembered is written by
+compare-and-set, bounded in size; a content that is not ours to read is kept aside, never lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import Random
+from typing import Final
+
+import msgspec
+
+from spotvortex.core import marks
+from spotvortex.core.observation import InputHealth, InputState
+from spotvortex.errors import ApiError, ConflictError, NotServedError, ServerError, SpotVortexError
+from spotvortex.kube import paths, wire
+from spotvortex.kube.client import KubeClient
+from spotvortex.kube.codec import Codec
+from spotvortex.kube.inputs import Input, health_of
+from spotvortex.kube.reflector import Reflector, Resource
+
+ANSWER_S: Final = 10.0
+MAX_BYTES: Final = 256 * 1024
+"""Bound of what is remembered: a quarter of what the API server takes in one object."""
+
+VERSION_KEY: Final = "version"
+ASIDE: Final = f"{marks.STATE}-aside"
+HARD: Final = "hard"
+"""Key or value in the freeze's data; a key that says "false" is none."""
+
+PROBE_EVERY_S: Final = 5.0
+
+FREEZE_INPUT: Final = "freeze"
+
+log = logging.getLogger(__name__)
+
+
+class Freeze(StrEnum):
+    """Whether a person has stopped us. UNKNOWN where that cannot be read, which stops us too."""
+
+    NONE = "none"
+    SOFT = "soft"
+    """Undo what is in flight, then write nothing."""
+    HARD = "hard"
+    """Write nothing at once."""
+    UNKNOWN = "unknown"
+
+
+class _Freezes:
+    """The sink of the one ConfigMap that is watched."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Freeze] = {}
+
+    def keys(self) -> AbstractSet[str]:
+        return self.found.keys()
+
+    def put(self, key: str, obj: wire.ConfigMap) -> None:
+        data = obj.data or {}
+        hard = data.get(HARD, "false") != "false" or HARD in data.values()
+        self.found[key] = Freeze.HARD if hard else Freeze.SOFT
+
+    def remove(self, key: str) -> None:
+        self.found.pop(key, None)
+
+
+class FreezeWatch:
+    """Watches for the freeze; `run` has to be running.
+
+    One that cannot be read counts as a soft freeze: it is there. One that was not confirmed for
+    `stale_after_s` seconds is UNKNOWN.
+    """
+
+    def __init__(
+        self, client: KubeClient, namespace: str, rng: Random, stale_after_s: float
+    ) -> None:
+        self._client = client
+        self._stale_after_s = stale_after_s
+        self._sink = _Freezes()
+        self._input = Input(
+            resource=Resource(
+                name=FREEZE_INPUT,
+                path=paths.config_maps(namespace),
+                field_selector=f"metadata.name={marks.FREEZE}",
+            ),
+            right="configmaps",
+            cost="whether a person has stopped us cannot be seen, so nothing is written",
+        )
+        self.reflector: Reflector[wire.ConfigMap] = Reflector(
+            client, self._input.resource, Codec(wire.ConfigMap), self._sink, rng
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Watch until told to stop."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self.reflector.run()), group.create_task(self._probe())]
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+
+    async def _probe(self) -> None:
+        """Confirm an open stream: a silent one of a server that answers has missed nothing."""
+        while True:  # ends by cancellation
+            await asyncio.sleep(PROBE_EVERY_S)
+            try:
+                await self._client.probe()
+            except ApiError as error:
+                log.debug("freeze.probe_failed", extra={"error": str(error)})
+            else:
+                self.reflector.confirm()
+
+    def state(self) -> Freeze:
+        """Return whether we are stopped, as of now."""
+        if self.health().state is not InputState.OK:
+            return Freeze.UNKNOWN
+        if self._sink.found:
+            return next(iter(self._sink.found.values()))
+        return Freeze.SOFT if self.reflector.unread else Freeze.NONE
+
+    def health(self) -> InputHealth:
+        """Return how far the freeze may be trusted, as the input "freeze"."""
+        age_s = asyncio.get_running_loop().time() - self.reflector.last_confirmed
+        return health_of(self._input, self.reflector, age_s, self._stale_after_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What was remembered; empty where nothing was."""
+
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """What was remembered cannot be used, and lies in a ConfigMap of its own now."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """It is kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """Somebody else has written meanwhile; `data` is what they wrote, and nothing was saved."""
+
+    data: Mapping[str, str]
+
+
+class TooLargeError(SpotVortexError):
+    """More is to be remembered than one ConfigMap of ours may hold."""
+
+
+class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    resource_version: str
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    metadata: _Metadata
+    data: dict[str, str] = {}
+
+
+class StateStore:
+    """One ConfigMap of texts by key, with the version of their format.
+
+    `version` is the format that the caller writes; what is of a later one is kept aside.
+    """
+
+    def __init__(self, client: KubeClient, namespace: str, version: int) -> None:
+        self._client = client
+        self._version = version
+        self._collection = paths.config_maps(namespace)
+        self._path = paths.named(self._collection, marks.STATE)
+        self._known = ""
+
+    async def load(self) -> Loaded | Aside:
+        """Read what was saved last.
+
+        Raises:
+            ApiError: it could not be read, or not be kept aside.
+        """
+        stored = await self._get(self._path)
+        if stored is None:
+            self._known = ""
+            return Loaded()
+        self._known = stored.metadata.resource_version
+        reason = self._reason_against(stored.data)
+        return await self.put_aside(reason) if reason else Loaded(data=_texts(stored.data))
+
+    async def put_aside(self, reason: str) -> Aside:
+        """Copy what is there to a ConfigMap of its own, once; the first one put there stays.
+
+        For callers who cannot read one of the texts. What is saved next takes its place.
+
+        Raises:
+            ApiError: it could not be copied.
+        """
+        stored = await self._get(self._path)
+        if stored is not None:
+            body = _manifest(ASIDE, dict(stored.data), {"spotvortex.io/reason": reason[:256]})
+            with suppress(ConflictError):
+                await self._client.send("POST", self._collection, body, timeout=ANSWER_S)
+        return Aside(reason)
+
+    async def save(self, data: Mapping[str, str]) -> Saved | Changed:
+        """Save, if nobody else has since we last read or wrote.
+
+        Args:
+            data: texts by key; a key is made of letters, digits, `-`, `_` and `.`.
+
+        Raises:
+            TooLargeError: it is more than `MAX_BYTES`; nothing was saved.
+            ApiError: it could not be saved.
+        """
+        content = dict(data) | {VERSION_KEY: str(self._version)}
+        size = sum(len(key.encode()) + len(text.encode()) for key, text in content.items())
+        if size > MAX_BYTES:
+            raise TooLargeError(
+                f"{size} bytes are to be kept in ConfigMap {marks.STATE}, at most {MAX_BYTES} may"
+            )
+        try:
+            self._known = (await self._write(content)).metadata.resource_version
+        except (ConflictError, NotServedError):
+            # Written, made or deleted by somebody else: what is there now is theirs to tell.
+            stored = await self._get(self._path)
+            self._known = stored.metadata.resource_version if stored else ""
+            return Changed(data=_texts(stored.data) if stored else {})
+        return Saved()
+
+    async def _write(self, content: dict[str, str]) -> _Stored:
+        body = _manifest(marks.STATE, content, {})
+        if not self._known:
+            return _decoded(
+                await self._client.send("POST", self._collection, body, timeout=ANSWER_S)
+            )
+        metadata = body["metadata"]
+        assert isinstance(metadata, dict)
+        metadata["resourceVersion"] = self._known
+        return _decoded(await self._client.send("PUT", self._path, body, timeout=ANSWER_S))
+
+    async def _get(self, path: str) -> _Stored | None:
+        try:
+            return _decoded(await self._client.get_bytes(path, timeout=ANSWER_S))
+        except NotServedError:
+            return None
+
+    def _reason_against(self, data: Mapping[str, str]) -> str:
+        text = data.get(VERSION_KEY, "")
+        if not data:
+            return ""
+        if not text.isdecimal():
+            return f"its version is {text[:40]!r}"
+        if int(text) > self._version:
+            return f"it is of version {int(text)}, and this is {self._version}"
+        return ""
+
+
+def _texts(data: Mapping[str, str]) -> dict[str, str]:
+    return {key: text for key, text in data.items() if key != VERSION_KEY}
+
+
+def _manifest(name: str, data: dict[str, str], notes: dict[str, str]) -> dict[str, object]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": name,
+            "labels": {marks.MANAGED_BY: marks.MANAGER_NAME},
+            "annotations": notes,
+        },
+        "data": data,
+    }
+
+
+def _decoded(body: bytes) -> _Stored:
+    try:
+        return msgspec.json.decode(body, type=_Stored)
+    except msgspec.DecodeError as error:
+        raise ServerError(f"unreadable ConfigMap: {error}", reason="Unreadable") from error

@@ -1,0 +1,221 @@
+"""The hand that reaches into a real cluster: every call, as one request or two.
+
+Comes in: a `Call`. Goes out: an `Answer`; what goes wrong is an answer as well. Each write names
+the very object that is meant, by uid or by resource version, so a call can be made twice without
+harm. May not decide anything: whether a call may be made is asked before it gets here.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final, TypeVar, assert_never
+
+import msgspec
+
+from spotvortex.core import marks
+from spotvortex.core.calls import (
+    Again,
+    Answer,
+    Call,
+    ClearRisk,
+    CreateAnchor,
+    CreatePlaceholder,
+    DeleteAnchors,
+    DeleteNodeClaim,
+    DeletePlaceholders,
+    Done,
+    EvictPod,
+    Gone,
+    MarkNode,
+    NoteRisk,
+    Refused,
+    UnmarkNode,
+)
+from spotvortex.errors import ApiError, ConflictError, NotServedError, ServerError
+from spotvortex.kube import manifests, paths
+from spotvortex.kube.answers import is_there_already, of_creation, of_eviction, of_write
+from spotvortex.kube.client import KubeClient
+from spotvortex.kube.likeness import Likeness, Original, UnlikeError, likeness
+from spotvortex.kube.manifests import Home, Json
+from spotvortex.kube.nodewrites import NodeWrites, OwnWrite
+from spotvortex.kube.tethers import Tethers
+
+ANSWER_S: Final = 10.0
+"""Longest time for one answer; a silent server is Again."""
+
+_Found = TypeVar("_Found", bound=msgspec.Struct)
+
+
+class _PodMeta(msgspec.Struct, frozen=True, rename="camel"):
+    labels: dict[str, str] = {}
+    deletion_timestamp: str | None = None
+
+
+class _OwnPod(msgspec.Struct, frozen=True):
+    metadata: _PodMeta
+
+
+class _ClaimMeta(msgspec.Struct, frozen=True, rename="camel"):
+    uid: str
+    deletion_timestamp: str | None = None
+
+
+class _ClaimStatus(msgspec.Struct, frozen=True, rename="camel"):
+    node_name: str = ""
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    metadata: _ClaimMeta
+    status: _ClaimStatus = _ClaimStatus()
+
+
+class Levers:
+    """Carries calls out in one cluster."""
+
+    def __init__(self, client: KubeClient, home: Home, rng: Random) -> None:
+        self._client = client
+        self._home = home
+        self._tethers = Tethers(client, home.namespace, rng)
+        self._nodes = NodeWrites(client)
+
+    def own_write(self, uid: str, seen_version: str = "") -> OwnWrite | None:
+        """Return what our newest write left on a node that the watch has not shown yet.
+
+        Args:
+            uid: the node's.
+            seen_version: the resource version of the node as the watch shows it.
+        """
+        return self._nodes.own.get(uid, seen_version)
+
+    async def apply(self, call: Call) -> Answer:
+        """Carry a call out and return the cluster's answer."""
+        try:
+            return await self._apply(call)
+        except ApiError as error:
+            return of_write(error)
+
+    async def _apply(self, call: Call) -> Answer:
+        match call:
+            case MarkNode() | UnmarkNode() | NoteRisk() | ClearRisk():
+                return await self._nodes.apply(call)
+            case EvictPod():
+                return await self._evict(call)
+            case CreatePlaceholder():
+                return await self._place(call)
+            case CreateAnchor():
+                return await self._anchor(call)
+            case DeleteNodeClaim():
+                return await self._delete_claim(call)
+            case DeletePlaceholders():
+                labels = {marks.KIND: marks.PLACEHOLDER, marks.PLAN: call.plan_id}
+                return await self._delete_own(labels | {marks.FOR: call.for_uid})
+            case DeleteAnchors():
+                return await self._delete_own({marks.KIND: marks.ANCHOR, marks.FOR: call.node_uid})
+            case _:
+                assert_never(call)
+
+    async def _evict(self, call: EvictPod) -> Answer:
+        path = paths.eviction(call.namespace, call.name)
+        body = manifests.eviction(call.namespace, call.name, call.uid)
+        try:
+            await self._client.send("POST", path, body, timeout=ANSWER_S)
+        except ApiError as error:
+            return of_eviction(error)
+        return Done()
+
+    async def _place(self, call: CreatePlaceholder) -> Answer:
+        original = await self._original(call)
+        if original is None:
+            return Gone()
+        try:
+            like = likeness(call, original.spec)
+        except UnlikeError as error:
+            return Refused(reason=str(error))
+        except ValueError as error:
+            return Refused(reason=f"{call.for_pod}: {error}")
+        return await self._create_placeholder(call, like)
+
+    async def _original(self, call: CreatePlaceholder) -> Original | None:
+        """Return the pod whose room is asked for, None where it is gone or another one."""
+        namespace, _, name = call.for_pod.partition("/")
+        try:
+            body = await self._client.get_bytes(paths.pod(namespace, name), timeout=ANSWER_S)
+        except NotServedError:
+            return None
+        found = _decoded(body, Original)
+        return found if found.metadata.uid == call.pod_uid else None
+
+    async def _create_placeholder(self, call: CreatePlaceholder, like: Likeness) -> Answer:
+        try:
+            tether = await self._tethers.reference(call.expires_s)
+        except ApiError as error:
+            return of_creation(error)
+        pod = manifests.placeholder(call, like, self._home, tether)
+        return await self._create(call.name, call.plan_id, pod)
+
+    async def _anchor(self, call: CreateAnchor) -> Answer:
+        try:
+            tether = await self._tethers.reference(call.expires_s)
+        except ApiError as error:
+            return of_creation(error)
+        pod = manifests.anchor(call, self._home, tether)
+        return await self._create(call.name, call.plan_id, pod)
+
+    async def _create(self, name: str, plan_id: str, pod: Json) -> Answer:
+        path = paths.pods(self._home.namespace)
+        try:
+            await self._client.send("POST", path, pod, timeout=ANSWER_S)
+        except ConflictError as error:
+            if is_there_already(error):
+                return await self._already(name, plan_id, str(error))
+            # A quota that several requests count on at once.
+            return Again(reason=str(error))
+        except ApiError as error:
+            return of_creation(error)
+        return Done()
+
+    async def _already(self, name: str, plan_id: str, words: str) -> Answer:
+        """Tell whether the pod of that name is what an earlier try of the same call made."""
+        path = paths.pod(self._home.namespace, name)
+        try:
+            body = await self._client.get_bytes(path, timeout=ANSWER_S)
+        except NotServedError:
+            return Again(reason=words)
+        metadata = _decoded(body, _OwnPod).metadata
+        if metadata.labels.get(marks.PLAN) != plan_id:
+            return Refused(reason=words)
+        return Again(reason=words) if metadata.deletion_timestamp else Done()
+
+    async def _delete_claim(self, call: DeleteNodeClaim) -> Answer:
+        path = paths.node_claim(call.node_claim)
+        claim = _decoded(await self._client.get_bytes(path, timeout=ANSWER_S), _Claim)
+        if claim.status.node_name != call.node:
+            named = claim.status.node_name or "no node"
+            return Refused(reason=f"NodeClaim {call.node_claim} is for {named}, not {call.node}")
+        if claim.metadata.deletion_timestamp:
+            return Done()
+        options = manifests.deletion(uid=claim.metadata.uid)
+        await self._client.send("DELETE", path, options, timeout=ANSWER_S)
+        return Done()
+
+    async def _delete_own(self, labels: dict[str, str]) -> Answer:
+        """Delete the pods of ours that have all these labels, at once: they do nothing."""
+        for value in labels.values():
+            if not marks.is_label_value(value):
+                return Refused(reason=f"no pod of ours can have the label value {value[:63]!r}")
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        await self._client.send(
+            "DELETE",
+            paths.pods(self._home.namespace),
+            manifests.deletion(grace_s=0),
+            query={"labelSelector": selector},
+            timeout=ANSWER_S,
+        )
+        return Done()
+
+
+def _decoded(body: bytes, kind: type[_Found]) -> _Found:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise ServerError(f"unreadable answer: {error}", reason="Unreadable") from error

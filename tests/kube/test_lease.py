@@ -1,0 +1,301 @@
+"""Who may write: two keepers and one lease, on a real API server."""
+
+import asyncio
+import math
+from contextlib import asynccontextmanager
+from random import Random
+
+import pytest
+
+from spotvortex.core import marks
+from spotvortex.kube import lease as module
+from spotvortex.kube.lease import LeaseKeeper
+from tests.controlplane.proxy import LoopbackProxy
+from tests.kube.fake_api import Answer, FakeApi, refused, serving
+from tests.kube.scenes import connected, fresh, restricted
+
+REAL = [pytest.mark.controlplane, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+
+
+class Clock:
+    """A time of day that jumps with every look."""
+
+    def __init__(self, at=1_800_000_000.0):
+        self.at = at
+
+    def now(self):
+        self.at -= 86_400.0
+        return self.at
+
+
+class Copy:
+    """One copy of us: a keeper that runs until it is stopped or killed."""
+
+    def __init__(self, client, namespace, name, clock=None):
+        self.keeper = LeaseKeeper(client, namespace, name, clock or Clock(), Random(name))
+        self.stopping = asyncio.Event()
+        self.task = asyncio.ensure_future(self.keeper.run(self.stopping))
+
+    @property
+    def holds(self):
+        return self.keeper.holds()
+
+    async def stop(self):
+        self.stopping.set()
+        await self.task
+
+    async def kill(self):
+        """End it without a last word."""
+        self.keeper.valid_until = -math.inf
+        self.task.cancel()
+        await asyncio.wait([self.task])
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """A lease of three seconds, so that its end can be awaited."""
+    monkeypatch.setattr(module, "LEASE_S", 3)
+    monkeypatch.setattr(module, "ANSWER_S", 1.0)
+
+
+@pytest.fixture
+async def copies(control_plane):
+    namespace, started = fresh("lease"), []
+    await asyncio.to_thread(control_plane.apply, [restricted(namespace)])
+    async with connected(control_plane) as client:
+
+        def start(name, by=client, clock=None):
+            started.append(Copy(by, namespace, name, clock))
+            return started[-1]
+
+        start.plane, start.namespace = control_plane, namespace
+        yield start
+        for copy in started:
+            await copy.kill()
+
+
+async def until(holds, seconds):
+    """Wait until something holds; return how long that took."""
+    started = asyncio.get_running_loop().time()
+    async with asyncio.timeout(seconds):
+        while not holds():
+            await asyncio.sleep(0.01)
+    return asyncio.get_running_loop().time() - started
+
+
+def lease_path(copies):
+    return f"/apis/coordination.k8s.io/v1/namespaces/{copies.namespace}/leases/{marks.LEASE}"
+
+
+async def lease_of(copies):
+    return await asyncio.to_thread(copies.plane.api().get, lease_path(copies))
+
+
+@asynccontextmanager
+async def watched(*watched_copies):
+    """Count the moments at which more than one copy holds the lease."""
+    seen = {"both": 0, "looks": 0}
+
+    async def look():
+        while True:
+            seen["looks"] += 1
+            seen["both"] += sum(copy.holds for copy in watched_copies) > 1
+            await asyncio.sleep(0.005)
+
+    task = asyncio.ensure_future(look())
+    try:
+        yield seen
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+class TestReal:
+    pytestmark = REAL
+
+    async def test_a_clean_stop_hands_over_within_a_second(self, copies):
+        one = copies("one")
+        await until(lambda: one.holds, 5.0)
+        two = copies("two")
+        async with watched(one, two) as seen:
+            await asyncio.sleep(1.5)
+            assert not two.holds
+            assert two.keeper.holder == "one"
+            await one.stop()
+            assert not one.holds
+            assert await until(lambda: two.holds, 5.0) <= 1.0
+        assert seen["both"] == 0
+        assert (one.keeper.n_transitions, two.keeper.n_transitions) == (0, 1)
+        spec = (await lease_of(copies))["spec"]
+        assert (spec["holderIdentity"], spec["leaseDurationSeconds"]) == ("two", 15)
+        await two.stop()
+        assert (await lease_of(copies))["spec"]["holderIdentity"] == ""
+
+    @pytest.mark.usefixtures("short")
+    async def test_a_killed_copy_is_followed_soon_after_its_lease(self, copies):
+        one, two = copies("one"), copies("two")
+        await until(lambda: one.holds or two.holds, 5.0)
+        holder, standby = (one, two) if one.holds else (two, one)
+        ends_at = holder.keeper.valid_until
+        await holder.kill()
+        await until(lambda: standby.holds, 20.0)
+        late_s = asyncio.get_running_loop().time() - ends_at
+        assert 0.0 <= late_s <= 5.0
+
+    @pytest.mark.usefixtures("short")
+    async def test_a_holder_that_is_cut_off_knows_it_before_anybody_follows(self, copies):
+        with LoopbackProxy(copies.plane.url) as proxy:
+            async with connected(copies.plane, server=proxy.url) as far:
+                one = copies("one", far)
+                await until(lambda: one.holds, 5.0)
+                two = copies("two")
+                async with watched(one, two) as seen:
+                    await asyncio.sleep(1.0)
+                    proxy.partition()
+                    await until(lambda: two.holds, 20.0)
+                    assert not one.holds
+                    # What it had on the wire comes through now, and must not take the lease back.
+                    proxy.heal()
+                    await asyncio.sleep(4.0)
+                    assert two.holds
+                    assert not one.holds
+                    assert one.keeper.holder == "two"
+                assert seen["both"] == 0
+                assert seen["looks"] > 500
+                await one.kill()
+
+    @pytest.mark.usefixtures("short")
+    async def test_a_deleted_lease_is_nobodys_until_its_holder_must_know(self, copies):
+        one = copies("one")
+        await until(lambda: one.holds, 5.0)
+        two = copies("two")
+        await until(lambda: two.keeper.holder == "one", 5.0)
+        async with watched(one, two) as seen:
+            await asyncio.to_thread(copies.plane.api().delete, lease_path(copies))
+            await until(lambda: not one.holds, 4.0)
+            await until(lambda: one.holds or two.holds, 10.0)
+        assert seen["both"] == 0
+
+    @pytest.mark.usefixtures("short")
+    async def test_a_lease_that_a_person_takes_is_lost(self, copies):
+        one = copies("one")
+        await until(lambda: one.holds, 5.0)
+        change = {"spec": {"holderIdentity": "somebody"}}
+        await asyncio.to_thread(copies.plane.api().patch, lease_path(copies), change)
+        await until(lambda: not one.holds, 2.0)
+        assert one.keeper.holder == "somebody"
+        await until(lambda: one.holds, 10.0)
+
+    @pytest.mark.usefixtures("short")
+    async def test_one_that_starts_again_under_its_old_name_waits_like_anybody(self, copies):
+        one = copies("one")
+        await until(lambda: one.holds, 5.0)
+        await one.kill()
+        again = copies("one")
+        assert await until(lambda: again.holds, 10.0) > 2.0
+        assert again.keeper.n_transitions == 0
+
+    async def test_many_candidates_make_one_holder(self, copies):
+        everyone = [copies(f"copy-{i}") for i in range(5)]
+        async with watched(*everyone) as seen:
+            await until(lambda: any(copy.holds for copy in everyone), 5.0)
+            await asyncio.sleep(2.0)
+            assert sum(copy.holds for copy in everyone) == 1
+        assert seen["both"] == 0
+
+
+# -- answers that a real server cannot be made to give ------------------------
+
+
+def lease(holder="one", version="1", **spec):
+    return Answer(
+        {
+            "metadata": {"name": "spotvortex", "uid": "u", "resourceVersion": version},
+            "spec": {"holderIdentity": holder, "acquireTime": "t"} | spec,
+        }
+    )
+
+
+@asynccontextmanager
+async def keeping(*answers):
+    api = FakeApi(list(answers))
+    async with serving(api) as client:
+        copy = Copy(client, "ours", "one")
+        try:
+            yield copy, api
+        finally:
+            await copy.kill()
+
+
+async def test_a_margin_is_kept_before_the_end(short):
+    async with keeping(refused(404), lease(version="1")) as (copy, _):
+        await until(lambda: copy.holds, 2.0)
+        assert copy.keeper.holds(1.0)
+        assert not copy.keeper.holds(3.0)
+        loop_s = asyncio.get_running_loop().time()
+        assert loop_s < copy.keeper.valid_until <= loop_s + 3.0
+
+
+async def test_a_renewal_whose_answer_was_lost_is_no_loss(short):
+    answers = [refused(404), lease(version="1"), refused(409), lease(version="2")]
+    async with keeping(*answers, lease(version="3")) as (copy, api):
+        await until(lambda: len(api.methods) == 4, 5.0)
+        assert api.methods == ["GET", "POST", "PUT", "GET"]
+        assert copy.holds
+        await until(lambda: len(api.methods) == 5, 5.0)
+        assert api.posted[-1]["metadata"]["resourceVersion"] == "2"
+        assert copy.holds
+
+
+async def test_a_conflict_with_somebody_else_is_a_loss_at_once(short):
+    answers = [refused(404), lease(version="1"), refused(409), lease("two", version="2")]
+    async with keeping(*answers) as (copy, api):
+        await until(lambda: len(api.methods) == 4, 5.0)
+        await until(lambda: not copy.holds, 0.2)
+        assert copy.keeper.holder == "two"
+
+
+async def test_a_candidate_that_is_too_slow_holds_nothing():
+    conflicts = [refused(404), refused(409), lease(""), refused(409), lease("two")]
+    async with keeping(*conflicts) as (copy, api):
+        await until(lambda: len(api.methods) >= 6, 5.0)
+        assert api.methods[:5] == ["GET", "POST", "GET", "PUT", "GET"]
+        assert not copy.holds
+
+
+async def test_an_answer_that_cannot_be_read_makes_no_holder(short):
+    async with keeping(Answer({"metadata": 1})) as (copy, api):
+        await until(lambda: len(api.methods) >= 3, 5.0)
+        assert not copy.holds
+
+
+async def test_a_failed_release_is_no_crash(short):
+    async with keeping(refused(404), lease(), refused(500)) as (copy, api):
+        await until(lambda: copy.holds, 2.0)
+        await copy.stop()
+        assert not copy.holds
+        assert api.posted[-1]["spec"]["holderIdentity"] == ""
+
+
+async def test_a_lease_that_claims_to_last_for_ever_is_not_believed(monkeypatch):
+    monkeypatch.setattr(module, "LEASE_S", 1)
+    monkeypatch.setattr(module, "LONGEST_S", 1)
+    monkeypatch.setattr(module, "POLL_S", 0.1)
+    held = lease("two", leaseDurationSeconds=10**9)
+    async with keeping(held) as (_, api):
+        await until(lambda: "PUT" in api.methods, 3.0)
+
+
+async def test_a_loop_that_stood_still_has_lost_whatever_answer_it_finds(monkeypatch, short):
+    async with keeping(refused(404), lease(version="1"), lease(version="2")) as (copy, _):
+        await until(lambda: copy.holds, 2.0)
+        original = copy.keeper._write
+
+        async def late(*arguments):
+            found = await original(*arguments)
+            copy.keeper.valid_until = asyncio.get_running_loop().time() - 0.1
+            return found
+
+        monkeypatch.setattr(copy.keeper, "_write", late)
+        await until(lambda: copy.keeper.valid_until == -math.inf, 3.0)
+        assert not copy.holds

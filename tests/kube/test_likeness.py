@@ -1,0 +1,143 @@
+"""What a placeholder takes over from a pod, term by term."""
+
+import msgspec
+import pytest
+
+from spotvortex.core.types import CapacityType
+from spotvortex.kube.likeness import Original, UnlikeError, likeness
+from spotvortex.kube.manifests import Home, placeholder
+from tests.kube.scenes import placeholder_call
+
+POD = {"metadata": {"namespace": "web", "name": "a", "uid": "u"}, "spec": {}}
+NOT_TYPE = {"key": "node.kubernetes.io/instance-type", "operator": "NotIn", "values": ["m5.large"]}
+NOT_ZONE = {"key": "topology.kubernetes.io/zone", "operator": "NotIn", "values": ["us-east-1a"]}
+FAST = {"key": "disk", "operator": "In", "values": ["fast"]}
+NEAR = {"key": "room", "operator": "Exists"}
+OF_OTHERS = {"key": "spotvortex.io/cordoned", "operator": "DoesNotExist"}
+EVERYTHING = {"operator": "Exists"}
+AVOID = "m5.large/us-east-1a"
+
+
+def like(spec, **changes):
+    pod = msgspec.json.decode(msgspec.json.encode(POD | {"spec": spec}), type=Original)
+    return likeness(placeholder_call(POD, **changes), pod.spec)
+
+
+def required(*terms, **more):
+    name = "requiredDuringSchedulingIgnoredDuringExecution"
+    return {"affinity": {"nodeAffinity": {name: {"nodeSelectorTerms": list(terms)}} | more}}
+
+
+def terms_of(found):
+    name = "requiredDuringSchedulingIgnoredDuringExecution"
+    return found.node_affinity.get(name, {}).get("nodeSelectorTerms")
+
+
+def test_a_plain_pod_leaves_only_what_the_call_wants():
+    found = like({}, node_pool="web", zone="us-east-1b")
+    assert found.node_selector == {
+        "karpenter.sh/capacity-type": "on-demand",
+        "karpenter.sh/nodepool": "web",
+        "topology.kubernetes.io/zone": "us-east-1b",
+    }
+    assert (found.node_affinity, found.tolerations, found.requests) == ({}, [], {})
+    assert like({}, capacity_type=CapacityType.UNKNOWN).node_selector == {}
+
+
+def test_each_of_the_pods_terms_is_combined_with_both_ways_to_avoid_an_offering():
+    field = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n"]}]}
+    spec = required({"matchExpressions": [FAST]}, {"matchExpressions": [NEAR]}, field)
+    assert terms_of(like(spec, avoid=AVOID)) == [
+        {"matchExpressions": [FAST, NOT_TYPE]},
+        {"matchExpressions": [NEAR, NOT_TYPE]},
+        field | {"matchExpressions": [NOT_TYPE]},
+        {"matchExpressions": [FAST, NOT_ZONE]},
+        {"matchExpressions": [NEAR, NOT_ZONE]},
+        field | {"matchExpressions": [NOT_ZONE]},
+    ]
+    assert (
+        terms_of(like(spec))
+        == spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
+            "nodeSelectorTerms"
+        ]
+    )
+
+
+def test_a_pod_without_terms_avoids_an_offering_in_two_ways():
+    both = [{"matchExpressions": [NOT_TYPE]}, {"matchExpressions": [NOT_ZONE]}]
+    assert terms_of(like({}, avoid=AVOID)) == both
+
+
+def test_a_term_that_matches_no_node_still_matches_none():
+    assert terms_of(like(required({}), avoid=AVOID)) == [{}, {}]
+
+
+def test_what_is_preferred_is_taken_over():
+    preferred = [{"weight": 5, "preference": {"matchExpressions": [FAST]}}]
+    name = "preferredDuringSchedulingIgnoredDuringExecution"
+    found = like({"affinity": {"nodeAffinity": {name: preferred}}})
+    assert found.node_affinity == {name: preferred}
+
+
+def test_pod_affinity_is_not_taken_over():
+    assert like({"affinity": {"podAntiAffinity": {"x": []}}}).node_affinity == {}
+
+
+def test_no_toleration_lets_a_placeholder_onto_a_node_that_we_cordoned():
+    cordon = {"key": "node.kubernetes.io/unschedulable", "operator": "Exists"}
+    dedicated = {"key": "dedicated", "operator": "Exists", "tolerationSeconds": 5}
+    found = like({"tolerations": [cordon, dedicated]})
+    assert (found.tolerations, found.node_affinity) == ([dedicated], {})
+    found = like({"tolerations": [EVERYTHING, cordon]})
+    assert found.tolerations == [EVERYTHING]
+    assert terms_of(found) == [{"matchExpressions": [OF_OTHERS]}]
+    found = like({"tolerations": [EVERYTHING]} | required({"matchExpressions": [FAST]}))
+    assert terms_of(found) == [{"matchExpressions": [FAST, OF_OTHERS]}]
+    found = like({"tolerations": [EVERYTHING]}, avoid=AVOID)
+    assert terms_of(found) == [
+        {"matchExpressions": [OF_OTHERS, NOT_TYPE]},
+        {"matchExpressions": [OF_OTHERS, NOT_ZONE]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "own"),
+    [
+        ("karpenter.sh/capacity-type", "spot"),
+        ("karpenter.sh/nodepool", "other"),
+        ("topology.kubernetes.io/zone", "us-east-1c"),
+    ],
+)
+def test_a_selector_of_the_pod_that_contradicts_is_never_dropped(key, own):
+    with pytest.raises(UnlikeError, match=f"web/a itself demands {key}={own}"):
+        like({"nodeSelector": {key: own}}, node_pool="web", zone="us-east-1b")
+
+
+def test_a_selector_of_the_pod_that_agrees_stays_as_it_is_written():
+    own = {"karpenter.sh/capacity-type": "on-demand", "disk": "fast"}
+    assert like({"nodeSelector": own}).node_selector == own
+
+
+def container(restart=None, **requests):
+    named = {name.replace("_", "."): amount for name, amount in requests.items()}
+    found = {"resources": {"requests": named}}
+    return found | ({"restartPolicy": restart} if restart else {})
+
+
+def test_devices_and_scratch_space_are_asked_for_as_the_scheduler_counts_them():
+    spec = {
+        "containers": [
+            container(cpu="1", memory="1Gi", gpu_test="1"),
+            container(gpu_test="2", **{"ephemeral-storage": "1Gi"}),
+            {},
+        ],
+        "initContainers": [container(gpu_test="5"), container("Always", gpu_test="1")],
+    }
+    found = like(spec)
+    assert found.requests == {"gpu.test": "5", "ephemeral-storage": str(2**30)}
+    assert found.limits == {"gpu.test": "5"}
+    call = placeholder_call(POD, pool="no label, this")
+    pod = placeholder(call, found, Home(namespace="ours"), {})
+    resources = pod["spec"]["containers"][0]["resources"]
+    assert resources["requests"] == found.requests | {"cpu": "100m", "memory": str(2**27)}
+    assert "spotvortex.io/pool" not in pod["metadata"]["labels"]
