@@ -18,6 +18,7 @@ from rich.console import Console
 
 from spotvortex import __version__, app, settings
 from spotvortex.core.types import Action
+from spotvortex.edges import kubernetes_edges
 from spotvortex.errors import SpotVortexError
 from spotvortex.report import checks, document, records, screen
 from spotvortex.report import explain as explanation
@@ -68,7 +69,7 @@ def run(
     logs.set_up(loaded.log_level)
     stop = asyncio.Event()
     if not simulated:
-        asyncio.run(app.run_daemon(loaded, app.kubernetes_edges(loaded), stop))
+        asyncio.run(app.run_daemon(loaded, kubernetes_edges(loaded), stop))
         return
     if "decision_format" not in loaded.model_fields_set:
         loaded = loaded.model_copy(update={"decision_format": "text"})

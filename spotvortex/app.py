@@ -9,32 +9,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import time
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
-from random import Random
 
 from spotvortex import __version__, server
+from spotvortex.core.limits import Limits
 from spotvortex.core.messages import ControllerState
 from spotvortex.core.observation import InputState, Observation
 from spotvortex.core.reconcile import reconcile
-from spotvortex.core.types import Offering
+from spotvortex.core.types import Mode, Offering
+from spotvortex.edges import SystemClock, kubernetes_edges, market_of
 from spotvortex.errors import ApiError, ModelContractError, PriceFileError, SettingsError
 from spotvortex.kube import rights
 from spotvortex.kube.client import KubeClient
-from spotvortex.kube.view import KubeClusterView
-from spotvortex.market.last_resort import LastResortMarket, LayeredMarket
-from spotvortex.market.recorded import load_recorded
-from spotvortex.market.scripted import load_scripted
 from spotvortex.model import forecaster as bundles
 from spotvortex.pipeline.actuation import Hands, Shadow, Silent
 from spotvortex.pipeline.collector import offerings_of
+from spotvortex.pipeline.guard import Guarded
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.pipeline.inference import Inference
+from spotvortex.pipeline.rate import WriteRate
 from spotvortex.pipeline.stalls import watch_stalls
 from spotvortex.pipeline.supervisor import Ports, make_views, supervise
-from spotvortex.ports import Background, Edges, Market, MemoryStore, Telemetry
+from spotvortex.ports import Background, Edges, MemoryStore, Telemetry
 from spotvortex.report import checks
 from spotvortex.report.assessment import Frame, Report, make_report
 from spotvortex.settings import Settings, ignored_variables, kubeconfig, tracing_is_on
@@ -51,73 +48,34 @@ ASSESS_S = 45.0
 """An assessment that is not done by then says what it is waiting for, and ends."""
 
 
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> float:
-        """Return seconds since the epoch, UTC."""
-        return time.time()  # noqa: TID251 - this is the WallClock of the daemon
-
-
-def market_of(settings: Settings) -> Market:
-    """Open the recorded prices, if any, over the table of last resort; a test brings its own."""
-    scripted = settings.test_price_provider_json or None
-    if scripted or settings.test_price_provider_file:
-        return load_scripted(settings.test_price_provider_file, scripted)
-    last_resort = LastResortMarket()
-    if settings.price_file is None:
-        return last_resort
-    age = settings.max_price_age_s
-    return LayeredMarket(load_recorded(settings.price_file, age), last_resort, age)
-
-
-@asynccontextmanager
-async def kubernetes_edges(settings: Settings) -> AsyncIterator[Edges]:
-    """Open the real side: the API server of the kubeconfig or of the pod, and recorded prices."""
-    market = market_of(settings)
-    client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
-    try:
-        rng = Random()  # noqa: S311 - jitter of reconnects
-        view = KubeClusterView(client, rng, settings.max_input_age_s)
-        yield Edges(
-            name=f"{client.context_name} ({client.server})",
-            cluster=view,
-            market=market,
-            clock=SystemClock(),
-            offload=asyncio.to_thread,
-            background=[("watches", view.run)],
-            traffic=view.traffic,
-        )
-    finally:
-        await client.close()
-
-
 async def run_daemon(
     settings: Settings, opening: AbstractAsyncContextManager[Edges], stop: asyncio.Event
 ) -> None:
     """Run until `stop` is set or a signal comes, then stop in order; the server closes last."""
     async with AsyncExitStack() as stack:
         forecaster = bundles.load(settings.model_dir, settings.cloud)
-        metrics = Metrics(version=__version__, mode=settings.limits().mode)
+        edges = await stack.enter_async_context(opening)
+        limits = _allowed(settings.limits(), edges)
+        metrics = Metrics(version=__version__, mode=limits.mode)
         exporter = otlp_exporter() if tracing_is_on() else None
         hub = Hub(metrics, Tracing(exporter, version=__version__))
         stack.push_async_callback(asyncio.to_thread, hub.close)
         journal = _journal(settings, metrics)
-        edges = await stack.enter_async_context(opening)
         if edges.traffic is not None:
             metrics.follow(edges.traffic)
-        shadow = Shadow(cluster=edges.cluster, telemetry=hub)
         ports = Ports(
             edges=_watched(edges, hub),
             forecaster=forecaster,
-            hands=Hands(recording=shadow, writing=shadow),
-            announcer=Silent(),
+            hands=_hands(edges, hub, limits, settings.max_writes_per_s),
+            announcer=edges.announcer or Silent(),
             pool_rules=settings.rules_of_pools(),
             journal=journal,
             telemetry=hub,
             store=_store(settings, edges),
+            state=edges.writing.state if edges.writing else None,
+            authority=edges.writing.authority if edges.writing else None,
+            notices=edges.writing.notices if edges.writing else None,
         )
-        limits = settings.limits()
         views = make_views(ports, limits, settings.tick_s)
         pages = server.Views(
             health=views.heartbeats,
@@ -138,6 +96,30 @@ async def run_daemon(
         log.info("daemon.stopped")
 
 
+def _allowed(limits: Limits, edges: Edges) -> Limits:
+    """Weaken the mode to what the edges can carry out: our rights set the ceiling."""
+    if not limits.mode.writes or edges.writing is not None:
+        return limits
+    return replace(limits, mode=Mode.ADVISE if edges.announcer is not None else Mode.SHADOW)
+
+
+def _hands(edges: Edges, telemetry: Telemetry, limits: Limits, per_s: float) -> Hands:
+    """Give each mode its hand; without anything to write with, all of them only record."""
+    shadow = Shadow(cluster=edges.cluster, telemetry=telemetry)
+    if edges.writing is None:
+        return Hands(recording=shadow, writing=shadow)
+    guarded = Guarded(
+        cluster=edges.cluster,
+        writer=edges.writing.writer,
+        authority=edges.writing.authority,
+        clock=edges.clock,
+        telemetry=telemetry,
+        limits=limits,
+        rate=WriteRate(per_s=per_s, burst=per_s),
+    )
+    return Hands(recording=shadow, writing=guarded)
+
+
 def _journal(settings: Settings, metrics: Metrics) -> DecisionJournal:
     try:
         sink = open_sink(settings.decision_log)
@@ -153,9 +135,9 @@ def _journal(settings: Settings, metrics: Metrics) -> DecisionJournal:
 
 def _store(settings: Settings, edges: Edges) -> MemoryStore | None:
     """Open the memory's file; a simulated cluster's losses are never mixed with real ones."""
-    if settings.state_dir is None or edges.time_scale != 1.0:
-        return None
-    return open_folder(settings.state_dir)
+    if settings.state_dir is not None and edges.time_scale == 1.0:
+        return open_folder(settings.state_dir)
+    return edges.writing.memory if edges.writing else None
 
 
 def _watched(edges: Edges, telemetry: Telemetry) -> Edges:

@@ -172,12 +172,12 @@ class ClusterActuator(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnWrite:
-    """What our newest write has left on a node, which a view may not show yet.
+    """What our newest write has left on a node, which a view does not show yet.
 
-    `version` is the resource version that it got, `plan_id` that of the journal there, "" of none.
+    `plan_id` is that of the journal there, "" of none.
     """
 
-    version: int
+    resource_version: int
     cordoned: bool
     plan_id: str
 
@@ -189,8 +189,11 @@ class ClusterWriter(Protocol):
         """Send one request; what the server says is an answer, also where it does not answer."""
         ...
 
-    def own_write(self, uid: str) -> OwnWrite | None:
-        """Return what we wrote last on a node, by its uid, None where that is long seen."""
+    def own_write(self, uid: str, seen_version: str) -> OwnWrite | None:
+        """Return what we wrote last on a node that a view shows at `seen_version`.
+
+        None where the view has caught up with it, or where it is too old to matter.
+        """
         ...
 
 
@@ -344,11 +347,23 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """All that the modes that write need of the outside, beside what every mode does."""
+
+    writer: ClusterWriter
+    authority: Authority
+    state: StateStore
+    memory: MemoryStore | None = None
+    notices: Notices | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Edges:
     """One side of the world: a cluster and its market, real or simulated.
 
     `background` runs beside the tasks, by name. `time_scale` is how many seconds of the loop's
-    clock pass in a real one; `name` says in a few words what this is.
+    clock pass in a real one; `name` says in a few words what this is. `announcer` and `writing` are
+    None where the mode, or our rights, leave nothing to say or to write.
     """
 
     name: str
@@ -359,3 +374,5 @@ class Edges:
     background: Sequence[tuple[str, Background]] = ()
     time_scale: float = 1.0
     traffic: Callable[[], Traffic] | None = None
+    announcer: Announcer | None = None
+    writing: Writing | None = None

@@ -11,6 +11,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import secrets
+import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
@@ -86,6 +88,21 @@ class Settings(BaseSettings):
 
     kube_context: str = ""
     """Context of the kubeconfig; empty takes its current one, or the pod's own account."""
+
+    namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")] = "spotvortex"
+    """Our own namespace, a DNS label: the only one in which we create or delete a pod."""
+
+    node_name: str = ""
+    """Node on which this very process runs, by the downward API; that node is drained last."""
+
+    pod_name: str = ""
+    """Name of our own pod, from the downward API; it names who holds the lease."""
+
+    placeholder_image: str = "registry.k8s.io/pause:3.10"
+    """Image of the pods that ask for room and keep nodes; it has nothing to do."""
+
+    max_writes_per_s: Annotated[float, _within(1.0, 1000.0, "writes per second")] = 200.0
+    """Most requests a second that change the cluster."""
 
     price_file: Path | None = None
     """Recorded prices, JSON Lines, optionally gzipped; see docs/price-file.md."""
@@ -178,7 +195,7 @@ class Settings(BaseSettings):
     """Longest time after a fall back in which a pool does not return, however often it failed."""
 
     return_risk_ratio: Ratio = 0.8
-    """Share of SPOTVORTEX_MEDIUM_RISK below which the risk must be for a return after a fall back."""
+    """Share of SPOTVORTEX_MEDIUM_RISK under which the risk must be for a return to Spot."""
 
     bind_s: Annotated[float, _within(10.0, 1800.0, "seconds")] = 600.0
     """Time in which all room of a wave must be there; else the wave ends before any eviction."""
@@ -226,6 +243,10 @@ class Settings(BaseSettings):
             move_minutes=self.move_minutes,
             exit_unsupported=self.unsupported_family_action == "EMERGENCY_EXIT",
         )
+
+    def identity(self) -> str:
+        """Return by what name we hold the lease: our pod's, else the machine's, of this process."""
+        return f"{self.pod_name or socket.gethostname()}_{os.getpid()}_{secrets.token_hex(4)}"
 
     def rules_of_pools(self) -> dict[str, PoolRules]:
         """Return the rules of pools that are set here."""

@@ -46,8 +46,9 @@ class Progress:
     """How far an order has got.
 
     `moving` are the pods for whose room capacity is asked, `asked` the uids of those for which it
-    was, `found` whether some had been asked for before. `begun` is true once a pod was evicted, by this process or by one before it. `retry_at` and
-    `tries` are kept by pod uid, "" for what is no eviction.
+    was, `found` whether some had been asked for before. `begun` is true once a pod was evicted, by
+    this process or by one before it. `retry_at` and `tries` are kept by pod uid, "" for what is no
+    eviction.
     """
 
     phase: Phase = Phase.ASKING

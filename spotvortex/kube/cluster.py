@@ -53,6 +53,7 @@ class Cluster:
             inputs=inputs,
             n_pods=len(self._store.pods),
             n_pdbs=len(self._pdbs),
+            own_pods=self._store.own_pods(),
         )
 
     def node(self, name: str) -> NodeFact | None:

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import StrEnum
 from random import Random
 from typing import Final
 
@@ -21,6 +20,7 @@ import msgspec
 
 from spotvortex.core import marks
 from spotvortex.core.observation import InputHealth, InputState
+from spotvortex.core.types import Freeze
 from spotvortex.errors import ApiError, ConflictError, NotServedError, ServerError, SpotVortexError
 from spotvortex.kube import paths, wire
 from spotvortex.kube.client import KubeClient
@@ -42,17 +42,6 @@ PROBE_EVERY_S: Final = 5.0
 FREEZE_INPUT: Final = "freeze"
 
 log = logging.getLogger(__name__)
-
-
-class Freeze(StrEnum):
-    """Whether a person has stopped us. UNKNOWN where that cannot be read, which stops us too."""
-
-    NONE = "none"
-    SOFT = "soft"
-    """Undo what is in flight, then write nothing."""
-    HARD = "hard"
-    """Write nothing at once."""
-    UNKNOWN = "unknown"
 
 
 class _Freezes:

@@ -37,8 +37,9 @@ from spotvortex.kube.answers import is_there_already, of_creation, of_eviction, 
 from spotvortex.kube.client import KubeClient
 from spotvortex.kube.likeness import Likeness, Original, UnlikeError, likeness
 from spotvortex.kube.manifests import Home, Json
-from spotvortex.kube.nodewrites import NodeWrites, OwnWrite
+from spotvortex.kube.nodewrites import NodeWrites
 from spotvortex.kube.tethers import Tethers
+from spotvortex.ports import OwnWrite
 
 ANSWER_S: Final = 10.0
 """Longest time for one answer; a silent server is Again."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -30,21 +29,13 @@ from spotvortex.errors import ConflictError, ServerError
 from spotvortex.kube import paths, wire
 from spotvortex.kube.client import MERGE_PATCH, KubeClient
 from spotvortex.kube.manifests import Json, node_patch
+from spotvortex.ports import OwnWrite
 
 ANSWER_S: Final = 10.0
 REMEMBER_S: Final = 60.0
 """A watch that is this far behind is not used for decisions any more."""
 
 MAX_REMEMBERED: Final = 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnWrite:
-    """What our newest write left on a node; `plan_id` is "" where no mark of ours is on it."""
-
-    resource_version: int
-    cordoned: bool
-    plan_id: str
 
 
 class OwnWrites:

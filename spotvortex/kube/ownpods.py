@@ -1,6 +1,6 @@
 """The pods that we ourselves put into the cluster.
 
-Comes in: every pod. Goes out: a record of each that is ours. Ours are the pods in our namespace
+Comes in: every pod. Goes out: an `OwnPod` of each that is ours. Ours are the pods in our namespace
 that carry our label of kinds; a label alone, anywhere else, makes no pod ours. To any other pod
 this costs one comparison.
 """
@@ -11,37 +11,12 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Final
 
-from msgspec import Struct
-
 from spotvortex.core import marks
+from spotvortex.core.observation import OwnKind, OwnPod
 from spotvortex.kube import wire
 
 _KINDS: Final = frozenset({marks.PLACEHOLDER, marks.ANCHOR})
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
-
-
-class OwnPodRecord(Struct, frozen=True, gc=False, kw_only=True):
-    """One pod of ours.
-
-    `node` is where it is bound, "" where it waits, and `ready` says that it is bound; whether that
-    node is Ready is judged elsewhere. `started_at` and `created_at` are seconds since the epoch,
-    `started_at` None before a kubelet has taken it; `deadline_s` counts from there, 0 for none.
-    `order` is the order's journal of a placeholder; `pending_reason` the scheduler's word.
-    """
-
-    name: str
-    kind: str
-    plan_id: str
-    for_uid: str
-    node: str
-    started_at: float | None
-    created_at: float
-    deadline_s: int
-    order: str
-    ready: bool
-    finished: bool
-    terminating: bool
-    pending_reason: str = ""
 
 
 class OwnPods:
@@ -49,15 +24,24 @@ class OwnPods:
 
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
-        self._pods: dict[str, OwnPodRecord] = {}
+        self._pods: dict[str, OwnPod] = {}
+        self._by_node: dict[str, dict[str, OwnPod]] = {}
+        self._all: tuple[OwnPod, ...] | None = ()
 
     def keys(self) -> AbstractSet[str]:
         """Return the keys of the pods known."""
         return self._pods.keys()
 
-    def all(self) -> tuple[OwnPodRecord, ...]:
-        """Return the pods known, sorted by name."""
-        return tuple(self._pods[key] for key in sorted(self._pods))
+    def all(self) -> tuple[OwnPod, ...]:
+        """Return the pods known, sorted by name; the same object while nothing has changed."""
+        if self._all is None:
+            self._all = tuple(self._pods[key] for key in sorted(self._pods))
+        return self._all
+
+    def about(self, node_uid: str) -> tuple[OwnPod, ...]:
+        """Return the pods that are about one node, sorted by name."""
+        pods = self._by_node.get(node_uid, {})
+        return tuple(pods[key] for key in sorted(pods))
 
     def put(self, key: str, obj: wire.Pod) -> bool:
         """Take a pod if it is ours, and tell whether it is.
@@ -70,30 +54,38 @@ class OwnPods:
         labels = obj.metadata.labels or {}
         kind = labels.get(marks.KIND, "")
         if kind not in _KINDS:
-            self._pods.pop(key, None)
+            self.remove(key)
             return False
-        self._pods[key] = _record(obj, kind, labels)
+        pod = _own_pod(obj, OwnKind(kind), labels)
+        if pod != self._pods.get(key):
+            self.remove(key)
+            self._pods[key] = pod
+            self._by_node.setdefault(pod.for_uid, {})[key] = pod
         return True
 
     def remove(self, key: str) -> None:
         """Forget a pod, if it is known."""
-        self._pods.pop(key, None)
+        self._all = None
+        pod = self._pods.pop(key, None)
+        if pod is None:
+            return
+        del self._by_node[pod.for_uid][key]
+        if not self._by_node[pod.for_uid]:
+            del self._by_node[pod.for_uid]
 
 
-def _record(obj: wire.Pod, kind: str, labels: dict[str, str]) -> OwnPodRecord:
+def _own_pod(obj: wire.Pod, kind: OwnKind, labels: dict[str, str]) -> OwnPod:
     meta, spec = obj.metadata, obj.spec or wire.PodSpec()
     status = obj.status or wire.PodStatus()
-    return OwnPodRecord(
+    since = status.start_time or meta.creation_timestamp
+    return OwnPod(
         name=meta.name,
         kind=kind,
         plan_id=labels.get(marks.PLAN, ""),
         for_uid=labels.get(marks.FOR, ""),
         node=spec.node_name or "",
-        started_at=_seconds(status.start_time) if status.start_time else None,
-        created_at=_seconds(meta.creation_timestamp) if meta.creation_timestamp else 0.0,
-        deadline_s=spec.active_deadline_seconds or 0,
+        ends_at=(_seconds(since) if since else 0.0) + (spec.active_deadline_seconds or 0),
         order=(meta.annotations and meta.annotations.order) or "",
-        ready=bool(spec.node_name),
         finished=status.phase in _FINISHED,
         terminating=meta.deletion_timestamp is not None,
         pending_reason=_pending_reason(status),

@@ -12,13 +12,13 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from spotvortex.core.calls import PodView
-from spotvortex.core.observation import BlockedWorkload, NodeLoad, NodePoolFact
+from spotvortex.core.observation import BlockedWorkload, NodeLoad, NodePoolFact, OwnPod
 from spotvortex.core.types import Blocker
 from spotvortex.kube import wire
 from spotvortex.kube.budgets import Budgets
 from spotvortex.kube.changes import Changes
 from spotvortex.kube.nodes import NodeRow, named_pool, node_pool_fact, row_of
-from spotvortex.kube.ownpods import OwnPodRecord, OwnPods
+from spotvortex.kube.ownpods import OwnPods
 from spotvortex.kube.pods import Costs, PodRecord, is_finished, record_of
 from spotvortex.kube.poolnames import GroupNames
 from spotvortex.kube.workloads import Workloads
@@ -243,6 +243,10 @@ class Store:
         self.node_pools = NodePools(self.changes)
         self.nodes = Nodes(self.changes, self.node_pools)
 
-    def own_pods(self) -> tuple[OwnPodRecord, ...]:
-        """Return the pods that we put there, sorted by name."""
+    def own_pods(self) -> tuple[OwnPod, ...]:
+        """Return the pods of ours, sorted by name."""
         return self._own.all()
+
+    def own_pods_about(self, node_uid: str) -> tuple[OwnPod, ...]:
+        """Return the pods of ours that are about one node, sorted by name."""
+        return self._own.about(node_uid)

@@ -16,7 +16,7 @@ from random import Random
 from typing import Any, Final
 
 from spotvortex.core.calls import PodView
-from spotvortex.core.observation import ClusterFacts, InputHealth, NodeFact
+from spotvortex.core.observation import ClusterFacts, InputHealth, NodeFact, OwnPod
 from spotvortex.errors import ApiError
 from spotvortex.kube import wire
 from spotvortex.kube.client import KubeClient
@@ -24,7 +24,6 @@ from spotvortex.kube.cluster import Cluster
 from spotvortex.kube.codec import Codec, Obj
 from spotvortex.kube.freshness import Freshness
 from spotvortex.kube.inputs import NODEPOOLS, NODES, OWNERS, PDBS, PODS, Input, health_of
-from spotvortex.kube.ownpods import OwnPodRecord
 from spotvortex.kube.reflector import Reflector, Sink
 from spotvortex.kube.store import Store
 from spotvortex.ports import Traffic
@@ -168,9 +167,9 @@ class KubeClusterView:
         """
         await self._fresh.refresh(node)
 
-    def own_pods(self) -> tuple[OwnPodRecord, ...]:
-        """Return the pods that we put into the cluster, sorted by name."""
-        return self._store.own_pods()
+    def own_pods(self, for_uid: str) -> tuple[OwnPod, ...]:
+        """Return the pods of ours that are about one node, sorted by name."""
+        return self._store.own_pods_about(for_uid)
 
     def pods_on(self, node: str) -> tuple[PodView, ...]:
         """Return the pods bound to a node, sorted by namespace and name."""

@@ -142,8 +142,8 @@ class Guarded:
 
     def _newest(self, node: NodeFact) -> tuple[bool, str]:
         """Return whether a node is cordoned, and the plan of our journal on it."""
-        own = self.writer.own_write(node.uid)
-        if own is not None and int(node.resource_version or 0) < own.version:
+        own = self.writer.own_write(node.uid, node.resource_version)
+        if own is not None:
             return own.cordoned, own.plan_id
         order = from_text(node.mark) if node.mark else None
         return node.cordoned, order.plan_id if order is not None else ""

@@ -1,0 +1,152 @@
+"""The real side of the world: an API server, prices, and what of ours may write there.
+
+Comes in: settings. Goes out: `Edges`. What writes is opened only where the mode asks for it and our
+rights allow it; a right that is missing makes the mode a weaker one, and is named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from spotvortex.core.observation import Standing
+from spotvortex.core.types import Mode
+from spotvortex.kube import rights
+from spotvortex.kube.client import KubeClient
+from spotvortex.kube.cluster_state import VERSION, ClusterState
+from spotvortex.kube.config_maps import FreezeWatch, StateStore
+from spotvortex.kube.events import EventRecorder
+from spotvortex.kube.lease import LeaseKeeper
+from spotvortex.kube.levers import Levers
+from spotvortex.kube.manifests import Home
+from spotvortex.kube.view import KubeClusterView
+from spotvortex.market.last_resort import LastResortMarket, LayeredMarket
+from spotvortex.market.recorded import load_recorded
+from spotvortex.market.scripted import load_scripted
+from spotvortex.ports import Background, Edges, Market, Writing
+from spotvortex.settings import Settings, kubeconfig
+
+log = logging.getLogger(__name__)
+
+LEASE_MARGIN_S: Final = 2.0
+"""Seconds that the lease must still last for a request to be sent under it."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> float:
+        """Return seconds since the epoch, UTC."""
+        return time.time()  # noqa: TID251 - this is the WallClock of the daemon
+
+
+def market_of(settings: Settings) -> Market:
+    """Open the recorded prices, if any, over the table of last resort; a test brings its own."""
+    scripted = settings.test_price_provider_json or None
+    if scripted or settings.test_price_provider_file:
+        return load_scripted(settings.test_price_provider_file, scripted)
+    last_resort = LastResortMarket()
+    if settings.price_file is None:
+        return last_resort
+    age = settings.max_price_age_s
+    return LayeredMarket(load_recorded(settings.price_file, age), last_resort, age)
+
+
+@asynccontextmanager
+async def kubernetes_edges(settings: Settings) -> AsyncIterator[Edges]:
+    """Open the real side: the API server of the kubeconfig or of the pod, and recorded prices."""
+    market = market_of(settings)
+    client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
+    try:
+        rng = Random()  # noqa: S311 - jitter of reconnects
+        view = KubeClusterView(client, rng, settings.max_input_age_s, settings.namespace)
+        side = await _writing_side(settings, client, rng)
+        yield Edges(
+            name=f"{client.context_name} ({client.server})",
+            cluster=view,
+            market=market,
+            clock=SystemClock(),
+            offload=asyncio.to_thread,
+            background=[("watches", view.run), *side.background],
+            traffic=view.traffic,
+            announcer=side.announcer,
+            writing=side.writing,
+        )
+    finally:
+        await client.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Side:
+    """What may be said and written, and what has to run for that."""
+
+    background: Sequence[tuple[str, Background]] = ()
+    announcer: Announcements | None = None
+    writing: Writing | None = None
+
+
+async def _writing_side(settings: Settings, client: KubeClient, rng: Random) -> _Side:
+    mode = Mode(settings.mode)
+    if mode is Mode.SHADOW:
+        return _Side()
+    identity = settings.identity()
+    recorder = EventRecorder(client, identity, SystemClock(), rng)
+    announcer = Announcements(recorder)
+    said: tuple[tuple[str, Background], ...] = (("events", recorder.run),)
+    if not mode.writes:
+        return _Side(background=said, announcer=announcer)
+    missing = await rights.missing_write_rights(client, settings.namespace)
+    if missing:
+        log.error("mode.weakened", extra={"to": Mode.ADVISE, "missing": "; ".join(missing)})
+        return _Side(background=said, announcer=announcer)
+    lease = LeaseKeeper(client, settings.namespace, identity, SystemClock(), rng)
+    freeze = FreezeWatch(client, settings.namespace, rng, settings.max_input_age_s)
+    state = ClusterState(
+        store=StateStore(client, settings.namespace, VERSION),
+        clock=SystemClock(),
+        leads=lambda: lease.holds(LEASE_MARGIN_S),
+        was_led=lambda: lease.n_transitions > 0,
+    )
+    home = Home(namespace=settings.namespace, image=settings.placeholder_image)
+    writing = Writing(
+        writer=Levers(client, home, rng),
+        authority=Authority(lease=lease, freeze=freeze, own_node=settings.node_name),
+        state=state,
+        memory=state.memory,
+    )
+    running = (("lease", lease.run), ("freeze", freeze.run), ("state", state.run))
+    return _Side(background=(*said, *running), announcer=announcer, writing=writing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """Implements `ports.Authority` by the lease and the freeze."""
+
+    lease: LeaseKeeper
+    freeze: FreezeWatch
+    own_node: str
+
+    def standing(self) -> Standing:
+        """Return whether we may write at this instant."""
+        return Standing(
+            leader=self.lease.holds(LEASE_MARGIN_S),
+            freeze=self.freeze.state(),
+            own_node=self.own_node,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Announcements:
+    """Implements `ports.Announcer` by Events."""
+
+    recorder: EventRecorder
+
+    def say(self, node: str, uid: str, reason: str, text: str, *, warning: bool = False) -> None:
+        """Publish an Event on a node."""
+        self.recorder.emit(node, uid, "Warning" if warning else "Normal", reason, text)
