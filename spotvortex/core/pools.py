@@ -16,7 +16,7 @@ from spotvortex.core.types import Blocker, Offering, Provisioner
 MAX_CANDIDATES: Final = 5
 """Nodes named in a reduced input for each direction; a wave is never larger."""
 
-MAX_OFFERINGS: Final = 16
+MAX_OFFERINGS: Final = 12
 """Offerings listed in a reduced input; the sums cover the rest too."""
 
 
