@@ -53,7 +53,7 @@ class NodeLoad:
     `n_workload_pods` leaves out DaemonSet and mirror pods; `cpu_milli` and `memory_bytes` are
     requests of all pods; the `workload_*` ones are requests of the pods that a drain would move.
     `outage_hours` and `startup_s` are the largest that an owner of such a pod has stated, None
-    where none has.
+    where none has. `largest_*` are the largest requests of one such pod, each by itself.
     """
 
     n_pods: int = 0
@@ -62,6 +62,8 @@ class NodeLoad:
     memory_bytes: int = 0
     workload_cpu_milli: int = 0
     workload_memory_bytes: int = 0
+    largest_cpu_milli: int = 0
+    largest_memory_bytes: int = 0
     outage_hours: float | None = None
     startup_s: float | None = None
     blocked: tuple[BlockedWorkload, ...] = ()
@@ -127,7 +129,12 @@ class PdbFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePoolFact:
-    """What a Karpenter NodePool allows. `capacity_types` is empty where it says nothing."""
+    """What a Karpenter NodePool allows. Lists are empty where it says nothing.
+
+    `max_cpu_milli` and `max_memory_bytes` are the largest size of a node that its requirements
+    leave, None where they name no size. `*_left` is what its limits leave (`spec.limits` less
+    `status.resources`), never negative, None where it sets no such limit.
+    """
 
     name: str
     pool: str
@@ -136,6 +143,11 @@ class NodePoolFact:
     zones: tuple[str, ...] = ()
     consolidation: str = ""
     weight: int = 0
+    max_cpu_milli: int | None = None
+    max_memory_bytes: int | None = None
+    cpu_left_milli: int | None = None
+    memory_left_bytes: int | None = None
+    nodes_left: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
