@@ -34,6 +34,7 @@ from spotvortex.core.pools import (
     Risk,
     Safety,
 )
+from spotvortex.core.room import place, sizes_of
 from spotvortex.core.safety import safe_moves_to_spot
 from spotvortex.core.shape import PoolShape, shape_of
 from spotvortex.core.types import Blocker, CapacityType, Offering
@@ -86,8 +87,19 @@ def reduce_shape(shape: PoolShape, sight: Sight) -> PoolInput:
     """Reduce one pool whose shape is known already."""
     nodes, spot = shape.nodes, shape.spot
     sight = _trusted(sight, nodes)
-    away = _candidates(shape.movable_spot, lambda o: -_runtime(sight, o))
-    entry = _candidates(shape.movable_on_demand, lambda o: _price_ratio(sight, o))
+    seen = sizes_of(nodes)
+    away, room_on_demand = place(
+        shape.facts.node_pools,
+        CapacityType.ON_DEMAND,
+        _ranked(shape.movable_spot, lambda o: -_runtime(sight, o)),
+        seen,
+    )
+    entry, room_spot = place(
+        shape.facts.node_pools,
+        CapacityType.SPOT,
+        _ranked(shape.movable_on_demand, lambda o: _price_ratio(sight, o)),
+        seen,
+    )
     entry_nodes = shape.movable_on_demand
     offerings = _offerings(nodes, sight)
     return PoolInput(
@@ -112,10 +124,12 @@ def reduce_shape(shape: PoolShape, sight: Sight) -> PoolInput:
         spot_money=_money(spot, sight),
         entry_money=_money(entry_nodes, sight),
         safety=_safety(shape, entry, sight),
-        to_on_demand=away[:MAX_CANDIDATES],
-        to_spot=entry[:MAX_CANDIDATES],
+        to_on_demand=tuple(_candidate(node) for node in away[:MAX_CANDIDATES]),
+        to_spot=tuple(_candidate(node) for node in entry[:MAX_CANDIDATES]),
         n_spot_movable=len(away),
         n_on_demand_movable=len(entry),
+        room_on_demand=room_on_demand,
+        room_spot=room_spot,
         blocked=_blocked(shape.blockers),
         unsupported=tuple(sorted({o.offering.family for o in offerings if not o.in_scope})),
         out_of_range=_out_of_range(offerings, sight),
@@ -204,9 +218,7 @@ def _oldest_input_s(sight: Sight) -> float:
     return _short(max((math.inf if math.isnan(age) else age for age in ages), default=math.inf))
 
 
-def _candidates(
-    nodes: Iterable[NodeFact], rank: Callable[[Offering], float]
-) -> tuple[Candidate, ...]:
+def _ranked(nodes: Iterable[NodeFact], rank: Callable[[Offering], float]) -> tuple[NodeFact, ...]:
     """Order movable nodes: offerings by rank in turn, the smallest blast radius of each first."""
     groups: dict[Offering, list[NodeFact]] = {}
     for node in nodes:
@@ -216,8 +228,7 @@ def _candidates(
         sorted(groups[o], key=lambda n: (n.load.n_workload_pods, n.load.workload_cpu_milli, n.name))
         for o in ordered
     ]
-    picked = [node for turn in zip_longest(*lanes) for node in turn if node is not None]
-    return tuple(_candidate(node) for node in picked)
+    return tuple(node for turn in zip_longest(*lanes) for node in turn if node is not None)
 
 
 def _candidate(node: NodeFact) -> Candidate:
@@ -310,7 +321,7 @@ def _too_old_s(quotes: Iterable[SpotQuote]) -> float | None:
     return _short(max(ages)) if ages else None
 
 
-def _safety(shape: PoolShape, entry: Sequence[Candidate], sight: Sight) -> Safety:
+def _safety(shape: PoolShape, entry: Sequence[NodeFact], sight: Sight) -> Safety:
     margin = shape.margins.tightest
     pdbs = next((h for h in sight.inputs if h.name == "pdbs"), None)
     return Safety(
@@ -320,7 +331,7 @@ def _safety(shape: PoolShape, entry: Sequence[Candidate], sight: Sight) -> Safet
         margin_pdb=margin.pdb if margin else "",
         margin_zone=margin.zone if margin else "",
         safe_to_spot_nodes=safe_moves_to_spot(
-            [c.node for c in entry[:MAX_CANDIDATES]], shape.budget_pods, shape.margins
+            [n.name for n in entry[:MAX_CANDIDATES]], shape.budget_pods, shape.margins
         ),
     )
 
