@@ -51,7 +51,7 @@ def _by_node_pool(room: Room, candidates: Sequence[Candidate]) -> Verdict:
     if found.short_of:
         reason = f"{found.short_of} limit of {room.node_pool}; launches count in full"
         return at_most("fit", found.n, reason, left=found.left, asked=found.asked)
-    if room.misfit:
+    if len(placed) < len(candidates):
         reason = f"{room.node_pool} has no place for pods of {room.misfit}"
         return at_most("fit", len(placed), reason, placed=room.n_placed)
     sizes = "" if room.sizes_known else "sizes unknown; "
