@@ -28,13 +28,20 @@ class OfferingContext:
     """What is known of one offering when its features are built.
 
     `hours_since_loss` counts from the last loss seen, or from the start of the oldest node held
-    where none was seen; `hazard_per_hour` is the memory's posterior mean of losses per node-hour.
+    where none was seen; `hazard_per_hour` is the memory's posterior mean of losses per node-hour
+    over whole lives, young hours included: a model that knows ages divides it by itself.
+    What the memory's own score reads besides: `held_hours` since when the offering is held, 0
+    where it is not; `is_survivor` where the last loss left some nodes; `level_per_hour`, the
+    posterior mean of the hazard beyond 12 hours, None where the memory knows nothing.
     """
 
     offering: Offering
     quote: SpotQuote
     hours_since_loss: float
     hazard_per_hour: float
+    held_hours: float = 0.0
+    is_survivor: bool = False
+    level_per_hour: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from spotvortex.core import fitting
 from spotvortex.core.budgets import pool_left
 from spotvortex.core.limits import Limits
 from spotvortex.core.marks import FREEZE
@@ -18,6 +19,7 @@ from spotvortex.core.messages import Basis, ClusterBudget, Economics, PoolState,
 from spotvortex.core.policy import floor_nodes, worse
 from spotvortex.core.pools import PoolInput
 from spotvortex.core.types import Action, Freeze, Mode, Outcome
+from spotvortex.core.verdicts import allow, at_most, not_evaluated, refuse
 
 FULL_MARGIN: Final = 0.1
 """A lead of the best q-value over the second, as a share of their spread, that counts in full."""
@@ -68,33 +70,6 @@ class Ruling:
     refused: bool
     limit: int | None
     first_refusal: str
-
-
-def allow(gate: str, reason: str, /, **numbers: float) -> Verdict:
-    """Build a verdict that lets everything through."""
-    return _verdict(gate, Outcome.ALLOW, reason, numbers)
-
-
-def refuse(gate: str, reason: str, /, **numbers: float) -> Verdict:
-    """Build a verdict that lets nothing through."""
-    return _verdict(gate, Outcome.REFUSE, reason, numbers)
-
-
-def at_most(gate: str, limit: int, reason: str, /, **numbers: float) -> Verdict:
-    """Build a verdict that lets some nodes through, or refuses where that is none."""
-    if limit <= 0:
-        return refuse(gate, reason, **numbers)
-    return replace(_verdict(gate, Outcome.AT_MOST, reason, numbers), limit=limit)
-
-
-def not_evaluated(gate: str, reason: str) -> Verdict:
-    """Build a verdict that says that there is nothing to judge by."""
-    return _verdict(gate, Outcome.NOT_EVALUATED, reason, {})
-
-
-def _verdict(gate: str, outcome: Outcome, reason: str, numbers: dict[str, float]) -> Verdict:
-    rounded = tuple((name, round(value, 6)) for name, value in numbers.items())
-    return Verdict(gate=gate, outcome=outcome, reason=reason, numbers=rounded)
 
 
 def lease(case: Case) -> Verdict:
@@ -211,14 +186,8 @@ def on_demand_floor(case: Case) -> Verdict:
 
 
 def fit(case: Case) -> Verdict:
-    """The moving pods can run where they would go."""
-    if case.action.away_from_spot and not case.pool.allows_on_demand:
-        return refuse("fit", "no NodePool of this pool allows on-demand")
-    if case.action.towards_spot and not case.pool.allows_spot:
-        return refuse("fit", "no NodePool of this pool allows Spot")
-    return not_evaluated(
-        "fit", "proven by placeholders once they are bound, which shadow cannot do"
-    )
+    """The moving pods can run where they would go, as far as the NodePools say."""
+    return fitting.judge(case.pool, case.action)
 
 
 def budgets(case: Case) -> Verdict:

@@ -13,7 +13,7 @@ from typing import Final
 from spotvortex.core.gates import GATE_NAMES
 from spotvortex.core.limits import Limits
 from spotvortex.core.messages import Basis
-from spotvortex.core.pools import Money, PoolInput, Safety
+from spotvortex.core.pools import Money, PoolInput, Room, Safety
 from spotvortex.core.types import Action
 
 POLICY: Final = "policy"
@@ -50,6 +50,10 @@ NODES_TAKEN: Final = Span(high=1e4, step=1.0, whole=10.0, rises=False)
 PODS: Final = Span(low=-1.0, high=1e4, step=1.0, whole=10.0, rises=False)
 AGE_S: Final = Span(high=7200.0, step=0.1, whole=10.0)
 WAIT_S: Final = Span(high=86_400.0, step=1.0, whole=3600.0, falls=False)
+CPU_MILLI: Final = Span(high=1e9, step=1.0, whole=40_000.0, falls=False)
+MEMORY_MIB: Final = Span(high=1e9, step=1.0, whole=163_840.0, falls=False)
+"""Ten nodes of 4 vCPU and 16 GiB are as much as ten nodes."""
+
 FLAG: Final = Span(step=1.0, whole=10.0, falls=False)
 
 
@@ -66,6 +70,9 @@ class Knob:
     readers: tuple[str, ...]
     get: Callable[[Basis], float | None]
     set: Callable[[Basis, float], Basis]
+
+
+_PutRoom = Callable[[PoolInput, Room], PoolInput]
 
 
 def _of_pool(
@@ -147,6 +154,46 @@ def _safe_nodes(safety: Safety, n: float) -> Safety:
     margin = safety.margin_pods
     spare = max(0, margin) if margin is not None and n >= 1 else margin
     return replace(safety, safe_to_spot_nodes=int(n), margin_pods=spare)
+
+
+def _room_knobs(kind: str, read: Callable[[PoolInput], Room], put: _PutRoom) -> tuple[Knob, ...]:
+    """Make the knobs of the room that there is for nodes of one kind."""
+
+    def knob(
+        name: str, span: Span, get: Callable[[Room], int | None], turn: Callable[[Room, int], Room]
+    ) -> Knob:
+        def now(pool: PoolInput) -> float | None:
+            value = get(read(pool)) if read(pool).node_pool else None
+            return None if value is None else float(value)
+
+        return _of_pool(name, span, ("fit",), now, lambda p, v: put(p, turn(read(p), int(v))))
+
+    return (
+        knob(
+            f"movable nodes that a NodePool may take as {kind}",
+            NODES_LEFT,
+            lambda room: room.n_placed if room.misfit else None,
+            lambda room, v: replace(room, n_placed=v),
+        ),
+        knob(
+            f"milli-CPU left under the limit for {kind}",
+            CPU_MILLI,
+            lambda room: room.cpu_left_milli,
+            lambda room, v: replace(room, cpu_left_milli=v),
+        ),
+        knob(
+            f"MiB left under the limit for {kind}",
+            MEMORY_MIB,
+            lambda room: room.memory_left_mib,
+            lambda room, v: replace(room, memory_left_mib=v),
+        ),
+        knob(
+            f"nodes left under the limit for {kind}",
+            NODES_LEFT,
+            lambda room: room.nodes_left,
+            lambda room, v: replace(room, nodes_left=v),
+        ),
+    )
 
 
 def _since(basis: Basis, at: float | None) -> float | None:
@@ -302,6 +349,10 @@ KNOBS: Final = (
         lambda p: not p.allows_on_demand,
         lambda p: replace(p, allows_on_demand=True),
     ),
+    *_room_knobs(
+        "on-demand", lambda p: p.room_on_demand, lambda p, room: replace(p, room_on_demand=room)
+    ),
+    *_room_knobs("Spot", lambda p: p.room_spot, lambda p, room: replace(p, room_spot=room)),
     *(_q_value(action) for action in Action),
 )
 """Every knob; of equally near flips the first counts."""

@@ -55,7 +55,7 @@ class NodeLoad:
     `n_workload_pods` leaves out DaemonSet and mirror pods; `cpu_milli` and `memory_bytes` are
     requests of all pods; the `workload_*` ones are requests of the pods that a drain would move.
     `outage_hours` and `startup_s` are the largest that an owner of such a pod has stated, None
-    where none has.
+    where none has. `largest_*` are the largest requests of one such pod, each by itself.
     """
 
     n_pods: int = 0
@@ -64,6 +64,8 @@ class NodeLoad:
     memory_bytes: int = 0
     workload_cpu_milli: int = 0
     workload_memory_bytes: int = 0
+    largest_cpu_milli: int = 0
+    largest_memory_bytes: int = 0
     outage_hours: float | None = None
     startup_s: float | None = None
     blocked: tuple[BlockedWorkload, ...] = ()
@@ -134,9 +136,12 @@ class PdbFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePoolFact:
-    """What a Karpenter NodePool allows. `capacity_types` is empty where it says nothing.
+    """What a Karpenter NodePool allows. Lists are empty where it says nothing.
 
-    `rules` are our own annotations on it, name and value as they stand there, sorted by name.
+    `max_cpu_milli` and `max_memory_bytes` are the largest size of a node that its requirements
+    leave, None where they name no size. `*_left` is what its limits leave (`spec.limits` less
+    `status.resources`), never negative, None where it sets no such limit. `rules` are our own
+    annotations on it, name and value as they stand there, sorted by name.
     """
 
     name: str
@@ -147,6 +152,11 @@ class NodePoolFact:
     consolidation: str = ""
     weight: int = 0
     rules: tuple[tuple[str, str], ...] = ()
+    max_cpu_milli: int | None = None
+    max_memory_bytes: int | None = None
+    cpu_left_milli: int | None = None
+    memory_left_bytes: int | None = None
+    nodes_left: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

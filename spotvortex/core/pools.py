@@ -17,7 +17,7 @@ from spotvortex.core.types import Blocker, Offering, Provisioner
 MAX_CANDIDATES: Final = 5
 """Nodes named in a reduced input for each direction; a wave is never larger."""
 
-MAX_OFFERINGS: Final = 16
+MAX_OFFERINGS: Final = 12
 """Offerings listed in a reduced input; the sums cover the rest too."""
 
 
@@ -106,11 +106,36 @@ class Safety:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """Where the movable nodes of one direction could go, in the words of one NodePool; see `room`.
+
+    `node_pool` is "" where none allows what is wanted, or none is served. Of the movable nodes
+    `n_placed` may go there by zone and size; `misfit` is the zone, or the size of a pod, for which
+    the first of the others may not, "" where there is no other. `*_left` is what its limits leave,
+    None where it sets none. A launch may count as much as `launch_*`, 0 where no size is known;
+    `sizes_known` is false where it may buy instance types of which no size is known.
+    """
+
+    RECORDED_AS_ROW: ClassVar = True
+
+    node_pool: str = ""
+    n_placed: int = 0
+    misfit: str = ""
+    cpu_left_milli: int | None = None
+    memory_left_mib: int | None = None
+    nodes_left: int | None = None
+    launch_cpu_milli: int = 0
+    launch_memory_mib: int = 0
+    sizes_known: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolInput:
     """Everything that the decision for one pool depends on, besides our own state and limits.
 
     `spot_risk` and `spot_money` are of the Spot nodes held, `entry_*` of the Spot that the
-    movable on-demand nodes would become. `confidence_terms` multiply to the confidence.
+    movable on-demand nodes would become. `room_on_demand` is where movable Spot nodes could go,
+    `room_spot` where movable on-demand ones could. `confidence_terms` multiply to the confidence.
     `outage_hours` is the mean of what owners say that losing a node costs, for the share
     `outage_said_ratio` of the nodes that they say it for. `startup_s`, `steps_since_move` (of 600
     s) and `price_deviation_usd_per_hour` are read by the learned policy, as are the `q_values`
@@ -147,6 +172,8 @@ class PoolInput:
     to_spot: tuple[Candidate, ...]
     n_spot_movable: int
     n_on_demand_movable: int
+    room_on_demand: Room
+    room_spot: Room
     blocked: tuple[tuple[Blocker, int], ...]
     unsupported: tuple[str, ...]
     out_of_range: tuple[str, ...]

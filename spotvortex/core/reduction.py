@@ -32,6 +32,7 @@ from spotvortex.core.pools import (
     Risk,
     Safety,
 )
+from spotvortex.core.room import place, sizes_of
 from spotvortex.core.rules import all_careful, read_rules
 from spotvortex.core.safety import safe_moves_to_spot
 from spotvortex.core.shape import PoolShape, shape_of
@@ -60,9 +61,20 @@ def reduce_shape(shape: PoolShape, sight: Sight) -> PoolInput:
     """Reduce one pool whose shape is known already."""
     nodes, spot = shape.nodes, shape.spot
     sight = trusted(sight, nodes)
+    seen = sizes_of(nodes)
     entry_nodes = _free(shape.movable_on_demand, sight)
-    away = _candidates(_free(shape.movable_spot, sight), sight, lambda o: -_runtime(sight, o))
-    entry = _candidates(entry_nodes, sight, lambda o: _price_ratio(sight, o))
+    away, room_on_demand = place(
+        shape.facts.node_pools,
+        CapacityType.ON_DEMAND,
+        _ranked(_free(shape.movable_spot, sight), sight, lambda o: -_runtime(sight, o)),
+        seen,
+    )
+    entry, room_spot = place(
+        shape.facts.node_pools,
+        CapacityType.SPOT,
+        _ranked(entry_nodes, sight, lambda o: _price_ratio(sight, o)),
+        seen,
+    )
     offerings = _offerings(nodes, sight)
     return PoolInput(
         pool=shape.facts.name,
@@ -86,10 +98,16 @@ def reduce_shape(shape: PoolShape, sight: Sight) -> PoolInput:
         spot_money=_money(spot, sight),
         entry_money=_money(entry_nodes, sight),
         safety=_safety(shape, entry, sight),
-        to_on_demand=away[:MAX_CANDIDATES],
-        to_spot=entry[:MAX_CANDIDATES],
+        to_on_demand=tuple(
+            _candidate(node, anchored=node.uid in sight.anchored) for node in away[:MAX_CANDIDATES]
+        ),
+        to_spot=tuple(
+            _candidate(node, anchored=node.uid in sight.anchored) for node in entry[:MAX_CANDIDATES]
+        ),
         n_spot_movable=len(away),
         n_on_demand_movable=len(entry),
+        room_on_demand=room_on_demand,
+        room_spot=room_spot,
         blocked=_blocked(shape.blockers),
         unsupported=tuple(sorted({o.offering.family for o in offerings if not o.in_scope})),
         out_of_range=_out_of_range(offerings, sight),
@@ -154,9 +172,9 @@ def _oldest_input_s(sight: Sight) -> float:
     return short(max((math.inf if math.isnan(age) else age for age in ages), default=math.inf))
 
 
-def _candidates(
+def _ranked(
     nodes: Iterable[NodeFact], sight: Sight, rank: Callable[[Offering], float]
-) -> tuple[Candidate, ...]:
+) -> tuple[NodeFact, ...]:
     """Order movable nodes: offerings by rank in turn, the smallest blast radius of each first.
 
     Nodes that it was recommended to leave come before all others, the one that we run on last.
@@ -171,7 +189,7 @@ def _candidates(
     ]
     picked = [node for turn in zip_longest(*lanes) for node in turn if node is not None]
     picked.sort(key=lambda n: (n.name == sight.own_node, n.uid not in sight.at_risk))
-    return tuple(_candidate(node, anchored=node.uid in sight.anchored) for node in picked)
+    return tuple(picked)
 
 
 def _candidate(node: NodeFact, *, anchored: bool) -> Candidate:
@@ -265,7 +283,7 @@ def _too_old_s(quotes: Iterable[SpotQuote]) -> float | None:
     return short(max(ages)) if ages else None
 
 
-def _safety(shape: PoolShape, entry: Sequence[Candidate], sight: Sight) -> Safety:
+def _safety(shape: PoolShape, entry: Sequence[NodeFact], sight: Sight) -> Safety:
     margin = shape.margins.tightest
     pdbs = next((h for h in sight.inputs if h.name == "pdbs"), None)
     return Safety(
@@ -275,7 +293,7 @@ def _safety(shape: PoolShape, entry: Sequence[Candidate], sight: Sight) -> Safet
         margin_pdb=margin.pdb if margin else "",
         margin_zone=margin.zone if margin else "",
         safe_to_spot_nodes=safe_moves_to_spot(
-            [c.node for c in entry[:MAX_CANDIDATES]], shape.budget_pods, shape.margins
+            [n.name for n in entry[:MAX_CANDIDATES]], shape.budget_pods, shape.margins
         ),
     )
 

@@ -19,7 +19,8 @@ from spotvortex.core.types import HARD_BLOCKERS, Blocker, CapacityType
 class PoolShape:
     """One pool, sorted and summed.
 
-    `nodes` are sorted by name; `movable_*` are those of a kind that nothing holds in place.
+    `nodes` are sorted by name; `movable_*` are those of a kind that nothing holds in place, nor
+    any pod that may run on that kind alone; an interruption asks neither.
     `budget_pods` tells of the movable on-demand nodes how many pods of each budget they run.
     Ratios are requests / allocatable of usable nodes, None where none reports any.
     """
@@ -56,7 +57,7 @@ def shape_of(pool: PoolFacts, before: PoolShape | None = None) -> PoolShape:
         nodes=nodes,
         spot=spot,
         on_demand=on_demand,
-        movable_spot=_movable(spot, blockers, HARD_BLOCKERS),
+        movable_spot=_movable(spot, blockers, HARD_BLOCKERS | {Blocker.PINNED_SPOT}),
         movable_on_demand=movable_on_demand,
         blockers=blockers,
         capacity_types=capacity_types_of(pool),

@@ -106,6 +106,7 @@ class Blocker(StrEnum):
     LOCAL_STORAGE = "local-storage"
     VOLUME = "volume"
     PINNED_ON_DEMAND = "pinned-on-demand"
+    PINNED_SPOT = "pinned-spot"
 
 
 HARD_BLOCKERS: Final[frozenset[Blocker]] = frozenset(

@@ -18,6 +18,12 @@ NODEGROUP: Final = "eks.amazonaws.com/nodegroup"
 INSTANCE_TYPE: Final = "node.kubernetes.io/instance-type"
 ZONE: Final = "topology.kubernetes.io/zone"
 CAPACITY_TYPE: Final = "karpenter.sh/capacity-type"
+INSTANCE_CPU: Final = "karpenter.k8s.aws/instance-cpu"
+"""vCPUs of the instance type."""
+
+INSTANCE_MEMORY: Final = "karpenter.k8s.aws/instance-memory"
+"""MiB of the instance type."""
+
 CONTROL_PLANE: Final = (
     "node-role.kubernetes.io/control-plane",
     "node-role.kubernetes.io/master",

@@ -7,7 +7,7 @@ ValueError. May not know other objects.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,8 @@ from spotvortex.kube import wire
 from spotvortex.kube.capacity import (
     CAPACITY_TYPE,
     CONTROL_PLANE,
+    INSTANCE_CPU,
+    INSTANCE_MEMORY,
     INSTANCE_TYPE,
     MANAGER,
     NODEGROUP,
@@ -28,9 +30,10 @@ from spotvortex.kube.capacity import (
     normalised,
 )
 from spotvortex.kube.poolnames import first
-from spotvortex.kube.quantities import cpu_milli, memory_bytes
+from spotvortex.kube.quantities import Quantity, count, cpu_milli, memory_bytes
 
 UNKNOWN: Final = "unknown"
+_MIB: Final = 1 << 20
 
 LEAVING_TAINTS: Final = frozenset(
     {
@@ -149,9 +152,15 @@ def named_pool(pool: wire.NodePool) -> str:
 
 
 def node_pool_fact(pool: wire.NodePool) -> NodePoolFact:
-    """Reduce a NodePool; its pool is left empty."""
+    """Reduce a NodePool; its pool is left empty.
+
+    Raises:
+        ValueError: a quantity cannot be read.
+    """
     spec, template = pool.spec or wire.NodePoolSpec(), _template(pool)
     notes = pool.metadata.annotations or {}
+    limits = spec.limits or wire.Amounts()
+    used = (pool.status and pool.status.resources) or wire.Amounts()
     rules = list((template.spec.requirements if template.spec else None) or ())
     given = (template.metadata.labels if template.metadata else None) or {}
     rules += [wire.Requirement(key, "In", [value]) for key, value in given.items()]
@@ -164,7 +173,36 @@ def node_pool_fact(pool: wire.NodePool) -> NodePoolFact:
         consolidation=(spec.disruption.consolidation_policy if spec.disruption else None) or "",
         weight=spec.weight or 0,
         rules=tuple((name, notes[name]) for name in _RULES if name in notes),
+        max_cpu_milli=_largest(rules, INSTANCE_CPU, 1000),
+        max_memory_bytes=_largest(rules, INSTANCE_MEMORY, _MIB),
+        cpu_left_milli=_left(limits.cpu, used.cpu, cpu_milli),
+        memory_left_bytes=_left(limits.memory, used.memory, memory_bytes),
+        nodes_left=_left(limits.nodes, used.nodes, count),
     )
+
+
+def _left(
+    limit: Quantity | None, used: Quantity | None, amount: Callable[[Quantity], int]
+) -> int | None:
+    """Return what a limit leaves, None without one; what is not said to be used is not."""
+    if limit is None:
+        return None
+    return max(0, amount(limit) - (0 if used is None else amount(used)))
+
+
+def _largest(rules: Iterable[wire.Requirement], key: str, unit: int) -> int | None:
+    """Return the largest number that `In` and `Lt` allow for a label, None where none bounds it.
+
+    A value that is no number bounds nothing.
+    """
+    bounds = []
+    for rule in rules:
+        if rule.key != key or rule.operator not in ("In", "Lt"):
+            continue
+        numbers = [int(value) for value in rule.values or () if value.isdecimal()]
+        if numbers and len(numbers) == len(rule.values or ()):
+            bounds.append(max(numbers) if rule.operator == "In" else max(0, min(numbers) - 1))
+    return min(bounds) * unit if bounds else None
 
 
 def _template(pool: wire.NodePool) -> wire.NodeTemplate:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -20,7 +21,24 @@ from spotvortex.kube.quantities import cpu_milli, memory_bytes
 
 DEFAULT_GRACE_S: Final = 30.0
 FINISHED: Final = frozenset({"Succeeded", "Failed"})
-_ON_DEMAND_SUFFIX: Final = "-od"
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One of the two kinds of node that a pod can be tied to.
+
+    `other` is what its NotIn has to name, `suffix` how a NodePool of that side is called.
+    """
+
+    kinds: frozenset[CapacityType]
+    other: CapacityType
+    suffix: str
+
+
+_ON_DEMAND: Final = _Side(
+    frozenset({CapacityType.ON_DEMAND, CapacityType.RESERVED}), CapacityType.SPOT, "-od"
+)
+_SPOT: Final = _Side(frozenset({CapacityType.SPOT}), CapacityType.ON_DEMAND, "-spot")
 
 
 class Costs(Struct, frozen=True, gc=False):
@@ -159,8 +177,8 @@ def _blockers(
         yield Blocker.LOCAL_STORAGE
     if any(v.persistent_volume_claim is not None or v.ephemeral is not None for v in volumes):
         yield Blocker.VOLUME
-    if is_pinned_on_demand(spec):
-        yield Blocker.PINNED_ON_DEMAND
+    if (pin := pin_of(spec)) is not None:
+        yield pin
 
 
 def _wants_peace(notes: wire.PodAnnotations, *, stays: bool) -> bool:
@@ -222,39 +240,46 @@ def _amounts(requests: wire.Requests | None) -> tuple[int, int]:
     return cpu, 0 if requests.memory is None else memory_bytes(requests.memory)
 
 
-def is_pinned_on_demand(spec: wire.PodSpec) -> bool:
-    """Tell whether a pod may run on on-demand nodes only."""
+def pin_of(spec: wire.PodSpec) -> Blocker | None:
+    """Return to which kind of node a pod's own words tie it, None for any."""
+    if _demands(spec, _ON_DEMAND):
+        return Blocker.PINNED_ON_DEMAND
+    return Blocker.PINNED_SPOT if _demands(spec, _SPOT) else None
+
+
+def _demands(spec: wire.PodSpec, wanted: _Side) -> bool:
+    """Tell whether a pod may run on one side only, by its selector or required affinity."""
     selector = spec.node_selector
-    if selector and any(_means_on_demand(key, (value,)) for key, value in selector.items()):
+    if selector and any(_means(wanted, key, (value,)) for key, value in selector.items()):
         return True
     affinity = spec.affinity and spec.affinity.node_affinity
     terms = affinity and affinity.required and affinity.required.node_selector_terms
-    return bool(terms) and all(_demands_on_demand(term) for term in terms or ())
+    return bool(terms) and all(_term_demands(wanted, term) for term in terms or ())
 
 
-def _demands_on_demand(term: wire.NodeSelectorTerm) -> bool:
+def _term_demands(wanted: _Side, term: wire.NodeSelectorTerm) -> bool:
     return any(
-        _excludes_spot(rule)
+        _excludes_other(wanted, rule)
         if rule.operator == "NotIn"
-        else rule.operator == "In" and _means_on_demand(rule.key, rule.values or ())
+        else rule.operator == "In" and _means(wanted, rule.key, rule.values or ())
         for rule in term.match_expressions or ()
     )
 
 
-def _excludes_spot(rule: wire.Requirement) -> bool:
+def _excludes_other(wanted: _Side, rule: wire.Requirement) -> bool:
     named = {normalised(value) for value in rule.values or ()}
-    return rule.key in CAPACITY_TYPE_LABELS and CapacityType.SPOT in named
+    return rule.key in CAPACITY_TYPE_LABELS and wanted.other in named
 
 
-def _means_on_demand(key: str, values: Iterable[str]) -> bool:
-    """Tell whether a label with one of these values is found on on-demand nodes only.
+def _means(wanted: _Side, key: str, values: Iterable[str]) -> bool:
+    """Tell whether a label with one of these values is found on nodes of one side only.
 
-    A NodePool is taken for the on-demand side of a pair by its name.
+    A NodePool is taken for a side of a pair by its name.
     """
     if key in CAPACITY_TYPE_LABELS:
         kinds = {normalised(value) for value in values}
-        return bool(kinds) and kinds <= {CapacityType.ON_DEMAND, CapacityType.RESERVED}
+        return bool(kinds) and kinds <= wanted.kinds
     if key == NODEPOOL:
         names = list(values)
-        return bool(names) and all(name.endswith(_ON_DEMAND_SUFFIX) for name in names)
+        return bool(names) and all(name.endswith(wanted.suffix) for name in names)
     return False

@@ -1,7 +1,8 @@
 """Kubernetes quantities as whole numbers.
 
 Comes in: `100m`, `1.5Gi`, `2e3` or a plain number, as the API server writes them. Goes out:
-milli-CPU or bytes, rounded up as Kubernetes does. A text that is no quantity is a ValueError.
+milli-CPU, bytes or a count, rounded up as Kubernetes does. A text that is no quantity is a
+ValueError.
 Grammar: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 """
 
@@ -48,6 +49,11 @@ def cpu_milli(quantity: Quantity) -> int:
 @lru_cache(maxsize=8192)
 def memory_bytes(quantity: Quantity) -> int:
     """Return a memory quantity in bytes, rounded up."""
+    return _whole(_parse(quantity))
+
+
+def count(quantity: Quantity) -> int:
+    """Return a plain number, rounded up."""
     return _whole(_parse(quantity))
 
 

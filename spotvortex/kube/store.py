@@ -90,6 +90,7 @@ class Pods:
     def load_of(self, node: str) -> NodeLoad:
         """Sum the pods of a node anew."""
         n_pods = n_workload = cpu = memory = workload_cpu = workload_memory = 0
+        largest_cpu = largest_memory = 0
         costs: list[Costs] = []
         blocked: set[tuple[Blocker, str]] = set()
         for pod in self.on(node):
@@ -100,6 +101,8 @@ class Pods:
                 n_workload += 1
                 workload_cpu += pod.cpu_milli
                 workload_memory += pod.memory_bytes
+                largest_cpu = max(largest_cpu, pod.cpu_milli)
+                largest_memory = max(largest_memory, pod.memory_bytes)
                 costs.append(pod.costs)
             for blocker in self.blockers_of(pod):
                 blocked.add((blocker, self._workloads.workload_of(pod)))
@@ -110,6 +113,8 @@ class Pods:
             memory_bytes=memory,
             workload_cpu_milli=workload_cpu,
             workload_memory_bytes=workload_memory,
+            largest_cpu_milli=largest_cpu,
+            largest_memory_bytes=largest_memory,
             outage_hours=_largest(c.outage_hours for c in costs),
             startup_s=_largest(c.startup_s for c in costs),
             blocked=tuple(BlockedWorkload(blocker=b, workload=w) for b, w in sorted(blocked)),

@@ -276,12 +276,27 @@ class Disruption(Wire, frozen=True, gc=False):
     consolidation_policy: str | None = None
 
 
+class Amounts(Wire, frozen=True, gc=False):
+    """The three resources that we compare with a NodePool's limits."""
+
+    cpu: Quantity | None = None
+    memory: Quantity | None = None
+    nodes: Quantity | None = None
+
+
 class NodePoolSpec(Wire, frozen=True, gc=False):
     """What a NodePool allows."""
 
     template: NodeTemplate | None = None
     disruption: Disruption | None = None
     weight: int | None = None
+    limits: Amounts | None = None
+
+
+class NodePoolStatus(Wire, frozen=True, gc=False):
+    """What the nodes of a NodePool add up to, in capacity."""
+
+    resources: Amounts | None = None
 
 
 class NodePool(Wire, frozen=True, gc=False):
@@ -289,6 +304,7 @@ class NodePool(Wire, frozen=True, gc=False):
 
     metadata: AnnotatedMeta
     spec: NodePoolSpec | None = None
+    status: NodePoolStatus | None = None
 
 
 class StatusCause(Wire, frozen=True, gc=False):

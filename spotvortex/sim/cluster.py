@@ -86,6 +86,25 @@ class SimNode:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What the limits of a group leave, None where it has none."""
+
+    cpu_milli: int | None
+    memory_bytes: int | None
+    nodes: int | None
+
+    def takes(self, instance_type: str) -> bool:
+        """Tell whether one more node of a type stays within the limits."""
+        machine = MACHINES[instance_type]
+        needs = (
+            (machine.cpu_milli, self.cpu_milli),
+            (machine.memory_bytes, self.memory_bytes),
+            (1, self.nodes),
+        )
+        return all(left is None or need <= left for need, left in needs)
+
+
 class Cluster:
     """Nodes and pods by name, in the order of their making."""
 
@@ -109,6 +128,17 @@ class Cluster:
         self.terminating: dict[str, SimPod] = {}
         self.changed_nodes: set[str] = set()
         self.changed_workloads: set[str] = set(self.workloads)
+
+    def left(self, group: NodeGroup) -> Left:
+        """Return what the limits of a group leave, never negative."""
+        machines = [
+            MACHINES[n.offering.instance_type] for n in self.nodes.values() if n.group is group
+        ]
+        return Left(
+            cpu_milli=_less(group.cpu_limit_milli, sum(m.cpu_milli for m in machines)),
+            memory_bytes=_less(group.memory_limit_bytes, sum(m.memory_bytes for m in machines)),
+            nodes=_less(group.node_limit, len(machines)),
+        )
 
     def draw_uid(self) -> str:
         """Return a fresh uid in the form of a UUID."""
@@ -270,3 +300,7 @@ class Cluster:
     def _touch(self, node: SimNode) -> None:
         node.version += 1
         self.changed_nodes.add(node.name)
+
+
+def _less(limit: int | None, used: int) -> int | None:
+    return None if limit is None else max(0, limit - used)

@@ -22,8 +22,8 @@ from spotvortex.core.observation import (
     PdbFact,
     PoolFacts,
 )
-from spotvortex.core.types import Blocker, Provisioner
-from spotvortex.sim.cluster import Cluster, SimNode, SimPod
+from spotvortex.core.types import Blocker, CapacityType, Provisioner
+from spotvortex.sim.cluster import Cluster, Left, SimNode, SimPod
 from spotvortex.sim.machines import MACHINES
 from spotvortex.sim.shape import Kind, NodeGroup, Workload
 
@@ -102,7 +102,7 @@ class FactsCache:
             provisioner=groups[0].provisioner,
             nodes=tuple(sorted(nodes, key=lambda node: node.name)),
             pdbs=tuple(sorted(pdbs, key=lambda pdb: pdb.key)),
-            node_pools=tuple(_node_pool_fact(group) for group in karpenter),
+            node_pools=tuple(_node_pool_fact(g, self._cluster.left(g)) for g in karpenter),
         )
 
 
@@ -155,6 +155,8 @@ def node_load(node: SimNode) -> NodeLoad:
         memory_bytes=sum(pod.workload.memory_bytes for pod in pods),
         workload_cpu_milli=sum(pod.workload.cpu_milli for pod in moved),
         workload_memory_bytes=sum(pod.workload.memory_bytes for pod in moved),
+        largest_cpu_milli=max((pod.workload.cpu_milli for pod in moved), default=0),
+        largest_memory_bytes=max((pod.workload.memory_bytes for pod in moved), default=0),
         blocked=tuple(sorted(blocked, key=lambda b: (b.blocker, b.workload))),
     )
 
@@ -166,7 +168,8 @@ def blockers(workload: Workload) -> tuple[Blocker, ...]:
         (Blocker.DO_NOT_DISRUPT, workload.do_not_disrupt),
         (Blocker.SINGLE_REPLICA, workload.kind is not Kind.BARE and workload.replicas == 1),
         (Blocker.VOLUME, workload.zonal_volume),
-        (Blocker.PINNED_ON_DEMAND, workload.capacity_type is not None),
+        (Blocker.PINNED_ON_DEMAND, workload.capacity_type is CapacityType.ON_DEMAND),
+        (Blocker.PINNED_SPOT, workload.capacity_type is CapacityType.SPOT),
     )
     return tuple(blocker for blocker, holds in found if holds)
 
@@ -199,7 +202,7 @@ def pod_view(pod: SimPod) -> PodView:
     )
 
 
-def _node_pool_fact(group: NodeGroup) -> NodePoolFact:
+def _node_pool_fact(group: NodeGroup, left: Left) -> NodePoolFact:
     return NodePoolFact(
         name=group.name,
         pool=group.pool,
@@ -208,6 +211,9 @@ def _node_pool_fact(group: NodeGroup) -> NodePoolFact:
         zones=group.zones,
         consolidation="WhenEmpty",
         weight=group.weight,
+        cpu_left_milli=left.cpu_milli,
+        memory_left_bytes=left.memory_bytes,
+        nodes_left=left.nodes,
     )
 
 

@@ -172,6 +172,7 @@ class Placement:
     ) -> list[_Choice]:
         if pod.workload.capacity_type not in (None, capacity_type):
             return []
+        left = self._cluster.left(group)
         return [
             _Choice(
                 group=group,
@@ -179,7 +180,7 @@ class Placement:
                 offering=Offering(instance_type=instance_type, zone=zone),
             )
             for instance_type in group.instance_types
-            if self._has_room(instance_type, pod.workload)
+            if self._has_room(instance_type, pod.workload) and left.takes(instance_type)
             for zone in group.zones
             if pod.zone in ("", zone)
         ]

@@ -66,7 +66,10 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeGroup:
-    """A Karpenter NodePool or a managed node group: what it may buy, preferred kind first."""
+    """A Karpenter NodePool or a managed node group: what it may buy, preferred kind first.
+
+    Limits count what a machine offers to pods, None for no limit.
+    """
 
     name: str
     pool: str
@@ -75,6 +78,9 @@ class NodeGroup:
     instance_types: tuple[str, ...]
     zones: tuple[str, ...]
     weight: int = 0
+    cpu_limit_milli: int | None = None
+    memory_limit_bytes: int | None = None
+    node_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

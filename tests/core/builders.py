@@ -27,7 +27,7 @@ from spotvortex.core.observation import (
     PoolFacts,
     SpotQuote,
 )
-from spotvortex.core.pools import MAX_CANDIDATES, Candidate, Money, PoolInput, Risk, Safety
+from spotvortex.core.pools import MAX_CANDIDATES, Candidate, Money, PoolInput, Risk, Room, Safety
 from spotvortex.core.reconcile import reconcile
 from spotvortex.core.reduction import reduce_pool
 from spotvortex.core.sight import sight_of
@@ -194,6 +194,13 @@ def safety(**changes):
     return Safety(**(values | changes))
 
 
+def room(**changes):
+    """A NodePool without limits that may take every node."""
+    values = {"node_pool": "web", "n_placed": 10, "sizes_known": True}
+    sizes = {"launch_cpu_milli": 2000, "launch_memory_mib": 8192}
+    return Room(**(values | sizes | changes))
+
+
 def pool_input(*, n_spot=10, n_on_demand=10, **changes):
     """A pool in good order that wants and may have more Spot."""
     values = {
@@ -222,6 +229,8 @@ def pool_input(*, n_spot=10, n_on_demand=10, **changes):
         "to_spot": tuple(candidate(f"d{i}") for i in range(min(n_on_demand, MAX_CANDIDATES))),
         "n_spot_movable": n_spot,
         "n_on_demand_movable": n_on_demand,
+        "room_on_demand": room(n_placed=n_spot),
+        "room_spot": room(n_placed=n_on_demand),
         "blocked": (),
         "unsupported": (),
         "out_of_range": (),

@@ -52,6 +52,8 @@ def _load(n, cpu_milli, memory_bytes, *blockers):
         memory_bytes=memory_bytes,
         workload_cpu_milli=cpu_milli,
         workload_memory_bytes=memory_bytes,
+        largest_cpu_milli=cpu_milli,
+        largest_memory_bytes=memory_bytes,
         blocked=blocked,
     )
 
@@ -121,6 +123,13 @@ NODE_POOLS = (
     (NodePoolFact(name="np", pool="web"),),
     (NodePoolFact(name="np", pool="web", capacity_types=(CapacityType.SPOT,)),),
     (NodePoolFact(name="np", pool="web", capacity_types=(CapacityType.ON_DEMAND,)),),
+    (NodePoolFact(name="np", pool="web", cpu_left_milli=2500, memory_left_bytes=9 << 30),),
+    (NodePoolFact(name="np", pool="web", nodes_left=0, cpu_left_milli=0),),
+    (
+        NodePoolFact(name="a", pool="web", zones=("a",), nodes_left=1),
+        NodePoolFact(name="b", pool="web", zones=("b",), instance_types=TYPES[:1]),
+    ),
+    (NodePoolFact(name="np", pool="web", max_cpu_milli=1000, max_memory_bytes=1 << 30),),
 )
 
 

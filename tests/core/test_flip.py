@@ -26,6 +26,7 @@ from tests.core.builders import (
     pool,
     pool_input,
     risk_of,
+    room,
     safety,
 )
 
@@ -170,6 +171,24 @@ def test_applying_the_change_that_would_allow_an_action_allows_it(assessed, limi
         (
             basis(pool_input(allows_on_demand=False, spot_risk=risk_of(0.95))),
             "would EMERGENCY_EXIT if the pool allowed on-demand",
+        ),
+        (
+            basis(pool_input(room_spot=room(cpu_left_milli=500))),
+            "would INCREASE_30 if milli-CPU left under the limit for Spot >= 900, now 500",
+        ),
+        (
+            basis(pool_input(room_spot=room(memory_left_mib=0))),
+            "would INCREASE_30 if MiB left under the limit for Spot >= 3072, now 0",
+        ),
+        (
+            basis(
+                pool_input(room_on_demand=room(nodes_left=0), spot_risk=risk_of(0.4)),
+            ),
+            "would DECREASE_10 if nodes left under the limit for on-demand >= 1, now 0",
+        ),
+        (
+            basis(pool_input(room_spot=room(n_placed=0, misfit="us-east-1a"))),
+            "would INCREASE_30 if movable nodes that a NodePool may take as Spot >= 1, now 0",
         ),
         (
             learned((0.5, 0.4, 0.0, 0.0, 0.0, 0.0)),

@@ -11,9 +11,21 @@ from spotvortex.core.gates import GATES, NOT_BINDING_ON_EXIT, combine, evaluate
 from spotvortex.core.limits import Limits
 from spotvortex.core.messages import ClusterBudget, Economics, PoolState, Verdict
 from spotvortex.core.planning import plan_wave
-from spotvortex.core.types import Action, Mode, Outcome
+from spotvortex.core.pools import Room
+from spotvortex.core.types import Action, Mode, Outcome, Provisioner
 from tests.core import odd
-from tests.core.builders import AT, CHEAP, GOOD, case, pool_input, proposal, safety
+from tests.core.builders import (
+    AT,
+    CHEAP,
+    GIB,
+    GOOD,
+    candidate,
+    case,
+    pool_input,
+    proposal,
+    room,
+    safety,
+)
 
 GATE_BY_NAME = {gate.__name__: gate for gate in GATES}
 ACTIVE = Limits(mode=Mode.ACTIVE)
@@ -26,6 +38,13 @@ UP, DOWN, EXIT, HOLD = (
 SPENT = ClusterBudget(n_nodes=20, n_moving=1, left=0)
 UNSUPPORTED = pool_input(unsupported=("x9",))
 SWITCHED_ON = Limits(exit_unsupported=True)
+
+
+UNSERVED = {"room_on_demand": Room(), "room_spot": Room(launch_cpu_milli=4000)}
+
+
+def to_on_demand(**changes):
+    return pool_input(room_on_demand=room(**changes))
 
 
 def after(wave_s, decrease_s=None):
@@ -68,6 +87,15 @@ REFUSING = [
     ),
     ("fit", case(DOWN, pool=pool_input(allows_on_demand=False)), "allows on-demand"),
     ("fit", case(UP, pool=pool_input(allows_spot=False)), "allows Spot"),
+    ("fit", case(DOWN, pool=to_on_demand(cpu_left_milli=899)), "cpu_milli limit of web"),
+    ("fit", case(DOWN, pool=to_on_demand(memory_left_mib=3071)), "memory_mib limit of web"),
+    ("fit", case(EXIT, pool=to_on_demand(nodes_left=0)), "nodes limit of web"),
+    (
+        "fit",
+        case(DOWN, pool=to_on_demand(n_placed=0, misfit="zone-a")),
+        "no place for pods of zone",
+    ),
+    ("fit", case(UP, pool=pool_input(room_spot=room(cpu_left_milli=0))), "cpu_milli limit"),
     ("budgets", case(DOWN, pool=pool_input(n_moving=2)), "may move now"),
     ("budgets", case(UP, budget=SPENT), "may move now"),
     ("cooldown", case(DOWN, state=after(299.0)), "settling"),
@@ -91,6 +119,14 @@ LETTING = [
     ("pool_safety", case(pool=pool_input(safety=safety(n_pdbs=0, margin_pods=None)))),
     ("on_demand_floor", case()),
     ("on_demand_floor", case(DOWN, limits=Limits(on_demand_floor_nodes=10))),
+    ("fit", case(HOLD, pool=to_on_demand(nodes_left=0))),
+    ("fit", case(DOWN)),
+    ("fit", case(DOWN, pool=to_on_demand(sizes_known=False))),
+    ("fit", case(DOWN, pool=to_on_demand(cpu_left_milli=8900, memory_left_mib=35840))),
+    ("fit", case(DOWN, pool=pool_input(room_spot=room(nodes_left=0)))),
+    ("fit", case(DOWN, pool=pool_input(n_spot=0, room_on_demand=room(nodes_left=0)))),
+    ("fit", case(UP, pool=pool_input(**UNSERVED))),
+    ("fit", case(DOWN, pool=pool_input(n_spot=0, **UNSERVED))),
     ("budgets", case(HOLD, budget=SPENT)),
     ("utilisation_headroom", case(DOWN)),
     ("utilisation_headroom", case(UP, pool=pool_input(cpu_requested_ratio=0.99))),
@@ -106,6 +142,14 @@ LETTING = [
 BOUNDING = [
     ("pool_safety", case(pool=pool_input(safety=safety(safe_to_spot_nodes=3))), 3),
     ("on_demand_floor", case(limits=Limits(on_demand_floor_nodes=6)), 4),
+    ("fit", case(DOWN, pool=to_on_demand(cpu_left_milli=900)), 1),
+    ("fit", case(DOWN, pool=to_on_demand(cpu_left_milli=2899)), 1),
+    ("fit", case(DOWN, pool=to_on_demand(cpu_left_milli=2900)), 2),
+    ("fit", case(DOWN, pool=to_on_demand(cpu_left_milli=8899)), 4),
+    ("fit", case(DOWN, pool=to_on_demand(memory_left_mib=8192 + 3072)), 2),
+    ("fit", case(DOWN, pool=to_on_demand(nodes_left=3)), 3),
+    ("fit", case(EXIT, pool=to_on_demand(n_placed=2, misfit="us-east-1a")), 2),
+    ("fit", case(DOWN, pool=to_on_demand(n_placed=2, misfit="us-east-1a", nodes_left=1)), 1),
     ("budgets", case(DOWN), 1),
     (
         "budgets",
@@ -142,12 +186,66 @@ def test_gate_lets_some_nodes_through(gate, subject, limit):
     assert (verdict.outcome, verdict.limit) == (Outcome.AT_MOST, limit)
 
 
-@pytest.mark.parametrize("gate", ["lease", "fit", "freeze"])
+@pytest.mark.parametrize("gate", ["lease", "freeze"])
 def test_gate_without_its_input_says_so_and_refuses_only_where_the_mode_writes(gate):
     for mode in Mode:
         verdict = GATE_BY_NAME[gate](case(limits=Limits(mode=mode)))
         assert verdict.outcome is Outcome.NOT_EVALUATED
         assert combine([verdict], mode).refused is mode.writes
+
+
+def test_fit_is_not_evaluated_only_where_nobody_is_known_to_make_nodes():
+    unknown = pool_input(provisioner=Provisioner.UNKNOWN, **UNSERVED)
+    assert gates.fit(case(DOWN, pool=unknown)).outcome is Outcome.NOT_EVALUATED
+    for provisioner in (Provisioner.CLUSTER_AUTOSCALER, Provisioner.MANAGED_NODE_GROUP):
+        known = replace(unknown, provisioner=provisioner)
+        verdict = gates.fit(case(DOWN, pool=known))
+        assert verdict.outcome is Outcome.ALLOW
+        assert "placeholders prove it before any eviction" in verdict.reason
+
+
+def test_fit_tells_the_numbers_that_it_compared():
+    short = gates.fit(case(DOWN, pool=to_on_demand(cpu_left_milli=899)))
+    assert short.numbers == (("left", 899), ("asked", 900))
+    unserved = gates.fit(case(UP, pool=pool_input(**UNSERVED)))
+    assert dict(unserved.numbers) == {
+        "largest_cpu_milli": 4000,
+        "cpu_milli": 900,
+        "memory_mib": 3072,
+    }
+    assert "sizes unknown" in gates.fit(case(DOWN, pool=to_on_demand(sizes_known=False))).reason
+
+
+rooms = st.builds(
+    room,
+    n_placed=st.integers(1, 10),
+    cpu_left_milli=st.none() | st.integers(0, 20_000),
+    memory_left_mib=st.none() | st.integers(0, 80_000),
+    nodes_left=st.none() | st.integers(0, 6),
+)
+sizes = st.tuples(st.integers(0, 4000), st.integers(0, 16 * GIB))
+
+
+@odd.many
+@given(rooms, st.lists(sizes, max_size=5), st.integers(0, 5000))
+def test_more_room_never_lets_fewer_nodes_through_and_never_more_than_fit(found, needs, more):
+    wave = tuple(
+        candidate(f"s{i}", workload_cpu_milli=cpu, workload_memory_bytes=memory)
+        for i, (cpu, memory) in enumerate(needs)
+    )
+
+    def n_let(seen):
+        data = pool_input(room_on_demand=seen, to_on_demand=wave)
+        ruling = combine([gates.fit(case(DOWN, pool=data))], Mode.ACTIVE)
+        return 0 if ruling.refused else len(wave) if ruling.limit is None else ruling.limit
+
+    n = n_let(found)
+    assert n <= min(len(wave), found.n_placed)
+    assert found.nodes_left is None or n <= found.nodes_left
+    assert found.cpu_left_milli is None or sum(cpu for cpu, _ in needs[:n]) <= found.cpu_left_milli
+    if found.cpu_left_milli is not None:
+        assert n_let(replace(found, cpu_left_milli=found.cpu_left_milli + more)) >= n
+        assert n_let(replace(found, cpu_left_milli=None)) >= n
 
 
 def test_headroom_without_allocatable_figures_is_not_evaluated():

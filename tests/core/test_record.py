@@ -132,7 +132,6 @@ def test_the_largest_record_fits_in_six_kib_and_its_pool_in_four(largest):
 def test_the_largest_refusal_is_that_of_every_gate_that_can_refuse_growth():
     assert set(GATE_NAMES) - set(largest_refusal().refused_by) == {
         "lease",
-        "fit",
         "utilisation_headroom",
         "freeze",
         "mode",

@@ -97,6 +97,7 @@ def test_a_node_that_is_held_in_place_is_no_candidate(held):
         (Blocker.TWO_PDBS, 0, 0),
         (Blocker.VOLUME, 1, 1),
         (Blocker.PINNED_ON_DEMAND, 1, 0),
+        (Blocker.PINNED_SPOT, 0, 1),
     ],
 )
 def test_a_blocked_workload_holds_its_node(blocker, to_on_demand, to_spot):

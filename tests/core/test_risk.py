@@ -1,12 +1,14 @@
 """The interruption memory learns from losses that were losses, and from nothing else."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core import risk
+from spotvortex.core.hazard import Age, multiple
 from spotvortex.core.observation import InputState
 from spotvortex.core.risk import (
     DECAY_HOURS,
@@ -14,8 +16,10 @@ from spotvortex.core.risk import (
     MAX_OFFERINGS,
     NEVER_HELD_HOURS,
     PRIOR_HAZARD_PER_HOUR,
+    PRIOR_LEVEL_PER_HOUR,
     OfferingMemory,
     context,
+    remembered_score,
     update,
 )
 from spotvortex.core.types import Offering
@@ -99,6 +103,119 @@ def test_losses_and_exposure_fade():
     memory = remember(held("s1", "s2"), held("s1"))
     later = update(memory, held("s1"), AT + STEP_S + DECAY_HOURS * 3600.0)
     assert losses(later) == pytest.approx(math.exp(-1.0))
+
+
+def shaped(*ages_min, is_survivor=False):
+    """Sum of the shape over whole minutes that begin at these ages, both ages alike."""
+    middles = [(m + 0.5) / 60.0 for m in ages_min]
+    return sum(
+        multiple(Age(held_hours=h, since_loss_hours=h, is_survivor=is_survivor)) / 60.0
+        for h in middles
+    )
+
+
+def test_hours_held_count_by_their_age_and_once_however_many_nodes():
+    one, four = (
+        remember(*[held(*names, created_at=AT)] * 31)
+        for names in (("s1",), ("s1", "s2", "s3", "s4"))
+    )
+    found = one.offerings[WEB_A].shaped_hours
+    assert found == four.offerings[WEB_A].shaped_hours
+    assert found == pytest.approx(shaped(*range(30)), rel=0.01)
+    # By hand: 28 x the old hazard for 5 minutes, then about 22 on the way to 17.
+    assert found == pytest.approx(0.5 * 23.4, rel=0.05)
+
+
+def test_an_old_hold_counts_its_hours_as_they_are():
+    memory = remember(*[held("s1", created_at=AT - 86_400.0)] * 61)
+    assert memory.offerings[WEB_A].shaped_hours == pytest.approx(1.0, rel=0.01)
+
+
+def test_a_loss_counts_as_the_share_that_it_took():
+    memory = remember(held("s1", "s2", "s3", "s4"), held("s1"))
+    assert memory.offerings[WEB_A].loss_shares == 0.75
+    assert memory.offerings[WEB_A].left_survivors
+    whole = remember(held("s1", "s2"), cluster(pool(nodes=())))
+    assert whole.offerings[WEB_A].loss_shares == 1.0
+    assert not whole.offerings[WEB_A].left_survivors
+
+
+def test_the_level_is_the_posterior_by_hand():
+    known = OfferingMemory(loss_shares=0.75, shaped_hours=36.0, updated_at=AT)
+    # A new node's first day is 68.7 hours: (0.002 x 68.7 + 0.75) / (68.7 + 36)
+    assert known.level_per_hour(0.002) == pytest.approx(0.00848, abs=5e-6)
+    assert OfferingMemory(updated_at=AT).level_per_hour(0.002) == pytest.approx(0.002)
+
+
+def test_offerings_share_a_level():
+    memory = remember(held("s1", "s2"), held("s1"))
+    known = memory.offerings[WEB_A]
+    # 2.5 first days of a node: (prior x 171.7 + 0.5) / (171.7 + shaped hours)
+    expected = (PRIOR_LEVEL_PER_HOUR * 171.7079 + 0.5) / (171.7079 + known.shaped_hours)
+    assert memory.shared_per_hour == pytest.approx(expected)
+    other = context(memory, WEB_B, market(), AT + STEP_S)
+    assert other.level_per_hour == pytest.approx(expected)
+    assert context(EMPTY_MEMORY, WEB_B, market(), AT).level_per_hour == pytest.approx(
+        PRIOR_LEVEL_PER_HOUR
+    )
+
+
+def test_what_the_level_is_made_of_fades():
+    memory = remember(held("s1", "s2"), held("s1"))
+    later = update(memory, held("s1"), AT + STEP_S + DECAY_HOURS * 3600.0)
+    assert later.offerings[WEB_A].loss_shares == pytest.approx(0.5 * math.exp(-1.0))
+    before = memory.offerings[WEB_A].shaped_hours
+    assert later.offerings[WEB_A].shaped_hours == pytest.approx(before * math.exp(-1.0))
+
+
+def test_a_long_gap_teaches_nothing_of_the_level_either():
+    memory = remember(held("s1", "s2"), held("s1"), step_s=risk.MAX_GAP_S + 1.0)
+    known = memory.offerings[WEB_A]
+    assert (known.loss_shares, known.shaped_hours) == (0.0, 0.0)
+    assert not known.left_survivors
+
+
+def scores(**changes):
+    found = context(EMPTY_MEMORY, WEB_A, market(), AT)
+    scored = remembered_score(replace(found, **changes))
+    return scored.capacity_score, scored.runtime_score
+
+
+ages = st.floats(0.0, 1e4)
+
+
+@odd.many
+@given(ages, ages, ages, ages, st.floats(1e-6, 1.0), st.booleans())
+def test_an_older_offering_is_safer_all_else_equal(held_h, since_h, more, older, level, survivor):
+    fixed = {"level_per_hour": level, "is_survivor": survivor}
+    young = scores(held_hours=held_h, hours_since_loss=since_h, **fixed)
+    old = scores(held_hours=held_h + more, hours_since_loss=since_h + older, **fixed)
+    assert all(0.0 <= a <= b + 1e-12 <= 1.0 + 1e-9 for a, b in zip(old, young, strict=True))
+    assert young[0] <= young[1]
+
+
+def test_a_score_is_the_level_times_the_shape_over_the_horizon():
+    capacity, runtime = scores(held_hours=100.0, hours_since_loss=100.0, level_per_hour=0.01)
+    assert capacity == pytest.approx(1.0 - math.exp(-0.01))
+    assert runtime == pytest.approx(1.0 - math.exp(-0.02))
+
+
+def test_without_a_level_the_prior_answers():
+    aged = {"held_hours": 100.0, "hours_since_loss": 100.0}
+    assert scores(level_per_hour=None, **aged) == scores(**aged)
+
+
+def test_survivors_of_a_partial_loss_are_at_risk_and_calm_down():
+    old = {"created_at": AT - 86_400.0}
+    memory = remember(held("s1", "s2", **old), held("s1", **old))
+    calm = remember(held("s1", "s2", **old), held("s1", "s2", **old))
+
+    def runtime(known, minutes):
+        found = context(known, WEB_A, market(), AT + STEP_S + minutes * 60.0)
+        return remembered_score(found).runtime_score
+
+    at_once, soon, later = (runtime(memory, m) for m in (0.0, 11.0, 200.0))
+    assert at_once > 1.5 * soon > 3.0 * later > 6.0 * runtime(calm, 200.0)
 
 
 counts = st.floats(0.0, 50.0)

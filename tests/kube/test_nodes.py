@@ -220,3 +220,59 @@ def test_a_node_pool_is_reduced_to_what_it_allows():
     found = Scene().put("node_pools", pool).snapshot().pools[0].node_pools[0]
     assert (found.zones, found.instance_types) == (("us-east-1a",), ("c6i.large", "m6i.large"))
     assert (found.weight, found.consolidation) == (10, "WhenEmpty")
+
+
+def limited(limits, resources=None):
+    """The fact of a NodePool with these limits and sums."""
+    pool = {"metadata": {"name": "x"}, "spec": {"limits": limits}}
+    if resources is not None:
+        pool["status"] = {"resources": resources}
+    found = Scene().put("node_pools", pool).snapshot().pools[0].node_pools[0]
+    return found.cpu_left_milli, found.memory_left_bytes, found.nodes_left
+
+
+def test_what_a_node_pools_limits_leave_is_limit_less_use():
+    used = {"cpu": "12500m", "memory": "50Gi", "nodes": "7", "pods": "99"}
+    assert limited({"cpu": "64", "memory": "256Gi", "nodes": "10"}, used) == (
+        51_500,
+        206 << 30,
+        3,
+    )
+    assert limited({"cpu": "64"}, used) == (51_500, None, None)
+    assert limited({"nodes": 10}) == (None, None, 10)
+    assert limited({}, used) == (None, None, None)
+
+
+def test_a_node_pool_over_its_limit_has_nothing_left():
+    assert limited({"cpu": "8", "nodes": "2"}, {"cpu": "12", "nodes": "6"}) == (0, None, 0)
+
+
+def test_a_limit_that_cannot_be_read_makes_the_node_pool_unreadable():
+    with pytest.raises(ValueError, match="not a quantity"):
+        limited({"cpu": "many"})
+
+
+CPU = "karpenter.k8s.aws/instance-cpu"
+
+
+@pytest.mark.parametrize(
+    ("rules", "most"),
+    [
+        ([rule(CPU, "In", "4", "8")], 8000),
+        ([rule(CPU, "Lt", "9")], 8000),
+        ([rule(CPU, "In", "4", "16"), rule(CPU, "Lt", "9")], 8000),
+        ([rule(CPU, "Gt", "3")], None),
+        ([rule(CPU, "In", "4", "large")], None),
+        ([rule(CPU, "Lt", "0")], 0),
+        ([], None),
+    ],
+)
+def test_requirements_bound_the_size_of_a_node(rules, most):
+    (pool,) = Scene().put("node_pools", node_pool("x", rules)).snapshot().pools
+    assert pool.node_pools[0].max_cpu_milli == most
+
+
+def test_a_bound_on_memory_is_in_mib():
+    rules = [rule("karpenter.k8s.aws/instance-memory", "Lt", "16385")]
+    (pool,) = Scene().put("node_pools", node_pool("x", rules)).snapshot().pools
+    assert pool.node_pools[0].max_memory_bytes == 16 << 30

@@ -69,6 +69,7 @@ def test_requests_are_summed_and_daemons_told_apart():
     assert (load.n_pods, load.n_workload_pods) == (4, 2)
     assert (load.cpu_milli, load.workload_cpu_milli) == (400, 200)
     assert (load.memory_bytes, load.workload_memory_bytes) == (512 * 2**20, 256 * 2**20)
+    assert (load.largest_cpu_milli, load.largest_memory_bytes) == (100, 128 * 2**20)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +125,11 @@ def test_finished_pods_do_not_count():
             {"spec": {"nodeSelector": {"karpenter.sh/capacity-type": "on-demand"}}},
         ),
         (Blocker.PINNED_ON_DEMAND, {"spec": {"nodeSelector": {"karpenter.sh/nodepool": "web-od"}}}),
+        (
+            Blocker.PINNED_SPOT,
+            {"spec": {"nodeSelector": {"karpenter.sh/capacity-type": "spot"}}},
+        ),
+        (Blocker.PINNED_SPOT, {"spec": {"nodeSelector": {"karpenter.sh/nodepool": "web-spot"}}}),
     ],
 )
 def test_what_a_pod_says_of_itself_blocks_its_node(blocker, more):
@@ -138,7 +144,6 @@ def test_what_a_pod_says_of_itself_blocks_its_node(blocker, more):
         {"annotations": {"karpenter.sh/do-not-disrupt": "false"}},
         {"annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "true"}},
         {"spec": {"volumes": [{"emptyDir": {}}, {"configMap": {}}]}},
-        {"spec": {"nodeSelector": {"karpenter.sh/capacity-type": "spot"}}},
         {"spec": {"nodeSelector": {"karpenter.sh/nodepool": "web"}}},
     ],
 )
@@ -163,23 +168,30 @@ CAPACITY = "eks.amazonaws.com/capacityType"
 @pytest.mark.parametrize(
     ("terms", "pinned"),
     [
-        ([[rule(CAPACITY, "In", "ON_DEMAND")]], True),
-        ([[rule(CAPACITY, "NotIn", "SPOT")]], True),
-        ([[rule(CAPACITY, "In", "ON_DEMAND", "SPOT")]], False),
-        ([[rule(CAPACITY, "In", "ON_DEMAND")], [rule("zone", "In", "a")]], False),
-        ([[rule("zone", "In", "a"), rule(CAPACITY, "In", "ON_DEMAND", "reserved")]], True),
-        ([[rule("karpenter.sh/nodepool", "In", "a-od", "b-od")]], True),
-        ([[rule("karpenter.sh/nodepool", "In", "a-od", "b-spot")]], False),
-        ([[rule("zone", "NotIn", "spot")]], False),
-        ([], False),
-        ([[]], False),
+        ([[rule(CAPACITY, "In", "ON_DEMAND")]], Blocker.PINNED_ON_DEMAND),
+        ([[rule(CAPACITY, "NotIn", "SPOT")]], Blocker.PINNED_ON_DEMAND),
+        ([[rule(CAPACITY, "In", "ON_DEMAND", "SPOT")]], None),
+        ([[rule(CAPACITY, "In", "ON_DEMAND")], [rule("zone", "In", "a")]], None),
+        (
+            [[rule("zone", "In", "a"), rule(CAPACITY, "In", "ON_DEMAND", "reserved")]],
+            Blocker.PINNED_ON_DEMAND,
+        ),
+        ([[rule("karpenter.sh/nodepool", "In", "a-od", "b-od")]], Blocker.PINNED_ON_DEMAND),
+        ([[rule("karpenter.sh/nodepool", "In", "a-od", "b-spot")]], None),
+        ([[rule("zone", "NotIn", "spot")]], None),
+        ([[rule(CAPACITY, "In", "SPOT")]], Blocker.PINNED_SPOT),
+        ([[rule(CAPACITY, "NotIn", "ON_DEMAND", "reserved")]], Blocker.PINNED_SPOT),
+        ([[rule(CAPACITY, "In", "SPOT")], [rule(CAPACITY, "In", "ON_DEMAND")]], None),
+        ([[rule("karpenter.sh/nodepool", "In", "a-spot")]], Blocker.PINNED_SPOT),
+        ([], None),
+        ([[]], None),
     ],
 )
-def test_required_affinity_pins_to_on_demand_if_every_term_does(terms, pinned):
+def test_required_affinity_pins_to_one_side_if_every_term_does(terms, pinned):
     scene = Scene().put("nodes", node("n1"))
     spec = {"affinity": affinity(*terms)}
     scene.put("pods", pod("a", owner=("Job", "j"), spec=spec), pod("b", "x", owner=("Job", "j")))
-    expected = [(Blocker.PINNED_ON_DEMAND, "default/Job/j")] if pinned else []
+    expected = [(pinned, "default/Job/j")] if pinned else []
     assert scene.blocked() == expected
 
 

@@ -6,11 +6,12 @@ import math
 import numpy as np
 import pytest
 
+from spotvortex.core.hazard import Age, integral
 from spotvortex.core.limits import Limits
 from spotvortex.core.messages import ControllerState
 from spotvortex.core.reconcile import reconcile
 from spotvortex.core.reduction import MEMORY_CONFIDENCE
-from spotvortex.core.risk import PRIOR_HAZARD_PER_HOUR
+from spotvortex.core.risk import PRIOR_LEVEL_PER_HOUR
 from spotvortex.core.types import Action
 from spotvortex.pipeline.channels import ClosedError, Latest
 from spotvortex.pipeline.heartbeats import Heartbeats
@@ -105,7 +106,8 @@ def test_a_model_that_cannot_be_run_makes_every_pool_hold():
 def test_where_the_model_abstains_the_memory_answers_with_less_confidence(broken):
     observed = observation(pool(n_spot=8))
     assessed, _ = assess(observed, **broken)
-    expected = -math.expm1(-2.0 * PRIOR_HAZARD_PER_HOUR)
+    held_two_hours = Age(held_hours=2.0, since_loss_hours=2.0)
+    expected = -math.expm1(-PRIOR_LEVEL_PER_HOUR * integral(held_two_hours, 2.0))
     found = [o.runtime_score for o in offerings_of(assessed).values()]
     assert found == [pytest.approx(expected, abs=1e-6)] * len(found)
     assert found

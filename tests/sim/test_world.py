@@ -64,6 +64,8 @@ def naive_load(world, name):
         memory_bytes=sum(pod.workload.memory_bytes for pod in pods),
         workload_cpu_milli=sum(pod.workload.cpu_milli for pod in moved),
         workload_memory_bytes=sum(pod.workload.memory_bytes for pod in moved),
+        largest_cpu_milli=max((pod.workload.cpu_milli for pod in moved), default=0),
+        largest_memory_bytes=max((pod.workload.memory_bytes for pod in moved), default=0),
     )
     return load, blocked
 
@@ -154,6 +156,41 @@ def test_demo_has_room_for_more_spot_in_web_and_none_in_api(seed):
     }
     assert safe["web"] >= 2
     assert safe["api"] == 0
+
+
+def limited_world(**limits):
+    """The demo with limits on its NodePool `batch`, of 14 nodes of 8 vCPU, stressed at once."""
+    scenario = demo()
+    groups = tuple(replace(g, **limits) if g.name == "batch" else g for g in scenario.groups)
+    harsh = (Phase(starts_s=0.0, regime=HARSH),)
+    scenario = replace(scenario, groups=groups, phases=harsh)
+    market = SimMarket(seed=1, start_at=scenario.start_at)
+    return World(scenario=scenario, seed=1, clock=StoppedClock(), market=market)
+
+
+def batch_of(world):
+    pools = {pool.name: pool for pool in world.snapshot(world.at).pools}
+    return pools["batch"].node_pools[0], len(pools["batch"].nodes)
+
+
+def test_what_the_limits_of_a_node_pool_leave_is_shown():
+    world = limited_world(cpu_limit_milli=150_000, memory_limit_bytes=1 << 30, node_limit=15)
+    node_pool, n_nodes = batch_of(world)
+    assert n_nodes == 14
+    assert node_pool.cpu_left_milli == 150_000 - 14 * 7920
+    assert (node_pool.memory_left_bytes, node_pool.nodes_left) == (0, 1)
+
+
+def test_nothing_is_bought_over_a_limit():
+    world, lost = limited_world(node_limit=3), 0
+    while batch_of(world)[1] > 3 or lost == 0:
+        before = batch_of(world)[1]
+        step(world, 0.1)
+        after = batch_of(world)[1]
+        lost += before > after
+        assert after <= before
+    step(world, 2.0)
+    assert batch_of(world)[1] <= 3
 
 
 def test_demo_shows_what_cannot_be_moved():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core import risk
+from spotvortex.core import hazard, risk
 from spotvortex.core.risk import Memory, MemoryFormatError, OfferingMemory, from_text, to_text
 from spotvortex.core.types import Offering
 from spotvortex.errors import SettingsError
@@ -40,6 +40,9 @@ memories = st.dictionaries(
         OfferingMemory,
         losses=counts,
         exposure_hours=counts,
+        loss_shares=counts,
+        shaped_hours=counts,
+        left_survivors=st.booleans(),
         last_loss_at=st.none() | counts,
         updated_at=counts,
     ),
@@ -71,12 +74,72 @@ def test_any_text_is_a_memory_or_an_error_that_names_the_line(text):
 
 @pytest.mark.parametrize(
     "row",
-    ["m6i.large us-east-1a 1", "m6i.large a x 1 - 1", "m6i.large a nan 1 - 1", "m a -1 1 - 1"],
+    [
+        "m6i.large us-east-1a 1",
+        "m6i.large a 1 1 - 1",
+        "m6i.large a x 1 1 1 - 0 1",
+        "m6i.large a - 1 1 1 - 0 1",
+        "m6i.large a nan 1 1 1 - 0 1",
+        "m6i.large a 1 1 1 1 inf 0 1",
+        "m a -1 1 1 1 - 0 1",
+    ],
 )
 def test_a_row_that_is_none_is_named(row):
     text = to_text(Memory(offerings={}, nodes={})) + row
     with pytest.raises(MemoryFormatError, match="line 2"):
         from_text(text)
+
+
+OLD = """\
+# spotvortex interruption memory, version 1: type zone losses exposure_hours last_loss_at updated_at
+c6i.large us-east-1b 0.0 100.0 - 1784000000.0
+m6i.large us-east-1a 2.5 40.0 1783999940.0 1784000000.0
+"""
+
+
+def test_the_version_before_is_read_and_the_present_one_written():
+    read = from_text(OLD)
+    known = read.offerings[WEB]
+    assert (known.losses, known.exposure_hours, known.last_loss_at) == (2.5, 40.0, AT - 60.0)
+    assert (known.loss_shares, known.left_survivors) == (2.5, False)
+    assert known.hazard_per_hour == KNOWN.offerings[WEB].hazard_per_hour
+    level = (2.5 + 0.0) / known.shaped_hours
+    rate = known.hazard_per_hour
+    assert level == pytest.approx(2.5 / 40.0 * hazard.base_of(rate) / rate)
+    text = to_text(read)
+    assert text.startswith("# spotvortex interruption memory, version 2:")
+    assert from_text(text) == read
+
+
+def test_an_old_entry_without_a_loss_has_no_more_than_the_prior_level():
+    quiet = from_text(OLD).offerings[Offering(instance_type="c6i.large", zone="us-east-1b")]
+    assert quiet.loss_shares == 0.0
+    assert 100.0 < quiet.shaped_hours < 110.0
+    assert quiet.level_per_hour(risk.PRIOR_LEVEL_PER_HOUR) < risk.PRIOR_LEVEL_PER_HOUR
+
+
+def test_the_level_that_offerings_share_is_known_again_after_a_restart():
+    memory = from_text(OLD)
+    assert from_text(to_text(memory)).shared_per_hour == memory.shared_per_hour
+    assert memory.shared_per_hour > risk.PRIOR_LEVEL_PER_HOUR
+
+
+def test_as_many_offerings_as_are_kept_fit_in_a_quarter_of_a_mebibyte():
+    figures = OfferingMemory(
+        losses=12.345678901234567,
+        exposure_hours=1234.5678901234567,
+        loss_shares=1.2345678901234567e-10,
+        shaped_hours=12345.678901234567,
+        last_loss_at=1783999940.1234567,
+        left_survivors=True,
+        updated_at=1784000000.1234567,
+    )
+    names = (f"u7inh-32tb.{i}xlarge" for i in range(risk.MAX_OFFERINGS))
+    zone = "ap-southeast-2-akl-1a"
+    many = {Offering(instance_type=name, zone=zone): figures for name in names}
+    text = to_text(Memory(offerings=many, nodes={}))
+    assert len(from_text(text).offerings) == risk.MAX_OFFERINGS == 1000
+    assert len(text.encode()) <= 256 * 1024
 
 
 def test_a_file_is_replaced_whole_and_read_again(tmp_path):

@@ -34,6 +34,7 @@ from spotvortex.core.pools import (
     OfferingInput,
     PoolInput,
     Risk,
+    Room,
     Safety,
 )
 from spotvortex.core.reconcile import decide
@@ -104,6 +105,19 @@ def candidates(kind: str, offerings: tuple[OfferingInput, ...], n: int) -> tuple
     )
 
 
+def room(n_placed: int, **changes: Any) -> Room:
+    """A NodePool with limits that leave more than enough."""
+    values: dict[str, Any] = {
+        "node_pool": "web",
+        "n_placed": n_placed,
+        "cpu_left_milli": 412_000,
+        "memory_left_mib": 1_648_640,
+        "launch_cpu_milli": 16_000,
+        "launch_memory_mib": 63_472,
+    }
+    return Room(**(values | changes))
+
+
 def pool_input(*, n_offerings: int = 3, n_candidates: int = 2, **changes: Any) -> PoolInput:
     """A pool of 20 nodes, 12 of them on Spot."""
     offerings = offering_inputs(n_offerings)
@@ -155,6 +169,8 @@ def pool_input(*, n_offerings: int = 3, n_candidates: int = 2, **changes: Any) -
         "to_spot": candidates("entry", offerings, n_candidates),
         "n_spot_movable": 11,
         "n_on_demand_movable": 7,
+        "room_on_demand": room(11),
+        "room_spot": room(7),
         "blocked": ((Blocker.BARE_POD, 1), (Blocker.VOLUME, 2)),
         "unsupported": (),
         "out_of_range": (),
@@ -257,6 +273,10 @@ def large_input(**changes: Any) -> PoolInput:
             "n_on_demand": 119,
             "n_on_demand_movable": 87,
             "n_spot_movable": 191,
+            "room_on_demand": room(
+                186, node_pool=LARGE_NAME, misfit="eu-central-1a", nodes_left=120
+            ),
+            "room_spot": room(87, node_pool=LARGE_NAME, nodes_left=120),
             "blocked": tuple((blocker, 12) for blocker in Blocker),
             **changes,
         },
@@ -283,6 +303,7 @@ def largest_refusal() -> Decision:
     data = large_input(
         safety=replace(pool_input().safety, margin_pods=-12, margin_pdb=f"payments/{LARGE_NAME}"),
         n_on_demand_movable=0,
+        room_spot=room(87, node_pool=LARGE_NAME, misfit="16000m, 30000Mi", cpu_left_milli=4250),
         n_moving=300,
         entry_money=replace(pool_input().entry_money, spot_usd_per_hour=0.4474),
         out_of_range=tuple(str(o.offering) for o in offering_inputs(MAX_CANDIDATES)),
