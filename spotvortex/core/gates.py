@@ -231,6 +231,9 @@ def cooldown(case: Case) -> Verdict:
     if state.last_wave_at is not None and now - state.last_wave_at < limits.settle_s:
         left = limits.settle_s - (now - state.last_wave_at)
         return refuse("cooldown", "the last wave is still settling", left_s=round(left, 3))
+    if case.pool.n_in_flight:
+        n_nodes = case.pool.n_in_flight
+        return refuse("cooldown", "the last wave is still under way", in_flight=n_nodes)
     fell = state.last_decrease_at
     if not case.action.towards_spot or fell is None or now - fell > PEACE_S:
         return allow("cooldown", "nothing to wait for")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from typing import Final
 
 from spotvortex.core.messages import DrainOrder, InFlight, OrderKind
@@ -96,20 +95,22 @@ def in_flight(cluster: ClusterFacts) -> InFlight:
             unread_pods.append(pod)
         else:
             found.setdefault(order.uid, order)
-    for node in _marked(cluster):
+    leaving: set[str] = set()
+    for node in cluster.nodes():
+        if node.moving and node.uid in found:
+            leaving.add(node.uid)
+        if not node.mark:
+            continue
         order = from_text(node.mark)
         if order is None or order.uid != node.uid:
             unread_marks.append(node)
-        else:
-            found[order.uid] = order
+            continue
+        found[order.uid] = order
+        if node.moving:
+            leaving.add(order.uid)
     return InFlight(
         orders=tuple(found[uid] for uid in sorted(found)),
+        leaving=frozenset(leaving),
         unread_marks=tuple(unread_marks),
         unread_pods=tuple(unread_pods),
     )
-
-
-def _marked(cluster: ClusterFacts) -> Iterator[NodeFact]:
-    for node in cluster.nodes():
-        if node.mark:
-            yield node

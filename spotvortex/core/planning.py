@@ -47,9 +47,13 @@ def n_wanted(pool: PoolInput, target: float, limits: Limits) -> int:
     """
     if abs(target - pool.spot_ratio) < 1e-9:
         return 0
-    delta = math.floor(target * pool.n_counted + 0.5 + 1e-9) - pool.n_spot
+    delta = math.floor(target * pool.n_staying + 0.5 + 1e-9) - pool.n_spot_staying
     delta = delta or int(math.copysign(1, target - pool.spot_ratio))
-    return min(delta, max(0, max_spot_nodes(pool, limits) - pool.n_spot)) if delta > 0 else delta
+    return (
+        min(delta, max(0, max_spot_nodes(pool, limits) - pool.n_spot_staying))
+        if delta > 0
+        else delta
+    )
 
 
 def plan_wave(pool: PoolInput, proposal: Proposal, ruling: Ruling, limits: Limits) -> Wave:

@@ -43,14 +43,14 @@ def floor_nodes(pool: PoolInput, limits: Limits) -> int:
 
 def max_ratio(pool: PoolInput, limits: Limits) -> float:
     """Return the highest spot ratio that the cap and the on-demand floor leave to this pool."""
-    n = pool.n_counted
+    n = pool.n_staying
     floor_ratio = min(floor_nodes(pool, limits), n) / n if n else 0.0
     return min(limits.max_spot_ratio, 1.0 - floor_ratio)
 
 
 def max_spot_nodes(pool: PoolInput, limits: Limits) -> int:
     """Return how many whole Spot nodes the cap and the floor leave to this pool."""
-    return math.floor(max_ratio(pool, limits) * pool.n_counted + 1e-9)
+    return math.floor(max_ratio(pool, limits) * pool.n_staying + 1e-9)
 
 
 def worse(risk: Risk) -> float | None:
@@ -91,7 +91,7 @@ def _stay(pool: PoolInput, limits: Limits) -> Proposal | None:
     reason = ""
     if not pool.n_on_demand:
         reason = "all_spot_already"
-    elif pool.n_spot >= max_spot_nodes(pool, limits):
+    elif pool.n_spot_staying >= max_spot_nodes(pool, limits):
         reason = "at_max_spot_ratio"
     elif not pool.allows_spot:
         reason = "pool_allows_no_spot"

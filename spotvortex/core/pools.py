@@ -142,7 +142,9 @@ class PoolInput:
     that its network gave, one an action, None without a network. `node_vcpu` is the whole vCPU of
     its smallest on-demand node (of any where it has none), 0 where unknown. `n_anchored` counts
     the on-demand nodes that anchors of ours keep; `consolidates` is true where the provisioner
-    itself replaces on-demand nodes by cheaper ones. `rules` are what its owner asks for.
+    itself replaces on-demand nodes by cheaper ones. `n_spot_leaving` and `n_on_demand_leaving` count
+    nodes on the move, by anybody, or promised to an order of ours; `n_in_flight` are the pool's
+    orders under way. `rules` are what its owner asks for.
     """
 
     RECORDED_AS_ROW: ClassVar = True
@@ -188,6 +190,9 @@ class PoolInput:
     q_values: tuple[float, ...] | None = None
     node_vcpu: int = 0
     n_anchored: int = 0
+    n_spot_leaving: int = 0
+    n_on_demand_leaving: int = 0
+    n_in_flight: int = 0
     consolidates: bool = False
     rules: PoolRules = NO_RULES
 
@@ -197,9 +202,23 @@ class PoolInput:
         return self.n_spot + self.n_on_demand + self.n_reserved
 
     @property
+    def n_spot_staying(self) -> int:
+        """Spot nodes that nobody is taking away."""
+        return self.n_spot - self.n_spot_leaving
+
+    @property
+    def n_staying(self) -> int:
+        """Nodes that the ratio counts and that nobody is taking away."""
+        return self.n_counted - self.n_spot_leaving - self.n_on_demand_leaving
+
+    @property
     def spot_ratio(self) -> float:
-        """Spot nodes / all nodes of the pool, 0 for an empty pool."""
-        return self.n_spot / self.n_counted if self.n_counted else 0.0
+        """Spot nodes / all nodes of the pool, of those that stay; 0 where none does.
+
+        IMPORTANT: a node on its way out counts on neither side. Otherwise a wave would be asked for
+        again while its nodes are still there beside their replacements.
+        """
+        return self.n_spot_staying / self.n_staying if self.n_staying else 0.0
 
     @property
     def confidence(self) -> float:

@@ -24,6 +24,7 @@ from spotvortex.core.messages import (
     Decision,
     DrainOrder,
     Economics,
+    InFlight,
     Plan,
     PoolState,
 )
@@ -106,18 +107,26 @@ def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limi
         orders=(*interruption_orders(seen, limits_of, assessment.in_flight), *_orders(ordered)),
         observation=observation,
         traceparent=observation.traceparent,
-        resumed=tuple(_resumed(o, limits_of, observation.at) for o in assessment.in_flight.orders),
+        resumed=_resumed(assessment.in_flight, limits_of, observation.at),
         chores=chores(observation, ordered, assessment.in_flight),
     )
     return _next_state(state, ordered), plan
 
 
-def _resumed(order: DrainOrder, limits_of: Mapping[str, Limits], at: float) -> DrainOrder:
-    """Go on with an order, or undo it where its pool is gone or may no longer be written to."""
+def _resumed(
+    flying: InFlight, limits_of: Mapping[str, Limits], at: float
+) -> tuple[DrainOrder, ...]:
+    """Go on with what is in flight; undo it where its pool is gone or may not be written to."""
+    orders = (order for order in flying.orders if order.uid not in flying.leaving)
+    return tuple(
+        order if _may_go_on(order, limits_of) else replace(order, deadline=min(order.deadline, at))
+        for order in orders
+    )
+
+
+def _may_go_on(order: DrainOrder, limits_of: Mapping[str, Limits]) -> bool:
     limits = limits_of.get(order.pool)
-    if limits is not None and limits.mode.writes:
-        return order
-    return replace(order, deadline=min(order.deadline, at))
+    return limits is not None and limits.mode.writes
 
 
 def _urgency(pool: PoolInput, limits: Limits) -> tuple[int, float, str]:

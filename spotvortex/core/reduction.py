@@ -48,6 +48,8 @@ MEMORY_CONFIDENCE: Final = 0.75
 MAX_STEPS: Final = 100.0
 """The learned policy's clock stops here."""
 
+_KEPT: Final = frozenset({CapacityType.ON_DEMAND, CapacityType.RESERVED})
+
 _CONSOLIDATING: Final = frozenset({"WhenEmptyOrUnderutilized", "WhenUnderutilized"})
 """Policies of NodePools under which Karpenter replaces a node by a cheaper one."""
 
@@ -120,6 +122,9 @@ def reduce_shape(shape: PoolShape, sight: Sight) -> PoolInput:
         bad_inputs=tuple(sorted(h.name for h in sight.inputs if _is_bad(h, sight.max_input_age_s))),
         confidence_terms=_confidence(nodes, sight),
         node_vcpu=_node_vcpu(shape.on_demand or nodes),
+        n_spot_leaving=_n_leaving(spot, sight),
+        n_on_demand_leaving=_n_leaving((n for n in nodes if n.capacity_type in _KEPT), sight),
+        n_in_flight=sum(1 for n in nodes if n.uid in sight.pledged and not n.moving),
         n_anchored=sum(1 for n in shape.on_demand if n.uid in sight.anchored),
         consolidates=any(p.consolidation in _CONSOLIDATING for p in shape.facts.node_pools),
         rules=all_careful(read_rules(p.rules) for p in shape.facts.node_pools),
@@ -129,6 +134,10 @@ def reduce_shape(shape: PoolShape, sight: Sight) -> PoolInput:
 def _free(nodes: Iterable[NodeFact], sight: Sight) -> tuple[NodeFact, ...]:
     """Leave out what an order of ours is about already."""
     return tuple(n for n in nodes if n.uid not in sight.pledged)
+
+
+def _n_leaving(nodes: Iterable[NodeFact], sight: Sight) -> int:
+    return sum(1 for n in nodes if n.moving or n.cordoned or n.uid in sight.pledged)
 
 
 def _node_vcpu(nodes: Iterable[NodeFact]) -> int:

@@ -99,8 +99,8 @@ def _is_settled(decision: Decision) -> bool:
 def n_to_keep(decision: Decision) -> int:
     """Return how many nodes must stay on-demand by the floor or by the cap on Spot."""
     pool, limits = decision.input, decision.basis.limits
-    by_cap = pool.n_counted - max_spot_nodes(pool, limits)
-    return min(pool.n_counted, max(floor_nodes(pool, limits), by_cap))
+    by_cap = pool.n_staying - max_spot_nodes(pool, limits)
+    return min(pool.n_staying, max(floor_nodes(pool, limits), by_cap))
 
 
 def _on_demand(pool: PoolFacts) -> list[NodeFact]:

@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
-from spotvortex.core.calls import NodeView
+from spotvortex.core.calls import Halt, NodeView
 from spotvortex.core.drain import Do, Finish, Wait, advance, next_step
 from spotvortex.core.messages import DrainEnd, DrainOrder, OrderKind
 from spotvortex.core.progress import Phase, Progress, begin, has_room, proceed
@@ -62,19 +62,20 @@ class OneDrain:
         now = self.clock.now()
         if stop.is_set() and self.order.kind is OrderKind.INTERRUPTION:
             return _LEFT
-        order = self.order
-        if stop.is_set() or give_up:
-            order = replace(order, deadline=min(order.deadline, now))
-        view = await self._look()
-        self.progress = proceed(order, self.progress, view, now)
+        view = await self._look(stop, give_up=give_up)
+        self.progress = proceed(self.order, self.progress, view, now)
         if self._wants_refresh():
             await self._refresh()
             return None
-        return await self._do(order, view, now, stop)
+        return await self._do(view, now, stop)
 
-    async def _look(self) -> NodeView:
+    async def _look(self, stop: asyncio.Event, *, give_up: bool) -> NodeView:
         view = await self.hand.look(self.order)
-        return self.waves.see(self.order, view, has_room=has_room(self.progress, view))
+        view = self.waves.see(self.order, view, has_room=has_room(self.progress, view))
+        if view.halt is Halt.NONE and (stop.is_set() or give_up):
+            why = "it takes too many steps" if give_up else "we are told to stop"
+            view = replace(view, halt=Halt.UNDO, halt_reason=why)
+        return view
 
     def _wants_refresh(self) -> bool:
         """Before a planned mark the node is read anew; a node that is lost has no time for it."""
@@ -90,10 +91,8 @@ class OneDrain:
         else:
             self._refreshed = True
 
-    async def _do(
-        self, order: DrainOrder, view: NodeView, now: float, stop: asyncio.Event
-    ) -> Finish | None:
-        match next_step(order, self.progress, view, now):
+    async def _do(self, view: NodeView, now: float, stop: asyncio.Event) -> Finish | None:
+        match next_step(self.order, self.progress, view, now):
             case Do(call=call):
                 answer = await self.hand.apply(call)
                 self.span.event(type(call).__name__, {"answer": type(answer).__name__})
