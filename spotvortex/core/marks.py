@@ -1,0 +1,107 @@
+"""The names by which everything of ours in a cluster is found again.
+
+Comes in: nothing, or plain values. Goes out: labels, annotations and object names. Whoever writes
+into a cluster, reads it back or clears it takes the names from here; so do the manifests' tests.
+May not know any object's shape beyond its labels.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Final
+
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+MANAGER: Final = "spotvortex"
+"""Value of `MANAGED_BY` on every pod and Job that we create."""
+
+APP: Final = "app.kubernetes.io/name"
+"""Label of the daemon's own pods, with the value `MANAGER`; pods that we create do not carry it."""
+
+KIND: Final = "spotvortex.io/kind"
+PLAN: Final = "spotvortex.io/plan"
+"""Label of our pods: the id of the plan that asked for them."""
+
+FOR: Final = "spotvortex.io/for"
+"""Label of our pods: uid of the node that is emptied, or kept."""
+
+POOL: Final = "spotvortex.io/pool"
+"""Label of our pods: the pool, left out where its name is no label value."""
+
+ORDER: Final = "spotvortex.io/order"
+"""Annotation of our pods: the order they belong to, as JSON."""
+
+CORDONED: Final = "spotvortex.io/cordoned"
+"""Label of a node that we cordoned; set and removed in one patch with the cordon itself."""
+
+CORDONED_VALUE: Final = "true"
+
+DRAIN: Final = "spotvortex.io/drain"
+"""Annotation of the same node: the journal of its drain, as JSON; same patch."""
+
+AT_RISK: Final = "spotvortex.io/at-risk"
+"""Annotation of a node that was recommended for rebalancing: the evidence, as JSON."""
+
+NODE_LABELS: Final = (CORDONED,)
+NODE_ANNOTATIONS: Final = (DRAIN, AT_RISK)
+"""All that we ever write into a node's metadata; other names with our prefix are a person's."""
+
+FREEZE: Final = "spotvortex-freeze"
+"""ConfigMap: while it exists we undo what is in flight and start nothing."""
+
+HARD: Final = "hard"
+"""Key of the freeze's data; with the value "true" nothing at all is written."""
+
+STATE: Final = "spotvortex-state"
+"""ConfigMap of what has to survive a restart; also the prefix of copies that were set aside."""
+
+LEASE: Final = "spotvortex"
+
+PRIORITY_CLASS: Final = "spotvortex-placeholder"
+PRIORITY: Final = -10
+"""Below every workload's 0, so that workloads take a placeholder's room; far above the threshold
+of -33554432 under which Karpenter counts a node with only such pods as empty."""
+
+TETHER_PREFIX: Final = "spotvortex-tether-"
+"""Jobs that own our pods and expire by themselves, and the pods with them."""
+
+LONGEST_LIFE_S: Final = 1800
+"""Seconds after which whatever we created is gone without us."""
+
+_LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+
+
+class PodKind(StrEnum):
+    """What a pod of ours is for."""
+
+    PLACEHOLDER = "placeholder"
+    ANCHOR = "anchor"
+
+
+def is_label_value(text: str) -> bool:
+    """Tell whether the API server takes a text as a label's value; the empty one counts as none."""
+    return _LABEL_VALUE.fullmatch(text) is not None
+
+
+def pod_labels(kind: PodKind, *, plan_id: str, for_uid: str, pool: str) -> dict[str, str]:
+    """Return the labels of a pod of ours.
+
+    Args:
+        kind: what it is for.
+        plan_id: the plan that asked for it.
+        for_uid: uid of the node that is emptied, or kept.
+        pool: left out where it is no label value.
+    """
+    labels = {MANAGED_BY: MANAGER, KIND: str(kind), PLAN: plan_id, FOR: for_uid}
+    return labels | ({POOL: pool} if is_label_value(pool) else {})
+
+
+def selector(**wanted: str) -> str:
+    """Return the label selector of our pods.
+
+    Args:
+        wanted: values by the name of a constant here in small letters, e.g. `plan`, `for_`.
+    """
+    names = {"kind": KIND, "plan": PLAN, "for_": FOR, "pool": POOL}
+    terms = [f"{names[name]}={value}" for name, value in wanted.items()]
+    return ",".join([f"{MANAGED_BY}={MANAGER}", *terms])
