@@ -74,6 +74,12 @@ class Settings(BaseSettings):
     kube_context: str = ""
     """Context of the kubeconfig; empty takes its current one, or the pod's own account."""
 
+    namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")] = "spotvortex"
+    """Our own namespace, a DNS label: the only one in which we create or delete a pod."""
+
+    node_name: str = ""
+    """Node on which this very process runs, by the downward API; that node is drained last."""
+
     price_file: Path | None = None
     """Recorded prices, JSON Lines, optionally gzipped; see docs/price-file.md."""
 
