@@ -13,6 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -64,13 +65,23 @@ _BROKEN_CONFIG: Final = (
 _CUT: Final = (aiohttp.ClientError, OSError, TimeoutError)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sent:
+    """What a request carries beside its path and query."""
+
+    method: str
+    body: Mapping[str, object] | None = None
+    content_type: str = "application/json"
+
+
 class KubeClient:
     """A connection to one API server.
 
     Attributes:
         server: its address, for display.
         context_name: the kubeconfig's context, "in-cluster" inside a pod.
-        n_requests: requests sent, by verb (`list`, `watch`, `get`, `create`).
+        n_requests: requests sent, by verb (`list`, `watch`, `get`, `create`, `patch`, `update`,
+            `delete`, `deletecollection`).
     """
 
     def __init__(self, configuration: Configuration, context_name: str) -> None:
@@ -163,7 +174,42 @@ class KubeClient:
         try:
             async with (
                 asyncio.timeout(timeout),
-                self._open(path, limit, body=body) as response,
+                self._open(path, limit, sent=_Sent(method="POST", body=body)) as response,
+            ):
+                return await response.read()
+        except _CUT as error:
+            raise _unreachable(path, error) from error
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+        timeout: float,
+    ) -> bytes:
+        """Change something that stays, and read the answer whole; nothing is ever repeated.
+
+        Args:
+            method: `POST`, `PATCH`, `PUT` or `DELETE`.
+            path: from the server's root; a DELETE of a collection has a selector in its query.
+            body: the object, the patch or the options, as JSON knows it.
+            query: query parameters.
+            content_type: the kind of patch, else JSON.
+            timeout: seconds for the whole request.
+
+        Raises:
+            ApiError: one of its kinds, by status.
+        """
+        self.n_requests[_verb(method, query or {})] += 1
+        limit = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_S)
+        sent = _Sent(method=method, body=body, content_type=content_type)
+        try:
+            async with (
+                asyncio.timeout(timeout),
+                self._open(path, limit, query=query, sent=sent) as response,
             ):
                 return await response.read()
         except _CUT as error:
@@ -218,19 +264,20 @@ class KubeClient:
         *,
         query: Mapping[str, str] | None = None,
         accept: str | None = None,
-        body: Mapping[str, object] | None = None,
+        sent: _Sent | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         # Unpacking gzip costs more than a cluster's own network does.
         headers = {"Accept": accept or "application/json", "Accept-Encoding": "identity"}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
+        sent = sent or _Sent(method="GET")
+        if sent.body is not None:
+            headers["Content-Type"] = sent.content_type
         try:
             response: aiohttp.ClientResponse = await self._api.call_api(
                 path,
-                "GET" if body is None else "POST",
+                sent.method,
                 query_params=list((query or {}).items()),
                 header_params=headers,
-                body=body,
+                body=sent.body,
                 auth_settings=["BearerToken"],
                 _preload_content=False,
                 _request_timeout=limit,
@@ -245,6 +292,13 @@ class KubeClient:
         finally:
             # A body read to its end has already given its connection back; any other is closed.
             response.close()
+
+
+def _verb(method: str, query: Mapping[str, str]) -> str:
+    """Return the word of authorization for a change."""
+    if method == "DELETE":
+        return "deletecollection" if "labelSelector" in query else "delete"
+    return {"POST": "create", "PATCH": "patch", "PUT": "update"}[method]
 
 
 async def _load_kubeconfig(configuration: Configuration, paths: str, context: str) -> str:

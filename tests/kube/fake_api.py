@@ -63,7 +63,7 @@ class FakeApi:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(dict(request.query))
         self.headers.append(dict(request.headers))
-        if request.method == "POST":
+        if request.can_read_body:
             self.posted.append(await request.json())
         script = self.watches if "watch" in request.query else self.lists
         # The last answer of a script is repeated for ever; an empty watch script is silent.
@@ -111,8 +111,7 @@ class FakeCluster:
 async def serving(api: FakeApi | FakeCluster) -> AsyncIterator[KubeClient]:
     """Serve a script on loopback and give a client for it."""
     app = web.Application()
-    app.router.add_get("/{path:.*}", api.handle)
-    app.router.add_post("/{path:.*}", api.handle)
+    app.router.add_route("*", "/{path:.*}", api.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
