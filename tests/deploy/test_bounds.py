@@ -53,6 +53,7 @@ def test_placeholders_end_at_their_quota_and_our_own_pods_come_all_the_same(
     for n in range(3):
         api.create(daemon(f"daemon-{n}"))
     api.create(pod_manifest("anchor", PodShape(namespace=NAMESPACE, cpu="1m")))
+    api.delete(f"/api/v1/namespaces/{NAMESPACE}")
 
 
 def control_plane_has_counted(api, path):

@@ -1,6 +1,7 @@
 """With our own token, what a request changes is bounded even where its right is granted."""
 
 import itertools
+from collections.abc import Iterator
 from copy import deepcopy
 
 import pytest
@@ -63,6 +64,15 @@ class Place:
         ):
             assert self.us.request("DELETE", path)[0] == 404
 
+    def clear(self):
+        """Take away what other tests of the session would meet: nodes, policies, rights."""
+        for manifest in active_fence(self.username, self.namespace):
+            self.admin.delete(self.admin.path_of(manifest))
+        for node in self.admin.items("/api/v1/nodes"):
+            if node["metadata"]["name"].startswith(self.namespace):
+                self.admin.delete(f"/api/v1/nodes/{node['metadata']['name']}")
+        self.admin.delete(f"/api/v1/namespaces/{self.namespace}")
+
     def _refuses_nodes(self):
         name = self.node()
         changed = self.patch(name, {"metadata": {"labels": {"a": "b"}}}, query="?dryRun=All")
@@ -117,21 +127,23 @@ def is_fenced(answer) -> bool:
 
 
 @pytest.fixture(scope="module")
-def ours(control_plane: ControlPlane) -> Place:
+def ours(control_plane: ControlPlane) -> Iterator[Place]:
     """Our account with the rights that are shipped, and behind the fence."""
     place = Place(control_plane, "spotvortex-active", "fence-ours")
     place.admin.apply(active_roles(place.username, place.namespace))
     place.put_up_the_fence()
-    return place
+    yield place
+    place.clear()
 
 
 @pytest.fixture(scope="module")
-def wide(control_plane: ControlPlane) -> Place:
+def wide(control_plane: ControlPlane) -> Iterator[Place]:
     """Our account as somebody made it the cluster's admin by mistake, behind the same fence."""
     place = Place(control_plane, "spotvortex-wide", "fence-wide")
     control_plane.grant("spotvortex-wide", "cluster-admin")
     place.put_up_the_fence()
-    return place
+    yield place
+    place.clear()
 
 
 def ok(answer):
