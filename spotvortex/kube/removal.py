@@ -33,6 +33,9 @@ GONE_S: Final = 15.0
 """Time in seconds that deleted pods may take to be gone."""
 
 MAX_TRIES: Final = 5
+PAUSE_S: Final = 0.1
+"""Time in seconds after a node's first conflict; it doubles with each."""
+
 _CONFLICT: Final = 409
 _MERGE_PATCH: Final = "application/merge-patch+json"
 
@@ -144,7 +147,7 @@ class Departure:
     async def _unmark(self, seen: Leftover) -> None:
         """Take our marks off a node, and our cordon with them; on a conflict look again."""
         left: Leftover | None = seen
-        for _ in range(MAX_TRIES):
+        for n_tries in range(MAX_TRIES):
             if left is None:
                 return
             try:
@@ -160,6 +163,8 @@ class Departure:
             except ApiError as error:
                 if error.status != _CONFLICT:
                     raise
+                # A new node is written by several controllers at once; soon they are through.
+                await asyncio.sleep(PAUSE_S * 2**n_tries)
                 left = await inventory.node(self._client, left.name)
             else:
                 return
