@@ -3,10 +3,10 @@
 import pytest
 
 from spotvortex.core import marks
-from tests.controlplane.api import wait_until
+from tests.controlplane.api import APPLY_PATCH, wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.manifests import PodShape, namespace_manifest, pod_manifest
-from tests.deploy.manifests import ACTIVE, active_bounds, only, render
+from tests.deploy.manifests import ACTIVE, KUSTOMIZE, active_bounds, only, render
 
 NAMESPACE = "bounds"
 CLASS = {"priorityClassName": marks.PRIORITY_CLASS}
@@ -54,6 +54,16 @@ def test_placeholders_end_at_their_quota_and_our_own_pods_come_all_the_same(
         api.create(daemon(f"daemon-{n}"))
     api.create(pod_manifest("anchor", PodShape(namespace=NAMESPACE, cpu="1m")))
     api.delete(f"/api/v1/namespaces/{NAMESPACE}")
+
+
+@pytest.mark.controlplane
+@pytest.mark.parametrize("overlay", ["shadow", "advise", "canary", "active"])
+def test_the_server_takes_every_manifest_as_it_is_shipped(control_plane: ControlPlane, overlay):
+    api = control_plane.api()
+    api.apply([namespace_manifest("spotvortex")])
+    for manifest in render(KUSTOMIZE / "overlays" / overlay):
+        path = f"{api.path_of(manifest)}?fieldManager=test&force=true&fieldValidation=Strict"
+        api.must("PATCH", f"{path}&dryRun=All", manifest, content_type=APPLY_PATCH)
 
 
 def control_plane_has_counted(api, path):

@@ -410,6 +410,19 @@ def test_no_nodepool_is_ever_written(wide):
     wide.admin.delete(path)
 
 
+def test_the_server_finds_nothing_wrong_with_the_types_of_the_expressions(wide):
+    for manifest in active_fence(wide.username, wide.namespace):
+        if manifest["kind"] == "ValidatingAdmissionPolicy":
+            path = wide.admin.path_of(manifest)
+            status = wait_until(lambda path=path: checked(wide.admin.get(path)), 30)
+            assert not status["typeChecking"].get("expressionWarnings"), status
+
+
+def checked(policy):
+    status = policy.get("status", {})
+    return status if "typeChecking" in status else None
+
+
 def test_nobody_else_is_fenced_in(wide):
     node = wide.node(cordoned=True)
     wide.admin.patch(f"/api/v1/nodes/{node}", {"metadata": {"labels": {"team": "x"}}})
