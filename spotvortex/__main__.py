@@ -20,7 +20,7 @@ from spotvortex import __version__, app, settings
 from spotvortex.core.types import Action
 from spotvortex.edges import kubernetes_edges
 from spotvortex.errors import SpotVortexError
-from spotvortex.report import checks, document, records, screen
+from spotvortex.report import checks, document, leaving, records, screen
 from spotvortex.report import explain as explanation
 from spotvortex.report.replays import replay_all
 from spotvortex.sim.demo import simulated_edges
@@ -114,6 +114,30 @@ def check(
     else:
         checks.show(found, Console(highlight=False))
     raise typer.Exit(checks.exit_code(found))
+
+
+@cli.command()
+def uninstall(
+    *,
+    apply: Annotated[bool, typer.Option("--apply", help="Remove it; else only look.")] = False,
+    wait: Annotated[
+        float, typer.Option(min=0.0, max=3600.0, help="Seconds given to a running daemon to undo.")
+    ] = 120.0,
+    context: Annotated[str, typer.Option(help="Context of the kubeconfig.")] = "",
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """List what the daemon has left in the cluster, or remove it; end with 1 if any is left."""
+    loaded = _load(context)
+    logs.set_up("WARNING" if loaded.log_level == "INFO" else loaded.log_level)
+    found = asyncio.run(
+        app.uninstall(loaded, wait, lambda line: typer.echo(line, err=True), apply=apply)
+    )
+    if output is Output.JSON:
+        typer.echo(leaving.render(found))
+    else:
+        for line in leaving.in_words(found):
+            typer.echo(line)
+    raise typer.Exit(leaving.exit_code(found))
 
 
 @cli.command()

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 
 from spotvortex import __version__, server
+from spotvortex.core.leaving import Leaving
 from spotvortex.core.limits import Limits
 from spotvortex.core.messages import ControllerState
 from spotvortex.core.observation import InputState, Observation
@@ -22,6 +24,7 @@ from spotvortex.edges import SystemClock, kubernetes_edges, market_of
 from spotvortex.errors import ApiError, ModelContractError, PriceFileError, SettingsError
 from spotvortex.kube import rights
 from spotvortex.kube.client import KubeClient
+from spotvortex.kube.removal import Departure
 from spotvortex.model import forecaster as bundles
 from spotvortex.pipeline.actuation import Hands, Shadow, Silent
 from spotvortex.pipeline.collector import offerings_of
@@ -224,6 +227,29 @@ async def _synced_or_denied(edges: Edges) -> None:
 
 async def _run(background: Background, stop: asyncio.Event) -> None:
     await background(stop)
+
+
+async def uninstall(
+    settings: Settings, wait_s: float, tell: Callable[[str], None], *, apply: bool
+) -> Leaving:
+    """Look for all that is ours in the cluster, and remove it if `apply` is given.
+
+    Args:
+        settings: which cluster, and our namespace there.
+        wait_s: seconds given to a daemon that still runs, to undo what is in flight.
+        tell: shows progress.
+        apply: without it nothing is written.
+
+    Raises:
+        SettingsError: there is no cluster to look at.
+        ApiError: the API server does not let us look, or was lost on the way.
+    """
+    client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
+    try:
+        departure = Departure(client, settings.namespace, SystemClock(), tell)
+        return await (departure.leave(wait_s) if apply else departure.look())
+    finally:
+        await client.close()
 
 
 async def check(settings: Settings) -> tuple[checks.Check, ...]:

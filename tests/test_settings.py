@@ -76,6 +76,12 @@ def test_a_choice_that_does_not_exist_is_refused_with_those_that_do(name):
     assert f"give {configuration.values_of(Settings.model_fields[name.lower()])}" in said
 
 
+@pytest.mark.parametrize("name", ["Spotvortex", "-a", "a-", "a.b", "a/b", "x" * 64])
+def test_a_namespace_that_cannot_be_is_refused(name):
+    assert "SPOTVORTEX_NAMESPACE=" in refused(SPOTVORTEX_NAMESPACE=name)
+    assert loaded(SPOTVORTEX_NAMESPACE="x" * 63).namespace == "x" * 63
+
+
 def test_all_problems_are_told_at_once_and_a_long_value_is_cut():
     said = refused(SPOTVORTEX_TICK_S="x" * 999, SPOTVORTEX_HTTP_PORT="-1", SPOTVORTEX_TIK="1")
     assert len(said.split("; ")) >= 3

@@ -1,52 +1,114 @@
-"""The names by which what is ours is known in a cluster.
+"""The names by which everything of ours in a cluster is found again.
 
-Comes in: nothing. Goes out: labels, annotations and object names, and small questions about them.
-Whatever we put into a cluster carries one of these, so that anybody can find it and take it away.
+Comes in: nothing, or plain values. Goes out: labels, annotations and object names. Whoever writes
+into a cluster, reads it back or clears it takes the names from here; so do the manifests' tests.
+May not know any object's shape beyond its labels.
 """
 
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from typing import Final
 
 PREFIX: Final = "spotvortex.io/"
 
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
-MANAGER_NAME: Final = "spotvortex"
+MANAGER: Final = "spotvortex"
+"""Value of `MANAGED_BY` on every pod and Job that we create."""
+
+APP: Final = "app.kubernetes.io/name"
+"""Label of the daemon's own pods, with the value `MANAGER`; pods that we create do not carry it."""
 
 KIND: Final = "spotvortex.io/kind"
-PLACEHOLDER: Final = "placeholder"
-ANCHOR: Final = "anchor"
 PLAN: Final = "spotvortex.io/plan"
+"""Label of our pods: the id of the plan that asked for them."""
+
 FOR: Final = "spotvortex.io/for"
-"""On a pod of ours: the uid of the node that is emptied (placeholder) or kept (anchor)."""
+"""Label of our pods: uid of the node that is emptied, or kept."""
+
+POOL: Final = "spotvortex.io/pool"
+"""Label of our pods: the pool, left out where its name is no label value."""
 
 ORDER: Final = "spotvortex.io/order"
-"""Annotation of a placeholder: the order that it was asked for, as JSON."""
+"""Annotation of our pods: the order they belong to, as JSON."""
 
 CORDONED: Final = "spotvortex.io/cordoned"
-"""Label of a node that we cordoned; by it one kubectl line finds them all."""
+"""Label of a node that we cordoned; set and removed in one patch with the cordon itself."""
+
+CORDONED_VALUE: Final = "true"
 
 DRAIN: Final = "spotvortex.io/drain"
-"""Annotation of a node that we cordoned: the order, as JSON."""
+"""Annotation of the same node: the journal of its drain, as JSON; same patch."""
 
 AT_RISK: Final = "spotvortex.io/at-risk"
-"""Annotation of a node with a rebalance recommendation: until when it counts, RFC 3339 text."""
+"""Annotation of a node that was recommended for rebalancing: the evidence, as JSON."""
+
+NODE_LABELS: Final = (CORDONED,)
+NODE_ANNOTATIONS: Final = (DRAIN, AT_RISK)
+"""All that we ever write into a node's metadata; other names with our prefix are a person's."""
 
 MODE: Final = "spotvortex.io/mode"
 MAX_SPOT_RATIO: Final = "spotvortex.io/max-spot-ratio"
 ON_DEMAND_FLOOR: Final = "spotvortex.io/on-demand-floor"
-"""These three stand on NodePools, written by their owner and never by us."""
+"""Annotations of NodePools, written by their owner and never by us."""
 
 FREEZE: Final = "spotvortex-freeze"
-STATE: Final = "spotvortex-state"
-LEASE: Final = "spotvortex"
-PRIORITY_CLASS: Final = "spotvortex-placeholder"
-TETHER_PREFIX: Final = "spotvortex-tether-"
+"""ConfigMap: while it exists we undo what is in flight and start nothing."""
 
-_LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+HARD: Final = "hard"
+"""Key of the freeze's data; with the value "true" nothing at all is written."""
+
+STATE: Final = "spotvortex-state"
+"""ConfigMap of what has to survive a restart; also the prefix of copies that were set aside."""
+
+LEASE: Final = "spotvortex"
+
+PRIORITY_CLASS: Final = "spotvortex-placeholder"
+PRIORITY: Final = -10
+"""Below every workload's 0, so that workloads take a placeholder's room; far above the threshold
+of -33554432 under which Karpenter counts a node with only such pods as empty."""
+
+TETHER_PREFIX: Final = "spotvortex-tether-"
+"""Jobs that own our pods and expire by themselves, and the pods with them."""
+
+LONGEST_LIFE_S: Final = 1800
+"""Seconds after which whatever we created is gone without us."""
+
+_LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+
+
+class PodKind(StrEnum):
+    """What a pod of ours is for."""
+
+    PLACEHOLDER = "placeholder"
+    ANCHOR = "anchor"
 
 
 def is_label_value(text: str) -> bool:
-    """Tell whether a text may stand as the value of a label."""
+    """Tell whether the API server takes a text as a label's value; the empty one counts as none."""
     return _LABEL_VALUE.fullmatch(text) is not None
+
+
+def pod_labels(kind: PodKind, *, plan_id: str, for_uid: str, pool: str) -> dict[str, str]:
+    """Return the labels of a pod of ours.
+
+    Args:
+        kind: what it is for.
+        plan_id: the plan that asked for it.
+        for_uid: uid of the node that is emptied, or kept.
+        pool: left out where it is no label value.
+    """
+    labels = {MANAGED_BY: MANAGER, KIND: str(kind), PLAN: plan_id, FOR: for_uid}
+    return labels | ({POOL: pool} if is_label_value(pool) else {})
+
+
+def selector(**wanted: str) -> str:
+    """Return the label selector of our pods.
+
+    Args:
+        wanted: values by the name of a constant here in small letters, e.g. `plan`, `for_`.
+    """
+    names = {"kind": KIND, "plan": PLAN, "for_": FOR, "pool": POOL}
+    terms = [f"{names[name]}={value}" for name, value in wanted.items()]
+    return ",".join([f"{MANAGED_BY}={MANAGER}", *terms])

@@ -265,7 +265,7 @@ def _manifest(name: str, data: dict[str, str], notes: dict[str, str]) -> dict[st
         "kind": "ConfigMap",
         "metadata": {
             "name": name,
-            "labels": {marks.MANAGED_BY: marks.MANAGER_NAME},
+            "labels": {marks.MANAGED_BY: marks.MANAGER},
             "annotations": notes,
         },
         "data": data,

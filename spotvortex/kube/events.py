@@ -168,7 +168,7 @@ class EventRecorder:
             "metadata": {
                 "name": f"{what.node_name[:200]}.{self._rng.getrandbits(64):016x}",
                 "namespace": NAMESPACE,
-                "labels": {marks.MANAGED_BY: marks.MANAGER_NAME},
+                "labels": {marks.MANAGED_BY: marks.MANAGER},
             },
             "involvedObject": {
                 "apiVersion": "v1",
@@ -182,8 +182,8 @@ class EventRecorder:
             "count": n_times,
             "firstTimestamp": now,
             "lastTimestamp": now,
-            "source": {"component": marks.MANAGER_NAME},
-            "reportingComponent": marks.MANAGER_NAME,
+            "source": {"component": marks.MANAGER},
+            "reportingComponent": marks.MANAGER,
             "reportingInstance": self._instance[:128],
         }
 

@@ -224,7 +224,7 @@ class LeaseKeeper:
         return _decoded(await self._client.send("PUT", self._path, body, timeout=timeout_s))
 
     def _manifest(self, metadata: Mapping[str, object], spec: Spec) -> dict[str, object]:
-        labels = {marks.MANAGED_BY: marks.MANAGER_NAME}
+        labels = {marks.MANAGED_BY: marks.MANAGER}
         return {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",

@@ -108,10 +108,12 @@ class Levers:
             case DeleteNodeClaim():
                 return await self._delete_claim(call)
             case DeletePlaceholders():
-                labels = {marks.KIND: marks.PLACEHOLDER, marks.PLAN: call.plan_id}
+                labels = {marks.KIND: marks.PodKind.PLACEHOLDER, marks.PLAN: call.plan_id}
                 return await self._delete_own(labels | {marks.FOR: call.for_uid})
             case DeleteAnchors():
-                return await self._delete_own({marks.KIND: marks.ANCHOR, marks.FOR: call.node_uid})
+                return await self._delete_own(
+                    {marks.KIND: marks.PodKind.ANCHOR, marks.FOR: call.node_uid}
+                )
             case _:
                 assert_never(call)
 

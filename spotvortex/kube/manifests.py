@@ -72,7 +72,7 @@ def placeholder(call: CreatePlaceholder, like: Likeness, home: Home, tether: Jso
     spec["tolerations"] = like.tolerations
     if like.node_affinity:
         spec["affinity"] = {"nodeAffinity": like.node_affinity}
-    labels = _labels(marks.PLACEHOLDER, call.plan_id, call.for_uid, call.pool)
+    labels = _labels(marks.PodKind.PLACEHOLDER, call.plan_id, call.for_uid, call.pool)
     return _pod(call.name, home, labels, notes, tether) | {"spec": spec}
 
 
@@ -88,7 +88,7 @@ def anchor(call: CreateAnchor, home: Home, tether: Json) -> Json:
     spec["nodeName"] = call.node
     # Whatever taint the node gets, the anchor stays until it is taken away or its time is over.
     spec["tolerations"] = [{"operator": "Exists"}]
-    labels = _labels(marks.ANCHOR, call.plan_id, call.node_uid, call.pool)
+    labels = _labels(marks.PodKind.ANCHOR, call.plan_id, call.node_uid, call.pool)
     return _pod(call.name, home, labels, notes, tether) | {"spec": spec}
 
 
@@ -109,7 +109,7 @@ def _pod(name: str, home: Home, labels: Json, notes: Mapping[str, str], tether: 
 def _labels(kind: str, plan_id: str, for_uid: str, pool: str) -> Json:
     """Return our labels; a pool may be called what no label may, and is then left out."""
     labels: Json = {
-        marks.MANAGED_BY: marks.MANAGER_NAME,
+        marks.MANAGED_BY: marks.MANAGER,
         marks.KIND: kind,
         marks.PLAN: plan_id,
         marks.FOR: for_uid,
@@ -149,7 +149,7 @@ def tether_job(name: str, namespace: str, lifetime_s: int) -> Json:
         namespace: ours.
         lifetime_s: seconds until it is deleted, counted by the cluster.
     """
-    labels: Json = {marks.MANAGED_BY: marks.MANAGER_NAME}
+    labels: Json = {marks.MANAGED_BY: marks.MANAGER}
     container: Json = {
         "name": "none",
         "image": PAUSE_IMAGE,

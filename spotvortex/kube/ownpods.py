@@ -15,7 +15,7 @@ from spotvortex.core import marks
 from spotvortex.core.observation import OwnKind, OwnPod
 from spotvortex.kube import wire
 
-_KINDS: Final = frozenset({marks.PLACEHOLDER, marks.ANCHOR})
+_KINDS: Final = frozenset({marks.PodKind.PLACEHOLDER, marks.PodKind.ANCHOR})
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 
 

@@ -29,6 +29,13 @@ USERS = {
         SHADOW_USER,
         ("system:serviceaccounts", "system:serviceaccounts:spotvortex", "system:authenticated"),
     ),
+    # A user of its own, so that no test of shadow meets a right that another test has granted.
+    "spotvortex-active": (
+        "system:serviceaccount:active:spotvortex",
+        ("system:serviceaccounts", "system:serviceaccounts:active", "system:authenticated"),
+    ),
+    # May do everything by its rights, so that a fence alone holds it back.
+    "spotvortex-wide": ("system:serviceaccount:wide:spotvortex", ("system:authenticated",)),
     "reader": ("reader", ()),
     "nobody": ("nobody", ()),
     # The servers have users of their own, so that the audit log tells their writes from ours.

@@ -7,6 +7,9 @@ import yaml
 
 KUSTOMIZE = Path(__file__).parents[2] / "deploy" / "kustomize"
 SHADOW = KUSTOMIZE / "overlays" / "shadow"
+ACTIVE = KUSTOMIZE / "overlays" / "active"
+NAMESPACE = "spotvortex"
+ACCOUNT = "system:serviceaccount:spotvortex:spotvortex"
 
 Manifest = dict[str, Any]
 
@@ -54,3 +57,59 @@ def only(manifests: list[Manifest], kind: str) -> Manifest:
 def shadow_cluster_role() -> Manifest:
     """The very ClusterRole that the shadow overlay installs."""
     return only(render(SHADOW), "ClusterRole")
+
+
+def active_roles(username: str, namespace: str = NAMESPACE) -> list[Manifest]:
+    """Every role that the active overlay gives, bound to a user of a test instead of our account.
+
+    Args:
+        username: as the API server calls it.
+        namespace: where our own objects lie; it has to be there.
+    """
+    found = [m for m in render(ACTIVE) if "Role" in m["kind"]]
+    return [_bound_to(username, _moved(m, namespace), namespace) for m in found]
+
+
+def active_bounds(namespace: str = NAMESPACE) -> list[Manifest]:
+    """The PriorityClass and the quotas of the active overlay, for a namespace of a test."""
+    kinds = ("PriorityClass", "ResourceQuota")
+    return [_moved(m, namespace) for m in render(ACTIVE) if m["kind"] in kinds]
+
+
+def active_fence(username: str, namespace: str = NAMESPACE) -> list[Manifest]:
+    """The admission policies of the active overlay, around a user of a test and its namespace."""
+    fence = [m for m in render(ACTIVE) if m["kind"].startswith("ValidatingAdmissionPolicy")]
+    for manifest in fence:
+        name = f"{manifest['metadata']['name']}-{namespace}"
+        manifest["metadata"]["name"] = name
+        spec = manifest["spec"]
+        if "policyName" in spec:
+            spec["policyName"] = f"{spec['policyName']}-{namespace}"
+            continue
+        (account,) = spec["matchConditions"]
+        assert account["expression"] == f"request.userInfo.username == '{ACCOUNT}'"
+        account["expression"] = f"request.userInfo.username == '{username}'"
+        for rule in spec["validations"]:
+            rule["expression"] = rule["expression"].replace(
+                f"request.namespace == '{NAMESPACE}'", f"request.namespace == '{namespace}'"
+            )
+    return fence
+
+
+def _moved(manifest: Manifest, namespace: str) -> Manifest:
+    meta = manifest["metadata"]
+    if meta.get("namespace") == NAMESPACE:
+        meta = meta | {"namespace": namespace}
+    return manifest | {"metadata": meta}
+
+
+def _bound_to(username: str, manifest: Manifest, namespace: str) -> Manifest:
+    """Name a user as the subject of a binding, and the binding after the namespace."""
+    if "subjects" not in manifest:
+        return manifest
+    group = "rbac.authorization.k8s.io"
+    meta = manifest["metadata"]
+    return manifest | {
+        "metadata": meta | {"name": f"{meta['name']}-{namespace}"},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": username}],
+    }

@@ -1,15 +1,32 @@
 """What is installed can only read in shadow, is locked down, and is probed where it answers."""
 
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
+from spotvortex.core import marks
+from spotvortex.core.types import Mode
 from spotvortex.server import PATHS
 from spotvortex.settings import PREFIX, Settings
-from tests.deploy.manifests import KUSTOMIZE, SHADOW, merge, only, render, shadow_cluster_role
+from tests.deploy.manifests import (
+    ACCOUNT,
+    ACTIVE,
+    KUSTOMIZE,
+    NAMESPACE,
+    SHADOW,
+    active_bounds,
+    active_fence,
+    active_roles,
+    merge,
+    only,
+    render,
+    shadow_cluster_role,
+)
 
 ROOT = Path(__file__).parents[2]
 BASE = KUSTOMIZE / "base"
@@ -22,7 +39,9 @@ def container():
 
 
 def test_every_file_of_the_folders_is_listed_and_is_one_manifest():
-    for folder in (BASE, SHADOW):
+    folders = [path.parent for path in KUSTOMIZE.rglob("kustomization.yaml")]
+    assert {BASE, SHADOW, ACTIVE} <= set(folders)
+    for folder in folders:
         kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
         listed = {
             *kustomization["resources"],
@@ -57,6 +76,155 @@ def test_shadow_grants_nothing_beside_that_role():
     assert kinds == ["ClusterRole", "ClusterRoleBinding"]
     for rule in shadow_cluster_role()["rules"]:
         assert rule.keys() == {"apiGroups", "resources", "verbs"}
+
+
+def rights_of(role):
+    """Every (group, resource, verb, names) of a role."""
+    return {
+        (group, resource, verb, tuple(rule.get("resourceNames", ())))
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def active_role(kind, name):
+    (found,) = [m for m in render(ACTIVE) if m["kind"] == kind and m["metadata"]["name"] == name]
+    return found
+
+
+def test_active_writes_three_things_outside_our_namespace():
+    assert rights_of(active_role("ClusterRole", "spotvortex-active")) == {
+        ("", "nodes", "patch", ()),
+        ("", "pods/eviction", "create", ()),
+        ("karpenter.sh", "nodeclaims", "get", ()),
+        ("karpenter.sh", "nodeclaims", "delete", ()),
+    }
+    events = active_role("Role", "spotvortex-events")
+    assert events["metadata"]["namespace"] == "default"
+    assert rights_of(events) == {("", "events", "create", ()), ("", "events", "patch", ())}
+
+
+def test_active_writes_in_our_namespace_only_names_of_ours_where_that_can_be_said():
+    role = active_role("Role", "spotvortex-active")
+    assert role["metadata"]["namespace"] == NAMESPACE
+    state, freeze, lease = marks.STATE, marks.FREEZE, marks.LEASE
+    assert rights_of(role) == {
+        *(("", "pods", verb, ()) for verb in ("create", "delete", "deletecollection")),
+        *(("batch", "jobs", verb, ()) for verb in ("create", "get", "delete")),
+        ("", "configmaps", "create", ()),
+        *(("", "configmaps", verb, (state, freeze)) for verb in ("get", "list", "watch")),
+        ("", "configmaps", "update", (state,)),
+        ("coordination.k8s.io", "leases", "create", ()),
+        *(("coordination.k8s.io", "leases", verb, (lease,)) for verb in ("get", "update")),
+    }
+
+
+def test_no_role_has_a_wildcard_and_all_are_bound_to_our_account_alone():
+    manifests = render(ACTIVE)
+    roles = [m for m in manifests if m["kind"] in {"Role", "ClusterRole"}]
+    bindings = [m for m in manifests if m["kind"].endswith("RoleBinding")]
+    assert "*" not in {word for role in roles for right in rights_of(role) for word in right[:3]}
+    assert {r["metadata"]["name"] for r in roles} == {b["roleRef"]["name"] for b in bindings}
+    account = {"kind": "ServiceAccount", "name": "spotvortex", "namespace": NAMESPACE}
+    assert all(binding["subjects"] == [account] for binding in bindings)
+    assert f"system:serviceaccount:{account['namespace']}:{account['name']}" == ACCOUNT
+
+
+def test_the_roles_of_a_test_are_those_that_are_shipped():
+    shipped = [rights_of(m) for m in render(ACTIVE) if m["kind"] in {"Role", "ClusterRole"}]
+    tested = active_roles("somebody", "elsewhere")
+    assert [rights_of(m) for m in tested if "rules" in m] == shipped
+    subjects = [m["subjects"] for m in tested if "subjects" in m]
+    assert [[s["name"] for s in found] for found in subjects] == [["somebody"]] * len(shipped)
+    assert {m["metadata"].get("namespace") for m in tested} == {"elsewhere", "default", None}
+
+
+def test_the_fence_stands_around_our_account_alone_and_denies():
+    policies = [m for m in render(ACTIVE) if m["kind"] == "ValidatingAdmissionPolicy"]
+    bindings = [m for m in render(ACTIVE) if m["kind"] == "ValidatingAdmissionPolicyBinding"]
+    assert len(policies) == len(bindings) == 4
+    for policy, binding in zip(policies, bindings, strict=True):
+        assert binding["spec"]["policyName"] == policy["metadata"]["name"]
+        assert binding["spec"]["validationActions"] == ["Deny"]
+        assert policy["spec"]["failurePolicy"] == "Fail"
+        (condition,) = policy["spec"]["matchConditions"]
+        assert condition["expression"] == f"request.userInfo.username == '{ACCOUNT}'"
+    assert len(active_fence("somebody", "elsewhere")) == 8
+
+
+def test_the_fence_lets_exactly_the_marks_of_a_node_through():
+    policy = only(
+        [m for m in render(ACTIVE) if m["metadata"]["name"] == "spotvortex-nodes"],
+        "ValidatingAdmissionPolicy",
+    )
+    names = set(re.findall(r"spotvortex\.io/[a-z-]+", yaml.safe_dump(policy["spec"])))
+    assert names == {*marks.NODE_LABELS, *marks.NODE_ANNOTATIONS}
+
+
+def test_placeholders_ask_below_every_workload_and_push_nothing_away():
+    found = only(active_bounds(), "PriorityClass")
+    assert found["metadata"]["name"] == marks.PRIORITY_CLASS
+    assert (found["value"], found["preemptionPolicy"]) == (marks.PRIORITY, "Never")
+    assert found["globalDefault"] is False
+
+
+def test_active_runs_two_replicas_that_keep_each_other_and_no_class_of_the_system():
+    deployment = only(render(ACTIVE), "Deployment")["spec"]
+    assert (deployment["replicas"], deployment["strategy"]["type"]) == (2, "RollingUpdate")
+    assert "priorityClassName" not in deployment["template"]["spec"]
+    budget = only(render(ACTIVE), "PodDisruptionBudget")["spec"]
+    assert budget["maxUnavailable"] == 1
+    labels = deployment["template"]["metadata"]["labels"]
+    assert budget["selector"]["matchLabels"].items() <= labels.items()
+    assert labels == {marks.APP: marks.MANAGER}
+
+
+def test_every_variable_of_the_active_pod_is_a_setting():
+    (found,) = only(render(ACTIVE), "Deployment")["spec"]["template"]["spec"]["containers"]
+    values = {e["name"].removeprefix(PREFIX).lower(): e for e in found["env"]}
+    assert values.keys() == {"http_host", "http_port", "mode", "namespace", "node_name"}
+    assert values.keys() <= Settings.model_fields.keys()
+    assert Mode(values["mode"]["value"]) is Mode.ACTIVE
+    paths = [values[n]["valueFrom"]["fieldRef"]["fieldPath"] for n in ("namespace", "node_name")]
+    assert paths == ["metadata.namespace", "spec.nodeName"]
+
+
+@pytest.mark.parametrize(("mode", "like"), [("advise", "shadow"), ("canary", "active")])
+def test_two_overlays_differ_from_another_by_their_mode_alone(mode, like):
+    found, other = render(KUSTOMIZE / "overlays" / mode), render(KUSTOMIZE / "overlays" / like)
+    for manifests in (found, other):
+        container = only(manifests, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+        (variable,) = [e for e in container["env"] if e["name"] == "SPOTVORTEX_MODE"]
+        assert Mode(variable["value"]) is Mode(mode if manifests is found else like)
+        del variable["value"]
+    assert found == other
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl on PATH")
+@pytest.mark.parametrize("overlay", ["shadow", "advise", "canary", "active"])
+def test_kustomize_itself_gives_what_these_tests_read(overlay):
+    folder = KUSTOMIZE / "overlays" / overlay
+    command = ["kubectl", "kustomize", str(folder)]
+    built = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    given = [as_text(m) for m in yaml.safe_load_all(built)]
+    assert sorted(given) == sorted(as_text(m) for m in render(folder))
+
+
+def as_text(manifest):
+    """One text for a manifest, whatever the order of its variables."""
+    if manifest["kind"] == "Deployment":
+        (container,) = manifest["spec"]["template"]["spec"]["containers"]
+        container["env"].sort(key=lambda e: e["name"])
+    return yaml.safe_dump(manifest)
+
+
+def test_active_changes_nothing_else_of_what_shadow_installs():
+    ours = {(m["kind"], m["metadata"]["name"]): m for m in render(ACTIVE)}
+    for manifest in render(SHADOW):
+        if manifest["kind"] != "Deployment":
+            assert ours[manifest["kind"], manifest["metadata"]["name"]] == manifest
 
 
 def test_the_role_is_bound_to_the_account_that_the_pod_runs_as():

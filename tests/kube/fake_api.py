@@ -67,7 +67,7 @@ class FakeApi:
         self.asked.append(dict(request.query))
         self.headers.append(dict(request.headers))
         self.methods.append(request.method)
-        if request.method != "GET" and request.can_read_body:
+        if request.can_read_body:
             self.posted.append(await request.json())
         script = self.watches if "watch" in request.query else self.lists
         # The last answer of a script is repeated for ever; an empty watch script is silent.

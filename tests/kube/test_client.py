@@ -1,6 +1,7 @@
 """The client: what each status becomes, and what a person is told without a kubeconfig."""
 
 import asyncio
+import json
 import logging
 
 import pytest
@@ -20,6 +21,8 @@ from spotvortex.kube import client as module
 from spotvortex.kube.client import MERGE_PATCH, SLOWED, KubeClient
 from spotvortex.kube.status import api_error
 from tests.kube.fake_api import SILENCE, Answer, FakeApi, client_for, refused, serving, watched
+
+MERGE_PATCH = "application/merge-patch+json"
 
 
 @pytest.mark.parametrize(
@@ -263,3 +266,34 @@ async def test_a_plugins_token_is_renewed_when_it_expires(kubeconfig):
 async def test_a_missing_plugin_is_told(kubeconfig):
     with pytest.raises(SettingsError, match="no-such-plugin"):
         await KubeClient.connect(kubeconfig=kubeconfig, context="three")
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "verb"),
+    [
+        ("POST", None, "create"),
+        ("PATCH", None, "patch"),
+        ("PUT", None, "update"),
+        ("DELETE", {"propagationPolicy": "Background"}, "delete"),
+        ("DELETE", {"labelSelector": "a=b"}, "deletecollection"),
+    ],
+)
+async def test_a_change_is_sent_once_as_it_is_and_counted_by_its_verb(method, query, verb):
+    api = FakeApi([Answer({"done": True})])
+    async with serving(api) as client:
+        body = {"metadata": {"labels": {"gone": None}}}
+        answer = await client.send(
+            method, "/thing", body, query=query, content_type=MERGE_PATCH, timeout=5.0
+        )
+        assert json.loads(answer) == {"done": True}
+        assert client.n_requests == {verb: 1}
+    assert (api.asked, api.posted) == ([query or {}], [body])
+    assert api.headers[0]["Content-Type"] == MERGE_PATCH
+
+
+async def test_a_change_that_is_refused_is_not_sent_again():
+    api = FakeApi([refused(409, "changed since", reason="Conflict")])
+    async with serving(api) as client:
+        with pytest.raises(ApiError, match="changed since") as caught:
+            await client.send("DELETE", "/thing", timeout=5.0)
+    assert (caught.value.status, caught.value.reason, len(api.asked)) == (409, "Conflict", 1)

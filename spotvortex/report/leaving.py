@@ -1,0 +1,55 @@
+"""What leaving a cluster has found and done, for `uninstall`.
+
+Comes in: a `Leaving`. Goes out: text or JSON with the same facts, and the exit code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from spotvortex.core.leaving import Leaving, Leftover
+from spotvortex.report.document import Json
+
+
+def exit_code(leaving: Leaving) -> int:
+    """Return 0 if nothing of ours is there any more, else 1; the same for a dry run."""
+    return 1 if leaving.left else 0
+
+
+def in_words(leaving: Leaving) -> Iterator[str]:
+    """Yield the lines for a person."""
+    for removed in leaving.removed:
+        yield f"removed  {_named(removed)}"
+    for left in leaving.left:
+        yield f"{'left' if leaving.applied else 'found':7}  {_named(left.leftover)}" + (
+            f": {left.reason}" if left.reason else ""
+        )
+    if not leaving.left:
+        yield "Nothing of ours is in this cluster beside what was installed by its manifests."
+    elif not leaving.applied:
+        yield "This was a dry run and nothing was written; --apply removes it."
+
+
+def render(leaving: Leaving) -> str:
+    """Render the same as indented JSON."""
+    left: list[Json] = [_plain(entry.leftover) | {"reason": entry.reason} for entry in leaving.left]
+    document = {
+        "applied": leaving.applied,
+        "found": [_plain(found) for found in leaving.found],
+        "removed": [_plain(removed) for removed in leaving.removed],
+        "left": left,
+    }
+    return json.dumps(document, indent=2, sort_keys=True)
+
+
+def _named(leftover: Leftover) -> str:
+    return f"{leftover.thing} {leftover.name} ({leftover.detail})"
+
+
+def _plain(leftover: Leftover) -> dict[str, Json]:
+    return {
+        "thing": str(leftover.thing),
+        "name": leftover.name,
+        "detail": leftover.detail,
+    }

@@ -1,0 +1,107 @@
+"""What is ours goes, in order; what is not, or would come again, stays and is told."""
+
+import pytest
+
+from spotvortex.core import marks
+from spotvortex.core.leaving import (
+    Inventory,
+    Leaving,
+    Left,
+    Leftover,
+    Thing,
+    describe_node,
+    may_thaw,
+    remaining,
+    removable,
+)
+
+EVERYTHING = tuple(Leftover(thing=thing, name="x") for thing in reversed(Thing))
+BOTH = frozenset({marks.CORDONED, marks.DRAIN})
+
+
+def names(leftovers):
+    return [left.thing for left in leftovers]
+
+
+def test_nodes_go_first_and_the_freeze_is_not_among_what_goes():
+    assert names(removable(Inventory(leftovers=EVERYTHING))) == list(Thing)[:-1]
+
+
+def test_what_a_running_daemon_would_write_again_stays():
+    inventory = Inventory(leftovers=EVERYTHING, daemons=("pod a",))
+    assert names(removable(inventory)) == [Thing.NODE, Thing.POD, Thing.TETHER]
+    assert inventory.n_in_flight == 3
+
+
+@pytest.mark.parametrize(
+    ("leftovers", "daemons", "thawed"),
+    [
+        ((), (), True),
+        ((Thing.FREEZE,), (), True),
+        ((Thing.FREEZE,), ("lease of a",), False),
+        ((Thing.FREEZE, Thing.NODE), (), False),
+    ],
+)
+def test_the_freeze_goes_when_nothing_else_is_there_and_nobody_runs(leftovers, daemons, thawed):
+    found = tuple(Leftover(thing=thing, name="x") for thing in leftovers)
+    assert may_thaw(Inventory(leftovers=found, daemons=daemons)) is thawed
+
+
+@pytest.mark.parametrize(
+    ("found", "cordoned", "ours"),
+    [
+        (BOTH, True, True),
+        (BOTH | {marks.AT_RISK}, True, True),
+        (BOTH, False, False),
+        (frozenset({marks.CORDONED}), True, False),
+        (frozenset({marks.DRAIN}), True, False),
+        (frozenset({marks.AT_RISK}), True, False),
+    ],
+)
+def test_a_cordon_is_ours_by_label_and_journal_together(found, cordoned, ours):
+    left = Leftover(thing=Thing.NODE, name="n", marks=found, cordoned=cordoned)
+    assert left.is_our_cordon is ours
+
+
+@pytest.mark.parametrize(
+    ("found", "cordoned", "words"),
+    [
+        (BOTH, True, "cordoned by us"),
+        (BOTH | {marks.AT_RISK}, False, "marked by us, no longer cordoned, at risk"),
+        ({marks.AT_RISK}, True, "at risk"),
+        ({marks.DRAIN}, False, "our journal alone"),
+        (
+            {marks.CORDONED},
+            True,
+            "our label alone: whose cordon it is cannot be told, so it stays",
+        ),
+    ],
+)
+def test_a_nodes_marks_are_told_in_words(found, cordoned, words):
+    assert describe_node(frozenset(found), cordoned=cordoned) == words
+
+
+def test_each_thing_that_is_left_has_its_reason():
+    node = Leftover(thing=Thing.NODE, name="n")
+    pod = Leftover(thing=Thing.POD, name="p")
+    freeze = Leftover(thing=Thing.FREEZE, name="f")
+    inventory = Inventory(leftovers=(node, pod, freeze))
+    reasons = [left.reason for left in remaining(inventory, {node.key: "no right to patch"})]
+    assert reasons == [
+        "no right to patch",
+        "it is still there or came again: run this once more",
+        "it goes when nothing else is left",
+    ]
+
+
+def test_a_running_daemon_is_named_as_the_reason():
+    lease = Leftover(thing=Thing.LEASE, name="l")
+    inventory = Inventory(leftovers=(lease,), daemons=("pod a", "lease of a"))
+    (left,) = remaining(inventory, {})
+    assert "still runs (pod a, lease of a): delete the Deployment" in left.reason
+
+
+def test_what_was_found_and_is_not_left_was_removed():
+    node, pod = Leftover(thing=Thing.NODE, name="n"), Leftover(thing=Thing.POD, name="n")
+    leaving = Leaving(found=(node, pod), left=(Left(leftover=pod),), applied=True)
+    assert leaving.removed == (node,)

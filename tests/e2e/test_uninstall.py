@@ -1,0 +1,266 @@
+"""Leftovers of every kind, put into a real cluster by hand, go; what is not ours stays."""
+
+import datetime as dt
+import itertools
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from spotvortex.__main__ import cli
+from spotvortex.core import marks
+from spotvortex.core.marks import PodKind, pod_labels
+from spotvortex.errors import ForbiddenError
+from spotvortex.kube.manifests import tether_job, tether_reference
+from tests.controlplane.api import wait_until
+from tests.controlplane.cluster import ControlPlane
+from tests.controlplane.manifests import (
+    NodeShape,
+    PodShape,
+    namespace_manifest,
+    node_manifest,
+    pod_manifest,
+)
+
+pytestmark = pytest.mark.controlplane
+
+NUMBERS = itertools.count()
+PAGE = Path(__file__).parents[2] / "docs" / "uninstall.md"
+LABEL = {marks.CORDONED: marks.CORDONED_VALUE}
+JOURNAL = {marks.DRAIN: '{"phase": "Evicting"}'}
+NODES = {
+    "ours": (NodeShape(labels=LABEL, annotations=JOURNAL | {marks.AT_RISK: "{}"}), True),
+    "uncordoned": (NodeShape(labels=LABEL, annotations=JOURNAL), False),
+    "half": (NodeShape(labels=LABEL), True),
+    "risky": (NodeShape(annotations={marks.AT_RISK: "{}"}), False),
+    "persons": (NodeShape(labels={marks.POOL: "web"}, annotations={"note": "mine"}), True),
+}
+DETAILS = {
+    "ours": "cordoned by us, at risk",
+    "uncordoned": "marked by us, no longer cordoned",
+    "half": "our label alone: whose cordon it is cannot be told, so it stays",
+    "risky": "at risk",
+}
+
+
+@pytest.fixture
+def place(control_plane: ControlPlane, monkeypatch):
+    """A namespace of the test's own, taken for ours."""
+    for name in [n for n in os.environ if n.upper().startswith("SPOTVORTEX_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SPOTVORTEX_NAMESPACE", f"leaving-{next(NUMBERS)}")
+    namespace = os.environ["SPOTVORTEX_NAMESPACE"]
+    api = control_plane.api()
+    api.apply([namespace_manifest(namespace)])
+    root, ours = logging.getLogger(), logging.getLogger("spotvortex")
+    handlers, level = list(root.handlers), ours.level
+    yield Place(control_plane, namespace, monkeypatch)
+    # The command's log went to a stream that is closed by now.
+    root.handlers[:] = handlers
+    ours.setLevel(level)
+    for node in NODES:
+        api.request("DELETE", f"/api/v1/nodes/leaving-{node}")
+    api.request("DELETE", f"/api/v1/namespaces/{namespace}")
+
+
+class Place:
+    def __init__(self, plane, namespace, monkeypatch):
+        self.plane, self.namespace, self.api = plane, namespace, plane.api()
+        self._monkeypatch = monkeypatch
+
+    def run(self, *words, user="admin"):
+        self._monkeypatch.setenv("KUBECONFIG", str(self.plane.kubeconfig(user)))
+        result = CliRunner().invoke(cli, ["uninstall", *words, "--output", "json"])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, json.loads(result.stdout), result.stderr
+
+    def node(self, name):
+        return self.api.get(f"/api/v1/nodes/leaving-{name}")
+
+    def make_nodes(self, *names):
+        for name in names or NODES:
+            shape, cordoned = NODES[name]
+            manifest = node_manifest(f"leaving-{name}", shape)
+            manifest["spec"]["unschedulable"] = cordoned
+            self.api.create(manifest)
+
+    def make_pods(self):
+        job = tether_job(f"{marks.TETHER_PREFIX}a", self.namespace, marks.LONGEST_LIFE_S)
+        owner = tether_reference(f"{marks.TETHER_PREFIX}a", self.api.create(job)["metadata"]["uid"])
+        placeholder = self.pod("asks", PodKind.PLACEHOLDER, spec={"nodeSelector": {"no": "such"}})
+        anchor = self.pod("keeps", PodKind.ANCHOR, node_name="leaving-risky")
+        for pod in (placeholder, anchor):
+            pod["metadata"]["ownerReferences"] = [owner]
+            self.api.create(pod)
+
+    def pod(self, name, kind, **shape):
+        labels = pod_labels(kind, plan_id="p-1", for_uid="u-1", pool="web")
+        return pod_manifest(
+            name, PodShape(namespace=self.namespace, labels=labels, grace_s=0, **shape)
+        )
+
+    def make_state(self, *, lease_s=-60.0, holder="spotvortex-a"):
+        for name in (marks.STATE, f"{marks.STATE}-aside", marks.FREEZE, "foreign"):
+            self.api.create(self._manifest("v1", "ConfigMap", name))
+        renewed = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=lease_s - 15)
+        self.api.create(
+            self._manifest("coordination.k8s.io/v1", "Lease", marks.LEASE)
+            | {
+                "spec": {
+                    "holderIdentity": holder,
+                    "leaseDurationSeconds": 15,
+                    "renewTime": renewed.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+                }
+            }
+        )
+
+    def _manifest(self, version, kind, name):
+        metadata = {"name": name, "namespace": self.namespace}
+        return {"apiVersion": version, "kind": kind, "metadata": metadata}
+
+
+def named(entries):
+    return {(entry["thing"], entry["name"]) for entry in entries}
+
+
+def test_every_leftover_is_listed_without_a_write_and_then_removed(place):
+    place.make_nodes()
+    place.make_pods()
+    place.make_state()
+    foreign = pod_manifest("foreign", PodShape(namespace=place.namespace, node_name="leaving-half"))
+    place.api.create(foreign)
+    persons = place.node("persons")
+
+    code, told, _ = place.run(user="reader")
+    everything = {
+        *(("node", f"leaving-{name}") for name in DETAILS),
+        *(("pod", name) for name in ("asks", "keeps")),
+        ("job", f"{marks.TETHER_PREFIX}a"),
+        *(("configmap", name) for name in (marks.STATE, f"{marks.STATE}-aside")),
+        ("lease", marks.LEASE),
+        ("freeze", marks.FREEZE),
+    }
+    assert (code, told["applied"], told["removed"]) == (1, False, [])
+    assert named(told["found"]) >= everything
+    assert ("node", "leaving-persons") not in named(told["found"])
+    details = {e["name"]: e["detail"] for e in told["found"] if e["thing"] == "node"}
+    assert {name: details[f"leaving-{name}"] for name in DETAILS} == DETAILS
+    assert {e["verb"] for e in place.plane.audit_events("reader")} <= {"get", "list", "watch"}
+
+    code, told, _ = place.run("--apply")
+    assert (code, told["left"]) == (0, [])
+    assert named(told["removed"]) >= everything
+    for name, (_, was_cordoned) in NODES.items():
+        node = place.node(name)
+        assert marks.CORDONED not in node["metadata"]["labels"]
+        assert not node["metadata"].get("annotations", {}).keys() & set(marks.NODE_ANNOTATIONS)
+        cordoned = node["spec"].get("unschedulable", False)
+        assert cordoned is (was_cordoned and name != "ours")
+    kept = place.node("persons")
+    # Controllers of the cluster add labels of their own.
+    assert kept["metadata"]["labels"].items() >= persons["metadata"]["labels"].items()
+    assert kept["metadata"]["annotations"]["note"] == "mine"
+    left = [p["metadata"]["name"] for p in place.api.items(path(place, "pods"))]
+    assert left == ["foreign"]
+    maps = {m["metadata"]["name"] for m in place.api.items(path(place, "configmaps"))}
+    assert maps - {"kube-root-ca.crt"} == {"foreign"}
+
+    assert place.run()[:2] == (0, {"applied": False, "found": [], "left": [], "removed": []})
+
+
+def path(place, plural):
+    return f"/api/v1/namespaces/{place.namespace}/{plural}"
+
+
+def test_a_running_daemon_is_frozen_and_undoes_its_own_work_first(place):
+    place.make_nodes("ours")
+    place.make_state(lease_s=30.0)
+    freeze = f"{path(place, 'configmaps')}/{marks.FREEZE}"
+    place.api.delete(freeze)
+    undone = threading.Event()
+
+    def daemon():
+        wait_until(lambda: place.plane.api("admin").request("GET", freeze)[0] == 200, 30)
+        time.sleep(2.0)  # so that a look finds it still at work
+        metadata = {
+            "labels": {marks.CORDONED: None},
+            "annotations": {marks.DRAIN: None, marks.AT_RISK: None},
+        }
+        change = {"metadata": metadata, "spec": {"unschedulable": None}}
+        place.api.patch("/api/v1/nodes/leaving-ours", change)
+        undone.set()
+
+    playing = threading.Thread(target=daemon)
+    playing.start()
+    code, told, progress = place.run("--apply", "--wait", "60")
+    playing.join()
+    assert undone.is_set()
+    assert "waiting for lease of spotvortex-a to undo" in progress
+    assert (code, named(told["removed"])) == (1, {("node", "leaving-ours")})
+    assert {e["name"] for e in told["left"]} == {
+        marks.STATE,
+        f"{marks.STATE}-aside",
+        marks.LEASE,
+        marks.FREEZE,
+    }
+    assert all("delete the Deployment" in entry["reason"] for entry in told["left"])
+
+
+def test_what_a_daemon_does_not_undo_in_time_is_undone_for_it(place):
+    place.make_nodes("ours")
+    daemon = pod_manifest(
+        "spotvortex-x", PodShape(namespace=place.namespace, labels={marks.APP: marks.MANAGER})
+    )
+    place.api.create(daemon | {"spec": daemon["spec"] | {"nodeSelector": {"no": "such"}}})
+    code, told, _ = place.run("--apply", "--wait", "1")
+    assert not place.node("ours")["spec"].get("unschedulable")
+    assert code == 1
+    (freeze,) = told["left"]
+    assert (freeze["name"], "pod spotvortex-x" in freeze["reason"]) == (marks.FREEZE, True)
+
+    place.api.delete(f"{path(place, 'pods')}/spotvortex-x")
+    assert place.run("--apply")[0] == 0
+
+
+def test_marks_are_cleared_where_the_namespace_is_gone(place, monkeypatch):
+    monkeypatch.setenv("SPOTVORTEX_NAMESPACE", "never-was")
+    place.make_nodes("ours")
+    code, told, _ = place.run("--apply")
+    assert (code, named(told["removed"])) == (0, {("node", "leaving-ours")})
+    assert not place.node("ours")["spec"].get("unschedulable")
+    result = CliRunner().invoke(cli, ["uninstall"])
+    assert result.stdout.startswith("Nothing of ours is in this cluster")
+    assert result.exit_code == 0
+
+
+def test_who_may_not_freeze_removes_nothing_and_is_told_why(place):
+    place.make_nodes("ours")
+    with pytest.raises(ForbiddenError, match="cannot create resource"):
+        place.run("--apply", user="reader")
+    assert place.node("ours")["spec"]["unschedulable"] is True
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl on PATH")
+def test_the_documented_line_lifts_our_cordons_and_no_other(place, tmp_path):
+    (line,) = re.findall(r"^kubectl get nodes .+$", PAGE.read_text(), re.MULTILINE)
+    place.make_nodes()
+    kubeconfig = str(place.plane.kubeconfig("admin"))
+    environment = {"PATH": os.environ["PATH"], "KUBECONFIG": kubeconfig, "HOME": str(tmp_path)}
+    subprocess.run(["bash", "-c", line], check=True, env=environment, timeout=60)
+    for name in ("ours", "uncordoned", "half"):
+        node = place.node(name)
+        assert not node["spec"].get("unschedulable")
+        assert marks.CORDONED not in node["metadata"]["labels"]
+        assert not node["metadata"].get("annotations", {}).keys() & set(marks.NODE_ANNOTATIONS)
+    persons = place.node("persons")
+    assert persons["spec"]["unschedulable"] is True
+    assert persons["metadata"]["labels"][marks.POOL] == "web"

@@ -1,0 +1,61 @@
+"""A tether takes our pods with it when nobody comes back to delete them."""
+
+import pytest
+
+from spotvortex.core import marks
+from spotvortex.kube.manifests import tether_job, tether_reference
+from tests.controlplane.api import wait_until
+from tests.controlplane.cluster import ControlPlane
+from tests.controlplane.manifests import (
+    NodeShape,
+    PodShape,
+    namespace_manifest,
+    node_manifest,
+    pod_manifest,
+)
+
+NAMESPACE = "tethers"
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
+LIFETIME_S = 4
+
+
+def test_a_tether_has_a_name_of_ours_and_a_life_that_ends():
+    for name, lifetime_s in (("other", 60), (f"{marks.TETHER_PREFIX}a", 0)):
+        with pytest.raises(AssertionError):
+            tether_job(name, NAMESPACE, lifetime_s)
+    with pytest.raises(AssertionError):
+        tether_job(f"{marks.TETHER_PREFIX}a", NAMESPACE, marks.LONGEST_LIFE_S + 1)
+
+
+def pod(name, owner=None, **changes):
+    manifest = pod_manifest(name, PodShape(namespace=NAMESPACE, grace_s=0, **changes))
+    if owner is not None:
+        manifest["metadata"]["ownerReferences"] = [owner]
+    return manifest
+
+
+@pytest.mark.controlplane
+def test_pods_that_run_and_pods_that_wait_go_with_their_tether(control_plane: ControlPlane):
+    api = control_plane.api()
+    control_plane.apply([namespace_manifest(NAMESPACE), node_manifest("tethered", NodeShape())])
+    job = tether_job(f"{marks.TETHER_PREFIX}a", NAMESPACE, LIFETIME_S)
+    uid = api.create(job)["metadata"]["uid"]
+    owner = tether_reference(f"{marks.TETHER_PREFIX}a", uid)
+    api.create(pod("runs", owner, node_name="tethered"))
+    api.create(pod("waits", owner, spec={"nodeSelector": {"no": "such"}}))
+    api.create(pod("free", spec={"nodeSelector": {"no": "such"}}))
+
+    def phases():
+        return {p["metadata"]["name"]: p["status"].get("phase") for p in api.items(PODS)}
+
+    wait_until(lambda: phases().get("runs") == "Running")
+    assert phases() == {"runs": "Running", "waits": "Pending", "free": "Pending"}
+    (stored,) = api.items(JOBS)
+    (complete,) = [c for c in stored["status"]["conditions"] if c["type"] == "Complete"]
+    assert (complete["status"], stored["status"].get("active", 0)) == ("True", 0)
+
+    wait_until(lambda: not api.items(JOBS), LIFETIME_S + 20)
+    wait_until(lambda: phases() == {"free": "Pending"}, 20)
+    api.delete(f"{PODS}/free")
+    api.delete("/api/v1/nodes/tethered")

@@ -1,0 +1,171 @@
+"""Leaving meets a cluster that changes under its hands, refuses, or goes away."""
+
+import datetime as dt
+
+import pytest
+
+from spotvortex.core import marks
+from spotvortex.core.leaving import Thing
+from spotvortex.errors import ServerError, UnreachableError
+from spotvortex.kube.inventory import paths, take
+from spotvortex.kube.removal import MAX_TRIES, Departure
+from tests.kube.fake_api import CUT, Answer, FakeApi, FakeCluster, listed, refused, serving, watched
+
+NAMESPACE = "ours"
+PATHS = paths(NAMESPACE)
+NOW = 1_800_000_000.0
+BOTH = {"labels": {marks.CORDONED: "true"}, "annotations": {marks.DRAIN: "{}"}}
+FREEZE = f"{PATHS[Thing.FREEZE]}/{marks.FREEZE}"
+
+
+class Clock:
+    def now(self):
+        return NOW
+
+
+def node(version, *, cordoned=True, **meta):
+    metadata = {"name": "n", "uid": "u", "resourceVersion": version} | (meta or BOTH)
+    return {"metadata": metadata, "spec": {"unschedulable": cordoned}}
+
+
+def cluster(*answers, nodes=(), **changes):
+    """One node whose own path gives these answers; the rest of the cluster is empty."""
+    empty = {path: FakeApi([listed()]) for path in PATHS.values()}
+    lists = {PATHS[Thing.NODE]: FakeApi([*nodes, listed()])}
+    one = {f"{PATHS[Thing.NODE]}/n": FakeApi(list(answers)), FREEZE: FakeApi([Answer({})])}
+    return FakeCluster(empty | lists | one | changes)
+
+
+async def left_of(served, told=None):
+    async with serving(served) as client:
+        departure = Departure(client, NAMESPACE, Clock(), (told or []).append)
+        return await departure.leave(0.0)
+
+
+def patches(served):
+    return served.apis[f"{PATHS[Thing.NODE]}/n"].posted
+
+
+async def test_a_node_that_changed_is_read_again_and_what_is_no_longer_ours_stays():
+    changed = node("2", labels={marks.CORDONED: "true"})
+    answers = [Answer(node("1")), Answer(node("1")), refused(409), Answer(changed), Answer({})]
+    found = [listed(node("1")), listed(node("1"))]
+    served = cluster(*answers, nodes=found)
+    leaving = await left_of(served)
+    assert leaving.left == ()
+    first, second = patches(served)
+    assert first == {
+        "metadata": {
+            "resourceVersion": "1",
+            "labels": {marks.CORDONED: None},
+            "annotations": {marks.DRAIN: None},
+        },
+        "spec": {"unschedulable": None},
+    }
+    # The journal has gone meanwhile, so that the cordon can no longer be told for ours.
+    assert second == {
+        "metadata": {"resourceVersion": "2", "labels": {marks.CORDONED: None}, "annotations": {}}
+    }
+
+
+@pytest.mark.parametrize("then", [refused(404), Answer(node("2", labels={"a": "b"}))])
+async def test_a_node_that_is_gone_or_cleared_meanwhile_is_let_be(then):
+    answers = [Answer(node("1")), Answer(node("1")), refused(409), then]
+    served = cluster(*answers, nodes=[listed(node("1")), listed(node("1"))])
+    assert (await left_of(served)).left == ()
+    assert len(patches(served)) == 1
+
+
+async def test_a_node_that_never_holds_still_is_given_up_and_named():
+    tries = [answer for _ in range(MAX_TRIES) for answer in (refused(409), Answer(node("1")))]
+    served = cluster(Answer(node("1")), Answer(node("1")), *tries, nodes=[listed(node("1"))] * 3)
+    (left,) = (await left_of(served)).left
+    assert (left.leftover.name, left.reason) == ("n", "it changed 5 times under our hands")
+    assert len(patches(served)) == MAX_TRIES
+
+
+async def test_a_refusal_is_the_reason_and_the_freeze_stays_with_what_is_left():
+    frozen = listed({"metadata": {"name": marks.FREEZE, "uid": "f"}})
+    served = cluster(
+        Answer(node("1")),
+        Answer(node("1")),
+        refused(403, "you may not"),
+        Answer(node("1")),
+        nodes=[listed(node("1"))] * 3,
+        **{PATHS[Thing.FREEZE]: FakeApi([listed(), Answer({}), frozen])},
+    )
+    reasons = {left.leftover.name: left.reason for left in (await left_of(served)).left}
+    assert reasons == {
+        "n": "you may not",
+        marks.FREEZE: "it goes when nothing else is left",
+    }
+    assert not served.apis[FREEZE].asked
+
+
+async def test_a_server_out_of_reach_ends_it():
+    served = cluster(
+        Answer(node("1")), Answer(node("1")), watched(CUT), nodes=[listed(node("1"))] * 3
+    )
+    with pytest.raises(UnreachableError):
+        await left_of(served)
+
+
+async def test_all_pages_of_nodes_are_read():
+    pages = [listed(node("1"), token="t"), listed({"metadata": {"name": "other"}})]
+    served = cluster(Answer(node("1")), nodes=pages)
+    async with serving(served) as client:
+        found = await take(client, NAMESPACE, NOW)
+    assert [left.name for left in found.leftovers] == ["n"]
+    asked = served.apis[PATHS[Thing.NODE]].asked
+    assert [query.get("continue") for query in asked] == [None, "t"]
+
+
+async def test_what_cannot_be_read_is_an_error_and_never_an_empty_inventory():
+    served = cluster(**{PATHS[Thing.POD]: FakeApi([Answer({"items": [{"metadata": {}}]})])})
+    async with serving(served) as client:
+        with pytest.raises(ServerError, match="unreadable"):
+            await take(client, NAMESPACE, NOW)
+
+
+@pytest.mark.parametrize(
+    ("spec", "runs"),
+    [
+        ({"holderIdentity": "a", "leaseDurationSeconds": 15, "renewTime": NOW - 14}, True),
+        ({"holderIdentity": "a", "leaseDurationSeconds": 15, "renewTime": NOW - 15}, False),
+        ({"holderIdentity": "", "leaseDurationSeconds": 15, "renewTime": NOW}, False),
+        ({"holderIdentity": "a", "leaseDurationSeconds": 15}, False),
+        (None, False),
+    ],
+)
+async def test_a_lease_tells_a_running_daemon_while_it_is_held(spec, runs):
+    if spec and "renewTime" in spec:
+        spec = spec | {"renewTime": rfc3339(spec["renewTime"])}
+    lease = {"metadata": {"name": marks.LEASE}, "spec": spec}
+    foreign = {"metadata": {"name": "other"}, "spec": spec}
+    served = cluster(**{PATHS[Thing.LEASE]: FakeApi([listed(lease, foreign)])})
+    async with serving(served) as client:
+        found = await take(client, NAMESPACE, NOW)
+    assert found.daemons == (("lease of a",) if runs else ())
+    assert [left.thing for left in found.leftovers] == [Thing.LEASE]
+
+
+def rfc3339(seconds):
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@pytest.mark.parametrize(
+    ("labels", "phase", "leftovers", "daemons"),
+    [
+        ({marks.APP: "spotvortex"}, "Running", 0, 1),
+        ({marks.APP: "spotvortex"}, "Succeeded", 0, 0),
+        ({marks.MANAGED_BY: "spotvortex", marks.KIND: "anchor"}, "Succeeded", 1, 0),
+        ({marks.MANAGED_BY: "spotvortex", marks.KIND: "other"}, "Running", 0, 0),
+        ({marks.MANAGED_BY: "another", marks.KIND: "anchor"}, "Running", 0, 0),
+    ],
+)
+async def test_pods_are_told_apart_by_their_labels(labels, phase, leftovers, daemons):
+    pod = {"metadata": {"name": "p", "labels": labels}, "status": {"phase": phase}}
+    served = cluster(**{PATHS[Thing.POD]: FakeApi([listed(pod)])})
+    async with serving(served) as client:
+        found = await take(client, NAMESPACE, NOW)
+    assert (len(found.leftovers), len(found.daemons)) == (leftovers, daemons)

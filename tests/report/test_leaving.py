@@ -1,0 +1,42 @@
+"""Text and JSON say the same of what was found, removed and left."""
+
+import json
+
+from spotvortex.core.leaving import Leaving, Left, Leftover, Thing
+from spotvortex.report.leaving import exit_code, in_words, render
+
+NODE = Leftover(thing=Thing.NODE, name="n", detail="cordoned by us")
+LEASE = Leftover(thing=Thing.LEASE, name="l", detail="a")
+
+
+def test_a_dry_run_tells_what_there_is_and_that_nothing_was_written():
+    leaving = Leaving(found=(NODE,), left=(Left(leftover=NODE),), applied=False)
+    assert list(in_words(leaving)) == [
+        "found    node n (cordoned by us)",
+        "This was a dry run and nothing was written; --apply removes it.",
+    ]
+    assert exit_code(leaving) == 1
+
+
+def test_what_is_left_is_told_with_its_reason():
+    left = (Left(leftover=LEASE, reason="it is held"),)
+    leaving = Leaving(found=(NODE, LEASE), left=left, applied=True)
+    assert list(in_words(leaving)) == [
+        "removed  node n (cordoned by us)",
+        "left     lease l (a): it is held",
+    ]
+    assert exit_code(leaving) == 1
+    node = {"thing": "node", "name": "n", "detail": "cordoned by us"}
+    lease = {"thing": "lease", "name": "l", "detail": "a"}
+    assert json.loads(render(leaving)) == {
+        "applied": True,
+        "found": [node, lease],
+        "removed": [node],
+        "left": [lease | {"reason": "it is held"}],
+    }
+
+
+def test_an_empty_cluster_is_told_as_such():
+    leaving = Leaving(found=(NODE,), left=(), applied=True)
+    assert list(in_words(leaving))[-1].startswith("Nothing of ours is in this cluster")
+    assert exit_code(leaving) == 0
