@@ -192,8 +192,11 @@ class Levers:
     async def _delete_claim(self, call: DeleteNodeClaim) -> Answer:
         path = paths.node_claim(call.node_claim)
         claim = _decoded(await self._client.get_bytes(path, timeout=ANSWER_S), _Claim)
-        if claim.status.node_name != call.node:
-            named = claim.status.node_name or "no node"
+        named = claim.status.node_name
+        if not named:
+            # Karpenter writes the name a moment after the node has come.
+            return Again(reason=f"NodeClaim {call.node_claim} names no node yet")
+        if named != call.node:
             return Refused(reason=f"NodeClaim {call.node_claim} is for {named}, not {call.node}")
         if claim.metadata.deletion_timestamp:
             return Done()
