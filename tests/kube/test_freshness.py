@@ -168,8 +168,8 @@ async def test_without_any_watch_a_real_node_is_read_whole(control_plane):
         assert {p.name: p.stays for p in view.pods_on(name)} == dict.fromkeys(names, False) | {
             call.name: True
         }
-        (own,) = view.own_pods()
-        assert (own.name, own.node, own.deadline_s) == (call.name, name, 1800)
+        (own,) = view.own_pods(made["metadata"]["uid"])
+        assert (own.name, own.node) == (call.name, name)
         path = f"/api/v1/namespaces/default/pods/{going['metadata']['name']}"
         await here.do(here.plane.api().delete, path, {"gracePeriodSeconds": 0})
         await view.refresh(name)

@@ -39,20 +39,18 @@ def test_a_pod_of_ours_is_told_with_all_that_is_asked_of_it():
     one, two = scene.store.own_pods()
     assert (one.name, one.kind, two.name, two.kind) == ("a", "anchor", "b", "placeholder")
     assert (two.plan_id, two.for_uid, two.node, two.order) == ("p1", "uid-n0", "n1", '{"v":1}')
-    assert (two.created_at, two.started_at, two.deadline_s) == (1767225600.0, 1767225660.0, 1800)
-    assert (two.ready, two.finished, two.terminating, two.pending_reason) == (
-        True,
-        False,
-        False,
-        "",
-    )
+    assert two.ends_at == 1767225660.0 + 1800
+    assert (two.finished, two.terminating, two.pending_reason) == (False, False, "")
+    assert scene.store.own_pods() is scene.store.own_pods()
+    assert scene.store.own_pods_about("uid-n0") == (one, two)
+    assert scene.store.own_pods_about("another") == ()
 
 
 def test_one_that_waits_says_why():
     condition = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
     waiting = own_pod("a", None, status={"phase": "Pending", "conditions": [condition]})
     (found,) = Scene().put("pods", waiting).store.own_pods()
-    assert (found.node, found.ready, found.started_at) == ("", False, None)
+    assert (found.node, found.ends_at) == ("", 1767225600.0 + 1800)
     assert found.pending_reason == "0/3 nodes are available"
     del condition["message"]
     (found,) = Scene().put("pods", waiting).store.own_pods()
@@ -95,6 +93,7 @@ def test_a_finished_one_takes_no_room_and_is_known_until_it_is_deleted():
     assert scene.store.pods.keys() == {f"{OURS}/a"}
     scene.remove("pods", f"{OURS}/a")
     assert scene.store.own_pods() == ()
+    assert scene.store.own_pods_about("uid-n0") == ()
     assert scene.store.pods.keys() == set()
 
 
