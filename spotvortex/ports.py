@@ -7,9 +7,9 @@ market, the simulator gives its world; the tasks cannot tell which. May not impo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -19,6 +19,7 @@ from spotvortex.core.calls import Answer, Call, NodeView, PodView
 from spotvortex.core.catalog import Scope
 from spotvortex.core.features import OfferingContext
 from spotvortex.core.messages import Assessment, DrainOrder, DrainResult, Plan
+from spotvortex.core.notices import Notice
 from spotvortex.core.observation import (
     ClusterFacts,
     InputHealth,
@@ -71,6 +72,35 @@ class Market(Protocol):
 
     def facts(self, offerings: Iterable[Offering], now: float) -> MarketFacts:
         """Return a quote for every offering asked for; an unknown price is None, never a guess."""
+        ...
+
+
+class Notices(Protocol):
+    """What the cloud says about single machines."""
+
+    def pending(self, now: float) -> tuple[Notice, ...]:
+        """Return the notices that count and have not been settled, the most urgent first.
+
+        Each id comes once, and of one instance each kind once. Sorted by deadline, those without
+        one last, then by id; bounded.
+        """
+        ...
+
+    def settle(self, ids: Collection[str]) -> None:
+        """Take note that nothing more is wanted of some notices: they need not come again.
+
+        A notice is settled when its node carries our mark, or when no node of ours is that
+        instance. From then on it is not pending any more; what it asked for is in the cluster.
+        Ids that are not pending are ignored.
+        """
+        ...
+
+    async def arrived(self) -> None:
+        """Wait until there is a notice that no `pending` has returned yet."""
+        ...
+
+    def health(self, now: float) -> tuple[InputHealth, ...]:
+        """Return the state and age of the source: one input, not required."""
         ...
 
 
@@ -246,6 +276,29 @@ class Traffic:
     requests: Mapping[str, int]
     relists: Mapping[str, int]
     skipped: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeTraffic:
+    """What came from a source of notices since start.
+
+    `received`, `redelivered`, `duplicates`, `expired`, `left` and `deleted` count messages:
+    `redelivered` are those still held that came once more, `duplicates` brought nothing new,
+    `expired` counted no longer when they came or before they were settled, `left` were not taken
+    for want of room. `notices` counts new notices by kind, `settled` those that were settled,
+    `rejects` messages without a notice by reason, `errors` failed requests by kind.
+    """
+
+    received: int = 0
+    redelivered: int = 0
+    duplicates: int = 0
+    expired: int = 0
+    left: int = 0
+    deleted: int = 0
+    settled: int = 0
+    notices: Mapping[str, int] = field(default_factory=dict)
+    rejects: Mapping[str, int] = field(default_factory=dict)
+    errors: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
