@@ -155,6 +155,7 @@ class Inbox:
 
     def pending(self, now: float) -> tuple[Notice, ...]:
         """Return the notices that count at `now`, by deadline and id; the others end here."""
+        self._forget_settled(now)
         over = [n.id for n in self._notices.values() if n.until <= now]
         for identity in over:
             self.counts.expired += len(self._end(identity))
@@ -163,7 +164,6 @@ class Inbox:
 
     def settle(self, ids: Iterable[str], now: float) -> None:
         """End some notices; what waited for them alone may be deleted."""
-        self._forget_settled(now)
         for identity in ids:
             if identity in self._notices:
                 self.counts.settled += 1

@@ -230,10 +230,12 @@ class SqsNotices:
         if not batch:
             return 0.0
         try:
-            self._inbox.counts.deleted += await self._client.delete(list(batch.values()))
+            # IMPORTANT: not in one statement, or what others count meanwhile would be lost.
+            n_gone = await self._client.delete(list(batch.values()))
         except QueueError as error:
             self._failed("delete", error)
             return pauses.after_failure()
+        self._inbox.counts.deleted += n_gone
         self._succeeded("delete")
         pauses.reset()
         return 0.0

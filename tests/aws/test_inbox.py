@@ -102,7 +102,7 @@ def test_a_settled_id_is_forgotten_in_time():
     made = opened(message(rebalance()))
     made.settle(["e2"], T0)
     late = T0 + inboxes.SETTLED_S + 1.0
-    made.settle([], late)
+    made.pending(late)
     made.take(message(rebalance(), "m2"), late)
     assert ids(made, late) == ["e2"]
 

@@ -170,6 +170,7 @@ async def test_a_flood_is_taken_whole_by_several_polls(endpoint):
         await until(lambda: len(ids(notices)) == 60)
         notices.settle(ids(notices))
         await until_empty(queue)
+        await until(lambda: notices.traffic().deleted >= 60)
         assert notices.traffic().settled == 60
 
 
