@@ -34,7 +34,8 @@ from spotvortex.pipeline.inference import Inference
 from spotvortex.pipeline.rate import WriteRate
 from spotvortex.pipeline.stalls import watch_stalls
 from spotvortex.pipeline.supervisor import Ports, make_views, supervise
-from spotvortex.ports import Background, Edges, MemoryStore, Telemetry
+from spotvortex.ports import Background, Edges, Telemetry
+from spotvortex.ports_writing import MemoryStore
 from spotvortex.report import checks
 from spotvortex.report.assessment import Frame, Report, make_report
 from spotvortex.settings import Settings, ignored_variables, kubeconfig, tracing_is_on
@@ -66,6 +67,8 @@ async def run_daemon(
         journal = _journal(settings, metrics)
         if edges.traffic is not None:
             metrics.follow(edges.traffic)
+        if edges.notice_traffic is not None:
+            metrics.follow_notices(edges.notice_traffic)
         ports = Ports(
             edges=_watched(edges, hub),
             forecaster=forecaster,

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from spotvortex.aws.interruptions import QueueOptions, open_notices
 from spotvortex.core.observation import Standing
 from spotvortex.core.types import Mode
 from spotvortex.kube import rights
@@ -29,8 +30,9 @@ from spotvortex.kube.view import KubeClusterView
 from spotvortex.market.last_resort import LastResortMarket, LayeredMarket
 from spotvortex.market.recorded import load_recorded
 from spotvortex.market.scripted import load_scripted
-from spotvortex.ports import Background, Edges, Market, Writing
-from spotvortex.settings import Settings, kubeconfig
+from spotvortex.ports import Background, Edges, Market, NoticeTraffic
+from spotvortex.ports_writing import Writing
+from spotvortex.settings import Settings, aws_region, kubeconfig
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +65,11 @@ async def kubernetes_edges(settings: Settings) -> AsyncIterator[Edges]:
     """Open the real side: the API server of the kubeconfig or of the pod, and recorded prices."""
     market = market_of(settings)
     client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
-    try:
-        rng = Random()  # noqa: S311 - jitter of reconnects
+    rng = Random()  # noqa: S311 - jitter of reconnects
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(client.close)
         view = KubeClusterView(client, rng, settings.max_input_age_s, settings.namespace)
-        side = await _writing_side(settings, client, rng)
+        side = await _writing_side(settings, client, rng, stack)
         yield Edges(
             name=f"{client.context_name} ({client.server})",
             cluster=view,
@@ -75,11 +78,10 @@ async def kubernetes_edges(settings: Settings) -> AsyncIterator[Edges]:
             offload=asyncio.to_thread,
             background=[("watches", view.run), *side.background],
             traffic=view.traffic,
+            notice_traffic=side.notice_traffic,
             announcer=side.announcer,
             writing=side.writing,
         )
-    finally:
-        await client.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +89,14 @@ class _Side:
     """What may be said and written, and what has to run for that."""
 
     background: Sequence[tuple[str, Background]] = ()
+    notice_traffic: Callable[[], NoticeTraffic] | None = None
     announcer: Announcements | None = None
     writing: Writing | None = None
 
 
-async def _writing_side(settings: Settings, client: KubeClient, rng: Random) -> _Side:
+async def _writing_side(
+    settings: Settings, client: KubeClient, rng: Random, stack: AsyncExitStack
+) -> _Side:
     mode = Mode(settings.mode)
     if mode is Mode.SHADOW:
         return _Side()
@@ -113,15 +118,39 @@ async def _writing_side(settings: Settings, client: KubeClient, rng: Random) -> 
         leads=lambda: lease.holds(LEASE_MARGIN_S),
         was_led=lambda: lease.n_transitions > 0,
     )
+    running = [("lease", lease.run), ("freeze", freeze.run), ("state", state.run)]
+    notices = None
+    if settings.notice_source == "queue":
+        opening = open_notices(
+            _queue_of(settings),
+            clock=SystemClock(),
+            rng=rng,
+            may_read=lambda: lease.holds(LEASE_MARGIN_S),
+        )
+        notices = await stack.enter_async_context(opening)
+        running.append(("notices", notices.run))
     home = Home(namespace=settings.namespace, image=settings.placeholder_image)
     writing = Writing(
         writer=Levers(client, home, rng),
         authority=Authority(lease=lease, freeze=freeze, own_node=settings.node_name),
         state=state,
         memory=state.memory,
+        notices=notices,
     )
-    running = (("lease", lease.run), ("freeze", freeze.run), ("state", state.run))
-    return _Side(background=(*said, *running), announcer=announcer, writing=writing)
+    return _Side(
+        background=(*said, *running),
+        notice_traffic=notices.traffic if notices is not None else None,
+        announcer=announcer,
+        writing=writing,
+    )
+
+
+def _queue_of(settings: Settings) -> QueueOptions:
+    return QueueOptions(
+        queue=settings.interruption_queue,
+        region=aws_region(),
+        rebalance_ttl_s=settings.rebalance_ttl_s,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,8 @@ answer of the cluster is a value (`core.calls.Answer`), not an exception.
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 
 class SpotVortexError(Exception):
     """The base of every error of ours; its text is fit for a person."""
@@ -79,3 +81,25 @@ class ThrottledError(ApiError):
 
 class ServerError(ApiError):
     """5xx, or an answer that cannot be read."""
+
+
+class QueueFault(StrEnum):
+    """What is wrong with a message queue, by what would mend it."""
+
+    DENIED = "denied"
+    ABSENT = "absent"
+    THROTTLED = "throttled"
+    UNREACHABLE = "unreachable"
+    SERVER = "server"
+
+
+class QueueError(SpotVortexError):
+    """A message queue answered with an error, or could not be reached; the text says the fix.
+
+    Attributes:
+        fault: which kind of error.
+    """
+
+    def __init__(self, message: str, *, fault: QueueFault) -> None:
+        super().__init__(message)
+        self.fault = fault

@@ -7,9 +7,9 @@ market, the simulator gives its world; the tasks cannot tell which. May not impo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from spotvortex.core.calls import Answer, Call, NodeView, PodView
 from spotvortex.core.catalog import Scope
 from spotvortex.core.features import OfferingContext
-from spotvortex.core.messages import Assessment, ControllerState, DrainOrder, DrainResult, Plan
-from spotvortex.core.notices import Notice
+from spotvortex.core.messages import Assessment, DrainOrder, DrainResult, Plan
 from spotvortex.core.observation import (
     ClusterFacts,
     InputHealth,
@@ -27,10 +26,9 @@ from spotvortex.core.observation import (
     NodeFact,
     Observation,
     OwnPod,
-    Standing,
 )
-from spotvortex.core.risk import Memory
 from spotvortex.core.types import Offering
+from spotvortex.ports_writing import Announcer, Writing
 
 Result = TypeVar("Result")
 
@@ -170,81 +168,6 @@ class ClusterActuator(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnWrite:
-    """What our newest write has left on a node, which a view does not show yet.
-
-    `plan_id` is that of the journal there, "" of none.
-    """
-
-    resource_version: int
-    cordoned: bool
-    plan_id: str
-
-
-class ClusterWriter(Protocol):
-    """Sends requests that change the cluster, without asking whether it should."""
-
-    async def apply(self, call: Call) -> Answer:
-        """Send one request; what the server says is an answer, also where it does not answer."""
-        ...
-
-    def own_write(self, uid: str, seen_version: str) -> OwnWrite | None:
-        """Return what we wrote last on a node that a view shows at `seen_version`.
-
-        None where the view has caught up with it, or where it is too old to matter.
-        """
-        ...
-
-
-class Authority(Protocol):
-    """Whether we may write at this instant: the lease, and whether a person has frozen us."""
-
-    def standing(self) -> Standing:
-        """Return it, at no cost."""
-        ...
-
-
-class Notices(Protocol):
-    """What the outside says of nodes that will be lost."""
-
-    def pending(self, now: float) -> tuple[Notice, ...]:
-        """Return the notices that count, each once, the earliest deadline first."""
-        ...
-
-    def settle(self, ids: Collection[str]) -> None:
-        """Take note that these need no keeping: marked on their nodes, or not ours."""
-        ...
-
-    async def arrived(self) -> None:
-        """Wait for a notice that was not there before."""
-        ...
-
-    def health(self, now: float) -> tuple[InputHealth, ...]:
-        """Return the state and age of the source."""
-        ...
-
-
-class Announcer(Protocol):
-    """Tells people at the objects themselves what was done and what was refused."""
-
-    def say(self, node: str, uid: str, reason: str, text: str, *, warning: bool = False) -> None:
-        """Publish a line about a node; never fails, and may be dropped."""
-        ...
-
-
-class StateStore(Protocol):
-    """Where waves, waits and rules survive a restart."""
-
-    async def load(self) -> ControllerState:
-        """Return what was saved last; where that is lost or unreadable, unsure for a day."""
-        ...
-
-    async def save(self, state: ControllerState) -> bool:
-        """Save before anything is done on it. False where that failed: then nothing may be."""
-        ...
-
-
 class Journal(Protocol):
     """Where decision records go."""
 
@@ -253,18 +176,6 @@ class Journal(Protocol):
 
         Yields to the loop now and then: a plan may have hundreds of decisions.
         """
-        ...
-
-
-class MemoryStore(Protocol):
-    """Where the interruption memory survives a restart."""
-
-    def load(self) -> Memory:
-        """Return what was saved last, an empty memory where there is none."""
-        ...
-
-    def save(self, memory: Memory) -> bool:
-        """Save; blocking, so called through `offload`. False where it failed, which is logged."""
         ...
 
 
@@ -347,14 +258,26 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Writing:
-    """All that the modes that write need of the outside, beside what every mode does."""
+class NoticeTraffic:
+    """What came from a source of notices since start.
 
-    writer: ClusterWriter
-    authority: Authority
-    state: StateStore
-    memory: MemoryStore | None = None
-    notices: Notices | None = None
+    `received`, `redelivered`, `duplicates`, `expired`, `left` and `deleted` count messages:
+    `redelivered` are those still held that came once more, `duplicates` brought nothing new,
+    `expired` counted no longer when they came or before they were settled, `left` were not taken
+    for want of room. `notices` counts new notices by kind, `settled` those that were settled,
+    `rejects` messages without a notice by reason, `errors` failed requests by kind.
+    """
+
+    received: int = 0
+    redelivered: int = 0
+    duplicates: int = 0
+    expired: int = 0
+    left: int = 0
+    deleted: int = 0
+    settled: int = 0
+    notices: Mapping[str, int] = field(default_factory=dict)
+    rejects: Mapping[str, int] = field(default_factory=dict)
+    errors: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -374,5 +297,6 @@ class Edges:
     background: Sequence[tuple[str, Background]] = ()
     time_scale: float = 1.0
     traffic: Callable[[], Traffic] | None = None
+    notice_traffic: Callable[[], NoticeTraffic] | None = None
     announcer: Announcer | None = None
     writing: Writing | None = None

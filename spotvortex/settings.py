@@ -42,6 +42,8 @@ _LONGEST_VALUE: Final = 60
 _SERVICE_NAME: Final = re.compile(
     r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$"
 )
+# An ARN is neither: it is refused with the fix, and not asked for in vain.
+_QUEUE: Final = re.compile(r"https?://\S+|[A-Za-z0-9_-]{1,80}(\.fifo)?")
 _SERVICE_VALUE: Final = ("tcp://", "udp://", "sctp://")
 
 
@@ -212,6 +214,15 @@ class Settings(BaseSettings):
     unsupported_family_action: Literal["", "EMERGENCY_EXIT"] = ""
     """`EMERGENCY_EXIT` lets pools of families unknown to the model leave Spot; unset, they hold."""
 
+    notice_source: Literal["karpenter", "queue"] = "karpenter"
+    """Who handles interruption notices: Karpenter does and no queue is read, or we read a queue."""
+
+    interruption_queue: str = ""
+    """SQS queue of interruption notices, its URL or its name; needs SPOTVORTEX_NOTICE_SOURCE."""
+
+    rebalance_ttl_s: Annotated[float, _within(60.0, 86_400.0, "seconds")] = 1800.0
+    """Time for which a rebalance recommendation counts."""
+
     def limits(self) -> Limits:
         """Return the thresholds and bounds of the decisions."""
         return Limits(
@@ -316,6 +327,14 @@ def kubeconfig() -> str:
     return os.environ.get("KUBECONFIG", "")
 
 
+def aws_region() -> str:
+    """Return the region that the environment names, "" where it names none.
+
+    Pods on EKS get both variables; the AWS library itself reads the second one alone.
+    """
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "")
+
+
 def _unknown(environment: Mapping[str, str]) -> Iterator[str]:
     known = [PREFIX + name.upper() for name in Settings.model_fields]
     for name in sorted(environment):
@@ -368,6 +387,7 @@ def _clashes(settings: Settings) -> Iterator[str]:
             "SPOTVORTEX_MEDIUM_RISK, SPOTVORTEX_HIGH_RISK and SPOTVORTEX_EMERGENCY_RISK are "
             f"{', '.join(map(str, risks))}: give them in rising order"
         )
+    yield from _notice_clashes(settings)
     providers = ("price_file", "test_price_provider_file", "test_price_provider_json")
     given = [PREFIX + name.upper() for name in providers if getattr(settings, name)]
     if len(given) > 1:
@@ -375,3 +395,22 @@ def _clashes(settings: Settings) -> Iterator[str]:
     scripted = settings.test_price_provider_file or settings.test_price_provider_json
     if scripted and not settings.e2e_suite:
         yield f"{given[-1]} is set outside a test suite: unset it, or set SPOTVORTEX_E2E_SUITE"
+
+
+def _notice_clashes(settings: Settings) -> Iterator[str]:
+    """Yield what is wrong about the source of notices: two readers rob each other of messages."""
+    queue, variable = settings.interruption_queue, f"{PREFIX}INTERRUPTION_QUEUE"
+    shown = repr(queue)[:_LONGEST_VALUE]
+    if settings.notice_source == "queue" and not queue:
+        yield (
+            f"{PREFIX}NOTICE_SOURCE=queue, but no queue is named: set {variable}, or unset it to "
+            "leave interruptions to Karpenter"
+        )
+    if settings.notice_source == "karpenter" and queue:
+        yield (
+            f"{variable}={shown} is set while Karpenter handles interruptions: unset it, or set "
+            f"{PREFIX}NOTICE_SOURCE=queue and leave Karpenter's own settings.interruptionQueue "
+            "empty"
+        )
+    if queue and not _QUEUE.fullmatch(queue):
+        yield f"{variable}={shown} is no queue: give its URL (https://sqs...) or its name"

@@ -141,6 +141,47 @@ def test_prices_come_from_one_source(other):
     assert "unset the others" in said
 
 
+QUEUE = "SPOTVORTEX_INTERRUPTION_QUEUE"
+SOURCE = "SPOTVORTEX_NOTICE_SOURCE"
+
+
+def test_a_queue_is_read_only_where_karpenter_is_told_to_leave_it():
+    assert loaded().notice_source == "karpenter"
+    said = refused(**{QUEUE: "notices"})
+    assert f"{QUEUE}='notices' is set while Karpenter handles interruptions: unset it" in said
+    assert f"{SOURCE}=queue" in said
+    assert f"set {QUEUE}" in refused(**{SOURCE: "queue"})
+
+
+@pytest.mark.parametrize(
+    "queue",
+    ["notices", "notices.fifo", "https://sqs.us-east-1.amazonaws.com/1/x", "http://127.0.0.1:1/x"],
+)
+def test_a_queue_is_given_by_url_or_name(queue):
+    assert loaded(**{SOURCE: "queue", QUEUE: queue}).interruption_queue == queue
+
+
+@pytest.mark.parametrize("queue", ["arn:aws:sqs:us-east-1:1:x", "a b", "x" * 81])
+def test_what_is_no_queue_is_refused_before_it_is_asked_for(queue):
+    said = refused(**{SOURCE: "queue", QUEUE: queue})
+    assert f"{QUEUE}={queue!r}"[:60] in said
+    assert "give its URL" in said
+
+
+@pytest.mark.parametrize(
+    ("variables", "region"),
+    [
+        ({}, ""),
+        ({"AWS_DEFAULT_REGION": "b"}, "b"),
+        ({"AWS_DEFAULT_REGION": "b", "AWS_REGION": "a"}, "a"),
+        ({"AWS_DEFAULT_REGION": "b", "AWS_REGION": ""}, "b"),
+    ],
+)
+def test_the_region_is_the_one_that_pods_get(variables, region):
+    with patch.dict(os.environ, variables, clear=True):
+        assert settings.aws_region() == region
+
+
 def test_risks_must_rise():
     said = refused(SPOTVORTEX_HIGH_RISK="0.3")
     assert "0.35, 0.3, 0.9: give them in rising order" in said

@@ -12,7 +12,7 @@ import math
 from typing import Final
 
 from spotvortex.core.messages import DrainOrder, InFlight, OrderKind
-from spotvortex.core.observation import ClusterFacts, NodeFact, OwnKind, OwnPod
+from spotvortex.core.observation import ClusterFacts, OwnKind, OwnPod
 from spotvortex.core.types import CapacityType, Mode
 
 VERSION: Final = 1
@@ -84,33 +84,27 @@ def in_flight(cluster: ClusterFacts) -> InFlight:
 
     The journal of a node counts before that of placeholders: it is the later one.
     """
+    found, unread_pods = _on_placeholders(cluster)
+    marks = {node.uid: (node, from_text(node.mark)) for node in cluster.nodes() if node.mark}
+    read = {uid: order for uid, (_, order) in marks.items() if order and order.uid == uid}
+    found |= read
+    return InFlight(
+        orders=tuple(found[uid] for uid in sorted(found)),
+        leaving=frozenset(n.uid for n in cluster.nodes() if n.moving and n.uid in found),
+        unread_marks=tuple(node for uid, (node, _) in marks.items() if uid not in read),
+        unread_pods=unread_pods,
+    )
+
+
+def _on_placeholders(cluster: ClusterFacts) -> tuple[dict[str, DrainOrder], tuple[OwnPod, ...]]:
     found: dict[str, DrainOrder] = {}
-    unread_marks: list[NodeFact] = []
-    unread_pods: list[OwnPod] = []
+    unread: list[OwnPod] = []
     for pod in cluster.own_pods:
         if pod.kind is not OwnKind.PLACEHOLDER or pod.terminating or pod.finished:
             continue
         order = from_text(pod.order)
         if order is None or order.uid != pod.for_uid:
-            unread_pods.append(pod)
+            unread.append(pod)
         else:
             found.setdefault(order.uid, order)
-    leaving: set[str] = set()
-    for node in cluster.nodes():
-        if node.moving and node.uid in found:
-            leaving.add(node.uid)
-        if not node.mark:
-            continue
-        order = from_text(node.mark)
-        if order is None or order.uid != node.uid:
-            unread_marks.append(node)
-            continue
-        found[order.uid] = order
-        if node.moving:
-            leaving.add(order.uid)
-    return InFlight(
-        orders=tuple(found[uid] for uid in sorted(found)),
-        leaving=frozenset(leaving),
-        unread_marks=tuple(unread_marks),
-        unread_pods=tuple(unread_pods),
-    )
+    return found, tuple(unread)

@@ -142,9 +142,9 @@ class PoolInput:
     that its network gave, one an action, None without a network. `node_vcpu` is the whole vCPU of
     its smallest on-demand node (of any where it has none), 0 where unknown. `n_anchored` counts
     the on-demand nodes that anchors of ours keep; `consolidates` is true where the provisioner
-    itself replaces on-demand nodes by cheaper ones. `n_spot_leaving` and `n_on_demand_leaving` count
-    nodes on the move, by anybody, or promised to an order of ours; `n_in_flight` are the pool's
-    orders under way. `rules` are what its owner asks for.
+    itself replaces on-demand nodes by cheaper ones. `n_spot_leaving` and `n_on_demand_leaving`
+    count nodes on the move, by anybody, or promised to an order of ours; `n_in_flight` are the
+    pool's orders under way. `rules` are what its owner asks for.
     """
 
     RECORDED_AS_ROW: ClassVar = True

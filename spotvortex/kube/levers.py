@@ -39,7 +39,7 @@ from spotvortex.kube.likeness import Likeness, Original, UnlikeError, likeness
 from spotvortex.kube.manifests import Home, Json
 from spotvortex.kube.nodewrites import NodeWrites
 from spotvortex.kube.tethers import Tethers
-from spotvortex.ports import OwnWrite
+from spotvortex.ports_writing import OwnWrite
 
 ANSWER_S: Final = 10.0
 """Longest time for one answer; a silent server is Again."""

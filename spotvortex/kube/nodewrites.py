@@ -29,7 +29,7 @@ from spotvortex.errors import ConflictError, ServerError
 from spotvortex.kube import paths, wire
 from spotvortex.kube.client import MERGE_PATCH, KubeClient
 from spotvortex.kube.manifests import Json, node_patch
-from spotvortex.ports import OwnWrite
+from spotvortex.ports_writing import OwnWrite
 
 ANSWER_S: Final = 10.0
 REMEMBER_S: Final = 60.0

@@ -19,7 +19,8 @@ from spotvortex.core.orders import in_flight
 from spotvortex.core.types import Offering
 from spotvortex.pipeline.channels import Latest
 from spotvortex.pipeline.heartbeats import Heartbeats
-from spotvortex.ports import Authority, ClusterView, Market, Notices, Telemetry, WallClock
+from spotvortex.ports import ClusterView, Market, Telemetry, WallClock
+from spotvortex.ports_writing import Authority, Notices
 
 BURST_S: Final = 0.1
 """Seconds from a notice to the observation that it wakes, so that a burst is one observation."""

@@ -20,7 +20,8 @@ from spotvortex.pipeline.channels import ClosedError, Lane
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.pipeline.one_drain import OneDrain, sharpened
 from spotvortex.pipeline.waves import Waves
-from spotvortex.ports import Announcer, Telemetry, WallClock
+from spotvortex.ports import Telemetry, WallClock
+from spotvortex.ports_writing import Announcer
 
 log = logging.getLogger(__name__)
 

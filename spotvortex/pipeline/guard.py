@@ -30,7 +30,8 @@ from spotvortex.core.orders import from_text
 from spotvortex.core.sight import anchored_until
 from spotvortex.core.types import CapacityType, Freeze
 from spotvortex.pipeline.rate import WriteRate
-from spotvortex.ports import Authority, ClusterView, ClusterWriter, Telemetry, WallClock
+from spotvortex.ports import ClusterView, Telemetry, WallClock
+from spotvortex.ports_writing import Authority, ClusterWriter
 
 _COUNTED: Final = (CapacityType.SPOT, CapacityType.ON_DEMAND, CapacityType.RESERVED)
 

@@ -35,7 +35,8 @@ from spotvortex.pipeline.bounded import BoundedRun
 from spotvortex.pipeline.channels import ClosedError, Latest
 from spotvortex.pipeline.collector import offerings_of
 from spotvortex.pipeline.heartbeats import Heartbeats
-from spotvortex.ports import Forecaster, MemoryStore, Offload, Telemetry
+from spotvortex.ports import Forecaster, Offload, Telemetry
+from spotvortex.ports_writing import MemoryStore
 
 log = logging.getLogger(__name__)
 

@@ -25,17 +25,8 @@ from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.pipeline.inference import Inference
 from spotvortex.pipeline.router import Router
 from spotvortex.pipeline.status import Status
-from spotvortex.ports import (
-    Announcer,
-    Authority,
-    Edges,
-    Forecaster,
-    Journal,
-    MemoryStore,
-    Notices,
-    StateStore,
-    Telemetry,
-)
+from spotvortex.ports import Edges, Forecaster, Journal, Telemetry
+from spotvortex.ports_writing import Announcer, Authority, MemoryStore, Notices, StateStore
 
 LANE_CAPACITY = 1_000
 

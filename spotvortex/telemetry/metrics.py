@@ -20,7 +20,8 @@ from spotvortex.core.messages import Assessment, Decision, DrainResult, Plan
 from spotvortex.core.observation import InputState, Observation
 from spotvortex.core.record import shown_risk
 from spotvortex.core.types import CapacityType, Mode, Outcome
-from spotvortex.ports import Traffic
+from spotvortex.ports import NoticeTraffic, Traffic
+from spotvortex.telemetry.notices import NoticeSeries
 from spotvortex.telemetry.series import LiveGauge, WithoutCreated
 
 MAX_FAMILIES: Final = 50
@@ -190,6 +191,10 @@ class Metrics:
     def follow(self, traffic: Callable[[], Traffic]) -> None:
         """Show what an edge counts itself."""
         self.registry.register(_TrafficSeries(traffic))
+
+    def follow_notices(self, traffic: Callable[[], NoticeTraffic]) -> None:
+        """Show what a source of notices counts itself."""
+        self.registry.register(NoticeSeries(traffic))
 
     def exposition(self) -> bytes:
         """Return every series in the Prometheus text format."""

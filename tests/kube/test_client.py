@@ -22,8 +22,6 @@ from spotvortex.kube.client import MERGE_PATCH, SLOWED, KubeClient
 from spotvortex.kube.status import api_error
 from tests.kube.fake_api import SILENCE, Answer, FakeApi, client_for, refused, serving, watched
 
-MERGE_PATCH = "application/merge-patch+json"
-
 
 @pytest.mark.parametrize(
     ("status", "kind"),

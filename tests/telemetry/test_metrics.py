@@ -16,7 +16,7 @@ from spotvortex.core.messages import (
 )
 from spotvortex.core.observation import MarketFacts
 from spotvortex.core.types import Action, CapacityType, Mode, Outcome
-from spotvortex.ports import Traffic
+from spotvortex.ports import NoticeTraffic, Traffic
 from spotvortex.telemetry.metrics import MAX_FAMILIES, Metrics
 from tests.telemetry.decisions import MODEL, decision, observation, plan, pool_input
 
@@ -159,6 +159,36 @@ def test_what_an_edge_counts_itself_is_read_when_asked():
     assert found["spotvortex_kube_requests_total{verb=watch}"] == 7.0
     assert found["spotvortex_kube_relists_total{resource=pods}"] == 1.0
     assert found["spotvortex_kube_skipped_objects_total{resource=pods}"] == 2.0
+
+
+def test_a_source_of_notices_is_read_when_asked_and_every_kind_shows_from_the_start():
+    made, notices = metrics(), {"interruption": 3}
+    made.follow_notices(
+        lambda: NoticeTraffic(
+            received=9,
+            redelivered=1,
+            duplicates=2,
+            deleted=4,
+            settled=5,
+            notices=notices,
+            rejects={"huge": 1},
+            errors={"denied": 6},
+        )
+    )
+    notices["rebalance"] = 7
+    found = samples(made)
+    assert found["spotvortex_notices_total{kind=interruption}"] == 3.0
+    assert found["spotvortex_notices_total{kind=rebalance}"] == 7.0
+    assert found["spotvortex_notices_total{kind=state-change}"] == 0.0
+    assert found["spotvortex_notices_settled_total"] == 5.0
+    assert found["spotvortex_notice_messages_total{event=received}"] == 9.0
+    assert found["spotvortex_notice_messages_total{event=duplicate}"] == 2.0
+    assert found["spotvortex_notice_messages_total{event=left}"] == 0.0
+    assert found["spotvortex_notice_rejects_total{reason=huge}"] == 1.0
+    assert found["spotvortex_notice_rejects_total{reason=not-a-loss}"] == 0.0
+    assert found["spotvortex_notice_queue_errors_total{fault=denied}"] == 6.0
+    assert found["spotvortex_aws_interruption_notice_total"] == 3.0
+    assert found["spotvortex_aws_rebalance_recommendation_total"] == 7.0
 
 
 def test_buckets_tell_apart_what_has_a_limit():

@@ -1,0 +1,327 @@
+"""Notices from an SQS queue that EventBridge fills.
+
+Comes in: messages, through long polls side by side, and ids that the collector has settled. Goes
+out: pending notices, and the deletion of messages whose notices are all settled. A message that
+waits longer than its visibility time-out comes again and is known by its id: nothing is renewed, so
+a frozen replica never keeps a message to itself. An outage is told by `health`, and ends by itself.
+What is held goes back to the queue at the end. May not judge whether an instance is ours, and logs
+no word of a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from spotvortex.aws.inbox import Inbox, Message
+from spotvortex.aws.session import ANSWER_S, BATCH, QueueClient, open_queue
+from spotvortex.core.notices import REBALANCE_TTL_S, Notice
+from spotvortex.core.observation import InputHealth, InputState
+from spotvortex.errors import QueueError, QueueFault
+from spotvortex.ports import NoticeTraffic, WallClock
+
+FIRST_WAIT_S: Final = 1
+"""A long poll while the queue is not known to be well: an idle one says so only at its end."""
+
+LINGER_S: Final = 0.05
+"""Deletions wait this long for others to fill their batch."""
+
+IDLE_S: Final = 0.25
+"""Pause where there is nothing to ask for, or an empty answer came too soon."""
+
+N_DELETERS: Final = 2
+
+log = logging.getLogger(__name__)
+
+_STATES: Final = {QueueFault.DENIED: InputState.DENIED, QueueFault.ABSENT: InputState.ABSENT}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueOptions:
+    """Which queue, and how it is read.
+
+    Attributes:
+        queue: its URL, or its name in our account and `region`.
+        region: "" leaves it to the URL or the AWS profile.
+        rebalance_ttl_s: how long a rebalance recommendation counts, in seconds.
+        wait_s: a long poll, 1 to 20 seconds.
+        visibility_s: time for which nobody else gets what we hold, in seconds; a notice that is
+            not settled by then comes again.
+        n_polls: long polls side by side; each brings up to ten messages.
+        first_pause_s: after a failure, doubling up to `longest_pause_s`, jittered.
+        stop_grace_s: at a stop, the time for each of: polls to end, deletions, handing back.
+    """
+
+    queue: str
+    region: str = ""
+    rebalance_ttl_s: float = REBALANCE_TTL_S
+    wait_s: int = 20
+    visibility_s: int = 120
+    n_polls: int = 4
+    first_pause_s: float = 0.5
+    longest_pause_s: float = 30.0
+    stop_grace_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        assert 1 <= self.wait_s <= 20, "an empty queue would be asked without a pause"
+        assert self.n_polls >= 1
+
+
+def _always() -> bool:
+    return True
+
+
+class SqsNotices:
+    """The `Notices` port over one queue; `run` has to run beside it."""
+
+    def __init__(
+        self,
+        client: QueueClient,
+        options: QueueOptions,
+        *,
+        clock: WallClock,
+        rng: Random,
+        may_read: Callable[[], bool] = _always,
+    ) -> None:
+        self._client = client
+        self._options = options
+        self._clock = clock
+        self._rng = rng
+        self._may_read = may_read
+        self._inbox = Inbox(options.rebalance_ttl_s)
+        self._new = asyncio.Event()
+        self._deletable = asyncio.Event()
+        self._confirmed_at = -math.inf
+        self._faults: dict[str, QueueError] = {}
+
+    def pending(self, now: float) -> tuple[Notice, ...]:
+        """Return the notices that count and are not settled; see `ports.Notices`."""
+        found = self._inbox.pending(now)
+        self._new.clear()
+        self._wake_deleters()
+        return found
+
+    def settle(self, ids: Collection[str]) -> None:
+        """Let the messages of these notices be deleted; see `ports.Notices`."""
+        self._inbox.settle(ids, self._clock.now())
+        self._wake_deleters()
+
+    async def arrived(self) -> None:
+        """Wait until there is a notice that no `pending` has returned yet."""
+        await self._new.wait()
+
+    def traffic(self) -> NoticeTraffic:
+        """Return what came since start."""
+        return self._inbox.traffic()
+
+    def health(self, now: float) -> tuple[InputHealth, ...]:
+        """Return the state of the queue, in words that say the fix."""
+        age_s = max(0.0, now - self._confirmed_at)
+        state, detail = self._judge(age_s)
+        health = InputHealth(
+            name="notices", state=state, age_s=age_s, required=False, detail=detail
+        )
+        return (health,)
+
+    def _judge(self, age_s: float) -> tuple[InputState, str]:
+        if not self._may_read():
+            return InputState.OK, "not read here: the replica that leads reads the queue"
+        for operation, error in self._faults.items():
+            state = _STATES.get(error.fault, InputState.STALE)
+            return state, f"notices are missed while {operation} fails: {error}"
+        if age_s > self._options.wait_s + 2 * ANSWER_S:
+            return InputState.STALE, "the queue has not answered yet"
+        if self._inbox.is_full:
+            return InputState.OK, f"no room: {self._inbox.n_pending} notices wait to be settled"
+        return InputState.OK, ""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Read and delete until `stop` is set, then give back what is held."""
+        async with asyncio.TaskGroup() as group:
+            polls = [
+                group.create_task(self._poll_until(stop), name=f"poll-{i}")
+                for i in range(self._options.n_polls)
+            ]
+            deletes = [
+                group.create_task(self._delete_until(stop), name=f"delete-{i}")
+                for i in range(N_DELETERS)
+            ]
+            await stop.wait()
+            await self._end(polls)
+            self._deletable.set()
+            await self._end(deletes)
+        await self._hand_back()
+
+    async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Let tasks end in order, then cancel them.
+
+        A queue may give a message to a poll that was cancelled a moment ago; nobody gets it then
+        before its visibility time-out, which is why polls are given a little time.
+        """
+        await asyncio.wait(tasks, timeout=self._options.stop_grace_s)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    async def _poll_until(self, stop: asyncio.Event) -> None:
+        pauses = _Pauses(self._options, self._rng)
+        while not stop.is_set():
+            if not self._may_read():
+                await self._hand_back()
+                await _rest(stop, IDLE_S)
+            elif self._inbox.is_full:
+                await _rest(stop, IDLE_S)
+            else:
+                await _rest(stop, await self._poll(pauses))
+
+    async def _poll(self, pauses: _Pauses) -> float:
+        """Ask once, and return how long to pause before the next time, in seconds."""
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        is_well = not self._faults and self._confirmed_at > -math.inf
+        wait_s = self._options.wait_s if is_well else FIRST_WAIT_S
+        try:
+            messages = await self._client.receive(wait_s, self._options.visibility_s)
+        except QueueError as error:
+            self._failed("receive", error)
+            return pauses.after_failure()
+        self._confirmed_at = self._clock.now()
+        self._succeeded("receive")
+        pauses.reset()
+        for message in messages:
+            self._take(message)
+            await asyncio.sleep(0)
+        return 0.0 if messages or loop.time() - asked >= wait_s / 2 else IDLE_S
+
+    def _take(self, message: Message) -> None:
+        self._inbox.take(message, self._clock.now())
+        if self._inbox.n_new:
+            self._new.set()
+        self._wake_deleters()
+
+    def _wake_deleters(self) -> None:
+        if self._inbox.n_deletable:
+            self._deletable.set()
+
+    async def _delete_until(self, stop: asyncio.Event) -> None:
+        pauses = _Pauses(self._options, self._rng)
+        while True:  # ends when nothing is left after the stop, or by cancellation
+            if not self._inbox.n_deletable:
+                if stop.is_set():
+                    return
+                self._deletable.clear()
+                await self._deletable.wait()
+            if self._inbox.n_deletable < BATCH:
+                await _rest(stop, LINGER_S)
+            await _rest(stop, await self._delete(pauses))
+
+    async def _delete(self, pauses: _Pauses) -> float:
+        """Delete one batch, and return how long to pause, in seconds.
+
+        What fails is not kept here: it comes again, is known, and is deleted then.
+        """
+        batch = self._inbox.next_deletable(BATCH)
+        if not batch:
+            return 0.0
+        try:
+            # IMPORTANT: not in one statement, or what others count meanwhile would be lost.
+            n_gone = await self._client.delete(list(batch.values()))
+        except QueueError as error:
+            self._failed("delete", error)
+            return pauses.after_failure()
+        self._inbox.counts.deleted += n_gone
+        self._succeeded("delete")
+        pauses.reset()
+        return 0.0
+
+    async def _hand_back(self) -> None:
+        """Let others have at once what we hold, for as long as a stop may take."""
+        receipts = list(self._inbox.release().values())
+        self._new.clear()
+        try:
+            async with asyncio.timeout(self._options.stop_grace_s):
+                for start in range(0, len(receipts), BATCH):
+                    await self._client.release(receipts[start : start + BATCH])
+        except TimeoutError:
+            log.warning("notices.not_handed_back", extra={"n_messages": len(receipts)})
+        except QueueError as error:
+            self._failed("release", error)
+
+    def _failed(self, operation: str, error: QueueError) -> None:
+        self._inbox.counts.errors[error.fault] += 1
+        known = self._faults.get(operation)
+        is_new = known is None or known.fault is not error.fault
+        # A hand-over is tried once, and the queue mends what it missed.
+        if operation != "release":
+            self._faults[operation] = error
+        level = logging.WARNING if is_new else logging.DEBUG
+        log.log(level, "notices.%s", error.fault, extra={"do": operation, "error": str(error)})
+
+    def _succeeded(self, operation: str) -> None:
+        if self._faults.pop(operation, None) is not None:
+            log.info("notices.recovered", extra={"do": operation})
+
+
+class _Pauses:
+    """How long to wait after failures in a row: doubling, bounded, jittered."""
+
+    def __init__(self, options: QueueOptions, rng: Random) -> None:
+        self._options = options
+        self._rng = rng
+        self._failures = 0
+
+    def after_failure(self) -> float:
+        """Return the pause after one more failure, in seconds."""
+        longest = self._options.first_pause_s * 2.0 ** min(self._failures, 16)
+        self._failures += 1
+        return min(longest, self._options.longest_pause_s) * self._rng.uniform(0.5, 1.0)
+
+    def reset(self) -> None:
+        """Begin anew after a success."""
+        self._failures = 0
+
+
+async def _rest(stop: asyncio.Event, seconds: float) -> None:
+    """Pause, but not beyond the stop."""
+    if seconds <= 0.0:
+        return
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
+
+
+@asynccontextmanager
+async def open_notices(
+    options: QueueOptions,
+    *,
+    clock: WallClock,
+    rng: Random,
+    may_read: Callable[[], bool] = _always,
+) -> AsyncIterator[SqsNotices]:
+    """Open a queue of notices; nothing is asked before `run`.
+
+    Args:
+        options: which queue, and how it is read.
+        clock: the time of day.
+        rng: for the jitter of pauses.
+        may_read: whether this replica leads. Two readers would take each other's messages, so one
+            that stands by gives back what it holds and asks for nothing.
+
+    Raises:
+        SettingsError: no region is known, or a setting of AWS is wrong.
+    """
+    async with open_queue(
+        options.queue,
+        region=options.region,
+        wait_s=options.wait_s,
+        n_connections=options.n_polls + N_DELETERS + 2,
+    ) as client:
+        yield SqsNotices(client, options, clock=clock, rng=rng, may_read=may_read)

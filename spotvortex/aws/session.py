@@ -1,0 +1,243 @@
+"""The one door to AWS, and the only module that knows aiobotocore.
+
+Comes in: a queue's name or URL. Goes out: messages, or a `QueueError` that says the fix. Endpoint,
+credentials and profile are the library's own matter (`AWS_*` variables, the pod's role). Each queue
+has a client of its own, since a long poll keeps its connection to itself. Every request is bounded.
+May not read a message, and does not repeat a request for longer than a moment: the callers know
+what a retry is worth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+import aiohttp
+
+from spotvortex.aws.inbox import Message
+from spotvortex.errors import QueueError, QueueFault, SettingsError
+
+BATCH: Final = 10
+"""Most messages of one request (SQS Developer Guide, "Amazon SQS message quotas")."""
+
+CONNECT_S: Final = 5.0
+ANSWER_S: Final = 10.0
+"""Time for an answer, on top of what a long poll may take."""
+
+ATTEMPTS: Final = 2
+_LONGEST_MESSAGE: Final = 256
+_REGION: Final = re.compile(r"https?://sqs(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com[./].*")
+_HTTP_DENIED: Final = (401, 403)
+
+_FIXES: Final[Mapping[QueueFault, str]] = {
+    QueueFault.DENIED: (
+        "let the role of this pod's ServiceAccount do sqs:GetQueueUrl, sqs:ReceiveMessage, "
+        "sqs:DeleteMessage and sqs:ChangeMessageVisibility on the queue (and kms:Decrypt on its "
+        "key)"
+    ),
+    QueueFault.ABSENT: (
+        "create the queue, or name the right one, in this account and region, in "
+        "SPOTVORTEX_INTERRUPTION_QUEUE"
+    ),
+    QueueFault.THROTTLED: "fewer readers of one queue, or wait",
+    QueueFault.UNREACHABLE: "see to the network way to SQS, or to AWS_ENDPOINT_URL_SQS",
+    QueueFault.SERVER: "wait; if it stays, see the AWS Health Dashboard",
+}
+# "Common errors" and the errors of each action in the Amazon SQS API Reference, and those of STS.
+_FAULTS: Final[Mapping[str, QueueFault]] = {
+    "AWS.SimpleQueueService.NonExistentQueue": QueueFault.ABSENT,
+    "QueueDoesNotExist": QueueFault.ABSENT,
+    "InvalidAddress": QueueFault.ABSENT,
+    "AccessDenied": QueueFault.DENIED,
+    "AccessDeniedException": QueueFault.DENIED,
+    "ExpiredToken": QueueFault.DENIED,
+    "ExpiredTokenException": QueueFault.DENIED,
+    "InvalidClientTokenId": QueueFault.DENIED,
+    "InvalidIdentityToken": QueueFault.DENIED,
+    "InvalidSecurity": QueueFault.DENIED,
+    "KmsAccessDenied": QueueFault.DENIED,
+    "UnrecognizedClientException": QueueFault.DENIED,
+    "KmsThrottled": QueueFault.THROTTLED,
+    "OverLimit": QueueFault.THROTTLED,
+    "RequestThrottled": QueueFault.THROTTLED,
+    "Throttling": QueueFault.THROTTLED,
+    "ThrottlingException": QueueFault.THROTTLED,
+}
+
+# At DEBUG the library logs whole bodies, and what it signs; at INFO how it found its settings.
+for _name in ("aiobotocore", "botocore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+Answer = TypeVar("Answer")
+
+
+def region_of(queue: str) -> str:
+    """Return the region that a queue's URL names, "" where it names none."""
+    found = _REGION.fullmatch(queue)
+    return found[1] if found else ""
+
+
+class QueueClient:
+    """A connection to one queue. `name` is what it is called in words."""
+
+    def __init__(self, client: Any, queue: str) -> None:  # noqa: ANN401 - the library has no types
+        self._client = client
+        self.name = queue
+        self._url = queue if "://" in queue else ""
+
+    async def receive(self, wait_s: int, visibility_s: int) -> list[Message]:
+        """Wait for messages, and return up to ten.
+
+        Args:
+            wait_s: how long the queue may wait for the first one, 0 to 20.
+            visibility_s: how long nobody else gets them.
+
+        Raises:
+            QueueError: they could not be had.
+        """
+        found = await self._ask(
+            self._client.receive_message,
+            bound_s=wait_s + 2 * ANSWER_S,
+            MaxNumberOfMessages=BATCH,
+            WaitTimeSeconds=wait_s,
+            VisibilityTimeout=visibility_s,
+        )
+        return [
+            Message(
+                id=str(m["MessageId"]),
+                receipt=str(m["ReceiptHandle"]),
+                # A text may hold what UTF-8 cannot; then it is no event, and is read as none.
+                body=str(m.get("Body", "")).encode("utf-8", "replace"),
+            )
+            for m in found.get("Messages", ())
+        ]
+
+    async def delete(self, receipts: list[str]) -> int:
+        """Delete up to ten messages and return how many are gone.
+
+        Raises:
+            QueueError: none is known to be gone.
+        """
+        entries = [{"Id": str(i), "ReceiptHandle": r} for i, r in enumerate(receipts)]
+        done = await self._ask(self._client.delete_message_batch, Entries=entries)
+        return len(done.get("Successful", ()))
+
+    async def release(self, receipts: list[str]) -> int:
+        """Let others have up to ten messages at once, and return of how many that is true.
+
+        Raises:
+            QueueError: of none for certain.
+        """
+        entries = [
+            {"Id": str(i), "ReceiptHandle": r, "VisibilityTimeout": 0}
+            for i, r in enumerate(receipts)
+        ]
+        done = await self._ask(self._client.change_message_visibility_batch, Entries=entries)
+        return len(done.get("Successful", ()))
+
+    async def _ask(
+        self,
+        operation: Callable[..., Awaitable[Any]],
+        *,
+        bound_s: float = 2 * ANSWER_S,
+        **args: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401 - as the library gives it
+        if not self._url:
+            found = await _answer(
+                self.name, self._client.get_queue_url(QueueName=self.name), 2 * ANSWER_S
+            )
+            self._url = str(found["QueueUrl"])
+        return await _answer(self.name, operation(QueueUrl=self._url, **args), bound_s)
+
+
+@asynccontextmanager
+async def open_queue(
+    queue: str, *, region: str, wait_s: int, n_connections: int
+) -> AsyncIterator[QueueClient]:
+    """Open a client of its own for one queue; nothing is asked yet.
+
+    Args:
+        queue: its URL, or its name in the account and region of our credentials.
+        region: the region of a queue that is given by name; "" leaves it to the AWS profile.
+        wait_s: the longest long poll.
+        n_connections: most requests at once.
+
+    Raises:
+        SettingsError: no region is known, or a setting of AWS is wrong.
+    """
+    # 25 MiB and a quarter of a second, which only a queue is worth.
+    from aiobotocore.config import AioConfig  # noqa: PLC0415
+    from aiobotocore.session import get_session  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+
+    config = AioConfig(
+        connect_timeout=CONNECT_S,
+        read_timeout=wait_s + ANSWER_S,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        max_pool_connections=n_connections,
+    )
+    opening = get_session().create_client(
+        "sqs", region_name=region_of(queue) or region or None, config=config
+    )
+    try:
+        client = await opening.__aenter__()
+    except (BotoCoreError, ValueError) as error:
+        raise SettingsError(
+            f"no client for SPOTVORTEX_INTERRUPTION_QUEUE={queue[:_LONGEST_MESSAGE]}: {error}; "
+            "give the queue's URL, or set AWS_REGION"
+        ) from error
+    try:
+        yield QueueClient(client, queue)
+    finally:
+        await opening.__aexit__(None, None, None)
+
+
+async def _answer(queue: str, request: Awaitable[Answer], bound_s: float) -> Answer:
+    """Wait for an answer, the one place where errors are mapped."""
+    # See open_queue.
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from botocore.parsers import ResponseParserError  # noqa: PLC0415
+
+    try:
+        # Credentials are fetched on the way, which only this bounds.
+        async with asyncio.timeout(bound_s):
+            return await request
+    except ClientError as error:
+        raise _refusal(queue, error.response) from error
+    except ResponseParserError as error:
+        raise _error(queue, QueueFault.SERVER, "an answer that cannot be read") from error
+    except BotoCoreError as error:
+        fault = _fault_of_library(type(error).__name__)
+        raise _error(queue, fault, str(error)) from error
+    except TimeoutError as error:
+        raise _error(queue, QueueFault.UNREACHABLE, f"no answer in {bound_s:.0f} s") from error
+    except (aiohttp.ClientError, ConnectionError) as error:
+        raise _error(queue, QueueFault.UNREACHABLE, str(error)) from error
+    except OSError as error:
+        # The file with the pod's token is not there.
+        raise _error(queue, QueueFault.DENIED, str(error)) from error
+
+
+def _fault_of_library(name: str) -> QueueFault:
+    """Tell credentials that could not be had from a way that is cut, by the error's name."""
+    is_credentials = any(word in name for word in ("Credential", "Token", "Auth", "Profile", "SSO"))
+    return QueueFault.DENIED if is_credentials else QueueFault.UNREACHABLE
+
+
+def _refusal(queue: str, response: Mapping[str, Any]) -> QueueError:
+    told = response.get("Error", {})
+    code = str(told.get("Code", ""))
+    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    fault = _FAULTS.get(code)
+    if fault is None:
+        fault = QueueFault.DENIED if status in _HTTP_DENIED else QueueFault.SERVER
+    return _error(queue, fault, f"{code}: {told.get('Message', '')}")
+
+
+def _error(queue: str, fault: QueueFault, words: str) -> QueueError:
+    words = " ".join(words.split())[:_LONGEST_MESSAGE]
+    return QueueError(f"{queue[:_LONGEST_MESSAGE]}: {words}; {_FIXES[fault]}", fault=fault)

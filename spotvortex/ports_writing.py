@@ -1,0 +1,123 @@
+"""What the modes that write ask of the outside beside what every mode does, as protocols.
+
+Comes in and goes out: core values only. May not import an edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from spotvortex.core.calls import Answer, Call
+from spotvortex.core.messages import ControllerState
+from spotvortex.core.notices import Notice
+from spotvortex.core.observation import InputHealth, Standing
+from spotvortex.core.risk import Memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnWrite:
+    """What our newest write has left on a node, which a view does not show yet.
+
+    `plan_id` is that of the journal there, "" of none.
+    """
+
+    resource_version: int
+    cordoned: bool
+    plan_id: str
+
+
+class ClusterWriter(Protocol):
+    """Sends requests that change the cluster, without asking whether it should."""
+
+    async def apply(self, call: Call) -> Answer:
+        """Send one request; what the server says is an answer, also where it does not answer."""
+        ...
+
+    def own_write(self, uid: str, seen_version: str) -> OwnWrite | None:
+        """Return what we wrote last on a node that a view shows at `seen_version`.
+
+        None where the view has caught up with it, or where it is too old to matter.
+        """
+        ...
+
+
+class Authority(Protocol):
+    """Whether we may write at this instant: the lease, and whether a person has frozen us."""
+
+    def standing(self) -> Standing:
+        """Return it, at no cost."""
+        ...
+
+
+class Announcer(Protocol):
+    """Tells people at the objects themselves what was done and what was refused."""
+
+    def say(self, node: str, uid: str, reason: str, text: str, *, warning: bool = False) -> None:
+        """Publish a line about a node; never fails, and may be dropped."""
+        ...
+
+
+class StateStore(Protocol):
+    """Where waves, waits and rules survive a restart."""
+
+    async def load(self) -> ControllerState:
+        """Return what was saved last; where that is lost or unreadable, unsure for a day."""
+        ...
+
+    async def save(self, state: ControllerState) -> bool:
+        """Save before anything is done on it. False where that failed: then nothing may be."""
+        ...
+
+
+class MemoryStore(Protocol):
+    """Where the interruption memory survives a restart."""
+
+    def load(self) -> Memory:
+        """Return what was saved last, an empty memory where there is none."""
+        ...
+
+    def save(self, memory: Memory) -> bool:
+        """Save; blocking, so called through `offload`. False where it failed, which is logged."""
+        ...
+
+
+class Notices(Protocol):
+    """What the cloud says about single machines."""
+
+    def pending(self, now: float) -> tuple[Notice, ...]:
+        """Return the notices that count and have not been settled, the most urgent first.
+
+        Each id comes once, and of one instance each kind once. Sorted by deadline, those without
+        one last, then by id; bounded.
+        """
+        ...
+
+    def settle(self, ids: Collection[str]) -> None:
+        """Take note that nothing more is wanted of some notices: they need not come again.
+
+        A notice is settled when its node carries our mark, or when no node of ours is that
+        instance. From then on it is not pending any more; what it asked for is in the cluster.
+        Ids that are not pending are ignored.
+        """
+        ...
+
+    async def arrived(self) -> None:
+        """Wait until there is a notice that no `pending` has returned yet."""
+        ...
+
+    def health(self, now: float) -> tuple[InputHealth, ...]:
+        """Return the state and age of the source: one input, not required."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """All that the modes that write need of the outside, beside what every mode does."""
+
+    writer: ClusterWriter
+    authority: Authority
+    state: StateStore
+    memory: MemoryStore | None = None
+    notices: Notices | None = None

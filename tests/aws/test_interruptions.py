@@ -1,0 +1,338 @@
+"""Notices come, wait for their mark and go; nothing that the queue does loses one."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from random import Random
+
+import pytest
+
+from spotvortex.aws.interruptions import QueueOptions, SqsNotices, open_notices
+from spotvortex.core.observation import InputHealth, InputState
+from spotvortex.errors import SettingsError
+from tests.aws.conftest import Queue, queue_at
+from tests.aws.faults import DROP, HANG, PAGE, fault_proxy
+from tests.core.events import interruption, rebalance, scheduled_change, state_change
+
+SOON_S = 15.0
+
+
+class Clock:
+    def now(self) -> float:
+        return time.time()
+
+
+CLOCK = Clock()
+
+
+@asynccontextmanager
+async def reading(endpoint: str, queue: str, **options) -> AsyncIterator[SqsNotices]:
+    """A reader beside the test, stopped in order at its end."""
+    may_read = options.pop("may_read", lambda: True)
+    # One poll at a time: moto now and then gives one message to two polls at once.
+    given = {"region": "us-east-1", "wait_s": 1, "n_polls": 1}
+    given |= {"first_pause_s": 0.05, "longest_pause_s": 0.2, "stop_grace_s": 0.1}
+    chosen = QueueOptions(queue=queue, **given | options)
+    stop = asyncio.Event()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_SQS", endpoint)
+        opening = open_notices(chosen, clock=CLOCK, rng=Random(1), may_read=may_read)
+        async with opening as notices, asyncio.TaskGroup() as group:
+            group.create_task(notices.run(stop))
+            try:
+                yield notices
+            finally:
+                stop.set()
+
+
+async def until(is_so: Callable[[], object], within_s: float = SOON_S) -> None:
+    async with asyncio.timeout(within_s):
+        while not is_so():
+            await asyncio.sleep(0.02)
+
+
+async def until_empty(queue: Queue, within_s: float = SOON_S) -> None:
+    async with asyncio.timeout(within_s):
+        while await queue.counts() != (0, 0):
+            await asyncio.sleep(0.05)
+
+
+def ids(notices: SqsNotices) -> list[str]:
+    return [n.id for n in notices.pending(CLOCK.now())]
+
+
+def health(notices: SqsNotices) -> InputHealth:
+    (one,) = notices.health(CLOCK.now())
+    assert (one.name, one.required) == ("notices", False)
+    return one
+
+
+def now(event: Callable[..., dict], *args, **more) -> str:
+    return json.dumps(event(*args, **{"at": time.time()} | more))
+
+
+async def test_a_notice_wakes_who_waits_and_its_message_goes_when_it_is_settled(endpoint):
+    async with queue_at(endpoint) as queue, reading(endpoint, queue.url) as notices:
+        await queue.send(now(interruption, "i-1", "e1"))
+        async with asyncio.timeout(SOON_S):
+            await notices.arrived()
+        (notice,) = notices.pending(CLOCK.now())
+        assert (notice.id, notice.instance_id, notice.deadline) == ("e1", "i-1", notice.at + 120.0)
+        assert 0.0 <= notice.received_at - notice.at < SOON_S
+        assert (await queue.counts()) == (0, 1)
+        assert notices.traffic().deleted == 0
+        notices.settle(["e1"])
+        await until_empty(queue)
+        assert ids(notices) == []
+        traffic = notices.traffic()
+        assert (traffic.received, traffic.deleted, traffic.settled) == (1, 1, 1)
+        assert traffic.notices == {"interruption": 1}
+        assert (health(notices).state, health(notices).detail) == (InputState.OK, "")
+
+
+async def test_who_has_seen_all_notices_waits_for_the_next_one(endpoint):
+    async with queue_at(endpoint) as queue, reading(endpoint, queue.url) as notices:
+        await queue.send(now(interruption, "i-1", "e1"))
+        await until(lambda: ids(notices))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await notices.arrived()
+        await queue.send(now(rebalance, "i-1", "e2"))
+        async with asyncio.timeout(SOON_S):
+            await notices.arrived()
+        assert ids(notices) == ["e1", "e2"]
+
+
+async def test_a_notice_that_is_not_settled_comes_again_and_is_known(endpoint):
+    async with (
+        queue_at(endpoint) as queue,
+        reading(endpoint, queue.url, visibility_s=1) as notices,
+    ):
+        await queue.send(now(interruption, "i-1", "e1"))
+        await until(lambda: notices.traffic().redelivered >= 2)
+        assert ids(notices) == ["e1"]
+        assert notices.traffic().notices == {"interruption": 1}
+        notices.settle(["e1"])
+        await until_empty(queue)
+
+
+async def test_duplicates_are_one_notice_and_go_with_it(endpoint):
+    async with queue_at(endpoint) as queue, reading(endpoint, queue.url) as notices:
+        same, other = now(interruption, "i-1", "e1"), now(interruption, "i-1", "e9")
+        await queue.send(same, same, other)
+        await until(lambda: notices.traffic().duplicates == 2)
+        (kept,) = ids(notices)
+        assert (await queue.counts()) == (0, 3)
+        notices.settle([kept])
+        await until_empty(queue)
+        await queue.send(same)
+        await until(lambda: notices.traffic().duplicates == 3)
+        await until_empty(queue)
+        assert ids(notices) == []
+
+
+async def test_a_change_of_several_instances_goes_with_the_last_of_them(endpoint):
+    async with queue_at(endpoint) as queue, reading(endpoint, queue.url) as notices:
+        await queue.send(json.dumps(scheduled_change("i-1", "i-2", start=time.time() + 3600.0)))
+        await until(lambda: len(ids(notices)) == 2)
+        notices.settle(["e4/i-1"])
+        await asyncio.sleep(0.3)
+        assert (await queue.counts()) == (0, 1)
+        notices.settle(["e4/i-2"])
+        await until_empty(queue)
+
+
+async def test_what_holds_no_notice_is_counted_deleted_and_never_in_the_way(endpoint):
+    async with queue_at(endpoint) as queue, reading(endpoint, queue.url) as notices:
+        await queue.send(
+            "not JSON",
+            "{}",
+            json.dumps(interruption(source="aws.s3")),
+            now(state_change, "running"),
+            json.dumps(interruption(instance="x" * 200_000)),
+            "[" * 60_000,
+            now(interruption, "i-1", "e1"),
+            now(interruption, "i-2", "old", at=time.time() - 7200.0),
+        )
+        await until(lambda: notices.traffic().received == 8)
+        assert ids(notices) == ["e1"]
+        await until(lambda: notices.traffic().deleted == 7)
+        rejects = {"malformed": 2, "unknown": 2, "not-a-loss": 1, "huge": 1}
+        assert notices.traffic().rejects == rejects
+        assert notices.traffic().expired == 1
+
+
+async def test_a_flood_is_taken_whole_by_several_polls(endpoint):
+    async with queue_at(endpoint) as queue, reading(endpoint, queue.url, n_polls=4) as notices:
+        await queue.send(*(now(interruption, f"i-{n:x}", f"e{n}") for n in range(60)))
+        await until(lambda: len(ids(notices)) == 60)
+        notices.settle(ids(notices))
+        await until_empty(queue)
+        await until(lambda: notices.traffic().deleted >= 60)
+        assert notices.traffic().settled == 60
+
+
+async def test_a_queue_may_be_given_by_its_name(endpoint):
+    async with queue_at(endpoint) as queue, reading(endpoint, queue.name) as notices:
+        await queue.send(now(interruption, "i-1", "e1"))
+        await until(lambda: ids(notices) == ["e1"])
+
+
+@pytest.mark.parametrize("by", ["name", "url"])
+async def test_a_queue_that_is_not_there_is_told_with_the_fix_and_found_when_it_is(endpoint, by):
+    async with queue_at(endpoint, created=False) as queue:
+        named = queue.name if by == "name" else f"{endpoint}/123456789012/{queue.name}"
+        async with reading(endpoint, named) as notices:
+            await until(lambda: health(notices).state is InputState.ABSENT)
+            assert "SPOTVORTEX_INTERRUPTION_QUEUE" in health(notices).detail
+            assert notices.traffic().errors.keys() == {"absent"}
+            await queue.create()
+            await until(lambda: health(notices).state is InputState.OK)
+            await queue.send(now(interruption, "i-1", "e1"))
+            await until(lambda: ids(notices) == ["e1"])
+
+
+FAULTS = [
+    ((403, "AccessDenied"), InputState.DENIED, "denied", "sqs:ReceiveMessage"),
+    ((403, "SomethingNew"), InputState.DENIED, "denied", "ServiceAccount"),
+    ((400, "ExpiredTokenException"), InputState.DENIED, "denied", "ServiceAccount"),
+    ((400, "RequestThrottled"), InputState.STALE, "throttled", "RequestThrottled"),
+    ((500, "InternalError"), InputState.STALE, "server", "InternalError"),
+    (PAGE, InputState.STALE, "server", "503"),
+    (DROP, InputState.STALE, "unreachable", "network"),
+]
+
+
+@pytest.mark.parametrize(("fault", "state", "kind", "words"), FAULTS)
+async def test_an_outage_is_told_and_ends_and_nothing_is_lost(memory, fault, state, kind, words):
+    async with (
+        queue_at(memory) as queue,
+        fault_proxy(memory) as proxy,
+        reading(proxy.url, queue.url) as notices,
+    ):
+        await until(lambda: health(notices).state is InputState.OK)
+        proxy.faults["ReceiveMessage"] = fault
+        await until(lambda: health(notices).state is state)
+        assert words in health(notices).detail
+        assert len(health(notices).detail) < 1000
+        assert kind in notices.traffic().errors
+        await queue.send(now(interruption, "i-1", "e1"))
+        proxy.faults.clear()
+        await until(lambda: health(notices).state is InputState.OK)
+        await until(lambda: ids(notices) == ["e1"])
+
+
+async def test_a_queue_that_does_not_answer_grows_old_and_a_stop_does_not_wait_for_it(endpoint):
+    async with queue_at(endpoint) as queue, fault_proxy(endpoint) as proxy:
+        proxy.faults["ReceiveMessage"] = HANG
+        async with reading(proxy.url, queue.url, stop_grace_s=0.2) as notices:
+            await until(lambda: proxy.asked["ReceiveMessage"])
+            assert health(notices).state is InputState.STALE
+            assert health(notices).detail == "the queue has not answered yet"
+            stopped = time.monotonic()
+        assert time.monotonic() - stopped < 2.0
+
+
+async def test_a_server_that_goes_and_comes_is_read_on(server):
+    with server:
+        async with queue_at(server.url) as queue, reading(server.url, queue.url) as notices:
+            await queue.send(now(interruption, "i-1", "e1"))
+            await until(lambda: ids(notices) == ["e1"])
+            await asyncio.to_thread(server.__exit__, None, None, None)
+            await until(lambda: health(notices).state is InputState.STALE)
+            notices.settle(["e1"])
+            await until(lambda: notices.traffic().errors.get("unreachable", 0) >= 2)
+            await asyncio.to_thread(server.__enter__)
+            await until(lambda: health(notices).state is InputState.OK)
+            await queue.send(now(interruption, "i-2", "e2"))
+            await until(lambda: ids(notices) == ["e2"])
+
+
+@pytest.mark.parametrize("fault", [(403, "AccessDenied"), (500, "InternalError"), DROP])
+async def test_what_cannot_be_deleted_comes_again_and_is_deleted_then(endpoint, fault):
+    async with (
+        queue_at(endpoint) as queue,
+        fault_proxy(endpoint) as proxy,
+        reading(proxy.url, queue.url, visibility_s=2) as notices,
+    ):
+        proxy.faults["DeleteMessageBatch"] = fault
+        await queue.send(now(interruption, "i-1", "e1"))
+        await until(lambda: ids(notices))
+        notices.settle(["e1"])
+        await until(lambda: "while delete fails" in health(notices).detail)
+        proxy.faults.clear()
+        await until_empty(queue)
+        assert ids(notices) == []
+        assert notices.traffic().notices == {"interruption": 1}
+        assert health(notices).state is InputState.OK
+
+
+async def test_at_a_stop_what_is_held_goes_back_and_what_is_settled_is_deleted(endpoint):
+    async with queue_at(endpoint) as queue:
+        async with reading(endpoint, queue.url, stop_grace_s=5.0) as notices:
+            await queue.send(now(interruption, "i-1", "e1"), now(interruption, "i-2", "e2"))
+            await until(lambda: len(ids(notices)) == 2)
+            notices.settle(["e1"])
+        assert await queue.counts() == (1, 0)
+        async with reading(endpoint, queue.url) as successor:
+            await until(lambda: ids(successor) == ["e2"])
+
+
+async def test_a_stop_waits_no_longer_than_its_grace(endpoint):
+    async with queue_at(endpoint) as queue:
+        async with reading(endpoint, queue.url, wait_s=20, stop_grace_s=0.3) as notices:
+            await until(lambda: health(notices).state is InputState.OK)
+            await asyncio.sleep(0.2)
+            stopped = time.monotonic()
+        assert time.monotonic() - stopped < 3.0
+
+
+async def test_who_does_not_lead_gives_back_what_it_holds_and_reads_nothing(endpoint):
+    leads = True
+    async with (
+        queue_at(endpoint) as queue,
+        fault_proxy(endpoint) as proxy,
+        reading(proxy.url, queue.url, stop_grace_s=5.0, may_read=lambda: leads) as notices,
+    ):
+        await queue.send(now(interruption, "i-1", "e1"))
+        await until(lambda: ids(notices))
+        leads = False
+        await until(lambda: not ids(notices))
+        await asyncio.sleep(1.5)
+        assert await queue.counts() == (1, 0)
+        n_asked = proxy.asked["ReceiveMessage"]
+        await asyncio.sleep(1.0)
+        assert proxy.asked["ReceiveMessage"] == n_asked
+        assert "the replica that leads" in health(notices).detail
+        leads = True
+        await until(lambda: ids(notices) == ["e1"])
+
+
+async def test_without_credentials_the_fix_is_told(endpoint, monkeypatch):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    async with queue_at(endpoint, created=False), reading(endpoint, "any") as notices:
+        await until(lambda: health(notices).state is InputState.DENIED)
+        assert "ServiceAccount" in health(notices).detail
+
+
+async def test_a_token_file_that_is_not_there_is_told(endpoint, monkeypatch):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/nowhere/token")
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/x")
+    async with reading(endpoint, "any") as notices:
+        await until(lambda: health(notices).state is InputState.DENIED)
+        assert "/nowhere/token" in health(notices).detail
+
+
+async def test_without_a_region_the_start_is_refused_with_the_fix():
+    with pytest.raises(SettingsError, match="AWS_REGION"):
+        async with open_notices(QueueOptions(queue="any"), clock=CLOCK, rng=Random(1)):
+            raise AssertionError("opened")
+
+
+async def test_the_region_of_an_url_is_enough():
+    url = "https://sqs.eu-west-3.amazonaws.com/123456789012/any"
+    async with open_notices(QueueOptions(queue=url), clock=CLOCK, rng=Random(1)) as notices:
+        assert health(notices).state is InputState.STALE
