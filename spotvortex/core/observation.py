@@ -100,11 +100,25 @@ class NodeFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PdbFact:
-    """One PodDisruptionBudget with where its healthy pods run.
+class SpotShare:
+    """The Ready pods of one budget on the Spot nodes of one offering, over the whole cluster."""
 
-    `desired_healthy` is the API server's own figure (`status.desiredHealthy`); `healthy_by_node`
-    counts Ready pods that the selector matches, by node name.
+    offering: Offering
+    n_nodes: int
+    n_pods: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PdbFact:
+    """One PodDisruptionBudget with where its pods run, over the whole cluster.
+
+    `desired_healthy`, `current_healthy`, `expected_pods` and `disruptions_allowed` are the API
+    server's own figures; `observed` is false while they are of an older version of the budget.
+    `terms` is what the budget asks for in words. `healthy_by_node` counts Ready pods that the
+    selector matches, by node name; `free_by_node` those of them that the budget holds nowhere,
+    since a drain leaves them (DaemonSet and mirror pods) or their phase is Pending;
+    `unready_by_node` the running pods that are not Ready and that a drain would evict.
+    `spot_by_offering` is sorted by offering, `pools` are those where any pod of it is, by name.
     """
 
     namespace: str
@@ -112,7 +126,16 @@ class PdbFact:
     workload: str
     desired_healthy: int
     disruptions_allowed: int
+    current_healthy: int = 0
+    expected_pods: int = 0
+    observed: bool = True
+    evicts_unhealthy: bool = False
+    terms: str = ""
     healthy_by_node: tuple[tuple[str, int], ...] = ()
+    free_by_node: tuple[tuple[str, int], ...] = ()
+    unready_by_node: tuple[tuple[str, int], ...] = ()
+    spot_by_offering: tuple[SpotShare, ...] = ()
+    pools: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -151,13 +174,29 @@ class PoolFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterFacts:
-    """The cluster at one instant. `unpooled` nodes belong to no pool and are never moved."""
+    """The cluster at one instant.
+
+    `unpooled` nodes belong to no pool and are never moved; `unpooled_pdbs` have pods on them.
+    """
 
     pools: tuple[PoolFacts, ...]
     unpooled: tuple[NodeFact, ...] = ()
+    unpooled_pdbs: tuple[PdbFact, ...] = ()
     inputs: tuple[InputHealth, ...] = ()
     n_pods: int = 0
     n_pdbs: int = 0
+
+    @property
+    def nodes(self) -> tuple[NodeFact, ...]:
+        """Every node, those of no pool last."""
+        return (*(node for pool in self.pools for node in pool.nodes), *self.unpooled)
+
+    @property
+    def pdbs(self) -> tuple[PdbFact, ...]:
+        """Every budget that has pods on a node, once, sorted by key."""
+        by_key = {pdb.key: pdb for pool in self.pools for pdb in pool.pdbs}
+        by_key.update((pdb.key, pdb) for pdb in self.unpooled_pdbs)
+        return tuple(by_key[key] for key in sorted(by_key))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from spotvortex.kube.capacity import CAPACITY_TYPE_LABELS, NODEPOOL, normalised
 from spotvortex.kube.quantities import cpu_milli, memory_bytes
 
 DEFAULT_GRACE_S: Final = 30.0
+PENDING: Final = "Pending"
 FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _ON_DEMAND_SUFFIX: Final = "-od"
 
@@ -42,9 +43,9 @@ _MAX_STARTUP_S: Final = 86_400.0
 class PodRecord(Struct, frozen=True, gc=False):
     """One unfinished pod.
 
-    `owner` is `namespace/Kind/name` of the controller, "" for a bare pod; `stays` is true for
-    DaemonSet and mirror pods, which a drain leaves; `blockers` are those that the pod has by
-    itself; `label_set` is the number of its interned labels.
+    `owner` is `namespace/Kind/name` of the controller, "" for a bare pod; `pending` is its phase;
+    `stays` is true for DaemonSet and mirror pods, which a drain leaves; `blockers` are those that
+    the pod has by itself; `label_set` is the number of its interned labels.
     """
 
     key: str
@@ -56,6 +57,7 @@ class PodRecord(Struct, frozen=True, gc=False):
     memory_bytes: int
     grace_s: float
     ready: bool
+    pending: bool
     terminating: bool
     stays: bool
     blockers: tuple[Blocker, ...]
@@ -93,6 +95,7 @@ def record_of(key: str, pod: wire.Pod, label_set_of: LabelSetOf) -> PodRecord:
         memory_bytes=memory,
         grace_s=DEFAULT_GRACE_S if grace_s is None else grace_s,
         ready=pod.status is not None and wire.is_true(pod.status.conditions, "Ready"),
+        pending=pod.status is not None and pod.status.phase == PENDING,
         terminating=meta.deletion_timestamp is not None,
         stays=stays,
         blockers=_shared(tuple(_blockers(meta, spec, owner, stays=stays))),

@@ -11,6 +11,7 @@ from collections import Counter
 from typing import Final
 
 from spotvortex.core.calls import PodView
+from spotvortex.core.eviction import PodStanding
 from spotvortex.core.observation import (
     BlockedWorkload,
     ClusterFacts,
@@ -21,8 +22,9 @@ from spotvortex.core.observation import (
     NodePoolFact,
     PdbFact,
     PoolFacts,
+    SpotShare,
 )
-from spotvortex.core.types import Blocker, Provisioner
+from spotvortex.core.types import Blocker, CapacityType, Offering, Provisioner
 from spotvortex.sim.cluster import Cluster, SimNode, SimPod
 from spotvortex.sim.machines import MACHINES
 from spotvortex.sim.shape import Kind, NodeGroup, Workload
@@ -172,15 +174,60 @@ def blockers(workload: Workload) -> tuple[Blocker, ...]:
 
 
 def pdb_fact(workload: Workload, cluster: Cluster) -> PdbFact:
-    """Return the budget of a workload."""
+    """Return the budget of a workload. A pod that is not Ready yet is Pending here."""
     pods = cluster.pods_of[workload.key].values()
+    healthy = Counter(pod.node for pod in pods if pod.ready)
+    pools = {cluster.nodes[pod.node].group.pool for pod in pods if pod.node}
     return PdbFact(
         namespace=workload.namespace,
         name=workload.name,
         workload=workload.key,
         desired_healthy=workload.desired_healthy,
         disruptions_allowed=cluster.disruptions_allowed(workload),
-        healthy_by_node=tuple(sorted(Counter(pod.node for pod in pods if pod.ready).items())),
+        current_healthy=cluster.healthy(workload),
+        expected_pods=workload.replicas,
+        terms=_terms(workload),
+        healthy_by_node=tuple(sorted(healthy.items())),
+        spot_by_offering=_on_spot(healthy, cluster),
+        pools=tuple(sorted(pools)),
+    )
+
+
+def _terms(workload: Workload) -> str:
+    if workload.max_unavailable is not None:
+        return f"maxUnavailable {workload.max_unavailable}"
+    return f"minAvailable {100.0 * (workload.min_available_ratio or 0.0):.0f}%"
+
+
+def _on_spot(healthy: Counter[str], cluster: Cluster) -> tuple[SpotShare, ...]:
+    n_nodes: Counter[Offering] = Counter()
+    n_pods: Counter[Offering] = Counter()
+    for name, count in healthy.items():
+        node = cluster.nodes[name]
+        if node.capacity_type is CapacityType.SPOT:
+            n_nodes[node.offering] += 1
+            n_pods[node.offering] += count
+    return tuple(
+        SpotShare(offering=o, n_nodes=n_nodes[o], n_pods=n_pods[o]) for o in sorted(n_pods)
+    )
+
+
+def pod_standing(pod: SimPod) -> PodStanding:
+    """Return one pod with all that stands against moving it."""
+    view, workload = pod_view(pod), pod.workload
+    return PodStanding(
+        namespace=view.namespace,
+        name=view.name,
+        uid=view.uid,
+        workload=workload.key,
+        ready=pod.ready,
+        pending=not pod.ready and not pod.terminating,
+        terminating=view.terminating,
+        stays=view.stays,
+        grace_s=view.grace_s,
+        cpu_milli=view.cpu_milli,
+        blockers=view.blockers,
+        budgets=(f"{workload.namespace}/{workload.name}",) if workload.has_budget else (),
     )
 
 

@@ -26,6 +26,7 @@ from spotvortex.core.observation import (
     PdbFact,
     PoolFacts,
     SpotQuote,
+    SpotShare,
 )
 from spotvortex.core.pools import MAX_CANDIDATES, Candidate, Money, PoolInput, Risk, Safety
 from spotvortex.core.reconcile import reconcile
@@ -92,13 +93,28 @@ def pdb(name="api", **changes):
     return PdbFact(**(values | changes))
 
 
+def placed(budget, *nodes):
+    """The budget with its pods on Spot counted by offering, given every node of the cluster."""
+    healthy = dict(budget.healthy_by_node)
+    places = {}
+    for n in nodes:
+        if n.capacity_type is CapacityType.SPOT and n.name in healthy:
+            places.setdefault(n.offering, []).append(healthy[n.name])
+    shares = tuple(
+        SpotShare(offering=o, n_nodes=len(pods), n_pods=sum(pods))
+        for o, pods in sorted(places.items())
+    )
+    return replace(budget, spot_by_offering=shares)
+
+
 def pool(name="web", *, n_spot=2, n_on_demand=8, **changes):
-    """A pool whose nodes alternate between two zones."""
+    """A pool whose nodes alternate between two zones, alone in its cluster."""
     zones = (WEB_A, WEB_B)
     made = [spot(f"{name}-s{i}", zones[i % 2], pool=name) for i in range(n_spot)]
     made += [on_demand(f"{name}-d{i}", zones[i % 2], pool=name) for i in range(n_on_demand)]
-    values = {"name": name, "provisioner": Provisioner.KARPENTER, "nodes": tuple(made)}
-    return PoolFacts(**(values | changes))
+    values = {"name": name, "provisioner": Provisioner.KARPENTER, "nodes": tuple(made)} | changes
+    values["pdbs"] = tuple(placed(p, *values["nodes"]) for p in values.get("pdbs", ()))
+    return PoolFacts(**values)
 
 
 def health(name="nodes", **changes):
