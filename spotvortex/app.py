@@ -21,7 +21,7 @@ from spotvortex.core.observation import InputState, Observation
 from spotvortex.core.reconcile import reconcile
 from spotvortex.core.types import Offering
 from spotvortex.errors import ApiError, ModelContractError, PriceFileError, SettingsError
-from spotvortex.kube import rights
+from spotvortex.kube import evictions, rights
 from spotvortex.kube.client import KubeClient
 from spotvortex.kube.view import KubeClusterView
 from spotvortex.market.last_resort import LastResortMarket, LayeredMarket
@@ -37,6 +37,8 @@ from spotvortex.pipeline.supervisor import Ports, make_views, supervise
 from spotvortex.ports import Background, Edges, Market, MemoryStore, Telemetry
 from spotvortex.report import checks
 from spotvortex.report.assessment import Frame, Report, make_report
+from spotvortex.report.doctor import Diagnosis, diagnose
+from spotvortex.report.second_opinion import compared, questions
 from spotvortex.settings import Settings, ignored_variables, kubeconfig, tracing_is_on
 from spotvortex.state.memory_file import open_folder
 from spotvortex.telemetry.code import code_version
@@ -204,6 +206,32 @@ async def assess(settings: Settings) -> Report:
         _, plan = reconcile(ControllerState(), assessment, limits)
         frame = Frame(context=edges.name, seconds=loop.time() - started, version=__version__)
         return make_report(plan, frame)
+
+
+async def doctor(settings: Settings, ask: str = "") -> Diagnosis:
+    """Read the cluster once and say what blocks each node's drain.
+
+    Args:
+        settings: where the cluster is.
+        ask: a node's name, or `all`: the API server is asked about its pods too, in dry runs.
+
+    Raises:
+        SettingsError: there is no cluster to read, or no node of that name.
+        ApiError: the API server did not let us read nodes and pods in time.
+    """
+    async with kubernetes_edges(settings) as edges:
+        observation = await _observe_once(edges)
+        seen, standings_on = observation.cluster, edges.cluster.standings_on
+        found = diagnose(seen, standings_on, observation.at, edges.name)
+        if not ask:
+            return found
+        asked, n_left = questions(seen, standings_on, ask)
+    client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
+    try:
+        answers = await evictions.ask(client, [question.pod for question in asked])
+    finally:
+        await client.close()
+    return replace(found, asked=compared(asked, answers), n_not_asked=n_left)
 
 
 async def _observe_once(edges: Edges) -> Observation:

@@ -34,15 +34,23 @@ class ApiError(SpotVortexError):
         status: HTTP status, 0 where there was no answer.
         reason: the `reason` of the Status body, or a word for what happened.
         retry_after_s: what the server asked us to wait, None where it did not say.
+        causes: the reasons of the causes in the Status body.
     """
 
     def __init__(
-        self, message: str, *, status: int = 0, reason: str = "", retry_after_s: float | None = None
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        reason: str = "",
+        retry_after_s: float | None = None,
+        causes: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
         self.retry_after_s = retry_after_s
+        self.causes = causes
 
 
 class UnreachableError(ApiError):

@@ -91,6 +91,24 @@ class Blocked:
 
 Verdict = Evictable | Blocked
 
+BUDGET_CAUSE: Final = "DisruptionBudget"
+"""The cause in the server's 429 by which a budget's refusal is told from a busy server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerAnswer:
+    """What the server itself said: status, causes and message."""
+
+    status: int
+    causes: tuple[str, ...] = ()
+    message: str = ""
+
+    @property
+    def is_blocked_by_budget(self) -> bool:
+        """Tell whether a budget refused."""
+        return self.status == 429 and BUDGET_CAUSE in self.causes
+
+
 _EVICTABLE: Final = Evictable()
 
 

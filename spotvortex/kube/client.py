@@ -39,6 +39,7 @@ from spotvortex.errors import (
     UnreachableError,
 )
 from spotvortex.kube.codec import read_status
+from spotvortex.kube.wire import StatusDetails
 
 USER_AGENT: Final = f"spotvortex/{__version__}"
 DEFAULT_KUBECONFIG: Final = "~/.kube/config"
@@ -144,26 +145,30 @@ class KubeClient:
         except _CUT as error:
             raise _unreachable(path, error) from error
 
-    async def post_bytes(self, path: str, body: Mapping[str, object], *, timeout: float) -> bytes:
+    async def post_bytes(
+        self, path: str, body: Mapping[str, object], *, timeout: float, dry_run: bool = False
+    ) -> bytes:
         """Create an object and read the answer whole.
 
-        IMPORTANT: for reviews alone, which the server answers and does not keep. Whoever creates
-        what stays has to go through the actuator.
+        IMPORTANT: for reviews and dry runs alone, which the server answers and does not keep.
+        Whoever creates what stays has to go through the actuator.
 
         Args:
             path: from the server's root.
             body: the object, as JSON knows it.
             timeout: seconds for the whole request.
+            dry_run: let the server do everything but keep it (`dryRun=All`).
 
         Raises:
             ApiError: one of its kinds, by status.
         """
         self.n_requests["create"] += 1
+        query = {"dryRun": "All"} if dry_run else None
         limit = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_S)
         try:
             async with (
                 asyncio.timeout(timeout),
-                self._open(path, limit, body=body) as response,
+                self._open(path, limit, query=query, body=body) as response,
             ):
                 return await response.read()
         except _CUT as error:
@@ -318,8 +323,13 @@ def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """
     told = read_status(body)
     message = (told.message or f"the API server answered {status}")[:_LONGEST_MESSAGE]
+    details = told.details or StatusDetails()
     return _kind_of(status)(
-        message, status=status, reason=told.reason or "", retry_after_s=_retry_after(headers)
+        message,
+        status=status,
+        reason=told.reason or "",
+        retry_after_s=_retry_after(headers),
+        causes=tuple(cause.reason or "" for cause in details.causes or ()),
     )
 
 

@@ -290,6 +290,18 @@ class NodePool(Wire, frozen=True, gc=False):
     spec: NodePoolSpec | None = None
 
 
+class Cause(Wire, frozen=True, gc=False):
+    """One cause of an error."""
+
+    reason: str | None = None
+
+
+class StatusDetails(Wire, frozen=True, gc=False):
+    """What an error is about."""
+
+    causes: list[Cause] | None = None
+
+
 class Status(Wire, frozen=True, gc=False):
     """The body of an error."""
 
@@ -297,6 +309,7 @@ class Status(Wire, frozen=True, gc=False):
     message: str | None = None
     reason: str | None = None
     code: int | None = None
+    details: StatusDetails | None = None
 
 
 class ListMeta(Wire, frozen=True, gc=False):

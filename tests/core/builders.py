@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from spotvortex.core.budgets import cluster_budget
+from spotvortex.core.eviction import PodStanding
 from spotvortex.core.features import OfferingScore
 from spotvortex.core.gates import Case
 from spotvortex.core.limits import Limits
@@ -91,6 +92,22 @@ def pdb(name="api", **changes):
         "healthy_by_node": (),
     }
     return PdbFact(**(values | changes))
+
+
+def standing(**changes):
+    values = {
+        "namespace": "shop",
+        "name": "api-1",
+        "uid": "uid-api-1",
+        "workload": "shop/Deployment/api",
+        "ready": True,
+        "pending": False,
+        "terminating": False,
+        "stays": False,
+        "grace_s": 30.0,
+        "cpu_milli": 100,
+    }
+    return PodStanding(**(values | changes))
 
 
 def placed(budget, *nodes):

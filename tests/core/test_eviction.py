@@ -1,4 +1,4 @@
-"""The Eviction API's answer by table; tests/kube/test_eviction.py asks the real server."""
+"""The Eviction API's answer by table; tests/e2e/test_doctor.py asks the real server."""
 
 from dataclasses import replace
 
@@ -8,28 +8,10 @@ from spotvortex.core.blocking import nodes_held_by, pdb_blocked_nodes
 from spotvortex.core.eviction import (
     Blocked,
     Evictable,
-    PodStanding,
     Refusal,
     eviction_verdict,
 )
-from tests.core.builders import pdb, pool, spot
-
-
-def standing(**changes):
-    values = {
-        "namespace": "shop",
-        "name": "api-1",
-        "uid": "uid-api-1",
-        "workload": "shop/Deployment/api",
-        "ready": True,
-        "pending": False,
-        "terminating": False,
-        "stays": False,
-        "grace_s": 30.0,
-        "cpu_milli": 100,
-    }
-    return PodStanding(**(values | changes))
-
+from tests.core.builders import pdb, pool, spot, standing
 
 NONE_LEFT = pdb(desired_healthy=3, current_healthy=3, disruptions_allowed=0)
 SHORT = pdb(desired_healthy=3, current_healthy=2, disruptions_allowed=0)
