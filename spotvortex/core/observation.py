@@ -98,14 +98,23 @@ class NodeFact:
     allocatable_memory_bytes: int = 0
     load: NodeLoad = EMPTY_LOAD
 
+    @property
+    def leaving(self) -> bool:
+        """Tell whether its pods may soon be elsewhere: it is cordoned, or somebody moves it."""
+        return self.cordoned or self.moving
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpotShare:
-    """The Ready pods of one budget on the Spot nodes of one offering, over the whole cluster."""
+    """The Ready pods of one budget on the Spot nodes of one offering, over the whole cluster.
+
+    `n_leaving` of the pods are on nodes that are on the move.
+    """
 
     offering: Offering
     n_nodes: int
     n_pods: int
+    n_leaving: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +127,7 @@ class PdbFact:
     selector matches, by node name; `free_by_node` those of them that the budget holds nowhere,
     since a drain leaves them (DaemonSet and mirror pods) or their phase is Pending;
     `unready_by_node` the running pods that are not Ready and that a drain would evict.
+    `n_leaving` of the Ready pods, on Spot or not, are on nodes that are on the move.
     `spot_by_offering` is sorted by offering, `pools` are those where any pod of it is, by name.
     """
 
@@ -134,6 +144,7 @@ class PdbFact:
     healthy_by_node: tuple[tuple[str, int], ...] = ()
     free_by_node: tuple[tuple[str, int], ...] = ()
     unready_by_node: tuple[tuple[str, int], ...] = ()
+    n_leaving: int = 0
     spot_by_offering: tuple[SpotShare, ...] = ()
     pools: tuple[str, ...] = ()
 

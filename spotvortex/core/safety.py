@@ -36,7 +36,8 @@ class Loss:
 class Margin:
     """A budget against its worst zone, as one pool sees it.
 
-    `pods` is what may still be lost beyond that zone; negative where the loss breaks it already.
+    `pods` is what may still be lost beyond that zone and the pods that may be on their way into it;
+    negative where the loss breaks it already.
     `room` is what this pool may use up of it.
     """
 
@@ -124,9 +125,10 @@ def _margin(pdb: PdbFact, pool: str) -> Margin:
     lost: dict[str, int] = {}
     for share in pdb.spot_by_offering:
         zone = share.offering.zone
-        lost[zone] = lost.get(zone, 0) + share.n_pods
+        lost[zone] = lost.get(zone, 0) + share.n_pods - share.n_leaving
     worst = max(lost, key=lambda zone: (lost[zone], zone), default="")
-    left = pdb.healthy - pdb.desired_healthy - lost.get(worst, 0)
+    # Pods of a wave that is under way, ours or not, may yet land in the worst zone, all of them.
+    left = pdb.healthy - pdb.desired_healthy - lost.get(worst, 0) - pdb.n_leaving
     return Margin(pdb=pdb.key, zone=worst, pods=left, room=_room(left, pdb.pools, pool))
 
 

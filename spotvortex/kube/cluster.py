@@ -94,7 +94,7 @@ class Cluster:
             if new is None:
                 del self._nodes[name]
             if _place(old) != _place(new):
-                # The budgets of its pods now belong to other pools, or stand elsewhere on Spot.
+                # The budgets of its pods now belong to other pools, or stand otherwise on Spot.
                 self._store.changes.label_sets |= {p.label_set for p in self._store.pods.on(name)}
 
     def _node_fact(self, name: str) -> NodeFact | None:
@@ -155,9 +155,9 @@ class Cluster:
         )
 
 
-def _place(node: NodeFact | None) -> tuple[str, CapacityType, Offering] | None:
+def _place(node: NodeFact | None) -> tuple[str, CapacityType, Offering, bool] | None:
     """Return what the budgets of a node's pods read of it."""
-    return None if node is None else (node.pool, node.capacity_type, node.offering)
+    return None if node is None else (node.pool, node.capacity_type, node.offering, node.leaving)
 
 
 def _provisioner(nodes: tuple[NodeFact, ...]) -> Provisioner:

@@ -69,9 +69,12 @@ class FactsCache:
 
     def _renew_nodes(self) -> None:
         for name in sorted(self._cluster.changed_nodes):
-            node = self._cluster.nodes.get(name)
+            node, old = self._cluster.nodes.get(name), self._nodes.get(name)
             if node is not None:
-                self._nodes[name] = node_fact(node)
+                new = self._nodes[name] = node_fact(node)
+                if old is None or old.leaving != new.leaving:
+                    keys = {pod.workload.key for pod in node.pods.values()}
+                    self._cluster.changed_workloads |= keys
                 self._stale.add(node.group.pool)
             elif (gone := self._nodes.pop(name, None)) is not None:
                 self._stale.add(gone.pool)
@@ -188,6 +191,7 @@ def pdb_fact(workload: Workload, cluster: Cluster) -> PdbFact:
         expected_pods=workload.replicas,
         terms=_terms(workload),
         healthy_by_node=tuple(sorted(healthy.items())),
+        n_leaving=sum(n for name, n in healthy.items() if _is_leaving(cluster.nodes[name])),
         spot_by_offering=_on_spot(healthy, cluster),
         pools=tuple(sorted(pools)),
     )
@@ -199,16 +203,24 @@ def _terms(workload: Workload) -> str:
     return f"minAvailable {100.0 * (workload.min_available_ratio or 0.0):.0f}%"
 
 
+def _is_leaving(node: SimNode) -> bool:
+    return node.cordoned or node.moving
+
+
 def _on_spot(healthy: Counter[str], cluster: Cluster) -> tuple[SpotShare, ...]:
-    n_nodes: Counter[Offering] = Counter()
-    n_pods: Counter[Offering] = Counter()
-    for name, count in healthy.items():
+    nodes: dict[Offering, list[SimNode]] = {}
+    for name in healthy:
         node = cluster.nodes[name]
         if node.capacity_type is CapacityType.SPOT:
-            n_nodes[node.offering] += 1
-            n_pods[node.offering] += count
+            nodes.setdefault(node.offering, []).append(node)
     return tuple(
-        SpotShare(offering=o, n_nodes=n_nodes[o], n_pods=n_pods[o]) for o in sorted(n_pods)
+        SpotShare(
+            offering=offering,
+            n_nodes=len(nodes[offering]),
+            n_pods=sum(healthy[n.name] for n in nodes[offering]),
+            n_leaving=sum(healthy[n.name] for n in nodes[offering] if _is_leaving(n)),
+        )
+        for offering in sorted(nodes)
     )
 
 

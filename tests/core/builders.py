@@ -116,12 +116,18 @@ def placed(budget, *nodes):
     places = {}
     for n in nodes:
         if n.capacity_type is CapacityType.SPOT and n.name in healthy:
-            places.setdefault(n.offering, []).append(healthy[n.name])
+            places.setdefault(n.offering, []).append((healthy[n.name], n.cordoned or n.moving))
     shares = tuple(
-        SpotShare(offering=o, n_nodes=len(pods), n_pods=sum(pods))
+        SpotShare(
+            offering=o,
+            n_nodes=len(pods),
+            n_pods=sum(count for count, _ in pods),
+            n_leaving=sum(count for count, leaves in pods if leaves),
+        )
         for o, pods in sorted(places.items())
     )
-    return replace(budget, spot_by_offering=shares)
+    leaving = sum(healthy.get(n.name, 0) for n in nodes if n.cordoned or n.moving)
+    return replace(budget, spot_by_offering=shares, n_leaving=leaving)
 
 
 def pool(name="web", *, n_spot=2, n_on_demand=8, **changes):

@@ -73,8 +73,9 @@ def test_losses_are_what_taking_the_nodes_from_a_clone_breaks(facts):
 @given(odd.pools())
 def test_the_tightest_margin_is_what_the_worst_zone_leaves(facts):
     zones = spot_by(facts, lambda o: o.zone)
+    leaving = {n.name for n in facts.nodes if n.cordoned or n.moving}
     margins = [
-        min([healthy_without(b, gone) for gone in zones.values()] or [b.healthy])
+        min([healthy_without(b, gone | leaving) for gone in [set(), *zones.values()]])
         - b.desired_healthy
         for b in facts.pdbs
         if b.healthy_by_node
@@ -102,7 +103,10 @@ def test_moves_said_to_be_safe_stay_safe_wherever_the_pods_land(facts, landing, 
 
 
 def with_little_room(budget, zones, draw):
-    """A budget that its worst zone leaves a few pods at most; one already broken is refused."""
+    """A budget that its worst zone leaves a few pods at most; one already broken is refused.
+
+    Pods of nodes on the move may be counted as lost beside it, so some get less than it seems.
+    """
     left = min([healthy_without(budget, gone) for gone in zones.values()] or [budget.healthy])
     return replace(budget, desired_healthy=max(0, left - draw(st.integers(0, 2))))
 

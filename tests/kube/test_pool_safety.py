@@ -88,6 +88,23 @@ def is_ready(plain):
     return plain["status"]["conditions"][0]["status"] == "True"
 
 
+READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+
+
+def is_on_its_way(plain):
+    return not plain["spec"]["nodeName"]
+
+
+def set_out(raw, moved, rng):
+    """Cordon the nodes of a wave, and evict some of their Ready pods: their heirs are pending."""
+    for name in moved:
+        raw.nodes[name]["spec"]["unschedulable"] = True
+    for plain in raw.pods.values():
+        if plain["spec"]["nodeName"] in moved and is_ready(plain) and rng.random() < 0.4:
+            plain["spec"]["nodeName"] = ""
+            plain["status"] = {"phase": "Pending", "conditions": [{"type": "Ready", "status": ""}]}
+
+
 def pools_of(raw):
     scene = Scene()
     for table, found in (("nodes", raw.nodes), ("pods", raw.pods), ("budgets", raw.pdbs)):
@@ -119,8 +136,9 @@ def clones(raw, moved):
         name = landing["metadata"]["name"]
         clone.nodes[name] = landing
         for plain in clone.pods.values():
-            if plain["spec"]["nodeName"] in moved:
+            if plain["spec"]["nodeName"] in moved or is_on_its_way(plain):
                 plain["spec"]["nodeName"] = name
+                plain["status"] = READY if is_on_its_way(plain) else plain["status"]
         for node in moved:
             del clone.nodes[node]
         yield clone
@@ -184,6 +202,41 @@ def test_where_the_gate_says_yes_no_single_loss_breaks_a_budget():
     assert sum(1 for _, n_moved in results.values() if n_moved) > N_CLUSTERS / 10
 
 
+def broken_by_a_second_wave(seed, reading=as_it_is):
+    """The budgets that a loss breaks after a wave that was let go while another was under way."""
+    raw, rng = make_cluster(seed), Random(seed)
+    before, first = copy.deepcopy(raw), dict(waves(pools_of(raw), reading))
+    moved = {node for nodes in first.values() for node in nodes[: rng.randint(0, len(nodes))]}
+    set_out(raw, moved, rng)
+    then = dict(waves(pools_of(raw), reading))
+    second = {node for nodes in then.values() for node in nodes}
+    apps = {app for pool in {*first, *then} for app in apps_in(before, pool)}
+    found = {
+        app
+        for clone in clones(raw, moved | second)
+        for gone in losses(clone)
+        for app in apps
+        if left(clone, app, gone) < raw.pdbs[app]["status"]["desiredHealthy"]
+    }
+    return found, len(second) if moved else 0
+
+
+def test_a_second_wave_reckons_with_the_first_that_is_still_under_way():
+    results = {seed: broken_by_a_second_wave(seed) for seed in range(N_CLUSTERS)}
+    assert {seed: found for seed, (found, _) in results.items() if found} == {}
+    assert sum(1 for _, n_second in results.values() if n_second) > N_CLUSTERS / 10
+
+
+def standing_still(pool: PoolFacts) -> PoolFacts:
+    """The reading in which pods of nodes on the move stay where they are."""
+
+    def still(budget: PdbFact) -> PdbFact:
+        shares = tuple(replace(s, n_leaving=0) for s in budget.spot_by_offering)
+        return replace(budget, spot_by_offering=shares, n_leaving=0)
+
+    return replace(pool, pdbs=tuple(map(still, pool.pdbs)))
+
+
 def one_pool(pool: PoolFacts) -> PoolFacts:
     """The reading of one pool alone: Spot of other pools in the same zone is not seen."""
 
@@ -206,3 +259,4 @@ def spot_forgotten(pool: PoolFacts) -> PoolFacts:
 def test_the_same_test_finds_a_reading_that_is_too_kind():
     for reading in (one_pool, without_shares, spot_forgotten):
         assert any(broken(seed, reading)[0] for seed in range(N_CLUSTERS)), reading.__name__
+    assert any(broken_by_a_second_wave(seed, standing_still)[0] for seed in range(N_CLUSTERS))

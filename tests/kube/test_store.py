@@ -293,6 +293,9 @@ def test_a_budget_counts_its_pods_on_spot_over_all_pools_as_nodes_change():
     scene.put("pods", *(pod(f"p{i}", f"n{i % 2 + 1}", owner=("Job", "j")) for i in range(3)))
     scene.put("pods", pod("unready", "n1", ready=False, owner=("Job", "j")))
     assert shares(scene) == [("a", 2, 3)]
+    scene.put("nodes", on_spot("n2", "db", "a") | {"spec": {"unschedulable": True}})
+    assert scene.snapshot().pdbs[0].n_leaving == 1
+    assert scene.snapshot().pdbs[0].spot_by_offering[0].n_leaving == 1
     scene.put("nodes", on_spot("n2", "db", "b"))
     assert shares(scene) == [("a", 1, 2), ("b", 1, 1)]
     scene.put("nodes", on_spot("n1", "web", "a", "on-demand"))
@@ -470,8 +473,10 @@ def nodes(draw):
         "karpenter.sh/capacity-type": draw(st.sampled_from(["spot", "spot", "on-demand"])),
         "topology.kubernetes.io/zone": draw(st.sampled_from("ab")),
     }
-    version = draw(st.sampled_from("12"))
-    return node(draw(st.sampled_from(NODES)), labels, version=version)
+    spec = {"unschedulable": draw(st.booleans())}
+    return node(
+        draw(st.sampled_from(NODES)), labels, version=draw(st.sampled_from("12")), spec=spec
+    )
 
 
 @st.composite

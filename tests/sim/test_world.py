@@ -170,6 +170,7 @@ def test_budgets_count_their_pods_on_spot_and_hold_what_the_doctor_says(seed):
             where = [nodes[name] for name, n in pdb.healthy_by_node for _ in range(n)]
             on_spot = Counter(n.offering for n in where if n.capacity_type is CapacityType.SPOT)
             assert {s.offering: s.n_pods for s in pdb.spot_by_offering} == on_spot
+            assert pdb.n_leaving == sum(1 for n in where if n.moving or n.cordoned)
             assert all(nodes[name].pool in pdb.pools for name, _ in pdb.healthy_by_node)
         for pool in facts.pools:
             refused = {
