@@ -10,7 +10,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Final
 
-from spotvortex.core.eviction import Evictable, eviction_verdict
+from spotvortex.core.eviction import Evictable, eviction_verdict, refuses_nobody
 from spotvortex.core.observation import NodeFact, PdbFact, PoolFacts
 from spotvortex.core.types import Blocker, CapacityType, Provisioner
 
@@ -30,7 +30,11 @@ _UNREADY: Final = _Pod(ready=False)
 
 def pdb_blocked_nodes(pool: PoolFacts) -> frozenset[str]:
     """Return the names of nodes with a pod that its budget lets nobody evict now."""
-    return frozenset(node for pdb in pool.pdbs for node in nodes_held_by(pdb))
+    held: set[str] = set()
+    for pdb in pool.pdbs:
+        if not refuses_nobody(pdb):
+            held.update(nodes_held_by(pdb))
+    return frozenset(held)
 
 
 def nodes_held_by(pdb: PdbFact) -> Iterator[str]:

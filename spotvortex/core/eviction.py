@@ -133,6 +133,11 @@ def eviction_verdict(pod: Standing, budgets: Sequence[PdbFact]) -> Verdict:
     return _EVICTABLE
 
 
+def refuses_nobody(pdb: PdbFact) -> bool:
+    """Tell whether a budget, alone on a pod, lets it go however it stands; most do."""
+    return pdb.observed and pdb.disruptions_allowed > 0
+
+
 def _lets_unready_go(pdb: PdbFact) -> bool:
     """Tell whether pods that are not Ready may go whatever the budget allows.
 

@@ -156,7 +156,7 @@ class PdbFact:
     @property
     def healthy(self) -> int:
         """Ready pods that the budget covers."""
-        return sum(n for _, n in self.healthy_by_node)
+        return sum([n for _, n in self.healthy_by_node])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,9 +126,9 @@ def _margin(pdb: PdbFact, pool: str) -> Margin:
     for share in pdb.spot_by_offering:
         zone = share.offering.zone
         lost[zone] = lost.get(zone, 0) + share.n_pods - share.n_leaving
-    worst = max(lost, key=lambda zone: (lost[zone], zone), default="")
+    most, worst = max([(n, zone) for zone, n in lost.items()], default=(0, ""))
     # Pods of a wave that is under way, ours or not, may yet land in the worst zone, all of them.
-    left = pdb.healthy - pdb.desired_healthy - lost.get(worst, 0) - pdb.n_leaving
+    left = pdb.healthy - pdb.desired_healthy - most - pdb.n_leaving
     return Margin(pdb=pdb.key, zone=worst, pods=left, room=_room(left, pdb.pools, pool))
 
 
