@@ -20,7 +20,7 @@ from spotvortex import __version__, app, settings
 from spotvortex.core.types import Action
 from spotvortex.edges import kubernetes_edges
 from spotvortex.errors import SpotVortexError
-from spotvortex.report import checks, document, leaving, records, screen
+from spotvortex.report import checks, doctor_screen, document, leaving, records, screen
 from spotvortex.report import explain as explanation
 from spotvortex.report.replays import replay_all
 from spotvortex.sim.demo import simulated_edges
@@ -92,6 +92,31 @@ def assess(
         typer.echo(document.render(report))
     else:
         screen.show(report, Console(highlight=False), details=details)
+
+
+@cli.command()
+def doctor(
+    *,
+    context: Annotated[str, typer.Option(help="Context of the kubeconfig.")] = "",
+    output: OutputOption = Output.TEXT,
+    details: Annotated[bool, typer.Option("--details", help="Show every row.")] = False,
+    ask: Annotated[
+        str,
+        typer.Option(
+            "--dry-run-evictions",
+            metavar="NODE|all",
+            help="Ask the API server too, with dryRun=All; needs the right to create evictions.",
+        ),
+    ] = "",
+) -> None:
+    """Look at the cluster once, read-only, and say what blocks each node's drain, and the fix."""
+    loaded = _load(context)
+    logs.set_up("WARNING" if loaded.log_level == "INFO" else loaded.log_level)
+    found = asyncio.run(app.doctor(loaded, ask))
+    if output is Output.JSON:
+        typer.echo(doctor_screen.render(found))
+    else:
+        doctor_screen.show(found, Console(highlight=False), details=details)
 
 
 @cli.command()

@@ -22,7 +22,7 @@ from spotvortex.core.reconcile import reconcile
 from spotvortex.core.types import Mode, Offering
 from spotvortex.edges import SystemClock, kubernetes_edges, market_of
 from spotvortex.errors import ApiError, ModelContractError, PriceFileError, SettingsError
-from spotvortex.kube import rights
+from spotvortex.kube import evictions, rights
 from spotvortex.kube.client import KubeClient
 from spotvortex.kube.removal import Departure
 from spotvortex.model import forecaster as bundles
@@ -38,6 +38,8 @@ from spotvortex.ports import Background, Edges, Telemetry
 from spotvortex.ports_writing import MemoryStore
 from spotvortex.report import checks
 from spotvortex.report.assessment import Frame, Report, make_report
+from spotvortex.report.doctor import Diagnosis, diagnose
+from spotvortex.report.second_opinion import compared, questions
 from spotvortex.settings import Settings, ignored_variables, kubeconfig, tracing_is_on
 from spotvortex.state.memory_file import open_folder
 from spotvortex.telemetry.code import code_version
@@ -195,6 +197,32 @@ async def assess(settings: Settings) -> Report:
         _, plan = reconcile(ControllerState(), assessment, limits)
         frame = Frame(context=edges.name, seconds=loop.time() - started, version=__version__)
         return make_report(plan, frame)
+
+
+async def doctor(settings: Settings, ask: str = "") -> Diagnosis:
+    """Read the cluster once and say what blocks each node's drain.
+
+    Args:
+        settings: where the cluster is.
+        ask: a node's name, or `all`: the API server is asked about its pods too, in dry runs.
+
+    Raises:
+        SettingsError: there is no cluster to read, or no node of that name.
+        ApiError: the API server did not let us read nodes and pods in time.
+    """
+    async with kubernetes_edges(settings) as edges:
+        observation = await _observe_once(edges)
+        seen, standings_on = observation.cluster, edges.cluster.standings_on
+        found = diagnose(seen, standings_on, observation.at, edges.name)
+        if not ask:
+            return found
+        asked, n_left = questions(seen, standings_on, ask)
+    client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
+    try:
+        answers = await evictions.ask(client, [question.pod for question in asked])
+    finally:
+        await client.close()
+    return replace(found, asked=compared(asked, answers), n_not_asked=n_left)
 
 
 async def _observe_once(edges: Edges) -> Observation:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from spotvortex.core.calls import Answer, Call, NodeView, PodView
 from spotvortex.core.catalog import Scope
+from spotvortex.core.eviction import PodStanding
 from spotvortex.core.features import OfferingContext
 from spotvortex.core.messages import Assessment, DrainOrder, DrainResult, Plan
 from spotvortex.core.observation import (
@@ -64,6 +65,10 @@ class ClusterView(Protocol):
 
     def pods_on(self, node: str) -> tuple[PodView, ...]:
         """Return the pods bound to a node, sorted by namespace and name."""
+        ...
+
+    def standings_on(self, node: str) -> tuple[PodStanding, ...]:
+        """Return the same pods with all that stands against moving them."""
         ...
 
     def own_pods(self, for_uid: str) -> tuple[OwnPod, ...]:

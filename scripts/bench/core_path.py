@@ -7,6 +7,7 @@ Usage: python -m scripts.bench.core_path
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -27,6 +28,7 @@ from spotvortex.core.observation import (
     PdbFact,
     PoolFacts,
     SpotQuote,
+    SpotShare,
 )
 from spotvortex.core.reconcile import reconcile
 from spotvortex.core.record import record_of
@@ -73,10 +75,19 @@ def pool(number: int) -> PoolFacts:
             desired_healthy=10,
             disruptions_allowed=1,
             healthy_by_node=tuple((f"{name}-{(i + k) % N_NODES}", 1) for i in range(20)),
+            spot_by_offering=on_spot(nodes, {(i + k) % N_NODES for i in range(20)}),
+            pools=(name,),
         )
         for k in range(N_PDBS)
     )
     return PoolFacts(name=name, provisioner=Provisioner.KARPENTER, nodes=nodes, pdbs=pdbs)
+
+
+def on_spot(nodes: tuple[NodeFact, ...], places: set[int]) -> tuple[SpotShare, ...]:
+    """Sum one pod on each of these nodes by Spot offering."""
+    spot = CapacityType.SPOT
+    counts = Counter(nodes[i].offering for i in places if nodes[i].capacity_type is spot)
+    return tuple(SpotShare(offering=o, n_nodes=n, n_pods=n) for o, n in sorted(counts.items()))
 
 
 def observation() -> Observation:

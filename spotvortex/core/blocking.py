@@ -6,17 +6,48 @@ both say the same. May not weigh one blocker against another.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
+from typing import Final
 
-from spotvortex.core.observation import NodeFact, PoolFacts
+from spotvortex.core.eviction import Evictable, eviction_verdict, refuses_nobody
+from spotvortex.core.observation import NodeFact, PdbFact, PoolFacts
 from spotvortex.core.types import Blocker, CapacityType, Provisioner
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pod:
+    """A running pod."""
+
+    ready: bool
+    pending: bool = False
+    terminating: bool = False
+
+
+_READY: Final = _Pod(ready=True)
+_UNREADY: Final = _Pod(ready=False)
+
+
 def pdb_blocked_nodes(pool: PoolFacts) -> frozenset[str]:
-    """Return the names of nodes with a pod whose budget allows no eviction now."""
-    return frozenset(
-        node for pdb in pool.pdbs if pdb.disruptions_allowed <= 0 for node, _ in pdb.healthy_by_node
-    )
+    """Return the names of nodes with a pod that its budget lets nobody evict now."""
+    held: set[str] = set()
+    for pdb in pool.pdbs:
+        if not refuses_nobody(pdb):
+            held.update(nodes_held_by(pdb))
+    return frozenset(held)
+
+
+def nodes_held_by(pdb: PdbFact) -> Iterator[str]:
+    """Return the names of nodes with a pod that this one budget lets nobody evict now."""
+    if _refuses(pdb, _READY):
+        free = dict(pdb.free_by_node)
+        yield from (node for node, n in pdb.healthy_by_node if n > free.get(node, 0))
+    if pdb.unready_by_node and _refuses(pdb, _UNREADY):
+        yield from (node for node, _ in pdb.unready_by_node)
+
+
+def _refuses(pdb: PdbFact, pod: _Pod) -> bool:
+    return not isinstance(eviction_verdict(pod, (pdb,)), Evictable)
 
 
 def blockers_of(node: NodeFact, pdb_blocked: Set[str]) -> frozenset[Blocker]:

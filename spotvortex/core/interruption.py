@@ -28,7 +28,7 @@ PLANNED_AHEAD_S: Final = 900.0
 
 def nodes_by_instance(cluster: ClusterFacts) -> dict[str, NodeFact]:
     """Return the nodes by the instance that they run on."""
-    return {i: node for node in cluster.nodes() if (i := instance_id_of(node.provider_id))}
+    return {i: node for node in cluster.nodes if (i := instance_id_of(node.provider_id))}
 
 
 def interruption_orders(

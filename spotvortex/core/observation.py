@@ -6,7 +6,7 @@ grouped; what the decisions read is reduced from here (`features`). May not judg
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Final
@@ -107,13 +107,37 @@ class NodeFact:
     labelled: bool = False
     at_risk: str = ""
 
+    @property
+    def leaving(self) -> bool:
+        """Tell whether its pods may soon be elsewhere: it is cordoned, or somebody moves it."""
+        return self.cordoned or self.moving
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpotShare:
+    """The Ready pods of one budget on the Spot nodes of one offering, over the whole cluster.
+
+    `n_leaving` of the pods are on nodes that are on the move.
+    """
+
+    offering: Offering
+    n_nodes: int
+    n_pods: int
+    n_leaving: int = 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PdbFact:
-    """One PodDisruptionBudget with where its healthy pods run.
+    """One PodDisruptionBudget with where its pods run, over the whole cluster.
 
-    `desired_healthy` is the API server's own figure (`status.desiredHealthy`); `healthy_by_node`
-    counts Ready pods that the selector matches, by node name.
+    `desired_healthy`, `current_healthy`, `expected_pods` and `disruptions_allowed` are the API
+    server's own figures; `observed` is false while they are of an older version of the budget.
+    `terms` is what the budget asks for in words. `healthy_by_node` counts Ready pods that the
+    selector matches, by node name; `free_by_node` those of them that the budget holds nowhere,
+    since a drain leaves them (DaemonSet and mirror pods) or their phase is Pending;
+    `unready_by_node` the running pods that are not Ready and that a drain would evict.
+    `n_leaving` of the Ready pods, on Spot or not, are on nodes that are on the move.
+    `spot_by_offering` is sorted by offering, `pools` are those where any pod of it is, by name.
     """
 
     namespace: str
@@ -121,7 +145,17 @@ class PdbFact:
     workload: str
     desired_healthy: int
     disruptions_allowed: int
+    current_healthy: int = 0
+    expected_pods: int = 0
+    observed: bool = True
+    evicts_unhealthy: bool = False
+    terms: str = ""
     healthy_by_node: tuple[tuple[str, int], ...] = ()
+    free_by_node: tuple[tuple[str, int], ...] = ()
+    unready_by_node: tuple[tuple[str, int], ...] = ()
+    n_leaving: int = 0
+    spot_by_offering: tuple[SpotShare, ...] = ()
+    pools: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -131,7 +165,7 @@ class PdbFact:
     @property
     def healthy(self) -> int:
         """Ready pods that the budget covers."""
-        return sum(n for _, n in self.healthy_by_node)
+        return sum([n for _, n in self.healthy_by_node])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,20 +235,30 @@ class OwnPod:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterFacts:
-    """The cluster at one instant. `unpooled` nodes belong to no pool and are never moved."""
+    """The cluster at one instant.
+
+    `unpooled` nodes belong to no pool and are never moved; `unpooled_pdbs` have pods on them.
+    """
 
     pools: tuple[PoolFacts, ...]
     unpooled: tuple[NodeFact, ...] = ()
+    unpooled_pdbs: tuple[PdbFact, ...] = ()
     inputs: tuple[InputHealth, ...] = ()
     n_pods: int = 0
     n_pdbs: int = 0
     own_pods: tuple[OwnPod, ...] = ()
 
-    def nodes(self) -> Iterator[NodeFact]:
-        """Return every node, of a pool or of none."""
-        for pool in self.pools:
-            yield from pool.nodes
-        yield from self.unpooled
+    @property
+    def nodes(self) -> tuple[NodeFact, ...]:
+        """Every node, those of no pool last."""
+        return (*(node for pool in self.pools for node in pool.nodes), *self.unpooled)
+
+    @property
+    def pdbs(self) -> tuple[PdbFact, ...]:
+        """Every budget that has pods on a node, once, sorted by key."""
+        by_key = {pdb.key: pdb for pool in self.pools for pdb in pool.pdbs}
+        by_key.update((pdb.key, pdb) for pdb in self.unpooled_pdbs)
+        return tuple(by_key[key] for key in sorted(by_key))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

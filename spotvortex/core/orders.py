@@ -85,12 +85,12 @@ def in_flight(cluster: ClusterFacts) -> InFlight:
     The journal of a node counts before that of placeholders: it is the later one.
     """
     found, unread_pods = _on_placeholders(cluster)
-    marks = {node.uid: (node, from_text(node.mark)) for node in cluster.nodes() if node.mark}
+    marks = {node.uid: (node, from_text(node.mark)) for node in cluster.nodes if node.mark}
     read = {uid: order for uid, (_, order) in marks.items() if order and order.uid == uid}
     found |= read
     return InFlight(
         orders=tuple(found[uid] for uid in sorted(found)),
-        leaving=frozenset(n.uid for n in cluster.nodes() if n.moving and n.uid in found),
+        leaving=frozenset(n.uid for n in cluster.nodes if n.moving and n.uid in found),
         unread_marks=tuple(node for uid, (node, _) in marks.items() if uid not in read),
         unread_pods=unread_pods,
     )

@@ -59,7 +59,7 @@ def sight_of(
     return Sight(
         pledged=pledged,
         anchored=frozenset(anchored_until(cluster.own_pods, observation.at)),
-        at_risk=frozenset(node.uid for node in cluster.nodes() if node.at_risk),
+        at_risk=frozenset(node.uid for node in cluster.nodes if node.at_risk),
         own_node=observation.standing.own_node,
         at=observation.at,
         quotes=observation.market.quotes,

@@ -151,7 +151,7 @@ def _risks(observation: Observation, by_pool: Mapping[str, Decision]) -> Iterato
         if decision.mode.writes and not node.at_risk and observation.at < notice.until:
             call = NoteRisk(node=node.name, uid=node.uid, until=notice.until)
             yield _chore(f"risk/{node.uid}", decision, call, "rebalance recommendation")
-    for node in observation.cluster.nodes():
+    for node in observation.cluster.nodes:
         if node.at_risk and not observation.at < risk_until(node.at_risk):
             yield Chore(
                 key=f"risk/{node.uid}",

@@ -7,8 +7,7 @@ label sets, never against pods: a workload of a thousand pods is matched once.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -16,12 +15,12 @@ from typing import TypeVar
 from spotvortex.core.observation import PdbFact
 from spotvortex.kube import wire
 from spotvortex.kube.changes import Changes
+from spotvortex.kube.pdbs import Lookup, fact_of
 from spotvortex.kube.pods import PodRecord
 from spotvortex.kube.selectors import check, matches
 
 Inner = TypeVar("Inner")
 Value = TypeVar("Value")
-NameOf = Callable[[str], str]
 
 
 @dataclass(slots=True, eq=False)
@@ -158,51 +157,26 @@ class Budgets:
         if len(label_set.budgets) == n_budgets:
             self._changes.nodes |= {pod.node for pod in label_set.pods.values()}
 
-    def fact(self, key: str, name_of: NameOf) -> tuple[PdbFact, frozenset[str]] | None:
+    def fact(self, key: str, lookup: Lookup) -> tuple[PdbFact, frozenset[str]] | None:
         """Work out one budget from the pods that it covers.
 
         Args:
             key: `namespace/name`.
-            name_of: gives the workload of a controller.
+            lookup: gives the workload of a controller, and the node of a name.
 
         Returns:
-            The fact and the nodes where those pods are, None if the budget is gone. Pods that are
-            being deleted count nowhere, as in the disruption controller.
+            The fact and the pools where those pods are, "" for nodes that belong to none; None if
+            the budget is gone.
         """
         budget = self._budgets.get(key)
-        if budget is None:
-            return None
-        healthy: dict[str, int] = {}
-        owners: dict[str, int] = {}
-        for pod in self._covered(budget):
-            healthy[pod.node] = healthy.get(pod.node, 0) + pod.ready
-            owners[pod.owner] = owners.get(pod.owner, 0) + 1
-        healthy.pop("", None)
-        status = budget.pdb.status or wire.PdbStatus()
-        fact = PdbFact(
-            namespace=budget.pdb.metadata.namespace or "",
-            name=budget.pdb.metadata.name,
-            workload=_most_common(owners, name_of),
-            desired_healthy=status.desired_healthy or 0,
-            disruptions_allowed=status.disruptions_allowed or 0,
-            healthy_by_node=tuple(sorted((n, count) for n, count in healthy.items() if count)),
-        )
-        return fact, frozenset(healthy)
+        return None if budget is None else fact_of(budget.pdb, self._covered(budget), lookup)
 
     def _covered(self, budget: Budget) -> Iterator[PodRecord]:
+        """Pods that are being deleted count nowhere, as in the disruption controller."""
         for number in budget.label_sets:
             for pod in self._sets[number].pods.values():
                 if not pod.terminating:
                     yield pod
-
-
-def _most_common(owners: Mapping[str, int], name_of: NameOf) -> str:
-    """Return the workload with most pods, "" where none has an owner."""
-    counts: Counter[str] = Counter()
-    for owner, n_pods in owners.items():
-        counts[name_of(owner)] += n_pods
-    del counts[""]
-    return min(counts, key=lambda workload: (-counts[workload], workload), default="")
 
 
 def _remove(index: dict[str, dict[Inner, Value]], outer: str, inner: Inner) -> None:

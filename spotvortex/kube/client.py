@@ -159,22 +159,27 @@ class KubeClient:
         self.n_requests[verb] += 1
         return await self._whole(_Request(path=path, query=query, accept=accept), timeout)
 
-    async def post_bytes(self, path: str, body: Mapping[str, object], *, timeout: float) -> bytes:
-        """Ask for a review and read the answer whole.
+    async def post_bytes(
+        self, path: str, body: Mapping[str, object], *, timeout: float, dry_run: bool = False
+    ) -> bytes:
+        """Ask for a review, or for a dry run, and read the answer whole.
 
-        IMPORTANT: for reviews alone, which the server answers and does not keep. Whoever creates
+        IMPORTANT: for these alone, which the server answers and does not keep. Whoever creates
         what stays has to go through `send`.
 
         Args:
             path: from the server's root.
             body: the object, as JSON knows it.
             timeout: seconds for the whole request.
+            dry_run: let the server do everything but keep it (`dryRun=All`).
 
         Raises:
             ApiError: one of its kinds, by status.
         """
         self.n_requests["create"] += 1
-        return await self._whole(_Request(method="POST", path=path, body=body), timeout)
+        query = {"dryRun": "All"} if dry_run else None
+        request = _Request(method="POST", path=path, query=query, body=body)
+        return await self._whole(request, timeout)
 
     async def send(
         self,

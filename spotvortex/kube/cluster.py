@@ -17,8 +17,9 @@ from spotvortex.core.observation import (
     PdbFact,
     PoolFacts,
 )
-from spotvortex.core.types import Provisioner
+from spotvortex.core.types import CapacityType, Offering, Provisioner
 from spotvortex.kube.groups import Groups
+from spotvortex.kube.pdbs import Lookup
 from spotvortex.kube.store import Store
 
 _UNPOOLED = ""
@@ -29,6 +30,7 @@ class Cluster:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._lookup = Lookup(workload=store.workloads.name_of, node=self.node)
         self._nodes: dict[str, NodeFact] = {}
         self._members: Groups[NodeFact] = Groups()
         self._pdbs: dict[str, PdbFact] = {}
@@ -38,6 +40,7 @@ class Cluster:
         self._pools: dict[str, PoolFacts] = {}
         self._all_pools: tuple[PoolFacts, ...] = ()
         self._unpooled: tuple[NodeFact, ...] = ()
+        self._unpooled_pdbs: tuple[PdbFact, ...] = ()
 
     def snapshot(self, inputs: tuple[InputHealth, ...]) -> ClusterFacts:
         """Bring every fact up to date and return them all."""
@@ -50,6 +53,7 @@ class Cluster:
         return ClusterFacts(
             pools=self._all_pools,
             unpooled=self._unpooled,
+            unpooled_pdbs=self._unpooled_pdbs,
             inputs=inputs,
             n_pods=len(self._store.pods),
             n_pdbs=len(self._pdbs),
@@ -90,8 +94,8 @@ class Cluster:
                 touched.add(old.pool)
             if new is None:
                 del self._nodes[name]
-            if old is None or new is None or new.pool != old.pool:
-                # The budgets of its pods now belong to other pools.
+            if _place(old) != _place(new):
+                # The budgets of its pods now belong to other pools, or stand otherwise on Spot.
                 self._store.changes.label_sets |= {p.label_set for p in self._store.pods.on(name)}
 
     def _node_fact(self, name: str) -> NodeFact | None:
@@ -114,9 +118,8 @@ class Cluster:
 
     def _refresh_pdb(self, key: str, touched: set[str]) -> None:
         old, old_pools = self._pdbs.get(key), self._pools_of_pdb.get(key, frozenset())
-        found = self._store.budgets.fact(key, self._store.workloads.name_of)
-        new, on = found if found is not None else (None, frozenset[str]())
-        pools = frozenset(self._nodes[n].pool for n in on if n in self._nodes) - {_UNPOOLED}
+        found = self._store.budgets.fact(key, self._lookup)
+        new, pools = found if found is not None else (None, frozenset[str]())
         if new == old and pools == old_pools:
             return
         for pool in old_pools - pools:
@@ -134,6 +137,7 @@ class Cluster:
             return
         if _UNPOOLED in touched:
             self._unpooled = self._members.values(_UNPOOLED)
+            self._unpooled_pdbs = self._pdbs_in.values(_UNPOOLED)
         for pool in touched - {_UNPOOLED}:
             if pool in self._members or pool in self._node_pools:
                 self._pools[pool] = self._pool_facts(pool)
@@ -150,6 +154,11 @@ class Cluster:
             pdbs=self._pdbs_in.values(pool),
             node_pools=self._node_pools.get(pool, ()),
         )
+
+
+def _place(node: NodeFact | None) -> tuple[str, CapacityType, Offering, bool] | None:
+    """Return what the budgets of a node's pods read of it."""
+    return None if node is None else (node.pool, node.capacity_type, node.offering, node.leaving)
 
 
 def _provisioner(nodes: tuple[NodeFact, ...]) -> Provisioner:

@@ -20,6 +20,7 @@ from spotvortex.kube.capacity import CAPACITY_TYPE_LABELS, NODEPOOL, normalised
 from spotvortex.kube.quantities import cpu_milli, memory_bytes
 
 DEFAULT_GRACE_S: Final = 30.0
+PENDING: Final = "Pending"
 FINISHED: Final = frozenset({"Succeeded", "Failed"})
 
 
@@ -60,8 +61,9 @@ _MAX_STARTUP_S: Final = 86_400.0
 class PodRecord(Struct, frozen=True, gc=False):
     """One unfinished pod.
 
-    `owner` is `namespace/Kind/name` of the controller, "" for a bare pod; `stays` is true for
-    DaemonSet and mirror pods and for pods of ours, which a drain leaves; `blockers` are those that
+    `owner` is `namespace/Kind/name` of the controller, "" for a bare pod; `pending` is its phase;
+    `stays` is true for DaemonSet and mirror pods and for pods of ours, which a drain leaves;
+    `blockers` are those that
     the pod has by itself; `label_set` is the number of its interned labels.
     """
 
@@ -74,6 +76,7 @@ class PodRecord(Struct, frozen=True, gc=False):
     memory_bytes: int
     grace_s: float
     ready: bool
+    pending: bool
     terminating: bool
     stays: bool
     blockers: tuple[Blocker, ...]
@@ -113,6 +116,7 @@ def record_of(
         memory_bytes=memory,
         grace_s=DEFAULT_GRACE_S if grace_s is None else grace_s,
         ready=pod.status is not None and wire.is_true(pod.status.conditions, "Ready"),
+        pending=pod.status is not None and pod.status.phase == PENDING,
         terminating=meta.deletion_timestamp is not None,
         stays=stays,
         blockers=() if ours else _shared(tuple(_blockers(meta, spec, owner, stays=stays))),

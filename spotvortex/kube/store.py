@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from spotvortex.core.calls import PodView
+from spotvortex.core.eviction import PodStanding
 from spotvortex.core.observation import BlockedWorkload, NodeLoad, NodePoolFact, OwnPod
 from spotvortex.core.types import Blocker
 from spotvortex.kube import wire
@@ -129,8 +130,9 @@ class Pods:
         found = pod.blockers
         if self._workloads.is_single(pod):
             found = (*found, Blocker.SINGLE_REPLICA)
-        # The Eviction API refuses a pod that more than one budget covers, always.
-        if self._budgets.n_budgets(pod) > 1:
+        # The Eviction API refuses a pod that more than one budget covers, always; it asks no
+        # budget about a pending one.
+        if not pod.pending and self._budgets.n_budgets(pod) > 1:
             found = (*found, Blocker.TWO_PDBS)
         return found
 
@@ -147,6 +149,24 @@ class Pods:
             stays=pod.stays,
             terminating=pod.terminating,
             blockers=tuple(sorted(self.blockers_of(pod))),
+        )
+
+    def standing_of(self, pod: PodRecord) -> PodStanding:
+        """Return a pod with all that stands against moving it."""
+        namespace, _, name = pod.key.partition("/")
+        return PodStanding(
+            namespace=namespace,
+            name=name,
+            uid=pod.uid,
+            workload=self._workloads.workload_of(pod),
+            ready=pod.ready,
+            pending=pod.pending,
+            terminating=pod.terminating,
+            stays=pod.stays,
+            grace_s=pod.grace_s,
+            cpu_milli=pod.cpu_milli,
+            blockers=tuple(sorted(self.blockers_of(pod))),
+            budgets=tuple(sorted(self._budgets.budgets_of(pod.label_set))),
         )
 
 

@@ -16,6 +16,7 @@ from random import Random
 from typing import Any, Final
 
 from spotvortex.core.calls import PodView
+from spotvortex.core.eviction import PodStanding
 from spotvortex.core.observation import ClusterFacts, InputHealth, NodeFact, OwnPod
 from spotvortex.errors import ApiError
 from spotvortex.kube import wire
@@ -176,6 +177,12 @@ class KubeClusterView:
         pods = self._store.pods
         views = (pods.view_of(pod) for pod in pods.on(node))
         return tuple(sorted(views, key=lambda v: (v.namespace, v.name)))
+
+    def standings_on(self, node: str) -> tuple[PodStanding, ...]:
+        """Return the pods bound to a node with what holds them, sorted by namespace and name."""
+        pods = self._store.pods
+        found = (pods.standing_of(pod) for pod in pods.on(node))
+        return tuple(sorted(found, key=lambda s: (s.namespace, s.name)))
 
 
 @contextmanager

@@ -217,23 +217,35 @@ class LabelSelector(Wire, frozen=True, gc=False):
     match_expressions: list[Requirement] | None = None
 
 
+class PdbMeta(Meta, frozen=True, gc=False):
+    """Metadata of a budget."""
+
+    generation: int | None = None
+
+
 class PdbSpec(Wire, frozen=True, gc=False):
-    """Which pods a budget covers."""
+    """Which pods a budget covers, and what it asks for."""
 
     selector: LabelSelector | None = None
+    min_available: int | str | None = None
+    max_unavailable: int | str | None = None
+    unhealthy_pod_eviction_policy: str | None = None
 
 
 class PdbStatus(Wire, frozen=True, gc=False):
-    """The disruption controller's figures."""
+    """The disruption controller's figures, and the version of the budget that they are of."""
 
+    observed_generation: int | None = None
     desired_healthy: int | None = None
+    current_healthy: int | None = None
+    expected_pods: int | None = None
     disruptions_allowed: int | None = None
 
 
 class Pdb(Wire, frozen=True, gc=False):
     """A PodDisruptionBudget, policy/v1."""
 
-    metadata: Meta
+    metadata: PdbMeta
     spec: PdbSpec | None = None
     status: PdbStatus | None = None
 

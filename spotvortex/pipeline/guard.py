@@ -95,7 +95,7 @@ class Guarded:
     def _over_budget(self, call: MarkNode) -> Again | None:
         """Count every node on the move, whoever moves it, and those marked that a view lacks."""
         facts = self.cluster.snapshot(self.clock.now())
-        node = next((n for n in facts.nodes() if n.uid == call.uid), None)
+        node = next((n for n in facts.nodes if n.uid == call.uid), None)
         if node is None:
             return None
         pools = (node.pool, self.limits.max_pool_disruption_ratio)

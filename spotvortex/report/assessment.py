@@ -12,7 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from spotvortex.core.blocking import blockers_of, capacity_types_of, pdb_blocked_nodes
+from spotvortex.core.blocking import (
+    blockers_of,
+    capacity_types_of,
+    nodes_held_by,
+    pdb_blocked_nodes,
+)
 from spotvortex.core.features import price_ratio
 from spotvortex.core.messages import Decision, Plan
 from spotvortex.core.observation import (
@@ -165,7 +170,7 @@ def make_report(plan: Plan, frame: Frame) -> Report:
         groups=groups,
         on_demand=tuple(o for p in cluster.pools if (o := _on_demand(p, market)).n_nodes),
         blocked=_blocked(cluster.pools),
-        losses=tuple(loss for pool in cluster.pools for loss in single_losses(pool)),
+        losses=single_losses(cluster.pdbs),
         decisions=plan.decisions,
         missing=tuple(
             MissingInput(name=h.name, state=h.state, detail=h.detail, required=h.required)
@@ -175,14 +180,8 @@ def make_report(plan: Plan, frame: Frame) -> Report:
     )
 
 
-def _all_nodes(cluster: ClusterFacts) -> Iterable[NodeFact]:
-    for pool in cluster.pools:
-        yield from pool.nodes
-    yield from cluster.unpooled
-
-
 def _groups(cluster: ClusterFacts, market: MarketFacts) -> Iterable[NodeGroup]:
-    counts = Counter((n.pool, n.offering, n.capacity_type) for n in _all_nodes(cluster))
+    counts = Counter((n.pool, n.offering, n.capacity_type) for n in cluster.nodes)
     for (pool, offering, kind), n in sorted(counts.items()):
         quote = market.quotes.get(offering, SpotQuote(offering=offering))
         yield NodeGroup(
@@ -293,9 +292,7 @@ def _blocked(pools: Iterable[PoolFacts]) -> tuple[BlockedBy, ...]:
             for blocked in node.load.blocked:
                 nodes[blocked.workload, blocked.blocker].add(node.name)
         for pdb in pool.pdbs:
-            if pdb.disruptions_allowed <= 0:
-                names = {name for name, _ in pdb.healthy_by_node}
-                nodes[pdb.workload or pdb.key, Blocker.PDB_ALLOWS_ZERO].update(names)
+            nodes[pdb.workload or pdb.key, Blocker.PDB_ALLOWS_ZERO].update(nodes_held_by(pdb))
     found = [
         BlockedBy(workload=workload, blocker=blocker, n_nodes=len(names))
         for (workload, blocker), names in nodes.items()

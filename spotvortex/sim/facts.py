@@ -11,6 +11,7 @@ from collections import Counter
 from typing import Final
 
 from spotvortex.core.calls import PodView
+from spotvortex.core.eviction import PodStanding
 from spotvortex.core.observation import (
     BlockedWorkload,
     ClusterFacts,
@@ -21,8 +22,9 @@ from spotvortex.core.observation import (
     NodePoolFact,
     PdbFact,
     PoolFacts,
+    SpotShare,
 )
-from spotvortex.core.types import Blocker, CapacityType, Provisioner
+from spotvortex.core.types import Blocker, CapacityType, Offering, Provisioner
 from spotvortex.sim.cluster import Cluster, Left, SimNode, SimPod
 from spotvortex.sim.machines import MACHINES
 from spotvortex.sim.shape import Kind, NodeGroup, Workload
@@ -67,9 +69,12 @@ class FactsCache:
 
     def _renew_nodes(self) -> None:
         for name in sorted(self._cluster.changed_nodes):
-            node = self._cluster.nodes.get(name)
+            node, old = self._cluster.nodes.get(name), self._nodes.get(name)
             if node is not None:
-                self._nodes[name] = node_fact(node)
+                new = self._nodes[name] = node_fact(node)
+                if old is None or old.leaving != new.leaving:
+                    keys = {pod.workload.key for pod in node.pods.values()}
+                    self._cluster.changed_workloads |= keys
                 self._stale.add(node.group.pool)
             elif (gone := self._nodes.pop(name, None)) is not None:
                 self._stale.add(gone.pool)
@@ -175,15 +180,69 @@ def blockers(workload: Workload) -> tuple[Blocker, ...]:
 
 
 def pdb_fact(workload: Workload, cluster: Cluster) -> PdbFact:
-    """Return the budget of a workload."""
+    """Return the budget of a workload. A pod that is not Ready yet is Pending here."""
     pods = cluster.pods_of[workload.key].values()
+    healthy = Counter(pod.node for pod in pods if pod.ready)
+    pools = {cluster.nodes[pod.node].group.pool for pod in pods if pod.node}
     return PdbFact(
         namespace=workload.namespace,
         name=workload.name,
         workload=workload.key,
         desired_healthy=workload.desired_healthy,
         disruptions_allowed=cluster.disruptions_allowed(workload),
-        healthy_by_node=tuple(sorted(Counter(pod.node for pod in pods if pod.ready).items())),
+        current_healthy=cluster.healthy(workload),
+        expected_pods=workload.replicas,
+        terms=_terms(workload),
+        healthy_by_node=tuple(sorted(healthy.items())),
+        n_leaving=sum(n for name, n in healthy.items() if _is_leaving(cluster.nodes[name])),
+        spot_by_offering=_on_spot(healthy, cluster),
+        pools=tuple(sorted(pools)),
+    )
+
+
+def _terms(workload: Workload) -> str:
+    if workload.max_unavailable is not None:
+        return f"maxUnavailable {workload.max_unavailable}"
+    return f"minAvailable {100.0 * (workload.min_available_ratio or 0.0):.0f}%"
+
+
+def _is_leaving(node: SimNode) -> bool:
+    return node.cordoned or node.moving
+
+
+def _on_spot(healthy: Counter[str], cluster: Cluster) -> tuple[SpotShare, ...]:
+    nodes: dict[Offering, list[SimNode]] = {}
+    for name in healthy:
+        node = cluster.nodes[name]
+        if node.capacity_type is CapacityType.SPOT:
+            nodes.setdefault(node.offering, []).append(node)
+    return tuple(
+        SpotShare(
+            offering=offering,
+            n_nodes=len(nodes[offering]),
+            n_pods=sum(healthy[n.name] for n in nodes[offering]),
+            n_leaving=sum(healthy[n.name] for n in nodes[offering] if _is_leaving(n)),
+        )
+        for offering in sorted(nodes)
+    )
+
+
+def pod_standing(pod: SimPod) -> PodStanding:
+    """Return one pod with all that stands against moving it."""
+    view, workload = pod_view(pod), pod.workload
+    return PodStanding(
+        namespace=view.namespace,
+        name=view.name,
+        uid=view.uid,
+        workload=workload.key,
+        ready=pod.ready,
+        pending=not pod.ready and not pod.terminating,
+        terminating=view.terminating,
+        stays=view.stays,
+        grace_s=view.grace_s,
+        cpu_milli=view.cpu_milli,
+        blockers=view.blockers,
+        budgets=(f"{workload.namespace}/{workload.name}",) if workload.has_budget else (),
     )
 
 

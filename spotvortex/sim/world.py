@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.core.calls import Done, PodView
+from spotvortex.core.eviction import PodStanding
 from spotvortex.core.observation import ClusterFacts, InputHealth, NodeFact, OwnPod
 from spotvortex.core.types import CapacityType, Offering
 from spotvortex.ports import WallClock
 from spotvortex.sim.capacity import Capacity
 from spotvortex.sim.chance import stream
 from spotvortex.sim.cluster import Cluster, SimNode
-from spotvortex.sim.facts import FactsCache, inputs, node_fact, pod_view
+from spotvortex.sim.facts import FactsCache, inputs, node_fact, pod_standing, pod_view
 from spotvortex.sim.market import SimMarket
 from spotvortex.sim.placement import Launches, Placement
 from spotvortex.sim.shape import Fleet, Kind, Scenario
@@ -116,6 +117,12 @@ class World:
 
     async def refresh(self, node: str) -> None:
         """Return at once: what is shown is the world itself."""
+
+    def standings_on(self, node: str) -> tuple[PodStanding, ...]:
+        """Return the pods bound to a node with what holds them, sorted by namespace and name."""
+        found = self.cluster.nodes.get(node)
+        standings = (pod_standing(pod) for pod in (found.pods.values() if found else ()))
+        return tuple(sorted(standings, key=lambda s: (s.namespace, s.name)))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Step along with the clock until told to stop; steps that are late are made up for."""

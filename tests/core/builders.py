@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from spotvortex.core.budgets import cluster_budget
+from spotvortex.core.eviction import PodStanding
 from spotvortex.core.features import OfferingScore
 from spotvortex.core.gates import Case
 from spotvortex.core.limits import Limits
@@ -26,6 +27,7 @@ from spotvortex.core.observation import (
     PdbFact,
     PoolFacts,
     SpotQuote,
+    SpotShare,
 )
 from spotvortex.core.pools import MAX_CANDIDATES, Candidate, Money, PoolInput, Risk, Room, Safety
 from spotvortex.core.reconcile import reconcile
@@ -93,13 +95,50 @@ def pdb(name="api", **changes):
     return PdbFact(**(values | changes))
 
 
+def standing(**changes):
+    values = {
+        "namespace": "shop",
+        "name": "api-1",
+        "uid": "uid-api-1",
+        "workload": "shop/Deployment/api",
+        "ready": True,
+        "pending": False,
+        "terminating": False,
+        "stays": False,
+        "grace_s": 30.0,
+        "cpu_milli": 100,
+    }
+    return PodStanding(**(values | changes))
+
+
+def placed(budget, *nodes):
+    """The budget with its pods on Spot counted by offering, given every node of the cluster."""
+    healthy = dict(budget.healthy_by_node)
+    places = {}
+    for n in nodes:
+        if n.capacity_type is CapacityType.SPOT and n.name in healthy:
+            places.setdefault(n.offering, []).append((healthy[n.name], n.cordoned or n.moving))
+    shares = tuple(
+        SpotShare(
+            offering=o,
+            n_nodes=len(pods),
+            n_pods=sum(count for count, _ in pods),
+            n_leaving=sum(count for count, leaves in pods if leaves),
+        )
+        for o, pods in sorted(places.items())
+    )
+    leaving = sum(healthy.get(n.name, 0) for n in nodes if n.cordoned or n.moving)
+    return replace(budget, spot_by_offering=shares, n_leaving=leaving)
+
+
 def pool(name="web", *, n_spot=2, n_on_demand=8, **changes):
-    """A pool whose nodes alternate between two zones."""
+    """A pool whose nodes alternate between two zones, alone in its cluster."""
     zones = (WEB_A, WEB_B)
     made = [spot(f"{name}-s{i}", zones[i % 2], pool=name) for i in range(n_spot)]
     made += [on_demand(f"{name}-d{i}", zones[i % 2], pool=name) for i in range(n_on_demand)]
-    values = {"name": name, "provisioner": Provisioner.KARPENTER, "nodes": tuple(made)}
-    return PoolFacts(**(values | changes))
+    values = {"name": name, "provisioner": Provisioner.KARPENTER, "nodes": tuple(made)} | changes
+    values["pdbs"] = tuple(placed(p, *values["nodes"]) for p in values.get("pdbs", ()))
+    return PoolFacts(**values)
 
 
 def health(name="nodes", **changes):

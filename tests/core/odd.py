@@ -24,7 +24,7 @@ from spotvortex.core.observation import (
     SpotQuote,
 )
 from spotvortex.core.types import Blocker, CapacityType, Offering, Provisioner
-from tests.core.builders import AT, HEALTHY, assessed_with, quote, score
+from tests.core.builders import AT, HEALTHY, assessed_with, placed, quote, score
 
 few = settings(max_examples=40, deadline=None)
 many = settings(max_examples=100, deadline=None)
@@ -137,11 +137,15 @@ NODE_POOLS = (
 def pools(draw, name="web", max_nodes=8):
     n = draw(st.one_of(st.integers(0, max_nodes), st.just(max_nodes)))
     names = [f"{name}-{i}" for i in range(n)]
+    provisioner = draw(st.sampled_from(Provisioner))
+    made = tuple(draw(nodes(n, name)) for n in names)
     return PoolFacts(
         name=name,
-        provisioner=draw(st.sampled_from(Provisioner)),
-        nodes=tuple(draw(nodes(n, name)) for n in names),
-        pdbs=tuple(draw(pdbs(f"pdb{i}", names)) for i in range(draw(st.integers(0, 3)))),
+        provisioner=provisioner,
+        nodes=made,
+        pdbs=tuple(
+            placed(draw(pdbs(f"pdb{i}", names)), *made) for i in range(draw(st.integers(0, 3)))
+        ),
         node_pools=tuple(draw(st.sampled_from(NODE_POOLS))),
     )
 

@@ -7,10 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from spotvortex.core.blocking import blockers_of, pdb_blocked_nodes
+from spotvortex.core.eviction import Blocked, eviction_verdict
 from spotvortex.core.types import Blocker, CapacityType, Provisioner
 from spotvortex.kube import wire
 from spotvortex.kube.cluster import Cluster
 from spotvortex.kube.codec import Codec
+from spotvortex.kube.pdbs import Lookup
 from spotvortex.kube.store import Store
 from tests.kube.objects import container, node, node_pool, pdb, pod, replica_set
 
@@ -279,6 +282,101 @@ def test_a_budget_counts_ready_pods_by_node_and_names_their_workload():
     assert facts.n_pdbs == 1
 
 
+def on_spot(name, pool, zone, kind="spot"):
+    return pooled(
+        name,
+        pool,
+        **{
+            "karpenter.sh/capacity-type": kind,
+            "node.kubernetes.io/instance-type": "m5.large",
+            "topology.kubernetes.io/zone": zone,
+        },
+    )
+
+
+def shares(scene):
+    (budget,) = scene.snapshot().pdbs
+    return [(s.offering.zone, s.n_nodes, s.n_pods) for s in budget.spot_by_offering]
+
+
+def test_a_budget_counts_its_pods_on_spot_over_all_pools_as_nodes_change():
+    scene = Scene().put("nodes", on_spot("n1", "web", "a"), on_spot("n2", "db", "a"))
+    scene.put("budgets", pdb("all", {}))
+    scene.put("pods", *(pod(f"p{i}", f"n{i % 2 + 1}", owner=("Job", "j")) for i in range(3)))
+    scene.put("pods", pod("unready", "n1", ready=False, owner=("Job", "j")))
+    assert shares(scene) == [("a", 2, 3)]
+    scene.put("nodes", on_spot("n2", "db", "a") | {"spec": {"unschedulable": True}})
+    assert scene.snapshot().pdbs[0].n_leaving == 1
+    assert scene.snapshot().pdbs[0].spot_by_offering[0].n_leaving == 1
+    scene.put("nodes", on_spot("n2", "db", "b"))
+    assert shares(scene) == [("a", 1, 2), ("b", 1, 1)]
+    scene.put("nodes", on_spot("n1", "web", "a", "on-demand"))
+    assert shares(scene) == [("b", 1, 1)]
+    scene.put("nodes", on_spot("n1", "", "a"))
+    assert shares(scene) == [("a", 1, 2), ("b", 1, 1)]
+    assert scene.snapshot().pdbs[0].pools == ("db",)
+    scene.remove("nodes", "n2")
+    assert shares(scene) == [("a", 1, 2)]
+    assert scene.snapshot().unpooled_pdbs == scene.snapshot().pdbs
+    assert [p.pdbs for p in scene.snapshot().pools] == []
+    scene.put("nodes", on_spot("n2", "db", "c"))
+    assert shares(scene) == [("a", 1, 2), ("c", 1, 1)]
+
+
+def test_a_budget_keeps_apart_what_can_hold_a_node_and_what_cannot():
+    scene = Scene().put("nodes", pooled("n1"), pooled("n2"))
+    scene.put(
+        "pods",
+        pod("ready", owner=("Job", "j")),
+        pod("daemon", owner=("DaemonSet", "d")),
+        pod("daemon-down", owner=("DaemonSet", "d"), ready=False),
+        pod("crashing", "n2", owner=("Job", "j"), ready=False),
+        pod("pulling", "n2", owner=("Job", "j"), ready=False, phase="Pending"),
+        pod("going", "n2", owner=("Job", "j"), ready=False, deletionTimestamp="now"),
+    )
+    scene.put("budgets", pdb("all", {}))
+    (found,) = scene.snapshot().pdbs
+    assert found.healthy_by_node == (("n1", 2),)
+    assert found.free_by_node == (("n1", 1),)
+    assert found.unready_by_node == (("n2", 1),)
+
+
+@pytest.mark.parametrize(
+    ("spec", "terms", "evicts_unhealthy"),
+    [
+        ({"maxUnavailable": 0}, "maxUnavailable 0", False),
+        ({"minAvailable": "100%"}, "minAvailable 100%", False),
+        (
+            {"minAvailable": 2, "unhealthyPodEvictionPolicy": "AlwaysAllow"},
+            "minAvailable 2",
+            True,
+        ),
+        ({"unhealthyPodEvictionPolicy": "IfHealthyBudget"}, "", False),
+    ],
+)
+def test_a_budget_says_what_it_asks_for(spec, terms, evicts_unhealthy):
+    plain = pdb("all", {})
+    plain["spec"] |= spec
+    plain["status"] |= {"currentHealthy": 3, "expectedPods": 4, "observedGeneration": 1}
+    plain["metadata"]["generation"] = 1
+    scene = Scene().put("nodes", node("n1")).put("pods", pod("a")).put("budgets", plain)
+    (found,) = scene.snapshot().pdbs
+    assert (found.terms, found.evicts_unhealthy) == (terms, evicts_unhealthy)
+    assert (found.current_healthy, found.expected_pods, found.observed) == (3, 4, True)
+    plain["metadata"]["generation"] = 2
+    scene.put("budgets", plain)
+    assert not scene.snapshot().pdbs[0].observed
+
+
+def test_a_pending_pod_is_asked_about_no_budget():
+    scene = Scene().put("nodes", node("n1")).put("budgets", pdb("one", {}), pdb("two", {}))
+    more = {"owner": ("Job", "j"), "ready": False}
+    scene.put("pods", pod("a", phase="Pending", **more), pod("b", "n2", **more))
+    assert scene.blocked() == []
+    scene.put("pods", pod("a", phase="Running", **more))
+    assert scene.blocked() == [(Blocker.TWO_PDBS, "default/Job/j")]
+
+
 def test_a_budget_belongs_to_the_pools_where_its_pods_are():
     scene = Scene().put("budgets", pdb("web", {}))
     scene.put("pods", pod("a", owner=("Job", "j")))
@@ -382,9 +480,15 @@ def pods(draw):
 
 @st.composite
 def nodes(draw):
-    pool = draw(st.sampled_from(["web-spot", "web-od", "db", ""]))
-    version = draw(st.sampled_from("12"))
-    return node(draw(st.sampled_from(NODES)), {"karpenter.sh/nodepool": pool}, version=version)
+    labels = {
+        "karpenter.sh/nodepool": draw(st.sampled_from(["web-spot", "web-od", "db", ""])),
+        "karpenter.sh/capacity-type": draw(st.sampled_from(["spot", "spot", "on-demand"])),
+        "topology.kubernetes.io/zone": draw(st.sampled_from("ab")),
+    }
+    spec = {"unschedulable": draw(st.booleans())}
+    return node(
+        draw(st.sampled_from(NODES)), labels, version=draw(st.sampled_from("12")), spec=spec
+    )
 
 
 @st.composite
@@ -503,8 +607,48 @@ def test_budgets_found_by_label_sets_are_those_found_pod_by_pod(found, selectors
     last = {key_of(p): p for p in found}
     living = [p for p in last.values() if p["status"]["phase"] != "Failed"]
     for budget in budgets:
-        fact, _ = scene.store.budgets.fact(key_of(budget), scene.store.workloads.name_of)
+        lookup = Lookup(workload=scene.store.workloads.name_of, node=scene.cluster.node)
+        fact, _ = scene.store.budgets.fact(key_of(budget), lookup)
         assert fact.healthy == sum(is_healthy(p) for p in living if covers(budget, p))
+
+
+BUDGET_STATES = st.fixed_dictionaries(
+    {
+        "desiredHealthy": st.integers(0, 2),
+        "currentHealthy": st.integers(0, 2),
+        "disruptionsAllowed": st.integers(0, 1),
+        "observedGeneration": st.integers(1, 2),
+    }
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(pods(), max_size=8),
+    st.lists(st.tuples(SELECTORS, BUDGET_STATES, st.booleans()), max_size=3),
+)
+def test_the_nodes_that_budgets_hold_are_those_of_pods_that_cannot_be_evicted(found, budgets):
+    scene = Scene().put("nodes", *(pooled(n) for n in NODES)).put("pods", *found)
+    for i, (selector, status, always) in enumerate(budgets):
+        plain = pdb(f"p{i}", selector)
+        plain["metadata"]["generation"] = 2
+        plain["status"] = status
+        plain["spec"]["unhealthyPodEvictionPolicy"] = "AlwaysAllow" if always else None
+        scene.put("budgets", plain)
+    facts = scene.snapshot()
+    by_key = {budget.key: budget for budget in facts.pdbs}
+    (web,) = facts.pools
+    held = pdb_blocked_nodes(web)
+    for fact in web.nodes:
+        standings = [scene.store.pods.standing_of(p) for p in scene.store.pods.on(fact.name)]
+        verdicts = [
+            eviction_verdict(s, [by_key[key] for key in s.budgets if key in by_key])
+            for s in standings
+            if not s.stays
+        ]
+        refused = any(isinstance(v, Blocked) for v in verdicts)
+        found = {Blocker.PDB_ALLOWS_ZERO, Blocker.TWO_PDBS} & blockers_of(fact, held)
+        assert refused == bool(found)
 
 
 def is_healthy(plain):

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spotvortex.core.blocking import pdb_blocked_nodes
 from spotvortex.core.calls import BlockedByBudget, Done, Gone
 from spotvortex.core.observation import InputState, NodeLoad
 from spotvortex.core.safety import safe_moves_to_spot
 from spotvortex.core.shape import shape_of
 from spotvortex.core.types import Blocker, CapacityType
+from spotvortex.report.doctor import diagnose, verdict_on
 from spotvortex.sim.capacity import CALM, STRESS, Phase
 from spotvortex.sim.facts import blockers
 from spotvortex.sim.loop import SimClock, VirtualLoop
@@ -191,6 +193,39 @@ def test_nothing_is_bought_over_a_limit():
         assert after <= before
     step(world, 2.0)
     assert batch_of(world)[1] <= 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_budgets_count_their_pods_on_spot_and_hold_what_the_doctor_says(seed):
+    world = world_of(seed, HARSH)
+    for _ in range(40):
+        world.step()
+        facts = world.snapshot(world.at)
+        nodes = {n.name: n for n in facts.nodes}
+        budgets = {pdb.key: pdb for pdb in facts.pdbs}
+        for pdb in budgets.values():
+            where = [nodes[name] for name, n in pdb.healthy_by_node for _ in range(n)]
+            on_spot = Counter(n.offering for n in where if n.capacity_type is CapacityType.SPOT)
+            assert {s.offering: s.n_pods for s in pdb.spot_by_offering} == on_spot
+            assert pdb.n_leaving == sum(1 for n in where if n.moving or n.cordoned)
+            assert all(nodes[name].pool in pdb.pools for name, _ in pdb.healthy_by_node)
+        for pool in facts.pools:
+            refused = {
+                n.name
+                for n in pool.nodes
+                for pod in world.standings_on(n.name)
+                if verdict_on(pod, budgets) is not None
+            }
+            assert refused == pdb_blocked_nodes(pool)
+    assert world.standings_on("nowhere") == ()
+
+
+def test_the_doctor_finds_what_holds_the_demos_nodes():
+    world = world_of()
+    found = diagnose(world.snapshot(world.at), world.standings_on, world.at, "demo")
+    troubles = {finding.trouble for finding in found.findings}
+    assert {"bare-pod", "single-replica", "do-not-disrupt", "volume"} <= troubles
+    assert sum(share.n_nodes for share in found.shares) == found.n_nodes == 61
 
 
 def test_demo_shows_what_cannot_be_moved():
