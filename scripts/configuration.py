@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from spotvortex.settings import PREFIX, Settings, unit_of, values_of
+from spotvortex.setting_words import unit_of, values_of
+from spotvortex.settings import PREFIX, Settings
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 

@@ -15,28 +15,20 @@ import secrets
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from spotvortex.core.limits import Limits
-from spotvortex.core.marks import MAX_SPOT_RATIO, MODE, ON_DEMAND_FLOOR
-from spotvortex.core.marks import PREFIX as RULE_PREFIX
 from spotvortex.core.pools import MAX_CANDIDATES
-from spotvortex.core.rules import PoolRules, read_rules
+from spotvortex.core.rules import PoolRules
 from spotvortex.core.types import Mode
 from spotvortex.errors import SettingsError
+from spotvortex.setting_words import LONGEST_VALUE, pool_rules, refusal
 
 PREFIX: Final = "SPOTVORTEX_"
 BUNDLED_MODELS: Final = Path(__file__).resolve().parent.parent / "models"
-
-RULE_NAMES: Final = {
-    name.removeprefix(RULE_PREFIX) for name in (MODE, MAX_SPOT_RATIO, ON_DEMAND_FLOOR)
-}
-
-_LONGEST_VALUE: Final = 60
 
 # What Kubernetes injects into every pod of a namespace with a Service, by the Service's own name.
 _SERVICE_NAME: Final = re.compile(
@@ -71,7 +63,7 @@ class Settings(BaseSettings):
     """What we may do with a decision, at most: record it, say it in Events too, move a few nodes of
     each pool at a time, or all that the gates let through. A pool's own rule may only weaken it."""
 
-    pool_rules: dict[str, dict[str, str]] = Field(default_factory=dict)
+    pool_rules: str = ""
     """Rules by pool, as JSON: `{"web": {"mode": "canary", "max-spot-ratio": "0.7",
     "on-demand-floor": "2"}}`; the annotations of a NodePool say the same with the prefix
     `spotvortex.io/`, and of two rules the more careful one counts."""
@@ -260,11 +252,12 @@ class Settings(BaseSettings):
         return f"{self.pod_name or socket.gethostname()}_{os.getpid()}_{secrets.token_hex(4)}"
 
     def rules_of_pools(self) -> dict[str, PoolRules]:
-        """Return the rules of pools that are set here."""
-        return {
-            pool: read_rules((f"{RULE_PREFIX}{name}", text) for name, text in said.items())
-            for pool, said in self.pool_rules.items()
-        }
+        """Return the rules of pools that are set here.
+
+        Raises:
+            ValueError: they are not as expected; the text says what is.
+        """
+        return pool_rules(self.pool_rules)
 
 
 def load() -> Settings:
@@ -287,31 +280,14 @@ def load() -> Settings:
     return settings
 
 
+def _refusal(name: str, value: object, why: str) -> str:
+    return refusal(PREFIX + name.upper(), Settings.model_fields[name], value, why)
+
+
 def ignored_variables() -> list[str]:
     """Return the names with our prefix that Kubernetes injected, which are not settings."""
     ours = (name for name in os.environ if name.upper().startswith(PREFIX))
     return sorted(name for name in ours if _is_service_variable(name, os.environ[name]))
-
-
-def unit_of(field: FieldInfo) -> str:
-    """Return what the number of a setting counts, "" of one that is no number."""
-    extra = field.json_schema_extra
-    return str(extra.get("unit", "")) if isinstance(extra, dict) else ""
-
-
-def values_of(field: FieldInfo) -> str:
-    """Say in words what a setting takes."""
-    low, high = (
-        next((getattr(r, bound) for r in field.metadata if hasattr(r, bound)), None)
-        for bound in ("ge", "le")
-    )
-    if low is not None and high is not None:
-        whole = "a whole number" if field.annotation is int else "a number"
-        return f"{whole} from {low:.10g} to {high:.10g}"
-    choices = [c for c in get_args(field.annotation) if isinstance(c, str) and c]
-    if choices:
-        return " or ".join(choices)
-    return "a path" if "Path" in str(field.annotation) else "text"
 
 
 def tracing_is_on() -> bool:
@@ -361,26 +337,12 @@ def _is_service_variable(name: str, value: str) -> bool:
     return "_PORT" in name and value.startswith(_SERVICE_VALUE)
 
 
-def _refusal(name: str, value: object, why: str) -> str:
-    field = Settings.model_fields[name]
-    unit = f" ({unit_of(field)})" if unit_of(field) else ""
-    default = "" if field.default in (None, "") else f", or unset it for {field.default}"
-    shown = repr(value)[:_LONGEST_VALUE]
-    return f"{PREFIX}{name.upper()}={shown}: {why}; give {values_of(field)}{unit}{default}"
-
-
 def _clashes(settings: Settings) -> Iterator[str]:
     """Yield what is wrong between settings that are right by themselves."""
-    for pool, said in settings.pool_rules.items():
-        unknown = sorted(set(said) - RULE_NAMES)
-        if unknown:
-            yield (
-                f"SPOTVORTEX_POOL_RULES: pool {pool} has no rule {', '.join(unknown)[:60]}: "
-                f"give {', '.join(sorted(RULE_NAMES))}"
-            )
-    for pool, rules in settings.rules_of_pools().items():
-        if rules.problem:
-            yield f"SPOTVORTEX_POOL_RULES: pool {pool}: {rules.problem}"
+    try:
+        settings.rules_of_pools()
+    except ValueError as error:
+        yield f"{PREFIX}POOL_RULES: {error}"
     risks = settings.medium_risk, settings.high_risk, settings.emergency_risk
     if list(risks) != sorted(risks):
         yield (
@@ -400,7 +362,7 @@ def _clashes(settings: Settings) -> Iterator[str]:
 def _notice_clashes(settings: Settings) -> Iterator[str]:
     """Yield what is wrong about the source of notices: two readers rob each other of messages."""
     queue, variable = settings.interruption_queue, f"{PREFIX}INTERRUPTION_QUEUE"
-    shown = repr(queue)[:_LONGEST_VALUE]
+    shown = repr(queue)[:LONGEST_VALUE]
     if settings.notice_source == "queue" and not queue:
         yield (
             f"{PREFIX}NOTICE_SOURCE=queue, but no queue is named: set {variable}, or unset it to "

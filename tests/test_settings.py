@@ -12,7 +12,8 @@ from scripts import configuration
 from spotvortex import settings
 from spotvortex.core.limits import Limits
 from spotvortex.errors import SettingsError
-from spotvortex.settings import PREFIX, Settings, load, unit_of
+from spotvortex.setting_words import unit_of
+from spotvortex.settings import PREFIX, Settings, load
 
 NUMBERS = {
     name: field for name, field in Settings.model_fields.items() if field.annotation in (int, float)
