@@ -147,8 +147,11 @@ def tether_job(name: str, namespace: str, lifetime_s: int) -> Json:
     Args:
         name: begins with `marks.TETHER_PREFIX`.
         namespace: ours.
-        lifetime_s: seconds until it is deleted, counted by the cluster.
+        lifetime_s: seconds until it is deleted, counted by the cluster; no longer than what we
+            leave behind may last.
     """
+    assert name.startswith(marks.TETHER_PREFIX), name
+    assert 0 < lifetime_s <= marks.LONGEST_LIFE_S, lifetime_s
     labels: Json = {marks.MANAGED_BY: marks.MANAGER}
     container: Json = {
         "name": "none",

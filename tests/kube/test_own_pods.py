@@ -98,7 +98,7 @@ def test_a_finished_one_takes_no_room_and_is_known_until_it_is_deleted():
 
 
 def test_a_time_that_cannot_be_read_is_a_bad_pod():
-    bad = own_pod("a")
+    bad = own_pod("a", None, status={"phase": "Pending"})
     bad["metadata"]["creationTimestamp"] = "yesterday"
     with pytest.raises(ValueError, match="yesterday"):
         Scene().put("pods", bad)
