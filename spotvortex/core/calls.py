@@ -234,6 +234,26 @@ class Receiver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaveView:
+    """How the nodes that are drained together stand, the one that looks among them.
+
+    `asking` while one of them has not asked for all its room, `bound` counts what is bound of it,
+    `left` the pods that still need some. Room is nobody's own: the pods of one node may take what
+    was asked for those of another. `trouble` says why one of them never gets its room.
+    """
+
+    asking: bool
+    bound: int
+    left: int
+    trouble: str = ""
+
+    @property
+    def has_room(self) -> bool:
+        """Tell whether there is room for every pod of the wave."""
+        return not self.asking and self.bound >= self.left
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeView:
     """One node and its pods, as the next step of its drain sees them.
 
@@ -242,8 +262,7 @@ class NodeView:
     `pending_reason` is the scheduler's word on one that has none. `present` is false once the node
     is gone or another one of its name has taken its place. `marked` is true while our journal for
     this very plan is on it. `zone` is where it is. `halt` and `halt_reason` say whether the order
-    may go on. `wave_waits` while another node of the same wave has no room yet, `wave_trouble` says
-    why one never will.
+    may go on. `wave` is None where the node is drained by itself.
     """
 
     node: str
@@ -260,5 +279,4 @@ class NodeView:
     zone: str = ""
     halt: Halt = Halt.NONE
     halt_reason: str = ""
-    wave_waits: bool = False
-    wave_trouble: str = ""
+    wave: WaveView | None = None

@@ -127,8 +127,8 @@ def _trouble(
         return late
     if order.kind is OrderKind.INTERRUPTION:
         return _uncordoned(progress, view)
-    if view.wave_trouble and not progress.marked:
-        return DrainEnd.NO_REPLACEMENT, view.wave_trouble
+    if view.wave is not None and view.wave.trouble and not progress.marked:
+        return DrainEnd.NO_REPLACEMENT, view.wave.trouble
     return _cordon_trouble(progress, view) or _pod_trouble(progress, view)
 
 
@@ -175,12 +175,12 @@ def _phase(order: DrainOrder, progress: Progress, view: NodeView, now: float) ->
     # Once the first pod has gone, the pods that follow it take the placeholders' room.
     if not progress.begun and any(pod.uid not in progress.asked for pod in progress.moving):
         return Phase.ASKING
-    if waits and view.bound < len(progress.moving):
+    if waits and not _has_room(progress, view):
         return Phase.BINDING
     if waits and to_anchor(order, progress, view, now):
         return Phase.ANCHORING
     if not progress.marked:
-        return Phase.BINDING if view.wave_waits else Phase.MARKING
+        return Phase.MARKING
     if to_evict(progress, view):
         return Phase.EVICTING
     return Phase.WAITING if movers(view) else Phase.RELEASING
@@ -214,7 +214,15 @@ def to_evict(progress: Progress, view: NodeView) -> list[PodView]:
     return [pod for pod in movers(view) if not pod.terminating and pod.uid not in progress.evicted]
 
 
-def has_room(progress: Progress, view: NodeView) -> bool:
-    """Tell whether all the room that an order needs is bound, so that its wave may go on."""
-    asked = all(pod.uid in progress.asked for pod in progress.moving)
-    return progress.begun or progress.marked or (asked and view.bound >= len(progress.moving))
+def _has_room(progress: Progress, view: NodeView) -> bool:
+    """Tell whether the pods of this node, and of all that are drained with it, have room."""
+    if view.wave is not None:
+        return view.wave.has_room
+    return view.bound >= len(progress.moving)
+
+
+def is_asking(progress: Progress) -> bool:
+    """Tell whether an order has not asked for all its room yet."""
+    if progress.begun or progress.phase is Phase.UNDOING:
+        return False
+    return any(pod.uid not in progress.asked for pod in progress.moving)

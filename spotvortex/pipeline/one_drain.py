@@ -14,7 +14,7 @@ from typing import Final, assert_never
 from spotvortex.core.calls import Halt, NodeView
 from spotvortex.core.drain import Do, Finish, Wait, advance, next_step
 from spotvortex.core.messages import DrainEnd, DrainOrder, OrderKind
-from spotvortex.core.progress import Phase, Progress, begin, has_room, proceed
+from spotvortex.core.progress import Phase, Progress, begin, proceed
 from spotvortex.errors import ApiError
 from spotvortex.pipeline.waves import Waves
 from spotvortex.ports import ClusterActuator, Span, WallClock
@@ -71,7 +71,7 @@ class OneDrain:
 
     async def _look(self, stop: asyncio.Event, *, give_up: bool) -> NodeView:
         view = await self.hand.look(self.order)
-        view = self.waves.see(self.order, view, has_room=has_room(self.progress, view))
+        view = self.waves.see(self.order, view, self.progress)
         if view.halt is Halt.NONE and (stop.is_set() or give_up):
             why = "it takes too many steps" if give_up else "we are told to stop"
             view = replace(view, halt=Halt.UNDO, halt_reason=why)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from spotvortex.core.calls import NodeView
+from spotvortex.core.calls import NodeView, WaveView
 from spotvortex.core.messages import DrainEnd, DrainOrder
+from spotvortex.core.progress import Progress, is_asking, to_evict
 
 MAX_WAVES: Final = 1_000
 """Waves remembered; of older ones no member is left."""
@@ -18,10 +19,17 @@ MAX_WAVES: Final = 1_000
 _FAILED: Final = frozenset({DrainEnd.NO_REPLACEMENT, DrainEnd.ABORTED})
 
 
+@dataclass(frozen=True, slots=True)
+class _Member:
+    asking: bool = True
+    bound: int = 0
+    left: int = 0
+
+
 @dataclass(slots=True)
 class _Wave:
     size: int
-    has_room: dict[str, bool] = field(default_factory=dict)
+    members: dict[str, _Member] = field(default_factory=dict)
     trouble: str = ""
 
 
@@ -34,24 +42,32 @@ class Waves:
     def join(self, order: DrainOrder) -> None:
         """Take note of an order that has begun."""
         wave = self._waves.setdefault(order.plan_id, _Wave(order.n_wave))
-        wave.has_room.setdefault(order.uid, False)
+        wave.members[order.uid] = _Member()
         while len(self._waves) > MAX_WAVES:
             del self._waves[next(iter(self._waves))]
 
-    def see(self, order: DrainOrder, view: NodeView, *, has_room: bool) -> NodeView:
-        """Note whether an order has its room, and lay over its view how the others stand."""
+    def see(self, order: DrainOrder, view: NodeView, progress: Progress) -> NodeView:
+        """Note how an order is getting on, and lay over its view how the whole wave stands."""
         wave = self._waves.get(order.plan_id)
         if wave is None:
             return view
-        wave.has_room[order.uid] = has_room
-        waits = len(wave.has_room) < wave.size or not all(wave.has_room.values())
-        return replace(view, wave_waits=waits, wave_trouble=wave.trouble)
+        wave.members[order.uid] = _Member(
+            asking=is_asking(progress), bound=view.bound, left=len(to_evict(progress, view))
+        )
+        members = wave.members.values()
+        seen = WaveView(
+            asking=len(members) < wave.size or any(m.asking for m in members),
+            bound=sum(m.bound for m in members),
+            left=sum(m.left for m in members),
+            trouble=wave.trouble,
+        )
+        return replace(view, wave=seen)
 
     def leave(self, order: DrainOrder, end: DrainEnd, reason: str, *, was_marked: bool) -> None:
         """Take note of an order's end; one that found no room ends what has not begun."""
         wave = self._waves.get(order.plan_id)
         if wave is None:
             return
-        wave.has_room[order.uid] = True
+        wave.members[order.uid] = _Member(asking=False)
         if end in _FAILED and not was_marked and not wave.trouble:
             wave.trouble = f"{order.node} of the same wave: {reason}"
