@@ -18,6 +18,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as UnreadableError
 
 from spotvortex.core.limits import Limits
 from spotvortex.core.marks import MAX_SPOT_RATIO, MODE, ON_DEMAND_FLOOR
@@ -35,6 +36,7 @@ RULE_NAMES: Final = {
 }
 
 _LONGEST_VALUE: Final = 60
+_A_TABLE: Final = 'JSON as {"web": {"mode": "canary"}}'
 
 # What Kubernetes injects into every pod of a namespace with a Service, by the Service's own name.
 _SERVICE_NAME: Final = re.compile(
@@ -178,7 +180,7 @@ class Settings(BaseSettings):
     """Longest time after a fall back in which a pool does not return, however often it failed."""
 
     return_risk_ratio: Ratio = 0.8
-    """Share of SPOTVORTEX_MEDIUM_RISK below which the risk must be for a return after a fall back."""
+    """Share of SPOTVORTEX_MEDIUM_RISK below which a return after a fall back needs it to be."""
 
     bind_s: Annotated[float, _within(10.0, 1800.0, "seconds")] = 600.0
     """Time in which all room of a wave must be there; else the wave ends before any eviction."""
@@ -243,9 +245,15 @@ def load() -> Settings:
             with its value and the fix.
     """
     problems = list(_unknown(os.environ))
-    kept = {name: Settings.model_fields[name].default for name in _injected(os.environ)}
+    kept = {
+        n: Settings.model_fields[n].get_default(call_default_factory=True)
+        for n in _injected(os.environ)
+    }
     try:
         settings = Settings(**kept)
+    except (UnreadableError, RecursionError):
+        # Only the one setting that is a table is read as JSON before it is checked.
+        problems.append(f"{PREFIX}POOL_RULES is no JSON: give {_A_TABLE}, or unset it")
     except ValidationError as error:
         problems += [_refusal(str(e["loc"][0]), e["input"], e["msg"]) for e in error.errors()]
     else:
@@ -279,6 +287,8 @@ def values_of(field: FieldInfo) -> str:
     choices = [c for c in get_args(field.annotation) if isinstance(c, str) and c]
     if choices:
         return " or ".join(choices)
+    if "dict" in str(field.annotation):
+        return _A_TABLE
     return "a path" if "Path" in str(field.annotation) else "text"
 
 
@@ -324,7 +334,8 @@ def _is_service_variable(name: str, value: str) -> bool:
 def _refusal(name: str, value: object, why: str) -> str:
     field = Settings.model_fields[name]
     unit = f" ({unit_of(field)})" if unit_of(field) else ""
-    default = "" if field.default in (None, "") else f", or unset it for {field.default}"
+    meant = field.get_default(call_default_factory=True)
+    default = "" if meant in (None, "", {}) else f", or unset it for {meant}"
     shown = repr(value)[:_LONGEST_VALUE]
     return f"{PREFIX}{name.upper()}={shown}: {why}; give {values_of(field)}{unit}{default}"
 
