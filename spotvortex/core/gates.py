@@ -100,8 +100,7 @@ def _verdict(gate: str, outcome: Outcome, reason: str, numbers: dict[str, float]
 def lease(case: Case) -> Verdict:
     """Only the leader may write."""
     if not case.limits.mode.writes:
-        reason = f"mode {case.limits.mode} writes nothing, so no lease is needed"
-        return not_evaluated("lease", reason)
+        return not_evaluated("lease", f"mode {case.limits.mode} needs no lease")
     if case.basis.standing.leader:
         return allow("lease", "we hold the lease")
     return refuse("lease", "another replica holds the lease, or nobody does")
@@ -216,9 +215,9 @@ def fit(case: Case) -> Verdict:
         return refuse("fit", "no NodePool of this pool allows on-demand")
     if case.action.towards_spot and not case.pool.allows_spot:
         return refuse("fit", "no NodePool of this pool allows Spot")
-    return not_evaluated(
-        "fit", "proven by placeholders once they are bound, which shadow cannot do"
-    )
+    if case.limits.mode.writes:
+        return allow("fit", "proven before any eviction: placeholders must be bound")
+    return not_evaluated("fit", "proven by placeholders, which this mode does not make")
 
 
 def budgets(case: Case) -> Verdict:
@@ -307,8 +306,7 @@ def do_not_disrupt(case: Case) -> Verdict:
 def freeze(case: Case) -> Verdict:
     """A person may stop every write by creating one ConfigMap."""
     if not case.limits.mode.writes:
-        reason = f"mode {case.limits.mode} writes nothing that could be frozen"
-        return not_evaluated("freeze", reason)
+        return not_evaluated("freeze", f"mode {case.limits.mode} writes nothing")
     match case.basis.standing.freeze:
         case Freeze.NONE:
             return allow("freeze", "nobody has frozen us")
