@@ -31,6 +31,7 @@ from spotvortex.core.planning import Wave, plan_wave
 from spotvortex.core.policies import both_proposals
 from spotvortex.core.policy import worse
 from spotvortex.core.pools import PoolInput
+from spotvortex.core.progress import OVERDUE
 from spotvortex.core.rules import NO_RULES, obeying, remembered
 from spotvortex.core.types import Action
 from spotvortex.core.upkeep import chores, is_released
@@ -106,18 +107,18 @@ def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limi
         orders=(*interruption_orders(seen, limits_of, assessment.in_flight), *_orders(ordered)),
         observation=observation,
         traceparent=observation.traceparent,
-        resumed=tuple(_resumed(o, limits_of, observation.at) for o in assessment.in_flight.orders),
+        resumed=tuple(_resumed(o, limits_of) for o in assessment.in_flight.orders),
         chores=chores(observation, ordered, assessment.in_flight),
     )
     return _next_state(state, ordered), plan
 
 
-def _resumed(order: DrainOrder, limits_of: Mapping[str, Limits], at: float) -> DrainOrder:
+def _resumed(order: DrainOrder, limits_of: Mapping[str, Limits]) -> DrainOrder:
     """Go on with an order, or undo it where its pool is gone or may no longer be written to."""
     limits = limits_of.get(order.pool)
     if limits is not None and limits.mode.writes:
         return order
-    return replace(order, deadline=min(order.deadline, at))
+    return replace(order, deadline=OVERDUE)
 
 
 def _urgency(pool: PoolInput, limits: Limits) -> tuple[int, float, str]:
