@@ -14,7 +14,7 @@ from typing import Final, assert_never
 from spotvortex.core.calls import NodeView
 from spotvortex.core.drain import Do, Finish, Wait, advance, next_step
 from spotvortex.core.messages import DrainEnd, DrainOrder, OrderKind
-from spotvortex.core.progress import Phase, Progress, begin, has_room, proceed
+from spotvortex.core.progress import OVERDUE, Phase, Progress, begin, has_room, proceed
 from spotvortex.errors import ApiError
 from spotvortex.pipeline.waves import Waves
 from spotvortex.ports import ClusterActuator, Span, WallClock
@@ -64,7 +64,7 @@ class OneDrain:
             return _LEFT
         order = self.order
         if stop.is_set() or give_up:
-            order = replace(order, deadline=min(order.deadline, now))
+            order = replace(order, deadline=OVERDUE)
         view = await self._look()
         self.progress = proceed(order, self.progress, view, now)
         if self._wants_refresh():
@@ -109,7 +109,10 @@ class OneDrain:
 
 
 async def _pause(seconds: float, stop: asyncio.Event) -> None:
-    """Wait, but no longer than until the stop."""
+    """Wait, but no longer than until the stop; what is undone after it waits in full."""
+    if stop.is_set():
+        await asyncio.sleep(seconds)
+        return
     try:
         async with asyncio.timeout(seconds):
             await stop.wait()
