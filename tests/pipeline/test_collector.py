@@ -145,7 +145,7 @@ def test_a_notice_wakes_it_at_once_and_the_next_tick_is_counted_from_there():
 def test_a_burst_of_notices_is_seen_together():
     brought = [(40.0 + n / 100.0, [notice(f"n{n}")]) for n in range(10)]
     facts = cluster(pool(nodes=tuple(spot(f"n{n}") for n in range(10))))
-    telemetry, out, _ = collect(StillCluster(facts), 40.5, brought, notices=MemoryNotices())
+    telemetry, *_ = collect(StillCluster(facts), 40.5, brought, notices=MemoryNotices())
     at = [round(at, 3) for at, _ in ticks(telemetry)]
     assert at[:3] == [0.0, 30.0, 40.1]
     assert len(at) <= 4

@@ -272,6 +272,10 @@ class Scene:
     background: list = field(default_factory=list)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     views: object = None
+    writing: object = None
+    authority: object = None
+    state: object = None
+    notices: object = None
 
     def clock(self):
         return SimClock(AT, asyncio.get_running_loop())
@@ -289,7 +293,10 @@ class Scene:
         return Ports(
             edges=edges,
             forecaster=self.forecaster,
-            hands=Hands(recording=self.actuator, writing=self.actuator),
+            hands=Hands(recording=self.actuator, writing=self.writing or self.actuator),
+            authority=self.authority,
+            state=self.state,
+            notices=self.notices,
             announcer=self.announcer,
             journal=self.journal,
             telemetry=self.telemetry,
