@@ -55,7 +55,7 @@ class Wild:
         self.lags = draw(st.booleans())
         self.ends_at, self.room, self.names = {}, {}, {}
         self.marked = self.cordoned = self.anchored = self.has_anchor = False
-        self.had_room, self.told, self.refused = set(), set(), set()
+        self.had_room, self.told, self.denied, self.refused = set(), set(), set(), set()
 
     def pick(self, *choices):
         return self.draw(st.sampled_from(choices))
@@ -108,7 +108,7 @@ class Wild:
         if isinstance(found, Gone):
             self.vanish(call, now)
         if isinstance(call, EvictPod) and not isinstance(found, Again | BlockedByBudget):
-            self.told.add(call.uid)
+            (self.denied if isinstance(found, Refused) else self.told).add(call.uid)
         return found
 
     def check(self, call, now):
@@ -125,7 +125,7 @@ class Wild:
         assert self.present
         assert self.marked
         assert not self.pods[call.uid].stays
-        assert call.uid not in self.told
+        assert call.uid not in self.told | self.denied
         if not self.planned:
             return
         assert not HARD_BLOCKERS.intersection(self.pods[call.uid].blockers)
@@ -174,6 +174,7 @@ class Wild:
 
     def crash(self):
         """Our memory is lost; whether the cluster still shows the order."""
+        self.denied = set()
         if self.lags:
             self.told = set()
         return self.marked or bool(self.room)
@@ -202,7 +203,7 @@ def drive(wild, stop_at, crashes):
     raise AssertionError("the order does not end")
 
 
-@settings(odd.many, max_examples=500)
+@settings(odd.many, max_examples=300)
 @given(
     st.data(),
     st.sampled_from([NEVER, NEVER, AT + 1.0, AT + 60.0]),
