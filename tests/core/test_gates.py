@@ -30,6 +30,7 @@ SPENT = ClusterBudget(n_nodes=20, n_moving=1, left=0)
 WARM = pool_input(entry_risk=risk_of(0.3))
 UNSCORED = pool_input(entry_risk=Risk(capacity=None, runtime=None))
 VCPU_FLOOR = Limits(on_demand_floor_vcpu=10)
+OLD = replace(CHEAP, spot_usd_per_hour=None, too_old_s=9e5)
 UNSUPPORTED = pool_input(unsupported=("x9",))
 SWITCHED_ON = Limits(exit_unsupported=True)
 
@@ -53,6 +54,7 @@ REFUSING = [
     ("confidence", case(pool=pool_input(confidence_terms=(("scores", 0.1),))), "by scores"),
     ("confidence", case(pool=pool_input(confidence_terms=(("x", float("nan")),))), "by x"),
     ("market", case(economics=Economics()), "no price"),
+    ("market", case(economics=Economics(), pool=pool_input(entry_money=OLD)), "too old to use"),
     ("market", case(economics=replace(GOOD, payback_hours=None)), "no expected gain"),
     ("market", case(economics=replace(GOOD, discount_ratio=0.1)), "discount too small"),
     ("market", case(economics=replace(GOOD, discount_ratio=float("nan"))), "too small"),
