@@ -45,9 +45,10 @@ def default_of(name: str, field: FieldInfo) -> str:
     """Return the default as a person would type it."""
     if name == "model_dir":
         return "the bundle that ships with the product"
-    if field.default is None or field.default == "":
+    default = field.get_default(call_default_factory=True)
+    if default in (None, "", {}):
         return "unset"
-    return f"`{field.default}`"
+    return f"`{default}`"
 
 
 def page() -> str:

@@ -268,7 +268,10 @@ def load() -> Settings:
             with its value and the fix.
     """
     problems = list(_unknown(os.environ))
-    kept = {name: Settings.model_fields[name].default for name in _injected(os.environ)}
+    kept = {
+        n: Settings.model_fields[n].get_default(call_default_factory=True)
+        for n in _injected(os.environ)
+    }
     try:
         settings = Settings(**kept)
     except ValidationError as error:

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from scripts import configuration
 from spotvortex import settings
 from spotvortex.core.limits import Limits
+from spotvortex.core.rules import PoolRules
+from spotvortex.core.types import Mode
 from spotvortex.errors import SettingsError
 from spotvortex.setting_words import unit_of
 from spotvortex.settings import PREFIX, Settings, load
@@ -245,3 +247,29 @@ def test_no_number_ever_leaves_its_bounds(variables):
 def test_traces_are_made_where_an_endpoint_is_named(variables, on):
     with patch.dict(os.environ, variables, clear=True):
         assert settings.tracing_is_on() is on
+
+
+RULES = '{"web": {"mode": "canary", "max-spot-ratio": "0.7", "on-demand-floor": "24 vcpu"}}'
+
+
+def test_rules_of_pools_are_read_as_the_annotations_are():
+    found = loaded(SPOTVORTEX_POOL_RULES=RULES).rules_of_pools()
+    assert found == {"web": PoolRules(mode=Mode.CANARY, max_spot_ratio=0.7, floor_vcpu=24)}
+    assert loaded().rules_of_pools() == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("web", "SPOTVORTEX_POOL_RULES is no JSON: give JSON as"),
+        ("[" * 5000, "SPOTVORTEX_POOL_RULES is no JSON"),
+        ("7", "SPOTVORTEX_POOL_RULES=7: Input should be a valid dictionary; give JSON as"),
+        ('{"web": 3}', "SPOTVORTEX_POOL_RULES=3"),
+        ('{"web": {"mood": "calm"}}', "pool web has no rule mood: give max-spot-ratio, mode"),
+        ('{"web": {"mode": "bold"}}', "pool web: spotvortex.io/mode='bold': give one of shadow"),
+    ],
+)
+def test_rules_of_pools_that_cannot_be_read_are_refused_with_the_fix(text, words):
+    said = refused(SPOTVORTEX_POOL_RULES=text)
+    assert words in said
+    assert "Undefined" not in said

@@ -33,9 +33,9 @@ from spotvortex.core.observation import (
 from spotvortex.core.reconcile import reconcile
 from spotvortex.core.record import record_of
 from spotvortex.core.reduction import reduce_shape
-from spotvortex.core.sight import sight_of
 from spotvortex.core.replay import replay
 from spotvortex.core.shape import shape_of
+from spotvortex.core.sight import sight_of
 from spotvortex.core.types import CapacityType, Offering, Provisioner
 from spotvortex.model import forecaster
 from spotvortex.settings import BUNDLED_MODELS

@@ -108,7 +108,7 @@ def _step(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> 
         case Phase.EVICTING:
             return _evict(order, progress, view, now)
         case Phase.RELEASING:
-            return _release(order, progress)
+            return _release(order, progress, view)
         case Phase.UNDOING:
             return _undo(order, progress, view)
         case _ as never:
@@ -187,25 +187,25 @@ def _may_go(order: DrainOrder, progress: Progress, pod: PodView) -> bool:
     return pod.uid in progress.asked and not HARD_BLOCKERS.intersection(pod.blockers)
 
 
-def _release(order: DrainOrder, progress: Progress) -> Step:
+def _release(order: DrainOrder, progress: Progress, view: NodeView) -> Step:
     if order.node_claim and not progress.released:
         claim = DeleteNodeClaim(node_claim=order.node_claim, node=order.node, plan_id=order.plan_id)
         return Do(claim)
-    if _has_left(progress):
+    if _has_left(progress, view):
         return Do(_clean(order))
     return Finish(DrainEnd.DONE, progress.reason or "drained")
 
 
 def _undo(order: DrainOrder, progress: Progress, view: NodeView) -> Step:
-    if progress.marked and view.present:
+    if (progress.marked or progress.maybe_marked) and view.present:
         return Do(UnmarkNode(node=order.node, uid=order.uid, plan_id=order.plan_id))
-    if _has_left(progress):
+    if _has_left(progress, view):
         return Do(_clean(order))
     return Finish(progress.end, progress.reason)
 
 
-def _has_left(progress: Progress) -> bool:
-    return bool(progress.asked or progress.found) and not progress.cleaned
+def _has_left(progress: Progress, view: NodeView) -> bool:
+    return bool(progress.asked or progress.found or view.n_room) and not progress.cleaned
 
 
 def _clean(order: DrainOrder) -> DeletePlaceholders:
@@ -223,15 +223,23 @@ def advance(progress: Progress, call: Call, answer: Answer, now: float) -> Progr
                 return _refused(counted, call, "a budget blocks what is no eviction")
             return _later(counted, call.uid, retry_s, now)
         case Again(reason=reason, retry_s=retry_s):
-            if isinstance(call, EvictPod):
-                return _later(counted, call.uid, retry_s, now)
-            if counted.tries.get("", 0) >= MAX_TRIES:
-                return _refused(counted, call, reason)
-            return _later(counted, "", retry_s, now)
+            return _again(counted, call, reason, retry_s, now)
         case Done() | Gone():
             return _carried_out(replace(counted, tries=_without(counted.tries, "")), call)
         case _ as never:
             assert_never(never)
+
+
+def _again(progress: Progress, call: Call, reason: str, retry_s: float, now: float) -> Progress:
+    """Try later; the deadline ends an eviction that never works, a count all other requests."""
+    if isinstance(call, EvictPod):
+        return _later(progress, call.uid, retry_s, now)
+    if isinstance(call, MarkNode):
+        # A silent server may have carried it out.
+        progress = replace(progress, maybe_marked=True)
+    if progress.tries.get("", 0) >= MAX_TRIES:
+        return _refused(progress, call, reason)
+    return _later(progress, "", retry_s, now)
 
 
 def _without(tries: Mapping[str, int], key: str) -> Mapping[str, int]:
@@ -260,7 +268,7 @@ def _carried_out(progress: Progress, call: Call) -> Progress:
         case MarkNode():
             return replace(progress, marked=True)
         case UnmarkNode():
-            return replace(progress, marked=False)
+            return replace(progress, marked=False, maybe_marked=False)
         case EvictPod(uid=uid):
             return replace(progress, begun=True, evicted=progress.evicted | {uid})
         case DeleteNodeClaim():
@@ -274,9 +282,23 @@ def _carried_out(progress: Progress, call: Call) -> Progress:
 def _refused(progress: Progress, call: Call, reason: str) -> Progress:
     """Give up; what cannot even be undone is left to expire by itself, and said."""
     if progress.phase is Phase.UNDOING or isinstance(call, DeletePlaceholders):
+        # IMPORTANT: where the mark stays the room stays too. Whoever finds the mark takes the room
+        # for granted.
         return replace(
-            _carried_out(progress, call), reason=f"{progress.reason}; {reason}".strip("; ")
+            _carried_out(progress, call),
+            cleaned=True,
+            reason=f"{progress.reason}; {reason}".strip("; "),
         )
+    if progress.urgent and not isinstance(call, MarkNode):
+        return _gone_without(progress, call, reason)
     asking = isinstance(call, CreatePlaceholder | CreateAnchor)
     end = DrainEnd.NO_REPLACEMENT if asking else DrainEnd.REFUSED
     return replace(progress, phase=Phase.UNDOING, end=end, reason=reason)
+
+
+def _gone_without(progress: Progress, call: Call, reason: str) -> Progress:
+    """Go on without what was refused: a node that is lost takes its other pods with it."""
+    said = replace(progress, reason=reason)
+    if isinstance(call, EvictPod):
+        return replace(said, given_up=said.given_up | {call.uid})
+    return _carried_out(said, call)

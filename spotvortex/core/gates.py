@@ -75,8 +75,7 @@ class Ruling:
 def lease(case: Case) -> Verdict:
     """Only the leader may write."""
     if not case.limits.mode.writes:
-        reason = f"mode {case.limits.mode} writes nothing, so no lease is needed"
-        return not_evaluated("lease", reason)
+        return not_evaluated("lease", f"mode {case.limits.mode} needs no lease")
     if case.basis.standing.leader:
         return allow("lease", "we hold the lease")
     return refuse("lease", "another replica holds the lease, or nobody does")
@@ -279,8 +278,7 @@ def do_not_disrupt(case: Case) -> Verdict:
 def freeze(case: Case) -> Verdict:
     """A person may stop every write by creating one ConfigMap."""
     if not case.limits.mode.writes:
-        reason = f"mode {case.limits.mode} writes nothing that could be frozen"
-        return not_evaluated("freeze", reason)
+        return not_evaluated("freeze", f"mode {case.limits.mode} writes nothing")
     match case.basis.standing.freeze:
         case Freeze.NONE:
             return allow("freeze", "nobody has frozen us")

@@ -68,7 +68,7 @@ def from_text(text: str) -> DrainOrder | None:
             bind_by=math.inf if bind_by is None else float(bind_by),
             traceparent=_text(document, "trace"),
         )
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 

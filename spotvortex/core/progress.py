@@ -24,6 +24,9 @@ EVICT_MARGIN_S: Final = 15.0
 AFTER_LOSS_S: Final = 120.0
 """An interrupted node that is still there this long after its deadline is given up."""
 
+OVERDUE: Final = 0.0
+"""A deadline that has long passed: whatever has it is undone at its next step."""
+
 _PASSING: Final = frozenset({Blocker.PDB_ALLOWS_ZERO, Blocker.SINGLE_REPLICA})
 """Blockers that evictions of ours may bring about: once begun, they are waited for."""
 
@@ -47,7 +50,9 @@ class Progress:
 
     `moving` are the pods for whose room capacity is asked, `asked` the uids of those for which it
     was, `found` whether some had been asked for before. `begun` is true once a pod was evicted, by
-    this process or by one before it. `retry_at` and `tries` are kept by pod uid, "" for what is no
+    this process or by one before it. `given_up` are pods that could not be evicted from a node that
+    is lost anyway, `urgent` says that it is. `maybe_marked` is true while a mark may be there
+    although no answer said so. `retry_at` and `tries` are kept by pod uid, "" for what is no
     eviction.
     """
 
@@ -61,6 +66,9 @@ class Progress:
     released: bool = False
     cleaned: bool = False
     evicted: frozenset[str] = frozenset()
+    given_up: frozenset[str] = frozenset()
+    urgent: bool = False
+    maybe_marked: bool = False
     retry_at: Mapping[str, float] = field(default_factory=dict)
     tries: Mapping[str, int] = field(default_factory=dict)
     n_calls: int = 0
@@ -92,6 +100,12 @@ def proceed(order: DrainOrder, progress: Progress, view: NodeView, now: float) -
     """Move on to the phase that the node, as it is now, calls for."""
     if progress.phase is Phase.UNDOING or _is_drained(progress, view):
         return progress
+    progress = replace(
+        progress,
+        urgent=order.kind is OrderKind.INTERRUPTION,
+        # The answer to our mark may have been lost on its way.
+        marked=progress.marked or view.marked,
+    )
     trouble = _trouble(order, progress, view, now)
     if trouble is not None:
         end, reason = trouble
@@ -135,9 +149,12 @@ def _trouble(
 def _late(
     order: DrainOrder, progress: Progress, view: NodeView, now: float
 ) -> tuple[DrainEnd, str] | None:
-    grace_s = AFTER_LOSS_S if order.kind is OrderKind.INTERRUPTION else 0.0
-    asking = progress.phase in (Phase.ASKING, Phase.BINDING)
-    if now < (min(order.deadline, order.bind_by) if asking else order.deadline) + grace_s:
+    asking = progress.phase in (Phase.ASKING, Phase.BINDING) and not progress.begun
+    if order.kind is OrderKind.INTERRUPTION:
+        limit = order.deadline + AFTER_LOSS_S
+    else:
+        limit = min(order.deadline, order.bind_by) if asking else order.deadline
+    if now < limit:
         return None
     if asking:
         said = f": {view.pending_reason}" if view.pending_reason else ""
@@ -171,9 +188,12 @@ def _phase(order: DrainOrder, progress: Progress, view: NodeView, now: float) ->
     """Say which phase comes next; an interrupted node is marked before anything is asked for."""
     if not progress.marked and order.kind is OrderKind.INTERRUPTION:
         return Phase.MARKING
-    waits = not progress.begun and not _is_pressing(order, progress, now)
-    # Once the first pod has gone, the pods that follow it take the placeholders' room.
-    if not progress.begun and any(pod.uid not in progress.asked for pod in progress.moving):
+    pressing = _is_pressing(order, progress, now)
+    waits = not progress.begun and not pressing
+    # Once the first pod has gone, the pods that follow it take the placeholders' room. A node that
+    # is lost does not wait for a server that does not take our requests for room either.
+    asks = not progress.begun and not (pressing and progress.tries.get("", 0))
+    if asks and any(pod.uid not in progress.asked for pod in progress.moving):
         return Phase.ASKING
     if waits and not _has_room(progress, view):
         return Phase.BINDING
@@ -211,7 +231,8 @@ def to_anchor(order: DrainOrder, progress: Progress, view: NodeView, now: float)
 
 def to_evict(progress: Progress, view: NodeView) -> list[PodView]:
     """Return the pods that are still to be evicted."""
-    return [pod for pod in movers(view) if not pod.terminating and pod.uid not in progress.evicted]
+    done = progress.evicted | progress.given_up
+    return [pod for pod in movers(view) if not pod.terminating and pod.uid not in done]
 
 
 def _has_room(progress: Progress, view: NodeView) -> bool:

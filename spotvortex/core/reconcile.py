@@ -32,6 +32,7 @@ from spotvortex.core.planning import Wave, plan_wave
 from spotvortex.core.policies import both_proposals
 from spotvortex.core.policy import worse
 from spotvortex.core.pools import PoolInput
+from spotvortex.core.progress import OVERDUE
 from spotvortex.core.rules import NO_RULES, obeying, remembered
 from spotvortex.core.types import Action
 from spotvortex.core.upkeep import chores, is_released
@@ -107,19 +108,17 @@ def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limi
         orders=(*interruption_orders(seen, limits_of, assessment.in_flight), *_orders(ordered)),
         observation=observation,
         traceparent=observation.traceparent,
-        resumed=_resumed(assessment.in_flight, limits_of, observation.at),
+        resumed=_resumed(assessment.in_flight, limits_of),
         chores=chores(observation, ordered, assessment.in_flight),
     )
     return _next_state(state, ordered), plan
 
 
-def _resumed(
-    flying: InFlight, limits_of: Mapping[str, Limits], at: float
-) -> tuple[DrainOrder, ...]:
+def _resumed(flying: InFlight, limits_of: Mapping[str, Limits]) -> tuple[DrainOrder, ...]:
     """Go on with what is in flight; undo it where its pool is gone or may not be written to."""
     orders = (order for order in flying.orders if order.uid not in flying.leaving)
     return tuple(
-        order if _may_go_on(order, limits_of) else replace(order, deadline=min(order.deadline, at))
+        order if _may_go_on(order, limits_of) else replace(order, deadline=OVERDUE)
         for order in orders
     )
 

@@ -108,7 +108,10 @@ class OneDrain:
 
 
 async def _pause(seconds: float, stop: asyncio.Event) -> None:
-    """Wait, but no longer than until the stop."""
+    """Wait, but no longer than until the stop; what is undone after it waits in full."""
+    if stop.is_set():
+        await asyncio.sleep(seconds)
+        return
     try:
         async with asyncio.timeout(seconds):
             await stop.wait()

@@ -1,8 +1,23 @@
-"""An order, and views of the node that it is to move."""
+"""An order, views of the node that it is to move, and a calm node that does as it is told."""
 
-from spotvortex.core.calls import NodeView, PodView
-from spotvortex.core.messages import DrainOrder
-from spotvortex.core.types import CapacityType
+from dataclasses import dataclass, field, replace
+
+from spotvortex.core.calls import (
+    CreateAnchor,
+    CreatePlaceholder,
+    DeletePlaceholders,
+    Done,
+    EvictPod,
+    MarkNode,
+    NodeView,
+    PodView,
+    Receiver,
+    UnmarkNode,
+)
+from spotvortex.core.drain import MAX_WAIT_S, Do, Finish, Wait, advance, next_step
+from spotvortex.core.messages import DrainOrder, OrderKind
+from spotvortex.core.progress import begin, proceed
+from spotvortex.core.types import CapacityType, Mode
 from tests.core.builders import AT
 
 ORDER = DrainOrder(
@@ -15,6 +30,15 @@ ORDER = DrainOrder(
     to=CapacityType.ON_DEMAND,
     reason="DECREASE_10 medium_risk",
     deadline=AT + 600.0,
+    mode=Mode.ACTIVE,
+)
+LOSS = replace(
+    ORDER,
+    kind=OrderKind.INTERRUPTION,
+    to=CapacityType.UNKNOWN,
+    avoid="m6i.large/us-east-1a",
+    reason="notice interruption",
+    deadline=AT + 120.0,
 )
 
 
@@ -41,3 +65,93 @@ def view(*pods, **changes):
         "bound": 0,
     }
     return NodeView(**(values | changes))
+
+
+def receiver(name="r1", until=0.0):
+    return Receiver(node=name, uid=f"uid-{name}", anchored_until=until)
+
+
+@dataclass(slots=True)
+class Script:
+    """A calm node; `answers` overrides by type of call, once each, `seen` what is looked at.
+
+    An answer that is a tuple is that answer although the call was carried out.
+    """
+
+    pods: list
+    answers: dict = field(default_factory=dict)
+    binds: bool = True
+    pods_end: bool = True
+    cordoned: bool = False
+    marked: bool = False
+    room: dict = field(default_factory=dict)
+    anchors: dict = field(default_factory=dict)
+    seen: dict = field(default_factory=dict)
+    calls: list = field(default_factory=list)
+    at: list = field(default_factory=list)
+
+    def look(self):
+        bound = sum(self.room.values())
+        values = {
+            "cordoned": self.cordoned,
+            "marked": self.marked,
+            "bound": bound,
+            "n_room": len(self.room),
+            "receivers": (receiver(until=self.anchors.get("uid-r1", 0.0)),) if bound else (),
+        }
+        return view(*self.pods, **(values | self.seen))
+
+    def answer(self, call, now=AT):
+        self.calls.append(call)
+        self.at.append(now)
+        given = self.answers.get(type(call), Done())
+        if isinstance(given, list):
+            given = given.pop(0) if given else Done()
+        else:
+            self.answers.pop(type(call), None)
+        carried_out = isinstance(given, Done | tuple)
+        if carried_out:
+            self.carry_out(call, now)
+        return given[0] if isinstance(given, tuple) else given
+
+    def carry_out(self, call, now):
+        match call:
+            case CreatePlaceholder(pod_uid=uid):
+                self.room[uid] = self.binds
+            case CreateAnchor(node_uid=uid, expires_s=seconds):
+                self.anchors[uid] = now + seconds
+            case MarkNode():
+                self.cordoned = self.marked = True
+            case UnmarkNode():
+                self.cordoned = self.marked = False
+            case EvictPod(uid=uid) if self.pods_end:
+                self.pods = [p for p in self.pods if p.uid != uid]
+            case DeletePlaceholders():
+                self.room = {}
+
+    def kinds(self):
+        return [type(c).__name__ for c in self.calls]
+
+    def evicted(self):
+        return [c.name for c in self.calls if isinstance(c, EvictPod)]
+
+
+def run(script, order=ORDER, *, at=AT, progress=None, steps=20_000):
+    """Drive an order as the drainer does; returns its end, the reason, the time and the progress.
+
+    The end is None where `steps` were not enough.
+    """
+    progress, now = progress or begin(order, script.look()), at
+    for _ in range(steps):
+        seen = script.look()
+        progress = proceed(order, progress, seen, now)
+        match next_step(order, progress, seen, now):
+            case Do(call=call):
+                progress = advance(progress, call, script.answer(call, now), now)
+                now += 0.05
+            case Wait(seconds=seconds):
+                assert 0.0 < seconds <= MAX_WAIT_S
+                now += seconds
+            case Finish(end=end, reason=reason):
+                return end, reason, now, progress
+    return None, "", now, progress

@@ -1,123 +1,102 @@
-"""One node's move: steps in their safe order against a node that does as it likes."""
+"""One node's planned move: steps in their safe order against a node that does as it likes."""
 
-import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 
 from spotvortex.core.calls import (
+    Again,
     BlockedByBudget,
+    CreateAnchor,
     CreatePlaceholder,
     DeleteNodeClaim,
     DeletePlaceholders,
     Done,
     EvictPod,
+    Halt,
     MarkNode,
+    NoteRisk,
     Refused,
     UnmarkNode,
 )
 from spotvortex.core.drain import (
+    FIRST_RETRY_S,
+    MAX_TRIES,
     MAX_WAIT_S,
-    MIN_RETRY_S,
+    PLACEHOLDER_LIFE_S,
     POLL_S,
     Do,
     Finish,
-    Phase,
-    Progress,
     Wait,
     advance,
-    begin,
     next_step,
-    proceed,
 )
 from spotvortex.core.messages import DrainEnd
+from spotvortex.core.orders import to_text
+from spotvortex.core.progress import Phase, Progress, begin, proceed
 from spotvortex.core.types import HARD_BLOCKERS, Blocker, CapacityType
+from spotvortex.core.upkeep import ANCHOR_LIFE_S
 from tests.core.builders import AT
-from tests.core.drains import ORDER, pod, view
+from tests.core.drains import ORDER, Script, pod, run, view
 
 
-@dataclass(slots=True)
-class Script:
-    """A calm node that does as it is told; `answers` overrides by type of call, once each."""
-
-    pods: list
-    answers: dict = field(default_factory=dict)
-    binds: bool = True
-    pods_end: bool = True
-    cordoned: bool = False
-    bound: int = 0
-    calls: list = field(default_factory=list)
-
-    def look(self):
-        return view(*self.pods, cordoned=self.cordoned, bound=self.bound)
-
-    def answer(self, call):
-        self.calls.append(call)
-        given_answer = self.answers.pop(type(call), Done())
-        if isinstance(given_answer, Done):
-            self.carry_out(call)
-        return given_answer
-
-    def carry_out(self, call):
-        match call:
-            case CreatePlaceholder():
-                self.bound += self.binds
-            case MarkNode():
-                self.cordoned = True
-            case UnmarkNode():
-                self.cordoned = False
-            case EvictPod(uid=uid) if self.pods_end:
-                self.pods = [p for p in self.pods if p.uid != uid]
-            case DeletePlaceholders():
-                self.bound = 0
-
-    def kinds(self):
-        return [type(c).__name__ for c in self.calls]
+def evicting(*pods, **changes):
+    """An order whose room is there and whose node is marked."""
+    asked = frozenset(p.uid for p in pods)
+    return Progress(phase=Phase.EVICTING, moving=pods, asked=asked, marked=True, **changes)
 
 
-def run(script, order=ORDER, until=20_000):
-    """Drive an order to its end as the drainer does; returns the end, its reason and the time."""
-    progress, now = begin(script.look()), AT
-    for _ in range(until):
-        seen = script.look()
-        progress = proceed(progress, seen, order.deadline, now)
-        match next_step(order, progress, seen, now):
-            case Do(call=call):
-                progress = advance(progress, call, script.answer(call), now)
-                now += 0.05
-            case Wait(seconds=seconds):
-                assert 0.0 < seconds <= MAX_WAIT_S
-                now += seconds
-            case Finish(end=end, reason=reason):
-                return end, reason, now, progress
-    raise AssertionError("the order does not end")
+def marked_view(*pods, **changes):
+    return view(*pods, **({"cordoned": True, "marked": True, "bound": len(pods)} | changes))
 
 
 def test_a_calm_node_is_moved_in_the_safe_order():
     script = Script([pod("a"), pod("b", grace_s=60.0), pod("ds", stays=True)])
     end, reason, _, progress = run(script)
-    assert (end, reason, progress.n_calls) == (DrainEnd.DONE, "drained", 7)
+    assert (end, reason, progress.n_calls) == (DrainEnd.DONE, "drained", 8)
     assert script.kinds() == [
         "CreatePlaceholder",
         "CreatePlaceholder",
+        "CreateAnchor",
         "MarkNode",
         "EvictPod",
         "EvictPod",
         "DeleteNodeClaim",
         "DeletePlaceholders",
     ]
-    assert [c.name for c in script.calls if isinstance(c, EvictPod)] == ["b", "a"]
+    assert script.evicted() == ["b", "a"]
 
 
 def test_calls_carry_the_order():
-    script = Script([pod("a")])
-    run(script)
-    placeholder, mark, evict, claim, clean = script.calls
-    assert placeholder.name == "spotvortex-p1-01234567-0"
+    script = Script([pod("a", blockers=(Blocker.VOLUME,))], seen={"zone": "z1"})
+    order = replace(ORDER, avoid="m6i.large/z9")
+    run(script, order)
+    placeholder, anchor, mark, evict, claim, clean = script.calls
+    assert placeholder.name.startswith("spotvortex-placeholder-")
     assert (placeholder.capacity_type, placeholder.cpu_milli) == (CapacityType.ON_DEMAND, 100)
-    assert (mark.uid, mark.reason, mark.deadline) == (ORDER.uid, ORDER.reason, ORDER.deadline)
+    assert (placeholder.for_pod, placeholder.pod_uid) == ("shop/a", "uid-a")
+    assert (placeholder.zone, placeholder.avoid) == ("z1", "m6i.large/z9")
+    assert (placeholder.order, placeholder.expires_s) == (to_text(order), PLACEHOLDER_LIFE_S)
+    assert (anchor.node_uid, anchor.expires_s) == ("uid-r1", ANCHOR_LIFE_S)
+    assert (mark.uid, mark.order, mark.urgent) == (ORDER.uid, to_text(order), False)
     assert (evict.uid, evict.node_uid) == ("uid-a", ORDER.uid)
     assert (claim.node_claim, clean.for_uid) == ("claim-1", ORDER.uid)
+
+
+def test_the_zone_is_asked_for_only_where_a_volume_is_bound_to_it():
+    script = Script([pod("a")], seen={"zone": "z1"})
+    run(script)
+    assert script.calls[0].zone == ""
+
+
+def test_placeholders_have_names_that_a_second_asking_would_not_double():
+    def names():
+        script = Script([pod("a"), pod("b")])
+        run(script)
+        return [c.name for c in script.calls if isinstance(c, CreatePlaceholder)]
+
+    assert names() == names()
+    assert len(set(names())) == 2
 
 
 def test_an_empty_node_is_marked_and_released_only():
@@ -132,26 +111,33 @@ def test_a_node_without_a_claim_is_left_to_its_provisioner():
     assert script.kinds()[-2:] == ["EvictPod", "DeletePlaceholders"]
 
 
-def test_without_room_in_time_nothing_is_marked_and_the_placeholders_go():
-    script = Script([pod("a")], binds=False)
-    end, reason, now, _ = run(script)
-    assert (end, script.kinds()) == (
-        DrainEnd.NO_REPLACEMENT,
-        ["CreatePlaceholder", "DeletePlaceholders"],
-    )
-    assert reason == "not done by its deadline, in phase binding"
-    assert now - ORDER.deadline <= POLL_S
+@pytest.mark.parametrize(
+    ("bind_by", "said", "reason"),
+    [
+        (AT + 900.0, "", "not all room was bound in time"),
+        (AT + 90.0, "0/3 nodes fit", "not all room was bound in time: 0/3 nodes fit"),
+    ],
+)
+def test_without_room_in_time_nothing_is_marked_and_the_placeholders_go(bind_by, said, reason):
+    script = Script([pod("a")], binds=False, seen={"pending_reason": said})
+    end, found, now, _ = run(script, replace(ORDER, bind_by=bind_by))
+    assert (end, found) == (DrainEnd.NO_REPLACEMENT, reason)
+    assert script.kinds() == ["CreatePlaceholder", "DeletePlaceholders"]
+    assert 0.0 <= now - min(bind_by, ORDER.deadline) <= POLL_S
 
 
-def test_a_refused_placeholder_ends_the_order():
-    script = Script([pod("a")], answers={CreatePlaceholder: Refused("exceeded quota")})
-    assert run(script)[:2] == (DrainEnd.NO_REPLACEMENT, "exceeded quota")
-    assert script.kinds() == ["CreatePlaceholder"]
+def test_room_that_was_bound_in_time_is_not_asked_about_again():
+    script = Script([pod("a")], pods_end=False)
+    end, reason, now, _ = run(script, replace(ORDER, bind_by=AT + 90.0))
+    assert (end, reason) == (DrainEnd.ABORTED, "not done by its deadline, in phase waiting")
+    assert now >= ORDER.deadline
 
 
 @pytest.mark.parametrize(
     ("call", "end", "kinds"),
     [
+        (CreatePlaceholder, DrainEnd.NO_REPLACEMENT, ["CreatePlaceholder"]),
+        (CreateAnchor, DrainEnd.NO_REPLACEMENT, ["CreateAnchor", "DeletePlaceholders"]),
         (MarkNode, DrainEnd.REFUSED, ["MarkNode", "DeletePlaceholders"]),
         (EvictPod, DrainEnd.REFUSED, ["EvictPod", "UnmarkNode", "DeletePlaceholders"]),
         (
@@ -180,44 +166,103 @@ def test_a_budget_on_anything_but_an_eviction_is_a_refusal():
     assert (end, reason) == (DrainEnd.REFUSED, "a budget blocks what is no eviction")
 
 
-@pytest.mark.parametrize(
-    ("retry_s", "waited_s"),
-    [(2.0, 2.0), (0.0, MIN_RETRY_S), (math.nan, MIN_RETRY_S), (-1.0, MIN_RETRY_S), (7200.0, 15.0)],
-)
-def test_a_blocked_pod_is_tried_again_later_within_bounds(retry_s, waited_s):
-    progress = Progress(phase=Phase.EVICTING, moving=(pod("a"),), n_asked=1, marked=True)
-    evict = next_step(ORDER, progress, view(pod("a"), cordoned=True, bound=1), AT).call
-    blocked = advance(progress, evict, BlockedByBudget(retry_s), AT)
-    assert next_step(ORDER, blocked, view(pod("a"), cordoned=True, bound=1), AT) == Wait(waited_s)
+def test_a_call_that_no_drain_makes_is_a_fault_of_ours():
+    with pytest.raises(AssertionError, match="a drain makes no NoteRisk"):
+        advance(Progress(), NoteRisk(node="n1", uid="u", until=AT), Done(), AT)
+
+
+@pytest.mark.parametrize("answer", [BlockedByBudget, lambda s: Again("busy", s)])
+@pytest.mark.parametrize(("asked_s", "waited_s"), [(2.5, 2.5), (7200.0, MAX_WAIT_S), (0.01, 0.1)])
+def test_a_blocked_pod_is_tried_again_when_the_server_says(answer, asked_s, waited_s):
+    progress, seen = evicting(pod("a")), marked_view(pod("a"))
+    evict = next_step(ORDER, progress, seen, AT).call
+    blocked = advance(progress, evict, answer(asked_s), AT)
+    assert next_step(ORDER, blocked, seen, AT) == Wait(pytest.approx(waited_s, abs=1e-6))
+
+
+@pytest.mark.parametrize("asked_s", [0.0, -1.0, float("nan")])
+def test_a_pod_blocked_without_a_time_is_tried_after_pauses_that_double_within_bounds(asked_s):
+    progress, seen, now, pauses = evicting(pod("a")), marked_view(pod("a")), AT, []
+    evict = next_step(ORDER, progress, seen, now).call
+    for _ in range(6):
+        progress = advance(progress, evict, BlockedByBudget(asked_s), now)
+        pauses.append(next_step(ORDER, progress, seen, now).seconds)
+        now += pauses[-1]
+        assert next_step(ORDER, progress, seen, now) == Do(evict)
+    doubled = [FIRST_RETRY_S, 4.0, 8.0, MAX_WAIT_S, MAX_WAIT_S, MAX_WAIT_S]
+    assert all(0.8 * d <= p <= d + 1e-6 for p, d in zip(pauses, doubled, strict=True))
 
 
 def test_other_pods_go_on_while_one_is_blocked():
     script = Script([pod("a", grace_s=99.0), pod("b")], answers={EvictPod: BlockedByBudget(30.0)})
     assert run(script)[0] is DrainEnd.DONE
-    assert [c.name for c in script.calls if isinstance(c, EvictPod)] == ["a", "b", "a"]
+    assert script.evicted() == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    "call", [CreatePlaceholder, CreateAnchor, MarkNode, DeleteNodeClaim, DeletePlaceholders]
+)
+def test_what_fails_for_now_is_tried_again_after_a_pause(call):
+    script = Script([pod("a")], answers={call: [Again("busy"), Again("busy", 5.0)]})
+    end, _, _, progress = run(script)
+    assert (end, progress.tries) == (DrainEnd.DONE, {})
+    tried = [at for at, c in zip(script.at, script.calls, strict=True) if isinstance(c, call)]
+    assert 1.6 <= tried[1] - tried[0] <= 2.1
+    assert tried[2] - tried[1] == pytest.approx(5.0, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("call", "end"),
+    [(CreatePlaceholder, DrainEnd.NO_REPLACEMENT), (MarkNode, DrainEnd.REFUSED)],
+)
+def test_what_never_works_is_given_up_after_so_many_tries(call, end):
+    script = Script([pod("a")], answers={call: [Again("busy", 0.5)] * 99})
+    assert run(script)[:2] == (end, "busy")
+    assert sum(isinstance(c, call) for c in script.calls) == MAX_TRIES + 1
+    assert script.room == {}
+
+
+def test_a_mark_whose_answer_was_lost_is_seen_and_gone_on_with():
+    script = Script([pod("a")], answers={MarkNode: (Again("timeout"),)})
+    assert run(script)[0] is DrainEnd.DONE
+    assert script.kinds().count("MarkNode") == 1
+
+
+def test_a_mark_whose_answer_was_lost_is_undone_even_where_no_view_shows_it():
+    hidden = {"marked": False, "cordoned": False}
+    script = Script([pod("a")], answers={MarkNode: [(Again("timeout"),)]}, seen=hidden)
+    *_, progress = run(script, steps=5)
+    assert script.kinds()[-1] == "MarkNode"
+    end, *_ = run(script, progress=progress, at=ORDER.deadline)
+    assert (end, script.kinds()[-2:]) == (DrainEnd.ABORTED, ["UnmarkNode", "DeletePlaceholders"])
+    assert not script.cordoned
+
+
+def test_room_whose_answer_was_lost_is_taken_away_again():
+    script = Script([pod("a")], answers={CreatePlaceholder: (Again("timeout"),)})
+    *_, progress = run(script, steps=1)
+    run(script, progress=progress, at=ORDER.deadline)
+    assert script.kinds() == ["CreatePlaceholder", "DeletePlaceholders"]
 
 
 def test_a_pod_that_comes_before_the_mark_gets_room_of_its_own():
     script = Script([pod("a")])
-    progress = begin(script.look())
+    *_, progress = run(script, steps=1)
     script.pods.append(pod("late"))
-    seen = script.look()
-    progress = proceed(progress, seen, ORDER.deadline, AT)
-    assert [p.name for p in progress.moving] == ["a", "late"]
-    assert run(script)[0] is DrainEnd.DONE
+    end, _, _, progress = run(script, progress=progress)
+    assert (end, [p.name for p in progress.moving]) == (DrainEnd.DONE, ["a", "late"])
     assert script.kinds().count("CreatePlaceholder") == 2
 
 
+def test_a_pod_that_goes_by_itself_needs_no_room():
+    progress = proceed(ORDER, begin(ORDER, view(pod("a"), pod("b"))), view(pod("b")), AT)
+    assert [p.name for p in progress.moving] == ["b"]
+
+
 def test_a_pod_that_comes_after_the_first_eviction_is_never_evicted():
-    waiting = Progress(
-        phase=Phase.EVICTING,
-        moving=(pod("a"),),
-        n_asked=1,
-        marked=True,
-        evicted=frozenset({"uid-a"}),
-    )
-    seen = view(pod("late"), cordoned=True)
-    after = proceed(waiting, seen, ORDER.deadline, AT)
+    waiting = evicting(pod("a"), begun=True, evicted=frozenset({"uid-a"}))
+    seen = marked_view(pod("late"), bound=0)
+    after = proceed(ORDER, waiting, seen, AT)
     assert next_step(ORDER, after, seen, AT) == Wait(POLL_S)
 
 
@@ -238,15 +283,9 @@ def test_a_hard_blocker_ends_the_order_before_it_begins(blocker):
     ],
 )
 def test_what_our_own_evictions_bring_about_is_waited_for(blocker, phase):
-    begun = Progress(
-        phase=Phase.EVICTING,
-        moving=(pod("a"), pod("b")),
-        n_asked=2,
-        marked=True,
-        evicted=frozenset({"uid-a"}),
-    )
-    seen = view(pod("b", blockers=(blocker,)), cordoned=True)
-    after = proceed(begun, seen, ORDER.deadline, AT)
+    begun = evicting(pod("a"), pod("b"), begun=True, evicted=frozenset({"uid-a"}))
+    seen = marked_view(pod("b", blockers=(blocker,)))
+    after = proceed(ORDER, begun, seen, AT)
     assert after.phase is phase
     if phase is Phase.EVICTING:
         assert next_step(ORDER, after, seen, AT) == Wait(POLL_S)
@@ -260,24 +299,22 @@ def test_what_our_own_evictions_bring_about_is_waited_for(blocker, phase):
     ],
 )
 def test_a_persons_cordon_or_uncordon_ends_the_order(marked, reason):
-    progress = Progress(moving=(pod("a"),), n_asked=1, marked=marked)
-    after = proceed(progress, view(pod("a"), cordoned=not marked, bound=1), ORDER.deadline, AT)
+    progress = Progress(moving=(pod("a"),), asked=frozenset({"uid-a"}), marked=marked)
+    after = proceed(ORDER, progress, view(pod("a"), cordoned=not marked, bound=1), AT)
     assert (after.phase, after.end, after.reason) == (Phase.UNDOING, DrainEnd.ABORTED, reason)
 
 
 def test_a_node_that_goes_when_drained_is_done_and_one_that_goes_before_is_gone():
     away = view(present=False)
     for phase, end in ((Phase.RELEASING, DrainEnd.DONE), (Phase.WAITING, DrainEnd.GONE)):
-        progress = Progress(
-            phase=phase, moving=(pod("a"),), n_asked=1, marked=True, released=True, cleaned=True
-        )
-        after = proceed(progress, away, ORDER.deadline, AT)
+        progress = replace(evicting(pod("a"), released=True, cleaned=True), phase=phase)
+        after = proceed(ORDER, progress, away, AT)
         assert next_step(ORDER, after, away, AT).end is end
 
 
 def test_a_drained_node_is_released_even_past_the_deadline():
-    progress = Progress(phase=Phase.RELEASING, moving=(pod("a"),), n_asked=1, marked=True)
-    after = proceed(progress, view(cordoned=True), AT, AT + 1.0)
+    progress = replace(evicting(pod("a")), phase=Phase.RELEASING)
+    after = proceed(replace(ORDER, deadline=AT), progress, view(cordoned=True), AT + 1.0)
     assert after.phase is Phase.RELEASING
 
 
@@ -287,3 +324,23 @@ def test_a_pod_that_does_not_end_leaves_the_node_uncordoned_at_the_deadline():
     assert (end, reason) == (DrainEnd.ABORTED, "not done by its deadline, in phase waiting")
     assert script.kinds()[-2:] == ["UnmarkNode", "DeletePlaceholders"]
     assert not script.cordoned
+
+
+def test_an_order_that_must_stop_is_undone_and_one_that_may_not_write_is_left_as_it_is():
+    for halt, end, kinds in (
+        (Halt.UNDO, DrainEnd.ABORTED, ["UnmarkNode", "DeletePlaceholders"]),
+        (Halt.DROP, DrainEnd.HANDED_OVER, []),
+    ):
+        script = Script([pod("a")], pods_end=False)
+        *_, progress = run(script, steps=6)
+        assert script.kinds()[-1] == "EvictPod"
+        n, script.seen = len(script.calls), {"halt": halt, "halt_reason": "frozen"}
+        found = run(script, progress=progress)
+        assert found[:2] == (end, "frozen")
+        assert script.kinds()[n:] == kinds
+
+
+def test_what_is_undone_is_left_too_once_nothing_may_be_written():
+    undoing = replace(evicting(pod("a")), phase=Phase.UNDOING, end=DrainEnd.ABORTED)
+    seen = marked_view(pod("a"), halt=Halt.DROP, halt_reason="no lease")
+    assert next_step(ORDER, undoing, seen, AT) == Finish(DrainEnd.HANDED_OVER, "no lease")

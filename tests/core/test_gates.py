@@ -10,9 +10,11 @@ from spotvortex.core import gates
 from spotvortex.core.gates import GATES, NOT_BINDING_ON_EXIT, combine, evaluate
 from spotvortex.core.limits import Limits
 from spotvortex.core.messages import ClusterBudget, Economics, PoolState, Verdict
+from spotvortex.core.observation import Standing
 from spotvortex.core.planning import plan_wave
-from spotvortex.core.pools import Room
-from spotvortex.core.types import Action, Mode, Outcome, Provisioner
+from spotvortex.core.pools import Risk, Room
+from spotvortex.core.rules import PoolRules
+from spotvortex.core.types import Action, Freeze, Mode, Outcome, Provisioner
 from tests.core import odd
 from tests.core.builders import (
     AT,
@@ -23,6 +25,7 @@ from tests.core.builders import (
     case,
     pool_input,
     proposal,
+    risk_of,
     room,
     safety,
 )
@@ -36,6 +39,10 @@ UP, DOWN, EXIT, HOLD = (
     Action.HOLD,
 )
 SPENT = ClusterBudget(n_nodes=20, n_moving=1, left=0)
+WARM = pool_input(entry_risk=risk_of(0.3))
+UNSCORED = pool_input(entry_risk=Risk(capacity=None, runtime=None))
+VCPU_FLOOR = Limits(on_demand_floor_vcpu=10)
+OLD = replace(CHEAP, spot_usd_per_hour=None, too_old_s=9e5)
 UNSUPPORTED = pool_input(unsupported=("x9",))
 SWITCHED_ON = Limits(exit_unsupported=True)
 
@@ -52,6 +59,11 @@ def after(wave_s, decrease_s=None):
     return PoolState(last_wave_at=AT - wave_s, last_decrease_at=decreased)
 
 
+def standing(**changes):
+    """A case of a mode that writes, where we lead and nothing stops us but what is given."""
+    return case(limits=ACTIVE, standing=Standing(**({"leader": True} | changes)))
+
+
 REFUSING = [
     ("input_freshness", case(pool=pool_input(bad_inputs=("nodes",))), "nodes missing"),
     ("input_freshness", case(pool=pool_input(oldest_input_s=float("inf"))), "every input"),
@@ -61,6 +73,7 @@ REFUSING = [
     ("confidence", case(pool=pool_input(confidence_terms=(("scores", 0.1),))), "by scores"),
     ("confidence", case(pool=pool_input(confidence_terms=(("x", float("nan")),))), "by x"),
     ("market", case(economics=Economics()), "no price"),
+    ("market", case(economics=Economics(), pool=pool_input(entry_money=OLD)), "too old to use"),
     ("market", case(economics=replace(GOOD, payback_hours=None)), "no expected gain"),
     ("market", case(economics=replace(GOOD, discount_ratio=0.1)), "discount too small"),
     ("market", case(economics=replace(GOOD, discount_ratio=float("nan"))), "too small"),
@@ -101,6 +114,15 @@ REFUSING = [
     ("cooldown", case(DOWN, state=after(299.0)), "settling"),
     ("cooldown", case(DOWN, state=after(-5.0)), "settling"),
     ("cooldown", case(UP, state=after(301.0, 301.0)), "dwelling"),
+    ("cooldown", case(UP, state=replace(after(999.0, 999.0), n_failed_returns=1)), "dwelling"),
+    ("cooldown", case(UP, state=after(700.0, 700.0), pool=WARM), "not clearly low again"),
+    ("cooldown", case(UP, state=after(700.0, 700.0), pool=UNSCORED), "not clearly low again"),
+    ("lease", case(limits=ACTIVE), "another replica holds the lease, or nobody"),
+    ("freeze", standing(freeze=Freeze.SOFT), "spotvortex-freeze exists (soft)"),
+    ("freeze", standing(freeze=Freeze.HARD), "spotvortex-freeze exists (hard)"),
+    ("freeze", standing(freeze=Freeze.UNKNOWN), "cannot be read"),
+    ("mode", case(pool=pool_input(rules=PoolRules(problem="x=1: give 2"))), "x=1: give 2"),
+    ("mode", standing(unsure=True), "advice only, for a day"),
     ("do_not_disrupt", case(UP, pool=pool_input(n_on_demand_movable=0)), "on-demand nodes"),
     ("do_not_disrupt", case(DOWN, pool=pool_input(n_spot_movable=0)), "Spot nodes"),
 ]
@@ -132,7 +154,12 @@ LETTING = [
     ("utilisation_headroom", case(UP, pool=pool_input(cpu_requested_ratio=0.99))),
     ("cooldown", case(HOLD, state=after(1.0))),
     ("cooldown", case(DOWN, state=after(300.0, 300.0))),
-    ("cooldown", case(UP, state=after(600.0, 600.0))),
+    ("cooldown", case(UP, state=after(86_401.0, 86_401.0), pool=WARM)),
+    ("lease", standing()),
+    ("freeze", standing()),
+    ("fit", standing()),
+    ("mode", standing()),
+    ("mode", case(limits=Limits(mode=Mode.ADVISE))),
     ("cooldown", case()),
     ("do_not_disrupt", case(HOLD, pool=pool_input(n_spot_movable=0, n_on_demand_movable=0))),
     ("mode", case()),
@@ -163,6 +190,11 @@ BOUNDING = [
     ),
     ("utilisation_headroom", case(DOWN, pool=pool_input(memory_requested_ratio=0.96)), 1),
     ("do_not_disrupt", case(UP, pool=pool_input(n_on_demand_movable=3)), 3),
+    ("cooldown", case(UP, state=after(600.0, 600.0)), 1),
+    ("cooldown", case(UP, state=replace(after(700.0, 700.0), n_probation=4)), 4),
+    ("cooldown", case(UP, state=replace(after(1200.0, 1200.0), n_failed_returns=1)), 1),
+    ("mode", case(limits=Limits(mode=Mode.CANARY, canary_nodes=2)), 2),
+    ("on_demand_floor", case(limits=VCPU_FLOOR, pool=pool_input(node_vcpu=4)), 7),
     ("do_not_disrupt", case(EXIT, pool=pool_input(n_spot_movable=2)), 2),
 ]
 
@@ -187,10 +219,15 @@ def test_gate_lets_some_nodes_through(gate, subject, limit):
 
 
 @pytest.mark.parametrize("gate", ["lease", "freeze"])
-def test_gate_without_its_input_says_so_and_refuses_only_where_the_mode_writes(gate):
+def test_gate_of_writing_is_not_evaluated_where_the_mode_writes_nothing(gate):
     for mode in Mode:
         verdict = GATE_BY_NAME[gate](case(limits=Limits(mode=mode)))
-        assert verdict.outcome is Outcome.NOT_EVALUATED
+        assert (verdict.outcome is Outcome.NOT_EVALUATED) is not mode.writes
+
+
+def test_what_was_not_evaluated_refuses_only_where_the_mode_writes():
+    verdict = gates.not_evaluated("fit", "no input")
+    for mode in Mode:
         assert combine([verdict], mode).refused is mode.writes
 
 
@@ -246,6 +283,25 @@ def test_more_room_never_lets_fewer_nodes_through_and_never_more_than_fit(found,
     if found.cpu_left_milli is not None:
         assert n_let(replace(found, cpu_left_milli=found.cpu_left_milli + more)) >= n
         assert n_let(replace(found, cpu_left_milli=None)) >= n
+
+
+@pytest.mark.parametrize(
+    ("n_failed", "seconds"), [(0, 600.0), (1, 1200.0), (4, 9600.0), (5, 14_400.0), (99, 14_400.0)]
+)
+def test_the_dwell_doubles_with_each_failed_return_up_to_its_bound(n_failed, seconds):
+    assert gates.dwell_s(PoolState(n_failed_returns=n_failed), Limits()) == seconds
+
+
+def test_a_bound_below_the_dwell_itself_does_not_shorten_it():
+    short = Limits(dwell_s=600.0, max_dwell_s=60.0)
+    assert gates.dwell_s(PoolState(n_failed_returns=3), short) == 600.0
+
+
+def test_the_risk_of_a_return_must_be_below_a_share_of_the_threshold():
+    """0.8 of 0.35: exactly that is not yet clearly low."""
+    for risk, outcome in ((0.28, Outcome.REFUSE), (0.2799, Outcome.AT_MOST)):
+        returning = case(UP, state=after(700.0, 700.0), pool=pool_input(entry_risk=risk_of(risk)))
+        assert gates.cooldown(returning).outcome is outcome
 
 
 def test_headroom_without_allocatable_figures_is_not_evaluated():

@@ -22,3 +22,8 @@ def test_the_other_policy_is_valued_by_the_nodes_between_the_two_targets():
 
 def test_without_prices_the_other_policy_has_no_value():
     assert decision(economics=Economics()).other_savings_delta_usd_per_hour is None
+
+
+def test_a_decision_tells_its_cycle_and_its_time():
+    made = decision(cycle=8)
+    assert (made.cycle, made.at) == (8, made.input.at)

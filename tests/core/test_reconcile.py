@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from spotvortex.core.gates import GATE_NAMES, NOT_BINDING_ON_EXIT
 from spotvortex.core.limits import Limits
 from spotvortex.core.messages import ControllerState, PoolState
-from spotvortex.core.observation import ClusterFacts, InputState, MarketFacts
+from spotvortex.core.observation import ClusterFacts, InputState, MarketFacts, Standing
 from spotvortex.core.policy import max_ratio
 from spotvortex.core.reconcile import reconcile, reconcile_steps
 from spotvortex.core.record import record_of
@@ -116,8 +116,21 @@ def test_without_prices_nothing_moves_towards_spot(scene, limits):
 
 @odd.few
 @given(odd.assessments, odd.limits)
-def test_a_mode_that_writes_refuses_while_gates_have_no_input(assessed, limits):
-    assert decided(assessed, replace(limits, mode=Mode.ACTIVE)).orders == ()
+def test_a_mode_that_writes_moves_nothing_without_the_lease(assessed, limits):
+    plan = decided(assessed, replace(limits, mode=Mode.ACTIVE))
+    assert plan.orders == ()
+
+
+@odd.many
+@given(odd.assessments, odd.limits, st.sampled_from([Mode.CANARY, Mode.ACTIVE]))
+def test_every_plan_of_a_mode_that_writes_obeys_the_same_bounds(assessed, limits, mode):
+    leading = replace(assessed.observation, standing=Standing(leader=True))
+    limits = replace(limits, mode=mode)
+    plan = decided(replace(assessed, observation=leading), limits)
+    check_plan(plan, limits)
+    assert all(o.mode is mode for o in plan.orders)
+    if mode is Mode.CANARY:
+        assert all(d.n_nodes <= limits.canary_nodes for d in plan.decisions)
 
 
 def shuffled(scene, rng):

@@ -69,6 +69,9 @@ def some_limits(rng):
         max_cluster_disruption_ratio=rng.choice([0.05, 1.0, 1.0]),
         min_confidence=rng.choice([0.3, 0.5]),
         exit_unsupported=rng.random() < 0.5,
+        settle_s=rng.choice([0.0, 300.0]),
+        dwell_s=rng.choice([0.0, 600.0]),
+        return_risk_ratio=1.0,
     )
 
 

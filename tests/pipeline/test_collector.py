@@ -11,10 +11,19 @@ from spotvortex.pipeline.collector import Collector, offerings_of
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.sim.loop import SimClock
 from tests.core.builders import AT, WEB_A, WEB_B, cluster, pool, spot
-from tests.pipeline.world import MemoryTelemetry, StillCluster, StillMarket, now, run
+from tests.core.flying import loss, marked, notice, on_instances, with_nodes
+from tests.pipeline.world import (
+    MemoryNotices,
+    MemoryTelemetry,
+    SetAuthority,
+    StillCluster,
+    StillMarket,
+    now,
+    run,
+)
 
 
-def collect(cluster, seconds):
+def collect(cluster, seconds, bring=(), **ports):
     """Collect for so many seconds; returns telemetry, the channel, and when the collector ended."""
 
     async def main():
@@ -26,7 +35,10 @@ def collect(cluster, seconds):
             telemetry=telemetry,
             heartbeats=Heartbeats({"collector": 60.0}),
             tick_s=30.0,
+            **ports,
         )
+        for at, found in bring:
+            asyncio.get_running_loop().call_later(at, ports["notices"].bring, *found)
         asyncio.get_running_loop().call_later(seconds, stop.set)
         await collector.run(out, stop)
         return telemetry, out, now()
@@ -120,3 +132,47 @@ def test_offerings_are_listed_once_and_sorted():
     early = Offering(instance_type="a1.large", zone="z")
     facts = cluster(pool(nodes=(spot("s1", WEB_B), spot("s2", WEB_B), spot("s3", early))))
     assert offerings_of(facts) == [early, WEB_B]
+
+
+def test_a_notice_wakes_it_at_once_and_the_next_tick_is_counted_from_there():
+    brought = [(40.0, [notice("a")])]
+    telemetry, out, _ = collect(StillCluster(), 101.0, brought, notices=MemoryNotices())
+    expected = [(0.0, 1), (30.0, 2), (40.1, 3), (70.1, 4), (100.1, 5)]
+    assert [(round(at, 3), n) for at, n in ticks(telemetry)] == expected
+    assert run(out.get).cycle == 5
+
+
+def test_a_burst_of_notices_is_seen_together():
+    brought = [(40.0 + n / 100.0, [notice(f"n{n}")]) for n in range(10)]
+    facts = cluster(pool(nodes=tuple(spot(f"n{n}") for n in range(10))))
+    telemetry, *_ = collect(StillCluster(facts), 40.5, brought, notices=MemoryNotices())
+    at = [round(at, 3) for at, _ in ticks(telemetry)]
+    assert at[:3] == [0.0, 30.0, 40.1]
+    assert len(at) <= 4
+
+
+def test_a_stop_wakes_it_although_it_waits_for_notices():
+    *_, ended_at = collect(StillCluster(), 45.0, notices=MemoryNotices())
+    assert ended_at == 45.0
+
+
+def test_an_observation_carries_notices_and_our_standing():
+    notices, authority = MemoryNotices(), SetAuthority()
+    notices.bring(notice("web-s0"))
+    notices.came.clear()
+    facts = cluster(on_instances(pool()))
+    _, out, _ = collect(StillCluster(facts), 1.0, notices=notices, authority=authority)
+    observed = run(out.get)
+    assert [n.instance_id for n in observed.notices] == ["i-web-s0"]
+    assert observed.standing.leader
+
+
+def test_what_is_settled_is_said_after_it_was_observed():
+    facts = on_instances(pool())
+    facts = with_nodes(facts, marked(facts.nodes[0], loss("web-s0")))
+    notices = MemoryNotices()
+    notices.bring(notice("web-s0"), notice("web-s1"), notice("foreign"))
+    notices.came.clear()
+    _, out, _ = collect(StillCluster(cluster(facts)), 1.0, notices=notices)
+    assert len(run(out.get).notices) == 3
+    assert notices.settled == {"notice-web-s0", "notice-foreign"}

@@ -43,6 +43,20 @@ def test_a_task_at_rest_is_never_late():
     assert run(main) == []
 
 
+def test_work_that_overlaps_is_at_rest_only_when_all_of_it_is_done():
+    async def main():
+        beats = Heartbeats({"drainer": 1.0})
+        with beats.at_work("drainer"):
+            with beats.at_work("drainer"):
+                pass
+            await asyncio.sleep(2.0)
+            late = beats.failing()
+        await asyncio.sleep(9.0)
+        return late, beats.failing()
+
+    assert run(main) == (["drainer: silent for 2 s, limit 1 s"], [])
+
+
 async def test_a_task_without_a_limit_may_not_beat():
     with pytest.raises(AssertionError, match="nobody has no limit"):
         Heartbeats({}).beat("nobody")

@@ -2,23 +2,28 @@
 
 import asyncio
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from spotvortex.core.hazard import Age, integral
 from spotvortex.core.limits import Limits
+from spotvortex.core.marks import MAX_SPOT_RATIO
 from spotvortex.core.messages import ControllerState
+from spotvortex.core.observation import NodePoolFact
 from spotvortex.core.reconcile import reconcile
 from spotvortex.core.reduction import MEMORY_CONFIDENCE
 from spotvortex.core.risk import PRIOR_LEVEL_PER_HOUR
-from spotvortex.core.types import Action
+from spotvortex.core.rules import PoolRules
+from spotvortex.core.types import Action, Mode
 from spotvortex.pipeline.channels import ClosedError, Latest
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.pipeline.inference import Inference
 from spotvortex.sim.loop import offload_inline
 from tests.core.builders import AT, WEB_A, WEB_B, cluster, observation, on_demand, pool, quote, spot
 from tests.core.builders import market as market_of
+from tests.core.flying import marked, order, placeholder, with_nodes
 from tests.pipeline.world import FlatForecaster, MemoryTelemetry, run
 
 
@@ -193,3 +198,25 @@ def test_it_runs_until_its_source_is_closed_and_closes_what_it_feeds():
     assert telemetry.of("replaced") == [(0.0, "assessments", 1)]
     assert telemetry.of("assessed") == [(0.0, 7)]
     assert [(s.name, s.parent) for s in telemetry.spans] == [("assess", "")]
+
+
+def test_of_settings_and_annotations_the_more_careful_rule_counts():
+    said = NodePoolFact(name="web", pool="web", rules=((MAX_SPOT_RATIO, "0.5"),))
+    observed = observation(pool(node_pools=(said,)), pool("api"))
+    subject = inference(FlatForecaster())
+    subject.pool_rules = {"web": PoolRules(mode=Mode.CANARY, max_spot_ratio=0.7)}
+    api, web = run(subject.assess, observed).pools
+    assert web.rules == PoolRules(mode=Mode.CANARY, max_spot_ratio=0.5)
+    assert api.rules == PoolRules()
+
+
+def test_what_is_in_flight_is_no_candidate_and_counts_as_moving():
+    """Also before its node is marked: its placeholders tell of it."""
+    facts = pool(n_spot=3, n_on_demand=0)
+    facts = with_nodes(facts, marked(facts.nodes[0]))
+    seen = cluster(facts, own_pods=(placeholder(order("web-s1")),))
+    assessed, _ = assess(replace(observation(), cluster=seen))
+    (only,) = assessed.pools
+    assert assessed.in_flight.uids == {"uid-web-s0", "uid-web-s1"}
+    assert [c.node for c in only.to_on_demand] == ["web-s2"]
+    assert (only.n_moving, only.n_spot_movable) == (2, 1)

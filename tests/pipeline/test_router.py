@@ -1,25 +1,40 @@
 """Decisions are journalled, shown, and handed on once a node."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from spotvortex.core.limits import Limits
+from spotvortex.core.messages import ControllerState, PoolState
+from spotvortex.core.observation import Standing
+from spotvortex.core.orders import in_flight
+from spotvortex.core.types import Mode
 from spotvortex.pipeline.channels import ClosedError, Lane, Latest
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.pipeline.router import Router
 from spotvortex.pipeline.status import Status
 from tests.core.builders import AT, assessment, observation, pool
-from tests.pipeline.world import MemoryJournal, MemoryTelemetry, StillCluster, run
+from tests.core.flying import marked, with_nodes
+from tests.pipeline.world import (
+    MemoryAnnouncer,
+    MemoryJournal,
+    MemoryState,
+    MemoryTelemetry,
+    StillCluster,
+    run,
+)
 
 
-def router(**limits):
+def router(store=None, **limits):
     return Router(
         limits=Limits(**limits),
         journal=MemoryJournal(),
         status=Status(cluster=StillCluster(), max_input_age_s=60.0),
         telemetry=MemoryTelemetry(),
         heartbeats=Heartbeats({"router": 60.0}),
+        announcer=MemoryAnnouncer(),
+        store=store,
     )
 
 
@@ -81,3 +96,101 @@ def test_the_loop_breathes_after_each_pool():
         return turns
 
     assert run(main) >= 5
+
+
+ACTIVE = {"mode": Mode.ACTIVE, "on_demand_floor_nodes": 1}
+
+
+def led(*, at=AT, leader=True, facts=None):
+    """What a replica sees: an order in flight, and another that may be made."""
+    flying = facts or with_nodes(pool(), marked(pool().nodes[0]))
+    seen = observation(flying, at=at, standing=Standing(leader=leader))
+    return replace(assessment(seen), in_flight=in_flight(seen.cluster))
+
+
+def keys(lane):
+    return list(lane._entries)
+
+
+def test_orders_in_flight_and_chores_go_down_the_lane_too():
+    lane = route(router(MemoryState(), **ACTIVE), led())
+    assert keys(lane) == ["uid-web-s0", "anchor/uid-web-d0"]
+
+
+def test_the_state_is_saved_before_anything_that_writes_is_handed_on():
+    noted, lane_sizes = [], []
+    store = MemoryState(noted=noted)
+    subject = router(store, mode=Mode.ACTIVE)
+
+    class Watching(Lane):
+        def offer(self, key, value):
+            noted.append(key)
+            return Lane.offer(self, key, value)
+
+    async def main():
+        source, lane = Latest("assessments"), Watching("drains", 9)
+        source.put(led(facts=pool()))
+        source.close()
+        await subject.run(source, lane)
+        lane_sizes.append(len(lane))
+
+    run(main)
+    assert noted == ["load", "save", "uid-web-d0"]
+    assert store.state.pools["web"].last_wave_at == AT
+
+
+def test_what_writes_is_not_handed_on_where_the_state_cannot_be_saved(caplog):
+    subject = router(MemoryState(fails=True), **ACTIVE)
+    lane = route(subject, led(facts=pool()))
+    assert keys(lane) == []
+    assert "router.state_not_saved" in [r.message for r in caplog.records]
+    subject.store.fails = False
+    assert keys(route(subject, led(facts=pool(), at=AT + 300.0))) != []
+
+
+def test_what_only_records_is_handed_on_all_the_same():
+    lane = route(router(MemoryState(fails=True)), led(facts=pool()))
+    assert keys(lane) == ["uid-web-d0"]
+
+
+def test_a_state_that_says_nothing_new_is_not_saved_again():
+    store = MemoryState()
+    route(router(store, mode=Mode.ACTIVE), *(led(at=AT + s) for s in (0.0, 30.0, 60.0)))
+    assert store.noted == ["load", "save"]
+
+
+def test_a_standby_saves_nothing_and_hands_on_nothing_that_writes():
+    store = MemoryState()
+    lane = route(router(store, **ACTIVE), led(leader=False))
+    assert (keys(lane), store.noted) == ([], [])
+
+
+def test_the_state_is_loaded_whenever_we_come_to_lead():
+    """The last leader wrote it; what we remember ourselves is older."""
+    store = MemoryState()
+    subject = router(store, mode=Mode.ACTIVE)
+    route(subject, led(), led(leader=False, at=AT + 30.0))
+    store.state = ControllerState(pools={"web": PoolState(last_wave_at=AT + 50.0)})
+    route(subject, led(at=AT + 60.0, facts=pool()))
+    assert store.noted.count("load") == 2
+    assert subject.state.pools["web"].last_wave_at == AT + 50.0
+
+
+def test_advice_is_said_at_the_nodes_and_only_where_the_mode_is_to_advise():
+    for mode, said in (
+        (Mode.SHADOW, []),
+        (
+            Mode.ADVISE,
+            [
+                (
+                    "web-d0",
+                    "SpotVortexAdvice",
+                    "would move this node to spot: INCREASE_30 economic_increase",
+                    False,
+                )
+            ],
+        ),
+    ):
+        subject = router(mode=mode)
+        route(subject, assessment(observation(pool())))
+        assert subject.announcer.said == said

@@ -10,9 +10,10 @@ from spotvortex.core.calls import PodView
 from spotvortex.core.catalog import Scope
 from spotvortex.core.features import build_matrix
 from spotvortex.core.limits import Limits
-from spotvortex.core.observation import ClusterFacts, MarketFacts
+from spotvortex.core.messages import ControllerState
+from spotvortex.core.observation import ClusterFacts, MarketFacts, Standing
 from spotvortex.errors import ModelContractError
-from spotvortex.pipeline.actuation import Shadow
+from spotvortex.pipeline.actuation import Hands, Shadow
 from spotvortex.pipeline.supervisor import Ports, make_views, supervise
 from spotvortex.ports import Edges
 from spotvortex.sim.loop import SimClock, VirtualLoop, offload_inline
@@ -59,6 +60,7 @@ class StillCluster:
     sync_s: float = 0.0
     held_up_s: dict = field(default_factory=dict)
     n_snapshots: int = 0
+    refreshed: list = field(default_factory=list)
 
     async def synced(self):
         await asyncio.sleep(self.sync_s)
@@ -77,6 +79,12 @@ class StillCluster:
 
     def pods_on(self, node):
         return self.pods.get(node, (pod(f"{node}-a"), pod(f"{node}-b")))
+
+    def own_pods(self, for_uid):
+        return tuple(p for p in self.facts.own_pods if p.for_uid == for_uid)
+
+    async def refresh(self, node):
+        self.refreshed.append(node)
 
 
 class StillMarket:
@@ -161,6 +169,9 @@ class MemoryTelemetry:
     def would_call(self, call):
         self.told.append((now(), "would_call", type(call).__name__))
 
+    def called(self, call, answer):
+        self.told.append((now(), "called", type(call).__name__, answer))
+
     def stalled(self, seconds):
         self.told.append((now(), "stalled", seconds))
 
@@ -169,6 +180,72 @@ class MemoryTelemetry:
 
     def of(self, kind):
         return [(entry[0], *entry[2:]) for entry in self.told if entry[1] == kind]
+
+
+@dataclass(slots=True)
+class MemoryAnnouncer:
+    """Keeps what it says."""
+
+    said: list = field(default_factory=list)
+
+    def say(self, node, uid, reason, text, *, warning=False):
+        assert uid == f"uid-{node}"
+        self.said.append((node, reason, text, warning))
+
+
+@dataclass(slots=True)
+class MemoryState:
+    """Keeps the state in order with whatever else is noted; fails to save when told."""
+
+    state: ControllerState = field(default_factory=ControllerState)
+    fails: bool = False
+    noted: list = field(default_factory=list)
+
+    async def load(self):
+        self.noted.append("load")
+        return self.state
+
+    async def save(self, state):
+        self.noted.append("save")
+        if not self.fails:
+            self.state = state
+        return not self.fails
+
+
+@dataclass(slots=True)
+class SetAuthority:
+    """Says what it is set to."""
+
+    now: Standing = field(default_factory=lambda: Standing(leader=True))
+
+    def standing(self):
+        return self.now
+
+
+@dataclass(slots=True)
+class MemoryNotices:
+    """Notices that a test brings at a second of its own."""
+
+    found: list = field(default_factory=list)
+    settled: set = field(default_factory=set)
+    came: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def bring(self, *notices):
+        self.found += notices
+        self.came.set()
+
+    def pending(self, _now):
+        return tuple(n for n in self.found if n.id not in self.settled)
+
+    def settle(self, ids):
+        self.settled |= set(ids)
+
+    async def arrived(self):
+        await self.came.wait()
+        self.came.clear()
+
+    def health(self, _now):
+        return ()
 
 
 @dataclass(slots=True)
@@ -191,9 +268,14 @@ class Scene:
     journal: MemoryJournal = field(default_factory=MemoryJournal)
     limits: Limits = field(default_factory=Limits)
     actuator: object = None
+    announcer: MemoryAnnouncer = field(default_factory=MemoryAnnouncer)
     background: list = field(default_factory=list)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     views: object = None
+    writing: object = None
+    authority: object = None
+    state: object = None
+    notices: object = None
 
     def clock(self):
         return SimClock(AT, asyncio.get_running_loop())
@@ -211,7 +293,11 @@ class Scene:
         return Ports(
             edges=edges,
             forecaster=self.forecaster,
-            actuator=self.actuator,
+            hands=Hands(recording=self.actuator, writing=self.writing or self.actuator),
+            authority=self.authority,
+            state=self.state,
+            notices=self.notices,
+            announcer=self.announcer,
             journal=self.journal,
             telemetry=self.telemetry,
         )

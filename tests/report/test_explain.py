@@ -205,7 +205,7 @@ def test_a_record_that_lacks_a_field_is_refused_with_its_name():
         (
             basis(limits=Limits(mode=Mode.ACTIVE)),
             Action.DECREASE_30,
-            "web cannot DECREASE_30: refused by lease, freeze.",
+            "web cannot DECREASE_30: refused by lease.",
             None,
         ),
     ],

@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from spotvortex.core.calls import DeletePlaceholders
+from spotvortex.core.calls import DeletePlaceholders, Done
 from spotvortex.core.messages import Assessment, DrainEnd, DrainOrder, DrainResult, Verdict
 from spotvortex.core.types import CapacityType, Mode, Outcome
 from spotvortex.ports import Telemetry
@@ -132,6 +132,7 @@ def test_the_hub_hands_every_message_on_to_the_metrics():
     telemetry.assessed(Assessment(observation=observation(), pools=(), model_digest="d"))
     telemetry.drained(result)
     telemetry.would_call(DeletePlaceholders(plan_id="7-web", for_uid="u"))
+    telemetry.called(DeletePlaceholders(plan_id="7-web", for_uid="u"), Done())
     telemetry.replaced("plans", 2)
     made.stalled(0.2)
     text = metrics.exposition().decode()
@@ -139,6 +140,7 @@ def test_the_hub_hands_every_message_on_to_the_metrics():
         "spotvortex_observe_duration_seconds_count 1.0",
         'spotvortex_drains_total{end="done",mode="shadow"} 1.0',
         'spotvortex_shadow_calls_total{call="DeletePlaceholders"} 1.0',
+        'spotvortex_calls_total{answer="Done",call="DeletePlaceholders"} 1.0',
         'spotvortex_channel_replaced_total{channel="plans"} 2.0',
         "spotvortex_event_loop_stall_seconds_count 1.0",
         "spotvortex_inference_latency_seconds_count 1.0",

@@ -1,10 +1,11 @@
 """Series appear with their objects, go with them, and never show a guess."""
 
 import math
+from dataclasses import replace
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from spotvortex.core.calls import DeletePlaceholders
+from spotvortex.core.calls import Again, DeletePlaceholders
 from spotvortex.core.gates import GATE_NAMES
 from spotvortex.core.messages import (
     Assessment,
@@ -49,6 +50,7 @@ NAMES = {
     "spotvortex_event_loop_stall_seconds",
     "spotvortex_journal_write_errors",
     "spotvortex_build_info",
+    "spotvortex_calls",
     "spotvortex_gate_verdicts",
     "spotvortex_input_state",
     "spotvortex_shadow_action_recommended",
@@ -296,16 +298,20 @@ def test_the_rest_is_counted_by_closed_sets():
         reason="r",
         deadline=0.0,
     )
+    order = replace(order, mode=Mode.CANARY)
     made.drained(
         DrainResult(order=order, end=DrainEnd.ABORTED, reason="", at=0.0, n_calls=1, n_evicted=0)
     )
-    made.would_call(DeletePlaceholders(plan_id="7-web", for_uid="u"))
+    clean = DeletePlaceholders(plan_id="7-web", for_uid="u")
+    made.would_call(clean)
+    made.called(clean, Again("busy"))
     made.stalled(0.004)
     made.unchanged(4)
     made.lost(2)
     found = samples(made)
     assert found["spotvortex_drains_total{end=aborted,mode=canary}"] == 1.0
     assert found["spotvortex_shadow_calls_total{call=DeletePlaceholders}"] == 1.0
+    assert found["spotvortex_calls_total{answer=Again,call=DeletePlaceholders}"] == 1.0
     assert found["spotvortex_event_loop_stall_seconds_bucket{le=0.005}"] == 1.0
     assert found["spotvortex_decisions_unchanged_total"] == 4.0
     assert found["spotvortex_journal_write_errors_total"] == 2.0

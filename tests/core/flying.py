@@ -1,0 +1,93 @@
+"""What of ours is in a cluster: placeholders, anchors, marked nodes, and notices about nodes."""
+
+from dataclasses import replace
+
+from spotvortex.core.messages import DrainOrder, OrderKind
+from spotvortex.core.notices import Notice, NoticeKind
+from spotvortex.core.observation import OwnKind, OwnPod
+from spotvortex.core.orders import to_text
+from spotvortex.core.types import CapacityType, Mode
+from tests.core.builders import AT
+
+
+def order(node="web-s0", **changes):
+    values = {
+        "plan_id": "p1",
+        "pool": "web",
+        "node": node,
+        "uid": f"uid-{node}",
+        "node_claim": f"claim-{node}",
+        "node_pool": "web",
+        "to": CapacityType.ON_DEMAND,
+        "reason": "DECREASE_10 medium_risk",
+        "deadline": AT + 1800.0,
+        "bind_by": AT + 600.0,
+        "mode": Mode.ACTIVE,
+    }
+    return DrainOrder(**(values | changes))
+
+
+def loss(node="web-s0", **changes):
+    values = {
+        "kind": OrderKind.INTERRUPTION,
+        "to": CapacityType.UNKNOWN,
+        "deadline": AT + 120.0,
+        "reason": "notice interruption",
+    }
+    return order(node, **(values | changes))
+
+
+def placeholder(made, n=0, **changes):
+    values = {
+        "name": f"spotvortex-placeholder-{made.plan_id}-{made.node}-{n}",
+        "kind": OwnKind.PLACEHOLDER,
+        "plan_id": made.plan_id,
+        "for_uid": made.uid,
+        "node": "",
+        "ends_at": AT + 1800.0,
+        "order": to_text(made),
+    }
+    return OwnPod(**(values | changes))
+
+
+def anchor(node, until=AT + 1700.0, **changes):
+    values = {
+        "name": f"spotvortex-anchor-{node}-{until}",
+        "kind": OwnKind.ANCHOR,
+        "plan_id": "p0",
+        "for_uid": f"uid-{node}",
+        "node": node,
+        "ends_at": until,
+    }
+    return OwnPod(**(values | changes))
+
+
+def marked(fact, made=None, **changes):
+    """A node with the journal of an order on it, that of its own by default."""
+    made = made or order(fact.name, uid=fact.uid, pool=fact.pool)
+    return replace(fact, mark=to_text(made), labelled=True, cordoned=True, **changes)
+
+
+def with_nodes(facts, *changed):
+    """A pool in which some nodes are replaced by others of the same name."""
+    by_name = {n.name: n for n in changed}
+    return replace(facts, nodes=tuple(by_name.get(n.name, n) for n in facts.nodes))
+
+
+def on_instances(facts):
+    """A pool whose nodes run on instances `i-<name>`."""
+    nodes = (replace(n, provider_id=f"aws:///z/i-{n.name}") for n in facts.nodes)
+    return replace(facts, nodes=tuple(nodes))
+
+
+def notice(node="web-s0", **changes):
+    values = {
+        "id": f"notice-{node}",
+        "kind": NoticeKind.INTERRUPTION,
+        "instance_id": f"i-{node}",
+        "at": AT - 1.0,
+        "deadline": AT + 119.0,
+        "until": AT + 3600.0,
+        "received_at": AT - 0.5,
+    }
+    return Notice(**(values | changes))

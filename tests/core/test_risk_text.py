@@ -1,0 +1,50 @@
+"""The interruption memory as text: read back as it was, or refused with its line."""
+
+import pytest
+
+from spotvortex.core import risk
+from spotvortex.core.features import OfferingContext
+from spotvortex.core.risk import (
+    HEADER,
+    Memory,
+    MemoryFormatError,
+    OfferingMemory,
+    from_text,
+    remembered_score,
+    to_text,
+)
+from tests.core.builders import AT, WEB_A, WEB_B, cluster, market, pool
+
+ONE = OfferingMemory(losses=1.5, exposure_hours=40.25, last_loss_at=AT, updated_at=AT + 9.0)
+NONE_YET = OfferingMemory(losses=0.0, exposure_hours=3.0, last_loss_at=None, updated_at=AT)
+
+
+def test_a_memory_is_read_back_as_it_was_without_its_nodes():
+    kept = Memory(offerings={WEB_B: NONE_YET, WEB_A: ONE}, nodes={})
+    assert from_text(to_text(kept)) == kept
+    learned = risk.update(risk.EMPTY_MEMORY, cluster(pool()), AT)
+    assert from_text(to_text(learned)).nodes == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "line 1: expected"),
+        ("another v9", "line 1: expected"),
+        (f"{HEADER}\na b c", "line 2: 6 cells expected"),
+        (f"{HEADER}\n\na b 1 2 x 4", "line 3: could not convert"),
+        (f"{HEADER}\na b 1 - 3 4", "line 2: counts must be finite"),
+        (f"{HEADER}\na b -1 2 3 4", "line 2: counts must be finite"),
+        (f"{HEADER}\na b 1 2 3 inf", "line 2: counts must be finite"),
+    ],
+)
+def test_a_memory_that_cannot_be_read_is_refused_with_its_line(text, words):
+    with pytest.raises(MemoryFormatError, match=words):
+        from_text(text)
+
+
+def test_where_the_model_abstains_the_memory_scores():
+    context: OfferingContext = risk.context(risk.EMPTY_MEMORY, WEB_A, market(), AT)
+    scored = remembered_score(context)
+    assert scored.from_memory
+    assert 0.0 < scored.capacity_score < scored.runtime_score < 1.0

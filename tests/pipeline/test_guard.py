@@ -1,0 +1,368 @@
+"""What the hand that writes asks itself right before each write, and what it sees."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from spotvortex.core.calls import (
+    Again,
+    ClearRisk,
+    CreateAnchor,
+    CreatePlaceholder,
+    DeleteAnchors,
+    DeleteNodeClaim,
+    DeletePlaceholders,
+    Done,
+    EvictPod,
+    Gone,
+    Halt,
+    MarkNode,
+    NoteRisk,
+    Refused,
+    UnmarkNode,
+)
+from spotvortex.core.limits import Limits
+from spotvortex.core.messages import DrainEnd
+from spotvortex.core.observation import InputState, Standing
+from spotvortex.core.orders import to_text
+from spotvortex.core.types import CapacityType, Freeze
+from tests.core.builders import AT, HEALTHY, cluster, health, on_demand, pool
+from tests.core.flying import anchor, loss, order, placeholder
+from tests.pipeline.live import Live, guarded, plan_on
+from tests.pipeline.test_drainer_beside import script
+from tests.pipeline.world import now, run
+
+
+def mark(name="web-s0", *, version="1", **changes):
+    made = order(name)
+    values = {"node": name, "uid": made.uid, "plan_id": "p1", "order": to_text(made)}
+    return MarkNode(**(values | {"resource_version": version} | changes))
+
+
+def room(name="web-s0"):
+    made = order(name)
+    return CreatePlaceholder(
+        name=f"room-{name}",
+        plan_id="p1",
+        for_uid=made.uid,
+        pool="web",
+        capacity_type=CapacityType.ON_DEMAND,
+        node_pool="web",
+        for_pod="shop/a",
+        pod_uid="uid-a",
+        cpu_milli=1,
+        memory_bytes=1,
+        zone="",
+        avoid="",
+        order=to_text(made),
+        expires_s=1800,
+    )
+
+
+UNDOING_CALLS = (
+    UnmarkNode(node="web-s0", uid="uid-web-s0", plan_id="p1"),
+    DeletePlaceholders(plan_id="p1", for_uid="uid-web-s0"),
+    DeleteAnchors(node="web-s0", node_uid="uid-web-s0"),
+    ClearRisk(node="web-s0", uid="uid-web-s0"),
+)
+OTHER_CALLS = (
+    mark(),
+    room(),
+    EvictPod(namespace="shop", name="a", uid="uid-a", node_uid="uid-web-s0", plan_id="p1"),
+    DeleteNodeClaim(node_claim="claim-web-s0", node="web-s0", plan_id="p1"),
+    CreateAnchor(
+        name="a", node="web-d0", node_uid="uid-web-d0", pool="web", plan_id="p1", expires_s=9
+    ),
+    NoteRisk(node="web-s0", uid="uid-web-s0", until=AT),
+)
+ALL_CALLS = UNDOING_CALLS + OTHER_CALLS
+
+
+def apply(guard, *calls):
+    async def main():
+        return [await guard.apply(c) for c in calls]
+
+    return run(main)
+
+
+def written(guard):
+    return [kind for _, kind in guard.cluster.live.log]
+
+
+@pytest.mark.parametrize("call", ALL_CALLS, ids=lambda c: type(c).__name__)
+def test_every_call_goes_through_where_nothing_speaks_against_it(call):
+    guard = guarded()
+    assert apply(guard, call) == [Done()]
+    assert written(guard) == [type(call).__name__]
+    assert guard.telemetry.of("called") == [(0.0, type(call).__name__, Done())]
+
+
+@pytest.mark.parametrize("call", ALL_CALLS, ids=lambda c: type(c).__name__)
+@pytest.mark.parametrize(
+    ("standing", "words"),
+    [
+        (Standing(), "we do not hold the lease"),
+        (Standing(leader=False, freeze=Freeze.SOFT), "we do not hold the lease"),
+        (Standing(leader=True, freeze=Freeze.HARD), "frozen: hard"),
+        (Standing(leader=True, freeze=Freeze.UNKNOWN), "frozen: unknown"),
+    ],
+)
+def test_nothing_at_all_is_written_without_the_lease_or_in_a_hard_freeze(call, standing, words):
+    guard = guarded()
+    guard.authority.now = standing
+    assert apply(guard, call) == [Again(words)]
+    assert written(guard) == []
+    assert guard.telemetry.of("called") == [(0.0, type(call).__name__, Again(words))]
+
+
+def test_a_soft_freeze_lets_only_undoing_through():
+    guard = guarded()
+    guard.authority.now = Standing(leader=True, freeze=Freeze.SOFT)
+    assert apply(guard, *UNDOING_CALLS) == [Done()] * 4
+    assert apply(guard, *OTHER_CALLS) == [Refused("frozen by a person")] * 6
+
+
+STALE = (
+    (health("pods", state=InputState.STALE), "pods is not fresh"),
+    (health("nodes", age_s=20.1), "nodes is not fresh"),
+)
+
+
+@pytest.mark.parametrize(("bad", "words"), STALE)
+def test_on_stale_inputs_only_undoing_goes_through(bad, words):
+    guard = guarded(Live(facts=cluster(pool(), inputs=(*HEALTHY, bad))))
+    assert apply(guard, *OTHER_CALLS) == [Again(words)] * 6
+    assert apply(guard, *UNDOING_CALLS) == [Done()] * 4
+
+
+def test_an_input_that_is_not_required_or_just_fresh_enough_stops_nothing():
+    inputs = (health("prices", state=InputState.ABSENT, required=False), health(age_s=20.0))
+    assert apply(guarded(Live(facts=cluster(pool(), inputs=inputs))), room()) == [Done()]
+
+
+def busy(*changed, n=20):
+    """A pool of 20 nodes, some of which somebody else is moving."""
+    nodes = tuple(on_demand(f"d{i}", **(changed[i] if i < len(changed) else {})) for i in range(n))
+    return Live(facts=cluster(pool(nodes=nodes)))
+
+
+HALF = Limits(max_pool_disruption_ratio=0.1, max_cluster_disruption_ratio=1.0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "objection"),
+    [
+        ([{"moving": True}], None),
+        ([{"moving": True}, {"cordoned": True}], "2 nodes of pool web are on the move, at most 2"),
+    ],
+)
+def test_moves_of_others_count_for_the_budget_of_the_pool(changed, objection):
+    guard = guarded(busy(*changed), limits=HALF)
+    (answer,) = apply(guard, mark("d9"))
+    assert answer == Done() if objection is None else answer.reason.startswith(objection)
+
+
+def test_moves_in_other_pools_count_for_the_budget_of_the_cluster():
+    other = pool("api", nodes=(on_demand("x1", pool="api", moving=True),))
+    live = Live(facts=cluster(pool(), other))
+    (answer,) = apply(guarded(live), mark())
+    assert answer == Again("1 nodes of the cluster are on the move, at most 1 may be")
+
+
+def test_an_urgent_mark_passes_the_budgets_and_a_node_on_the_move_does_not_count_itself():
+    guard = guarded(busy(*[{"cordoned": True}] * 5), limits=HALF)
+    assert apply(guard, mark("d9", urgent=True)) == [Done()]
+    guard = guarded(busy({"cordoned": True}, {"cordoned": True}), limits=HALF)
+    assert apply(guard, mark("d0")) == [Done()]
+
+
+def test_a_node_that_is_gone_is_left_to_the_server():
+    guard = guarded()
+    assert apply(guard, mark("elsewhere")) == [Gone()]
+    assert written(guard) == ["MarkNode"]
+
+
+def test_marks_that_a_view_lacks_count_until_their_order_has_ended():
+    guard = guarded(busy(), limits=HALF)
+    guard.cluster.lag()
+    answers = apply(guard, mark("d0"), mark("d1"), mark("d2"))
+    assert answers[:2] == [Done()] * 2
+    assert answers[2].reason.startswith("2 nodes of pool web")
+    guard.forget(order("d0"))
+    assert apply(guard, mark("d2")) == [Done()]
+
+
+def test_a_mark_that_was_refused_does_not_count():
+    guard = guarded(busy(), limits=HALF)
+    guard.cluster.lag()
+    answers = apply(guard, *(mark(f"d{i}", version="stale") for i in range(2)), mark("d3"))
+    assert answers == [Refused("conflict"), Refused("conflict"), Done()]
+
+
+def test_marks_made_at_the_same_time_never_share_the_last_place_of_a_budget():
+    async def main():
+        guard = guarded(busy(), limits=HALF)
+        guard.cluster.lag()
+        applied = guard.writer.apply
+
+        class Slow:
+            own_write = guard.writer.own_write
+
+            async def apply(self, call):
+                await asyncio.sleep(1.0)
+                return await applied(call)
+
+        guard.writer = Slow()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(guard.apply(mark(f"d{i}"))) for i in range(5)]
+        return [type(t.result()) for t in tasks], now()
+
+    assert run(main) == ([Done, Done, Again, Again, Again], 2.0)
+
+
+def test_the_checks_come_after_the_wait_for_the_rate():
+    async def main():
+        guard = guarded(per_s=1.0, burst=1.0)
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.5, setattr, guard.authority, "now", Standing())
+        return [await guard.apply(room()), await guard.apply(room("web-s1"))], now()
+
+    answers, at = run(main)
+    assert answers == [Done(), Again("we do not hold the lease")]
+    assert at == 1.0
+
+
+def look(guard, made=None):
+    return run(guard.look, made or order("web-s0"))
+
+
+def test_a_look_shows_the_node_with_its_pods_and_its_room():
+    guard = guarded()
+    made = order("web-s0")
+    guard.cluster.live.own(
+        placeholder(made, 0, node="web-d0"),
+        placeholder(made, 1, pending_reason="0/9 nodes fit"),
+        placeholder(made, 2, node="web-d0"),
+        placeholder(made, 3, node="web-d1", terminating=True),
+        placeholder(made, 4, node="web-d2", finished=True),
+        placeholder(order("web-s0", plan_id="p2"), 5, node="web-d3"),
+        anchor("web-d0", AT + 1700.0),
+    )
+    seen = look(guard)
+    assert (seen.present, seen.cordoned, seen.marked) == (True, False, False)
+    assert (seen.n_room, seen.bound, seen.pending_reason) == (4, 2, "0/9 nodes fit")
+    assert [(r.node, r.anchored_until) for r in seen.receivers] == [("web-d0", AT + 1700.0)]
+    assert (seen.zone, seen.resource_version) == ("us-east-1a", "1")
+    assert [p.name for p in seen.pods] == ["web-s0-a"]
+
+
+def test_room_on_a_node_that_is_not_ready_is_not_bound():
+    guard = guarded()
+    guard.cluster.live.own(placeholder(order("web-s0"), node="web-d0"))
+    guard.cluster.live.change("uid-web-d0", ready=False)
+    assert look(guard).bound == 0
+    guard.cluster.live.change("uid-web-d0", ready=True)
+    assert look(guard).bound == 1
+
+
+@pytest.mark.parametrize("made", [order("gone"), order("web-s0", uid="another")])
+def test_a_node_that_is_gone_or_another_is_not_present(made):
+    seen = look(guarded(), made)
+    assert (seen.present, seen.marked, seen.pods, seen.zone) == (False, False, (), "")
+
+
+def test_our_own_write_is_laid_over_a_view_that_lacks_it():
+    guard = guarded()
+    guard.cluster.lag()
+    apply(guard, mark())
+    seen = look(guard)
+    assert (seen.cordoned, seen.marked) == (True, True)
+    assert not look(guard, order("web-s0", plan_id="p2")).marked
+    apply(guard, UNDOING_CALLS[0])
+    seen = look(guard)
+    assert (seen.cordoned, seen.marked) == (False, False)
+
+
+def test_a_view_that_is_newer_than_our_own_write_counts():
+    guard = guarded()
+    apply(guard, mark())
+    guard.cluster.live.change("uid-web-s0", cordoned=False)
+    seen = look(guard)
+    assert (seen.cordoned, seen.marked) == (False, True)
+    guard.cluster.live.change("uid-web-s0", mark="{")
+    assert not look(guard).marked
+
+
+@pytest.mark.parametrize(
+    ("standing", "halt", "reason"),
+    [
+        (Standing(leader=True), Halt.NONE, ""),
+        (Standing(), Halt.DROP, "we do not hold the lease"),
+        (Standing(leader=True, freeze=Freeze.SOFT), Halt.UNDO, "frozen by a person"),
+        (Standing(leader=True, freeze=Freeze.HARD), Halt.DROP, "frozen: hard"),
+        (Standing(leader=True, freeze=Freeze.UNKNOWN), Halt.DROP, "frozen: unknown"),
+    ],
+)
+def test_a_look_says_whether_the_order_may_go_on(standing, halt, reason):
+    guard = guarded()
+    guard.authority.now = standing
+    seen = look(guard)
+    assert (seen.halt, seen.halt_reason) == (halt, reason)
+
+
+def test_a_fresh_read_is_of_the_orders_node():
+    guard = guarded()
+    run(guard.refresh, order("web-s0"))
+    assert guard.cluster.refreshed == ["web-s0"]
+
+
+@pytest.mark.parametrize("made", [order("web-s0"), loss("web-s0")])
+def test_a_whole_move_goes_through_the_guard(made):
+    guard = guarded()
+    live = guard.cluster.live
+    ((_, end, result),) = script(guard, (0.0, made))
+    assert (end, result.n_evicted) == (DrainEnd.DONE, 1)
+    assert live.node("uid-web-s0").moving
+    assert plan_on(live, "uid-web-s0") == "p1"
+    kept = ["anchor"] if made.to is CapacityType.ON_DEMAND else []
+    assert [p.kind for p in live.facts.own_pods] == kept
+
+
+class Turning:
+    """An authority that changes at one second."""
+
+    def __init__(self, at, standing):
+        self.at, self.then = at, standing
+
+    def standing(self):
+        return self.then if now() >= self.at else Standing(leader=True)
+
+
+def waiting_for_room():
+    guard = guarded()
+    guard.cluster.live.receiver = ""
+    return guard
+
+
+def test_a_soft_freeze_in_mid_move_leaves_nothing_of_ours():
+    guard = waiting_for_room()
+    guard.authority = Turning(10.0, Standing(leader=True, freeze=Freeze.SOFT))
+    ((at, end, result),) = script(guard, (0.0, order("web-s0")))
+    assert (at, end, result.reason) == (10.0, DrainEnd.ABORTED, "frozen by a person")
+    assert written(guard) == ["CreatePlaceholder", "DeletePlaceholders"]
+    assert guard.cluster.live.facts.own_pods == ()
+
+
+def test_a_lost_lease_in_mid_move_leaves_everything_as_it_is_for_the_next_leader():
+    guard = waiting_for_room()
+    guard.authority = Turning(10.0, Standing())
+    ((at, end, _),) = script(guard, (0.0, order("web-s0")))
+    assert (at, end, written(guard)) == (10.0, DrainEnd.HANDED_OVER, ["CreatePlaceholder"])
+    guard.cluster.live.receiver = "web-d7"
+    guard.authority = Turning(0.0, Standing(leader=True))
+    own = guard.cluster.live.facts.own_pods
+    guard.cluster.live.facts = replace(
+        guard.cluster.live.facts, own_pods=tuple(replace(p, node="web-d7") for p in own)
+    )
+    assert script(guard, (0.0, order("web-s0")))[-1][1] is DrainEnd.DONE

@@ -1,0 +1,45 @@
+"""Writes come at once up to a burst, then at a rate, in the order of asking."""
+
+import asyncio
+
+from spotvortex.pipeline.rate import WriteRate
+from tests.pipeline.world import now, run
+
+
+def test_a_burst_goes_at_once_and_the_rest_at_the_rate():
+    async def main():
+        rate, turns = WriteRate(per_s=2.0, burst=3.0), []
+        for _ in range(6):
+            await rate.take()
+            turns.append(now())
+        return turns
+
+    assert run(main) == [0.0, 0.0, 0.0, 0.5, 1.0, 1.5]
+
+
+def test_those_who_ask_together_come_in_their_order():
+    async def main():
+        rate, turns = WriteRate(per_s=1.0, burst=1.0), []
+
+        async def ask(name):
+            await rate.take()
+            turns.append((name, now()))
+
+        async with asyncio.TaskGroup() as group:
+            for name in "abc":
+                group.create_task(ask(name))
+        return turns
+
+    assert run(main) == [("a", 0.0), ("b", 1.0), ("c", 2.0)]
+
+
+def test_a_pause_fills_the_burst_again_and_no_more():
+    async def main():
+        rate, turns = WriteRate(per_s=1.0, burst=2.0), []
+        for pause in (0.0, 0.0, 100.0, 0.0, 0.0):
+            await asyncio.sleep(pause)
+            await rate.take()
+            turns.append(now())
+        return turns
+
+    assert run(main) == [0.0, 0.0, 100.0, 100.0, 101.0]
