@@ -24,14 +24,16 @@ class Rules:
 
     `max_in_flight` and `floors` are nodes by pool, `CLUSTER` the whole. `lag_s` is how much later
     than the API server the watch may show a change. `lease` is false for scenes whose writers take
-    none. `anchors_stay` allows anchors at the end, which keep a floor; `orders_stay` orders that
-    are still in hand.
+    none. `wave_slack_s` is how much later than its decision a wave may begin, so how much of the
+    window may seem to lack. `anchors_stay` allows anchors at the end, which keep a floor;
+    `orders_stay` orders that are still in hand.
     """
 
     shadow: bool = False
     max_in_flight: Mapping[str, int] = field(default_factory=dict)
     floors: Mapping[str, int] = field(default_factory=dict)
     settle_s: float = 0.0
+    wave_slack_s: float = 5.0
     lag_s: float = 0.5
     lease: bool = True
     anchors_stay: bool = False

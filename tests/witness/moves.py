@@ -178,7 +178,7 @@ def one_wave(case: Case) -> Iterator[Breach]:
             gap = after.writes[0].at - before.writes[0].at
             names = f"pool {pool}: wave {after.plan} began {gap:.1f} s after wave {before.plan}"
             evidence = before.writes[0], after.writes[0]
-            if gap < case.rules.settle_s - case.rules.lag_s:
+            if gap < case.rules.settle_s - case.rules.wave_slack_s:
                 yield breach(8, f"{names}, at least {case.rules.settle_s:g} s are due", *evidence)
             elif before.writes[-1].at > after.writes[0].at:
                 yield breach(8, f"{names}, which was not over", *evidence)

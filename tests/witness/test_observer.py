@@ -52,7 +52,12 @@ def test_a_clean_wave_breaches_nothing(stage):
         hand.unmark(second)
         hand.delete_own(ANCHOR, uid=stage.on_demand[0]["metadata"]["uid"])
 
-    rules = {"max_in_flight": {"web": 1, CLUSTER: 1}, "floors": {"web": 2}, "settle_s": 2.0}
+    rules = {
+        "max_in_flight": {"web": 1, CLUSTER: 1},
+        "floors": {"web": 2},
+        "settle_s": 2.0,
+        "wave_slack_s": 0.5,
+    }
     assert observed(stage, play, **rules) == []
 
 

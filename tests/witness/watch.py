@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from tests.controlplane.api import RequestError
 from tests.controlplane.cluster import ControlPlane
 from tests.witness.names import (
     CAPACITY_TYPE,
@@ -198,7 +199,7 @@ class ClusterWatch:
         while not self._stopping.is_set():  # ends with the block
             try:
                 self._follow(kind, self._list(kind))
-            except (OSError, ValueError, http.client.HTTPException):
+            except (OSError, ValueError, http.client.HTTPException, RequestError):
                 self._stopping.wait(0.2)
 
     def _list(self, kind: str) -> str:
@@ -228,6 +229,8 @@ class ClusterWatch:
             assert connection.sock is not None
             self._streams[kind] = connection.sock
             answer = connection.getresponse()
+            if answer.status != 200:
+                raise http.client.HTTPException(f"the watch was answered {answer.status}")
             while not self._stopping.is_set() and (line := answer.readline()):
                 event = json.loads(line)
                 if event["type"] == "ERROR":
