@@ -10,6 +10,7 @@ from pathlib import Path
 _EC_KEY_HEAD = bytes.fromhex("30310201010420")
 _EC_KEY_TAIL = bytes.fromhex("a00a06082a8648ce3d030107")
 
+OUR_NAMESPACE = "spotvortex"
 SHADOW_USER = "system:serviceaccount:spotvortex:spotvortex"
 
 
@@ -36,6 +37,9 @@ USERS = {
     ),
     # May do everything by its rights, so that a fence alone holds it back.
     "spotvortex-wide": ("system:serviceaccount:wide:spotvortex", ("system:authenticated",)),
+    # Two replicas of one account: the same name and rights, told apart by uid in the audit log.
+    "replica-a": (SHADOW_USER, ("system:serviceaccounts", "system:authenticated")),
+    "replica-b": (SHADOW_USER, ("system:serviceaccounts", "system:authenticated")),
     "reader": ("reader", ()),
     "nobody": ("nobody", ()),
     # The servers have users of their own, so that the audit log tells their writes from ours.
@@ -74,8 +78,15 @@ def write_signing_key(path: Path) -> None:
 
 
 def write_audit_policy(path: Path) -> None:
-    """Write a policy that notes every request of ours, and the writes of the servers."""
+    """Write a policy that notes every request of ours, and the writes of the servers.
+
+    Bodies are kept where a witness needs them: evictions, the objects in our namespace, changes of
+    nodes and NodeClaims by anybody but the servers. Creations of nodes are not among them, so that
+    filling a large scene leaves a small log.
+    """
     servers = [USERS[name][0] for name in COMPONENTS]
+    writes = ["create", "update", "patch", "delete", "deletecollection"]
+    changes = writes[1:]
     rules = [
         {"level": "None", "users": ["system:apiserver"]},
         {
@@ -84,6 +95,15 @@ def write_audit_policy(path: Path) -> None:
             "resources": [{"group": "coordination.k8s.io"}, {"group": "events.k8s.io"}],
         },
         {"level": "None", "users": servers, "verbs": ["get", "list", "watch"]},
+        _with_bodies("", ["pods/eviction"], writes),
+        _with_bodies("", ["pods", "pods/binding"], writes) | {"namespaces": [OUR_NAMESPACE]},
+        {"level": "Metadata", "users": servers},
+        _with_bodies("coordination.k8s.io", ["leases"], writes) | {"namespaces": [OUR_NAMESPACE]},
+        # Of the state the request is enough: the answer would only say it again.
+        _with_bodies("", ["configmaps"], writes)
+        | {"namespaces": [OUR_NAMESPACE], "level": "Request"},
+        _with_bodies("", ["nodes"], changes),
+        _with_bodies("karpenter.sh", ["nodeclaims"], changes),
         {"level": "Metadata"},
     ]
     policy = {
@@ -93,6 +113,15 @@ def write_audit_policy(path: Path) -> None:
         "rules": rules,
     }
     path.write_text(json.dumps(policy))
+
+
+def _with_bodies(group: str, resources: list[str], verbs: list[str]) -> dict[str, object]:
+    return {
+        "level": "RequestResponse",
+        "verbs": verbs,
+        "resources": [{"group": group, "resources": resources}],
+        "omitManagedFields": True,
+    }
 
 
 def write_kubeconfig(

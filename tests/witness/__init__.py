@@ -1,0 +1,1 @@
+"""The witness: what proves the active mode from outside; imports nothing of the product."""
