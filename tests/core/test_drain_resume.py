@@ -6,7 +6,7 @@ import pytest
 
 from spotvortex.core.calls import CreatePlaceholder, Refused, UnmarkNode
 from spotvortex.core.messages import DrainEnd
-from spotvortex.core.progress import OVERDUE, begin, has_room
+from spotvortex.core.progress import OVERDUE, begin, is_asking
 from spotvortex.core.types import Blocker
 from tests.core.builders import AT
 from tests.core.drains import LOSS, ORDER, Script, pod, run, view
@@ -38,7 +38,8 @@ def test_a_marked_node_of_a_planned_move_has_had_its_room():
     """What of the placeholders is gone was taken by the pods that it was for."""
     script = Script([pod("b")], cordoned=True, marked=True)
     progress = begin(ORDER, script.look())
-    assert has_room(progress, script.look())
+    assert progress.begun
+    assert not is_asking(progress)
     assert run(script)[0] is DrainEnd.DONE
     assert script.kinds()[0] == "EvictPod"
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.calls import CreateAnchor
+from spotvortex.core.calls import CreateAnchor, WaveView
 from spotvortex.core.messages import DrainEnd
-from spotvortex.core.progress import ANCHOR_LEFT_S, Progress, has_room
+from spotvortex.core.progress import ANCHOR_LEFT_S, Phase, Progress, is_asking, proceed
 from spotvortex.core.types import CapacityType
 from tests.core.builders import AT
 from tests.core.drains import ORDER, Script, pod, receiver, run, view
@@ -38,21 +38,35 @@ def test_receivers_on_spot_are_not_anchored():
     assert "CreateAnchor" not in script.kinds()
 
 
-def test_a_node_waits_for_its_wave_before_the_mark():
-    script = Script([pod("a")], seen={"wave_waits": True})
+def wave(**changes):
+    return WaveView(**({"asking": False, "bound": 2, "left": 2} | changes))
+
+
+@pytest.mark.parametrize("short", [wave(asking=True), wave(bound=1)])
+def test_a_node_waits_for_the_room_of_its_wave_before_the_mark(short):
+    script = Script([pod("a")], seen={"wave": short})
     end, _, now, progress = run(script, steps=10)
-    assert (end, script.kinds()[-1]) == (None, "CreateAnchor")
-    assert has_room(progress, script.look())
-    script.seen = {}
+    assert (end, script.kinds()) == (None, ["CreatePlaceholder"])
+    script.seen = {"wave": wave()}
     assert run(script, progress=progress, at=now)[0] is DrainEnd.DONE
 
 
+def test_room_that_another_node_of_the_wave_has_taken_is_made_up_for_by_its_own():
+    """The room of a wave is nobody's own: what counts is that there is enough for all."""
+    progress = Progress(moving=(pod("a"),), asked=frozenset({"uid-a"}))
+    seen = view(pod("a"), bound=0, wave=wave(bound=1, left=1))
+    assert proceed(ORDER, progress, seen, AT).phase is Phase.MARKING
+    alone = view(pod("a"), bound=0)
+    assert proceed(ORDER, progress, alone, AT).phase is Phase.BINDING
+
+
 def test_a_node_whose_wave_has_no_room_gives_up_before_the_mark_and_not_after():
-    trouble = {"wave_trouble": "n2 of the same wave: no room"}
-    script = Script([pod("a")], seen={"wave_waits": True})
+    trouble = {"wave": wave(trouble="n2 of the same wave: no room")}
+    script = Script([pod("a")], seen={"wave": wave(asking=True)})
     *_, progress = run(script, steps=10)
     script.seen = trouble
-    assert run(script, progress=progress)[:2] == (DrainEnd.NO_REPLACEMENT, trouble["wave_trouble"])
+    end, reason, *_ = run(script, progress=progress)
+    assert (end, reason) == (DrainEnd.NO_REPLACEMENT, "n2 of the same wave: no room")
     assert script.room == {}
     marked = Script([pod("a")])
     *_, progress = run(marked, steps=3)
@@ -62,15 +76,15 @@ def test_a_node_whose_wave_has_no_room_gives_up_before_the_mark_and_not_after():
 
 
 @pytest.mark.parametrize(
-    ("changes", "seen", "room"),
+    ("changes", "asking"),
     [
-        ({}, {"bound": 1}, False),
-        ({"asked": frozenset({"uid-a"})}, {"bound": 0}, False),
-        ({"asked": frozenset({"uid-a"})}, {"bound": 1}, True),
-        ({"begun": True}, {"bound": 0}, True),
-        ({"marked": True}, {"bound": 0}, True),
+        ({}, True),
+        ({"asked": frozenset({"uid-a"})}, False),
+        ({"begun": True}, False),
+        ({"phase": Phase.UNDOING}, False),
+        ({"moving": ()}, False),
     ],
 )
-def test_an_order_has_room_once_all_of_it_is_bound_or_taken(changes, seen, room):
-    progress = Progress(moving=(pod("a"),), **changes)
-    assert has_room(progress, view(pod("a"), **seen)) is room
+def test_an_order_asks_until_it_has_asked_for_every_pod(changes, asking):
+    progress = Progress(**({"moving": (pod("a"),)} | changes))
+    assert is_asking(progress) is asking

@@ -19,7 +19,7 @@ from spotvortex.core.observation import OwnKind, OwnPod
 from spotvortex.core.orders import from_text
 from spotvortex.pipeline.guard import Guarded
 from spotvortex.pipeline.rate import WriteRate
-from spotvortex.ports import OwnWrite
+from spotvortex.ports_writing import OwnWrite
 from tests.core.builders import AT, cluster, pool
 from tests.pipeline.world import MemoryTelemetry, SetAuthority, StillCluster, now, pod
 
@@ -35,7 +35,7 @@ class Live:
     log: list = field(default_factory=list)
 
     def __post_init__(self):
-        for node in self.facts.nodes():
+        for node in self.facts.nodes:
             self.pods.setdefault(node.name, {f"uid-{node.name}-a": pod(f"{node.name}-a")})
         self.change_nodes(lambda n: replace(n, resource_version=n.resource_version or "1"))
 
@@ -52,7 +52,7 @@ class Live:
         self.facts = replace(self.facts, own_pods=(*self.facts.own_pods, *pods))
 
     def node(self, uid):
-        return next(n for n in self.facts.nodes() if n.uid == uid)
+        return next(n for n in self.facts.nodes if n.uid == uid)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,7 +80,7 @@ class LiveWriter:
         return Done()
 
     def mark(self, call):
-        if not any(n.uid == call.uid for n in self.live.facts.nodes()):
+        if not any(n.uid == call.uid for n in self.live.facts.nodes):
             return Gone()
         if isinstance(call, MarkNode):
             if call.resource_version != self.live.node(call.uid).resource_version:
@@ -90,7 +90,9 @@ class LiveWriter:
             self.live.change(call.uid, mark="", cordoned=False)
         cordoned = isinstance(call, MarkNode)
         self.wrote[call.uid] = OwnWrite(
-            version=self.live.version, cordoned=cordoned, plan_id=call.plan_id if cordoned else ""
+            resource_version=self.live.version,
+            cordoned=cordoned,
+            plan_id=call.plan_id if cordoned else "",
         )
         return Done()
 
@@ -106,8 +108,9 @@ class LiveWriter:
             order="" if anchor else call.order,
         )
 
-    def own_write(self, uid):
-        return self.wrote.get(uid)
+    def own_write(self, uid, seen_version):
+        own = self.wrote.get(uid)
+        return own if own is not None and int(seen_version) < own.resource_version else None
 
 
 @dataclass(slots=True)
@@ -134,7 +137,7 @@ class LiveView(StillCluster):
         return self.see().inputs
 
     def node(self, name):
-        return next((n for n in self.see().nodes() if n.name == name), None)
+        return next((n for n in self.see().nodes if n.name == name), None)
 
     def own_pods(self, for_uid):
         return tuple(p for p in self.see().own_pods if p.for_uid == for_uid)
