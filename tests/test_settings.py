@@ -261,10 +261,10 @@ def test_rules_of_pools_are_read_as_the_annotations_are():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("web", "SPOTVORTEX_POOL_RULES is no JSON: give JSON as"),
-        ("[" * 5000, "SPOTVORTEX_POOL_RULES is no JSON"),
-        ("7", "SPOTVORTEX_POOL_RULES=7: Input should be a valid dictionary; give JSON as"),
-        ('{"web": 3}', "SPOTVORTEX_POOL_RULES=3"),
+        ("web", "SPOTVORTEX_POOL_RULES: no JSON"),
+        ("[" * 5000, "SPOTVORTEX_POOL_RULES: no JSON"),
+        ("7", "SPOTVORTEX_POOL_RULES: give a JSON object with the names of pools"),
+        ('{"web": 3}', "pool web: give an object of texts by the names max-spot-ratio"),
         ('{"web": {"mood": "calm"}}', "pool web has no rule mood: give max-spot-ratio, mode"),
         ('{"web": {"mode": "bold"}}', "pool web: spotvortex.io/mode='bold': give one of shadow"),
     ],

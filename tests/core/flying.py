@@ -1,5 +1,6 @@
 """What of ours is in a cluster: placeholders, anchors, marked nodes, and notices about nodes."""
 
+import hashlib
 from dataclasses import replace
 
 from spotvortex.core.messages import DrainOrder, OrderKind
@@ -74,9 +75,14 @@ def with_nodes(facts, *changed):
     return replace(facts, nodes=tuple(by_name.get(n.name, n) for n in facts.nodes))
 
 
+def instance(node):
+    """The instance that a node of this name runs on."""
+    return f"i-{hashlib.sha256(node.encode()).hexdigest()[:17]}"
+
+
 def on_instances(facts):
-    """A pool whose nodes run on instances `i-<name>`."""
-    nodes = (replace(n, provider_id=f"aws:///z/i-{n.name}") for n in facts.nodes)
+    """A pool whose nodes run on instances of their own, see `instance`."""
+    nodes = (replace(n, provider_id=f"aws:///z/{instance(n.name)}") for n in facts.nodes)
     return replace(facts, nodes=tuple(nodes))
 
 
@@ -84,7 +90,7 @@ def notice(node="web-s0", **changes):
     values = {
         "id": f"notice-{node}",
         "kind": NoticeKind.INTERRUPTION,
-        "instance_id": f"i-{node}",
+        "instance_id": instance(node),
         "at": AT - 1.0,
         "deadline": AT + 119.0,
         "until": AT + 3600.0,

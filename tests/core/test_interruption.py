@@ -18,7 +18,7 @@ from spotvortex.core.observation import Standing
 from spotvortex.core.orders import in_flight
 from spotvortex.core.types import CapacityType, Freeze, Mode
 from tests.core.builders import AT, cluster, observation, pool, spot
-from tests.core.flying import loss, marked, notice, on_instances, order, placeholder, with_nodes
+from tests.core.flying import instance, loss, marked, notice, on_instances, order, placeholder, with_nodes
 
 WEB, API = on_instances(pool("web", n_spot=3)), on_instances(pool("api"))
 LEADER = Standing(leader=True)
@@ -93,7 +93,7 @@ def test_a_notice_without_a_deadline_drains_nothing():
 
 
 def test_what_is_no_node_of_a_known_pool_is_left():
-    lone = replace(spot("lone", pool=""), provider_id="aws:///z/i-lone")
+    lone = replace(spot("lone", pool=""), provider_id=f"aws:///z/{instance('lone')}")
     facts = cluster(WEB, unpooled=(lone,))
     seen = observation(
         cluster=facts, standing=LEADER, notices=(notice("lone"), notice("foreign"), notice())
@@ -116,7 +116,7 @@ def test_nothing_is_ordered_where_nothing_may_be_written(standing):
 
 def test_an_instance_is_known_by_the_last_part_of_the_provider_id():
     facts = cluster(WEB, pool("other"))
-    assert nodes_by_instance(facts)["i-web-s0"] is WEB.nodes[0]
+    assert nodes_by_instance(facts)[instance("web-s0")] is WEB.nodes[0]
     assert len(nodes_by_instance(facts)) == len(WEB.nodes)
 
 
@@ -134,7 +134,7 @@ def test_a_notice_is_settled_once_its_node_carries_the_mark_of_a_loss():
 
 
 def test_a_notice_of_a_foreign_instance_is_settled():
-    lone = replace(spot("lone", pool=""), provider_id="aws:///z/i-lone")
+    lone = replace(spot("lone", pool=""), provider_id=f"aws:///z/{instance('lone')}")
     facts = cluster(WEB, unpooled=(lone,))
     found = settled((notice("lone"), notice("foreign")), facts, NOTHING_IN_FLIGHT)
     assert found == {"notice-lone", "notice-foreign"}

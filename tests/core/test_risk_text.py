@@ -15,6 +15,7 @@ from spotvortex.core.risk import (
 )
 from tests.core.builders import AT, WEB_A, WEB_B, cluster, market, pool
 
+OLD = HEADER.replace("version 2", "version 1")
 ONE = OfferingMemory(losses=1.5, exposure_hours=40.25, last_loss_at=AT, updated_at=AT + 9.0)
 NONE_YET = OfferingMemory(losses=0.0, exposure_hours=3.0, last_loss_at=None, updated_at=AT)
 
@@ -31,11 +32,11 @@ def test_a_memory_is_read_back_as_it_was_without_its_nodes():
     [
         ("", "line 1: expected"),
         ("another v9", "line 1: expected"),
-        (f"{HEADER}\na b c", "line 2: 6 cells expected"),
-        (f"{HEADER}\n\na b 1 2 x 4", "line 3: could not convert"),
-        (f"{HEADER}\na b 1 - 3 4", "line 2: counts must be finite"),
-        (f"{HEADER}\na b -1 2 3 4", "line 2: counts must be finite"),
-        (f"{HEADER}\na b 1 2 3 inf", "line 2: counts must be finite"),
+        (f"{OLD}\na b c", "line 2: 6 cells expected"),
+        (f"{OLD}\n\na b 1 2 x 4", "line 3: could not convert"),
+        (f"{OLD}\na b 1 - 3 4", "line 2: could not convert"),
+        (f"{OLD}\na b -1 2 3 4", "line 2: figures must be finite"),
+        (f"{OLD}\na b 1 2 3 inf", "line 2: figures must be finite"),
     ],
 )
 def test_a_memory_that_cannot_be_read_is_refused_with_its_line(text, words):

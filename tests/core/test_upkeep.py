@@ -23,7 +23,15 @@ from spotvortex.core.sight import anchored_until
 from spotvortex.core.types import CapacityType, Mode
 from spotvortex.core.upkeep import ANCHOR_LIFE_S, MAX_CHORES, RENEW_BEFORE_S, risk_until
 from tests.core.builders import AT, assessment, cluster, load, node, observation, on_demand, pool
-from tests.core.flying import anchor, marked, notice, on_instances, order, placeholder, with_nodes
+from tests.core.flying import (
+    anchor,
+    marked,
+    notice,
+    on_instances,
+    order,
+    placeholder,
+    with_nodes,
+)
 
 LEADER = Standing(leader=True)
 CONSOLIDATING = (NodePoolFact(name="web", pool="web", consolidation="WhenEmptyOrUnderutilized"),)

@@ -126,7 +126,7 @@ def test_a_stop_in_mid_move_undoes_it():
     world.receiver = ""
     scene = daemon(world)
     assert run(scene.daemon_for, 10.0) == 10.0
-    assert ends(scene) == [("web-d0", DrainEnd.NO_REPLACEMENT)]
+    assert ends(scene) == [("web-d0", DrainEnd.ABORTED)]
     assert world.facts.own_pods == ()
 
 

@@ -11,7 +11,7 @@ from spotvortex.pipeline.collector import Collector, offerings_of
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.sim.loop import SimClock
 from tests.core.builders import AT, WEB_A, WEB_B, cluster, pool, spot
-from tests.core.flying import loss, marked, notice, on_instances, with_nodes
+from tests.core.flying import instance, loss, marked, notice, on_instances, with_nodes
 from tests.pipeline.world import (
     MemoryNotices,
     MemoryTelemetry,
@@ -163,7 +163,7 @@ def test_an_observation_carries_notices_and_our_standing():
     facts = cluster(on_instances(pool()))
     _, out, _ = collect(StillCluster(facts), 1.0, notices=notices, authority=authority)
     observed = run(out.get)
-    assert [n.instance_id for n in observed.notices] == ["i-web-s0"]
+    assert [n.instance_id for n in observed.notices] == [instance("web-s0")]
     assert observed.standing.leader
 
 

@@ -201,7 +201,7 @@ def test_an_order_that_cannot_even_be_undone_is_a_fault_of_ours(monkeypatch):
 @pytest.mark.parametrize(
     ("stop_at", "end", "last"),
     [
-        (0.3, DrainEnd.NO_REPLACEMENT, ["CreatePlaceholder", "DeletePlaceholders"]),
+        (0.3, DrainEnd.ABORTED, ["CreatePlaceholder", "DeletePlaceholders"]),
         (1.1, DrainEnd.ABORTED, ["UnmarkNode", "DeletePlaceholders"]),
         (1.4, DrainEnd.DONE, ["DeleteNodeClaim", "DeletePlaceholders"]),
     ],
@@ -217,13 +217,13 @@ def test_a_stop_undoes_the_order_in_hand_unless_its_node_is_drained_already(stop
 def test_a_stop_wakes_a_drain_that_waits():
     actuator = stubborn(binds=False)
     ((at, end),) = carry_out(actuator, order(), stop_at=100.25)
-    assert (at, end) == (100.5, DrainEnd.NO_REPLACEMENT)
+    assert (at, end) == (100.5, DrainEnd.ABORTED)
 
 
 def test_orders_that_come_at_a_stop_do_nothing():
     actuator = stubborn()
     results = carry_out(actuator, order("web-s0"), order("web-s1"), stop_at=0.0)
-    assert {end for _, end in results} == {DrainEnd.NO_REPLACEMENT}
+    assert {end for _, end in results} == {DrainEnd.ABORTED}
     assert kinds(actuator) == []
 
 

@@ -201,7 +201,7 @@ def test_a_stop_undoes_planned_moves_and_hands_interruptions_over():
         actuator, (0.0, order("web-s0")), (0.0, loss("web-s1", plan_id="p2")), stop_at=20.25
     )
     ends = {r.order.node: end for _, end, r in results}
-    assert ends == {"web-s0": DrainEnd.NO_REPLACEMENT, "web-s1": DrainEnd.HANDED_OVER}
+    assert ends == {"web-s0": DrainEnd.ABORTED, "web-s1": DrainEnd.HANDED_OVER}
     undone = [c for c in actuator.calls if isinstance(c, DeletePlaceholders)]
     assert [c.for_uid for c in undone] == ["uid-web-s0"]
     assert "UnmarkNode" not in kinds(actuator)

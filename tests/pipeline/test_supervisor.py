@@ -101,7 +101,7 @@ def test_a_stop_goes_down_the_road_and_the_background_ends_last():
     assert run(main) == 10.0
     assert ended == ["collector", "inference", "router", "drainer", "watches"]
     ((_, result),) = daemon.telemetry.of("drained")
-    assert result.end is DrainEnd.NO_REPLACEMENT
+    assert result.end is DrainEnd.ABORTED
     assert daemon.telemetry.of("would_call")[-1][1] == "DeletePlaceholders"
 
 
