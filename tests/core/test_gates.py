@@ -113,6 +113,7 @@ REFUSING = [
     ("budgets", case(UP, budget=SPENT), "may move now"),
     ("cooldown", case(DOWN, state=after(299.0)), "settling"),
     ("cooldown", case(DOWN, state=after(-5.0)), "settling"),
+    ("cooldown", case(DOWN, pool=pool_input(n_in_flight=2)), "still under way"),
     ("cooldown", case(UP, state=after(301.0, 301.0)), "dwelling"),
     ("cooldown", case(UP, state=replace(after(999.0, 999.0), n_failed_returns=1)), "dwelling"),
     ("cooldown", case(UP, state=after(700.0, 700.0), pool=WARM), "not clearly low again"),

@@ -18,7 +18,16 @@ from spotvortex.core.observation import Standing
 from spotvortex.core.orders import in_flight
 from spotvortex.core.types import CapacityType, Freeze, Mode
 from tests.core.builders import AT, cluster, observation, pool, spot
-from tests.core.flying import instance, loss, marked, notice, on_instances, order, placeholder, with_nodes
+from tests.core.flying import (
+    instance,
+    loss,
+    marked,
+    notice,
+    on_instances,
+    order,
+    placeholder,
+    with_nodes,
+)
 
 WEB, API = on_instances(pool("web", n_spot=3)), on_instances(pool("api"))
 LEADER = Standing(leader=True)
