@@ -11,6 +11,7 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Final
 
@@ -30,9 +31,10 @@ from spotvortex.core.pools import (
     OfferingInput,
     PoolInput,
     Risk,
+    Room,
     Safety,
 )
-from spotvortex.core.room import place, sizes_of
+from spotvortex.core.room import Sizes, place, sizes_of
 from spotvortex.core.rules import all_careful, read_rules
 from spotvortex.core.safety import safe_moves_to_spot
 from spotvortex.core.shape import PoolShape, shape_of
@@ -63,22 +65,12 @@ def reduce_shape(shape: PoolShape, sight: Sight) -> PoolInput:
     """Reduce one pool whose shape is known already."""
     nodes, spot = shape.nodes, shape.spot
     sight = trusted(sight, nodes)
-    seen = sizes_of(nodes)
     entry_nodes = _free(shape.movable_on_demand, sight)
-    away, room_on_demand = place(
-        shape.facts.node_pools,
-        CapacityType.ON_DEMAND,
-        _ranked(_free(shape.movable_spot, sight), sight, lambda o: -_runtime(sight, o)),
-        seen,
-    )
-    entry, room_spot = place(
-        shape.facts.node_pools,
-        CapacityType.SPOT,
-        _ranked(entry_nodes, sight, lambda o: _price_ratio(sight, o)),
-        seen,
-    )
+    seen = sizes_of(nodes)
+    away, room_on_demand = _places(shape, sight, CapacityType.ON_DEMAND, seen)
+    entry, room_spot = _places(shape, sight, CapacityType.SPOT, seen)
     offerings = _offerings(nodes, sight)
-    return PoolInput(
+    found = PoolInput(
         pool=shape.facts.name,
         at=sight.at,
         provisioner=shape.facts.provisioner,
@@ -100,12 +92,8 @@ def reduce_shape(shape: PoolShape, sight: Sight) -> PoolInput:
         spot_money=_money(spot, sight),
         entry_money=_money(entry_nodes, sight),
         safety=_safety(shape, entry, sight),
-        to_on_demand=tuple(
-            _candidate(node, anchored=node.uid in sight.anchored) for node in away[:MAX_CANDIDATES]
-        ),
-        to_spot=tuple(
-            _candidate(node, anchored=node.uid in sight.anchored) for node in entry[:MAX_CANDIDATES]
-        ),
+        to_on_demand=tuple(_candidate(node, sight) for node in away[:MAX_CANDIDATES]),
+        to_spot=tuple(_candidate(node, sight) for node in entry[:MAX_CANDIDATES]),
         n_spot_movable=len(away),
         n_on_demand_movable=len(entry),
         room_on_demand=room_on_demand,
@@ -121,14 +109,36 @@ def reduce_shape(shape: PoolShape, sight: Sight) -> PoolInput:
         oldest_input_s=_oldest_input_s(sight),
         bad_inputs=tuple(sorted(h.name for h in sight.inputs if _is_bad(h, sight.max_input_age_s))),
         confidence_terms=_confidence(nodes, sight),
-        node_vcpu=_node_vcpu(shape.on_demand or nodes),
-        n_spot_leaving=_n_leaving(spot, sight),
-        n_on_demand_leaving=_n_leaving((n for n in nodes if n.capacity_type in _KEPT), sight),
-        n_in_flight=sum(1 for n in nodes if n.uid in sight.pledged and not n.moving),
+    )
+    return _with_ours(found, shape, sight)
+
+
+def _with_ours(found: PoolInput, shape: PoolShape, sight: Sight) -> PoolInput:
+    """Add what is asked for the pool, what is on the move there, and what of ours is there."""
+    kept = [n for n in shape.nodes if n.capacity_type in _KEPT]
+    return replace(
+        found,
+        node_vcpu=_node_vcpu(shape.on_demand or shape.nodes),
+        n_spot_leaving=_n_leaving(shape.spot, sight),
+        n_on_demand_leaving=_n_leaving(kept, sight),
+        n_in_flight=sum(1 for n in shape.nodes if n.uid in sight.pledged and not n.moving),
         n_anchored=sum(1 for n in shape.on_demand if n.uid in sight.anchored),
         consolidates=any(p.consolidation in _CONSOLIDATING for p in shape.facts.node_pools),
         rules=all_careful(read_rules(p.rules) for p in shape.facts.node_pools),
     )
+
+
+def _places(
+    shape: PoolShape, sight: Sight, to: CapacityType, seen: Sizes
+) -> tuple[tuple[NodeFact, ...], Room]:
+    """Return the nodes that may move there, best first, and the room that NodePools have."""
+    if to is CapacityType.ON_DEMAND:
+        movable = _free(shape.movable_spot, sight)
+        ranked = _ranked(movable, sight, lambda o: -_runtime(sight, o))
+    else:
+        movable = _free(shape.movable_on_demand, sight)
+        ranked = _ranked(movable, sight, lambda o: _price_ratio(sight, o))
+    return place(shape.facts.node_pools, to, ranked, seen)
 
 
 def _free(nodes: Iterable[NodeFact], sight: Sight) -> tuple[NodeFact, ...]:
@@ -201,7 +211,7 @@ def _ranked(
     return tuple(picked)
 
 
-def _candidate(node: NodeFact, *, anchored: bool) -> Candidate:
+def _candidate(node: NodeFact, sight: Sight) -> Candidate:
     return Candidate(
         node=node.name,
         uid=node.uid,
@@ -211,7 +221,7 @@ def _candidate(node: NodeFact, *, anchored: bool) -> Candidate:
         n_pods=node.load.n_workload_pods,
         workload_cpu_milli=node.load.workload_cpu_milli,
         workload_memory_bytes=node.load.workload_memory_bytes,
-        anchored=anchored,
+        anchored=node.uid in sight.anchored,
     )
 
 

@@ -81,6 +81,26 @@ async def supervise(
     observations: Latest[Observation] = Latest("observations")
     assessments: Latest[Assessment] = Latest("assessments")
     lane: Lane[Order] = Lane("drains", LANE_CAPACITY)
+    collector, inference = _observing(ports, views, limits, tick_s)
+    router, drainer = _acting(ports, views, limits)
+    edges_stop = asyncio.Event()
+    async with asyncio.TaskGroup() as edges:
+        for name, background in ports.edges.background:
+            edges.create_task(_guard(name, background(edges_stop), edges_stop), name=name)
+        async with asyncio.TaskGroup() as road:
+            for name, task in (
+                ("collector", collector.run(observations, stop)),
+                ("inference", inference.run(observations, assessments)),
+                ("router", router.run(assessments, lane)),
+                ("drainer", drainer.run(lane, stop)),
+            ):
+                road.create_task(_guard(name, task, stop), name=name)
+        edges_stop.set()
+
+
+def _observing(
+    ports: Ports, views: Views, limits: Limits, tick_s: float
+) -> tuple[Collector, Inference]:
     collector = Collector(
         cluster=ports.edges.cluster,
         market=ports.edges.market,
@@ -100,6 +120,10 @@ async def supervise(
         telemetry=ports.telemetry,
         heartbeats=views.heartbeats,
     )
+    return collector, inference
+
+
+def _acting(ports: Ports, views: Views, limits: Limits) -> tuple[Router, Drainer]:
     router = Router(
         limits=limits,
         journal=ports.journal,
@@ -116,19 +140,7 @@ async def supervise(
         telemetry=ports.telemetry,
         heartbeats=views.heartbeats,
     )
-    edges_stop = asyncio.Event()
-    async with asyncio.TaskGroup() as edges:
-        for name, background in ports.edges.background:
-            edges.create_task(_guard(name, background(edges_stop), edges_stop), name=name)
-        async with asyncio.TaskGroup() as road:
-            for name, task in (
-                ("collector", collector.run(observations, stop)),
-                ("inference", inference.run(observations, assessments)),
-                ("router", router.run(assessments, lane)),
-                ("drainer", drainer.run(lane, stop)),
-            ):
-                road.create_task(_guard(name, task, stop), name=name)
-        edges_stop.set()
+    return router, drainer
 
 
 async def _guard(name: str, task: Awaitable[None], stop: asyncio.Event) -> None:
