@@ -134,7 +134,7 @@ def client_for(url: str) -> KubeClient:
     return KubeClient(configuration, "test")
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     """Wait until a condition holds."""
     async with asyncio.timeout(seconds):
         while not condition():
