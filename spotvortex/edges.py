@@ -118,7 +118,8 @@ async def _writing_side(
         leads=lambda: lease.holds(LEASE_MARGIN_S),
         was_led=lambda: lease.n_transitions > 0,
     )
-    running = [("lease", lease.run), ("freeze", freeze.run), ("state", state.run)]
+    # IMPORTANT: the lease outlives the state, whose last saving would else come after its release.
+    running = [("lease", within(lease.run, state.run)), ("freeze", freeze.run)]
     notices = None
     if settings.notice_source == "queue":
         opening = open_notices(
@@ -143,6 +144,25 @@ async def _writing_side(
         announcer=announcer,
         writing=writing,
     )
+
+
+def within(outer: Background, inner: Background) -> Background:
+    """Run one background inside another, which is told to stop only once the inner has ended."""
+
+    async def run(stop: asyncio.Event) -> None:
+        ended = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_run(outer, ended))
+            try:
+                await inner(stop)
+            finally:
+                ended.set()
+
+    return run
+
+
+async def _run(background: Background, stop: asyncio.Event) -> None:
+    await background(stop)
 
 
 def _queue_of(settings: Settings) -> QueueOptions:

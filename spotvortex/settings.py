@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from spotvortex.core.limits import Limits
+from spotvortex.core.marks import LONGEST_LIFE_S
 from spotvortex.core.pools import MAX_CANDIDATES
 from spotvortex.core.rules import PoolRules
 from spotvortex.core.types import Mode
@@ -197,6 +198,9 @@ class Settings(BaseSettings):
     drain_deadline_s: Annotated[float, _within(60.0, 86_400.0, "seconds")] = 1800.0
     """Time after which a node that is not drained yet is given up and undone."""
 
+    leftover_s: Annotated[int, _within(20, LONGEST_LIFE_S, "seconds")] = LONGEST_LIFE_S
+    """Time after which whatever we made is gone without us: placeholders, anchors, their Jobs."""
+
     interruption_minutes: Annotated[float, _within(0.0, 1440.0, "minutes")] = 15.0
     """Cost of one interruption, as time at the node's on-demand price."""
 
@@ -242,6 +246,7 @@ class Settings(BaseSettings):
             return_risk_ratio=self.return_risk_ratio,
             bind_s=self.bind_s,
             drain_deadline_s=self.drain_deadline_s,
+            leftover_s=self.leftover_s,
             interruption_minutes=self.interruption_minutes,
             move_minutes=self.move_minutes,
             exit_unsupported=self.unsupported_family_action == "EMERGENCY_EXIT",

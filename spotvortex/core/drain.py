@@ -53,9 +53,6 @@ FIRST_RETRY_S: Final = 2.0
 MAX_WAIT_S: Final = 15.0
 """Longest such pause, and longest time between two looks, so that a stop is seen in time."""
 
-PLACEHOLDER_LIFE_S: Final = 1800
-"""`activeDeadlineSeconds` of a placeholder: what we leave behind outlives us no longer."""
-
 MAX_TRIES: Final = 20
 """A request other than an eviction that fails for now is tried again this often."""
 
@@ -132,13 +129,20 @@ def _placeholder(order: DrainOrder, progress: Progress, view: NodeView) -> Creat
         zone=view.zone if Blocker.VOLUME in pod.blockers else "",
         avoid=order.avoid,
         order=to_text(order),
-        expires_s=PLACEHOLDER_LIFE_S,
+        expires_s=order.leftover_s,
     )
 
 
 def _anchor(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> CreateAnchor:
     receiver = to_anchor(order, progress, view, now)[0]
-    return anchor_call(receiver.node, receiver.uid, order.pool, order.plan_id, order.deadline)
+    return anchor_call(
+        receiver.node,
+        receiver.uid,
+        order.pool,
+        order.plan_id,
+        order.deadline,
+        expires_s=order.leftover_s,
+    )
 
 
 def _mark(order: DrainOrder, view: NodeView) -> MarkNode:

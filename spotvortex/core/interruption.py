@@ -98,6 +98,7 @@ def _order(
         traceparent=observation.traceparent,
         kind=OrderKind.INTERRUPTION,
         mode=limits.mode,
+        leftover_s=limits.leftover_s,
     )
 
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from spotvortex.core import marks
+from spotvortex.core.marks import PodKind
 
 
 class Thing(StrEnum):
@@ -26,9 +27,6 @@ class Thing(StrEnum):
 
 
 ORDER: Final = tuple(Thing)
-IN_FLIGHT: Final = frozenset({Thing.NODE, Thing.POD, Thing.TETHER})
-"""What a frozen daemon undoes by itself."""
-
 OF_THE_DAEMON: Final = frozenset({Thing.STATE, Thing.LEASE, Thing.FREEZE})
 """What a running daemon would write again, and the freeze that holds it back."""
 
@@ -42,7 +40,7 @@ class Leftover:
         name: its name; our namespace is known.
         uid: a deletion names it, so that no later object of the same name is hit.
         version: resource version; a change of a node names it.
-        detail: what it is, for a person.
+        detail: what it is, for a person; of a pod its kind.
         marks: on a node, the labels and annotations of ours.
         cordoned: on a node, whether it is cordoned, by anybody.
     """
@@ -61,6 +59,16 @@ class Leftover:
         return self.cordoned and {marks.CORDONED, marks.DRAIN} <= self.marks
 
     @property
+    def is_in_flight(self) -> bool:
+        """Tell whether a frozen daemon undoes it by itself: a marked node, or room for its pods.
+
+        Anchors are none: a frozen daemon lets them run out, and they keep nothing in its hands.
+        """
+        if self.thing is Thing.NODE:
+            return bool(self.marks & {marks.CORDONED, marks.DRAIN})
+        return self.thing is Thing.POD and self.detail == PodKind.PLACEHOLDER
+
+    @property
     def key(self) -> tuple[Thing, str]:
         """What makes it the same thing in a later inventory."""
         return self.thing, self.name
@@ -76,7 +84,7 @@ class Inventory:
     @property
     def n_in_flight(self) -> int:
         """How many things a daemon that still runs would undo."""
-        return sum(left.thing in IN_FLIGHT for left in self.leftovers)
+        return sum(left.is_in_flight for left in self.leftovers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from spotvortex.core.marks import LONGEST_LIFE_S
 from spotvortex.core.types import Mode
 
 
@@ -50,3 +51,4 @@ class Limits:
     interruption_minutes: float = 15.0
     move_minutes: float = 3.0
     exit_unsupported: bool = False
+    leftover_s: int = LONGEST_LIFE_S

@@ -14,6 +14,7 @@ from typing import ClassVar, Final
 
 from spotvortex.core.calls import Call
 from spotvortex.core.limits import Limits
+from spotvortex.core.marks import LONGEST_LIFE_S
 from spotvortex.core.observation import NO_STANDING, NodeFact, Observation, OwnPod, Standing
 from spotvortex.core.pools import Candidate, PoolInput
 from spotvortex.core.rules import NO_RULES, PoolRules
@@ -212,7 +213,8 @@ class DrainOrder:
     `deadline` is wall time; what is not done by then is undone, or, of an interruption, over. `to`
     is UNKNOWN where any capacity will do, `avoid` the offering that is being lost, "type/zone".
     `mode` says whose hand carries it out. Room that is not bound at `bind_by` is given up. `n_wave`
-    counts the nodes that are drained together: none is before there is room for all.
+    counts the nodes that are drained together: none is before there is room for all. `leftover_s`
+    is the lifetime of the pods that it makes, in seconds.
     """
 
     plan_id: str
@@ -230,6 +232,7 @@ class DrainOrder:
     avoid: str = ""
     bind_by: float = math.inf
     n_wave: int = 1
+    leftover_s: int = LONGEST_LIFE_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ from spotvortex.core.calls import Halt, NodeView, PodView, Receiver
 from spotvortex.core.messages import DrainEnd, DrainOrder, OrderKind
 from spotvortex.core.types import HARD_BLOCKERS, Blocker, CapacityType
 
-ANCHOR_LEFT_S: Final = 900.0
-"""A receiver whose anchor lasts this long needs no new one."""
+ANCHOR_LEFT: Final = 0.5
+"""A receiver whose anchor has this share of a lifetime left needs no new one."""
 
 EVICT_MARGIN_S: Final = 15.0
 """Seconds before the deadline of an interruption by which the last grace period should be over."""
@@ -222,10 +222,9 @@ def to_anchor(order: DrainOrder, progress: Progress, view: NodeView, now: float)
     """
     if order.to is not CapacityType.ON_DEMAND:
         return []
+    until = now + order.leftover_s * ANCHOR_LEFT
     return [
-        r
-        for r in view.receivers
-        if r.uid not in progress.anchored and r.anchored_until < now + ANCHOR_LEFT_S
+        r for r in view.receivers if r.uid not in progress.anchored and r.anchored_until < until
     ]
 
 

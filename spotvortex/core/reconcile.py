@@ -117,15 +117,14 @@ def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limi
 def _resumed(flying: InFlight, limits_of: Mapping[str, Limits]) -> tuple[DrainOrder, ...]:
     """Go on with what is in flight; undo it where its pool is gone or may not be written to."""
     orders = (order for order in flying.orders if order.uid not in flying.leaving)
-    return tuple(
-        order if _may_go_on(order, limits_of) else replace(order, deadline=OVERDUE)
-        for order in orders
-    )
+    return tuple(_as_now(order, limits_of.get(order.pool)) for order in orders)
 
 
-def _may_go_on(order: DrainOrder, limits_of: Mapping[str, Limits]) -> bool:
-    limits = limits_of.get(order.pool)
-    return limits is not None and limits.mode.writes
+def _as_now(order: DrainOrder, limits: Limits | None) -> DrainOrder:
+    """Give an order found in the cluster what its journal does not keep: the limits of today."""
+    if limits is None or not limits.mode.writes:
+        return replace(order, deadline=OVERDUE)
+    return replace(order, leftover_s=limits.leftover_s)
 
 
 def _urgency(pool: PoolInput, limits: Limits) -> tuple[int, float, str]:
@@ -197,10 +196,12 @@ def _orders_of(decision: Decision) -> Iterator[DrainOrder]:
             to=move.to,
             reason=f"{decision.action} {decision.reason}",
             deadline=decision.at + limits.drain_deadline_s,
-            bind_by=decision.at + limits.bind_s,
+            # Room that is gone again by itself is not waited for.
+            bind_by=decision.at + min(limits.bind_s, limits.leftover_s),
             traceparent=decision.basis.traceparent,
             mode=decision.mode,
             n_wave=len(drained),
+            leftover_s=limits.leftover_s,
         )
 
 

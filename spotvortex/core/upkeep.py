@@ -29,11 +29,8 @@ from spotvortex.core.policy import floor_nodes, max_spot_nodes
 from spotvortex.core.sight import anchored_until
 from spotvortex.core.types import CapacityType, Mode
 
-ANCHOR_LIFE_S: Final = 1800
-"""`activeDeadlineSeconds` of an anchor: what we leave behind keeps a node no longer."""
-
-RENEW_BEFORE_S: Final = 600.0
-"""An anchor is renewed when it has less than this left."""
+RENEW_BEFORE: Final = 1 / 3
+"""An anchor is renewed when it has less than this share of its lifetime left."""
 
 MAX_CHORES: Final = 200
 """Chores of one cycle; what is left over comes up again in the next."""
@@ -74,13 +71,14 @@ def _anchors(
     staying = [n for n in _on_demand(pool) if n.uid not in leaving]
     kept = [n for n in staying if n.uid in until]
     kept.sort(key=lambda n: (n.load.n_workload_pods == 0, n.created_at, n.name))
+    renew_before_s = decision.basis.limits.leftover_s * RENEW_BEFORE
     wanted = n_to_keep(decision) - decision.input.n_reserved
     idle = not is_busy and not decision.moves and _is_settled(decision)
     for rank, node in enumerate(kept):
         if idle and rank >= wanted and node.load.n_workload_pods == 0:
             call = DeleteAnchors(node=node.name, node_uid=node.uid)
             yield _chore(f"release/{node.uid}", decision, call, "nothing runs there")
-        elif until[node.uid] - decision.at < RENEW_BEFORE_S:
+        elif until[node.uid] - decision.at < renew_before_s:
             yield _anchor(node, decision, "still wanted")
     missing = wanted - len(kept)
     others = sorted(
@@ -112,11 +110,20 @@ def _on_demand(pool: PoolFacts) -> list[NodeFact]:
 
 
 def _anchor(node: NodeFact, decision: Decision, reason: str) -> Chore:
-    call = anchor_call(node.name, node.uid, decision.pool, decision.decision_id, decision.at)
+    call = anchor_call(
+        node.name,
+        node.uid,
+        decision.pool,
+        decision.decision_id,
+        decision.at,
+        expires_s=decision.basis.limits.leftover_s,
+    )
     return _chore(f"anchor/{node.uid}", decision, call, reason)
 
 
-def anchor_call(node: str, uid: str, pool: str, plan_id: str, at: float) -> CreateAnchor:
+def anchor_call(
+    node: str, uid: str, pool: str, plan_id: str, at: float, *, expires_s: int
+) -> CreateAnchor:
     """Build the request for an anchor; its name differs with every plan and node."""
     digest = hashlib.sha256(f"{plan_id}|{uid}|{int(at)}".encode()).hexdigest()[:16]
     return CreateAnchor(
@@ -125,7 +132,7 @@ def anchor_call(node: str, uid: str, pool: str, plan_id: str, at: float) -> Crea
         node_uid=uid,
         pool=pool,
         plan_id=plan_id,
-        expires_s=ANCHOR_LIFE_S,
+        expires_s=expires_s,
     )
 
 

@@ -23,7 +23,6 @@ from spotvortex.core.drain import (
     FIRST_RETRY_S,
     MAX_TRIES,
     MAX_WAIT_S,
-    PLACEHOLDER_LIFE_S,
     POLL_S,
     Do,
     Finish,
@@ -35,7 +34,6 @@ from spotvortex.core.messages import DrainEnd
 from spotvortex.core.orders import to_text
 from spotvortex.core.progress import Phase, Progress, begin, proceed
 from spotvortex.core.types import HARD_BLOCKERS, Blocker, CapacityType
-from spotvortex.core.upkeep import ANCHOR_LIFE_S
 from tests.core.builders import AT
 from tests.core.drains import ORDER, Script, pod, run, view
 
@@ -69,15 +67,15 @@ def test_a_calm_node_is_moved_in_the_safe_order():
 
 def test_calls_carry_the_order():
     script = Script([pod("a", blockers=(Blocker.VOLUME,))], seen={"zone": "z1"})
-    order = replace(ORDER, avoid="m6i.large/z9")
+    order = replace(ORDER, avoid="m6i.large/z9", leftover_s=90)
     run(script, order)
     placeholder, anchor, mark, evict, claim, clean = script.calls
     assert placeholder.name.startswith("spotvortex-placeholder-")
     assert (placeholder.capacity_type, placeholder.cpu_milli) == (CapacityType.ON_DEMAND, 100)
     assert (placeholder.for_pod, placeholder.pod_uid) == ("shop/a", "uid-a")
     assert (placeholder.zone, placeholder.avoid) == ("z1", "m6i.large/z9")
-    assert (placeholder.order, placeholder.expires_s) == (to_text(order), PLACEHOLDER_LIFE_S)
-    assert (anchor.node_uid, anchor.expires_s) == ("uid-r1", ANCHOR_LIFE_S)
+    assert (placeholder.order, placeholder.expires_s) == (to_text(order), 90)
+    assert (anchor.node_uid, anchor.expires_s) == ("uid-r1", 90)
     assert (mark.uid, mark.order, mark.urgent) == (ORDER.uid, to_text(order), False)
     assert (evict.uid, evict.node_uid) == ("uid-a", ORDER.uid)
     assert (claim.node_claim, clean.for_uid) == ("claim-1", ORDER.uid)

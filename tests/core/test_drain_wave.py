@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from spotvortex.core.calls import CreateAnchor, WaveView
+from spotvortex.core.marks import LONGEST_LIFE_S
 from spotvortex.core.messages import DrainEnd
-from spotvortex.core.progress import ANCHOR_LEFT_S, Phase, Progress, is_asking, proceed
+from spotvortex.core.progress import ANCHOR_LEFT, Phase, Progress, is_asking, proceed
 from spotvortex.core.types import CapacityType
 from tests.core.builders import AT
 from tests.core.drains import ORDER, Script, pod, receiver, run, view
@@ -15,7 +16,10 @@ SPOT_ORDER = replace(ORDER, to=CapacityType.SPOT)
 
 
 def test_receivers_are_anchored_before_the_mark_unless_an_anchor_keeps_them_long_enough():
-    for until, anchors in ((AT + ANCHOR_LEFT_S - 1.0, 1), (AT + ANCHOR_LEFT_S + 30.0, 0)):
+    for until, anchors in (
+        (AT + ANCHOR_LEFT * LONGEST_LIFE_S - 1.0, 1),
+        (AT + ANCHOR_LEFT * LONGEST_LIFE_S + 30.0, 0),
+    ):
         script = Script([pod("a")], anchors={"uid-r1": until})
         run(script)
         kinds = script.kinds()

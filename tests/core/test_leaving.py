@@ -30,7 +30,18 @@ def test_nodes_go_first_and_the_freeze_is_not_among_what_goes():
 def test_what_a_running_daemon_would_write_again_stays():
     inventory = Inventory(leftovers=EVERYTHING, daemons=("pod a",))
     assert names(removable(inventory)) == [Thing.NODE, Thing.POD, Thing.TETHER]
+
+
+def test_marked_nodes_and_placeholders_are_in_flight_and_what_nobody_undoes_is_not():
+    marked = [Leftover(thing=Thing.NODE, name=m, marks=frozenset({m})) for m in sorted(BOTH)]
+    risky = Leftover(thing=Thing.NODE, name="risky", marks=frozenset({marks.AT_RISK}))
+    pods = [Leftover(thing=Thing.POD, name=kind, detail=kind) for kind in marks.PodKind]
+    inventory = Inventory(leftovers=(*marked, risky, *pods, *EVERYTHING))
     assert inventory.n_in_flight == 3
+    assert [left.name for left in inventory.leftovers if left.is_in_flight] == [
+        *sorted(BOTH),
+        "placeholder",
+    ]
 
 
 @pytest.mark.parametrize(

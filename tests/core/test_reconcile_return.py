@@ -189,6 +189,14 @@ def test_an_order_in_flight_goes_on_and_its_node_is_moving():
     assert plan.orders == ()
 
 
+def test_the_lifetime_of_leftovers_goes_with_every_order_and_bounds_the_wait_for_room():
+    limits = Limits(mode=Mode.ACTIVE, leftover_s=90)
+    _, plan = cycle(FLYING, limits=limits)
+    assert [o.leftover_s for o in plan.resumed] == [90]
+    _, plan = cycle(pool(), limits=replace(limits, max_spot_ratio=0.0))
+    assert {(o.leftover_s, o.bind_by) for o in plan.orders} == {(90, AT + 90.0)}
+
+
 @pytest.mark.parametrize("made", [order("web-s0"), loss("web-s0")])
 @pytest.mark.parametrize("mode", [Mode.SHADOW, Mode.ADVISE])
 def test_an_order_in_flight_is_undone_where_its_pool_may_no_longer_be_written_to(made, mode):

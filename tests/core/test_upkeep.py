@@ -14,6 +14,7 @@ from spotvortex.core.calls import (
     UnmarkNode,
 )
 from spotvortex.core.limits import Limits
+from spotvortex.core.marks import LONGEST_LIFE_S
 from spotvortex.core.messages import ControllerState, PoolState
 from spotvortex.core.notices import NoticeKind
 from spotvortex.core.observation import NodePoolFact, Standing
@@ -21,7 +22,7 @@ from spotvortex.core.orders import in_flight
 from spotvortex.core.reconcile import reconcile
 from spotvortex.core.sight import anchored_until
 from spotvortex.core.types import CapacityType, Mode
-from spotvortex.core.upkeep import ANCHOR_LIFE_S, MAX_CHORES, RENEW_BEFORE_S, risk_until
+from spotvortex.core.upkeep import MAX_CHORES, RENEW_BEFORE, risk_until
 from tests.core.builders import AT, assessment, cluster, load, node, observation, on_demand, pool
 from tests.core.flying import (
     anchor,
@@ -37,7 +38,7 @@ LEADER = Standing(leader=True)
 CONSOLIDATING = (NodePoolFact(name="web", pool="web", consolidation="WhenEmptyOrUnderutilized"),)
 MIXED = {"node_pools": CONSOLIDATING}
 IDLE = load(n_workload_pods=0)
-FRESH = AT + RENEW_BEFORE_S
+FRESH = AT + RENEW_BEFORE * LONGEST_LIFE_S
 
 
 def planned(*pools, own_pods=(), state=None, notices=(), limits=None, unpooled=(), risk=0.03):
@@ -69,9 +70,16 @@ def test_an_anchor_is_renewed_when_little_is_left_of_it():
     pods = (anchor("web-d0", FRESH - 1.0), anchor("web-d1", FRESH + 1.0))
     (chore,) = chores(pool(), own_pods=pods, state=SETTLING)
     assert (chore.call.node, chore.call.node_uid) == ("web-d0", "uid-web-d0")
-    assert (chore.call.expires_s, chore.mode) == (ANCHOR_LIFE_S, Mode.ACTIVE)
+    assert (chore.call.expires_s, chore.mode) == (LONGEST_LIFE_S, Mode.ACTIVE)
     assert (chore.key, chore.reason) == ("anchor/uid-web-d0", "still wanted")
     assert chore.call.name.startswith("spotvortex-anchor-")
+
+
+def test_a_short_lifetime_of_leftovers_shortens_the_anchors_and_their_renewal():
+    pods = (anchor("web-d0", AT + 29.0), anchor("web-d1", AT + 31.0))
+    limits = {"leftover_s": 90}
+    (chore,) = chores(pool(), own_pods=pods, state=SETTLING, limits=limits)
+    assert (chore.call.node, chore.call.expires_s) == ("web-d0", 90)
 
 
 def test_of_two_anchors_on_a_node_the_longer_counts():

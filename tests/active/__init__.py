@@ -1,0 +1,1 @@
+"""The active mode as its own process, on a real API server."""

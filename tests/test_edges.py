@@ -1,0 +1,47 @@
+"""What runs beside the tasks ends in order."""
+
+import asyncio
+
+import pytest
+
+from spotvortex.edges import within
+
+
+def backgrounds(ends, *, fails=False):
+    async def outer(stop):
+        await stop.wait()
+        ends.append("outer")
+
+    async def inner(stop):
+        await stop.wait()
+        await asyncio.sleep(0.01)  # the last thing that it writes
+        ends.append("inner")
+        if fails:
+            raise ValueError("lost")
+
+    return within(outer, inner)
+
+
+def test_the_outer_one_stops_once_the_inner_one_has_ended():
+    ends = []
+
+    async def run():
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(backgrounds(ends)(stop))
+            await asyncio.sleep(0)
+            stop.set()
+
+    asyncio.run(run())
+    assert ends == ["inner", "outer"]
+
+
+def test_an_inner_one_that_fails_is_not_hidden():
+    async def run():
+        stop = asyncio.Event()
+        stop.set()
+        await backgrounds([], fails=True)(stop)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(run())
+    assert isinstance(caught.value.exceptions[0], ValueError)
