@@ -141,11 +141,56 @@ def prepare(plane: ControlPlane) -> None:
     plane.apply([*active_bounds(), *active_roles(user), *active_fence(user)])
 
 
-class Bench:
+class Ours:
+    """What of ours is in a cluster, and what a person does to us there."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self.plane, self.api = plane, plane.api()
+
+    def own_pods(self, kind: str) -> list[Manifest]:
+        """Return the pods of ours of a kind."""
+        pods = self.api.items(f"/api/v1/namespaces/{NAMESPACE}/pods")
+        return [p for p in pods if p["metadata"]["labels"].get(KIND) == kind]
+
+    def marked(self) -> list[str]:
+        """Return the nodes that carry anything of ours, or are cordoned by anybody."""
+        found = []
+        for node in self.api.items("/api/v1/nodes"):
+            metadata = node["metadata"]
+            ours = {*metadata.get("labels", {}), *metadata.get("annotations", {})} & {*MARKS}
+            if ours or node["spec"].get("unschedulable"):
+                found.append(f"{metadata['name']}: {sorted(ours)}")
+        return found
+
+    def standing(self) -> str:
+        """Say how the cluster stands, for a person."""
+        labels = [node["metadata"]["labels"] for node in self.api.items("/api/v1/nodes")]
+        kinds = dict(Counter(label.get("karpenter.sh/capacity-type", "") for label in labels))
+        anchors, room = self.own_pods("anchor"), self.own_pods("placeholder")
+        return f"{kinds}, marked {self.marked()}, {len(anchors)} anchors, {len(room)} placeholders"
+
+    def release_lease(self) -> None:
+        """Give a dead daemon's lease back, as it would have itself, to spare its 15 s."""
+        path = LEASE_PATH
+        if self.api.request("GET", path)[0] == 200:
+            self.api.patch(path, {"spec": {"holderIdentity": ""}})
+
+    def is_frozen(self) -> bool:
+        """Tell whether somebody has stopped the daemon."""
+        return self.api.request("GET", f"{CONFIG_MAPS}/{FREEZE}")[0] == 200
+
+    def freeze(self) -> None:
+        """Stop the daemon as a person would."""
+        metadata = {"name": FREEZE, "namespace": NAMESPACE}
+        self.api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+
+
+class Bench(Ours):
     """One pool with its workloads, built on entry and cleared away on exit."""
 
     def __init__(self, plane: ControlPlane, size: Size | None = None) -> None:
-        self.plane, self.size, self.api = plane, size or Size(), plane.api()
+        super().__init__(plane)
+        self.size = size or Size()
         number = next(_NUMBERS)
         self.pool, self.shop = f"pool-{number}", f"shop-{number}"
         self._serial = itertools.count(1)
@@ -252,21 +297,6 @@ class Bench:
         pods = self.pods()
         return len(pods) == self.size.n_pods and all(map(is_ready, pods))
 
-    def own_pods(self, kind: str) -> list[Manifest]:
-        """Return the pods of ours of a kind."""
-        pods = self.api.items(f"/api/v1/namespaces/{NAMESPACE}/pods")
-        return [p for p in pods if p["metadata"]["labels"].get(KIND) == kind]
-
-    def marked(self) -> list[str]:
-        """Return the nodes that carry anything of ours, or are cordoned by anybody."""
-        found = []
-        for node in self.api.items("/api/v1/nodes"):
-            metadata = node["metadata"]
-            ours = {*metadata.get("labels", {}), *metadata.get("annotations", {})} & {*MARKS}
-            if ours or node["spec"].get("unschedulable"):
-                found.append(f"{metadata['name']}: {sorted(ours)}")
-        return found
-
     def is_clean(self) -> bool:
         """Tell whether nothing of ours is left but anchors, and no NodeClaim is leaving."""
         leaving = [c for c in self.api.items(CLAIMS) if "deletionTimestamp" in c["metadata"]]
@@ -318,21 +348,6 @@ class Bench:
             "SPOTVORTEX_BIND_S": "60",
         }
 
-    def release_lease(self) -> None:
-        """Give a dead daemon's lease back, as it would have itself, to spare its 15 s."""
-        path = LEASE_PATH
-        if self.api.request("GET", path)[0] == 200:
-            self.api.patch(path, {"spec": {"holderIdentity": ""}})
-
-    def is_frozen(self) -> bool:
-        """Tell whether somebody has stopped the daemon."""
-        return self.api.request("GET", f"{CONFIG_MAPS}/{FREEZE}")[0] == 200
-
-    def freeze(self) -> None:
-        """Stop the daemon as a person would."""
-        metadata = {"name": FREEZE, "namespace": NAMESPACE}
-        self.api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
-
 
 def _claim(name: str, pool: str, kind: str) -> Manifest:
     requirement = {"key": "karpenter.sh/capacity-type", "operator": "In", "values": [kind]}
@@ -347,29 +362,27 @@ def _claim(name: str, pool: str, kind: str) -> Manifest:
 
 
 def clear(plane: ControlPlane, pool: str, shop: str) -> None:
-    """Take everything of a scene away, ours too, and wait until it is gone."""
+    """Take everything of a scene away, ours too, and wait until it is gone.
+
+    Pods go before their nodes: what is bound to no node waits long for its collector.
+    """
     api = plane.api()
     api.request("DELETE", f"/api/v1/namespaces/{shop}")
     at_once = {"gracePeriodSeconds": 0, "propagationPolicy": "Background"}
-    for path in (
-        f"/api/v1/namespaces/{NAMESPACE}/pods",
-        f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs",
-    ):
-        api.request("DELETE", path, at_once)
+    api.request("DELETE", f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs", at_once)
     for path in (LEASE_PATH, f"{CONFIG_MAPS}/{STATE}", f"{CONFIG_MAPS}/{FREEZE}"):
         api.request("DELETE", path)
     api.request("DELETE", f"/apis/karpenter.sh/v1/nodepools/{pool}")
+
+    def no_pods() -> bool:
+        paths = [f"/api/v1/namespaces/{namespace}/pods" for namespace in (NAMESPACE, shop)]
+        for path in paths:
+            api.request("DELETE", path, at_once)
+        return not any(api.items(path) for path in paths)
+
+    wait_until(no_pods, 60, every_s=0.3)
     for claim in api.items(CLAIMS):
         api.request("DELETE", f"{CLAIMS}/{claim['metadata']['name']}")
         finish(api, claim)
-
-    def gone() -> bool:
-        nodes = f"/api/v1/nodes?labelSelector=karpenter.sh%2Fnodepool%3D{pool}"
-        pods = [
-            p
-            for namespace in (NAMESPACE, shop)
-            for p in api.items(f"/api/v1/namespaces/{namespace}/pods")
-        ]
-        return not api.items(nodes) and not pods
-
-    wait_until(gone, 60)
+    nodes = f"/api/v1/nodes?labelSelector=karpenter.sh%2Fnodepool%3D{pool}"
+    wait_until(lambda: not api.items(nodes) and not api.items(CLAIMS), 60)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.active.bench import Bench
+from tests.active.bench import Ours
 from tests.controlplane.api import wait_until
 from tests.e2e.daemon import Daemon
 from tests.witness.crash_proxy import CrashProxy
@@ -34,7 +34,7 @@ class Point:
 class Lives:
     """What it takes to start the daemon again and again."""
 
-    bench: Bench
+    bench: Ours
     proxy: CrashProxy
     folder: Path
     reached: list[Point] = field(default_factory=list)
@@ -69,6 +69,23 @@ class Lives:
         self.reached.append(point)
         self.bench.release_lease()
 
+    def die_or_live(
+        self, point: Point, variables: dict[str, str], until: Callable[[], bool]
+    ) -> None:
+        """Let the daemon be killed at a point if it comes, and see the work to its end."""
+        with Daemon(self.folder, variables) as daemon:
+            process = daemon.process
+            assert process is not None
+            self.proxy.kill(process.pid, point.kind, n=point.n, after=point.after)
+            wait_until(lambda: process.poll() is not None or until(), LIFE_S, every_s=0.3)
+            self.proxy.disarm()
+            if process.poll() is None:
+                assert daemon.stop() == 0, tail(daemon)
+                return
+        self.reached.append(point)
+        self.bench.release_lease()
+        self.live_on(variables, until)
+
     def live_on(
         self, variables: dict[str, str], until: Callable[[], bool], *, timeout_s: float = LIFE_S
     ) -> None:
@@ -77,19 +94,10 @@ class Lives:
             try:
                 wait_until(until, timeout_s, every_s=0.3)
             except TimeoutError:
-                raise AssertionError(f"{self.standing()}\n{tail(daemon)}") from None
+                points = ", ".join(map(str, self.reached))
+                said = f"{self.bench.standing()} after {points}"
+                raise AssertionError(f"{said}\n{tail(daemon)}") from None
             assert daemon.stop() == 0, tail(daemon)
-
-    def standing(self) -> str:
-        """Say how the bench stands, for a person."""
-        bench = self.bench
-        anchors, room = bench.own_pods("anchor"), bench.own_pods("placeholder")
-        running = f"all running: {bench.all_running()}"
-        return (
-            f"{dict(bench.counts())}, marked {bench.marked()}, {running}, "
-            f"{len(anchors)} anchors, {len(room)} placeholders; after "
-            f"{list(map(str, self.reached))}"
-        )
 
 
 def tail(daemon: Daemon, n: int = 60) -> str:

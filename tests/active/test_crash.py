@@ -21,7 +21,8 @@ from tests.witness.crash_proxy import CrashProxy
 from tests.witness.market import CALM, EMERGENCY
 from tests.witness.recording import Recording
 
-pytestmark = pytest.mark.controlplane
+# Eleven lives take a while on a busy machine.
+pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(900)]
 
 DECREASE = (
     "lease-create",
@@ -38,12 +39,18 @@ DECREASE = (
 )
 
 
+class PoolLives(Lives):
+    """Lives of a daemon that looks after one pool of the bench."""
+
+    bench: Bench
+
+
 @contextmanager
-def flow(plane: ControlPlane, folder: Path, size: Size, **rules) -> Iterator[Lives]:
+def flow(plane: ControlPlane, folder: Path, size: Size, **rules) -> Iterator[PoolLives]:
     """A pool, a proxy and a witness; at the end nothing may have been done wrongly."""
     with Bench(plane, size) as bench, CrashProxy(plane) as proxy:
         with Recording(plane) as recording:
-            lives = Lives(bench=bench, proxy=proxy, folder=folder)
+            lives = PoolLives(bench=bench, proxy=proxy, folder=folder)
             yield lives
         observer = recording.observer(**(RULES | rules))
         print(f"{len(lives.reached)} crash points: {', '.join(map(str, lives.reached))}")
