@@ -116,7 +116,8 @@ async def _writing_side(
         store=StateStore(client, settings.namespace, VERSION),
         clock=SystemClock(),
         leads=lambda: lease.holds(LEASE_MARGIN_S),
-        was_led=lambda: lease.n_transitions > 0,
+        was_kept=lambda: lease.state_kept,
+        keep=lease.keep_state,
     )
     # IMPORTANT: the lease outlives the state, whose last saving would else come after its release.
     running = [("lease", within(lease.run, state.run)), ("freeze", freeze.run)]

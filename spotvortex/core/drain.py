@@ -237,7 +237,9 @@ def advance(progress: Progress, call: Call, answer: Answer, now: float) -> Progr
 def _again(progress: Progress, call: Call, reason: str, retry_s: float, now: float) -> Progress:
     """Try later; the deadline ends an eviction that never works, a count all other requests."""
     if isinstance(call, EvictPod):
-        return _later(progress, call.uid, retry_s, now)
+        # A silent server may have carried it out: the workload that is now one pod short must not
+        # look like one that is never moved. An order found again is begun from its mark on, too.
+        return _later(replace(progress, begun=True), call.uid, retry_s, now)
     if isinstance(call, MarkNode):
         # A silent server may have carried it out.
         progress = replace(progress, maybe_marked=True)

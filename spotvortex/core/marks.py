@@ -64,6 +64,9 @@ STATE: Final = "spotvortex-state"
 
 LEASE: Final = "spotvortex"
 
+STATE_KEPT: Final = "spotvortex.io/state-kept"
+"""Annotation of the lease, "true" once the state has been saved: from then on it may be lost."""
+
 PRIORITY_CLASS: Final = "spotvortex-placeholder"
 PRIORITY: Final = -10
 """Below every workload's 0, so that workloads take a placeholder's room; far above the threshold

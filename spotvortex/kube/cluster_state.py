@@ -51,14 +51,15 @@ class LatestMemory:
 class ClusterState:
     """Implements `ports.StateStore`.
 
-    `leads` tells whether we may write, `was_led` whether anybody has led before us: a state that
-    is not there is then lost, and not just of a first start.
+    `leads` tells whether we may write, `was_kept` whether anybody has saved a state before: one
+    that is not there is then lost, and not just of a first start. `keep` says that one was saved.
     """
 
     store: StateStore
     clock: WallClock
     leads: Callable[[], bool]
-    was_led: Callable[[], bool]
+    was_kept: Callable[[], bool]
+    keep: Callable[[], None]
     memory: LatestMemory = field(default_factory=LatestMemory)
     _pools: str | None = None
     _saved_memory: str = ""
@@ -83,10 +84,11 @@ class ClusterState:
             await self._aside(str(error))
             return self._unsure()
         self._pools = text
+        self.keep()
         return state
 
     def _missing(self) -> ControllerState:
-        if not self.was_led():
+        if not self.was_kept():
             return ControllerState()
         log.error("state.lost", extra={"advice_only_s": UNSURE_S})
         return self._unsure()
@@ -125,6 +127,7 @@ class ClusterState:
         match answer:
             case Saved():
                 self._pools, self._saved_memory = pools, memory
+                self.keep()
                 return True
             case Changed():
                 log.warning("state.not_saved", extra={"error": "somebody else has written it"})

@@ -56,11 +56,12 @@ class Spec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     lease_transitions: int | None = None
 
 
-class Metadata(msgspec.Struct, frozen=True, rename="camel"):
-    """By which a change is seen, and the precondition of the next."""
+class Metadata(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """By which a change is seen, the precondition of the next, and what else is kept."""
 
     uid: str
     resource_version: str
+    annotations: dict[str, str] = {}
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -77,6 +78,7 @@ class LeaseKeeper:
         valid_until: loop time until which we hold the lease, minus infinity where we do not.
         holder: who holds it as far as we know, "" for nobody.
         n_transitions: how often it went to another holder, as the lease itself counts.
+        state_kept: whether any holder has saved a state, as the lease itself says.
     """
 
     def __init__(
@@ -93,6 +95,14 @@ class LeaseKeeper:
         self.valid_until = -math.inf
         self.holder = ""
         self.n_transitions = 0
+        self.state_kept = False
+
+    def keep_state(self) -> None:
+        """Say with the next renewal, and ever after, that a state has been saved.
+
+        A leader that dies before its first state is saved leaves a lease, and has lost nothing.
+        """
+        self.state_kept = True
 
     def holds(self, margin_s: float = 0.0) -> bool:
         """Tell whether the lease is ours for at least `margin_s` more seconds."""
@@ -225,6 +235,10 @@ class LeaseKeeper:
 
     def _manifest(self, metadata: Mapping[str, object], spec: Spec) -> dict[str, object]:
         labels = {marks.MANAGED_BY: marks.MANAGER}
+        if self.state_kept:
+            notes = metadata.get("annotations")
+            known = notes if isinstance(notes, dict) else {}
+            metadata = {**metadata, "annotations": known | {marks.STATE_KEPT: "true"}}
         return {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -240,6 +254,7 @@ class LeaseKeeper:
         self._seen, self._changed_at = lease, _loop_time()
         self.holder = lease.spec.holder_identity or ""
         self.n_transitions = lease.spec.lease_transitions or 0
+        self.state_kept = self.state_kept or marks.STATE_KEPT in lease.metadata.annotations
 
     def _vanish(self) -> None:
         if self._seen is not None:

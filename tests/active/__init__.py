@@ -1,1 +1,1 @@
-"""The active mode as its own process, on a real API server."""
+"""The active mode, proven by a witness that shares no code with it."""

@@ -1,10 +1,11 @@
-"""A control plane for each module that asks for a scene of its own."""
+"""Control planes for the scenes: one for a module, and one with nodes that are made beforehand."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from tests.active.bench import Provisioner, prepare
 from tests.controlplane.cluster import ControlPlane
 
 
@@ -21,3 +22,12 @@ def starting() -> Iterator[Callable[..., ControlPlane]]:
     yield start
     for plane in started:
         plane.stop()
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    """A control plane with KWOK, Karpenter's CRDs and nobody but us who moves nodes."""
+    with ControlPlane(with_kwok=True, karpenter_crds=True) as started:
+        prepare(started)
+        with Provisioner(started):
+            yield started

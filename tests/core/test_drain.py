@@ -226,6 +226,16 @@ def test_a_mark_whose_answer_was_lost_is_seen_and_gone_on_with():
     assert script.kinds().count("MarkNode") == 1
 
 
+def test_an_eviction_whose_answer_was_lost_makes_its_pods_twin_no_reason_to_give_up():
+    first, twin = pod("a"), pod("b")
+    progress = evicting(first, twin)
+    evict = next_step(ORDER, progress, marked_view(first, twin), AT).call
+    progress = advance(progress, evict, Again("timeout"), AT)
+    alone = replace(twin, blockers=(Blocker.SINGLE_REPLICA,))
+    progress = proceed(ORDER, progress, marked_view(alone), AT)
+    assert progress.phase is Phase.EVICTING
+
+
 def test_a_mark_whose_answer_was_lost_is_undone_even_where_no_view_shows_it():
     hidden = {"marked": False, "cordoned": False}
     script = Script([pod("a")], answers={MarkNode: [(Again("timeout"),)]}, seen=hidden)

@@ -33,12 +33,13 @@ class StoppedClock:
         return AT
 
 
-def state_of(place, *, was_led=False, leads=True):
+def state_of(place, *, was_kept=False, leads=True, keep=None):
     return ClusterState(
         store=StateStore(place.client, place.namespace, VERSION),
         clock=StoppedClock(),
         leads=lambda: leads,
-        was_led=lambda: was_led,
+        was_kept=lambda: was_kept,
+        keep=keep or (lambda: None),
     )
 
 
@@ -61,7 +62,7 @@ async def test_a_first_start_ever_is_sure_of_itself(control_plane):
 
 async def test_state_and_memory_come_back_for_the_next_leader(control_plane):
     async def act(place):
-        first, second = state_of(place), state_of(place, was_led=True)
+        first, second = state_of(place), state_of(place, was_kept=True)
         await first.load()
         first.memory.save(MEMORY)
         assert await first.save(STATE)
@@ -74,7 +75,7 @@ async def test_state_and_memory_come_back_for_the_next_leader(control_plane):
 
 async def test_a_state_that_is_lost_gives_advice_only_for_a_day(control_plane):
     async def act(place):
-        return await state_of(place, was_led=True).load()
+        return await state_of(place, was_kept=True).load()
 
     assert await at_place(control_plane, act) == ControllerState(unsure_until=AT + UNSURE_S)
 
@@ -113,6 +114,20 @@ async def test_a_memory_that_cannot_be_read_costs_the_memory_alone(control_plane
         return await second.load(), second.memory.load()
 
     assert await at_place(control_plane, act) == (STATE, risk.EMPTY_MEMORY)
+
+
+async def test_that_something_is_kept_is_said_once_it_is(control_plane):
+    kept = []
+
+    async def act(place):
+        state = state_of(place, keep=lambda: kept.append("now"))
+        await state.load()
+        before = list(kept)
+        assert await state.save(STATE)
+        return before
+
+    assert await at_place(control_plane, act) == []
+    assert kept == ["now"]
 
 
 async def test_what_somebody_else_has_written_meanwhile_is_not_written_over(control_plane):

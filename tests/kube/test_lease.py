@@ -299,3 +299,27 @@ async def test_a_loop_that_stood_still_has_lost_whatever_answer_it_finds(monkeyp
         monkeypatch.setattr(copy.keeper, "_write", late)
         await until(lambda: copy.keeper.valid_until == -math.inf, 3.0)
         assert not copy.holds
+
+
+def noted(answer, **notes):
+    answer.body["metadata"]["annotations"] = notes
+    return answer
+
+
+async def test_that_a_state_was_saved_is_kept_on_the_lease_beside_other_notes(short):
+    answers = [noted(lease("", version=str(n)), note="a person's") for n in range(3)]
+    async with keeping(*answers) as (copy, api):
+        await until(lambda: copy.holds, 2.0)
+        assert not copy.keeper.state_kept
+        copy.keeper.keep_state()
+        await until(lambda: len(api.posted) >= 2, 3.0)
+    taken, renewed = (body["metadata"] for body in api.posted[:2])
+    assert taken["annotations"] == {"note": "a person's"}
+    assert renewed["annotations"] == {"note": "a person's", marks.STATE_KEPT: "true"}
+
+
+async def test_a_new_holder_learns_from_the_lease_that_a_state_was_saved(short):
+    known = noted(lease(""), **{marks.STATE_KEPT: "true"})
+    async with keeping(known, lease(version="2")) as (copy, _):
+        await until(lambda: copy.holds, 2.0)
+        assert copy.keeper.state_kept
