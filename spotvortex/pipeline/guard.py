@@ -53,16 +53,24 @@ class Guarded:
     async def apply(self, call: Call) -> Answer:
         """Send a call, or say why not; the checks come after every wait, right before the write."""
         await self.rate.take()
-        if isinstance(call, MarkNode):
-            # One at a time, so that two marks never take the same last place of a budget.
-            async with self._marking:
-                answer = await self._checked(call)
-                if not isinstance(answer, Again | Refused):
-                    self._marked.add(call.uid)
-        else:
+        if not isinstance(call, MarkNode):
             answer = await self._checked(call)
+        elif call.urgent:
+            # Counted before it is sent, so that a planned mark beside it cannot overlook it.
+            self._marked.add(call.uid)
+            answer = await self._checked(call)
+        else:
+            answer = await self._planned_mark(call)
         self.telemetry.called(call, answer)
         return answer
+
+    async def _planned_mark(self, call: MarkNode) -> Answer:
+        """Mark one node at a time, so that two never take the same last place of a budget."""
+        async with self._marking:
+            answer = await self._checked(call)
+            if not isinstance(answer, Again | Refused):
+                self._marked.add(call.uid)
+            return answer
 
     async def _checked(self, call: Call) -> Answer:
         return self._objection(call) or await self.writer.apply(call)
