@@ -238,6 +238,23 @@ def test_a_mark_of_a_lost_node_that_is_on_its_way_takes_its_place_in_the_budget(
     assert applied_together(*urgent, mark("d2")) == ([Done, Done, Again], 1.0)
 
 
+def test_marks_of_lost_nodes_go_first_and_one_nodes_room_before_the_next_ones():
+    async def main():
+        guard = guarded(per_s=1.0, burst=1.0)
+        gone = EvictPod(namespace="s", name="a", uid="u", node_uid="uid-web-s0", plan_id="p1")
+        calls = [room("web-s0"), room("web-s1"), room("web-s0"), gone, mark(urgent=True)]
+        await guard.apply(room("web-s0"))
+        async with asyncio.TaskGroup() as group:
+            for call in calls:
+                group.create_task(guard.apply(call))
+        return guard.cluster.live.log[1:], [p.for_uid for p in guard.cluster.live.facts.own_pods]
+
+    log, asked_for = run(main)
+    room_call = "CreatePlaceholder"
+    assert [kind for _, kind in log] == ["MarkNode", "EvictPod", *[room_call] * 3]
+    assert asked_for == ["uid-web-s0"] * 3 + ["uid-web-s1"]
+
+
 def test_the_checks_come_after_the_wait_for_the_rate():
     async def main():
         guard = guarded(per_s=1.0, burst=1.0)
