@@ -326,8 +326,9 @@ class Observation:
     seconds: float = 0.0
     standing: Standing = NO_STANDING
     notices: tuple[Notice, ...] = ()
+    notice_inputs: tuple[InputHealth, ...] = ()
 
     @property
     def inputs(self) -> tuple[InputHealth, ...]:
         """The health of every input, cluster first."""
-        return (*self.cluster.inputs, *self.market.inputs)
+        return (*self.cluster.inputs, *self.market.inputs, *self.notice_inputs)

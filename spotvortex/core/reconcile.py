@@ -25,14 +25,16 @@ from spotvortex.core.messages import (
     DrainOrder,
     Economics,
     InFlight,
+    OrderKind,
     Plan,
     PoolState,
 )
+from spotvortex.core.observation import Observation, OwnKind
 from spotvortex.core.planning import Wave, plan_wave
 from spotvortex.core.policies import both_proposals
 from spotvortex.core.policy import worse
 from spotvortex.core.pools import PoolInput
-from spotvortex.core.progress import OVERDUE
+from spotvortex.core.progress import AFTER_LOSS_S, OVERDUE
 from spotvortex.core.rules import NO_RULES, obeying, remembered
 from spotvortex.core.types import Action
 from spotvortex.core.upkeep import chores, is_released
@@ -108,16 +110,42 @@ def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limi
         orders=(*interruption_orders(seen, limits_of, assessment.in_flight), *_orders(ordered)),
         observation=observation,
         traceparent=observation.traceparent,
-        resumed=_resumed(assessment.in_flight, limits_of),
+        resumed=_resumed(observation, assessment.in_flight, limits_of),
         chores=chores(observation, ordered, assessment.in_flight),
     )
     return _next_state(state, ordered), plan
 
 
-def _resumed(flying: InFlight, limits_of: Mapping[str, Limits]) -> tuple[DrainOrder, ...]:
+def _resumed(
+    observation: Observation, flying: InFlight, limits_of: Mapping[str, Limits]
+) -> tuple[DrainOrder, ...]:
     """Go on with what is in flight; undo it where its pool is gone or may not be written to."""
-    orders = (order for order in flying.orders if order.uid not in flying.leaving)
+    over = flying.leaving | _emptied(flying.orders, observation)
+    orders = (order for order in flying.orders if order.uid not in over)
     return tuple(_as_now(order, limits_of.get(order.pool)) for order in orders)
+
+
+def _emptied(orders: tuple[DrainOrder, ...], observation: Observation) -> frozenset[str]:
+    """Return the nodes that only wait for their machine to go, by uid.
+
+    Lost, marked and empty, without room asked for, and no claim of ours to delete: going on with
+    their orders would end them anew in every cycle. One that outlives its deadline is undone.
+    """
+    cluster, at = observation.cluster, observation.at
+    asked = {pod.for_uid for pod in cluster.own_pods if pod.kind is OwnKind.PLACEHOLDER}
+    empty = {
+        node.uid
+        for node in cluster.nodes
+        if node.mark and node.cordoned and not node.load.n_workload_pods and node.uid not in asked
+    }
+    return frozenset(
+        order.uid
+        for order in orders
+        if order.kind is OrderKind.INTERRUPTION
+        and order.uid in empty
+        and not order.node_claim
+        and at < order.deadline + AFTER_LOSS_S
+    )
 
 
 def _as_now(order: DrainOrder, limits: Limits | None) -> DrainOrder:

@@ -18,6 +18,7 @@ NODEGROUP: Final = "eks.amazonaws.com/nodegroup"
 INSTANCE_TYPE: Final = "node.kubernetes.io/instance-type"
 ZONE: Final = "topology.kubernetes.io/zone"
 CAPACITY_TYPE: Final = "karpenter.sh/capacity-type"
+NODEGROUP_CAPACITY_TYPE: Final = "eks.amazonaws.com/capacityType"
 INSTANCE_CPU: Final = "karpenter.k8s.aws/instance-cpu"
 """vCPUs of the instance type."""
 
@@ -32,7 +33,7 @@ CONTROL_PLANE: Final = (
 CAPACITY_TYPE_LABELS: Final = (
     CAPACITY_TYPE,
     "spotvortex.io/capacity-type",
-    "eks.amazonaws.com/capacityType",
+    NODEGROUP_CAPACITY_TYPE,
     "node.kubernetes.io/lifecycle",
 )
 """In the order in which they are asked; the first one that is not empty counts."""

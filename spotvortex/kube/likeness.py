@@ -16,7 +16,14 @@ from msgspec import Struct, field
 from spotvortex.core import marks
 from spotvortex.core.calls import CreatePlaceholder
 from spotvortex.core.types import CapacityType
-from spotvortex.kube.capacity import CAPACITY_TYPE, INSTANCE_TYPE, NODEPOOL, ZONE, normalised
+from spotvortex.kube.capacity import (
+    CAPACITY_TYPE,
+    INSTANCE_TYPE,
+    NODEGROUP_CAPACITY_TYPE,
+    NODEPOOL,
+    ZONE,
+    normalised,
+)
 from spotvortex.kube.quantities import Quantity, memory_bytes
 
 Json = dict[str, object]
@@ -164,15 +171,20 @@ def _affinity(
 
 
 def _either(avoid: str) -> list[Json]:
-    """Return the two ways not to be one offering: another type, or another zone.
+    """Return the ways not to be one Spot offering: another type, another zone, or not Spot.
 
     Another type comes first: Karpenter tries required terms in turn, and only drops the first
-    where it cannot be met.
+    where it cannot be met. A pool may have one type and one zone, so the last way has to be there.
     """
     if not avoid:
         return []
     instance_type, _, zone = avoid.partition("/")
-    return [_rule(INSTANCE_TYPE, "NotIn", instance_type), _rule(ZONE, "NotIn", zone)]
+    return [
+        _rule(INSTANCE_TYPE, "NotIn", instance_type),
+        _rule(ZONE, "NotIn", zone),
+        _rule(CAPACITY_TYPE, "In", CapacityType.ON_DEMAND.value, CapacityType.RESERVED.value),
+        _rule(NODEGROUP_CAPACITY_TYPE, "In", "ON_DEMAND"),
+    ]
 
 
 def _always(tolerations: Iterable[Mapping[str, object]]) -> list[Json]:
@@ -187,8 +199,8 @@ def _always(tolerations: Iterable[Mapping[str, object]]) -> list[Json]:
     return []
 
 
-def _rule(key: str, operator: str, value: str) -> Json:
-    return {"key": key, "operator": operator, "values": [value]}
+def _rule(key: str, operator: str, *values: str) -> Json:
+    return {"key": key, "operator": operator, "values": list(values)}
 
 
 def _terms(required: list[Json], either: list[Json], always: list[Json]) -> Iterator[Json]:

@@ -106,6 +106,7 @@ class Collector:
                 seconds=asyncio.get_running_loop().time() - started,
                 standing=NO_STANDING if self.authority is None else self.authority.standing(),
                 notices=notices,
+                notice_inputs=self.notices.health(now) if self.notices is not None else (),
             )
         if self.notices is not None and notices:
             self.notices.settle(settled(notices, cluster, in_flight(cluster)))

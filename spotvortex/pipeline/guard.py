@@ -17,6 +17,7 @@ from spotvortex.core.calls import (
     Again,
     Answer,
     Call,
+    CreatePlaceholder,
     Halt,
     MarkNode,
     NodeView,
@@ -29,7 +30,7 @@ from spotvortex.core.observation import ClusterFacts, InputState, NodeFact, OwnK
 from spotvortex.core.orders import from_text
 from spotvortex.core.sight import anchored_until
 from spotvortex.core.types import CapacityType, Freeze
-from spotvortex.pipeline.rate import WriteRate
+from spotvortex.pipeline.rate import FIRST, Rank, WriteRate
 from spotvortex.ports import ClusterView, Telemetry, WallClock
 from spotvortex.ports_writing import Authority, ClusterWriter
 
@@ -49,20 +50,46 @@ class Guarded:
     rate: WriteRate
     _marking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _marked: set[str] = field(default_factory=set)
+    _turns: dict[str, int] = field(default_factory=dict)
+    _n_turns: int = 0
 
     async def apply(self, call: Call) -> Answer:
         """Send a call, or say why not; the checks come after every wait, right before the write."""
-        await self.rate.take()
-        if isinstance(call, MarkNode):
-            # One at a time, so that two marks never take the same last place of a budget.
-            async with self._marking:
-                answer = await self._checked(call)
-                if not isinstance(answer, Again | Refused):
-                    self._marked.add(call.uid)
-        else:
+        await self.rate.take(self._rank(call))
+        if not isinstance(call, MarkNode):
             answer = await self._checked(call)
+        elif call.urgent:
+            # Counted before it is sent, so that a planned mark beside it cannot overlook it.
+            self._marked.add(call.uid)
+            answer = await self._checked(call)
+        else:
+            answer = await self._planned_mark(call)
         self.telemetry.called(call, answer)
         return answer
+
+    def _rank(self, call: Call) -> Rank:
+        """Say what goes first where writes have to wait.
+
+        Marks of lost nodes before all else, then what empties nodes or undoes, then room: all of
+        one node's before the next one's, so that the first node is emptied while others still ask.
+        """
+        if isinstance(call, MarkNode) and call.urgent:
+            return FIRST
+        if not isinstance(call, CreatePlaceholder):
+            return (1,)
+        turn = self._turns.get(call.for_uid)
+        if turn is None:
+            self._n_turns += 1
+            turn = self._turns[call.for_uid] = self._n_turns
+        return 2, turn
+
+    async def _planned_mark(self, call: MarkNode) -> Answer:
+        """Mark one node at a time, so that two never take the same last place of a budget."""
+        async with self._marking:
+            answer = await self._checked(call)
+            if not isinstance(answer, Again | Refused):
+                self._marked.add(call.uid)
+            return answer
 
     async def _checked(self, call: Call) -> Answer:
         return self._objection(call) or await self.writer.apply(call)
@@ -176,3 +203,4 @@ class Guarded:
     def forget(self, order: DrainOrder) -> None:
         """Take note that an order has ended."""
         self._marked.discard(order.uid)
+        self._turns.pop(order.uid, None)

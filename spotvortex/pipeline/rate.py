@@ -1,28 +1,68 @@
-"""How fast we write.
+"""How fast we write, and who goes first where writes have to wait.
 
-Comes in: a rate and a burst. Goes out: a wait before each write, on the loop's clock. May not know
-what is written.
+Comes in: a rate, a burst, and the rank of each write. Goes out: a wait before each write, on the
+loop's clock. May not know what is written.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import heapq
+from dataclasses import dataclass, field
+from typing import Final
+
+Rank = tuple[int, ...]
+
+FIRST: Final[Rank] = (0,)
+"""The rank before which nothing goes."""
+
+_ROUNDING: Final = 1e-9
 
 
 @dataclass(slots=True, kw_only=True)
 class WriteRate:
-    """A token bucket: `burst` writes at once, then `per_s` a second, in the order of asking."""
+    """A token bucket: `burst` writes at once, then `per_s` a second.
+
+    Of those that wait the lowest rank goes first, then who has asked first.
+    """
 
     per_s: float
     burst: float
     _spent: float = 0.0
     _at: float = 0.0
+    _asked: int = 0
+    _waiting: list[tuple[Rank, int, asyncio.Future[None]]] = field(default_factory=list)
 
-    async def take(self) -> None:
+    async def take(self, rank: Rank = FIRST) -> None:
         """Wait for a turn."""
+        if not self._waiting and self._due_s() <= 0.0:
+            self._spend()
+            return
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        self._asked += 1
+        if not self._waiting:
+            loop.call_later(self._due_s(), self._serve)
+        heapq.heappush(self._waiting, (rank, self._asked, turn))
+        await turn
+
+    def _serve(self) -> None:
+        """Give turns to those who wait, as many as are due, and come again for the others."""
+        while self._waiting and self._due_s() <= 0.0:
+            *_, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                self._spend()
+                turn.set_result(None)
+        if self._waiting:
+            asyncio.get_running_loop().call_later(self._due_s(), self._serve)
+
+    def _due_s(self) -> float:
+        """Return how long it takes until one more may go, in seconds; 0 where it may now."""
         now = asyncio.get_running_loop().time()
-        self._spent = max(0.0, self._spent - (now - self._at) * self.per_s) + 1.0
+        self._spent = max(0.0, self._spent - (now - self._at) * self.per_s)
         self._at = now
-        if self._spent > self.burst:
-            await asyncio.sleep((self._spent - self.burst) / self.per_s)
+        left = self._spent + 1.0 - self.burst
+        return left / self.per_s if left > _ROUNDING else 0.0
+
+    def _spend(self) -> None:
+        self._spent += 1.0

@@ -7,14 +7,23 @@ import pytest
 from spotvortex.core.limits import Limits
 from spotvortex.core.marks import MAX_SPOT_RATIO, MODE, ON_DEMAND_FLOOR
 from spotvortex.core.messages import ControllerState, OrderKind, PoolState
-from spotvortex.core.observation import NodePoolFact, Standing
+from spotvortex.core.observation import EMPTY_LOAD, NodeLoad, NodePoolFact, Standing
 from spotvortex.core.orders import in_flight
 from spotvortex.core.progress import OVERDUE
 from spotvortex.core.reconcile import FAILED_RETURN_S, MAX_GONE, MAX_PROBATION, reconcile
 from spotvortex.core.rules import PoolRules
 from spotvortex.core.types import Action, CapacityType, Freeze, Mode
 from tests.core.builders import AT, assessment, cluster, observation, pool
-from tests.core.flying import anchor, loss, marked, notice, on_instances, order, with_nodes
+from tests.core.flying import (
+    anchor,
+    loss,
+    marked,
+    notice,
+    on_instances,
+    order,
+    placeholder,
+    with_nodes,
+)
 
 ACTIVE = Limits(mode=Mode.ACTIVE)
 LEADER = Standing(leader=True)
@@ -195,6 +204,41 @@ def test_the_lifetime_of_leftovers_goes_with_every_order_and_bounds_the_wait_for
     assert [o.leftover_s for o in plan.resumed] == [90]
     _, plan = cycle(pool(), limits=replace(limits, max_spot_ratio=0.0))
     assert {(o.leftover_s, o.bind_by) for o in plan.orders} == {(90, AT + 90.0)}
+
+
+def emptied(made):
+    return with_nodes(pool(), replace(marked(pool().nodes[0], made), load=EMPTY_LOAD))
+
+
+def test_an_emptied_node_that_only_waits_for_its_machine_to_go_is_left_alone():
+    made = loss("web-s0", node_claim="")
+    _, plan = cycle(emptied(made))
+    assert plan.resumed == ()
+    assert plan.decisions[0].input.n_moving == 1
+
+
+@pytest.mark.parametrize(
+    ("made", "changes"),
+    [
+        (order("web-s0", node_claim=""), {}),
+        (loss("web-s0"), {}),
+        (loss("web-s0", node_claim="", deadline=AT - 120.0), {}),
+        (loss("web-s0", node_claim=""), {"cordoned": False}),
+        (loss("web-s0", node_claim=""), {"load": NodeLoad(n_pods=1, n_workload_pods=1)}),
+    ],
+    ids=["planned", "with-a-claim", "outlives-its-deadline", "uncordoned", "not-empty"],
+)
+def test_an_order_that_has_something_left_to_do_goes_on(made, changes):
+    facts = emptied(made)
+    facts = with_nodes(facts, replace(facts.nodes[0], **changes))
+    _, plan = cycle(facts)
+    assert [o.uid for o in plan.resumed] == [made.uid]
+
+
+def test_an_emptied_node_whose_room_is_still_asked_for_is_gone_on_with():
+    made = loss("web-s0", node_claim="")
+    _, plan = cycle(emptied(made), own_pods=(placeholder(made),))
+    assert [o.uid for o in plan.resumed] == [made.uid]
 
 
 @pytest.mark.parametrize("made", [order("web-s0"), loss("web-s0")])

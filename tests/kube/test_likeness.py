@@ -11,6 +11,19 @@ from tests.kube.scenes import placeholder_call
 POD = {"metadata": {"namespace": "web", "name": "a", "uid": "u"}, "spec": {}}
 NOT_TYPE = {"key": "node.kubernetes.io/instance-type", "operator": "NotIn", "values": ["m5.large"]}
 NOT_ZONE = {"key": "topology.kubernetes.io/zone", "operator": "NotIn", "values": ["us-east-1a"]}
+BOUGHT = {
+    "key": "karpenter.sh/capacity-type",
+    "operator": "In",
+    "values": ["on-demand", "reserved"],
+}
+BOUGHT_BY_GROUP = {
+    "key": "eks.amazonaws.com/capacityType",
+    "operator": "In",
+    "values": ["ON_DEMAND"],
+}
+WAYS = (NOT_TYPE, NOT_ZONE, BOUGHT, BOUGHT_BY_GROUP)
+"""Not to be one Spot offering."""
+
 FAST = {"key": "disk", "operator": "In", "values": ["fast"]}
 NEAR = {"key": "room", "operator": "Exists"}
 OF_OTHERS = {"key": "spotvortex.io/cordoned", "operator": "DoesNotExist"}
@@ -44,16 +57,17 @@ def test_a_plain_pod_leaves_only_what_the_call_wants():
     assert like({}, capacity_type=CapacityType.UNKNOWN).node_selector == {}
 
 
-def test_each_of_the_pods_terms_is_combined_with_both_ways_to_avoid_an_offering():
+def test_each_of_the_pods_terms_is_combined_with_each_way_to_avoid_an_offering():
     field = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n"]}]}
     spec = required({"matchExpressions": [FAST]}, {"matchExpressions": [NEAR]}, field)
     assert terms_of(like(spec, avoid=AVOID)) == [
-        {"matchExpressions": [FAST, NOT_TYPE]},
-        {"matchExpressions": [NEAR, NOT_TYPE]},
-        field | {"matchExpressions": [NOT_TYPE]},
-        {"matchExpressions": [FAST, NOT_ZONE]},
-        {"matchExpressions": [NEAR, NOT_ZONE]},
-        field | {"matchExpressions": [NOT_ZONE]},
+        term
+        for way in WAYS
+        for term in (
+            {"matchExpressions": [FAST, way]},
+            {"matchExpressions": [NEAR, way]},
+            field | {"matchExpressions": [way]},
+        )
     ]
     assert (
         terms_of(like(spec))
@@ -63,13 +77,12 @@ def test_each_of_the_pods_terms_is_combined_with_both_ways_to_avoid_an_offering(
     )
 
 
-def test_a_pod_without_terms_avoids_an_offering_in_two_ways():
-    both = [{"matchExpressions": [NOT_TYPE]}, {"matchExpressions": [NOT_ZONE]}]
-    assert terms_of(like({}, avoid=AVOID)) == both
+def test_a_pod_without_terms_avoids_an_offering_by_type_zone_or_how_it_is_bought():
+    assert terms_of(like({}, avoid=AVOID)) == [{"matchExpressions": [way]} for way in WAYS]
 
 
 def test_a_term_that_matches_no_node_still_matches_none():
-    assert terms_of(like(required({}), avoid=AVOID)) == [{}, {}]
+    assert terms_of(like(required({}), avoid=AVOID)) == [{}] * len(WAYS)
 
 
 def test_what_is_preferred_is_taken_over():
@@ -94,10 +107,7 @@ def test_no_toleration_lets_a_placeholder_onto_a_node_that_we_cordoned():
     found = like({"tolerations": [EVERYTHING]} | required({"matchExpressions": [FAST]}))
     assert terms_of(found) == [{"matchExpressions": [FAST, OF_OTHERS]}]
     found = like({"tolerations": [EVERYTHING]}, avoid=AVOID)
-    assert terms_of(found) == [
-        {"matchExpressions": [OF_OTHERS, NOT_TYPE]},
-        {"matchExpressions": [OF_OTHERS, NOT_ZONE]},
-    ]
+    assert terms_of(found) == [{"matchExpressions": [OF_OTHERS, way]} for way in WAYS]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from spotvortex.core.observation import InputHealth, InputState
 from spotvortex.core.types import Offering
 from spotvortex.errors import UnreachableError
 from spotvortex.pipeline.channels import ClosedError, Latest
@@ -154,6 +155,14 @@ def test_a_burst_of_notices_is_seen_together():
 def test_a_stop_wakes_it_although_it_waits_for_notices():
     *_, ended_at = collect(StillCluster(), 45.0, notices=MemoryNotices())
     assert ended_at == 45.0
+
+
+def test_the_state_of_the_source_of_notices_is_one_of_the_inputs():
+    away = InputHealth(
+        name="notices", state=InputState.STALE, age_s=70.0, required=False, detail="no answer"
+    )
+    _, out, _ = collect(StillCluster(), 1.0, notices=MemoryNotices(inputs=(away,)))
+    assert run(out.get).inputs[-1] == away
 
 
 def test_an_observation_carries_notices_and_our_standing():

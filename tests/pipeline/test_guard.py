@@ -200,7 +200,9 @@ def test_a_mark_that_was_refused_does_not_count():
     assert answers == [Refused("conflict"), Refused("conflict"), Done()]
 
 
-def test_marks_made_at_the_same_time_never_share_the_last_place_of_a_budget():
+def applied_together(*calls):
+    """Apply calls side by side, each request taking a second, before a view that lags."""
+
     async def main():
         guard = guarded(busy(), limits=HALF)
         guard.cluster.lag()
@@ -215,10 +217,42 @@ def test_marks_made_at_the_same_time_never_share_the_last_place_of_a_budget():
 
         guard.writer = Slow()
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(guard.apply(mark(f"d{i}"))) for i in range(5)]
+            tasks = [group.create_task(guard.apply(call)) for call in calls]
         return [type(t.result()) for t in tasks], now()
 
-    assert run(main) == ([Done, Done, Again, Again, Again], 2.0)
+    return run(main)
+
+
+def test_marks_made_at_the_same_time_never_share_the_last_place_of_a_budget():
+    marks = [mark(f"d{i}") for i in range(5)]
+    assert applied_together(*marks) == ([Done, Done, Again, Again, Again], 2.0)
+
+
+def test_marks_of_lost_nodes_do_not_wait_for_each_other():
+    marks = [mark(f"d{i}", urgent=True) for i in range(5)]
+    assert applied_together(*marks) == ([Done] * 5, 1.0)
+
+
+def test_a_mark_of_a_lost_node_that_is_on_its_way_takes_its_place_in_the_budget():
+    urgent = [mark(f"d{i}", urgent=True) for i in range(2)]
+    assert applied_together(*urgent, mark("d2")) == ([Done, Done, Again], 1.0)
+
+
+def test_marks_of_lost_nodes_go_first_and_one_nodes_room_before_the_next_ones():
+    async def main():
+        guard = guarded(per_s=1.0, burst=1.0)
+        gone = EvictPod(namespace="s", name="a", uid="u", node_uid="uid-web-s0", plan_id="p1")
+        calls = [room("web-s0"), room("web-s1"), room("web-s0"), gone, mark(urgent=True)]
+        await guard.apply(room("web-s0"))
+        async with asyncio.TaskGroup() as group:
+            for call in calls:
+                group.create_task(guard.apply(call))
+        return guard.cluster.live.log[1:], [p.for_uid for p in guard.cluster.live.facts.own_pods]
+
+    log, asked_for = run(main)
+    room_call = "CreatePlaceholder"
+    assert [kind for _, kind in log] == ["MarkNode", "EvictPod", *[room_call] * 3]
+    assert asked_for == ["uid-web-s0"] * 3 + ["uid-web-s1"]
 
 
 def test_the_checks_come_after_the_wait_for_the_rate():

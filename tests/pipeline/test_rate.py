@@ -1,4 +1,4 @@
-"""Writes come at once up to a burst, then at a rate, in the order of asking."""
+"""Writes come at once up to a burst, then at a rate, by rank and in the order of asking."""
 
 import asyncio
 
@@ -43,3 +43,37 @@ def test_a_pause_fills_the_burst_again_and_no_more():
         return turns
 
     assert run(main) == [0.0, 0.0, 100.0, 100.0, 101.0]
+
+
+def turns_of(*ranks, cancelled=()):
+    """Let writes of these ranks ask together; return the ranks in the order of their turns."""
+
+    async def main():
+        rate, turns = WriteRate(per_s=1.0, burst=1.0), []
+        await rate.take()
+
+        async def ask(rank):
+            await rate.take(rank)
+            turns.append((rank, now()))
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(ask(rank)) for rank in ranks]
+            await asyncio.sleep(0.5)
+            for number in cancelled:
+                tasks[number].cancel()
+        return turns
+
+    return run(main)
+
+
+def test_of_those_that_wait_the_lowest_rank_goes_first():
+    assert turns_of((2, 7), (2, 3), (1,), (0,)) == [
+        ((0,), 1.0),
+        ((1,), 2.0),
+        ((2, 3), 3.0),
+        ((2, 7), 4.0),
+    ]
+
+
+def test_one_that_has_given_up_takes_no_turn():
+    assert turns_of((0,), (1,), (2,), cancelled=[1]) == [((0,), 1.0), ((2,), 2.0)]

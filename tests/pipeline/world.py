@@ -229,6 +229,7 @@ class MemoryNotices:
     found: list = field(default_factory=list)
     settled: set = field(default_factory=set)
     came: asyncio.Event = field(default_factory=asyncio.Event)
+    inputs: tuple = ()
 
     def bring(self, *notices):
         self.found += notices
@@ -245,7 +246,7 @@ class MemoryNotices:
         self.came.clear()
 
     def health(self, _now):
-        return ()
+        return self.inputs
 
 
 @dataclass(slots=True)
