@@ -1,0 +1,1 @@
+"""The active mode on real Karpenter, as its own process under the rights that ship."""
