@@ -50,8 +50,9 @@ class Shape:
     `n_nodes` nodes are full of pods; zones of volumes may ask Karpenter for a few more at first.
     `grace_s` is what each pod takes to end. `n_stateful` pods are of a StatefulSet whose volumes
     lie in one zone each. `consolidate_after` and `budgets` are written into the NodePool as they
-    are. The scene is ready once the nodes have been the same for `calm_s`: Karpenter looks every
-    10 s for what it can consolidate, and once more 15 s later.
+    are; every workload's PodDisruptionBudget has `max_unavailable`. The scene is ready once the
+    nodes have been the same for `calm_s`: Karpenter looks every 10 s for what it can consolidate,
+    and once more 15 s later.
     """
 
     n_nodes: int = 20
@@ -61,6 +62,7 @@ class Shape:
     consolidate_after: str = "0s"
     budgets: tuple[Manifest, ...] = ({"nodes": "10%"},)
     annotations: dict[str, str] = field(default_factory=dict)
+    max_unavailable: int | str = 1
     calm_s: float = 28.0
 
     @property
@@ -212,9 +214,9 @@ def _workloads(shape: Shape) -> Iterator[Manifest]:
         replicas = left // N_DEPLOYMENTS + (number < left % N_DEPLOYMENTS)
         app = f"app-{number}"
         yield deployment_manifest(_pod_shape(app, shape), replicas=replicas)
-        yield pdb_manifest(app, SHOP, max_unavailable=1)
+        yield pdb_manifest(app, SHOP, max_unavailable=shape.max_unavailable)
     yield _stateful_set(shape)
-    yield pdb_manifest(STATEFUL, SHOP, max_unavailable=1)
+    yield pdb_manifest(STATEFUL, SHOP, max_unavailable=shape.max_unavailable)
     yield _daemon_set(shape)
 
 
