@@ -73,14 +73,16 @@ def _anchors(
     kept.sort(key=lambda n: (n.load.n_workload_pods == 0, n.created_at, n.name))
     renew_before_s = decision.basis.limits.leftover_s * RENEW_BEFORE
     wanted = n_to_keep(decision) - decision.input.n_reserved
-    idle = not is_busy and not decision.moves and _is_settled(decision)
+    unsure = decision.basis.standing.unsure
+    idle = not unsure and not is_busy and not decision.moves and _is_settled(decision)
     for rank, node in enumerate(kept):
         if idle and rank >= wanted and node.load.n_workload_pods == 0:
             call = DeleteAnchors(node=node.name, node_uid=node.uid)
             yield _chore(f"release/{node.uid}", decision, call, "nothing runs there")
         elif until[node.uid] - decision.at < renew_before_s:
             yield _anchor(node, decision, "still wanted")
-    missing = wanted - len(kept)
+    # What was remembered is lost: what is kept stays kept, and nothing new is begun.
+    missing = 0 if unsure else wanted - len(kept)
     others = sorted(
         (n for n in staying if n.uid not in until),
         key=lambda n: (not n.do_not_disrupt, n.created_at, n.name),
@@ -155,7 +157,8 @@ def _risks(observation: Observation, by_pool: Mapping[str, Decision]) -> Iterato
         decision = by_pool.get(node.pool) if node is not None else None
         if notice.kind is not NoticeKind.REBALANCE or node is None or decision is None:
             continue
-        if decision.mode.writes and not node.at_risk and observation.at < notice.until:
+        may_note = decision.mode.writes and not decision.basis.standing.unsure
+        if may_note and not node.at_risk and observation.at < notice.until:
             call = NoteRisk(node=node.name, uid=node.uid, until=notice.until)
             yield _chore(f"risk/{node.uid}", decision, call, "rebalance recommendation")
     for node in observation.cluster.nodes:

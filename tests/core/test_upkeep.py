@@ -82,6 +82,16 @@ def test_a_short_lifetime_of_leftovers_shortens_the_anchors_and_their_renewal():
     assert (chore.call.node, chore.call.expires_s) == ("web-d0", 90)
 
 
+def test_while_what_was_remembered_is_lost_anchors_are_kept_and_none_is_made_or_released():
+    pods = (anchor("web-d0", FRESH - 1.0), anchor("web-d1", FRESH + 1.0))
+    lost = ControllerState(unsure_until=AT + 1.0)
+    limits = {"on_demand_floor_nodes": 3}
+    found = chores(pool(), own_pods=pods, state=lost, limits=limits)
+    assert [(c.call.node, c.reason) for c in found] == [("web-d0", "still wanted")]
+    sure = chores(pool(), own_pods=pods, state=SETTLING, limits=limits)
+    assert len(sure) == 2
+
+
 def test_of_two_anchors_on_a_node_the_longer_counts():
     pods = (anchor("web-d0", AT + 5.0), anchor("web-d0", FRESH + 1.0))
     assert chores(pool(), own_pods=pods, state=SETTLING) == ()

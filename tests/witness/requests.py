@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.witness.case import Breach, Case, breach
-from tests.witness.names import CORDONED, DRAIN, LEASE, PREFIX, STATE
+from tests.witness.names import CORDONED, DRAIN, LEASE, PREFIX, STATE, STATE_ASIDE
 from tests.witness.writes import Write, Writer, seconds
 
 _UNLEASED = {"leases", "events"}
@@ -51,6 +51,8 @@ def _outside(case: Case, write: Write) -> str:
             return _beyond_ours(write)
         case ("configmaps", _) if write.name == STATE and write.namespace == case.namespace:
             return ""
+        case ("configmaps", "create") if write.name == STATE_ASIDE:
+            return "" if write.namespace == case.namespace else "not ours to write"
     own = write.namespace == case.namespace and write.verb in _OWN.get(write.resource, set())
     return "" if own else "not ours to write"
 
