@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 COVERAGE := --cov --cov-report=term-missing:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-unit test-large check format lock bench control-plane clean
+.PHONY: help install run test test-unit test-large crash check format lock bench control-plane clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -32,6 +32,9 @@ test-unit: $(STAMP) ## the tests that need no control plane, under a minute
 
 test-large: $(STAMP) ## the large scenes
 	@$(BIN)/python -m pytest -m large
+
+crash: $(STAMP) ## kill the daemon at every n-th write (CRASH_EVERY=n, 4) of a fall back and return
+	@$(BIN)/python -m pytest -s tests/active/test_crash_everywhere.py
 
 check: $(STAMP) ## format, lint, types, floors, dead links, generated pages
 	@$(BIN)/ruff format --check .
