@@ -31,6 +31,9 @@ MAX_STEPS: Final = 20_000
 MAX_UNDOING_STEPS: Final = 200
 """More steps than undoing takes; reaching it is a fault of ours."""
 
+REST_S: Final = 5.0
+"""Time after its end in which an order is not taken up again: the view may still show its room."""
+
 _BAD_ENDS: Final = frozenset({DrainEnd.ABORTED, DrainEnd.REFUSED, DrainEnd.NO_REPLACEMENT})
 
 Order = DrainOrder | Chore
@@ -48,6 +51,7 @@ class Drainer:
     _drains: dict[str, OneDrain | None] = field(default_factory=dict)
     _chores: set[str] = field(default_factory=set)
     _waves: Waves = field(default_factory=Waves)
+    _over: dict[tuple[str, str], float] = field(default_factory=dict)
 
     async def run(self, lane: Lane[Order], stop: asyncio.Event) -> None:
         """Carry out orders until the lane is closed and empty; at a stop, undo those in hand."""
@@ -69,11 +73,17 @@ class Drainer:
             known = self._drains[order.uid]
             if known is not None:
                 known.order = sharpened(known.order, order)
-        else:
+        elif not self._is_over(order):
             self._drains[order.uid] = None
             # IMPORTANT: before any of the wave takes a step, or it would not wait for the others.
             self._waves.join(order)
             group.create_task(self._carry_out(order, stop))
+
+    def _is_over(self, order: DrainOrder) -> bool:
+        """Tell whether this very order has just ended here, and is found again by mistake."""
+        now = asyncio.get_running_loop().time()
+        self._over = {key: until for key, until in self._over.items() if now < until}
+        return (order.plan_id, order.uid) in self._over
 
     async def _chore(self, chore: Chore) -> None:
         """Make one request. One that failed comes up again, since its reason is still there."""
@@ -89,6 +99,9 @@ class Drainer:
         with self.heartbeats.at_work("drainer"):
             result = await self.drain(order, stop)
         del self._drains[order.uid]
+        if result.end is not DrainEnd.HANDED_OVER:
+            until = asyncio.get_running_loop().time() + REST_S
+            self._over[order.plan_id, order.uid] = until
         self._report(result)
 
     async def drain(self, order: DrainOrder, stop: asyncio.Event) -> DrainResult:

@@ -20,7 +20,7 @@ from spotvortex.core.types import Mode
 from spotvortex.errors import UnreachableError
 from spotvortex.pipeline.actuation import Hands, Shadow
 from spotvortex.pipeline.channels import Lane
-from spotvortex.pipeline.drainer import Drainer
+from spotvortex.pipeline.drainer import REST_S, Drainer
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.pipeline.one_drain import sharpened
 from spotvortex.sim.loop import SimClock
@@ -276,3 +276,12 @@ def test_an_order_that_is_handed_over_is_said_nowhere():
 
 def test_done_is_an_answer_of_both_hands():
     assert run(stubborn().apply, chore().call) == Done()
+
+
+def test_an_order_that_has_just_ended_is_not_taken_up_again_by_an_old_view():
+    """Its placeholders may still be seen for a moment; later it is found for a good reason."""
+    ending = order("web-s0", bind_by=AT + 10.0)
+    ((ended_at, _, _),) = script(stubborn(binds=False), (0.0, ending))
+    soon = script(stubborn(binds=False), (0.0, ending), (ended_at + 1.0, ending))
+    later = script(stubborn(binds=False), (0.0, ending), (ended_at + REST_S + 1.0, ending))
+    assert (len(soon), len(later)) == (1, 2)
