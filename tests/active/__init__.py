@@ -1,0 +1,1 @@
+"""The active mode, proven on a real control plane from outside."""
