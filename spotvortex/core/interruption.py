@@ -25,6 +25,9 @@ LOSSES: Final = frozenset(
 PLANNED_AHEAD_S: Final = 900.0
 """A scheduled change is acted on this long before it starts, not days ahead."""
 
+SHARED_S: Final = 120.0
+"""Losses of a pool within this time share a plan."""
+
 
 def nodes_by_instance(cluster: ClusterFacts) -> dict[str, NodeFact]:
     """Return the nodes by the instance that they run on."""
@@ -75,7 +78,11 @@ def _losses(observation: Observation) -> list[Notice]:
 
 
 def _plan_id(observation: Observation, pool: str) -> str:
-    text = f"{observation.at!r}|{observation.cycle}|{pool!r}|notice"
+    """Name the plan of a pool's losses, the same for a while.
+
+    Notices of one event come over several cycles, and the first marks are seen later still.
+    """
+    text = f"{int(observation.at // SHARED_S)}|{pool!r}|notice"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

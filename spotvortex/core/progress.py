@@ -195,7 +195,7 @@ def _phase(order: DrainOrder, progress: Progress, view: NodeView, now: float) ->
     asks = not progress.begun and not (pressing and progress.tries.get("", 0))
     if asks and any(pod.uid not in progress.asked for pod in progress.moving):
         return Phase.ASKING
-    if waits and not _has_room(progress, view):
+    if waits and not _has_room(order, progress, view):
         return Phase.BINDING
     if waits and to_anchor(order, progress, view, now):
         return Phase.ANCHORING
@@ -234,11 +234,15 @@ def to_evict(progress: Progress, view: NodeView) -> list[PodView]:
     return [pod for pod in movers(view) if not pod.terminating and pod.uid not in done]
 
 
-def _has_room(progress: Progress, view: NodeView) -> bool:
-    """Tell whether the pods of this node, and of all that are drained with it, have room."""
-    if view.wave is not None:
-        return view.wave.has_room
-    return view.bound >= len(progress.moving)
+def _has_room(order: DrainOrder, progress: Progress, view: NodeView) -> bool:
+    """Tell whether the pods of this node, and of all that are drained with it, have room.
+
+    A node that is lost has no time for the others: room for its own pods is enough.
+    """
+    own = view.bound >= len(progress.moving)
+    if view.wave is None or (own and order.kind is OrderKind.INTERRUPTION):
+        return own
+    return view.wave.has_room
 
 
 def is_asking(progress: Progress) -> bool:

@@ -13,10 +13,19 @@ from spotvortex.core.calls import (
     EvictPod,
     Halt,
     MarkNode,
+    NodeView,
     Refused,
+    WaveView,
 )
 from spotvortex.core.messages import DrainEnd
-from spotvortex.core.progress import AFTER_LOSS_S, EVICT_MARGIN_S, OVERDUE, Phase
+from spotvortex.core.progress import (
+    AFTER_LOSS_S,
+    EVICT_MARGIN_S,
+    OVERDUE,
+    Phase,
+    Progress,
+    proceed,
+)
 from spotvortex.core.types import HARD_BLOCKERS, Blocker, CapacityType
 from tests.core.builders import AT
 from tests.core.drains import LOSS, ORDER, Script, pod, run
@@ -177,3 +186,20 @@ def test_a_refused_anchor_does_not_hold_an_upgraded_order():
     script = Script([pod("a")], answers={CreateAnchor: Refused("quota")})
     end, *_ = run(script, replace(LOSS, to=CapacityType.ON_DEMAND))
     assert (end, script.evicted()) == (DrainEnd.DONE, ["a"])
+
+
+@pytest.mark.parametrize(("made", "phase"), [(LOSS, Phase.EVICTING), (ORDER, Phase.BINDING)])
+def test_a_lost_node_with_room_for_its_own_pods_does_not_wait_for_others(made, phase):
+    view = NodeView(
+        node=made.node,
+        uid=made.uid,
+        present=True,
+        cordoned=made is LOSS,
+        marked=made is LOSS,
+        pods=(pod("a"),),
+        bound=1,
+        n_room=1,
+        wave=WaveView(asking=True, bound=1, left=9),
+    )
+    asked = Progress(moving=view.pods, asked=frozenset({view.pods[0].uid}))
+    assert proceed(made, asked, view, AT).phase is phase

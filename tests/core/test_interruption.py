@@ -7,6 +7,7 @@ import pytest
 from spotvortex.core.interruption import (
     LOSSES,
     PLANNED_AHEAD_S,
+    SHARED_S,
     interruption_orders,
     nodes_by_instance,
     settled,
@@ -154,3 +155,12 @@ def test_a_recommendation_is_settled_once_it_is_noted_on_its_node():
     assert settled_ids(advice) == set()
     noted = with_nodes(WEB, replace(WEB.nodes[0], at_risk="2026-07-14T05:00:00Z"))
     assert settled_ids(advice, facts=noted) == {advice.id}
+
+
+def test_losses_of_one_event_share_a_plan_over_cycles_before_any_mark_is_seen():
+    start = AT - AT % SHARED_S
+    plans = {
+        at: orders(notice(node, deadline=start + 200.0), at=start + at)[0].plan_id
+        for node, at in (("web-s0", 0.0), ("web-s1", SHARED_S - 1.0), ("web-s2", SHARED_S))
+    }
+    assert plans[0.0] == plans[SHARED_S - 1.0] != plans[SHARED_S]
