@@ -66,6 +66,10 @@ class Daemon:
             self.process.kill()
             self.process.wait(10)
 
+    def add(self, variables: dict[str, str]) -> None:
+        """Set further variables for the next start."""
+        self._environment |= variables
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and return the exit code; more than 5 s is a failure."""
         assert self.process is not None
