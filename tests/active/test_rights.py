@@ -21,14 +21,10 @@ Right = tuple[str, str, str, str]
 """API group, resource, verb, and the namespace or ""."""
 
 OF_READING = "`check` asks for get, list and watch of every input in one"
-OF_CLEARING = "one by one we clear nothing: what is ours is deleted by its labels or expires"
 ELSEWHERE: dict[Right, str] = {
     ("karpenter.sh", "nodepools", "get", ""): OF_READING,
     ("policy", "poddisruptionbudgets", "get", ""): OF_READING,
     ("apps", "replicasets", "get", ""): OF_READING,
-    ("", "pods", "delete", "spotvortex"): OF_CLEARING,
-    ("batch", "jobs", "get", "spotvortex"): OF_CLEARING,
-    ("batch", "jobs", "delete", "spotvortex"): OF_CLEARING,
     ("", "events", "patch", "default"): "only what is said of a node a second time is a patch",
 }
 """Granted, and not used by what is tried here, with the reason; another one is a failure."""

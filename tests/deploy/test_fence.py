@@ -58,11 +58,11 @@ class Place:
     def put_up_the_fence(self):
         self.admin.apply(active_fence(self.username, self.namespace))
         wait_until(self._refuses_nodes, 30)
-        for path in (
-            f"/api/v1/namespaces/{self.namespace}/pods/none?dryRun=All",
-            f"/apis/batch/v1/namespaces/{self.namespace}/jobs/none?dryRun=All",
-        ):
-            assert self.us.request("DELETE", path)[0] == 404
+        # The policies of pods and Jobs answer as well once ours are taken, in a dry run.
+        job = tether_job(f"{marks.TETHER_PREFIX}probe", self.namespace, 60)
+        for manifest in (self.pod(), job):
+            path = f"{self.admin.path_of(manifest).rpartition('/')[0]}?dryRun=All"
+            assert self.us.request("POST", path, manifest)[0] == 201
 
     def clear(self):
         """Take away what other tests of the session would meet: nodes, policies, rights."""
@@ -182,13 +182,11 @@ def test_placeholders_anchors_and_tethers_are_made_and_deleted(ours):
     for kind in PodKind:
         manifest = ours.pod(kind)
         ok(ours.create(manifest))
-        ok(ours.us.request("DELETE", ours.admin.path_of(manifest)))
-    ok(ours.create(ours.pod()))
     pods = f"/api/v1/namespaces/{ours.namespace}/pods"
     ok(ours.us.request("DELETE", f"{pods}?labelSelector={marks.selector()}"))
     job = tether_job(f"{marks.TETHER_PREFIX}y", ours.namespace, 60)
     ok(ours.create(job))
-    ok(ours.us.request("DELETE", ours.admin.path_of(job)))
+    assert ours.us.request("DELETE", ours.admin.path_of(job))[0] == 403
 
 
 def test_a_pod_elsewhere_is_evicted_by_its_uid_alone(ours):

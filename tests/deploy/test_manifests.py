@@ -111,8 +111,8 @@ def test_active_writes_in_our_namespace_only_names_of_ours_where_that_can_be_sai
     assert role["metadata"]["namespace"] == NAMESPACE
     state, freeze, lease = marks.STATE, marks.FREEZE, marks.LEASE
     assert rights_of(role) == {
-        *(("", "pods", verb, ()) for verb in ("create", "delete", "deletecollection")),
-        *(("batch", "jobs", verb, ()) for verb in ("create", "get", "delete")),
+        *(("", "pods", verb, ()) for verb in ("create", "deletecollection")),
+        ("batch", "jobs", "create", ()),
         ("", "configmaps", "create", ()),
         *(("", "configmaps", verb, (state, freeze)) for verb in ("get", "list", "watch")),
         ("", "configmaps", "update", (state,)),
