@@ -24,6 +24,12 @@ from tests.witness.recording import Recording
 # Eleven lives take a while on a busy machine.
 pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(900)]
 
+MOMENTS = [
+    pytest.param(False, id="before"),
+    # The same points once the server has done it and the answer is lost: twice the time.
+    pytest.param(True, id="after", marks=pytest.mark.large),
+]
+
 DECREASE = (
     "lease-create",
     "state-create",
@@ -59,7 +65,7 @@ def flow(plane: ControlPlane, folder: Path, size: Size, **rules) -> Iterator[Poo
         assert bench.pool_is_unchanged()
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("after", MOMENTS)
 def test_a_fall_back_ends_the_same_however_often_it_is_cut(plane, tmp_path, after):
     with flow(plane, tmp_path, Size()) as lives:
         bench = lives.bench
@@ -82,7 +88,7 @@ RETURN = (
 )
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("after", MOMENTS)
 def test_a_return_ends_the_same_however_often_it_is_cut(plane, tmp_path, after):
     size = Size(kind_from="on-demand", kind_to="spot", pdb=False)
     with flow(plane, tmp_path, size) as lives:
@@ -97,7 +103,7 @@ def test_a_return_ends_the_same_however_often_it_is_cut(plane, tmp_path, after):
     assert len(lives.reached) == len(RETURN)
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("after", MOMENTS)
 def test_an_abort_is_ended_by_whoever_comes_next(plane, tmp_path, after):
     with flow(plane, tmp_path, Size()) as lives:
         bench = lives.bench
@@ -117,7 +123,7 @@ def _freeze_in_mid_drain(bench: Bench) -> None:
         bench.freeze()
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("after", MOMENTS)
 def test_a_floor_is_kept_by_as_many_anchors_as_without_a_crash(plane, tmp_path, after):
     with flow(plane, tmp_path, Size(n_from=1), floors={}) as lives:
         bench = lives.bench
@@ -142,7 +148,7 @@ STILL = {"SPOTVORTEX_MAX_SPOT_RATIO": "0.67"}
 """Two of three nodes, or one of two, may be Spot: nothing but a notice moves a node."""
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("after", MOMENTS)
 def test_an_interrupted_node_is_emptied_however_often_that_is_cut(plane, tmp_path, after):
     with ImpatientSqs() as queue, flow(plane, tmp_path, Size(n_to=1)) as lives:
         bench = lives.bench
@@ -153,7 +159,7 @@ def test_an_interrupted_node_is_emptied_however_often_that_is_cut(plane, tmp_pat
     assert len(lives.reached) == len(INTERRUPTION)
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("after", MOMENTS)
 def test_the_note_of_a_risk_is_made_once_and_taken_away_when_it_has_run_out(plane, tmp_path, after):
     with ImpatientSqs() as queue, flow(plane, tmp_path, Size(n_to=1)) as lives:
         bench = lives.bench

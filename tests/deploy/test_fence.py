@@ -211,6 +211,8 @@ def test_a_claim_is_deleted_by_its_uid_alone(ours):
     }
     uid = ours.admin.create(claim)["metadata"]["uid"]
     path = ours.admin.path_of(claim)
+    # Each policy is taken up in its own time; a dry run does no harm meanwhile.
+    wait_until(lambda: is_fenced(ours.us.request("DELETE", f"{path}?dryRun=All")), 30)
     assert is_fenced(ours.us.request("DELETE", path))
     assert ours.us.request("GET", path)[0] == 200
     ok(ours.us.request("DELETE", path, {"preconditions": {"uid": uid}}))
