@@ -30,9 +30,12 @@ from spotvortex.core.observation import ClusterFacts, InputState, NodeFact, OwnK
 from spotvortex.core.orders import from_text
 from spotvortex.core.sight import anchored_until
 from spotvortex.core.types import CapacityType, Freeze
-from spotvortex.pipeline.rate import FIRST, Rank, WriteRate
+from spotvortex.pipeline.rate import FIRST, Rank, Slots, WriteRate
 from spotvortex.ports import ClusterView, Telemetry, WallClock
 from spotvortex.ports_writing import Authority, ClusterWriter
+
+MAX_ASKING: Final = 32
+"""Requests for room on their way at once."""
 
 _COUNTED: Final = (CapacityType.SPOT, CapacityType.ON_DEMAND, CapacityType.RESERVED)
 
@@ -49,13 +52,22 @@ class Guarded:
     limits: Limits
     rate: WriteRate
     _marking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _asking: Slots = field(default_factory=lambda: Slots(MAX_ASKING))
     _marked: set[str] = field(default_factory=set)
     _turns: dict[str, int] = field(default_factory=dict)
     _n_turns: int = 0
 
     async def apply(self, call: Call) -> Answer:
         """Send a call, or say why not; the checks come after every wait, right before the write."""
-        await self.rate.take(self._rank(call))
+        rank = self._rank(call)
+        if isinstance(call, CreatePlaceholder):
+            # Two requests each, of which a burst would bring a small API server to its knees.
+            async with self._asking.slot(rank):
+                return await self._applied(call, rank)
+        return await self._applied(call, rank)
+
+    async def _applied(self, call: Call, rank: Rank) -> Answer:
+        await self.rate.take(rank)
         if not isinstance(call, MarkNode):
             answer = await self._checked(call)
         elif call.urgent:

@@ -1,13 +1,15 @@
 """How fast we write, and who goes first where writes have to wait.
 
-Comes in: a rate, a burst, and the rank of each write. Goes out: a wait before each write, on the
-loop's clock. May not know what is written.
+Comes in: a rate, a burst, a number of writes on their way at once, and the rank of each write. Goes
+out: a wait before each write, on the loop's clock. May not know what is written.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -66,3 +68,37 @@ class WriteRate:
 
     def _spend(self) -> None:
         self._spent += 1.0
+
+
+@dataclass(slots=True)
+class Slots:
+    """At most `n` writes on their way at once; of those that wait the lowest rank goes first."""
+
+    n: int
+    _taken: int = 0
+    _asked: int = 0
+    _waiting: list[tuple[Rank, int, asyncio.Future[None]]] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def slot(self, rank: Rank) -> AsyncIterator[None]:
+        """Hold a slot for as long as the block runs."""
+        if self._taken >= self.n:
+            turn = asyncio.get_running_loop().create_future()
+            self._asked += 1
+            heapq.heappush(self._waiting, (rank, self._asked, turn))
+            await turn
+        else:
+            self._taken += 1
+        try:
+            yield
+        finally:
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Give the slot to whoever is next, or free it."""
+        while self._waiting:
+            *_, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._taken -= 1

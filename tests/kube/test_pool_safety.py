@@ -19,7 +19,8 @@ from spotvortex.core.observation import (
     PdbFact,
     PoolFacts,
 )
-from spotvortex.core.reduction import reduce_pool, sight_of
+from spotvortex.core.reduction import reduce_pool
+from spotvortex.core.sight import sight_of
 from spotvortex.core.types import Action, Outcome
 from tests.core.builders import case, placed
 from tests.kube import objects

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from spotvortex.pipeline.rate import WriteRate
+from spotvortex.pipeline.rate import Slots, WriteRate
 from tests.pipeline.world import now, run
 
 
@@ -77,3 +77,41 @@ def test_of_those_that_wait_the_lowest_rank_goes_first():
 
 def test_one_that_has_given_up_takes_no_turn():
     assert turns_of((0,), (1,), (2,), cancelled=[1]) == [((0,), 1.0), ((2,), 2.0)]
+
+
+def test_no_more_are_on_their_way_than_there_are_slots_and_the_lowest_rank_is_next():
+    async def main():
+        slots, order, at_once = Slots(2), [], []
+
+        async def write(name, rank):
+            async with slots.slot(rank):
+                order.append(name)
+                at_once.append(slots._taken)
+                await asyncio.sleep(1.0)
+
+        async with asyncio.TaskGroup() as group:
+            for name, rank in (("a", (2, 1)), ("b", (2, 2)), ("d", (2, 4)), ("c", (2, 3))):
+                group.create_task(write(name, rank))
+        return order, max(at_once), now()
+
+    assert run(main) == (["a", "b", "c", "d"], 2, 2.0)
+
+
+def test_a_writer_that_gives_up_waiting_takes_no_slot():
+    async def main():
+        slots = Slots(1)
+
+        async def write():
+            async with slots.slot((0,)):
+                await asyncio.sleep(1.0)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(write())
+            await asyncio.sleep(0.1)
+            waiting = group.create_task(write())
+            await asyncio.sleep(0.1)
+            waiting.cancel()
+        async with slots.slot((0,)):
+            return now()
+
+    assert run(main) == 1.0
