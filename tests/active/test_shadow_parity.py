@@ -89,6 +89,8 @@ def run_of(scene: ActiveScene, folder: Path, user: str, mode: str, n_drains: int
             calls = calls_of(daemon)
             assert daemon.stop() == 0
         wait_until(scene.all_running, 60)
+        # A node whose drain has ended bears our mark until Karpenter has taken it away.
+        wait_until(lambda: not any(thing.startswith("node") for thing in scene.ours_left()), 120)
     bounds = {POOL: 2, CLUSTER: 2}
     observer = recording.observer(
         shadow=mode == "shadow", max_in_flight=bounds, settle_s=SETTLE_S, anchors_stay=True
