@@ -114,7 +114,8 @@ def test_the_floor_of_the_annotation_is_reached_and_anchored(played: Played):
 def test_the_split_is_kept_when_the_pool_grows_and_shrinks(played: Played):
     before = played.scene.counts()
     first = len([p for p in played.scene.pods() if p["metadata"]["labels"]["app"] == "app-0"])
-    played.scene.scale("app-0", first + 8)
+    n_spare = 4 * (before.spot + before.on_demand - N_NODES)
+    played.scene.scale("app-0", first + 8 + n_spare)
     wait_until(played.scene.all_running, 120)
     counts = played.await_split(FLOOR)
     assert counts.spot + counts.on_demand > before.spot + before.on_demand
