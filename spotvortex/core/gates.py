@@ -25,6 +25,9 @@ FULL_MARGIN: Final = 0.1
 """A lead of the best q-value over the second, as a share of their spread, that counts in full."""
 
 
+RETURN_S: Final = 330.0
+"""Time after a return in which a provisioner that consolidates may still carry it out."""
+
 PEACE_S: Final = 86_400.0
 """After this time without a fall back, a pool is no longer on probation."""
 
@@ -233,6 +236,8 @@ def cooldown(case: Case) -> Verdict:
     if case.pool.n_in_flight:
         n_nodes = case.pool.n_in_flight
         return refuse("cooldown", "the last wave is still under way", in_flight=n_nodes)
+    if case.action.towards_spot and _is_returning(case):
+        return refuse("cooldown", "the provisioner is still bringing back what was released")
     fell = state.last_decrease_at
     if not case.action.towards_spot or fell is None or now - fell > PEACE_S:
         return allow("cooldown", "nothing to wait for")
@@ -241,6 +246,18 @@ def cooldown(case: Case) -> Verdict:
         numbers = {"left_s": round(left, 3), "failed_returns": state.n_failed_returns}
         return refuse("cooldown", "dwelling after a fall back", **numbers)
     return _probation(case)
+
+
+def _is_returning(case: Case) -> bool:
+    """Tell whether the last return may still be under way without us.
+
+    Karpenter looks at an unchanged cluster every 300 s (seen with 1.15). Until then a node whose
+    anchor was released is left to it: draining it ourselves would buy its replacement twice.
+    """
+    pool, last = case.pool, case.state.last_increase_at
+    free = pool.n_on_demand - pool.n_on_demand_leaving - pool.n_anchored
+    recent = last is not None and pool.at - last < RETURN_S
+    return pool.consolidates and free > 0 and recent
 
 
 def dwell_s(state: PoolState, limits: Limits) -> float:

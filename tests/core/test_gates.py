@@ -64,6 +64,10 @@ def standing(**changes):
     return case(limits=ACTIVE, standing=Standing(**({"leader": True} | changes)))
 
 
+RETURNED = PoolState(last_wave_at=AT - 301.0, last_increase_at=AT - 301.0)
+LONG_AGO = PoolState(last_wave_at=AT - 331.0, last_increase_at=AT - 331.0)
+RELEASED = {"consolidates": True, "n_anchored": 8}
+
 REFUSING = [
     ("input_freshness", case(pool=pool_input(bad_inputs=("nodes",))), "nodes missing"),
     ("input_freshness", case(pool=pool_input(oldest_input_s=float("inf"))), "every input"),
@@ -114,6 +118,7 @@ REFUSING = [
     ("cooldown", case(DOWN, state=after(299.0)), "settling"),
     ("cooldown", case(DOWN, state=after(-5.0)), "settling"),
     ("cooldown", case(DOWN, pool=pool_input(n_in_flight=2)), "still under way"),
+    ("cooldown", case(UP, state=RETURNED, pool=pool_input(**RELEASED)), "still bringing back"),
     ("cooldown", case(UP, state=after(301.0, 301.0)), "dwelling"),
     ("cooldown", case(UP, state=replace(after(999.0, 999.0), n_failed_returns=1)), "dwelling"),
     ("cooldown", case(UP, state=after(700.0, 700.0), pool=WARM), "not clearly low again"),
@@ -154,6 +159,10 @@ LETTING = [
     ("utilisation_headroom", case(DOWN)),
     ("utilisation_headroom", case(UP, pool=pool_input(cpu_requested_ratio=0.99))),
     ("cooldown", case(HOLD, state=after(1.0))),
+    ("cooldown", case(DOWN, state=RETURNED, pool=pool_input(**RELEASED))),
+    ("cooldown", case(UP, state=RETURNED, pool=pool_input(**RELEASED | {"consolidates": False}))),
+    ("cooldown", case(UP, state=RETURNED, pool=pool_input(**RELEASED | {"n_anchored": 10}))),
+    ("cooldown", case(UP, state=LONG_AGO, pool=pool_input(**RELEASED))),
     ("cooldown", case(DOWN, state=after(300.0, 300.0))),
     ("cooldown", case(UP, state=after(86_401.0, 86_401.0), pool=WARM)),
     ("lease", standing()),
