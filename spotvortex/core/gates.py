@@ -196,6 +196,10 @@ def budgets(case: Case) -> Verdict:
     """Not too many nodes are on the move, by anybody, in the pool and in the cluster."""
     if case.action is Action.HOLD:
         return allow("budgets", "HOLD moves nothing")
+    if case.pool.n_in_flight:
+        # One wave a pool at a time, in an emergency too: its own room is not there yet.
+        n_nodes = case.pool.n_in_flight
+        return refuse("budgets", "the last wave is still under way", in_flight=n_nodes)
     in_pool, in_cluster = pool_left(case.pool, case.limits), case.budget.left
     left = min(in_pool, in_cluster, case.limits.max_wave_nodes)
     reason = f"{in_pool} more nodes of the pool and {in_cluster} of the cluster may move now"
@@ -233,9 +237,6 @@ def cooldown(case: Case) -> Verdict:
     if state.last_wave_at is not None and now - state.last_wave_at < limits.settle_s:
         left = limits.settle_s - (now - state.last_wave_at)
         return refuse("cooldown", "the last wave is still settling", left_s=round(left, 3))
-    if case.pool.n_in_flight:
-        n_nodes = case.pool.n_in_flight
-        return refuse("cooldown", "the last wave is still under way", in_flight=n_nodes)
     if case.action.towards_spot and _is_returning(case):
         return refuse("cooldown", "the provisioner is still bringing back what was released")
     fell = state.last_decrease_at

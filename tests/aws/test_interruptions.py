@@ -16,7 +16,7 @@ from tests.aws.conftest import Queue, queue_at
 from tests.aws.faults import DROP, HANG, PAGE, fault_proxy
 from tests.core.events import interruption, rebalance, scheduled_change, state_change
 
-SOON_S = 45.0
+SOON_S = 90.0
 
 
 class Clock:
