@@ -62,7 +62,7 @@ class Site:
             p["metadata"]["name"] for p in pods if "deletionTimestamp" not in p["metadata"]
         )
 
-    async def await_true(self, holds: Callable[[], Any], seconds: float = 30.0) -> None:
+    async def await_true(self, holds: Callable[[], Any], seconds: float = 60.0) -> None:
         """Wait until a coroutine function returns something true."""
         async with asyncio.timeout(seconds):
             while not await holds():

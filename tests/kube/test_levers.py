@@ -117,10 +117,12 @@ async def test_a_placeholder_stands_where_its_pod_could(here):
 
 async def test_an_offering_to_avoid_is_avoided_and_only_that(here):
     pool = fresh("pool")
-    shape = {"pool": pool, "capacity_type": "on-demand"}
+    shape = {"pool": pool, "capacity_type": "spot"}
     await here.node(NodeShape(instance_type="m5.large", zone="us-east-1a", **shape))
     pod = await here.pod(PodShape())
-    call = placeholder_call(pod, node_pool=pool, avoid="m5.large/us-east-1a")
+    call = placeholder_call(
+        pod, node_pool=pool, avoid="m5.large/us-east-1a", capacity_type=CapacityType.UNKNOWN
+    )
     assert await here.levers.apply(call) == Done()
 
     async def waits():
@@ -338,7 +340,10 @@ async def test_a_cordon_that_a_person_wants_stays(here, by):
     if by == "label":
         change = {"metadata": {"labels": {marks.CORDONED: None}}}
         await here.do(here.plane.api().patch, f"/api/v1/nodes/{name}", change)
-    assert await here.levers.apply(unmark_of(node, uncordon=by != "call")) == Done()
+    call = unmark_of(node, uncordon=by != "call")
+    # A kubelet's own write in between makes one more try necessary.
+    answers = [await here.levers.apply(call) for _ in range(3)]
+    assert Done() in answers
     found = await here.seen_node(name)
     assert found["spec"]["unschedulable"] is True
     assert marks.DRAIN not in found["metadata"]["annotations"]
