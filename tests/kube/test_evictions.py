@@ -33,7 +33,7 @@ async def test_each_answer_is_told_in_the_servers_words_and_nothing_is_evicted()
     found = dict(zip(scripts, answers, strict=True))
     assert found["gone"].status == 404
     assert found["held"].is_blocked_by_budget
-    assert found["held"].causes == ("DisruptionBudget", "")
+    assert found["held"].causes == ("DisruptionBudget",)
     assert found["open"] == ServerAnswer(status=201)
     assert found["two"].status == found["in-body"].status == 500
     assert "more than one" in found["in-body"].message
