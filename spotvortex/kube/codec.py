@@ -76,6 +76,18 @@ class Codec(Generic[Obj]):
             return None
 
 
+def decoded(body: bytes, kind: type[T], what: str = "answer") -> T:
+    """Read one answer whole.
+
+    Raises:
+        ServerError: it is not of that kind; the text calls it `what`.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise ServerError(f"unreadable {what}: {error}", reason="Unreadable") from error
+
+
 def _page(meta: wire.ListMeta, objects: list[T], skipped: list[str]) -> Page[T]:
     return Page(
         objects=objects,

@@ -21,10 +21,10 @@ import msgspec
 from spotvortex.core import marks
 from spotvortex.core.observation import InputHealth, InputState
 from spotvortex.core.types import Freeze
-from spotvortex.errors import ApiError, ConflictError, NotServedError, ServerError, SpotVortexError
+from spotvortex.errors import ApiError, ConflictError, NotServedError, SpotVortexError
 from spotvortex.kube import paths, wire
 from spotvortex.kube.client import KubeClient
-from spotvortex.kube.codec import Codec
+from spotvortex.kube.codec import Codec, decoded
 from spotvortex.kube.inputs import Input, health_of
 from spotvortex.kube.reflector import Reflector, Resource
 
@@ -273,7 +273,4 @@ def _manifest(name: str, data: dict[str, str], notes: dict[str, str]) -> dict[st
 
 
 def _decoded(body: bytes) -> _Stored:
-    try:
-        return msgspec.json.decode(body, type=_Stored)
-    except msgspec.DecodeError as error:
-        raise ServerError(f"unreadable ConfigMap: {error}", reason="Unreadable") from error
+    return decoded(body, _Stored, "ConfigMap")

@@ -11,14 +11,13 @@ import datetime as dt
 from collections.abc import AsyncIterator
 from typing import Final, TypeVar
 
-import msgspec
-
 from spotvortex.core import marks
 from spotvortex.core.leaving import Inventory, Leftover, Thing, describe_node
 from spotvortex.core.marks import PodKind
-from spotvortex.errors import NotServedError, ServerError
+from spotvortex.errors import NotServedError
 from spotvortex.kube import wire
 from spotvortex.kube.client import KubeClient
+from spotvortex.kube.codec import decoded
 from spotvortex.kube.inputs import METADATA_LIST
 
 ANSWER_S: Final = 15.0
@@ -118,7 +117,7 @@ async def node(client: KubeClient, name: str) -> Leftover | None:
         body = await client.get_bytes(f"{NODES}/{name}", timeout=ANSWER_S)
     except NotServedError:
         return None
-    found = _decoded(body, _Node)
+    found = decoded(body, _Node)
     ours = _marks_of(found.metadata)
     if not ours:
         return None
@@ -202,19 +201,9 @@ async def _listed(
     while True:  # ends with the page that names no further one
         query = {"limit": str(PAGE_SIZE)} | ({"continue": token} if token else {})
         body = await client.get_bytes(path, query, accept=accept, timeout=ANSWER_S, verb="list")
-        page = _decoded(body, wire.ObjectList[kind])  # type: ignore[valid-type]
+        page = decoded(body, wire.ObjectList[kind])  # type: ignore[valid-type]
         for found in page.items or []:
             yield found
         token = page.metadata.token or ""
         if not token:
             return
-
-
-_Answer = TypeVar("_Answer", bound=msgspec.Struct)
-
-
-def _decoded(body: bytes, kind: type[_Answer]) -> _Answer:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
-        raise ServerError(f"unreadable answer: {error}", reason="Unreadable") from error

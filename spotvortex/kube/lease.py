@@ -21,9 +21,10 @@ from typing import Final
 import msgspec
 
 from spotvortex.core import marks
-from spotvortex.errors import ApiError, ConflictError, NotServedError, ServerError
+from spotvortex.errors import ApiError, ConflictError, NotServedError
 from spotvortex.kube import paths
 from spotvortex.kube.client import KubeClient
+from spotvortex.kube.codec import decoded
 from spotvortex.ports import WallClock
 
 LEASE_S: Final = 15
@@ -292,10 +293,7 @@ async def _pause(stop: asyncio.Event, seconds: float) -> None:
 
 
 def _decoded(body: bytes) -> Lease:
-    try:
-        return msgspec.json.decode(body, type=Lease)
-    except msgspec.DecodeError as error:
-        raise ServerError(f"unreadable lease: {error}", reason="Unreadable") from error
+    return decoded(body, Lease, "lease")
 
 
 def _loop_time() -> float:

@@ -8,7 +8,7 @@ harm. May not decide anything: whether a call may be made is asked before it get
 from __future__ import annotations
 
 from random import Random
-from typing import Final, TypeVar, assert_never
+from typing import Final, assert_never
 
 import msgspec
 
@@ -31,10 +31,11 @@ from spotvortex.core.calls import (
     Refused,
     UnmarkNode,
 )
-from spotvortex.errors import ApiError, ConflictError, NotServedError, ServerError
+from spotvortex.errors import ApiError, ConflictError, NotServedError
 from spotvortex.kube import manifests, paths
 from spotvortex.kube.answers import is_there_already, of_creation, of_eviction, of_write
 from spotvortex.kube.client import KubeClient
+from spotvortex.kube.codec import decoded
 from spotvortex.kube.likeness import Likeness, Original, UnlikeError, likeness
 from spotvortex.kube.manifests import Home, Json
 from spotvortex.kube.nodewrites import NodeWrites
@@ -43,8 +44,6 @@ from spotvortex.ports_writing import OwnWrite
 
 ANSWER_S: Final = 10.0
 """Longest time for one answer; a silent server is Again."""
-
-_Found = TypeVar("_Found", bound=msgspec.Struct)
 
 
 class _PodMeta(msgspec.Struct, frozen=True, rename="camel"):
@@ -145,7 +144,7 @@ class Levers:
             body = await self._client.get_bytes(paths.pod(namespace, name), timeout=ANSWER_S)
         except NotServedError:
             return None
-        found = _decoded(body, Original)
+        found = decoded(body, Original)
         return found if found.metadata.uid == call.pod_uid else None
 
     async def _create_placeholder(self, call: CreatePlaceholder, like: Likeness) -> Answer:
@@ -184,14 +183,14 @@ class Levers:
             body = await self._client.get_bytes(path, timeout=ANSWER_S)
         except NotServedError:
             return Again(reason=words)
-        metadata = _decoded(body, _OwnPod).metadata
+        metadata = decoded(body, _OwnPod).metadata
         if metadata.labels.get(marks.PLAN) != plan_id:
             return Refused(reason=words)
         return Again(reason=words) if metadata.deletion_timestamp else Done()
 
     async def _delete_claim(self, call: DeleteNodeClaim) -> Answer:
         path = paths.node_claim(call.node_claim)
-        claim = _decoded(await self._client.get_bytes(path, timeout=ANSWER_S), _Claim)
+        claim = decoded(await self._client.get_bytes(path, timeout=ANSWER_S), _Claim)
         named = claim.status.node_name
         if not named:
             # Karpenter writes the name a moment after the node has come.
@@ -218,10 +217,3 @@ class Levers:
             timeout=ANSWER_S,
         )
         return Done()
-
-
-def _decoded(body: bytes, kind: type[_Found]) -> _Found:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
-        raise ServerError(f"unreadable answer: {error}", reason="Unreadable") from error

@@ -12,8 +12,6 @@ import json
 from datetime import UTC, datetime
 from typing import Final
 
-import msgspec
-
 from spotvortex.core import marks
 from spotvortex.core.calls import (
     Again,
@@ -25,9 +23,10 @@ from spotvortex.core.calls import (
     NoteRisk,
     UnmarkNode,
 )
-from spotvortex.errors import ConflictError, ServerError
+from spotvortex.errors import ConflictError
 from spotvortex.kube import paths, wire
 from spotvortex.kube.client import MERGE_PATCH, KubeClient
+from spotvortex.kube.codec import decoded
 from spotvortex.kube.manifests import Json, node_patch
 from spotvortex.ports_writing import OwnWrite
 
@@ -144,12 +143,12 @@ class NodeWrites:
         return Done()
 
     async def _get(self, name: str) -> wire.Node:
-        return _node(await self._client.get_bytes(paths.node(name), timeout=ANSWER_S))
+        return decoded(await self._client.get_bytes(paths.node(name), timeout=ANSWER_S), wire.Node)
 
     async def _patch(self, name: str, patch: Json) -> None:
         path = paths.node(name)
         sent = self._client.send("PATCH", path, patch, content_type=MERGE_PATCH, timeout=ANSWER_S)
-        self.own.put(_node(await sent))
+        self.own.put(decoded(await sent, wire.Node))
 
 
 def plan_on(node: wire.Node) -> str:
@@ -161,13 +160,6 @@ def plan_on(node: wire.Node) -> str:
         return ""
     plan = order.get("plan") if isinstance(order, dict) else None
     return plan if isinstance(plan, str) else ""
-
-
-def _node(body: bytes) -> wire.Node:
-    try:
-        return msgspec.json.decode(body, type=wire.Node)
-    except msgspec.DecodeError as error:
-        raise ServerError(f"unreadable answer: {error}", reason="Unreadable") from error
 
 
 def _number(version: str | None) -> int | None:

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
 from spotvortex.core import marks
 from spotvortex.core.types import Offering
-from spotvortex.errors import ForbiddenError, NotServedError, ServerError
+from spotvortex.errors import ForbiddenError, NotServedError
 from spotvortex.kube import wire
 from spotvortex.kube.capacity import INSTANCE_TYPE, ZONE
 from spotvortex.kube.client import KubeClient
-from spotvortex.kube.codec import Codec
+from spotvortex.kube.codec import Codec, decoded
 from spotvortex.kube.inputs import METADATA_LIST, NODES, WATCHED, Input
 
 VERBS: Final = ("get", "list", "watch")
@@ -28,8 +28,6 @@ ANSWER_S: Final = 10.0
 PAGE_SIZE: Final = 500
 
 _UNDOTTED_GROUPS: Final = frozenset({"batch"})
-
-_Answer = TypeVar("_Answer", bound=msgspec.Struct)
 
 
 class _Resource(msgspec.Struct, frozen=True):
@@ -192,7 +190,7 @@ async def _is_served(client: KubeClient, watched: Input) -> bool:
         return False
     except ForbiddenError:
         return True
-    return any(r.name == resource for r in _decoded(body, _Resources).resources)
+    return any(r.name == resource for r in decoded(body, _Resources).resources)
 
 
 async def _is_allowed(client: KubeClient, watched: Input, verb: str) -> bool:
@@ -207,11 +205,4 @@ async def _review(client: KubeClient, attributes: Mapping[str, str]) -> bool:
         "spec": {"resourceAttributes": dict(attributes)},
     }
     body = await client.post_bytes(REVIEWS, review, timeout=ANSWER_S)
-    return _decoded(body, _Review).status.allowed
-
-
-def _decoded(body: bytes, kind: type[_Answer]) -> _Answer:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
-        raise ServerError(f"unreadable answer: {error}", reason="Unreadable") from error
+    return decoded(body, _Review).status.allowed

@@ -14,9 +14,9 @@ from typing import Final
 import msgspec
 
 from spotvortex.core import marks
-from spotvortex.errors import ServerError
 from spotvortex.kube import paths
 from spotvortex.kube.client import KubeClient
+from spotvortex.kube.codec import decoded
 from spotvortex.kube.manifests import Json, tether_job, tether_reference
 
 TETHER_FRESH_S: Final = 300.0
@@ -75,10 +75,7 @@ class Tethers:
         job = tether_job(name, self._namespace, lifetime_s)
         path = paths.jobs(self._namespace)
         body = await self._client.send("POST", path, job, timeout=ANSWER_S)
-        try:
-            stored = msgspec.json.decode(body, type=_Created)
-        except msgspec.DecodeError as error:
-            raise ServerError(f"unreadable answer: {error}", reason="Unreadable") from error
+        stored = decoded(body, _Created)
         return tether_reference(stored.metadata.name, stored.metadata.uid)
 
 
