@@ -21,11 +21,12 @@ import msgspec
 from spotvortex.core import marks
 from spotvortex.core.observation import InputHealth, InputState
 from spotvortex.core.types import Freeze
-from spotvortex.errors import ApiError, ConflictError, NotServedError, SpotVortexError
+from spotvortex.errors import ConflictError, NotServedError, SpotVortexError
 from spotvortex.kube import paths, wire
 from spotvortex.kube.client import KubeClient
 from spotvortex.kube.codec import Codec, decoded
 from spotvortex.kube.inputs import Input, health_of
+from spotvortex.kube.probing import PROBE_EVERY_S, confirm_by_probes
 from spotvortex.kube.reflector import Reflector, Resource
 
 ANSWER_S: Final = 10.0
@@ -36,8 +37,6 @@ VERSION_KEY: Final = "version"
 ASIDE: Final = f"{marks.STATE}-aside"
 HARD: Final = "hard"
 """Key or value in the freeze's data; a key that says "false" is none."""
-
-PROBE_EVERY_S: Final = 5.0
 
 FREEZE_INPUT: Final = "freeze"
 
@@ -91,21 +90,11 @@ class FreezeWatch:
     async def run(self, stop: asyncio.Event) -> None:
         """Watch until told to stop."""
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self.reflector.run()), group.create_task(self._probe())]
+            probes = confirm_by_probes(self._client, [self.reflector], FREEZE_INPUT, PROBE_EVERY_S)
+            tasks = [group.create_task(self.reflector.run()), group.create_task(probes)]
             await stop.wait()
             for task in tasks:
                 task.cancel()
-
-    async def _probe(self) -> None:
-        """Confirm an open stream: a silent one of a server that answers has missed nothing."""
-        while True:  # ends by cancellation
-            await asyncio.sleep(PROBE_EVERY_S)
-            try:
-                await self._client.probe()
-            except ApiError as error:
-                log.debug("freeze.probe_failed", extra={"error": str(error)})
-            else:
-                self.reflector.confirm()
 
     def state(self) -> Freeze:
         """Return whether we are stopped, as of now."""

@@ -18,18 +18,17 @@ from typing import Any, Final
 from spotvortex.core.calls import PodView
 from spotvortex.core.eviction import PodStanding
 from spotvortex.core.observation import ClusterFacts, InputHealth, NodeFact, OwnPod
-from spotvortex.errors import ApiError
 from spotvortex.kube import wire
 from spotvortex.kube.client import KubeClient
 from spotvortex.kube.cluster import Cluster
 from spotvortex.kube.codec import Codec, Obj
 from spotvortex.kube.freshness import Freshness
 from spotvortex.kube.inputs import NODEPOOLS, NODES, OWNERS, PDBS, PODS, Input, health_of
+from spotvortex.kube.probing import PROBE_EVERY_S, confirm_by_probes
 from spotvortex.kube.reflector import Reflector, Sink
 from spotvortex.kube.store import Store
 from spotvortex.ports import Traffic
 
-PROBE_EVERY_S: Final = 5.0
 OPTIONAL_WAIT_S: Final = 10.0
 """How long `synced` waits for inputs that a decision can do without."""
 
@@ -86,23 +85,13 @@ class KubeClusterView:
         """Keep the view up to date until told to stop."""
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(r.run()) for r in self.reflectors.values()]
-            tasks.append(group.create_task(self._probe()))
+            watched = self.reflectors.values()
+            probes = confirm_by_probes(self._client, watched, "view", PROBE_EVERY_S)
+            tasks.append(group.create_task(probes))
             tasks.append(group.create_task(self._first_lists()))
             await stop.wait()
             for task in tasks:
                 task.cancel()
-
-    async def _probe(self) -> None:
-        """Confirm open streams: a silent stream of a server that answers has missed nothing."""
-        while True:  # ends by cancellation
-            await asyncio.sleep(PROBE_EVERY_S)
-            try:
-                await self._client.probe()
-            except ApiError as error:
-                log.debug("view.probe_failed", extra={"error": str(error)})
-            else:
-                for reflector in self.reflectors.values():
-                    reflector.confirm()
 
     async def _first_lists(self) -> None:
         """Keep the garbage collector out of the first lists, and what they bring out of it.
