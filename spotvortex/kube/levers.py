@@ -7,6 +7,7 @@ harm. May not decide anything: whether a call may be made is asked before it get
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Final, assert_never
 
@@ -36,7 +37,7 @@ from spotvortex.kube import manifests, paths
 from spotvortex.kube.answers import is_there_already, of_creation, of_eviction, of_write
 from spotvortex.kube.client import KubeClient
 from spotvortex.kube.codec import decoded
-from spotvortex.kube.likeness import Likeness, Original, UnlikeError, likeness
+from spotvortex.kube.likeness import Original, UnlikeError, likeness
 from spotvortex.kube.manifests import Home, Json
 from spotvortex.kube.nodewrites import NodeWrites
 from spotvortex.kube.tethers import Tethers
@@ -103,7 +104,9 @@ class Levers:
             case CreatePlaceholder():
                 return await self._place(call)
             case CreateAnchor():
-                return await self._anchor(call)
+                return await self._tethered(
+                    call, lambda tether: manifests.anchor(call, self._home, tether)
+                )
             case DeleteNodeClaim():
                 return await self._delete_claim(call)
             case DeletePlaceholders():
@@ -135,7 +138,9 @@ class Levers:
             return Refused(reason=str(error))
         except ValueError as error:
             return Refused(reason=f"{call.for_pod}: {error}")
-        return await self._create_placeholder(call, like)
+        return await self._tethered(
+            call, lambda tether: manifests.placeholder(call, like, self._home, tether)
+        )
 
     async def _original(self, call: CreatePlaceholder) -> Original | None:
         """Return the pod whose room is asked for, None where it is gone or another one."""
@@ -147,21 +152,15 @@ class Levers:
         found = decoded(body, Original)
         return found if found.metadata.uid == call.pod_uid else None
 
-    async def _create_placeholder(self, call: CreatePlaceholder, like: Likeness) -> Answer:
+    async def _tethered(
+        self, call: CreatePlaceholder | CreateAnchor, pod: Callable[[Json], Json]
+    ) -> Answer:
+        """Create a pod of ours, which `pod` makes from the reference to what it hangs on."""
         try:
             tether = await self._tethers.reference(call.expires_s)
         except ApiError as error:
             return of_creation(error)
-        pod = manifests.placeholder(call, like, self._home, tether)
-        return await self._create(call.name, call.plan_id, pod)
-
-    async def _anchor(self, call: CreateAnchor) -> Answer:
-        try:
-            tether = await self._tethers.reference(call.expires_s)
-        except ApiError as error:
-            return of_creation(error)
-        pod = manifests.anchor(call, self._home, tether)
-        return await self._create(call.name, call.plan_id, pod)
+        return await self._create(call.name, call.plan_id, pod(tether))
 
     async def _create(self, name: str, plan_id: str, pod: Json) -> Answer:
         path = paths.pods(self._home.namespace)
