@@ -15,7 +15,7 @@ from tests.witness.case import Breach, Rules
 from tests.witness.names import NAMESPACE
 from tests.witness.observer import Observer
 from tests.witness.watch import ClusterWatch, History
-from tests.witness.writes import seconds
+from tests.witness.writes import answers_of, seconds
 
 
 class Recording:
@@ -62,7 +62,9 @@ class Recording:
     def observer(self, rules: Rules | None = None, **changes: Any) -> Observer:
         """Return the observer of this time; the fields of `Rules` may be given by name."""
         bounds = rules or Rules(**changes)
-        return Observer(self.events(), self._users, self._namespace, bounds, history=self.history)
+        events = self.events()
+        history = self.history.corrected(answers_of(events))
+        return Observer(events, self._users, self._namespace, bounds, history=history)
 
     def breaches(self, rules: Rules | None = None, **changes: Any) -> list[Breach]:
         """Return every breach."""

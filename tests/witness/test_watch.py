@@ -1,12 +1,13 @@
 """The watch beside a scene: what it knows of each moment, also over an outage."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
 from tests.controlplane.api import wait_until
 from tests.controlplane.manifests import NodeShape, node_manifest
-from tests.witness.watch import ClusterWatch
+from tests.witness.watch import ClusterWatch, History, PodState
 
 pytestmark = pytest.mark.controlplane
 
@@ -45,3 +46,25 @@ def test_what_happens_over_an_outage_is_seen_after_it(fresh_control_plane):
             return {node.name for node in watch.history.nodes_at(time.time())}
 
         wait_until(lambda: seen() == {"comes"})
+
+
+def test_what_is_shown_late_is_moved_to_before_the_answer_that_it_came_before():
+    pod = PodState(
+        uid="p",
+        namespace="own",
+        name="room",
+        node="",
+        deleting=False,
+        finished=False,
+        held=False,
+        stays=False,
+    )
+    shown = History()
+    shown.add("pod", "p", 100.0, pod, revision=10)
+    shown.add("pod", "p", 109.0, replace(pod, node="n"), revision=20)
+    shown.add("pod", "p", 109.5, None, revision=40)
+    # An answer of revision 30 at 104 s, and two of others that say nothing of the binding.
+    moved = shown.corrected([(15, 101.0), (30, 104.0), (30, 108.0)])
+    assert [at for at, _ in moved.pod_states("p")] == [100.0, 104.0, 109.5]
+    assert moved.ever_on("n") == ["p"]
+    assert [at for at, _ in shown.corrected([]).pod_states("p")] == [100.0, 109.0, 109.5]

@@ -1,8 +1,9 @@
 """A watch beside the scene: what nodes and pods looked like at any moment of it.
 
 Comes in: a control plane. Goes out: a `History`, to be asked for a node or a pod at a time. Times
-are when the watch showed a change, so a little after it happened; who compares them with the audit
-log's allows for that. Unchanged states are not kept.
+are when the watch showed a change, so a little after it happened, on a busy machine long after.
+`History.corrected` moves them to where the revisions of the audit log's answers say that they must
+have been; who compares the two allows for what is left. Unchanged states are not kept.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import socket
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -88,12 +89,14 @@ class History:
         default_factory=lambda: {"node": defaultdict(list), "pod": defaultdict(list)}
     )
     n_changes: int = 0
+    # By uid the revision of each change, 0 where it is not known.
+    _revisions: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     # Uids of nodes by name, of pods by the name of a node, of ours by kind, plan and node's uid.
     _named: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _on: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _own: dict[tuple[str, str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
 
-    def add(self, kind: str, uid: str, at: float, state: State | None) -> None:
+    def add(self, kind: str, uid: str, at: float, state: State | None, revision: int = 0) -> None:
         """Note a state, unless it is as before."""
         seen = self.changes[kind][uid]
         if (seen[-1][1] if seen else None) == state:
@@ -102,12 +105,36 @@ class History:
         if self.n_changes > MAX_CHANGES:
             raise OverflowError(f"more than {MAX_CHANGES} changes in one scene")
         seen.append((at, state))
+        self._revisions[uid].append(revision)
         if isinstance(state, NodeState):
             self._named[state.name].add(uid)
         elif isinstance(state, PodState):
             self._on[state.node].add(uid)
             if state.kind:
                 self._own[state.kind, state.plan, state.for_uid].add(uid)
+
+    def corrected(self, answers: Iterable[tuple[int, float]]) -> History:
+        """Return the same history with no change later than it can have been.
+
+        The server's revisions are one order of all changes: what has a lower one than an answer
+        was there before that answer was given.
+
+        Args:
+            answers: revision of what was written, and when the server had answered.
+        """
+        revisions: list[int] = []
+        latest: list[float] = []
+        for revision, at in sorted(answers, reverse=True):
+            revisions.append(-revision)
+            latest.append(min(at, latest[-1]) if latest else at)
+        moved = History()
+        for kind, by_uid in self.changes.items():
+            for uid, seen in by_uid.items():
+                for (at, state), revision in zip(seen, self._revisions[uid], strict=True):
+                    n = bisect.bisect_right(revisions, -revision) if revision else 0
+                    by = min(at, latest[n - 1]) if n else at
+                    moved.add(kind, uid, by, state, revision)
+        return moved
 
     def node_at(self, uid: str, at: float) -> NodeState | None:
         """Return a node as it was, None where it was not there."""
@@ -207,13 +234,14 @@ class ClusterWatch:
         # One answer, so no page can be older than another.
         listed = self._plane.api(self._user).get(_PATHS[kind])
         at = time.time()
-        states = {item["metadata"]["uid"]: _READ[kind](item) for item in listed["items"]}
+        version = str(listed["metadata"]["resourceVersion"])
+        there = {item["metadata"]["uid"]: item for item in listed["items"]}
         with self._lock:
-            for uid in self.history.changes[kind].keys() - states.keys():
-                self.history.add(kind, uid, at, None)
-            for uid, state in states.items():
-                self.history.add(kind, uid, at, state)
-        return str(listed["metadata"]["resourceVersion"])
+            for uid in self.history.changes[kind].keys() - there.keys():
+                self.history.add(kind, uid, at, None, int(version))
+            for uid, item in there.items():
+                self.history.add(kind, uid, at, _READ[kind](item), revision_of(item))
+        return version
 
     def _follow(self, kind: str, version: str) -> None:
         connection = http.client.HTTPSConnection(
@@ -241,7 +269,13 @@ class ClusterWatch:
         item = event["object"]
         state = None if event["type"] == "DELETED" else _READ[kind](item)
         with self._lock:
-            self.history.add(kind, item["metadata"]["uid"], time.time(), state)
+            uid, revision = item["metadata"]["uid"], revision_of(item)
+            self.history.add(kind, uid, time.time(), state, revision)
+
+
+def revision_of(thing: dict[str, Any]) -> int:
+    """Return the server's revision of an object, 0 where it bears none."""
+    return int((thing.get("metadata") or {}).get("resourceVersion") or 0)
 
 
 def read_node(node: dict[str, Any]) -> NodeState:

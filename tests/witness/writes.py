@@ -115,6 +115,14 @@ def _writes(events: Iterable[dict[str, Any]]) -> Iterator[Write]:
         )
 
 
+def answers_of(events: Iterable[dict[str, Any]]) -> Iterator[tuple[int, float]]:
+    """Yield what the server wrote for anybody: its revision, and when it had answered."""
+    for event in events:
+        stored = _dict(_dict(event.get("responseObject")).get("metadata"))
+        if event["verb"] in WRITING_VERBS and str(stored.get("resourceVersion", "")).isdigit():
+            yield int(stored["resourceVersion"]), seconds(event["stageTimestamp"])
+
+
 def selected(write: Write, key: str) -> str:
     """Return the value that a label selector asks of a key, "" where it asks for none."""
     pairs = (part.partition("=") for part in write.selector.split(","))
