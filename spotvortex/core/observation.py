@@ -173,7 +173,8 @@ class NodePoolFact:
     """What a Karpenter NodePool allows. Lists are empty where it says nothing.
 
     `max_cpu_milli` and `max_memory_bytes` are the largest size of a node that its requirements
-    leave, None where they name no size. `*_left` is what its limits leave (`spec.limits` less
+    leave, None where they name no size. `consolidation` is the policy, "" where it never does.
+    `*_left` is what its limits leave (`spec.limits` less
     `status.resources`), never negative, None where it sets no such limit. `rules` are our own
     annotations on it, name and value as they stand there, sorted by name.
     """

@@ -170,7 +170,7 @@ def node_pool_fact(pool: wire.NodePool) -> NodePoolFact:
         capacity_types=_capacity_types(rules),
         instance_types=_values(rules, INSTANCE_TYPE),
         zones=_values(rules, ZONE),
-        consolidation=(spec.disruption.consolidation_policy if spec.disruption else None) or "",
+        consolidation=_consolidation(spec.disruption or wire.Disruption()),
         weight=spec.weight or 0,
         rules=tuple((name, notes[name]) for name in _RULES if name in notes),
         max_cpu_milli=_largest(rules, INSTANCE_CPU, 1000),
@@ -179,6 +179,12 @@ def node_pool_fact(pool: wire.NodePool) -> NodePoolFact:
         memory_left_bytes=_left(limits.memory, used.memory, memory_bytes),
         nodes_left=_left(limits.nodes, used.nodes, count),
     )
+
+
+def _consolidation(disruption: wire.Disruption) -> str:
+    """Return the policy, "" where the NodePool never consolidates."""
+    never = disruption.consolidate_after == "Never"
+    return "" if never else disruption.consolidation_policy or ""
 
 
 def _left(

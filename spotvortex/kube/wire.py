@@ -286,6 +286,7 @@ class Disruption(Wire, frozen=True, gc=False):
     """How a NodePool consolidates."""
 
     consolidation_policy: str | None = None
+    consolidate_after: str | None = None
 
 
 class Amounts(Wire, frozen=True, gc=False):

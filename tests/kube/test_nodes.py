@@ -222,6 +222,24 @@ def test_a_node_pool_is_reduced_to_what_it_allows():
     assert (found.weight, found.consolidation) == (10, "WhenEmpty")
 
 
+@pytest.mark.parametrize(
+    ("disruption", "policy"),
+    [
+        ({"consolidationPolicy": "WhenEmptyOrUnderutilized"}, "WhenEmptyOrUnderutilized"),
+        (
+            {"consolidationPolicy": "WhenEmptyOrUnderutilized", "consolidateAfter": "30s"},
+            "WhenEmptyOrUnderutilized",
+        ),
+        ({"consolidationPolicy": "WhenEmptyOrUnderutilized", "consolidateAfter": "Never"}, ""),
+        (None, ""),
+    ],
+)
+def test_a_node_pool_that_never_consolidates_has_no_policy(disruption, policy):
+    pool = {"metadata": {"name": "x"}, "spec": {"disruption": disruption}}
+    found = Scene().put("node_pools", pool).snapshot().pools[0].node_pools[0]
+    assert found.consolidation == policy
+
+
 def limited(limits, resources=None):
     """The fact of a NodePool with these limits and sums."""
     pool = {"metadata": {"name": "x"}, "spec": {"limits": limits}}
