@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COVERAGE := --cov --cov-report=term-missing:skip-covered
+# Scenes on control planes mostly wait. A file stays with one worker, long files (tests/active) first.
+WORKERS ?= 3
+BESIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-unit test-large crash check format lock bench control-plane clean
@@ -25,7 +28,8 @@ run: $(STAMP) ## the daemon in shadow mode on a simulated cluster and market, 60
 	@exec $(BIN)/python -m spotvortex run --simulated
 
 test: $(STAMP) ## every test, those on the real control plane too
-	@$(BIN)/python -m pytest -m "not large" $(COVERAGE)
+	@$(BIN)/python -m tests.controlplane.build
+	@$(BIN)/python -m pytest -m "not large" $(BESIDE) $(COVERAGE)
 
 test-unit: $(STAMP) ## the tests that need no control plane, under a minute
 	@$(BIN)/python -m pytest -m "not large and not controlplane and not karpenter"

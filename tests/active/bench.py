@@ -89,6 +89,7 @@ class Size:
     kind_to: str = "on-demand"
     cpu: str = "900m"
     pdb: bool = True
+    consolidate_after: str = "0s"
     spec: dict[str, Any] | None = None
 
     @property
@@ -198,15 +199,18 @@ class Bench(Ours):
 
     def __enter__(self) -> Self:
         size = self.size
-        disruption = {"consolidationPolicy": "WhenEmptyOrUnderutilized", "consolidateAfter": "0s"}
+        disruption = {
+            "consolidationPolicy": "WhenEmptyOrUnderutilized",
+            "consolidateAfter": size.consolidate_after,
+        }
         pool = nodepool_manifest(self.pool, spec={"disruption": disruption})
         self.plane.apply([namespace_manifest(self.shop), pool])
         self.first_pool = self.node_pool()
-        for number in range(size.n_from):
-            self.add_node(size.kind_from, ZONES[number % 2])
+        # Pods that come while one node is not usable yet would all go to the other.
+        self.add_empty(size.kind_from, size.n_from)
         self.plane.apply(list(self._workloads()))
         wait_until(self.all_running, 60)
-        self.add_receivers(size.kind_to, size.n_to)
+        self.add_empty(size.kind_to, size.n_to)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -262,7 +266,7 @@ class Bench(Ours):
         self.api.patch(f"{CLAIMS}/{name}/status", status)
         return name
 
-    def add_receivers(self, kind: str, n: int) -> None:
+    def add_empty(self, kind: str, n: int) -> None:
         """Add empty nodes, and wait until pods may go there."""
         names = {self.add_node(kind, ZONES[number % 2]) for number in range(n)}
 

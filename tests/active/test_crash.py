@@ -78,7 +78,6 @@ def test_a_fall_back_ends_the_same_however_often_it_is_cut(plane, tmp_path, afte
 
 
 RETURN = (
-    "delete-anchors",
     "create-tether",
     "create-placeholder",
     "mark",
@@ -90,17 +89,38 @@ RETURN = (
 
 @pytest.mark.parametrize("after", MOMENTS)
 def test_a_return_ends_the_same_however_often_it_is_cut(plane, tmp_path, after):
+    # What never consolidates is brought back by drains of ours.
+    size = Size(kind_from="on-demand", kind_to="spot", pdb=False, consolidate_after="Never")
+    with flow(plane, tmp_path, size) as lives:
+        variables = _anchored(lives, tmp_path)
+        lives.die_at([Point(kind, after) for kind in RETURN], variables)
+        lives.live_on(variables, lambda: lives.bench.at_end(spot=2))
+        # An anchor goes with its node, once the cluster's collector comes by.
+        kept = {p["spec"]["nodeName"] for p in lives.bench.own_pods("anchor")}
+        assert kept.isdisjoint(node["metadata"]["name"] for node in lives.bench.nodes())
+    assert len(lives.reached) == len(RETURN)
+
+
+@pytest.mark.parametrize("after", MOMENTS)
+def test_an_anchor_is_released_once_and_the_rest_is_left_to_who_consolidates(
+    plane, tmp_path, after
+):
     size = Size(kind_from="on-demand", kind_to="spot", pdb=False)
     with flow(plane, tmp_path, size) as lives:
-        bench = lives.bench
-        kept = {"SPOTVORTEX_ON_DEMAND_FLOOR": "2"}
-        variables = bench.variables(tmp_path, CALM, lives.proxy.url)
-        # A floor that is no longer wanted leaves the anchors that a return has to release.
-        lives.live_on(variables | kept, lambda: len(bench.own_pods("anchor")) == 2)
-        lives.die_at([Point(kind, after) for kind in RETURN], variables)
-        lives.live_on(variables, lambda: bench.at_end(spot=2))
-        wait_until(lambda: not bench.own_pods("anchor"))
-    assert len(lives.reached) == len(RETURN)
+        bench, variables = lives.bench, _anchored(lives, tmp_path)
+        lives.die_once(Point("delete-anchors", after), variables)
+        lives.live_on(variables, lambda: len(bench.own_pods("anchor")) == 1 and bench.is_clean())
+        counts = lives.proxy.counts()
+        assert (counts.get("mark"), counts.get("create-placeholder")) == (None, None)
+    assert len(lives.reached) == 1
+
+
+def _anchored(lives: PoolLives, folder: Path) -> dict[str, str]:
+    """Have both nodes anchored by a floor, and return settings without it: a return is due."""
+    variables = lives.bench.variables(folder, CALM, lives.proxy.url)
+    kept = {"SPOTVORTEX_ON_DEMAND_FLOOR": "2"}
+    lives.live_on(variables | kept, lambda: len(lives.bench.own_pods("anchor")) == 2)
+    return variables
 
 
 @pytest.mark.parametrize("after", MOMENTS)

@@ -47,7 +47,7 @@ def _there_and_back(plane: ControlPlane, folder, point: Point) -> int:
         bench = lives.bench
         stressed = bench.variables(folder, EMERGENCY, lives.proxy.url)
         lives.die_or_live(point, stressed, lambda: bench.at_end(on_demand=2))
-        bench.add_receivers("spot", 2)
+        bench.add_empty("spot", 2)
         calm = bench.variables(folder, CALM, lives.proxy.url)
         lives.die_or_live(point, calm, lambda: bench.at_end(spot=2))
         wait_until(lambda: not bench.own_pods("anchor"))

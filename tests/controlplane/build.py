@@ -246,4 +246,7 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    print(build())
+    try:
+        print(find_assets().path("kube-controller-manager").parent)
+    except BuildError as problem:
+        raise SystemExit(str(problem)) from problem

@@ -1,5 +1,6 @@
 """Free loopback ports that nobody takes between the look and the use."""
 
+import os
 import random
 import socket
 
@@ -9,11 +10,19 @@ _FIRST, _LAST = 15000, 32000
 _given: set[int] = set()
 
 
+def _range() -> tuple[int, int]:
+    """Return the ports of this process: test processes that run beside each other share none."""
+    n = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    width = (_LAST - _FIRST) // n
+    return _FIRST + worker * width, _FIRST + (worker + 1) * width - 1
+
+
 def free_port() -> int:
     """Return a TCP port of 127.0.0.1 that is free and was not given before."""
-    choose = random.Random()
+    choose, (first, last) = random.Random(), _range()
     for _ in range(1000):
-        port = choose.randint(_FIRST, _LAST)
+        port = choose.randint(first, last)
         if port not in _given and _is_free(port):
             _given.add(port)
             return port
