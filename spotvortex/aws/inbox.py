@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -23,6 +23,9 @@ MAX_HELD: Final = 10_000
 
 MAX_SETTLED: Final = 10_000
 """Most settled ids that are remembered."""
+
+MAX_KEPT: Final = 1_000
+"""Most messages that are kept for another try at deleting them; the others come again."""
 
 SETTLED_S: Final = 900.0
 """How long a settled id is remembered: a message that could not be deleted is back sooner."""
@@ -198,13 +201,19 @@ class Inbox:
     def next_deletable(self, n: int) -> dict[str, str]:
         """Hand out up to `n` messages to delete, receipt by id.
 
-        One that then cannot be deleted comes again, is known by its notice, and is handed out
-        again.
+        One that then cannot be deleted is kept by `keep`, or comes again, is known by its notice,
+        and is handed out again.
         """
         batch = dict(islice(self._deletable.items(), n))
         for message_id in batch:
             del self._deletable[message_id]
         return batch
+
+    def keep(self, batch: Mapping[str, str]) -> None:
+        """Take back what could not be deleted, unless it has come again or too much waits."""
+        for message_id, receipt in batch.items():
+            if message_id not in self._held and len(self._deletable) < MAX_KEPT:
+                self._deletable.setdefault(message_id, receipt)
 
     def release(self) -> dict[str, str]:
         """Forget all that is held and return it, receipt by id, the most urgent first."""

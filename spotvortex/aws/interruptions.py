@@ -222,10 +222,7 @@ class SqsNotices:
             await _rest(stop, await self._delete(pauses))
 
     async def _delete(self, pauses: _Pauses) -> float:
-        """Delete one batch, and return how long to pause, in seconds.
-
-        What fails is not kept here: it comes again, is known, and is deleted then.
-        """
+        """Delete one batch, and return how long to pause, in seconds; what fails is tried again."""
         batch = self._inbox.next_deletable(BATCH)
         if not batch:
             return 0.0
@@ -234,6 +231,7 @@ class SqsNotices:
             n_gone = await self._client.delete(list(batch.values()))
         except QueueError as error:
             self._failed("delete", error)
+            self._inbox.keep(batch)
             return pauses.after_failure()
         self._inbox.counts.deleted += n_gone
         self._succeeded("delete")

@@ -98,6 +98,34 @@ def test_what_could_not_be_deleted_is_known_when_it_comes_again():
     assert made.next_deletable(10) == {"m1": "r-m1"}
 
 
+def test_what_could_not_be_deleted_is_tried_again_by_its_newest_receipt():
+    made = opened(message(interruption()))
+    made.settle(["e1"], T0)
+    failed = made.next_deletable(10)
+    made.keep(failed)
+    assert made.next_deletable(10) == failed
+    made.take(message(interruption(), receipt="newer"), T0 + 120.0)
+    made.keep(failed)
+    assert made.next_deletable(10) == {"m1": "newer"}
+
+
+def test_what_is_held_again_is_not_deleted_by_an_older_failure():
+    made = opened(message(interruption()))
+    made.settle(["e1"], T0)
+    failed = made.next_deletable(10)
+    late = T0 + inboxes.SETTLED_S + 1.0
+    made.pending(late)
+    made.take(message(interruption(at=late)), late)
+    made.keep(failed)
+    assert made.next_deletable(10) == {}
+
+
+def test_no_more_is_kept_for_another_try_than_the_bound():
+    made = Inbox(TTL_S)
+    made.keep({f"m{n}": "r" for n in range(inboxes.MAX_KEPT + 5)})
+    assert made.n_deletable == inboxes.MAX_KEPT
+
+
 def test_a_settled_id_is_forgotten_in_time():
     made = opened(message(rebalance()))
     made.settle(["e2"], T0)
@@ -179,6 +207,7 @@ _STEP = st.one_of(
     st.tuples(st.just("take"), st.integers(0, len(_EVENTS) - 1), st.integers(0, 5)),
     st.tuples(st.just("settle"), st.integers(0, 8), st.integers(0, 8)),
     st.tuples(st.just("delete"), st.integers(1, 3), st.just(0)),
+    st.tuples(st.just("fail"), st.integers(1, 3), st.just(0)),
     st.tuples(st.just("wait"), st.sampled_from([1, 200, 800, 2000]), st.just(0)),
     st.tuples(st.just("release"), st.just(0), st.just(0)),
 )
@@ -204,6 +233,8 @@ def test_no_message_goes_before_its_notices_and_none_stays_behind(steps):
             case "delete":
                 gone = [n for name in made.next_deletable(a) for n in said_by(name)]
                 assert all(n.until <= now or (n.instance_id, n.kind) in done for n in gone)
+            case "fail":
+                made.keep(made.next_deletable(a))
             case "wait":
                 now += a
             case "release":

@@ -235,9 +235,6 @@ async def test_a_queue_that_does_not_answer_grows_old_and_a_stop_does_not_wait_f
         assert time.monotonic() - stopped < 2.0
 
 
-# Not reliable where both cores are busy: the second start of the server is then not seen in time.
-# tests/active/test_notices.py takes a queue away from a whole daemon.
-@pytest.mark.large
 async def test_a_server_that_goes_and_comes_is_read_on(server):
     with server:
         async with queue_at(server.url) as queue, reading(server.url, queue.url) as notices:
