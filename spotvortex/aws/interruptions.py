@@ -24,6 +24,7 @@ from spotvortex.aws.session import ANSWER_S, BATCH, QueueClient, open_queue
 from spotvortex.core.notices import REBALANCE_TTL_S, Notice
 from spotvortex.core.observation import InputHealth, InputState
 from spotvortex.errors import QueueError, QueueFault
+from spotvortex.pausing import pause
 from spotvortex.ports import NoticeTraffic, WallClock
 
 FIRST_WAIT_S: Final = 1
@@ -174,11 +175,11 @@ class SqsNotices:
         while not stop.is_set():
             if not self._may_read():
                 await self._hand_back()
-                await _rest(stop, IDLE_S)
+                await pause(stop, IDLE_S)
             elif self._inbox.is_full:
-                await _rest(stop, IDLE_S)
+                await pause(stop, IDLE_S)
             else:
-                await _rest(stop, await self._poll(pauses))
+                await pause(stop, await self._poll(pauses))
 
     async def _poll(self, pauses: _Pauses) -> float:
         """Ask once, and return how long to pause before the next time, in seconds."""
@@ -218,8 +219,8 @@ class SqsNotices:
                 self._deletable.clear()
                 await self._deletable.wait()
             if self._inbox.n_deletable < BATCH:
-                await _rest(stop, LINGER_S)
-            await _rest(stop, await self._delete(pauses))
+                await pause(stop, LINGER_S)
+            await pause(stop, await self._delete(pauses))
 
     async def _delete(self, pauses: _Pauses) -> float:
         """Delete one batch, and return how long to pause, in seconds; what fails is tried again."""
@@ -283,17 +284,6 @@ class _Pauses:
     def reset(self) -> None:
         """Begin anew after a success."""
         self._failures = 0
-
-
-async def _rest(stop: asyncio.Event, seconds: float) -> None:
-    """Pause, but not beyond the stop."""
-    if seconds <= 0.0:
-        return
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from spotvortex.core.messages import ControllerState
 from spotvortex.core.remembered import UNSURE_S, StateFormatError
 from spotvortex.errors import ApiError
 from spotvortex.kube.config_maps import Aside, Changed, Saved, StateStore, TooLargeError
+from spotvortex.pausing import pause
 from spotvortex.ports import WallClock
 
 VERSION: Final = 1
@@ -136,10 +137,6 @@ class ClusterState:
     async def run(self, stop: asyncio.Event) -> None:
         """Save the memory now and then while we lead, and a last time at the stop."""
         while not stop.is_set():
-            try:
-                async with asyncio.timeout(SAVE_MEMORY_EVERY_S):
-                    await stop.wait()
-            except TimeoutError:
-                pass
+            await pause(stop, SAVE_MEMORY_EVERY_S)
             if self._pools is not None and self.leads() and self._saved_memory != self.memory.text:
                 await self._write(self._pools)

@@ -25,6 +25,7 @@ from spotvortex.errors import ApiError, ConflictError, NotServedError
 from spotvortex.kube import paths
 from spotvortex.kube.client import KubeClient
 from spotvortex.kube.codec import decoded
+from spotvortex.pausing import pause
 from spotvortex.ports import WallClock
 
 LEASE_S: Final = 15
@@ -114,7 +115,7 @@ class LeaseKeeper:
         try:
             while not stop.is_set():
                 await self._turn()
-                await _pause(stop, self._pause_s())
+                await pause(stop, self._pause_s())
         finally:
             await self._release()
 
@@ -282,14 +283,6 @@ class LeaseKeeper:
     def _now(self) -> str:
         now = datetime.fromtimestamp(self._clock.now(), UTC)
         return now.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        pass
 
 
 def _decoded(body: bytes) -> Lease:

@@ -16,6 +16,7 @@ from spotvortex.core.drain import Do, Finish, Wait, advance, next_step
 from spotvortex.core.messages import DrainEnd, DrainOrder, OrderKind
 from spotvortex.core.progress import Phase, Progress, begin, proceed
 from spotvortex.errors import ApiError
+from spotvortex.pausing import pause
 from spotvortex.pipeline.waves import Waves
 from spotvortex.ports import ClusterActuator, Span, WallClock
 
@@ -99,7 +100,8 @@ class OneDrain:
                 self.progress = advance(self.progress, call, answer, self.clock.now())
                 return None
             case Wait(seconds=seconds):
-                await _pause(seconds, stop)
+                # What is undone after a stop waits in full.
+                await (asyncio.sleep(seconds) if stop.is_set() else pause(stop, seconds))
                 return None
             case Finish() as finish:
                 return finish

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +17,7 @@ from spotvortex.core.calls import Done, PodView
 from spotvortex.core.eviction import PodStanding
 from spotvortex.core.observation import ClusterFacts, InputHealth, NodeFact, OwnPod
 from spotvortex.core.types import CapacityType, Offering
+from spotvortex.pausing import pause
 from spotvortex.ports import WallClock
 from spotvortex.sim.capacity import Capacity
 from spotvortex.sim.chance import stream
@@ -130,9 +130,7 @@ class World:
             while self._at + STEP_S <= self._clock.now() and not stop.is_set():
                 self.step()
                 await asyncio.sleep(0)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._at + STEP_S - self._clock.now()):
-                    await stop.wait()
+            await pause(stop, self._at + STEP_S - self._clock.now())
 
     def step(self) -> None:
         """Let one step of simulated time pass."""

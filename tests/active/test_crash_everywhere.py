@@ -10,8 +10,7 @@ import pytest
 
 from tests.active.bench import Size
 from tests.active.lives import Point
-from tests.active.test_crash import flow
-from tests.controlplane.api import wait_until
+from tests.active.test_crash import anchors_went, flow
 from tests.controlplane.cluster import ControlPlane
 from tests.witness.market import CALM, EMERGENCY
 
@@ -43,12 +42,13 @@ def test_no_write_is_one_that_the_daemon_may_not_die_at(plane: ControlPlane, tmp
 
 
 def _there_and_back(plane: ControlPlane, folder, point: Point) -> int:
-    with flow(plane, folder, Size(pdb=False)) as lives:
+    # What never consolidates is brought back by drains of ours, of which there is more to cut.
+    with flow(plane, folder, Size(pdb=False, consolidate_after="Never")) as lives:
         bench = lives.bench
         stressed = bench.variables(folder, EMERGENCY, lives.proxy.url)
         lives.die_or_live(point, stressed, lambda: bench.at_end(on_demand=2))
         bench.add_empty("spot", 2)
         calm = bench.variables(folder, CALM, lives.proxy.url)
         lives.die_or_live(point, calm, lambda: bench.at_end(spot=2))
-        wait_until(lambda: not bench.own_pods("anchor"))
+        assert anchors_went(bench)
     return len(lives.reached)
