@@ -239,18 +239,25 @@ class WaveView:
 
     `asking` while one of them has not asked for all its room, `bound` counts what is bound of it,
     `left` the pods that still need some. Room is nobody's own: the pods of one node may take what
-    was asked for those of another. `trouble` says why one of them never gets its room.
+    was asked for those of another. `known` once every one of them has been looked at. `trouble`
+    says why one of them never gets its room.
     """
 
     asking: bool
     bound: int
     left: int
+    known: bool = True
     trouble: str = ""
 
     @property
     def has_room(self) -> bool:
         """Tell whether there is room for every pod of the wave."""
-        return not self.asking and self.bound >= self.left
+        return not self.asking and self.is_enough
+
+    @property
+    def is_enough(self) -> bool:
+        """Tell whether no more room need be asked for."""
+        return self.known and self.bound >= self.left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,6 +112,7 @@ def proceed(order: DrainOrder, progress: Progress, view: NodeView, now: float) -
         return replace(progress, phase=Phase.UNDOING, end=end, reason=reason)
     if not progress.begun:
         progress = replace(progress, moving=_with_newcomers(progress.moving, view))
+        progress = _as_asked(progress, view)
     return replace(progress, phase=_phase(order, progress, view, now))
 
 
@@ -127,6 +128,17 @@ def _with_newcomers(moving: tuple[PodView, ...], view: NodeView) -> tuple[PodVie
     known = {pod.uid for pod in moving}
     kept = (pod for pod in moving if pod.uid in there)
     return (*kept, *(pod for uid, pod in there.items() if uid not in known))
+
+
+def _as_asked(progress: Progress, view: NodeView) -> Progress:
+    """Ask for nothing twice in an order that was found again.
+
+    A placeholder may be missing because a pod of another node of the wave has taken its room. What
+    was asked for that pod is there instead.
+    """
+    if not progress.found or view.wave is None or not view.wave.is_enough:
+        return progress
+    return replace(progress, asked=progress.asked | {pod.uid for pod in progress.moving})
 
 
 def _trouble(
@@ -193,6 +205,8 @@ def _phase(order: DrainOrder, progress: Progress, view: NodeView, now: float) ->
     # Once the first pod has gone, the pods that follow it take the placeholders' room. A node that
     # is lost does not wait for a server that does not take our requests for room either.
     asks = not progress.begun and not (pressing and progress.tries.get("", 0))
+    # Nor does an order that was found again before it knows what the others of its wave have.
+    asks = asks and not (progress.found and view.wave is not None and not view.wave.known)
     if asks and any(pod.uid not in progress.asked for pod in progress.moving):
         return Phase.ASKING
     if waits and not _has_room(order, progress, view):

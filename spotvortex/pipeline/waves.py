@@ -21,6 +21,7 @@ _FAILED: Final = frozenset({DrainEnd.NO_REPLACEMENT, DrainEnd.ABORTED})
 
 @dataclass(frozen=True, slots=True)
 class _Member:
+    seen: bool = False
     asking: bool = True
     bound: int = 0
     left: int = 0
@@ -52,13 +53,17 @@ class Waves:
         if wave is None:
             return view
         wave.members[order.uid] = _Member(
-            asking=is_asking(progress), bound=view.bound, left=len(to_evict(progress, view))
+            seen=True,
+            asking=is_asking(progress),
+            bound=view.bound,
+            left=len(to_evict(progress, view)),
         )
         members = wave.members.values()
         seen = WaveView(
             asking=len(members) < wave.size or any(m.asking for m in members),
             bound=sum(m.bound for m in members),
             left=sum(m.left for m in members),
+            known=all(m.seen for m in members),
             trouble=wave.trouble,
         )
         return replace(view, wave=seen)
@@ -68,6 +73,6 @@ class Waves:
         wave = self._waves.get(order.plan_id)
         if wave is None:
             return
-        wave.members[order.uid] = _Member(asking=False)
+        wave.members[order.uid] = _Member(seen=True, asking=False)
         if end in _FAILED and not was_marked and not wave.trouble:
             wave.trouble = f"{order.node} of the same wave: {reason}"

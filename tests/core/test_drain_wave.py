@@ -64,6 +64,38 @@ def test_room_that_another_node_of_the_wave_has_taken_is_made_up_for_by_its_own(
     assert proceed(ORDER, progress, alone, AT).phase is Phase.BINDING
 
 
+def test_after_a_restart_nothing_is_asked_for_again_while_the_wave_has_enough():
+    """One of two placeholders was taken by a pod of another node, whose own is there for it."""
+    known = Progress(moving=(pod("a"), pod("b")), asked=frozenset({"uid-a"}), found=True)
+    seen = view(pod("a"), pod("b"), bound=1, wave=wave(asking=True))
+    progress = proceed(ORDER, known, seen, AT)
+    assert not is_asking(progress)
+    assert progress.phase is Phase.BINDING
+    seen = replace(seen, wave=wave())
+    assert proceed(ORDER, progress, seen, AT).phase is Phase.MARKING
+
+
+@pytest.mark.parametrize(
+    ("stands", "phase"),
+    [
+        (wave(bound=1), Phase.ASKING),
+        (wave(asking=True, bound=1), Phase.ASKING),
+        (wave(known=False), Phase.BINDING),
+        (wave(known=False, bound=1), Phase.BINDING),
+    ],
+)
+def test_after_a_restart_what_lacks_is_asked_for_once_all_of_the_wave_are_known(stands, phase):
+    known = Progress(moving=(pod("a"), pod("b")), asked=frozenset({"uid-a"}), found=True)
+    progress = proceed(ORDER, known, view(pod("a"), pod("b"), bound=1, wave=stands), AT)
+    assert progress.phase is phase
+    assert is_asking(progress)
+
+
+def test_a_new_order_asks_for_all_its_room_whatever_the_wave_has():
+    progress = proceed(ORDER, Progress(moving=(pod("a"),)), view(pod("a"), wave=wave(bound=9)), AT)
+    assert progress.phase is Phase.ASKING
+
+
 def test_a_node_whose_wave_has_no_room_gives_up_before_the_mark_and_not_after():
     trouble = {"wave": wave(trouble="n2 of the same wave: no room")}
     script = Script([pod("a")], seen={"wave": wave(asking=True)})

@@ -39,6 +39,15 @@ def test_there_is_no_room_until_all_of_the_wave_have_come_and_have_asked():
     assert not seen(waves, B, asked=frozenset()).has_room
 
 
+def test_the_wave_is_known_once_each_of_it_was_seen_or_has_ended():
+    waves = joined(A, B)
+    assert not seen(waves, A).known
+    assert seen(waves, B).known
+    waves = joined(A, B)
+    waves.leave(B, DrainEnd.DONE, "drained", was_marked=True)
+    assert seen(waves, A).known
+
+
 def test_what_counts_is_the_room_of_all_for_the_pods_of_all():
     waves = joined(A, B)
     seen(waves, A, n_pods=2, bound=4)
