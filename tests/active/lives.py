@@ -77,7 +77,8 @@ class Lives:
             process = daemon.process
             assert process is not None
             self.proxy.kill(process.pid, point.kind, n=point.n, after=point.after)
-            wait_until(lambda: process.poll() is not None or until(), LIFE_S, every_s=0.3)
+            over = lambda: daemon.is_ready() and until()  # noqa: E731
+            wait_until(lambda: process.poll() is not None or over(), LIFE_S, every_s=0.3)
             self.proxy.disarm()
             if process.poll() is None:
                 assert daemon.stop() == 0, tail(daemon)
@@ -92,7 +93,8 @@ class Lives:
         """Start the daemon and let it live until all is as it should be; then stop it in order."""
         with Daemon(self.folder, variables) as daemon:
             try:
-                wait_until(until, timeout_s, every_s=0.3)
+                # One that has not come up yet does not know how to stop in order.
+                wait_until(lambda: daemon.is_ready() and until(), timeout_s, every_s=0.3)
             except TimeoutError:
                 points = ", ".join(map(str, self.reached))
                 said = f"{self.bench.standing()} after {points}"

@@ -122,9 +122,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     clock = Clock("shadow parity")
     try:
         # Karpenter must move nothing between the two runs, or they are not of the same cluster.
-        shape = Shape(
-            n_nodes=N_NODES, n_stateful=2, grace_s=2, consolidate_after="Never", calm_s=5.0
-        )
+        shape = Shape(n_nodes=N_NODES, n_stateful=2, grace_s=2, still=True)
         with active_scene(start, shape) as scene:
             role = shadow_cluster_role()
             scene.plane.apply([role])

@@ -19,41 +19,49 @@ _KEPT = ("on-demand", "reserved")
 
 
 def replacement_first(case: Case) -> Iterator[Breach]:
-    """2: all room is bound to Ready nodes, then comes the mark, then the first eviction."""
-    by_mark: dict[int, list[Eviction]] = defaultdict(list)
-    marks: dict[int, Mark] = {}
+    """2: no node is marked before as much room is bound as its wave is then still to evict.
+
+    The room of a wave is nobody's own: the scheduler gives any of it to whichever pod comes first.
+    """
+    by_plan: dict[str, list[Eviction]] = defaultdict(list)
     for eviction in case.evictions:
         if eviction.mark is None:
             yield breach(2, f"evicted from a node without a mark: {eviction.write}", eviction.write)
         elif eviction.mark.voluntary:
-            by_mark[id(eviction.mark)].append(eviction)
-            marks[id(eviction.mark)] = eviction.mark
-    for key, evictions in by_mark.items():
-        yield from _room(case, marks[key], evictions)
+            by_plan[eviction.mark.plan].append(eviction)
+    for plan, evictions in by_plan.items():
+        yield from _room(case, plan, evictions)
 
 
-def _room(case: Case, mark: Mark, evictions: list[Eviction]) -> Iterator[Breach]:
-    first, by = evictions[0].write, mark.write.at + case.rules.lag_s
-    room = case.history.own(PLACEHOLDER, mark.plan, mark.node_uid)
-    for uid in room:
-        if not _was_ready(case, uid, by):
-            name = case.history.first(uid).name
-            text = f"{mark.write.name}: {name} was on no Ready node when the node was marked"
-            yield breach(2, text, mark.write, first)
-    n_evicted = len({eviction.pod_uid for eviction in evictions})
-    if n_evicted > len(room):
-        text = f"{mark.write.name}: {n_evicted} pods evicted, room was asked for {len(room)}"
-        yield breach(2, text, mark.write, first)
-
-
-def _was_ready(case: Case, pod_uid: str, by: float) -> bool:
-    """Tell whether a pod was on a Ready node at some time until then."""
+def _room(case: Case, plan: str, evictions: list[Eviction]) -> Iterator[Breach]:
     history = case.history
-    bound = [(at, pod) for at, pod in history.pod_states(pod_uid) if pod and pod.node and at <= by]
-    for at, pod in bound:
-        uid = history.node_uid(pod.node, at) or history.node_uid(pod.node, by)
-        node = history.node_at(uid, by)
-        if node is not None and node.ready:
+    sets = [(p, node) for p, node in history.plans(PLACEHOLDER) if p == plan]
+    asked = [uid for p, node in sets for uid in history.own(PLACEHOLDER, p, node)]
+    n_evicted = len({eviction.pod_uid for eviction in evictions})
+    if n_evicted > len(asked):
+        text = f"plan {plan}: {n_evicted} pods evicted, room was asked for {len(asked)}"
+        yield breach(2, text, evictions[0].write)
+    marks = {id(e.mark): e.mark for e in evictions if e.mark is not None}
+    for mark in marks.values():
+        at = mark.write.at
+        begun = {key for key, other in marks.items() if other.write.at <= at}
+        due = {e.pod_uid for e in evictions if e.write.at >= at and id(e.mark) in begun}
+        n_bound = sum(_gave_room(case, uid, at) for uid in asked)
+        if n_bound < len(due):
+            text = f"{mark.write.name}: marked with room for {n_bound} of {len(due)} pods"
+            yield breach(2, text, mark.write, evictions[0].write)
+
+
+def _gave_room(case: Case, pod_uid: str, at: float) -> bool:
+    """Tell whether a placeholder was on a Ready node at some time close to then."""
+    history, lag = case.history, case.rules.lag_s
+    for since, until, pod in history.pod_spans(pod_uid):
+        start, end = max(since, at - lag), min(until, at + lag)
+        if start > end or pod is None or not pod.node or _is_over(pod):
+            continue
+        uid = history.node_uid(pod.node, start) or history.node_uid(pod.node, end)
+        nodes = (history.node_at(uid, start), history.node_at(uid, end))
+        if any(node is not None and node.ready for node in nodes):
             return True
     return False
 
@@ -254,10 +262,13 @@ def _n_movable(case: Case, node_uid: str, writes: list[Write]) -> int | None:
 
 def _was_there(case: Case, uid: str, node: str, start: float, end: float) -> bool:
     first = case.history.first(uid)
-    states = [s for at, s in case.history.pod_states(uid) if at <= end]
-    if first.kind or first.stays or not any(s is not None and s.node == node for s in states):
+    if first.kind or first.stays:
         return False
-    return case.history.pod_at(uid, start) is not None or states[-1] is not None
+    spans = case.history.pod_spans(uid)
+    return any(
+        pod is not None and pod.node == node and since <= end and until >= start
+        for since, until, pod in spans
+    )
 
 
 def _two_sets(case: Case) -> Iterator[Breach]:

@@ -52,7 +52,7 @@ class Shape:
     lie in one zone each. `consolidate_after` and `budgets` are written into the NodePool as they
     are; every workload's PodDisruptionBudget has `max_unavailable`. The scene is ready once the
     nodes have been the same for `calm_s`: Karpenter looks every 10 s for what it can consolidate,
-    and once more 15 s later.
+    and once more 15 s later. With `still` it consolidates nothing from then on.
     """
 
     n_nodes: int = 20
@@ -64,6 +64,7 @@ class Shape:
     annotations: dict[str, str] = field(default_factory=dict)
     max_unavailable: int | str = 1
     calm_s: float = 28.0
+    still: bool = False
 
     @property
     def n_pods(self) -> int:
@@ -93,6 +94,9 @@ class ActiveScene:
         plane.apply([node_class_manifest(), _node_pool(shape)])
         wait_until(self.all_running, timeout_s, every_s=0.5)
         self._await_calm(timeout_s)
+        if shape.still:
+            change = {"spec": {"disruption": {"consolidateAfter": "Never"}}}
+            self._api.patch(f"/apis/karpenter.sh/v1/nodepools/{POOL}", change)
         self.first_pool = self.node_pool()
 
     def _await_calm(self, timeout_s: float) -> None:

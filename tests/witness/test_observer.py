@@ -92,7 +92,7 @@ def test_2_an_eviction_without_room_is_found(stage):
         hand.evict(stage.pods_on(node)[0])
         hand.unmark(node)
 
-    only(observed(stage, play), 2, "1 pods evicted, room was asked for 0")
+    only(observed(stage, play), 2, "plan-1: 1 pods evicted, room was asked for 0")
 
 
 def test_2_room_that_is_not_bound_when_the_node_is_marked_is_found(stage):
@@ -105,7 +105,7 @@ def test_2_room_that_is_not_bound_when_the_node_is_marked_is_found(stage):
         hand.delete_own(PLACEHOLDER, plan="plan-1")
         hand.unmark(node)
 
-    only(observed(stage, play), 2, "lost was on no Ready node")
+    only(observed(stage, play), 2, "marked with room for 0 of 1 pods")
 
 
 def test_2_room_that_comes_after_the_mark_is_found(stage):
@@ -120,7 +120,47 @@ def test_2_room_that_comes_after_the_mark_is_found(stage):
         hand.delete_own(PLACEHOLDER, plan="plan-1")
         hand.unmark(node)
 
-    only(observed(stage, play), 2, "late was on no Ready node")
+    only(observed(stage, play), 2, "marked with room for 0 of 1 pods")
+
+
+def test_2_room_of_a_wave_that_is_too_little_for_its_second_node_is_found(stage):
+    first, second, _ = stage.spot
+
+    def play(hand: Hand) -> None:
+        for name, node in (("one", first), ("two", first), ("three", second)):
+            hand.placeholder(name, node, "plan-1")
+        hand.await_running("one", "two", "three")
+        hand.mark(first, "plan-1")
+        hand.mark(second, "plan-1")
+        for pod in (*stage.pods_on(first), *stage.pods_on(second)):
+            hand.evict(pod)
+        hand.delete_own(PLACEHOLDER, plan="plan-1")
+        hand.unmark(first)
+        hand.unmark(second)
+
+    breaches = observed(stage, play)
+    only(breaches, 2, "marked with room for 3 of 4 pods")
+    assert any("4 pods evicted, room was asked for 3" in b.text for b in breaches)
+
+
+def test_2_the_room_of_a_wave_is_nobodys_own(stage):
+    first, second, _ = stage.spot
+
+    def play(hand: Hand) -> None:
+        names = ["one", "two", "three", "four"]
+        for name in names:
+            hand.placeholder(name, first if name != "four" else second, "plan-1")
+        hand.await_running(*names)
+        hand.mark(first, "plan-1")
+        hand.mark(second, "plan-1")
+        for pod in (*stage.pods_on(first), *stage.pods_on(second)):
+            hand.evict(pod)
+        hand.delete_own(PLACEHOLDER, plan="plan-1")
+        hand.unmark(first)
+        hand.unmark(second)
+
+    # That one node asked for more than it had pods is another matter.
+    assert {b.invariant for b in observed(stage, play)} == {9}
 
 
 def test_2_a_node_that_is_lost_anyway_needs_no_room_first(stage):

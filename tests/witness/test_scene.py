@@ -21,8 +21,7 @@ def scene():
         return started[0].start()
 
     # Whoever consolidates beside us would take the room that was asked for by hand.
-    shape = Shape(n_nodes=5, n_stateful=3, consolidate_after="Never", calm_s=5.0)
-    with active_scene(start, shape) as built:
+    with active_scene(start, Shape(n_nodes=5, n_stateful=3, still=True)) as built:
         yield built
     started[0].stop()
 

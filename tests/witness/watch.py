@@ -158,6 +158,12 @@ class History:
         """Return every state of a pod, with since when."""
         return [(at, s if isinstance(s, PodState) else None) for at, s in self.changes["pod"][uid]]
 
+    def pod_spans(self, uid: str) -> Iterator[tuple[float, float, PodState | None]]:
+        """Yield every state of a pod, with since when and until when."""
+        states = self.pod_states(uid)
+        ends = [since for since, _ in states[1:]] + [float("inf")]
+        return ((since, until, pod) for (since, pod), until in zip(states, ends, strict=True))
+
     def first(self, uid: str) -> PodState:
         """Return a pod that was seen as it was first seen."""
         return next(s for _, s in self.changes["pod"][uid] if isinstance(s, PodState))
