@@ -18,9 +18,9 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
-from spotvortex.core.codec import Json, encode
+from spotvortex.core.codec import Json, encode, rfc3339
 from spotvortex.core.messages import Decision, Plan, Verdict
-from spotvortex.core.record import DecisionRecord, rfc3339
+from spotvortex.core.record import DecisionRecord
 from spotvortex.core.types import Action
 from spotvortex.errors import SettingsError
 from spotvortex.ports import WallClock

@@ -63,7 +63,7 @@ class QueueOptions:
     region: str = ""
     rebalance_ttl_s: float = REBALANCE_TTL_S
     wait_s: int = 20
-    visibility_s: int = 120
+    visibility_s: int = 30
     n_polls: int = 4
     first_pause_s: float = 0.5
     longest_pause_s: float = 30.0

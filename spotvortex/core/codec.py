@@ -4,7 +4,7 @@ Comes in: frozen dataclasses of the core. Goes out: what the json module writes,
 values read back. A class whose `RECORDED_AS_ROW` is true becomes an array of its fields in the
 order of their declaration, any other an object by field name; an enumeration its value; a figure
 that is not finite the text `NaN`, `inf` or `-inf`. `fold` writes what texts have in common
-only once. May not know any class by name.
+only once. Times become RFC 3339 text. May not know any class by name.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import types
 import typing
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from datetime import UTC, datetime
 from functools import cache
 from typing import Final, TypeAlias, TypeVar
 
@@ -231,3 +232,13 @@ def _mapped(data: Json, change: Callable[[str], str]) -> Json:
     if isinstance(data, dict):
         return {key: _mapped(item, change) for key, item in data.items()}
     return data
+
+
+def rfc3339(at: float, timespec: str = "milliseconds") -> str:
+    """Write a time in seconds since the epoch as RFC 3339 text in UTC.
+
+    Args:
+        at: the time.
+        timespec: its precision, as `datetime.isoformat` names it.
+    """
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")

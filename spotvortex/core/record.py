@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from spotvortex.core.codec import CodecError, Json, decode, encode, fold, unfold
+from spotvortex.core.codec import CodecError, Json, decode, encode, fold, rfc3339, unfold
 from spotvortex.core.flip import nearest_flip
 from spotvortex.core.messages import Basis, Decision
 from spotvortex.core.pools import PoolInput, Risk
@@ -184,8 +184,3 @@ def _why(decision: Decision) -> str:
         nodes = "node" if decision.n_nodes == 1 else "nodes"
         return f"{verb} {decision.n_nodes} {nodes}: {decision.reason}"
     return decision.reason
-
-
-def rfc3339(at: float) -> str:
-    """Write a time in seconds since the epoch as RFC 3339 text in UTC, to the millisecond."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

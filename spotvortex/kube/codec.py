@@ -125,6 +125,11 @@ def read_version(raw: Raw) -> str:
         return ""
 
 
+def ordinal(version: str | None) -> int:
+    """Return a resource version as a number, -1 where it is none; they grow (KEP-5504)."""
+    return int(version) if version and version.isdecimal() else -1
+
+
 def read_status(body: bytes | Raw) -> wire.Status:
     """Return the Status body of an error, an empty one where there is none."""
     try:

@@ -11,13 +11,13 @@ import asyncio
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from random import Random
 from typing import Final
 
 import msgspec
 
 from spotvortex.core import marks
+from spotvortex.core.codec import rfc3339
 from spotvortex.errors import ApiError, NotServedError
 from spotvortex.kube import paths
 from spotvortex.kube.client import MERGE_PATCH, KubeClient
@@ -188,8 +188,7 @@ class EventRecorder:
         }
 
     def _now(self) -> str:
-        now = datetime.fromtimestamp(self._clock.now(), UTC)
-        return now.isoformat(timespec="seconds").replace("+00:00", "Z")
+        return rfc3339(self._clock.now(), "seconds")
 
 
 def _loop_time() -> float:

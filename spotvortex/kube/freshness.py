@@ -19,7 +19,7 @@ from msgspec import Raw
 from spotvortex.errors import NotServedError, ServerError
 from spotvortex.kube import paths, wire
 from spotvortex.kube.client import KubeClient
-from spotvortex.kube.codec import Codec, Obj
+from spotvortex.kube.codec import Codec, Obj, ordinal
 from spotvortex.kube.inputs import NODES, PODS
 from spotvortex.kube.reflector import Sink
 from spotvortex.kube.store import Store
@@ -44,7 +44,7 @@ class Tap(Generic[Obj]):
     def put(self, key: str, obj: Obj) -> None:
         """Pass an object on."""
         for touched in self._listeners:
-            touched[key] = _number(obj.metadata.resource_version)
+            touched[key] = ordinal(obj.metadata.resource_version)
         self.sink.put(key, obj)
 
     def remove(self, key: str) -> None:
@@ -135,21 +135,16 @@ class Freshness:
                 raise ServerError(f"{page.skipped[0]} could not be read", reason="Unreadable")
             objects |= {obj.metadata.key: obj for obj in page.objects}
             if not page.token:
-                return _number(page.version), objects
+                return ordinal(page.version), objects
             more["continue"] = page.token
         raise ServerError(f"{path}: more than {MAX_PAGES} pages", reason="TooMany")
 
 
 def _take(tap: Tap[Obj], key: str, obj: Obj, touched: Touched) -> None:
     """Put an object, unless the watch has brought something newer meanwhile."""
-    if touched.get(key, -1.0) > _number(obj.metadata.resource_version):
+    if touched.get(key, -1.0) > ordinal(obj.metadata.resource_version):
         return
     try:
         tap.sink.put(key, obj)
     except ValueError as error:
         raise ServerError(f"{key} could not be read: {error}", reason="Unreadable") from error
-
-
-def _number(version: str | None) -> float:
-    """Return a resource version as a number; they grow (KEP-5504)."""
-    return float(version) if version and version.isdecimal() else 0.0

@@ -14,13 +14,13 @@ import asyncio
 import logging
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from random import Random
 from typing import Final
 
 import msgspec
 
 from spotvortex.core import marks
+from spotvortex.core.codec import rfc3339
 from spotvortex.errors import ApiError, ConflictError, NotServedError
 from spotvortex.kube import paths
 from spotvortex.kube.client import KubeClient
@@ -281,8 +281,7 @@ class LeaseKeeper:
             log.info("lease.released", extra={"holder": self._identity})
 
     def _now(self) -> str:
-        now = datetime.fromtimestamp(self._clock.now(), UTC)
-        return now.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return rfc3339(self._clock.now(), "microseconds")
 
 
 def _decoded(body: bytes) -> Lease:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
 from typing import Final
 
 from spotvortex.core import marks
@@ -23,10 +22,11 @@ from spotvortex.core.calls import (
     NoteRisk,
     UnmarkNode,
 )
+from spotvortex.core.codec import rfc3339
 from spotvortex.errors import ConflictError
 from spotvortex.kube import paths, wire
 from spotvortex.kube.client import MERGE_PATCH, KubeClient
-from spotvortex.kube.codec import decoded
+from spotvortex.kube.codec import decoded, ordinal
 from spotvortex.kube.manifests import Json, node_patch
 from spotvortex.ports_writing import OwnWrite
 
@@ -45,8 +45,8 @@ class OwnWrites:
 
     def put(self, node: wire.Node) -> None:
         """Take the node as a write of ours left it."""
-        uid, version = node.metadata.uid or "", _number(node.metadata.resource_version)
-        if not uid or version is None:
+        uid, version = node.metadata.uid or "", ordinal(node.metadata.resource_version)
+        if not uid or version < 0:
             return
         spec = node.spec or wire.NodeSpec()
         left = OwnWrite(
@@ -68,7 +68,7 @@ class OwnWrites:
         if known is None:
             return None
         until, left = known
-        if _loop_time() >= until or (_number(seen_version) or -1) >= left.resource_version:
+        if _loop_time() >= until or ordinal(seen_version) >= left.resource_version:
             del self._newest[uid]
             return None
         return left
@@ -93,8 +93,7 @@ class NodeWrites:
             case UnmarkNode():
                 return await self._unmark(call)
             case NoteRisk():
-                until = datetime.fromtimestamp(call.until, UTC)
-                note = until.isoformat(timespec="seconds").replace("+00:00", "Z")
+                note = rfc3339(call.until, "seconds")
                 await self._patch(call.node, node_patch(call.uid, notes={marks.AT_RISK: note}))
             case ClearRisk():
                 await self._patch(call.node, node_patch(call.uid, notes={marks.AT_RISK: None}))
@@ -160,11 +159,6 @@ def plan_on(node: wire.Node) -> str:
         return ""
     plan = order.get("plan") if isinstance(order, dict) else None
     return plan if isinstance(plan, str) else ""
-
-
-def _number(version: str | None) -> int | None:
-    """Return a resource version as a number; they grow (KEP-5504)."""
-    return int(version) if version and version.isdecimal() else None
 
 
 def _loop_time() -> float:

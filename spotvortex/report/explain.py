@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from spotvortex.core.codec import CodecError, decode
+from spotvortex.core.codec import CodecError, decode, rfc3339
 from spotvortex.core.flip import Flip, Forced, force
 from spotvortex.core.messages import Decision, Economics, Move, Proposal, Verdict
 from spotvortex.core.pools import Money, PoolInput, Risk
-from spotvortex.core.record import read_record, rfc3339
+from spotvortex.core.record import read_record
 from spotvortex.core.replay import replay
 from spotvortex.core.types import Action, CapacityType, Mode, Outcome
 from spotvortex.errors import RecordError
