@@ -15,7 +15,9 @@ from tests.controlplane.api import wait_until
 from tests.e2e.daemon import Daemon
 from tests.witness.crash_proxy import CrashProxy
 
-LIFE_S = 90.0
+LIFE_S = 200.0
+"""A death may cut an eviction between the budget's count and the pod's deletion. It then holds its
+budget for two minutes (`DeletionTimeout` of Kubernetes' disruption controller)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def test_without_capacity_nothing_moves_and_with_it_no_death_in_mid_wave_is_seen
             lives = Lives(bench=ours, proxy=proxy, folder=tmp_path)
             lives.die_at(DEATHS, variables)
             lives.live_on(variables, lambda: _has_left_spot(scene, ours), timeout_s=240)
-        observer = recording.observer(max_in_flight={CLUSTER: 4}, settle_s=10.0, anchors_stay=True)
+        observer = recording.observer(max_in_flight={CLUSTER: 4}, anchors_stay=True)
         print(f"{len(lives.reached)} crash points, judged {observer.seen()}, {scene.counts()}")
         assert observer.breaches() == []
         assert scene.pool_is_unchanged()
