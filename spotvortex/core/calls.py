@@ -237,15 +237,16 @@ class Receiver:
 class WaveView:
     """How the nodes that are drained together stand, the one that looks among them.
 
-    `asking` while one of them has not asked for all its room, `bound` counts what is bound of it,
-    `left` the pods that still need some. Room is nobody's own: the pods of one node may take what
-    was asked for those of another. `known` once every one of them has been looked at. `trouble`
-    says why one of them never gets its room.
+    `asking` while one of them has not asked for all its room, `room` counts the placeholders that
+    are there, `bound` those that are bound, `left` the pods that still need some. Room is nobody's
+    own: the pods of one node may take what was asked for those of another. `known` once every one
+    of them has been looked at. `trouble` says why one of them never gets its room.
     """
 
     asking: bool
     bound: int
     left: int
+    room: int = 0
     known: bool = True
     trouble: str = ""
 

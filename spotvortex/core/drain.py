@@ -229,6 +229,8 @@ def advance(progress: Progress, call: Call, answer: Answer, now: float) -> Progr
         case Again(reason=reason, retry_s=retry_s):
             return _again(counted, call, reason, retry_s, now)
         case Done() | Gone():
+            if isinstance(call, CreatePlaceholder):
+                counted = replace(counted, asked_at=now)
             return _carried_out(replace(counted, tries=_without(counted.tries, "")), call)
         case _ as never:
             assert_never(never)

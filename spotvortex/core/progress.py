@@ -6,6 +6,7 @@ it is judged whether an order goes on, waits, or is undone; `drain` says the req
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -23,6 +24,9 @@ EVICT_MARGIN_S: Final = 15.0
 
 AFTER_LOSS_S: Final = 120.0
 """An interrupted node that is still there this long after its deadline is given up."""
+
+LOST_ROOM_S: Final = 5.0
+"""Seconds after the last request for room before room that is not seen counts as lost."""
 
 OVERDUE: Final = 0.0
 """A deadline that has long passed: whatever has it is undone at its next step."""
@@ -49,16 +53,17 @@ class Progress:
     """How far an order has got.
 
     `moving` are the pods for whose room capacity is asked, `asked` the uids of those for which it
-    was, `found` whether some had been asked for before. `begun` is true once a pod was evicted, by
-    this process or by one before it. `given_up` are pods that could not be evicted from a node that
-    is lost anyway, `urgent` says that it is. `maybe_marked` is true while a mark may be there
-    although no answer said so. `retry_at` and `tries` are kept by pod uid, "" for what is no
-    eviction.
+    was, `asked_at` when last, `found` whether some had been asked for before. `begun` is true once
+    a pod was evicted, by this process or by one before it. `given_up` are pods that could not be
+    evicted from a node that is lost anyway, `urgent` says that it is. `maybe_marked` is true while
+    a mark may be there although no answer said so. `retry_at` and `tries` are kept by pod uid, ""
+    for what is no eviction.
     """
 
     phase: Phase = Phase.ASKING
     moving: tuple[PodView, ...] = ()
     asked: frozenset[str] = frozenset()
+    asked_at: float = math.inf
     found: bool = False
     anchored: frozenset[str] = frozenset()
     marked: bool = False
@@ -112,7 +117,7 @@ def proceed(order: DrainOrder, progress: Progress, view: NodeView, now: float) -
         return replace(progress, phase=Phase.UNDOING, end=end, reason=reason)
     if not progress.begun:
         progress = replace(progress, moving=_with_newcomers(progress.moving, view))
-        progress = _as_asked(progress, view)
+        progress = _as_asked(_without_lost_room(progress, view, now), view)
     return replace(progress, phase=_phase(order, progress, view, now))
 
 
@@ -128,6 +133,24 @@ def _with_newcomers(moving: tuple[PodView, ...], view: NodeView) -> tuple[PodVie
     known = {pod.uid for pod in moving}
     kept = (pod for pod in moving if pod.uid in there)
     return (*kept, *(pod for uid, pod in there.items() if uid not in known))
+
+
+def _without_lost_room(progress: Progress, view: NodeView, now: float) -> Progress:
+    """Ask anew where room has gone: nobody else brings a placeholder back.
+
+    A pod of a higher priority, a provisioner, or the taint of a node that has just come may delete
+    one (seen with Karpenter: bound, and deleted by the taint eviction controller 30 ms later).
+    Which one it was need not be known, since a request for what is there is answered so. What was
+    refused to a node that is lost anyway is not asked for again.
+    """
+    if progress.urgent and progress.reason:
+        return progress
+    there, needed = view.n_room, len(progress.moving)
+    if view.wave is not None and there < needed:
+        there, needed = view.wave.room, view.wave.left
+    if there >= needed or now - progress.asked_at < LOST_ROOM_S:
+        return progress
+    return replace(progress, asked=frozenset(), asked_at=math.inf, found=True)
 
 
 def _as_asked(progress: Progress, view: NodeView) -> Progress:

@@ -23,6 +23,7 @@ _FAILED: Final = frozenset({DrainEnd.NO_REPLACEMENT, DrainEnd.ABORTED})
 class _Member:
     seen: bool = False
     asking: bool = True
+    room: int = 0
     bound: int = 0
     left: int = 0
 
@@ -55,12 +56,14 @@ class Waves:
         wave.members[order.uid] = _Member(
             seen=True,
             asking=is_asking(progress),
+            room=view.n_room,
             bound=view.bound,
             left=len(to_evict(progress, view)),
         )
         members = wave.members.values()
         seen = WaveView(
             asking=len(members) < wave.size or any(m.asking for m in members),
+            room=sum(m.room for m in members),
             bound=sum(m.bound for m in members),
             left=sum(m.left for m in members),
             known=all(m.seen for m in members),

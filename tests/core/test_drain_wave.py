@@ -7,10 +7,10 @@ import pytest
 from spotvortex.core.calls import CreateAnchor, WaveView
 from spotvortex.core.marks import LONGEST_LIFE_S
 from spotvortex.core.messages import DrainEnd
-from spotvortex.core.progress import ANCHOR_LEFT, Phase, Progress, is_asking, proceed
+from spotvortex.core.progress import ANCHOR_LEFT, LOST_ROOM_S, Phase, Progress, is_asking, proceed
 from spotvortex.core.types import CapacityType
 from tests.core.builders import AT
-from tests.core.drains import ORDER, Script, pod, receiver, run, view
+from tests.core.drains import LOSS, ORDER, Script, pod, receiver, run, view
 
 SPOT_ORDER = replace(ORDER, to=CapacityType.SPOT)
 
@@ -89,6 +89,60 @@ def test_after_a_restart_what_lacks_is_asked_for_once_all_of_the_wave_are_known(
     progress = proceed(ORDER, known, view(pod("a"), pod("b"), bound=1, wave=stands), AT)
     assert progress.phase is phase
     assert is_asking(progress)
+
+
+def lacking(now=AT + LOST_ROOM_S, seen=None, **changes):
+    """What becomes of an order for two pods, asked for at `AT`, of whose room one is left."""
+    both = (pod("a"), pod("b"))
+    asked = {"asked": frozenset({"uid-a", "uid-b"}), "asked_at": AT, "moving": both}
+    return proceed(
+        ORDER, Progress(**(asked | changes)), seen or view(*both, n_room=1, bound=1), now
+    )
+
+
+def test_room_that_has_gone_is_asked_for_anew_once_the_view_must_show_it():
+    assert lacking(AT + LOST_ROOM_S - 0.1).phase is Phase.BINDING
+    anew = lacking()
+    assert (anew.phase, is_asking(anew)) == (Phase.ASKING, True)
+    # What is asked for anew is cleaned up even where no placeholder is seen.
+    assert anew.found
+    assert lacking(seen=view(pod("a"), pod("b"), n_room=2, bound=1)).phase is Phase.BINDING
+    assert lacking(begun=True).phase is not Phase.ASKING
+
+
+@pytest.mark.parametrize(
+    ("stands", "phase"),
+    [
+        (wave(bound=3, left=4, room=3), Phase.ASKING),
+        (wave(bound=3, left=4, room=4), Phase.BINDING),
+        (wave(bound=4, left=4, room=4), Phase.MARKING),
+    ],
+)
+def test_room_that_has_gone_is_asked_for_anew_only_where_the_wave_lacks_it(stands, phase):
+    seen = view(pod("a"), pod("b"), n_room=1, bound=1, wave=stands)
+    assert lacking(seen=seen).phase is phase
+
+
+def test_a_node_that_is_lost_asks_not_again_for_what_was_refused():
+    both = (pod("a"), pod("b"))
+    asked = Progress(
+        asked=frozenset({"uid-a", "uid-b"}), asked_at=AT, moving=both, urgent=True, marked=True
+    )
+    seen = view(*both, n_room=1, bound=1, cordoned=True, marked=True)
+    assert proceed(LOSS, asked, seen, AT + LOST_ROOM_S).phase is Phase.ASKING
+    refused = replace(asked, reason="exceeded quota")
+    assert proceed(LOSS, refused, seen, AT + LOST_ROOM_S).phase is Phase.BINDING
+
+
+def test_a_placeholder_that_vanishes_is_made_again_and_the_move_goes_on():
+    script = Script([pod("a"), pod("b")], binds=False)
+    *_, now, progress = run(script, steps=3)
+    del script.room["uid-b"]
+    script.room["uid-a"] = script.binds = True
+    end, _, _, progress = run(script, progress=progress, at=now)
+    kinds = script.kinds()
+    assert end is DrainEnd.DONE
+    assert kinds[: kinds.index("MarkNode")].count("CreatePlaceholder") == 4
 
 
 def test_a_new_order_asks_for_all_its_room_whatever_the_wave_has():

@@ -48,6 +48,7 @@ class Wild:
         self.pods = {f"uid-{i}": self.new_pod(f"{i}") for i in range(draw(st.integers(0, 4)))}
         self.gone_at = self.pick(NEVER, NEVER, AT + 5.0, AT + 300.0)
         self.meddled_at = self.pick(NEVER, NEVER, AT + 4.0, AT + 200.0)
+        self.loses_at = self.pick(NEVER, NEVER, AT + 1.0, AT + 20.0)
         self.comes_at = self.pick(NEVER, AT + 0.05, AT + 3.0, AT + 100.0)
         self.halted_at = self.pick(NEVER, NEVER, NEVER, AT + 2.0, AT + 70.0)
         self.halt = self.pick(Halt.UNDO, Halt.DROP)
@@ -80,6 +81,10 @@ class Wild:
             if not self.cordoned:
                 self.pods["uid-late"] = self.new_pod("late")
             self.comes_at = NEVER
+        if now >= self.loses_at and self.room:
+            # Somebody deletes a placeholder of ours.
+            del self.room[self.pick(*sorted(self.room))]
+            self.loses_at = NEVER
         self.present = now < self.gone_at
         pods = tuple(
             replace(p, terminating=u in self.ends_at and not self.lags)

@@ -5,6 +5,7 @@ Comes in: a `Case`. Goes out: breaches of invariants 2, 3, 4, 8 and 9.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -241,13 +242,33 @@ def _created_twice(case: Case) -> Iterator[Breach]:
         by_set[str(write.label.get(PLAN)), str(write.label.get(FOR))].append(write)
     for (plan, for_uid), writes in by_set.items():
         names = Counter(write.name for write in writes)
-        again = [name for name, n in names.items() if n > 1]
+        done = _done_at(case, plan, for_uid)
+        again = [name for name, n in names.items() if n > 1 and _last(writes, name) > done]
         if again:
             yield breach(9, f"plan {plan} asked for {again[0]} again", *writes)
         n_pods = _n_movable(case, for_uid, writes)
         if n_pods is not None and len(names) > n_pods:
             text = f"plan {plan} asked for room for {len(names)} pods, its node had {n_pods}"
             yield breach(9, text, *writes)
+
+
+def _done_at(case: Case, plan: str, node_uid: str) -> float:
+    """Return when the node began to be emptied, or its room was given up.
+
+    Until then what somebody else took away may be asked for again.
+    """
+    emptied = (e.write.at for e in case.evictions if e.node_uid == node_uid)
+    given_up = (
+        write.at
+        for write in case.done()
+        if write.verb == "deletecollection"
+        and (selected(write, PLAN), selected(write, FOR)) in ((plan, node_uid), (plan, ""))
+    )
+    return min([*emptied, *given_up], default=math.inf)
+
+
+def _last(writes: list[Write], name: str) -> float:
+    return max(write.at for write in writes if write.name == name)
 
 
 def _n_movable(case: Case, node_uid: str, writes: list[Write]) -> int | None:

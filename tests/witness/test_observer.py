@@ -362,6 +362,25 @@ def test_9_a_pod_that_is_evicted_twice_is_found(stage):
     only(observed(stage, play), 9, "evicted 2 times")
 
 
+def test_9_room_that_somebody_else_took_away_may_be_asked_for_again(stage):
+    node = stage.spot[0]
+    lost = {"metadata": {"namespace": NAMESPACE, "name": "room-0"}}
+
+    def play(hand: Hand) -> None:
+        for name in ("room-0", "room-1"):
+            hand.placeholder(name, node, "plan-1")
+        stage.plane.api().delete(pod_path(lost), {"gracePeriodSeconds": 0})
+        hand.placeholder("room-0", node, "plan-1")
+        hand.await_running("room-0", "room-1")
+        hand.mark(node, "plan-1")
+        for pod in stage.pods_on(node):
+            hand.evict(pod)
+        hand.delete_own(PLACEHOLDER, plan="plan-1")
+        hand.unmark(node)
+
+    assert observed(stage, play) == []
+
+
 def test_9_a_second_set_of_the_same_plan_is_found(stage):
     node = stage.spot[0]
 
