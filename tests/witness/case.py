@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.witness.names import DRAIN, NAMESPACE
-from tests.witness.watch import History, PodState
+from tests.witness.watch import History, NodeState, PodState
 from tests.witness.writes import Write, order_of
 
 CLUSTER = ""
@@ -96,7 +96,9 @@ class Case:
         for write in self.done():
             if write.is_unmark:
                 self._unmarks.setdefault(write.name, []).append(write.at)
-        self.marks = [self._mark(w) for w in self.done() if w.is_mark]
+        self.marks = [
+            self._mark(w) for w in self.writes if w.is_mark and (w.done or self._has_landed(w))
+        ]
         for mark in self.marks:
             self._by_node.setdefault(mark.node_uid, []).append(mark)
         self.evictions = [self._eviction(w) for w in self.done() if w.resource == "pods/eviction"]
@@ -123,6 +125,11 @@ class Case:
         if last is None or self.unmarked_between(last.write.name, last.write.done_at, at):
             return None
         return last
+
+    def _has_landed(self, write: Write) -> bool:
+        """Tell whether a mark is on its node although its writer was gone before the answer."""
+        states = self.history.changes["node"].get(write.precondition(), [])
+        return any(isinstance(s, NodeState) and s.journal == write.note[DRAIN] for _, s in states)
 
     def _mark(self, write: Write) -> Mark:
         order = order_of(write.note[DRAIN])
