@@ -13,9 +13,7 @@ from tests.witness.market import EMERGENCY, write_scripted_risk
 from tests.witness.recording import Recording
 from tests.witness.scene import ActiveScene, Shape, active_scene
 
-# The observer counts room by node, and a wave shares it (ADR 0011): after a death between two marks
-# it reports what is no breach. Until it counts by wave this scene is looked at by hand.
-pytestmark = [pytest.mark.karpenter, pytest.mark.large, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.karpenter, pytest.mark.timeout(900)]
 
 DEATHS = (Point("create-anchor"), Point("evict", after=True), Point("delete-nodeclaim"))
 NO_CAPACITY = [{"capacity_type": "on-demand"}]
