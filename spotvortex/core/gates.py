@@ -25,6 +25,10 @@ FULL_MARGIN: Final = 0.1
 """A lead of the best q-value over the second, as a share of their spread, that counts in full."""
 
 
+SHOWS_S: Final = 10.0
+"""Time after a wave began in which the cluster may not show it yet: its requests are on their
+way, and a server that is slow to answer them is slow to show them."""
+
 RETURN_S: Final = 330.0
 """Time after a return in which a provisioner that consolidates may still carry it out."""
 
@@ -200,6 +204,10 @@ def budgets(case: Case) -> Verdict:
         # One wave a pool at a time, in an emergency too: its own room is not there yet.
         n_nodes = case.pool.n_in_flight
         return refuse("budgets", "the last wave is still under way", in_flight=n_nodes)
+    begun = case.state.last_wave_at
+    if begun is not None and case.pool.at - begun < SHOWS_S:
+        left_s = round(SHOWS_S - (case.pool.at - begun), 3)
+        return refuse("budgets", "the last wave may not show in the cluster yet", left_s=left_s)
     in_pool, in_cluster = pool_left(case.pool, case.limits), case.budget.left
     left = min(in_pool, in_cluster, case.limits.max_wave_nodes)
     reason = f"{in_pool} more nodes of the pool and {in_cluster} of the cluster may move now"

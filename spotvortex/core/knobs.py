@@ -253,7 +253,7 @@ KNOBS: Final = (
     Knob(
         "seconds since the last wave",
         WAIT_S,
-        ("cooldown",),
+        ("cooldown", "budgets"),
         lambda b: _since(b, b.state.last_wave_at),
         lambda b, v: replace(b, state=replace(b.state, last_wave_at=b.pool.at - v)),
     ),

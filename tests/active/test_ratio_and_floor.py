@@ -75,6 +75,17 @@ class Played:
             raise
         return counts
 
+    def await_kept(self) -> None:
+        """Wait until every on-demand node is one that an anchor keeps.
+
+        A node that was released is Karpenter's to take, which it may do up to five minutes later.
+        """
+
+        def all_kept() -> bool:
+            return self.scene.counts().on_demand == len(anchored(self.scene))
+
+        wait_still(all_kept, STILL_S, 400)
+
 
 RULES = {"WhenEmptyOrUnderutilized": "", "WhenEmpty": '{"web": {"max-spot-ratio": "0.7"}}'}
 """Settings by pool, in one of the two scenes: beside the annotation the more careful one counts."""
@@ -158,6 +169,7 @@ def test_a_floor_in_vcpu_counts_whole_nodes_and_lets_the_rest_return(played: Pla
 
 
 def test_nothing_moves_while_all_is_quiet(played: Played):
+    played.await_kept()
     keep_quiet(played, QUIET_S)
 
 

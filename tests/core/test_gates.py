@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core import gates
-from spotvortex.core.gates import GATES, NOT_BINDING_ON_EXIT, combine, evaluate
+from spotvortex.core.gates import GATES, NOT_BINDING_ON_EXIT, SHOWS_S, combine, evaluate
 from spotvortex.core.limits import Limits
 from spotvortex.core.messages import ClusterBudget, Economics, PoolState, Verdict
 from spotvortex.core.observation import Standing
@@ -119,6 +119,7 @@ REFUSING = [
     ("cooldown", case(DOWN, state=after(-5.0)), "settling"),
     ("budgets", case(DOWN, pool=pool_input(n_in_flight=2)), "still under way"),
     ("budgets", case(EXIT, pool=pool_input(n_in_flight=1)), "still under way"),
+    ("budgets", case(EXIT, state=after(SHOWS_S - 0.1)), "may not show"),
     ("cooldown", case(UP, state=RETURNED, pool=pool_input(**RELEASED)), "still bringing back"),
     ("cooldown", case(UP, state=after(301.0, 301.0)), "dwelling"),
     ("cooldown", case(UP, state=replace(after(999.0, 999.0), n_failed_returns=1)), "dwelling"),
@@ -189,6 +190,7 @@ BOUNDING = [
     ("fit", case(EXIT, pool=to_on_demand(n_placed=2, misfit="us-east-1a")), 2),
     ("fit", case(DOWN, pool=to_on_demand(n_placed=2, misfit="us-east-1a", nodes_left=1)), 1),
     ("budgets", case(DOWN), 1),
+    ("budgets", case(EXIT, state=after(SHOWS_S)), 1),
     (
         "budgets",
         case(DOWN, limits=Limits(max_pool_disruption_ratio=0.5), budget=replace(SPENT, left=4)),

@@ -339,7 +339,7 @@ def test_an_exit_goes_on_where_another_action_would_wait(name):
     nodes = tuple(spot(f"s{i}") for i in range(8))
     if name == "model_scope":
         nodes = (*nodes, on_demand("d1", replace(WEB_A, instance_type="x9.large")))
-    state = ControllerState(pools={"web": PoolState(last_wave_at=AT - 1.0)})
+    state = ControllerState(pools={"web": PoolState(last_wave_at=AT - 20.0)})
     observed = observation(pool(nodes=nodes))
     scores = {
         n.offering: score(

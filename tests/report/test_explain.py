@@ -183,16 +183,16 @@ def test_a_record_that_lacks_a_field_is_refused_with_its_name():
     ("made", "action", "words", "flip"),
     [
         (
-            basis(pool_input(safety=SHORT), state=PoolState(last_wave_at=AT - 1.0)),
+            basis(pool_input(safety=SHORT), state=PoolState(last_wave_at=AT - 20.0)),
             Action.INCREASE_10,
             "web cannot INCREASE_10: refused by pool_safety, cooldown.",
             None,
         ),
         (
-            basis(state=PoolState(last_wave_at=AT - 1.0)),
+            basis(state=PoolState(last_wave_at=AT - 20.0)),
             Action.DECREASE_10,
             "web cannot DECREASE_10: refused by cooldown.",
-            "would DECREASE_10 if seconds since the last wave >= 300, now 1",
+            "would DECREASE_10 if seconds since the last wave >= 300, now 20",
         ),
         (
             basis(limits=Limits(max_spot_ratio=0.5)),
