@@ -80,7 +80,7 @@ def _number(text: str) -> float | None:
 
 
 def _problem(rules: PoolRules, name: str, text: str, wanted: str) -> PoolRules:
-    return replace(rules, problem=f"{name}={repr(text)[:60]}: give {wanted}")
+    return replace(rules, problem=f"{name}={text[:40]!r:.110}: give {wanted}")
 
 
 def more_careful(one: PoolRules, other: PoolRules) -> PoolRules:
