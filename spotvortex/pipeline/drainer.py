@@ -32,7 +32,10 @@ MAX_UNDOING_STEPS: Final = 200
 """More steps than undoing takes; reaching it is a fault of ours."""
 
 REST_S: Final = 5.0
-"""Time after its end in which an order is not taken up again: the view may still show its room."""
+"""Time after its end in which an order or a chore is not taken up again: the view may lag."""
+
+_CHORE: Final = ""
+"""The plan of what belongs to none."""
 
 _BAD_ENDS: Final = frozenset({DrainEnd.ABORTED, DrainEnd.REFUSED, DrainEnd.NO_REPLACEMENT})
 
@@ -66,24 +69,28 @@ class Drainer:
 
     def _take(self, order: Order, stop: asyncio.Event, group: asyncio.TaskGroup) -> None:
         if isinstance(order, Chore):
-            if order.key not in self._chores:
+            if order.key not in self._chores and not self._is_over(_CHORE, order.key):
                 self._chores.add(order.key)
                 group.create_task(self._chore(order))
         elif order.uid in self._drains:
             known = self._drains[order.uid]
             if known is not None:
                 known.order = sharpened(known.order, order)
-        elif not self._is_over(order):
+        elif not self._is_over(order.plan_id, order.uid):
             self._drains[order.uid] = None
             # IMPORTANT: before any of the wave takes a step, or it would not wait for the others.
             self._waves.join(order)
             group.create_task(self._carry_out(order, stop))
 
-    def _is_over(self, order: DrainOrder) -> bool:
-        """Tell whether this very order has just ended here, and is found again by mistake."""
+    def _rest(self, plan_id: str, key: str) -> None:
+        """Take note that an order or a chore has ended well enough not to come again at once."""
+        self._over[plan_id, key] = asyncio.get_running_loop().time() + REST_S
+
+    def _is_over(self, plan_id: str, key: str) -> bool:
+        """Tell whether this very thing has just ended here, and is found again by mistake."""
         now = asyncio.get_running_loop().time()
         self._over = {key: until for key, until in self._over.items() if now < until}
-        return (order.plan_id, order.uid) in self._over
+        return (plan_id, key) in self._over
 
     async def _chore(self, chore: Chore) -> None:
         """Make one request. One that failed comes up again, since its reason is still there."""
@@ -93,6 +100,8 @@ class Drainer:
                 answer = await self.hands.of(chore.mode).apply(chore.call)
                 span.event(type(chore.call).__name__, {"answer": type(answer).__name__})
         self._chores.discard(chore.key)
+        if isinstance(answer, Done | Gone):
+            self._rest(_CHORE, chore.key)
         _log_chore(chore, answer)
 
     async def _carry_out(self, order: DrainOrder, stop: asyncio.Event) -> None:
@@ -100,8 +109,7 @@ class Drainer:
             result = await self.drain(order, stop)
         del self._drains[order.uid]
         if result.end is not DrainEnd.HANDED_OVER:
-            until = asyncio.get_running_loop().time() + REST_S
-            self._over[order.plan_id, order.uid] = until
+            self._rest(order.plan_id, order.uid)
         self._report(result)
 
     async def drain(self, order: DrainOrder, stop: asyncio.Event) -> DrainResult:

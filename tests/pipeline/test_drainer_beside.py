@@ -173,10 +173,13 @@ def test_a_chore_that_failed_is_a_warning_and_may_come_again(caplog):
     assert [r.levelname for r in caplog.records if r.message == "chore.done"] == ["WARNING"] * 2
 
 
-def test_a_chore_in_hand_is_not_begun_twice():
+def test_a_chore_in_hand_or_just_done_is_not_begun_again():
     actuator = stubborn()
+    later = REST_S + 0.5
     script(actuator, (0.0, chore()), (0.1, chore()), (0.1, chore("other")), (0.3, chore()))
-    assert kinds(actuator) == ["DeleteAnchors"] * 3
+    assert kinds(actuator) == ["DeleteAnchors"] * 2
+    script(actuator, (0.0, chore()), (1.0, chore()), (later, chore()))
+    assert kinds(actuator) == ["DeleteAnchors"] * 4
 
 
 @pytest.mark.parametrize("mode", list(Mode))
