@@ -109,18 +109,6 @@ class OneDrain:
                 assert_never(never)
 
 
-async def _pause(seconds: float, stop: asyncio.Event) -> None:
-    """Wait, but no longer than until the stop; what is undone after it waits in full."""
-    if stop.is_set():
-        await asyncio.sleep(seconds)
-        return
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return
-
-
 def sharpened(known: DrainOrder, newer: DrainOrder) -> DrainOrder:
     """Return the order in hand with what a newer one for the same node adds.
 
