@@ -273,6 +273,20 @@ def test_a_quota_that_is_used_up_ends_the_wave_in_the_servers_words(plane, tmp_p
         api.delete(path)
 
 
+def test_room_that_somebody_deletes_is_asked_for_anew_and_the_node_moves(plane, tmp_path):
+    with at_work(plane, tmp_path, Size(n_from=1, n_to=0)) as (bench, _, daemon):
+        wait_until(lambda: len(bench.own_pods("placeholder")) == bench.size.n_pods, 60)
+        lost = bench.own_pods("placeholder")[0]["metadata"]
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{lost['name']}"
+        bench.api.delete(path, {"gracePeriodSeconds": 0})
+        wait_until(lambda: bench.api.request("GET", path)[0] == 200, 30)
+        assert bench.api.get(path)["metadata"]["uid"] != lost["uid"]
+        bench.add_empty("on-demand", 1)
+        wait_until(lambda: bench.at_end(on_demand=1), 90)
+        assert ended_with(daemon, "end=done")
+        assert len(ended(daemon)) == 1
+
+
 # -- a person, in mid-drain ---------------------------------------------------
 
 
