@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import pytest
 
+from tests.active.lives import LIFE_S
 from tests.active.town import POOL, Size, Town, steady, town
 from tests.controlplane.api import wait_until
 from tests.controlplane.credentials import SHADOW_USER
@@ -126,6 +127,7 @@ def test_a_standby_observes_and_decides_and_never_writes_until_the_leader_has_st
     assert breaches(recording) == []
 
 
+@pytest.mark.timeout(600)
 def test_what_a_killed_leader_began_is_finished_by_the_next(place, tmp_path):
     with Recording(place.plane) as recording, two(place, tmp_path) as (a, _):
         place.await_wave()
@@ -133,9 +135,8 @@ def test_what_a_killed_leader_began_is_finished_by_the_next(place, tmp_path):
         begun = {n["metadata"]["uid"] for n in place.nodes() if n["spec"].get("unschedulable")}
         assert begun
         wait_until(lambda: place.holder() == B, 60)
-        wait_until(
-            lambda: not begun & {n["metadata"]["uid"] for n in place.nodes()}, 90, every_s=0.25
-        )
+        left = lambda: begun & {n["metadata"]["uid"] for n in place.nodes()}  # noqa: E731
+        wait_until(lambda: not left(), LIFE_S, every_s=0.25)
     won, renewed = taken_over(recording, B)
     late_s = won.at - (renewed.done_at + LEASE_S)
     print(f"taken over {late_s:.2f} s after the lease had run out")
