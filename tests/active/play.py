@@ -37,6 +37,12 @@ QUICK = {
 }
 """Short times, and bounds that let a small pool move more than one node at a time."""
 
+
+def most_moving(n_nodes: int) -> int:
+    """Return how many nodes `QUICK` lets move at once, of so many: a share, rounded down."""
+    return int(n_nodes * float(QUICK["SPOTVORTEX_MAX_POOL_DISRUPTION_RATIO"]) + 1e-9)
+
+
 ALL_ZONES = ("us-west-2a", "us-west-2b", "us-west-2c", "us-west-2d")
 """Where the provider of the scene launches; a zone without a price would have no score."""
 

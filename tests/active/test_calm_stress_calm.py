@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from tests.active.play import (
-    QUICK,
     Clock,
     anchored,
     daemon_of,
     empty_nodes,
     gone_nodes,
     lasting_tethers,
+    most_moving,
     n_tethers,
     node_counts,
     own_pods,
@@ -194,8 +194,7 @@ def test_no_invariant_was_broken_and_every_node_that_went_is_explained(played: P
     history = played.recording.history
     peak = max(spot + other for _, spot, other in node_counts(history, POOL))
     # The bound is a share of the nodes, and a wave adds nodes before it takes any away.
-    n_moving = int(peak * float(QUICK["SPOTVORTEX_MAX_POOL_DISRUPTION_RATIO"]) + 1e-9)
-    bound = {POOL: n_moving, CLUSTER: n_moving}
+    bound = dict.fromkeys((POOL, CLUSTER), most_moving(peak))
     observer = played.recording.observer(max_in_flight=bound, settle_s=SETTLE_S)
     marked = {mark.node_uid for mark in observer.case.marks}
     gone = gone_nodes(history, POOL)

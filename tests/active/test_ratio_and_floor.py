@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.active.play import (
-    QUICK,
     SETTLE_S,
     Clock,
     anchored,
@@ -19,6 +18,7 @@ from tests.active.play import (
     empty_nodes,
     gone_nodes,
     lasting_tethers,
+    most_moving,
     own_pods,
     played_scene,
     surplus,
@@ -229,7 +229,7 @@ def test_every_node_that_went_is_explained_and_nothing_was_broken(played: Played
     assert found == []
     most, node_s = surplus(played.recording.history, POOL, N_NODES)
     # The bound is a share of the nodes, and Karpenter adds some while it replaces others.
-    bound = int((N_NODES + most) * float(QUICK["SPOTVORTEX_MAX_POOL_DISRUPTION_RATIO"]) + 1e-9)
+    bound = most_moving(N_NODES + most)
     observer = played.recording.observer(
         max_in_flight={POOL: bound, CLUSTER: bound},
         floors={POOL: 2},

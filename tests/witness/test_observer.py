@@ -34,6 +34,18 @@ def remove(stage, node) -> None:
     stage.plane.api().delete(f"/api/v1/nodes/{node['metadata']['name']}")
 
 
+def empty_as_one_wave(stage, hand: Hand, *nodes) -> None:
+    """Mark nodes for one plan, evict all their pods, and clean up."""
+    for node in nodes:
+        hand.mark(node, "plan-1")
+    for node in nodes:
+        for pod in stage.pods_on(node):
+            hand.evict(pod)
+    hand.delete_own(PLACEHOLDER, plan="plan-1")
+    for node in nodes:
+        hand.unmark(node)
+
+
 def only(breaches: list[Breach], invariant: int, words: str) -> None:
     """Assert that there are breaches of one invariant alone, and that one says so."""
     assert {b.invariant for b in breaches} == {invariant}, breaches
@@ -130,13 +142,7 @@ def test_2_room_of_a_wave_that_is_too_little_for_its_second_node_is_found(stage)
         for name, node in (("one", first), ("two", first), ("three", second)):
             hand.placeholder(name, node, "plan-1")
         hand.await_running("one", "two", "three")
-        hand.mark(first, "plan-1")
-        hand.mark(second, "plan-1")
-        for pod in (*stage.pods_on(first), *stage.pods_on(second)):
-            hand.evict(pod)
-        hand.delete_own(PLACEHOLDER, plan="plan-1")
-        hand.unmark(first)
-        hand.unmark(second)
+        empty_as_one_wave(stage, hand, first, second)
 
     breaches = observed(stage, play)
     only(breaches, 2, "marked with room for 3 of 4 pods")
@@ -151,13 +157,7 @@ def test_2_the_room_of_a_wave_is_nobodys_own(stage):
         for name in names:
             hand.placeholder(name, first if name != "four" else second, "plan-1")
         hand.await_running(*names)
-        hand.mark(first, "plan-1")
-        hand.mark(second, "plan-1")
-        for pod in (*stage.pods_on(first), *stage.pods_on(second)):
-            hand.evict(pod)
-        hand.delete_own(PLACEHOLDER, plan="plan-1")
-        hand.unmark(first)
-        hand.unmark(second)
+        empty_as_one_wave(stage, hand, first, second)
 
     # That one node asked for more than it had pods is another matter.
     assert {b.invariant for b in observed(stage, play)} == {9}
