@@ -16,8 +16,8 @@ import signal
 import ssl
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
@@ -329,7 +329,7 @@ class CrashProxy:
             return Reply(status=answer.status, body=content, headers=headers)
 
     async def _stream(self, request: web.Request, body: bytes) -> web.StreamResponse:
-        async with self._forward(request, body) as answer:
+        async with self._forward(request, body) as answer, _ending(answer):
             response = web.StreamResponse(status=answer.status)
             for name, value in answer.headers.items():
                 if name.lower() not in _HOPS:
@@ -371,6 +371,19 @@ class CrashProxy:
         if request.transport is not None:
             request.transport.abort()  # type: ignore[attr-defined]
         return web.Response(status=502)
+
+
+@asynccontextmanager
+async def _ending(answer: aiohttp.ClientResponse) -> AsyncIterator[None]:
+    """Abort the server's connection where its answer is left half read.
+
+    Closed in order, TLS would wait for the server, and the loop may be gone before it answers.
+    """
+    try:
+        yield
+    finally:
+        if answer.connection is not None and answer.connection.transport is not None:
+            answer.connection.transport.abort()
 
 
 def _written(reply: Reply | None) -> web.Response:
