@@ -7,11 +7,12 @@ an existing node, sums exact, owners restored, budgets obeyed) and decides nothi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final
 
 from spotvortex.core.calls import Answer, BlockedByBudget, Done, Gone
+from spotvortex.core.observation import OwnKind
 from spotvortex.core.types import CapacityType, Offering
 from spotvortex.sim.machines import MACHINES
 from spotvortex.sim.shape import Kind, NodeGroup, Workload
@@ -20,9 +21,27 @@ _BUDGET_RETRY_S: Final = 10.0
 _NAME_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """What makes a pod one of the controller's: see `core.calls`."""
+
+    kind: OwnKind
+    plan_id: str
+    for_uid: str
+    expires_at: float
+    order: str = ""
+    node_pool: str = ""
+    avoid: str = ""
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class SimPod:
-    """One pod. `node` is empty while it is pending; `promised` names the node that it waits for."""
+    """One pod. `node` is empty while it is pending; `promised` names the node that it waits for.
+
+    `key` is `namespace/name`. A drain leaves a pod that `stays`; a provisioner does not disrupt, of
+    its own accord, the node of one that `keeps_node`. `own` is what the controller wants of its
+    own; `reason` is the scheduler's word on a pod that it cannot place.
+    """
 
     name: str
     uid: str
@@ -35,23 +54,27 @@ class SimPod:
     ready_at: float = 0.0
     terminating: bool = False
     gone_at: float = 0.0
+    own: Own | None = None
+    reason: str = ""
+    key: str = field(init=False)
+    stays: bool = field(init=False)
+    keeps_node: bool = field(init=False)
 
-    @property
-    def key(self) -> str:
-        """`namespace/name`."""
-        return f"{self.workload.namespace}/{self.name}"
-
-    @property
-    def stays(self) -> bool:
-        """Tell whether a drain leaves the pod."""
-        return self.workload.kind is Kind.DAEMON_SET
+    def __post_init__(self) -> None:
+        """Keep what is asked again and again."""
+        workload = self.workload
+        self.key = f"{workload.namespace}/{self.name}"
+        self.stays = workload.kind in (Kind.DAEMON_SET, Kind.OURS)
+        self.keeps_node = workload.do_not_disrupt or workload.kind is Kind.OURS
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class SimNode:
     """One node. `*_used` are requests of its pods and of those promised to it.
 
-    `leaves_at` is set once an interruption notice was given.
+    `leaves_at` is set once an interruption notice was given, `deleting` once its NodeClaim is being
+    deleted: it is drained and then ends. `mark`, `labelled` and `at_risk` are the controller's
+    words on it. `emptied_at` is since when it has had no pod that a drain would move.
     """
 
     name: str
@@ -67,10 +90,20 @@ class SimNode:
     cordoned: bool = False
     moving: bool = False
     leaves_at: float | None = None
+    deleting: bool = False
+    mark: str = ""
+    labelled: bool = False
+    at_risk: str = ""
+    emptied_at: float = 0.0
     version: int = 1
     cpu_used: int = 0
     memory_used: int = 0
     pods: dict[str, SimPod] = field(default_factory=dict)
+
+    @property
+    def movable(self) -> list[SimPod]:
+        """The pods that a drain would move."""
+        return [pod for pod in self.pods.values() if not pod.stays]
 
     @property
     def takes_pods(self) -> bool:
@@ -126,6 +159,7 @@ class Cluster:
         self.pending: dict[str, SimPod] = {}
         self.starting: dict[str, SimPod] = {}
         self.terminating: dict[str, SimPod] = {}
+        self.own: dict[str, SimPod] = {}
         self.changed_nodes: set[str] = set()
         self.changed_workloads: set[str] = set(self.workloads)
 
@@ -173,10 +207,36 @@ class Cluster:
         node.cordoned = cordoned
         self._touch(node)
 
-    def give_notice(self, node: SimNode, leaves_at: float) -> None:
-        """Let the provisioner take note of an interruption: it taints the node."""
-        node.moving = True
+    def give_notice(self, node: SimNode, leaves_at: float, *, is_heard: bool = True) -> None:
+        """Set when a node goes; a provisioner that hears of it taints the node."""
+        node.moving = node.moving or is_heard
         node.leaves_at = leaves_at
+        self._touch(node)
+
+    def taint(self, node: SimNode, *, tainted: bool = True) -> None:
+        """Let the provisioner take a node out of scheduling, or back in."""
+        node.moving = tainted
+        self._touch(node)
+
+    def delete_claim(self, node: SimNode) -> None:
+        """Let the provisioner end a node: taint it, drain it, and then remove it."""
+        node.deleting = node.moving = True
+        self._touch(node)
+
+    def mark(self, node: SimNode, order: str) -> None:
+        """Cordon a node with a journal and a label, in one patch."""
+        node.cordoned, node.labelled, node.mark = True, True, order
+        self._touch(node)
+
+    def unmark(self, node: SimNode, *, uncordon: bool) -> None:
+        """Take journal and label away, and the cordon where that is wanted."""
+        node.cordoned = node.cordoned and not uncordon
+        node.labelled, node.mark = False, ""
+        self._touch(node)
+
+    def note_risk(self, node: SimNode, note: str) -> None:
+        """Write a note of a risk, "" to take it away."""
+        node.at_risk = note
         self._touch(node)
 
     def remove_node(self, node: SimNode, at: float) -> None:
@@ -199,6 +259,27 @@ class Cluster:
             for name in (f"{workload.name}-{ordinal}" for ordinal in range(workload.replicas)):
                 if f"{workload.namespace}/{name}" not in pods:
                     self._create_pod(workload, name, at)
+
+    def scale(self, workload: Workload, replicas: int, at: float) -> None:
+        """Let a Deployment want another number of pods; the newest ones go first."""
+        wanted = replace(workload, replicas=replicas)
+        self.workloads[workload.key] = wanted
+        for pod in self.pods_of[workload.key].values():
+            pod.workload = wanted
+        live = [p for p in self.pods_of[workload.key].values() if not p.terminating]
+        for pod in sorted(live, key=lambda p: (p.created_at, p.name))[replicas:]:
+            self.delete_pod(pod, at)
+        self.changed_workloads.add(workload.key)
+        self.restore(wanted, at)
+
+    def create_own(self, workload: Workload, own: Own, at: float, zone: str = "") -> SimPod:
+        """Create a pod of the controller's; its workload is its own and goes with it."""
+        self.workloads[workload.key] = workload
+        self.pods_of[workload.key] = {}
+        pod = self._create_pod(workload, workload.name, at)
+        pod.own, pod.zone = own, zone
+        self.own[pod.key] = pod
+        return pod
 
     def create_bare(self, workload: Workload, at: float) -> None:
         """Create the one pod of a workload that nobody owns."""
@@ -230,12 +311,13 @@ class Cluster:
         node.pods[pod.key] = pod
         del self.pending[pod.key]
         self.starting[pod.key] = pod
-        self._touch(node)
+        self._show(node)
 
     def make_pod_ready(self, pod: SimPod) -> None:
         """Let a pod pass its readiness probe."""
         pod.ready = True
         del self.starting[pod.key]
+        self.changed_nodes.add(pod.node)
         self.changed_workloads.add(pod.workload.key)
 
     def evict(self, pod: SimPod, at: float, stop_s: float) -> Answer:
@@ -248,11 +330,15 @@ class Cluster:
         """
         if self.pods.get(pod.key) is not pod or pod.terminating:
             return Gone()
+        if not pod.node:
+            self.delete_pod(pod, at)
+            return Done()
         if pod.ready and self.disruptions_allowed(pod.workload) < 1:
             return BlockedByBudget(retry_s=_BUDGET_RETRY_S)
         self.starting.pop(pod.key, None)
         pod.ready, pod.terminating, pod.gone_at = False, True, at + stop_s
         self.terminating[pod.key] = pod
+        self.changed_nodes.add(pod.node)
         self.changed_workloads.add(pod.workload.key)
         self.restore(pod.workload, at)
         return Done()
@@ -264,12 +350,18 @@ class Cluster:
             del node.pods[pod.key]
             node.cpu_used -= pod.workload.cpu_milli
             node.memory_used -= pod.workload.memory_bytes
-            self._touch(node)
+            node.emptied_at = at
+            self._show(node)
         self.break_promise(pod)
         for index in (self.pods, self.pods_of[pod.workload.key]):
             del index[pod.key]
         for index in (self.pending, self.starting, self.terminating):
             index.pop(pod.key, None)
+        if pod.own is not None:
+            del self.workloads[pod.workload.key], self.pods_of[pod.workload.key]
+            del self.own[pod.key]
+            self.changed_workloads.discard(pod.workload.key)
+            return
         self.changed_workloads.add(pod.workload.key)
         self.restore(pod.workload, at)
 
@@ -298,7 +390,11 @@ class Cluster:
         return pod
 
     def _touch(self, node: SimNode) -> None:
+        """Take note that somebody has written to the node itself."""
         node.version += 1
+        self._show(node)
+
+    def _show(self, node: SimNode) -> None:
         self.changed_nodes.add(node.name)
 
 

@@ -20,6 +20,7 @@ from spotvortex.core.observation import (
     NodeFact,
     NodeLoad,
     NodePoolFact,
+    OwnPod,
     PdbFact,
     PoolFacts,
     SpotShare,
@@ -65,6 +66,7 @@ class FactsCache:
             inputs=inputs(age_s),
             n_pods=len(self._cluster.pods),
             n_pdbs=len(self._pdbs),
+            own_pods=own_pods(self._cluster),
         )
 
     def _renew_nodes(self) -> None:
@@ -111,6 +113,27 @@ class FactsCache:
         )
 
 
+def own_pods(cluster: Cluster) -> tuple[OwnPod, ...]:
+    """Return the controller's pods, sorted by name."""
+    return tuple(sorted(map(own_pod, cluster.own.values()), key=lambda pod: pod.name))
+
+
+def own_pod(pod: SimPod) -> OwnPod:
+    """Return one of the controller's pods as the API server shows it."""
+    own = pod.own
+    assert own is not None
+    return OwnPod(
+        name=pod.name,
+        kind=own.kind,
+        plan_id=own.plan_id,
+        for_uid=own.for_uid,
+        node=pod.node,
+        ends_at=own.expires_at,
+        order=own.order,
+        pending_reason="" if pod.node else pod.reason,
+    )
+
+
 def inputs(age_s: float) -> tuple[InputHealth, ...]:
     """Return the health of every watched resource: all present, as old as the last step."""
     return tuple(
@@ -141,6 +164,9 @@ def node_fact(node: SimNode) -> NodeFact:
         allocatable_cpu_milli=machine.cpu_milli,
         allocatable_memory_bytes=machine.memory_bytes,
         load=node_load(node),
+        mark=node.mark,
+        labelled=node.labelled,
+        at_risk=node.at_risk,
     )
 
 
@@ -268,7 +294,8 @@ def _node_pool_fact(group: NodeGroup, left: Left) -> NodePoolFact:
         capacity_types=tuple(sorted(group.capacity_types)),
         instance_types=group.instance_types,
         zones=group.zones,
-        consolidation="WhenEmpty",
+        consolidation=group.consolidation,
+        rules=group.annotations,
         weight=group.weight,
         cpu_left_milli=left.cpu_milli,
         memory_left_bytes=left.memory_bytes,

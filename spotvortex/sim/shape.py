@@ -9,18 +9,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from spotvortex.core.types import CapacityType, Provisioner
 from spotvortex.sim.capacity import Phase
 
+WHEN_EMPTY: Final = "WhenEmpty"
+WHEN_UNDERUTILIZED: Final = "WhenEmptyOrUnderutilized"
+
 
 class Kind(StrEnum):
-    """Who owns a pod; BARE means nobody, so nothing brings it back."""
+    """Who owns a pod; BARE means nobody, so nothing brings it back, OURS the controller."""
 
     DEPLOYMENT = "Deployment"
     STATEFUL_SET = "StatefulSet"
     DAEMON_SET = "DaemonSet"
     BARE = "Pod"
+    OURS = "Placeholder"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +73,10 @@ class Workload:
 class NodeGroup:
     """A Karpenter NodePool or a managed node group: what it may buy, preferred kind first.
 
-    Limits count what a machine offers to pods, None for no limit.
+    Limits count what a machine offers to pods, None for no limit. `consolidation`,
+    `consolidate_after_s` and `disruption_ratio` are Karpenter's `consolidationPolicy`,
+    `consolidateAfter` and its budget of nodes that it may disrupt at once. `annotations` are our
+    rules on the NodePool, name and value.
     """
 
     name: str
@@ -81,6 +89,10 @@ class NodeGroup:
     cpu_limit_milli: int | None = None
     memory_limit_bytes: int | None = None
     node_limit: int | None = None
+    consolidation: str = WHEN_EMPTY
+    consolidate_after_s: float = 30.0
+    disruption_ratio: float = 0.1
+    annotations: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +107,14 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A cluster at its start and the regimes to come. `start_at` is seconds since the epoch."""
+    """A cluster at its start and the regimes to come. `start_at` is seconds since the epoch.
+
+    `hears_notices` says that the controller handles interruptions, and not the provisioner.
+    """
 
     start_at: float
     groups: tuple[NodeGroup, ...]
     fleets: tuple[Fleet, ...]
     workloads: tuple[Workload, ...]
     phases: tuple[Phase, ...]
+    hears_notices: bool = False

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from spotvortex.core.calls import Done, PodView
+from spotvortex.core.calls import Answer, Call, PodView
 from spotvortex.core.eviction import PodStanding
 from spotvortex.core.observation import ClusterFacts, InputHealth, NodeFact, OwnPod
 from spotvortex.core.types import CapacityType, Offering
@@ -22,10 +22,13 @@ from spotvortex.ports import WallClock
 from spotvortex.sim.capacity import Capacity
 from spotvortex.sim.chance import stream
 from spotvortex.sim.cluster import Cluster, SimNode
-from spotvortex.sim.facts import FactsCache, inputs, node_fact, pod_standing, pod_view
+from spotvortex.sim.disruption import Disruption
+from spotvortex.sim.facts import inputs, node_fact, own_pods, pod_standing, pod_view
+from spotvortex.sim.hand import Server
 from spotvortex.sim.market import SimMarket
 from spotvortex.sim.placement import Launches, Placement
 from spotvortex.sim.shape import Fleet, Kind, Scenario
+from spotvortex.sim.watching import Frames
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +52,6 @@ class Tally:
     launches: Launches
     n_lost: int = 0
     n_noticed: int = 0
-    n_evicted: int = 0
     pending_pod_s: float = 0.0
 
 
@@ -57,7 +59,13 @@ class World:
     """A cluster with its provisioner, its Spot market's hidden side, and the losses that follow."""
 
     def __init__(
-        self, *, scenario: Scenario, seed: int, clock: WallClock, market: SimMarket
+        self,
+        *,
+        scenario: Scenario,
+        seed: int,
+        clock: WallClock,
+        market: SimMarket,
+        captures: bool = False,
     ) -> None:
         """Build the cluster as it stands at the scenario's start, everything Ready.
 
@@ -66,9 +74,11 @@ class World:
             seed: the world's seed.
             clock: tells how far to step; starts at `scenario.start_at`.
             market: prices, of which the provisioner takes the best.
+            captures: keep `frames` after each change, for watches that lag.
         """
         self._scenario = scenario
         self._clock = clock
+        self._captures = captures
         self._at = scenario.start_at
         self._chance = stream(seed, "world")
         self.cluster = Cluster(stream(seed, "names"), scenario.workloads)
@@ -79,9 +89,12 @@ class World:
             start_at=scenario.start_at,
         )
         self._placement = Placement(self.cluster, self._capacity, market, self._chance)
+        self._disruption = Disruption(self.cluster, self._placement, market, self._chance)
+        self._unheard: list[SimNode] = []
         self.tally = Tally(launches=self._placement.launches)
         self._settle()
-        self._facts = FactsCache(self.cluster, scenario.groups)
+        self.server = Server(cluster=self.cluster, chance=stream(seed, "server"))
+        self.frames = Frames(self.cluster, scenario.groups, self._at)
 
     @property
     def at(self) -> float:
@@ -93,7 +106,8 @@ class World:
 
     def snapshot(self, now: float) -> ClusterFacts:
         """Return the cluster as of the last step."""
-        return self._facts.facts(self._age_s(now))
+        self.frames.capture(self._at)
+        return replace(self.frames.latest().facts, inputs=inputs(self._age_s(now)))
 
     def health(self, now: float) -> tuple[InputHealth, ...]:
         """Return the state and age of each watched resource."""
@@ -111,9 +125,9 @@ class World:
         ordered = sorted(pods, key=lambda pod: (pod.workload.namespace, pod.name))
         return tuple(pod_view(pod) for pod in ordered)
 
-    def own_pods(self, for_uid: str) -> tuple[OwnPod, ...]:  # noqa: ARG002
-        """Return none: in shadow nothing of ours is in the world."""
-        return ()
+    def own_pods(self, for_uid: str) -> tuple[OwnPod, ...]:
+        """Return the controller's pods that are about one node, sorted by name."""
+        return tuple(pod for pod in own_pods(self.cluster) if pod.for_uid == for_uid)
 
     async def refresh(self, node: str) -> None:
         """Return at once: what is shown is the world itself."""
@@ -137,11 +151,21 @@ class World:
         self._at += STEP_S
         self._capacity.advance(self._at, STEP_S)
         self._reclaim()
-        self._drain_noticed()
+        self._disruption.step(self._scenario.groups, self._at)
         self._finish_pods()
         self._boot_nodes()
         self._placement.place(self._scenario.groups, self._at)
         self.tally.pending_pod_s += STEP_S * len(self.cluster.pending)
+        if self._captures:
+            self.frames.capture(self._at)
+
+    def apply(self, call: Call) -> Answer:
+        """Let the API server carry out one call of the controller."""
+        now = max(self._at, self._clock.now())
+        answer = self.server.apply(call, now)
+        if self._captures:
+            self.frames.capture(now)
+        return answer
 
     def _age_s(self, now: float) -> float:
         return max(0.0, now - self._at)
@@ -166,8 +190,26 @@ class World:
         if self._chance.random() >= _NOTICED_RATIO:
             self._lose(node)
             return
+        self.interrupt(node, self._at + self._chance.uniform(*_NOTICE_S))
+
+    def interrupt(self, node: SimNode, leaves_at: float) -> None:
+        """Give notice that a node goes; who hears of it is said by the scenario."""
         self.tally.n_noticed += 1
-        self.cluster.give_notice(node, self._at + self._chance.uniform(*_NOTICE_S))
+        is_heard = not self._scenario.hears_notices
+        self.cluster.give_notice(node, leaves_at, is_heard=is_heard)
+        if not is_heard:
+            self._unheard.append(node)
+
+    def take_unheard(self) -> list[SimNode]:
+        """Return, once each, the nodes of whose interruption the provisioner does not hear."""
+        found, self._unheard = self._unheard, []
+        return found
+
+    def scale(self, factor: float) -> None:
+        """Scale every Deployment, to one replica at least."""
+        for workload in list(self.cluster.workloads.values()):
+            if workload.kind is Kind.DEPLOYMENT:
+                self.cluster.scale(workload, max(1, round(workload.replicas * factor)), self._at)
 
     def _lose(self, node: SimNode) -> None:
         self.tally.n_lost += 1
@@ -177,17 +219,10 @@ class World:
         )
         self.cluster.remove_node(node, self._at)
 
-    def _drain_noticed(self) -> None:
-        """Evict, as the provisioner does on a notice, what the budgets let go."""
-        noticed = [n for n in self.cluster.nodes.values() if n.leaves_at is not None]
-        for pod in [p for n in noticed for p in n.pods.values()]:
-            if pod.stays or pod.terminating:
-                continue
-            stop_s = self._chance.uniform(1.0, pod.workload.grace_s)
-            if isinstance(self.cluster.evict(pod, self._at, stop_s), Done):
-                self.tally.n_evicted += 1
-
     def _finish_pods(self) -> None:
+        for pod in list(self.cluster.own.values()):
+            if pod.own is not None and pod.own.expires_at <= self._at:
+                self.cluster.delete_pod(pod, self._at)
         for pod in list(self.cluster.terminating.values()):
             if pod.gone_at <= self._at:
                 self.cluster.delete_pod(pod, self._at)

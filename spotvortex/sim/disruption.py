@@ -1,0 +1,180 @@
+"""The provisioner's other half: it drains what it ends, and ends what is not needed.
+
+Comes in: the cluster, prices, the time. Goes out: nodes drained and removed: those that are being
+deleted, those whose interruption it has heard of, and those that its consolidation finds, in the
+manner of Karpenter 1.15: empty ones at once, underutilised ones by deletion where their pods fit
+elsewhere, or replacement first by a cheaper Spot node; within the budget of each NodePool; never a
+node with a pod that keeps it. May not buy anything but such a replacement.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from spotvortex.core.calls import Done
+from spotvortex.core.types import CapacityType, Offering, Provisioner
+from spotvortex.sim.cluster import Cluster, SimNode
+from spotvortex.sim.machines import MACHINES
+from spotvortex.sim.market import SimMarket
+from spotvortex.sim.placement import Placement, may_be_on
+from spotvortex.sim.shape import WHEN_UNDERUTILIZED, NodeGroup
+
+LOOK_EVERY_S: Final = 10.0
+"""Karpenter looks for something to disrupt every ten seconds (disruption controller)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Replacement:
+    """A node that goes once another one is Ready."""
+
+    uid: str
+    node: str
+    by: str
+
+
+class Disruption:
+    """Ends nodes. `n_evicted` and `n_consolidated` count what it did."""
+
+    def __init__(
+        self, cluster: Cluster, placement: Placement, market: SimMarket, chance: Random
+    ) -> None:
+        """Start with nothing under way."""
+        self._cluster = cluster
+        self._placement = placement
+        self._market = market
+        self._chance = chance
+        self._under_way: list[_Replacement] = []
+        self._next_look = -math.inf
+        self.n_evicted = 0
+        self.n_consolidated = 0
+
+    def step(self, groups: Iterable[NodeGroup], at: float) -> None:
+        """Go on with what is under way, and look for more where it is time."""
+        self._drain(at)
+        self._go_on()
+        if at >= self._next_look:
+            self._next_look = at + LOOK_EVERY_S
+            for group in groups:
+                if group.provisioner is Provisioner.KARPENTER and group.consolidation:
+                    self._consolidate(group, at)
+
+    def _drain(self, at: float) -> None:
+        """Evict what the budgets let go; a node that is being deleted ends once it is empty."""
+        leaving = [
+            n
+            for n in self._cluster.nodes.values()
+            if n.deleting or (n.leaves_at is not None and n.moving)
+        ]
+        for node in leaving:
+            for pod in node.movable:
+                if pod.terminating:
+                    continue
+                stop_s = self._chance.uniform(1.0, max(1.0, pod.workload.grace_s))
+                self.n_evicted += isinstance(self._cluster.evict(pod, at, stop_s), Done)
+            if node.deleting and not node.movable:
+                self._cluster.remove_node(node, at)
+
+    def _go_on(self) -> None:
+        """Delete what its replacement is Ready for; give up where that has gone."""
+        waiting = []
+        for one in self._under_way:
+            node, other = self._cluster.nodes.get(one.node), self._cluster.nodes.get(one.by)
+            if node is None or node.uid != one.uid or node.deleting:
+                continue
+            if other is None or other.moving:
+                self._cluster.taint(node, tainted=node.leaves_at is not None)
+            elif other.ready:
+                self.n_consolidated += 1
+                self._cluster.delete_claim(node)
+            else:
+                waiting.append(one)
+        self._under_way = waiting
+
+    def _consolidate(self, group: NodeGroup, at: float) -> None:
+        nodes = [n for n in self._cluster.nodes.values() if n.group is group]
+        left = math.ceil(group.disruption_ratio * len(nodes)) - sum(n.moving for n in nodes)
+        settled = [n for n in nodes if self._is_settled(n, at)]
+        for node in [n for n in settled if not n.movable][: max(0, left)]:
+            left -= 1
+            self.n_consolidated += 1
+            self._cluster.delete_claim(node)
+        if left > 0 and group.consolidation == WHEN_UNDERUTILIZED:
+            self._shrink([n for n in settled if n.movable and self._may_move(n)], at)
+
+    def _is_settled(self, node: SimNode, at: float) -> bool:
+        """Tell whether a node has been left alone for long enough, and no pod keeps it."""
+        return (
+            node.ready
+            and not node.moving
+            and at - max(node.ready_at, node.emptied_at) >= node.group.consolidate_after_s
+            and not any(pod.keeps_node for pod in node.pods.values())
+            and not any(pod.promised == node.name for pod in self._cluster.pending.values())
+        )
+
+    def _may_move(self, node: SimNode) -> bool:
+        """Tell whether the budgets would let every pod of a node go now."""
+        budgets = {p.workload.key: p.workload for p in node.movable if p.workload.has_budget}
+        return all(self._cluster.disruptions_allowed(workload) > 0 for workload in budgets.values())
+
+    def _shrink(self, candidates: list[SimNode], at: float) -> None:
+        """Carry out the first thing that saves money, the emptiest node first."""
+        for node in sorted(candidates, key=lambda n: (len(n.movable), n.created_at, n.name)):
+            if self._fits_elsewhere(node):
+                self.n_consolidated += 1
+                self._cluster.delete_claim(node)
+                return
+            other = self._cheaper(node, at)
+            if other is not None:
+                self._cluster.taint(node)
+                self._under_way.append(_Replacement(uid=node.uid, node=node.name, by=other.name))
+                return
+
+    def _fits_elsewhere(self, node: SimNode) -> bool:
+        """Tell whether all pods of a node find room on others that are there."""
+        free = {
+            n.name: [m.cpu_milli - n.cpu_used, m.memory_bytes - n.memory_used]
+            for n in self._cluster.nodes.values()
+            if n is not node and n.ready and n.takes_pods
+            for m in (MACHINES[n.offering.instance_type],)
+        }
+        for pod in sorted(node.movable, key=lambda p: (-p.workload.cpu_milli, p.name)):
+            cpu, memory = pod.workload.cpu_milli, pod.workload.memory_bytes
+            fits = (name for name, left in free.items() if left[0] >= cpu and left[1] >= memory)
+            nodes = self._cluster.nodes
+            host = next((name for name in fits if may_be_on(nodes[name], pod)), None)
+            if host is None:
+                return False
+            free[host] = [free[host][0] - cpu, free[host][1] - memory]
+        return True
+
+    def _cheaper(self, node: SimNode, at: float) -> SimNode | None:
+        """Buy a cheaper Spot node that holds what an on-demand node holds, if there is one.
+
+        Spot is not replaced by Spot: that is behind a feature gate of Karpenter.
+        """
+        group = node.group
+        pinned = any(p.workload.capacity_type is CapacityType.ON_DEMAND for p in node.movable)
+        is_spot = node.capacity_type is CapacityType.SPOT
+        if is_spot or pinned or CapacityType.SPOT not in group.capacity_types:
+            return None
+        cpu = sum(pod.workload.cpu_milli for pod in node.movable)
+        memory = sum(pod.workload.memory_bytes for pod in node.movable)
+        zones = {pod.zone for pod in node.movable if pod.zone} or set(group.zones)
+        price = MACHINES[node.offering.instance_type].on_demand_usd_per_hour
+        left = self._cluster.left(group)
+        options = sorted(
+            (self._market.spot_usd_per_hour(offering, at), offering)
+            for instance_type in group.instance_types
+            if self._placement.holds(instance_type, cpu, memory) and left.takes(instance_type)
+            for zone in group.zones
+            for offering in (Offering(instance_type=instance_type, zone=zone),)
+            if zones == {zone} or len(zones) > 1
+        )
+        for spot_price, offering in options:
+            if spot_price < price and self._placement.try_spot(offering, at):
+                return self._placement.launch(group, CapacityType.SPOT, offering, at)
+        return None

@@ -1,0 +1,279 @@
+"""One episode of the fault search as plain data, drawn from a seed.
+
+Comes in: a seed. Goes out: an `Episode`: a small cluster, what its market and model go through,
+what the controller is told, and what goes wrong. Data only, so that a failing episode can be made
+smaller and kept. May not run anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Final
+
+from spotvortex.core.limits import Limits
+from spotvortex.core.types import CapacityType, Mode
+from spotvortex.sim.capacity import CALM, STRESS, Phase, Regime
+from spotvortex.sim.chance import stream
+from spotvortex.sim.faults import Fault, FaultKind
+from spotvortex.sim.machines import GIB, MACHINES
+from spotvortex.sim.shape import (
+    WHEN_EMPTY,
+    WHEN_UNDERUTILIZED,
+    Fleet,
+    Kind,
+    NodeGroup,
+    Scenario,
+    Workload,
+)
+
+START_AT: Final = 1_785_229_200.0
+"""2026-07-28 09:00:00 UTC."""
+
+MAX_NODES: Final = 12
+MAX_TICKS: Final = 60
+
+QUIET_S: Final = 2400.0
+"""Seconds after the last fault in which everything has to have settled, or expired."""
+
+_ZONES: Final = ("us-east-1a", "us-east-1b", "us-east-1c")
+_TYPES: Final = ("m6i.xlarge", "c6i.xlarge", "m6i.2xlarge", "c6i.2xlarge")
+_SPOT: Final = CapacityType.SPOT
+_ON_DEMAND: Final = CapacityType.ON_DEMAND
+_HARSH: Final = replace(STRESS, hazard_per_hour=0.5, shortages_per_hour=20.0, hit_ratio=0.8)
+_CALM_SCORE, _MEDIUM, _HIGH, _EMERGENCY = 0.03, 0.45, 0.70, 0.97
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSpec:
+    """One pool: its nodes at the start and its provisioner's settings."""
+
+    name: str
+    n_spot: int
+    n_on_demand: int
+    consolidation: str
+    consolidate_after_s: float
+    annotations: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """All that one run is a function of. `script` holds the model's score from each second on."""
+
+    seed: int
+    n_ticks: int
+    tick_s: float
+    pools: tuple[PoolSpec, ...]
+    workloads: tuple[Workload, ...]
+    regime: Regime
+    script: tuple[tuple[float, float], ...]
+    limits: Limits
+    faults: tuple[Fault, ...] = ()
+    n_processes: int = 1
+    lag_s: float = 0.3
+    hears_notices: bool = False
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds in which things go wrong."""
+        return self.n_ticks * self.tick_s
+
+    @property
+    def n_nodes(self) -> int:
+        """Nodes at the start."""
+        return sum(pool.n_spot + pool.n_on_demand for pool in self.pools)
+
+    def __str__(self) -> str:
+        pools = ", ".join(f"{p.name} {p.n_spot}+{p.n_on_demand}" for p in self.pools)
+        head = f"seed {self.seed}: {self.n_ticks} ticks of {self.tick_s:g} s, {pools}"
+        return "\n".join([head, *(f"  {fault}" for fault in self.faults)])
+
+
+def scenario_of(episode: Episode) -> Scenario:
+    """Return the cluster of an episode."""
+    fleets = []
+    for pool in episode.pools:
+        for capacity_type, n in ((_SPOT, pool.n_spot), (_ON_DEMAND, pool.n_on_demand)):
+            kinds = _TYPES[:2]
+            for k, kind in enumerate(kinds):
+                count = (n + len(kinds) - 1 - k) // len(kinds)
+                if count:
+                    fleets.append(
+                        Fleet(
+                            group=pool.name,
+                            instance_type=kind,
+                            capacity_type=capacity_type,
+                            count=count,
+                        )
+                    )
+    return Scenario(
+        start_at=START_AT,
+        groups=tuple(map(_group, episode.pools)),
+        fleets=tuple(fleets),
+        workloads=episode.workloads,
+        phases=(
+            Phase(starts_s=0.0, regime=episode.regime),
+            Phase(starts_s=episode.busy_s, regime=CALM),
+        ),
+        hears_notices=episode.hears_notices,
+    )
+
+
+def _group(pool: PoolSpec) -> NodeGroup:
+    return NodeGroup(
+        name=pool.name,
+        pool=pool.name,
+        capacity_types=(_SPOT, _ON_DEMAND),
+        instance_types=_TYPES,
+        zones=_ZONES,
+        consolidation=pool.consolidation,
+        consolidate_after_s=pool.consolidate_after_s,
+        annotations=pool.annotations,
+    )
+
+
+def draw(seed: int) -> Episode:
+    """Draw an episode: at most `MAX_NODES` nodes and `MAX_TICKS` ticks, up to five faults."""
+    chance = stream(seed, "episode")
+    pools = _pools(chance)
+    tick_s = chance.choice((10.0, 20.0, 30.0))
+    n_ticks = chance.randint(30, MAX_TICKS)
+    busy_s = n_ticks * tick_s
+    n_processes = chance.choice((1, 1, 2))
+    faults = _faults(chance, busy_s, n_processes)
+    return Episode(
+        seed=seed,
+        n_ticks=n_ticks,
+        tick_s=tick_s,
+        pools=pools,
+        workloads=tuple(w for pool in pools for w in _workloads(chance, pool)),
+        regime=chance.choice((CALM, CALM, STRESS, _HARSH)),
+        script=_script(chance, busy_s),
+        limits=_limits(chance),
+        faults=faults,
+        n_processes=n_processes,
+        lag_s=chance.choice((0.05, 0.3, 1.0, 3.0)),
+        hears_notices=chance.random() < 0.4,
+    )
+
+
+def _pools(chance: Random) -> tuple[PoolSpec, ...]:
+    left, found = MAX_NODES, []
+    for name in ("web", "batch")[: chance.choice((1, 1, 2))]:
+        n_spot = chance.randint(2, min(8, left - 1))
+        n_on_demand = chance.randint(0, min(4, left - n_spot))
+        left -= n_spot + n_on_demand
+        annotations = []
+        if chance.random() < 0.3:
+            ratio = chance.choice(("0.5", "0.7"))
+            annotations.append(("spotvortex.io/max-spot-ratio", ratio))
+        if chance.random() < 0.2:
+            annotations.append(("spotvortex.io/on-demand-floor", str(chance.randint(1, 2))))
+        found.append(
+            PoolSpec(
+                name=name,
+                n_spot=n_spot,
+                n_on_demand=n_on_demand,
+                consolidation=chance.choice((WHEN_EMPTY, WHEN_UNDERUTILIZED, WHEN_UNDERUTILIZED)),
+                consolidate_after_s=chance.choice((0.0, 30.0, 300.0)),
+                annotations=tuple(annotations),
+            )
+        )
+        if left < 3:
+            break
+    return tuple(found)
+
+
+def _workloads(chance: Random, pool: PoolSpec) -> list[Workload]:
+    """Fill about three fifths of a pool: services, sometimes a store, a singleton, a bare pod."""
+    room_milli = 0.6 * (pool.n_spot + pool.n_on_demand) * MACHINES[_TYPES[0]].cpu_milli
+    found: list[Workload] = []
+    while room_milli > 0.0 and len(found) < 6:
+        workload = _workload(chance, pool.name, len(found))
+        found.append(workload)
+        room_milli -= workload.replicas * workload.cpu_milli
+    return found
+
+
+def _workload(chance: Random, pool: str, number: int) -> Workload:
+    kind = chance.choice((Kind.DEPLOYMENT,) * 6 + (Kind.STATEFUL_SET, Kind.BARE))
+    replicas = 1 if kind is Kind.BARE else chance.choice((1, 2, 3, 4, 6))
+    budget = None if kind is Kind.BARE else chance.choice((None, 1, 1, 2))
+    return Workload(
+        namespace=pool,
+        name=f"app-{number}",
+        kind=kind,
+        pool=pool,
+        replicas=replicas,
+        cpu_milli=chance.choice((300, 600, 1000)),
+        memory_bytes=GIB,
+        grace_s=chance.choice((5.0, 30.0, 90.0)),
+        max_unavailable=budget,
+        zonal_volume=kind is Kind.STATEFUL_SET,
+        do_not_disrupt=chance.random() < 0.05,
+    )
+
+
+def _script(chance: Random, busy_s: float) -> tuple[tuple[float, float], ...]:
+    """Let the score go up and down; in the end it is calm."""
+    at, found = 0.0, []
+    while at < busy_s:
+        found.append((at, chance.choice((_CALM_SCORE, _CALM_SCORE, _MEDIUM, _HIGH, _EMERGENCY))))
+        at += chance.uniform(120.0, 900.0)
+    return (*found, (busy_s, _CALM_SCORE))
+
+
+def _limits(chance: Random) -> Limits:
+    modes = (Mode.ACTIVE,) * 8 + (Mode.CANARY, Mode.SHADOW, Mode.ADVISE)
+    return Limits(
+        mode=chance.choice(modes),
+        policy_mode="deterministic",
+        settle_s=chance.choice((60.0, 120.0, 300.0)),
+        dwell_s=chance.choice((120.0, 600.0)),
+        max_pool_disruption_ratio=chance.choice((0.1, 0.34, 0.5)),
+        max_cluster_disruption_ratio=chance.choice((0.1, 0.34, 0.5)),
+        max_wave_nodes=chance.choice((1, 2, 5)),
+        on_demand_floor_nodes=chance.choice((0, 0, 0, 1)),
+        drain_deadline_s=chance.choice((300.0, 900.0)),
+        bind_s=chance.choice((120.0, 300.0)),
+        min_confidence=0.0,
+        leftover_s=chance.choice((600, 1800)),
+    )
+
+
+_SIZES: Final[dict[FaultKind, Callable[[Random], float]]] = {
+    FaultKind.API_ERRORS: lambda c: c.choice((0.2, 0.5, 1.0)),
+    FaultKind.THROTTLED: lambda c: c.choice((0.2, 0.5, 1.0)),
+    FaultKind.ANSWERS_LOST: lambda c: c.choice((0.2, 0.5, 1.0)),
+    FaultKind.SLOW: lambda c: c.choice((1.0, 8.0)),
+    FaultKind.WATCH_LAG: lambda c: c.choice((3.0, 10.0, 18.0)),
+    FaultKind.CLOCK_SKEW: lambda c: c.choice((-600.0, -30.0, 30.0, 600.0)),
+    FaultKind.TASK_CRASH: lambda c: float(c.randint(1, 300)),
+    FaultKind.KILL_BEFORE: lambda c: float(c.randint(1, 12)),
+    FaultKind.KILL_AFTER: lambda c: float(c.randint(1, 12)),
+    FaultKind.LATE_WRITE: lambda c: c.choice((5.0, 16.0, 30.0)),
+    FaultKind.NOTICE_STORM: lambda c: float(c.choice((20, 200))),
+    FaultKind.INTERRUPTION: lambda c: float(c.randint(1, 4)),
+    FaultKind.PERSON_CORDON: lambda c: float(c.randint(1, 2)),
+    FaultKind.NODE_DELETED: lambda c: float(c.randint(1, 2)),
+    FaultKind.SCALED: lambda c: c.choice((0.5, 1.5)),
+}
+
+
+def _faults(chance: Random, busy_s: float, n_processes: int) -> tuple[Fault, ...]:
+    kinds = [kind for kind in FaultKind if kind is not FaultKind.DEATH]
+    found = [
+        Fault(
+            kind=kind,
+            at_s=math.floor(chance.uniform(0.0, busy_s)),
+            lasts_s=math.floor(chance.uniform(20.0, 400.0)),
+            size=_SIZES[kind](chance) if kind in _SIZES else 0.0,
+            who=chance.randrange(n_processes),
+        )
+        for kind in chance.choices(kinds, k=chance.randint(0, 5))
+    ]
+    if chance.random() < 0.08:
+        found.append(Fault(kind=FaultKind.DEATH, at_s=math.floor(chance.uniform(0.0, busy_s))))
+    return tuple(sorted(found, key=lambda f: (f.at_s, f.kind)))

@@ -1,0 +1,212 @@
+"""The API server of the simulated cluster, as far as the controller writes to it.
+
+Comes in: a `Call`. Goes out: an `Answer`, and the cluster changed by it, with the same
+preconditions, conflicts and refusals that `kube.levers` gets from a real one. What goes wrong on
+the way (slow, lost, refused) is the matter of `faults`. May not decide anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Final, assert_never
+
+from spotvortex.core import orders
+from spotvortex.core.calls import (
+    Again,
+    Answer,
+    Call,
+    ClearRisk,
+    CreateAnchor,
+    CreatePlaceholder,
+    DeleteAnchors,
+    DeleteNodeClaim,
+    DeletePlaceholders,
+    Done,
+    EvictPod,
+    Gone,
+    MarkNode,
+    NoteRisk,
+    Refused,
+    UnmarkNode,
+)
+from spotvortex.core.codec import rfc3339
+from spotvortex.core.observation import OwnKind
+from spotvortex.core.types import CapacityType
+from spotvortex.sim.cluster import Cluster, Own, SimNode, SimPod
+from spotvortex.sim.machines import MIB
+from spotvortex.sim.shape import Kind, Workload
+
+NAMESPACE: Final = "spotvortex"
+
+QUOTA_PODS: Final = 200
+"""Pods that the ResourceQuota of the controller's namespace allows."""
+
+_ANCHOR_CPU_MILLI: Final = 1
+_ANCHOR_MEMORY_BYTES: Final = 8 * MIB
+
+
+@dataclass(slots=True, kw_only=True)
+class Server:
+    """Carries calls out on a cluster at an instant."""
+
+    cluster: Cluster
+    chance: Random
+    quota_pods: int = QUOTA_PODS
+
+    def apply(self, call: Call, at: float) -> Answer:
+        """Carry one call out, whole, at once."""
+        match call:
+            case MarkNode() | UnmarkNode() | NoteRisk() | ClearRisk():
+                return self._write(call)
+            case EvictPod():
+                return self._evict(call, at)
+            case CreatePlaceholder():
+                return self._place(call, at)
+            case CreateAnchor():
+                return self._anchor(call, at)
+            case DeleteNodeClaim():
+                return self._delete_claim(call)
+            case DeletePlaceholders():
+                return self._delete(OwnKind.PLACEHOLDER, call.for_uid, call.plan_id, at)
+            case DeleteAnchors():
+                return self._delete(OwnKind.ANCHOR, call.node_uid, "", at)
+            case _:
+                assert_never(call)
+
+    def _write(self, call: MarkNode | UnmarkNode | NoteRisk | ClearRisk) -> Answer:
+        node = self._node(call.node, call.uid)
+        if node is None:
+            return Gone()
+        match call:
+            case MarkNode():
+                return self._mark(call, node)
+            case UnmarkNode():
+                return self._unmark(call, node)
+            case NoteRisk(until=until):
+                self.cluster.note_risk(node, rfc3339(until, "seconds"))
+            case ClearRisk():
+                self.cluster.note_risk(node, "")
+        return Done()
+
+    def _node(self, name: str, uid: str) -> SimNode | None:
+        node = self.cluster.nodes.get(name)
+        return node if node is not None and node.uid == uid else None
+
+    def _mark(self, call: MarkNode, node: SimNode) -> Answer:
+        if str(node.version) != call.resource_version:
+            if plan_on(node) == call.plan_id:
+                return Done()
+            return Again(reason="the object has been modified")
+        self.cluster.mark(node, call.order)
+        return Done()
+
+    def _unmark(self, call: UnmarkNode, node: SimNode) -> Answer:
+        if plan_on(node) != call.plan_id:
+            return Done()
+        self.cluster.unmark(node, uncordon=call.uncordon and node.labelled)
+        return Done()
+
+    def _evict(self, call: EvictPod, at: float) -> Answer:
+        pod = self.cluster.pods.get(f"{call.namespace}/{call.name}")
+        if pod is None or pod.uid != call.uid:
+            return Gone()
+        if pod.terminating:
+            return Done()
+        stop_s = self.chance.uniform(1.0, max(1.0, pod.workload.grace_s))
+        return self.cluster.evict(pod, at, stop_s)
+
+    def _place(self, call: CreatePlaceholder, at: float) -> Answer:
+        original = self.cluster.pods.get(call.for_pod)
+        if original is None or original.uid != call.pod_uid:
+            return Gone()
+        wanted = call.capacity_type
+        workload = Workload(
+            namespace=NAMESPACE,
+            name=call.name,
+            kind=Kind.OURS,
+            pool=call.pool,
+            cpu_milli=call.cpu_milli,
+            memory_bytes=call.memory_bytes,
+            grace_s=0.0,
+            capacity_type=None if wanted is CapacityType.UNKNOWN else wanted,
+        )
+        own = Own(
+            kind=OwnKind.PLACEHOLDER,
+            plan_id=call.plan_id,
+            for_uid=call.for_uid,
+            expires_at=at + call.expires_s,
+            order=call.order,
+            node_pool=call.node_pool,
+            avoid=call.avoid,
+        )
+        return self._create(workload, own, at, call.zone)
+
+    def _anchor(self, call: CreateAnchor, at: float) -> Answer:
+        workload = Workload(
+            namespace=NAMESPACE,
+            name=call.name,
+            kind=Kind.OURS,
+            pool=call.pool,
+            cpu_milli=_ANCHOR_CPU_MILLI,
+            memory_bytes=_ANCHOR_MEMORY_BYTES,
+            grace_s=0.0,
+        )
+        own = Own(
+            kind=OwnKind.ANCHOR,
+            plan_id=call.plan_id,
+            for_uid=call.node_uid,
+            expires_at=at + call.expires_s,
+        )
+        answer = self._create(workload, own, at)
+        pod = self.cluster.pending.get(f"{NAMESPACE}/{call.name}")
+        if isinstance(answer, Done) and pod is not None:
+            node = self._node(call.node, call.node_uid)
+            # A pod that names a node which is not there is collected with it.
+            if node is None:
+                self.cluster.delete_pod(pod, at)
+            else:
+                self.cluster.bind(pod, node, at + 1.0)
+        return answer
+
+    def _create(self, workload: Workload, own: Own, at: float, zone: str = "") -> Answer:
+        known = self.cluster.pods.get(f"{workload.namespace}/{workload.name}")
+        if known is not None:
+            same = known.own is not None and known.own.plan_id == own.plan_id
+            return Done() if same else Refused(reason=f"pods {workload.name} already exists")
+        if len(self.cluster.own) >= self.quota_pods:
+            return Refused(reason=f"exceeded quota: pods={self.quota_pods}")
+        self.cluster.create_own(workload, own, at, zone)
+        return Done()
+
+    def _delete_claim(self, call: DeleteNodeClaim) -> Answer:
+        nodes = self.cluster.nodes.values()
+        node = next((n for n in nodes if n.node_claim == call.node_claim), None)
+        if node is None:
+            return Gone()
+        if node.name != call.node:
+            return Refused(reason=f"NodeClaim {call.node_claim} is for {node.name}")
+        if not node.deleting:
+            self.cluster.delete_claim(node)
+        return Done()
+
+    def _delete(self, kind: OwnKind, for_uid: str, plan_id: str, at: float) -> Answer:
+        for pod in [p for p in self.cluster.own.values() if _is(p, kind, for_uid, plan_id)]:
+            self.cluster.delete_pod(pod, at)
+        return Done()
+
+
+def _is(pod: SimPod, kind: OwnKind, for_uid: str, plan_id: str) -> bool:
+    own = pod.own
+    return (
+        own is not None
+        and own.kind is kind
+        and own.for_uid == for_uid
+        and plan_id in ("", own.plan_id)
+    )
+
+
+def plan_on(node: SimNode) -> str:
+    """Return the plan whose mark is on a node, "" where there is none that can be read."""
+    order = orders.from_text(node.mark) if node.mark else None
+    return order.plan_id if order is not None else ""

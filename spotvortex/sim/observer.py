@@ -1,0 +1,307 @@
+"""Watches a simulated cluster and says when a promise is broken.
+
+Comes in: each request that reaches the server, with the true state of the cluster at that moment,
+and a look at the cluster after each of its steps. Goes out: breaches, and how often each promise
+was checked. Shares no code with the controller: it knows the calls, the cluster itself, and the
+text of our journals, and nothing that decides.
+
+The promises are numbered as in docs/architecture.md: 1 shadow writes nothing; 2 no voluntary
+eviction before its room is Ready; 3 never more nodes on the move than the budgets say; 4 the floor;
+5 nothing stays cordoned by us without an order; 6 budgets and do-not-disrupt; 7 lease, freeze,
+freshness and precondition; 8 one wave a pool and settle window; 9 nothing twice; 10 a model failure
+alone moves nothing; 11 what we made expires.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from spotvortex.core.calls import (
+    UNDOING,
+    Answer,
+    Call,
+    CreateAnchor,
+    CreatePlaceholder,
+    Done,
+    EvictPod,
+    MarkNode,
+)
+from spotvortex.core.observation import OwnKind
+from spotvortex.core.types import CapacityType, Freeze
+from spotvortex.sim.cluster import Cluster, Own, SimNode, SimPod
+from spotvortex.sim.shape import Kind
+
+GRACE_S: Final = 6.0
+"""A step of the world and a second: what may pass between a change and its being seen."""
+
+LONGEST_LIFE_S: Final = 1800.0
+"""What we put into a cluster expires within half an hour."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What was asked of the controller in an episode; see `core.limits`."""
+
+    writes: bool
+    settle_s: float
+    max_pool_ratio: float
+    max_cluster_ratio: float
+    floor_nodes: int
+    max_input_age_s: float
+    longest_order_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breach:
+    """A promise that was broken."""
+
+    promise: int
+    at_s: float
+    text: str
+
+    def __str__(self) -> str:
+        return f"promise {self.promise} at {self.at_s:.2f} s: {self.text}"
+
+
+class Asker(Protocol):
+    """The process that a request comes from."""
+
+    @property
+    def name(self) -> str:
+        """Its identity in the lease."""
+        ...
+
+    def blind_s(self, at: float) -> float:
+        """Return for how long it had been cut off at a time, 0 where it was not."""
+        ...
+
+    @property
+    def lag_now_s(self) -> float:
+        """How far its watches are behind."""
+        ...
+
+
+class Record(Protocol):
+    """Who led and what was frozen, at any time."""
+
+    def led(self, who: str, at: float) -> bool:
+        """Tell whether a process held the lease."""
+        ...
+
+    def freeze_at(self, at: float) -> Freeze:
+        """Return the freeze."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Observer:
+    """Keeps count; `breaches` is empty in a good episode."""
+
+    cluster: Cluster
+    record: Record
+    bounds: Bounds
+    clock: Callable[[], float]
+    zero_at: float
+    breaches: list[Breach] = field(default_factory=list)
+    checks: Counter[int] = field(default_factory=Counter)
+    n_calls: Counter[str] = field(default_factory=Counter)
+    _moving_since: dict[str, float] = field(default_factory=dict)
+    _marked_since: dict[str, float] = field(default_factory=dict)
+    _bound: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _evicted: Counter[str] = field(default_factory=Counter)
+    _most_movable: dict[str, int] = field(default_factory=dict)
+    _plans: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
+    _before: tuple[SimPod | None, bool, int] = (None, False, 0)
+
+    # -- the cluster, step by step -------------------------------------------
+
+    def look(self) -> None:
+        """Look at the cluster after one of its steps."""
+        now = self.clock()
+        nodes = self.cluster.nodes
+        for node in nodes.values():
+            if node.moving or node.cordoned:
+                self._moving_since.setdefault(node.uid, now)
+            else:
+                self._moving_since.pop(node.uid, None)
+            if node.mark:
+                since = self._marked_since.setdefault(node.uid, now)
+                late = now - since > self.bounds.longest_order_s
+                self._check(5, not late, f"{node.name} carries a journal for {now - since:.0f} s")
+            else:
+                self._marked_since.pop(node.uid, None)
+            n = len(node.movable)
+            self._most_movable[node.uid] = max(n, self._most_movable.get(node.uid, 0))
+        self._note_bound()
+
+    def _note_bound(self) -> None:
+        """Remember every placeholder that has ever had a Ready node."""
+        for pod in self.cluster.own.values():
+            if pod.own is None or pod.own.kind is not OwnKind.PLACEHOLDER or not pod.node:
+                continue
+            if self.cluster.nodes[pod.node].ready:
+                self._bound[pod.own.plan_id].add(pod.uid)
+
+    # -- requests ---------------------------------------------------------------
+
+    def asked(self, process: Asker, call: Call, sent_at: float) -> None:
+        """Judge a request that reaches the server; the server has not done it yet."""
+        self.n_calls[type(call).__name__] += 1
+        self._check(1, self.bounds.writes, f"a mode that does not write sent {call}")
+        led = self.record.led(process.name, sent_at)
+        self._check(7, led, f"{process.name} did not lead: {call}")
+        self._judge_freeze(process, call, sent_at)
+        blind_s = process.blind_s(sent_at)
+        fresh = blind_s <= self.bounds.max_input_age_s + 1.0 or isinstance(call, UNDOING)
+        self._check(7, fresh, f"{process.name} had seen nothing for {blind_s:.0f} s: {call}")
+        self._note_bound()
+        match call:
+            case MarkNode():
+                self._judge_mark(process, call, sent_at)
+            case EvictPod():
+                self._judge_eviction(call)
+            case CreatePlaceholder() | CreateAnchor():
+                self._check(11, 0 < call.expires_s <= LONGEST_LIFE_S, f"lives too long: {call}")
+            case _:
+                return
+
+    def _judge_freeze(self, process: Asker, call: Call, sent_at: float) -> None:
+        seen_at = sent_at - process.lag_now_s - GRACE_S
+        freezes = {self.record.freeze_at(seen_at), self.record.freeze_at(sent_at)}
+        if freezes == {Freeze.HARD}:
+            self._check(7, False, f"frozen hard: {call}")  # noqa: FBT003 - the judgement itself
+        elif Freeze.NONE not in freezes:
+            self._check(7, isinstance(call, UNDOING), f"frozen: {call}")
+
+    def _judge_mark(self, process: Asker, call: MarkNode, sent_at: float) -> None:
+        self._check(7, bool(call.uid and call.resource_version), f"no precondition: {call}")
+        node = self.cluster.nodes.get(call.node)
+        if node is None or node.uid != call.uid or call.urgent or node.mark:
+            return
+        seen_at = sent_at - process.lag_now_s - GRACE_S
+        for pool in (node.group.pool, ""):
+            self._judge_budget(node, pool, seen_at)
+        if node.capacity_type is CapacityType.ON_DEMAND:
+            left = sum(1 for n in self._of_pool(node.group.pool) if _is_kept(n)) - 1
+            floor = self.bounds.floor_nodes
+            self._check(4, left >= floor, f"{left} nodes on-demand would be left, floor {floor}")
+
+    def _judge_budget(self, node: SimNode, pool: str, seen_at: float) -> None:
+        nodes = list(self._of_pool(pool)) if pool else list(self.cluster.nodes.values())
+        ratio = self.bounds.max_pool_ratio if pool else self.bounds.max_cluster_ratio
+        # What others began a moment ago cannot be known yet; what we marked is.
+        since = self._moving_since
+        known = [n for n in nodes if n.mark or since.get(n.uid, seen_at + 1.0) <= seen_at]
+        moving = {n.uid for n in known if n.moving or n.cordoned} | {node.uid}
+        most = max(1, int(len(nodes) * ratio + 1e-9))
+        where = f"pool {pool}" if pool else "the cluster"
+        self._check(3, len(moving) <= most, f"{len(moving)} of {where} on the move, at most {most}")
+
+    def _judge_eviction(self, call: EvictPod) -> None:
+        pod = self.cluster.pods.get(f"{call.namespace}/{call.name}")
+        self._before = (None, False, 0)
+        if pod is None or pod.uid != call.uid or pod.terminating:
+            return
+        node = self.cluster.nodes.get(pod.node)
+        voluntary = node is not None and node.leaves_at is None and not node.moving
+        self._before = (pod, voluntary, self._ready_of(pod))
+        if voluntary:
+            held = pod.workload.do_not_disrupt or pod.workload.kind is Kind.BARE
+            self._check(6, not held, f"{pod.key} must not be disrupted")
+            done, room = self._evicted[call.plan_id], len(self._bound[call.plan_id])
+            text = f"plan {call.plan_id}: room for {room} pods was Ready, {done} evicted before"
+            self._check(2, done < room, text)
+
+    def answered(self, process: Asker, call: Call, answer: Answer) -> None:  # noqa: ARG002
+        """Judge what the server has done."""
+        if not isinstance(answer, Done):
+            return
+        if isinstance(call, EvictPod):
+            self._judge_evicted(call)
+        elif isinstance(call, CreatePlaceholder):
+            self._judge_room(call)
+
+    def _judge_evicted(self, call: EvictPod) -> None:
+        pod, voluntary, n_ready = self._before
+        if pod is None:
+            return
+        self._evicted[call.plan_id] += voluntary
+        if pod.workload.has_budget:
+            least = min(pod.workload.desired_healthy, n_ready)
+            left = self._ready_of(pod)
+            self._check(6, left >= least, f"{pod.workload.key}: {left} Ready, {least} wanted")
+
+    def _judge_room(self, call: CreatePlaceholder) -> None:
+        rooms = [own for own in self._rooms() if own.for_uid == call.for_uid]
+        rooms = [own for own in rooms if own.plan_id == call.plan_id]
+        node = next((n for n in self.cluster.nodes.values() if n.uid == call.for_uid), None)
+        most = max(self._most_movable.get(call.for_uid, 0), len(node.movable) if node else 0)
+        text = f"{len(rooms)} placeholders for {most} pods: {call.name}"
+        self._check(9, len(rooms) <= most, text)
+        order = _journal(call.order)
+        plans = self._plans[call.pool]
+        if order.get("kind") != "drain" or call.plan_id in plans:
+            return
+        now = self.clock()
+        urgent = str(order.get("reason", "")).startswith("EMERGENCY_EXIT")
+        apart = GRACE_S if urgent else self.bounds.settle_s - GRACE_S
+        last = max(plans.values(), default=float("-inf"))
+        text = f"plan {call.plan_id} of {call.pool} {now - last:.0f} s after the one before"
+        self._check(8, now - last >= apart, text)
+        plans[call.plan_id] = now
+
+    # -- the end ------------------------------------------------------------------
+
+    def conclude(self, *, all_dead: bool) -> None:
+        """Judge what is left once the episode has ended and things have settled."""
+        n_rooms = len(list(self._rooms()))
+        self._check(11, n_rooms == 0, f"{n_rooms} placeholders are left")
+        if all_dead:
+            self._check(11, not self.cluster.own, f"{len(self.cluster.own)} pods of ours are left")
+            return
+        for node in self.cluster.nodes.values():
+            self._check(5, not (node.mark or node.labelled), f"{node.name} is still marked")
+
+    def model_alone(self) -> None:
+        """Judge an episode in which nothing but the model failed: nothing may have moved."""
+        n = self.n_calls["EvictPod"]
+        self._check(10, n == 0, f"{n} pods were evicted although only the model had failed")
+
+    # -- small things -----------------------------------------------------------------
+
+    def _check(self, promise: int, holds: bool, text: str) -> None:  # noqa: FBT001
+        self.checks[promise] += 1
+        if not holds:
+            at_s = self.clock() - self.zero_at
+            self.breaches.append(Breach(promise=promise, at_s=at_s, text=text))
+
+    def _rooms(self) -> Iterator[Own]:
+        owns = (pod.own for pod in self.cluster.own.values())
+        return (own for own in owns if own is not None and own.kind is OwnKind.PLACEHOLDER)
+
+    def _of_pool(self, pool: str) -> Iterator[SimNode]:
+        return (n for n in self.cluster.nodes.values() if n.group.pool == pool)
+
+    def _ready_of(self, pod: SimPod) -> int:
+        return sum(1 for p in self.cluster.pods_of[pod.workload.key].values() if p.ready)
+
+
+def _is_kept(node: SimNode) -> bool:
+    return (
+        node.capacity_type is CapacityType.ON_DEMAND
+        and node.ready
+        and not node.moving
+        and not node.cordoned
+    )
+
+
+def _journal(text: str) -> dict[str, object]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

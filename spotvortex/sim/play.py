@@ -1,0 +1,167 @@
+"""Plays one episode: the daemon's own tasks, in virtual time, in a small bad world.
+
+Comes in: an `Episode`. Goes out: an `Outcome`: breaches, checks, and the digest of every decision
+record. The same episode gives the same outcome, byte for byte. May not judge: `observer` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final
+
+from spotvortex.sim.brittle import brittle
+from spotvortex.sim.chance import stream
+from spotvortex.sim.episode import QUIET_S, START_AT, Episode, scenario_of
+from spotvortex.sim.faults import FaultKind, Schedule
+from spotvortex.sim.loop import SimClock, VirtualLoop
+from spotvortex.sim.market import SimMarket
+from spotvortex.sim.observer import Bounds, Breach, Observer
+from spotvortex.sim.people import People
+from spotvortex.sim.process import Place, Process
+from spotvortex.sim.records import Records
+from spotvortex.sim.script import ScriptedForecaster
+from spotvortex.sim.shelf import Shelf
+from spotvortex.sim.world import STEP_S, World
+
+MODEL: Final = frozenset({FaultKind.MODEL_FAILS, FaultKind.MODEL_NAN})
+_DEATH: Final = frozenset({FaultKind.DEATH})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of an episode. `seconds` is simulated time."""
+
+    seed: int
+    digest: str
+    breaches: tuple[Breach, ...]
+    checks: Counter[int]
+    calls: Counter[str]
+    faults: Counter[str]
+    seconds: float
+    n_records: int
+    n_deaths: int
+    n_lost: int
+
+
+def play(episode: Episode) -> Outcome:
+    """Play an episode to its end."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        if any(f.kind is FaultKind.TASK_CRASH for f in episode.faults):
+            runner.get_loop().set_task_factory(brittle)
+        return runner.run(_Play(episode, runner.get_loop()).run())
+
+
+class _Play:
+    """One episode on a loop."""
+
+    def __init__(self, episode: Episode, loop: asyncio.AbstractEventLoop) -> None:
+        self._episode = episode
+        scenario = scenario_of(episode)
+        self._clock = SimClock(START_AT, loop)
+        market = SimMarket(seed=episode.seed, start_at=START_AT)
+        self._world = World(
+            scenario=scenario, seed=episode.seed, clock=self._clock, market=market, captures=True
+        )
+        self._shelf = Shelf()
+        self._records = Records()
+        self._observer = Observer(
+            cluster=self._world.cluster,
+            record=self._shelf,
+            bounds=_bounds(episode),
+            clock=self._clock.now,
+            zero_at=START_AT,
+        )
+        self._schedule = Schedule(episode.faults)
+        self._people = People(
+            world=self._world,
+            shelf=self._shelf,
+            schedule=self._schedule,
+            chance=stream(episode.seed, "people"),
+            clock=self._clock.now,
+            zero_at=START_AT,
+        )
+        self._ended = asyncio.Event()
+        place = Place(
+            world=self._world,
+            shelf=self._shelf,
+            market=market,
+            forecaster=ScriptedForecaster(script=episode.script, start_at=START_AT),
+            schedule=self._schedule,
+            witness=self._observer,
+            clock=self._clock.now,
+            zero_at=START_AT,
+        )
+        self._processes = [
+            Process(
+                place=place,
+                number=number,
+                limits=episode.limits,
+                tick_s=episode.tick_s,
+                lag_s=episode.lag_s,
+                chance=stream(episode.seed, "process", number),
+                journal_of=self._records.chain,
+                hears_notices=episode.hears_notices,
+            )
+            for number in range(episode.n_processes)
+        ]
+
+    async def run(self) -> Outcome:
+        """Let time pass until the episode is over, and judge what is left."""
+        all_dead = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(p.run(self._ended)) for p in self._processes]
+            while self._now_s() < self._episode.busy_s + QUIET_S:
+                await asyncio.sleep(STEP_S)
+                self._world.step()
+                self._observer.look()
+                self._people.act()
+                if self._schedule.due(self._now_s(), _DEATH):
+                    all_dead.set()
+                    for task in tasks:
+                        task.cancel()
+            self._ended.set()
+        self._observer.conclude(all_dead=all_dead.is_set())
+        self._judge_model()
+        return self._outcome()
+
+    def _now_s(self) -> float:
+        return self._clock.now() - START_AT
+
+    def _judge_model(self) -> None:
+        """Where the model failed from the start and all else was well, nothing may have moved."""
+        faults, limits = self._episode.faults, self._episode.limits
+        calm = all(score < limits.medium_risk for _, score in self._episode.script)
+        alone = bool(faults) and all(f.kind in MODEL for f in faults)
+        asked = limits.on_demand_floor_nodes or any(p.annotations for p in self._episode.pools)
+        heard = self._episode.hears_notices
+        if alone and calm and not asked and not heard and self._world.tally.n_lost == 0:
+            self._observer.model_alone()
+
+    def _outcome(self) -> Outcome:
+        return Outcome(
+            seed=self._episode.seed,
+            digest=self._records.sha.hexdigest(),
+            breaches=tuple(self._observer.breaches),
+            checks=self._observer.checks,
+            calls=self._observer.n_calls,
+            faults=Counter(fault.kind.value for fault in self._episode.faults),
+            seconds=self._now_s(),
+            n_records=self._records.n_records,
+            n_deaths=sum(p.n_crashes for p in self._processes),
+            n_lost=self._world.tally.n_lost,
+        )
+
+
+def _bounds(episode: Episode) -> Bounds:
+    limits = episode.limits
+    return Bounds(
+        writes=limits.mode.writes,
+        settle_s=limits.settle_s,
+        max_pool_ratio=limits.max_pool_disruption_ratio,
+        max_cluster_ratio=limits.max_cluster_disruption_ratio,
+        floor_nodes=limits.on_demand_floor_nodes,
+        max_input_age_s=limits.max_input_age_s,
+        longest_order_s=limits.drain_deadline_s + limits.bind_s + 900.0,
+    )

@@ -1,0 +1,281 @@
+"""One process of the daemon in a simulated world: it starts, works, dies, and starts again.
+
+Comes in: a world, what lies in the cluster, and a schedule of faults. Goes out: the daemon's own
+tasks, run unchanged against ports that fail as the schedule says. What dies with a process dies
+here: what it remembered, its leadership, and every request that had not reached the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final, Protocol
+
+from spotvortex.core.calls import Answer, Call
+from spotvortex.core.limits import Limits
+from spotvortex.pausing import pause
+from spotvortex.pipeline.actuation import Hands, Shadow, Silent
+from spotvortex.pipeline.guard import Guarded
+from spotvortex.pipeline.rate import WriteRate
+from spotvortex.pipeline.supervisor import Ports, TaskEndedError, make_views, supervise
+from spotvortex.ports import Edges, Forecaster, Journal, Market
+from spotvortex.ports_writing import OwnWrite
+from spotvortex.sim.brittle import InjectedError, counted
+from spotvortex.sim.faults import Fault, FaultKind, Schedule
+from spotvortex.sim.hand import plan_on
+from spotvortex.sim.loop import offload_inline
+from spotvortex.sim.shelf import (
+    Leadership,
+    MemoryPort,
+    QueueReader,
+    Shelf,
+    ShelfState,
+    StatePort,
+)
+from spotvortex.sim.watching import Watch
+from spotvortex.sim.weather import FaultyForecaster, FaultyMarket, Quiet, SkewedClock, Writer
+from spotvortex.sim.world import World
+
+log = logging.getLogger(__name__)
+
+RESTART_S: Final = 7.0
+"""Seconds from a process's death to its next start."""
+
+_DYING: Final = frozenset({FaultKind.KILL_BEFORE, FaultKind.KILL_AFTER})
+_LATE: Final = frozenset({FaultKind.LATE_WRITE})
+_CRASH: Final = frozenset({FaultKind.TASK_CRASH})
+
+
+class Witness(Protocol):
+    """Who watches what reaches the server."""
+
+    def asked(self, process: Process, call: Call, sent_at: float) -> None:
+        """Take note of a request that reaches the server."""
+        ...
+
+    def answered(self, process: Process, call: Call, answer: Answer) -> None:
+        """Take note of what the server did."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What the processes of one episode share. `zero_at` is the episode's start."""
+
+    world: World
+    shelf: Shelf
+    market: Market
+    forecaster: Forecaster
+    schedule: Schedule
+    witness: Witness
+    clock: Callable[[], float]
+    zero_at: float
+
+    def elapsed(self) -> float:
+        """Return seconds since the episode's start."""
+        return self.clock() - self.zero_at
+
+
+@dataclass(slots=True, kw_only=True)
+class Process:
+    """One replica. `number` tells it from the others; `lag_s` is how far its watches are behind."""
+
+    place: Place
+    number: int
+    limits: Limits
+    tick_s: float
+    lag_s: float
+    chance: Random
+    journal_of: Callable[[], Journal]
+    writes_per_s: float = 20.0
+    hears_notices: bool = False
+    n_lives: int = 0
+    n_crashes: int = 0
+    alive: bool = False
+    watch: Watch = field(init=False)
+    leadership: Leadership = field(init=False)
+    _task: asyncio.Task[None] | None = None
+    _dying: Fault | None = None
+    _n_writes: int = 0
+    _n_awaits: int | None = None
+    _was_hit: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its identity in the lease."""
+        return f"replica-{self.number}"
+
+    @property
+    def cut_for_s(self) -> float:
+        """For how long it has been cut off."""
+        fault = self.fault(FaultKind.PARTITION)
+        return 0.0 if fault is None else self.place.elapsed() - fault.at_s
+
+    def blind_s(self, at: float) -> float:
+        """Return for how long it had been cut off at a time, 0 where it was not."""
+        now_s = at - self.place.zero_at
+        fault = self.place.schedule.at_work(FaultKind.PARTITION, now_s, self.number)
+        return 0.0 if fault is None else now_s - fault.at_s
+
+    @property
+    def lag_now_s(self) -> float:
+        """How far its watches are behind."""
+        return self.watch.lag_s
+
+    def fault(self, kind: FaultKind) -> Fault | None:
+        """Return a lasting fault that is at work on it."""
+        return self.place.schedule.at_work(kind, self.place.elapsed(), self.number)
+
+    async def run(self, ended: asyncio.Event) -> None:
+        """Live again and again until the episode has ended."""
+        while not ended.is_set():
+            await self._live(ended)
+            if not ended.is_set():
+                self.n_crashes += 1
+                await pause(ended, RESTART_S)
+
+    async def _live(self, ended: asyncio.Event) -> None:
+        """One life: the daemon from its start to its end, whatever that is."""
+        self.n_lives += 1
+        self.alive, self._was_hit = True, False
+        try:
+            async with asyncio.TaskGroup() as group:
+                context = counted(self.awaits)
+                self._task = group.create_task(self._daemon(ended), context=context)
+        except* (InjectedError, TaskEndedError) as ended_by:
+            # Others end in order once one has failed; that alone is the schedule's doing.
+            if not self._was_hit:
+                raise AssertionError("a task ended by itself") from ended_by
+            log.debug("sim.task_failed", extra={"replica": self.name})
+        finally:
+            self.alive = False
+
+    async def _daemon(self, stop: asyncio.Event) -> None:
+        ports = self._ports()
+        views = make_views(ports, self.limits, self.tick_s)
+        await supervise(ports, views, self.limits, self.tick_s, stop)
+
+    def kill(self) -> None:
+        """End it at once: nothing that it still does reaches anything."""
+        self.alive = False
+        if self._task is not None:
+            self._task.cancel()
+
+    def _ports(self) -> Ports:
+        place, telemetry = self.place, Quiet()
+        self.watch = Watch(place.world.frames, place.clock, self.lag_s, self.limits.max_input_age_s)
+        self.leadership = Leadership(
+            shelf=place.shelf,
+            name=self.name,
+            clock=place.clock,
+            lag_s=lambda: self.watch.lag_s,
+            cut_for_s=lambda: self.cut_for_s,
+            stale_after_s=self.limits.max_input_age_s,
+        )
+        leads = self._leads
+        state = ShelfState(
+            shelf=place.shelf, clock=place.clock, is_cut=lambda: self.cut_for_s > 0.0, leads=leads
+        )
+        clock = SkewedClock(self)
+        edges = Edges(
+            name=self.name,
+            cluster=self.watch,
+            market=FaultyMarket(place.market, self),
+            clock=clock,
+            offload=offload_inline,
+            background=[("lease", self._lease), ("weather", self._weather)],
+        )
+        guarded = Guarded(
+            cluster=self.watch,
+            writer=Writer(self),
+            authority=self.leadership,
+            clock=clock,
+            telemetry=telemetry,
+            limits=self.limits,
+            rate=WriteRate(per_s=self.writes_per_s, burst=self.writes_per_s),
+        )
+        return Ports(
+            edges=edges,
+            forecaster=FaultyForecaster(place.forecaster, self),
+            hands=Hands(recording=Shadow(cluster=self.watch, telemetry=telemetry), writing=guarded),
+            journal=self.journal_of(),
+            telemetry=telemetry,
+            announcer=Silent(),
+            store=MemoryPort(state),
+            state=StatePort(state),
+            authority=self.leadership,
+            notices=QueueReader(shelf=place.shelf, may_read=leads) if self.hears_notices else None,
+        )
+
+    def _leads(self) -> bool:
+        return self.leadership.standing().leader
+
+    async def _lease(self, stop: asyncio.Event) -> None:
+        await self.leadership.run(stop)
+
+    async def _weather(self, stop: asyncio.Event) -> None:
+        """Cut and heal the watch, and let a task fail, as the schedule says."""
+        while not stop.is_set():
+            if self.cut_for_s > 0.0:
+                self.watch.cut()
+            else:
+                self.watch.heal()
+            lag = self.fault(FaultKind.WATCH_LAG)
+            self.watch.lag_s = self.lag_s if lag is None else lag.size
+            for fault in self._mine(_CRASH):
+                self._n_awaits = round(fault.size)
+            await pause(stop, 1.0)
+
+    def _mine(self, kinds: frozenset[FaultKind]) -> list[Fault]:
+        return self.place.schedule.due(self.place.elapsed(), kinds, self.number)
+
+    def awaits(self) -> None:
+        """Count one await of a task.
+
+        Raises:
+            InjectedError: the schedule lets this one fail.
+        """
+        if self._n_awaits is not None:
+            self._n_awaits -= 1
+            if self._n_awaits < 0:
+                self._n_awaits, self._was_hit = None, True
+                raise InjectedError("a task failed, as the schedule says")
+
+    def dies_at(self, kind: FaultKind) -> bool:
+        """Count a write, and tell whether the process dies at it."""
+        for fault in self._mine(_DYING):
+            self._dying, self._n_writes = fault, 0
+        if self._dying is None or self._dying.kind is not kind:
+            return False
+        self._n_writes += 1
+        if self._n_writes < max(1, round(self._dying.size)):
+            return False
+        self._dying = None
+        return True
+
+    def late_s(self) -> float:
+        """Return for how long this write is held up on its way."""
+        return max((fault.size for fault in self._mine(_LATE)), default=0.0)
+
+    def now(self) -> float:
+        """Return the true time, seconds since the epoch."""
+        return self.place.clock()
+
+    def at_server(self, call: Call, sent_at: float) -> Answer:
+        """Let the server carry out a call, before witnesses."""
+        self.place.witness.asked(self, call, sent_at)
+        answer = self.place.world.apply(call)
+        self.place.witness.answered(self, call, answer)
+        return answer
+
+    def own_mark(self, name: str, uid: str) -> OwnWrite | None:
+        """Return what a write has just left on a node, None where it is gone."""
+        node = self.place.world.cluster.nodes.get(name)
+        if node is None or node.uid != uid:
+            return None
+        return OwnWrite(
+            resource_version=node.version, cordoned=node.cordoned, plan_id=plan_on(node)
+        )

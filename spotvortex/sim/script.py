@@ -1,0 +1,50 @@
+"""A model whose scores follow a script.
+
+Comes in: scores by time. Goes out: a `Forecaster` that gives every offering the score of the
+moment, at no cost. For episodes that are about what follows from scores, not about the scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spotvortex.core.catalog import Scope
+from spotvortex.core.features import Matrix, OfferingContext
+from spotvortex.errors import ModelContractError
+
+
+@dataclass(slots=True, kw_only=True)
+class ScriptedForecaster:
+    """A model whose scores follow a script: implements `ports.Forecaster`."""
+
+    script: Sequence[tuple[float, float]]
+    start_at: float
+    digest: str = "scripted"
+    scope: Scope = field(default_factory=lambda: Scope(("m6i", "c6i")))
+    has_policy: bool = False
+
+    def tensor(self, contexts: Sequence[OfferingContext], at: float) -> Matrix:
+        """Return the score of this moment, one row an offering."""
+        now_s = at - self.start_at
+        score = next((s for since, s in reversed(self.script) if since <= now_s), self.script[0][1])
+        return np.full((len(contexts), 1), score, dtype=np.float32)
+
+    def in_range(self, tensor: Matrix) -> NDArray[np.bool_]:
+        """Return that everything is."""
+        return np.ones(len(tensor), dtype=np.bool_)
+
+    def score(self, tensor: Matrix) -> Matrix:
+        """Return both scores."""
+        return np.repeat(tensor, 2, axis=1)
+
+    def q_values(self, states: Matrix) -> Matrix:
+        """Refuse: there is no policy network.
+
+        Raises:
+            ModelContractError: always.
+        """
+        raise ModelContractError(f"there is no policy network for {len(states)} states")

@@ -1,0 +1,223 @@
+"""What else of the controller's lies in the cluster: lease, freeze, state, queue of notices.
+
+Comes in: requests of processes, and what people do. Goes out: who leads, whether a person has
+stopped us, what was remembered, which notices wait. May not know what any of it means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+from spotvortex.core import remembered, risk
+from spotvortex.core.messages import ControllerState
+from spotvortex.core.notices import Notice
+from spotvortex.core.observation import InputHealth, InputState, Standing
+from spotvortex.core.remembered import UNSURE_S, StateFormatError
+from spotvortex.core.types import Freeze
+from spotvortex.pausing import pause
+
+LEASE_S: Final = 15.0
+RENEW_S: Final = 2.0
+MARGIN_S: Final = 2.0
+"""As `kube.lease` and `edges` have them."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Shelf:
+    """The objects themselves. Times are true ones, seconds since the epoch.
+
+    `freezes` are the freeze's changes, oldest first; `terms` who took the lease when.
+    """
+
+    holder: str = ""
+    renewed_at: float = float("-inf")
+    terms: list[tuple[float, str]] = field(default_factory=list)
+    freezes: list[tuple[float, Freeze]] = field(default_factory=list)
+    state: str | None = None
+    memory: str = ""
+    version: int = 0
+    was_kept: bool = False
+    notices: dict[str, Notice] = field(default_factory=dict)
+    n_told: int = 0
+
+    def freeze_at(self, at: float) -> Freeze:
+        """Return the freeze as it was at a time."""
+        begun = [freeze for since, freeze in self.freezes if since <= at]
+        return begun[-1] if begun else Freeze.NONE
+
+    def renew(self, who: str, at: float) -> bool:
+        """Take or renew the lease; False where somebody else holds it."""
+        if self.holder not in ("", who) and at < self.renewed_at + LEASE_S:
+            return False
+        if self.holder != who:
+            self.terms.append((at, who))
+        self.holder, self.renewed_at = who, at
+        return True
+
+    def release(self, who: str) -> None:
+        """Give the lease back."""
+        if self.holder == who:
+            self.holder = ""
+
+    def led(self, who: str, at: float) -> bool:
+        """Tell whether a process held the lease at a time."""
+        begun = [name for since, name in self.terms if since <= at]
+        return bool(begun) and begun[-1] == who
+
+    def tell(self, notice: Notice) -> None:
+        """Put a notice into the queue; one with the same id takes its place."""
+        self.notices[notice.id] = notice
+        self.n_told += 1
+
+
+@dataclass(slots=True, kw_only=True)
+class Leadership:
+    """One process's lease and its watch on the freeze: implements `ports.Authority`.
+
+    `cut_for_s` says for how long the process has been cut off, 0 while it is not.
+    """
+
+    shelf: Shelf
+    name: str
+    clock: Callable[[], float]
+    lag_s: Callable[[], float]
+    cut_for_s: Callable[[], float]
+    stale_after_s: float
+    valid_until: float = float("-inf")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Keep asking for the lease; give it back at the stop."""
+        try:
+            while not stop.is_set():
+                if self.cut_for_s() == 0.0 and self.shelf.renew(self.name, self.clock()):
+                    self.valid_until = self.clock() + LEASE_S
+                await pause(stop, RENEW_S)
+        finally:
+            if stop.is_set() and self.cut_for_s() == 0.0:
+                self.shelf.release(self.name)
+
+    def standing(self) -> Standing:
+        """Return whether we may write at this instant."""
+        leader = self.clock() + MARGIN_S < self.valid_until
+        return Standing(leader=leader, freeze=self._freeze(), own_node="")
+
+    def _freeze(self) -> Freeze:
+        cut_s = self.cut_for_s()
+        if cut_s > self.stale_after_s:
+            return Freeze.UNKNOWN
+        return self.shelf.freeze_at(self.clock() - max(self.lag_s(), cut_s))
+
+
+@dataclass(slots=True, kw_only=True)
+class ShelfState:
+    """One process's way to what is remembered: implements `StateStore` and `MemoryStore`."""
+
+    shelf: Shelf
+    clock: Callable[[], float]
+    is_cut: Callable[[], bool]
+    leads: Callable[[], bool]
+    _known: int = -1
+    _memory: str = ""
+
+    async def state(self) -> ControllerState:
+        """Read what was saved last; unsure for a day where that cannot be had."""
+        if self.is_cut():
+            return self._unsure()
+        self._known, text = self.shelf.version, self.shelf.state
+        if text is None:
+            return self._unsure() if self.shelf.was_kept else ControllerState()
+        try:
+            return remembered.from_text(text)
+        except StateFormatError:
+            return self._unsure()
+
+    async def keep(self, state: ControllerState) -> bool:
+        """Save by compare-and-set."""
+        if self.is_cut() or self.shelf.version != self._known:
+            return False
+        self.shelf.state, self.shelf.memory = remembered.to_text(state), self._memory
+        self.shelf.version += 1
+        self._known, self.shelf.was_kept = self.shelf.version, True
+        return True
+
+    def _unsure(self) -> ControllerState:
+        return ControllerState(unsure_until=self.clock() + UNSURE_S)
+
+    def recall(self) -> risk.Memory:
+        """Read the interruption memory."""
+        return risk.from_text(self.shelf.memory) if self.shelf.memory else risk.EMPTY_MEMORY
+
+    def remember(self, memory: risk.Memory) -> bool:
+        """Keep the newest memory, which is saved with the state."""
+        self._memory = risk.to_text(memory)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class StatePort:
+    """`ports_writing.StateStore` by a `ShelfState`."""
+
+    at: ShelfState
+
+    async def load(self) -> ControllerState:
+        """Read."""
+        return await self.at.state()
+
+    async def save(self, state: ControllerState) -> bool:
+        """Save."""
+        return await self.at.keep(state)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPort:
+    """`ports_writing.MemoryStore` by a `ShelfState`."""
+
+    at: ShelfState
+
+    def load(self) -> risk.Memory:
+        """Read."""
+        return self.at.recall()
+
+    def save(self, memory: risk.Memory) -> bool:
+        """Keep."""
+        return self.at.remember(memory)
+
+
+@dataclass(slots=True, kw_only=True)
+class QueueReader:
+    """One process's reader of the queue: implements `ports_writing.Notices`."""
+
+    shelf: Shelf
+    may_read: Callable[[], bool]
+    _seen: int = 0
+
+    def pending(self, now: float) -> tuple[Notice, ...]:
+        """Return the notices that count, the most urgent first; only who leads reads the queue."""
+        if not self.may_read():
+            return ()
+        self._seen = self.shelf.n_told
+        found: dict[tuple[str, str], Notice] = {}
+        for notice in self.shelf.notices.values():
+            if now < notice.until:
+                found.setdefault((notice.instance_id, notice.kind), notice)
+        far = float("inf")
+        return tuple(
+            sorted(found.values(), key=lambda n: (far if n.deadline is None else n.deadline, n.id))
+        )
+
+    def settle(self, ids: Collection[str]) -> None:
+        """Delete the messages of some notices."""
+        for key in ids:
+            self.shelf.notices.pop(key, None)
+
+    async def arrived(self) -> None:
+        """Wait for a notice that nobody has looked at."""
+        while self._seen == self.shelf.n_told or not self.may_read():  # noqa: ASYNC110 - a queue
+            await asyncio.sleep(1.0)
+
+    def health(self, now: float) -> tuple[InputHealth, ...]:  # noqa: ARG002 - as the port
+        """Return that the queue is well."""
+        return (InputHealth(name="notices", state=InputState.OK, age_s=0.0, required=False),)

@@ -1,0 +1,280 @@
+"""The ports of one simulated process, as good or bad as its schedule of faults says.
+
+Comes in: the world, the true market and model, and which faults are at work. Goes out: the ports
+that the daemon's tasks ask: writes, prices, scores, the time. May not decide what goes wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spotvortex.core.calls import Again, Answer, Call, ClearRisk, MarkNode, NoteRisk, UnmarkNode
+from spotvortex.core.catalog import Scope
+from spotvortex.core.features import Matrix, OfferingContext
+from spotvortex.core.messages import Assessment, DrainResult, Plan
+from spotvortex.core.observation import MarketFacts, Observation
+from spotvortex.core.types import Offering
+from spotvortex.errors import ModelContractError
+from spotvortex.ports import AttributeValue, Forecaster, Market, Span
+from spotvortex.ports_writing import OwnWrite
+from spotvortex.sim.faults import Fault, FaultKind
+
+REMEMBER_S: Final = 60.0
+"""How long a process remembers its own writes, as `kube.nodewrites`."""
+
+NO_ANSWER_S: Final = 10.0
+"""Seconds after which a request without an answer is given up, as `kube.levers`."""
+
+
+ON_THE_WAY_S: Final = 0.01
+"""Seconds from a process to the server, and back."""
+
+STALE_BY_S: Final = 7 * 86_400.0
+"""How old prices are that have stood still."""
+
+
+class Sufferer(Protocol):
+    """The process that the faults are about."""
+
+    @property
+    def chance(self) -> Random:
+        """Where its luck is drawn from."""
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """Whether what it sends still reaches anything."""
+        ...
+
+    @property
+    def cut_for_s(self) -> float:
+        """For how long it has been cut off, 0 while it is not."""
+        ...
+
+    def fault(self, kind: FaultKind) -> Fault | None:
+        """Return a lasting fault that is at work on it."""
+        ...
+
+    def dies_at(self, kind: FaultKind) -> bool:
+        """Count a write, and tell whether it dies at it."""
+        ...
+
+    def late_s(self) -> float:
+        """Return for how long this write is held up on its way."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once."""
+        ...
+
+    def now(self) -> float:
+        """Return the true time, seconds since the epoch."""
+        ...
+
+    def at_server(self, call: Call, sent_at: float) -> Answer:
+        """Let the server carry out a call, before witnesses."""
+        ...
+
+    def own_mark(self, name: str, uid: str) -> OwnWrite | None:
+        """Return what a write has just left on a node, None where it is gone."""
+        ...
+
+
+@dataclass(slots=True)
+class Writer:
+    """The way from one process to the server: implements `ports_writing.ClusterWriter`."""
+
+    process: Sufferer
+    _own: dict[str, tuple[float, OwnWrite]] = field(default_factory=dict)
+
+    async def apply(self, call: Call) -> Answer:
+        """Send one request, which may be late, lost, or the last one."""
+        process, sent_at = self.process, self.process.now()
+        if process.dies_at(FaultKind.KILL_BEFORE):
+            process.kill()
+        await asyncio.sleep(ON_THE_WAY_S + process.late_s() + self._slow_s())
+        refused = self._refused()
+        if refused is not None:
+            await asyncio.sleep(NO_ANSWER_S if process.cut_for_s > 0.0 else ON_THE_WAY_S)
+            return refused
+        if not process.alive:
+            raise asyncio.CancelledError
+        answer = process.at_server(call, sent_at)
+        left = self._left_by(call)
+        if process.dies_at(FaultKind.KILL_AFTER):
+            process.kill()
+        lost = process.fault(FaultKind.ANSWERS_LOST)
+        if lost is not None and process.chance.random() < lost.size:
+            await asyncio.sleep(NO_ANSWER_S)
+            return Again(reason="no answer within 10 s")
+        await asyncio.sleep(ON_THE_WAY_S)
+        if left is not None:
+            self._own[left[0]] = (process.now() + REMEMBER_S, left[1])
+        return answer
+
+    def _slow_s(self) -> float:
+        slow = self.process.fault(FaultKind.SLOW)
+        return 0.0 if slow is None else self.process.chance.uniform(0.0, slow.size)
+
+    def _refused(self) -> Again | None:
+        process = self.process
+        if process.cut_for_s > 0.0:
+            return Again(reason="no answer within 10 s")
+        errors = process.fault(FaultKind.API_ERRORS)
+        if errors is not None and process.chance.random() < errors.size:
+            return Again(reason="the server answered 500")
+        busy = process.fault(FaultKind.THROTTLED)
+        if busy is not None and process.chance.random() < busy.size:
+            return Again(reason="too many requests", retry_s=process.chance.choice((0.0, 1.0, 5.0)))
+        return None
+
+    def _left_by(self, call: Call) -> tuple[str, OwnWrite] | None:
+        if not isinstance(call, MarkNode | UnmarkNode | NoteRisk | ClearRisk):
+            return None
+        left = self.process.own_mark(call.node, call.uid)
+        return None if left is None else (call.uid, left)
+
+    def own_write(self, uid: str, seen_version: str) -> OwnWrite | None:
+        """Return what our newest write left on a node that the watch has not shown yet."""
+        until, left = self._own.get(uid, (-math.inf, None))
+        if left is None or self.process.now() >= until:
+            return None
+        return left if int(seen_version or -1) < left.resource_version else None
+
+
+class Unspanned:
+    """A span that nobody looks at."""
+
+    traceparent = ""
+
+    def event(self, name: str, attributes: Mapping[str, AttributeValue]) -> None:
+        """Drop it."""
+
+
+class Quiet:
+    """Telemetry that nobody looks at: implements `ports.Telemetry`."""
+
+    def span(
+        self,
+        name: str,  # noqa: ARG002 - as the port
+        parent: str = "",  # noqa: ARG002
+        attributes: Mapping[str, AttributeValue] | None = None,  # noqa: ARG002
+    ) -> AbstractContextManager[Span]:
+        """Open a span that nobody looks at."""
+        return nullcontext(_UNSPANNED)
+
+    def observed(self, observation: Observation) -> None:
+        """Drop it."""
+
+    def assessed(self, assessment: Assessment) -> None:
+        """Drop it."""
+
+    async def planned(self, plan: Plan, seconds: float) -> None:
+        """Drop it."""
+
+    def drained(self, result: DrainResult) -> None:
+        """Drop it."""
+
+    def would_call(self, call: Call) -> None:
+        """Drop it."""
+
+    def called(self, call: Call, answer: Answer) -> None:
+        """Drop it."""
+
+    def stalled(self, seconds: float) -> None:
+        """Drop it."""
+
+    def replaced(self, channel: str, n: int) -> None:
+        """Drop it."""
+
+
+_UNSPANNED: Final = Unspanned()
+
+
+@dataclass(frozen=True, slots=True)
+class SkewedClock:
+    """The process's time of day."""
+
+    process: Sufferer
+
+    def now(self) -> float:
+        """Return seconds since the epoch, as far off as the schedule says."""
+        skew = self.process.fault(FaultKind.CLOCK_SKEW)
+        return self.process.now() + (0.0 if skew is None else skew.size)
+
+
+@dataclass(slots=True)
+class FaultyMarket:
+    """Prices that stand still, are no numbers, or are gone, as the schedule says."""
+
+    market: Market
+    process: Sufferer
+
+    def facts(self, offerings: Iterable[Offering], now: float) -> MarketFacts:
+        """Return quotes as the provider gives them."""
+        wanted = list(offerings)
+        if self.process.fault(FaultKind.PRICES_GONE) is not None:
+            return self.market.facts((), now)
+        stale = self.process.fault(FaultKind.PRICES_STALE)
+        if stale is not None:
+            old = self.market.facts(wanted, now - STALE_BY_S)
+            quotes = {o: replace(q, age_s=q.age_s + STALE_BY_S) for o, q in old.quotes.items()}
+            return replace(old, quotes=quotes)
+        facts = self.market.facts(wanted, now)
+        if self.process.fault(FaultKind.PRICES_NAN) is not None:
+            quotes = {o: replace(q, spot_usd_per_hour=math.nan) for o, q in facts.quotes.items()}
+            return replace(facts, quotes=quotes)
+        return facts
+
+
+@dataclass(slots=True)
+class FaultyForecaster:
+    """A model that fails, or gives no numbers, as the schedule says."""
+
+    model: Forecaster
+    process: Sufferer
+
+    @property
+    def digest(self) -> str:
+        """As the model's."""
+        return self.model.digest
+
+    @property
+    def scope(self) -> Scope:
+        """As the model's."""
+        return self.model.scope
+
+    @property
+    def has_policy(self) -> bool:
+        """As the model's."""
+        return self.model.has_policy
+
+    def tensor(self, contexts: Sequence[OfferingContext], at: float) -> Matrix:
+        """As the model's."""
+        return self.model.tensor(contexts, at)
+
+    def in_range(self, tensor: Matrix) -> NDArray[np.bool_]:
+        """As the model's."""
+        return self.model.in_range(tensor)
+
+    def q_values(self, states: Matrix) -> Matrix:
+        """As the model's."""
+        return self.model.q_values(states)
+
+    def score(self, tensor: Matrix) -> Matrix:
+        """Score, or fail."""
+        if self.process.fault(FaultKind.MODEL_FAILS) is not None:
+            raise ModelContractError("the model cannot be run, as the schedule says")
+        rows = self.model.score(tensor)
+        if self.process.fault(FaultKind.MODEL_NAN) is not None:
+            return np.full_like(rows, np.nan)
+        return rows
