@@ -25,6 +25,10 @@ class PriceFileError(SpotVortexError):
     """A price file cannot be read; the text names file, line and field."""
 
 
+class EpisodeError(SpotVortexError):
+    """An episode of the fault search cannot be read; the text says where."""
+
+
 class RecordError(SpotVortexError):
     """A decision record cannot be found or read; the text says where it was looked for."""
 

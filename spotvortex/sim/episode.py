@@ -38,6 +38,8 @@ MAX_TICKS: Final = 60
 QUIET_S: Final = 2400.0
 """Seconds after the last fault in which everything has to have settled, or expired."""
 
+MODEL_ALONE_IN: Final = 15
+
 _ZONES: Final = ("us-east-1a", "us-east-1b", "us-east-1c")
 _TYPES: Final = ("m6i.xlarge", "c6i.xlarge", "m6i.2xlarge", "c6i.2xlarge")
 _SPOT: Final = CapacityType.SPOT
@@ -135,7 +137,29 @@ def _group(pool: PoolSpec) -> NodeGroup:
 
 
 def draw(seed: int) -> Episode:
-    """Draw an episode: at most `MAX_NODES` nodes and `MAX_TICKS` ticks, up to five faults."""
+    """Draw an episode: at most `MAX_NODES` nodes and `MAX_TICKS` ticks, up to five faults.
+
+    One in `MODEL_ALONE_IN` is calm but for the model, which fails all the time.
+    """
+    drawn = _drawn(seed)
+    return drawn if seed % MODEL_ALONE_IN else _with_the_model_alone(drawn)
+
+
+def _with_the_model_alone(episode: Episode) -> Episode:
+    kind = FaultKind.MODEL_FAILS if episode.seed % 2 else FaultKind.MODEL_NAN
+    return replace(
+        episode,
+        pools=tuple(replace(pool, annotations=()) for pool in episode.pools),
+        regime=replace(CALM, hazard_per_hour=0.0),
+        script=((0.0, _CALM_SCORE),),
+        limits=replace(episode.limits, mode=Mode.ACTIVE, on_demand_floor_nodes=0),
+        faults=(Fault(kind=kind, at_s=0.0, lasts_s=episode.busy_s + QUIET_S),),
+        n_processes=1,
+        hears_notices=False,
+    )
+
+
+def _drawn(seed: int) -> Episode:
     chance = stream(seed, "episode")
     pools = _pools(chance)
     tick_s = chance.choice((10.0, 20.0, 30.0))

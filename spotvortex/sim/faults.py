@@ -26,6 +26,7 @@ class FaultKind(StrEnum):
     ANSWERS_LOST = "answers-lost"  # [share] of the requests are carried out, the answer is lost
     SLOW = "slow"  # requests take up to [seconds] longer
     PARTITION = "partition"  # a process is cut off from the API server
+    WATCH_CUT = "watch-cut"  # a process sees nothing any more, and can still write
     WATCH_LAG = "watch-lag"  # watches are [seconds] behind
     CLOCK_SKEW = "clock-skew"  # a process's clock is [seconds] ahead
     TASK_CRASH = "task-crash"  # a task raises at its [n]-th await from then on

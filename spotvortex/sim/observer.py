@@ -44,7 +44,10 @@ LONGEST_LIFE_S: Final = 1800.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """What was asked of the controller in an episode; see `core.limits`."""
+    """What was asked of the controller in an episode; see `core.limits`.
+
+    `skew_s` is how far its clock may jump, `longest_order_s` how long a node may carry a journal.
+    """
 
     writes: bool
     settle_s: float
@@ -52,7 +55,9 @@ class Bounds:
     max_cluster_ratio: float
     floor_nodes: int
     max_input_age_s: float
+    drain_deadline_s: float
     longest_order_s: float
+    skew_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +118,7 @@ class Observer:
     _marked_since: dict[str, float] = field(default_factory=dict)
     _bound: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _evicted: Counter[str] = field(default_factory=Counter)
+    _begun: dict[str, float] = field(default_factory=dict)
     _most_movable: dict[str, int] = field(default_factory=dict)
     _plans: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
     _before: tuple[SimPod | None, bool, int] = (None, False, 0)
@@ -212,9 +218,20 @@ class Observer:
         if voluntary:
             held = pod.workload.do_not_disrupt or pod.workload.kind is Kind.BARE
             self._check(6, not held, f"{pod.key} must not be disrupted")
-            done, room = self._evicted[call.plan_id], len(self._bound[call.plan_id])
-            text = f"plan {call.plan_id}: room for {room} pods was Ready, {done} evicted before"
-            self._check(2, done < room, text)
+            self._judge_room_of(call, pod)
+
+    def _judge_room_of(self, call: EvictPod, pod: SimPod) -> None:
+        """One placeholder was Ready for every pod that the plan found.
+
+        A pod that came after the first had gone has taken nobody's place yet: its own is still
+        there, whatever node it was put on meanwhile.
+        """
+        begun_at = self._begun.get(call.plan_id, self.clock())
+        if pod.created_at >= begun_at:
+            return
+        done, room = self._evicted[call.plan_id], len(self._bound[call.plan_id])
+        text = f"plan {call.plan_id}: room for {room} pods was Ready, {done} evicted before"
+        self._check(2, done < room, text)
 
     def answered(self, process: Asker, call: Call, answer: Answer) -> None:  # noqa: ARG002
         """Judge what the server has done."""
@@ -229,7 +246,8 @@ class Observer:
         pod, voluntary, n_ready = self._before
         if pod is None:
             return
-        self._evicted[call.plan_id] += voluntary
+        begun_at = self._begun.setdefault(call.plan_id, self.clock())
+        self._evicted[call.plan_id] += voluntary and pod.created_at < begun_at
         if pod.workload.has_budget:
             least = min(pod.workload.desired_healthy, n_ready)
             left = self._ready_of(pod)
@@ -246,13 +264,13 @@ class Observer:
         plans = self._plans[call.pool]
         if order.get("kind") != "drain" or call.plan_id in plans:
             return
-        now = self.clock()
+        decided_at = float(str(order.get("deadline"))) - self.bounds.drain_deadline_s
         urgent = str(order.get("reason", "")).startswith("EMERGENCY_EXIT")
-        apart = GRACE_S if urgent else self.bounds.settle_s - GRACE_S
-        last = max(plans.values(), default=float("-inf"))
-        text = f"plan {call.plan_id} of {call.pool} {now - last:.0f} s after the one before"
-        self._check(8, now - last >= apart, text)
-        plans[call.plan_id] = now
+        apart = GRACE_S if urgent else self.bounds.settle_s - self.bounds.skew_s - GRACE_S
+        since = decided_at - max(plans.values(), default=float("-inf"))
+        text = f"plan {call.plan_id} of {call.pool} {since:.0f} s after the one before"
+        self._check(8, since >= apart, text)
+        plans[call.plan_id] = decided_at
 
     # -- the end ------------------------------------------------------------------
 

@@ -156,6 +156,7 @@ class _Play:
 
 def _bounds(episode: Episode) -> Bounds:
     limits = episode.limits
+    skews = [abs(f.size) for f in episode.faults if f.kind is FaultKind.CLOCK_SKEW]
     return Bounds(
         writes=limits.mode.writes,
         settle_s=limits.settle_s,
@@ -163,5 +164,7 @@ def _bounds(episode: Episode) -> Bounds:
         max_cluster_ratio=limits.max_cluster_disruption_ratio,
         floor_nodes=limits.on_demand_floor_nodes,
         max_input_age_s=limits.max_input_age_s,
+        drain_deadline_s=limits.drain_deadline_s,
+        skew_s=max(skews, default=0.0),
         longest_order_s=limits.drain_deadline_s + limits.bind_s + 900.0,
     )

@@ -115,10 +115,11 @@ class Process:
         return 0.0 if fault is None else self.place.elapsed() - fault.at_s
 
     def blind_s(self, at: float) -> float:
-        """Return for how long it had been cut off at a time, 0 where it was not."""
+        """Return for how long it had seen nothing at a time, 0 where it saw."""
         now_s = at - self.place.zero_at
-        fault = self.place.schedule.at_work(FaultKind.PARTITION, now_s, self.number)
-        return 0.0 if fault is None else now_s - fault.at_s
+        kinds = (FaultKind.PARTITION, FaultKind.WATCH_CUT)
+        found = (self.place.schedule.at_work(kind, now_s, self.number) for kind in kinds)
+        return max((now_s - fault.at_s for fault in found if fault is not None), default=0.0)
 
     @property
     def lag_now_s(self) -> float:
@@ -219,7 +220,7 @@ class Process:
     async def _weather(self, stop: asyncio.Event) -> None:
         """Cut and heal the watch, and let a task fail, as the schedule says."""
         while not stop.is_set():
-            if self.cut_for_s > 0.0:
+            if self.blind_s(self.place.clock()) > 0.0:
                 self.watch.cut()
             else:
                 self.watch.heal()

@@ -1,0 +1,168 @@
+"""Deliberately broken controllers, each with the promises that it breaks.
+
+Each variant patches one decision of the product out. A fault search that finds none of them would
+prove nothing by finding nothing in the product.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import count
+
+import pytest
+
+from spotvortex.core import drain, gates, progress, shape
+from spotvortex.core.calls import Done, Halt
+from spotvortex.core.features import OfferingScore
+from spotvortex.core.messages import DrainEnd
+from spotvortex.core.types import Freeze
+from spotvortex.pipeline import guard, inference, router
+from spotvortex.pipeline.actuation import Hands
+from spotvortex.sim.shelf import Leadership
+
+
+@dataclass(frozen=True)
+class Variant:
+    """`promises` are those that it may break, `within` the episodes in which it must be found."""
+
+    name: str
+    promises: frozenset
+    within: int
+    breaks: object
+
+
+def no_lease(patch):
+    standing = Leadership.standing
+    patch.setattr(Leadership, "standing", lambda self: replace(standing(self), leader=True))
+
+
+def evicts_before_ready(patch):
+    patch.setattr(progress, "_has_room", lambda _order, _progress, _view: True)
+
+
+def no_budget(patch):
+    allowed = gates.budgets if hasattr(gates, "budgets") else None
+    assert allowed is None or callable(allowed)
+    patch.setattr(guard.Guarded, "_over_budget", lambda _self, _call: None)
+
+
+def no_journal(patch):
+    patch.setattr(drain, "to_text", lambda _order: "")
+
+
+def never_expires(patch):
+    made = drain._placeholder
+    patch.setattr(drain, "_placeholder", lambda *a: replace(made(*a), expires_s=86_400))
+
+
+def freeze_read_once(patch):
+    read = Leadership._freeze
+
+    def once(self):
+        if not hasattr(self.shelf, "first_freeze"):
+            firsts[id(self)] = firsts.get(id(self)) or read(self)
+        return firsts[id(self)]
+
+    firsts = {}
+    patch.setattr(Leadership, "_freeze", once)
+
+
+def no_do_not_disrupt(patch):
+    for module in (drain, progress, shape):
+        patch.setattr(module, "HARD_BLOCKERS", frozenset())
+
+
+def no_settling(patch):
+    patch.setattr(gates, "_cooldown", gates._cooldown)
+    patch.setattr(router, "_essence", lambda _state: ())
+
+
+def asks_again(patch):
+    numbers = count()
+    made = drain._placeholder
+    patch.setattr(
+        drain, "_placeholder", lambda *a: replace(made(*a), name=f"room-{next(numbers)}")
+    )
+    patch.setattr(progress, "_as_asked", lambda done, _view: done)
+
+
+def acts_on_stale_inputs(patch):
+    patch.setattr(guard.Guarded, "_stale", lambda _self: "")
+
+
+def never_undoes(patch):
+    patch.setattr(
+        drain, "_undo", lambda _o, _p, _v: drain.Finish(DrainEnd.ABORTED, "left as it is")
+    )
+
+
+def fears_a_failed_model(patch):
+    def afraid(context, *, in_scope):
+        return OfferingScore(
+            offering=context.offering, capacity_score=0.99, runtime_score=0.99, in_scope=in_scope
+        )
+
+    patch.setattr(inference, "unscored", afraid)
+
+
+def writes_in_shadow(patch):
+    patch.setattr(Hands, "of", lambda self, _mode: self.writing)
+
+
+def no_precondition(patch):
+    made = drain._mark
+    patch.setattr(drain, "_mark", lambda *a: replace(made(*a), resource_version=""))
+
+
+def saves_nothing(patch):
+    async def unsaved(_self, plan):
+        return plan.observation.standing.leader
+
+    patch.setattr(router.Router, "_saved_first", unsaved)
+
+
+def freeze_does_not_stop_a_drain(patch):
+    objection = guard.Guarded._objection
+
+    def deaf(self, call):
+        said = objection(self, call)
+        frozen = self.authority.standing().freeze is not Freeze.NONE
+        return None if frozen and said is not None else said
+
+    patch.setattr(guard.Guarded, "_objection", deaf)
+    patch.setattr(guard.Guarded, "_halt", lambda _self: (Halt.NONE, ""))
+
+
+def takes_a_refusal_for_done(patch):
+    advance = drain.advance
+
+    def hopeful(done, call, _answer, now):
+        return advance(done, call, Done(), now)
+
+    from spotvortex.pipeline import one_drain
+
+    patch.setattr(one_drain, "advance", hopeful)
+
+
+VARIANTS = [
+    Variant("no lease check", frozenset({7}), 400, no_lease),
+    Variant("evicts before room is Ready", frozenset({2}), 40, evicts_before_ready),
+    Variant("no budget at the write", frozenset({3}), 400, no_budget),
+    Variant("no journal in the mark", frozenset({5}), 200, no_journal),
+    Variant("placeholders that never expire", frozenset({11}), 40, never_expires),
+    Variant("freeze read only once", frozenset({7}), 200, freeze_read_once),
+    Variant("do-not-disrupt ignored", frozenset({6}), 200, no_do_not_disrupt),
+    Variant("waves and waits not saved", frozenset({8}), 400, saves_nothing),
+    Variant("asks for room again", frozenset({9}), 200, asks_again),
+    Variant("acts on stale inputs", frozenset({7}), 400, acts_on_stale_inputs),
+    Variant("never undoes", frozenset({5, 11}), 200, never_undoes),
+    Variant("fears a failed model", frozenset({10}), 200, fears_a_failed_model),
+    Variant("writes in shadow", frozenset({1}), 100, writes_in_shadow),
+    Variant("no precondition in the mark", frozenset({7}), 40, no_precondition),
+    Variant("a freeze does not stop a drain", frozenset({7}), 200, freeze_does_not_stop_a_drain),
+    Variant("takes a refusal for done", frozenset({2, 3, 5, 11}), 200, takes_a_refusal_for_done),
+]
+
+
+@pytest.fixture
+def broken(request, monkeypatch):
+    request.param.breaks(monkeypatch)
+    return request.param
