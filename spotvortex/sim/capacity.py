@@ -1,8 +1,8 @@
 """How much Spot there is: regimes, zones that run short, and the hazard of every node.
 
-Comes in: a seed, a timetable of regimes, and time. Goes out: the hazard of a node, and whether a
-launch fails. What it draws depends on seed and time alone, never on the cluster: every policy
-meets the same shortages. The controller sees none of it but through its own losses.
+Comes in: a seed, a timetable of regimes, and time. Goes out: a `Supply`: the hazard of a node, who
+is struck, and whether a launch fails. Shortages depend on seed and time alone, never on the
+cluster: every policy meets the same ones. The controller sees none of it but through its losses.
 
 Levels, after published Spot traces (SkyPilot, NSDI 2024; r5.16xlarge us-east-1, April 2023) and
 AWS Spot Advisor bands: calm 1e-4 losses an hour, stressed 3e-2, and 0.2 to 1.3 in an offering that
@@ -12,13 +12,14 @@ runs short; the hazard falls with the time since the capacity came back, by 6 to
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.core.catalog import vcpus_of
 from spotvortex.core.types import Offering
 from spotvortex.sim.chance import stream
+from spotvortex.sim.supply import ANNOUNCED, Announcements, Marks, Strike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,10 @@ _TIER_SIGMA: Final = 0.5
 
 
 class Capacity:
-    """The Spot market's hidden side."""
+    """The Spot market's hidden side, by hazards: implements `Supply`.
+
+    A recommendation comes when an offering begins to run short, as nothing is known ahead here.
+    """
 
     def __init__(
         self,
@@ -81,6 +85,7 @@ class Capacity:
         phases: tuple[Phase, ...],
         offerings: Iterable[Offering],
         start_at: float,
+        announced: Announcements = ANNOUNCED,
     ) -> None:
         """Open with no shortage.
 
@@ -89,9 +94,11 @@ class Capacity:
             phases: in the order of their start; the first starts at 0.
             offerings: all that can be bought.
             start_at: start of the simulation, seconds since the epoch.
+            announced: how losses are announced.
         """
+        self._seed = seed
+        self._announced = announced
         self._chance = stream(seed, "capacity")
-        self._launches = stream(seed, "launch")
         self._phases = phases
         self._start_at = start_at
         self._by_zone: dict[str, list[Offering]] = {}
@@ -99,6 +106,9 @@ class Capacity:
             self._by_zone.setdefault(offering.zone, []).append(offering)
         self._tiers = {o: _tier(seed, o) for zone in self._by_zone.values() for o in zone}
         self._short_until: dict[Offering, float] = {}
+        self._short_since: dict[Offering, float] = {}
+        self._marks: dict[tuple[Offering, int], Marks] = {}
+        self._false: dict[Offering, Marks] = {}
         self.n_shortages = 0
 
     def regime(self, at: float) -> Regime:
@@ -128,16 +138,61 @@ class Capacity:
         """Return how risky an offering is among its like, about 1: AWS knows it, we do not."""
         return self._tiers[offering]
 
-    def launch_fails(self, offering: Offering, at: float) -> bool:
-        """Draw whether a Spot launch is answered with InsufficientInstanceCapacity."""
-        failed = self._launches.random() < self.regime(at).launch_failure_ratio
-        return failed or self.is_short(offering, at)
+    def launch_fails(self, offering: Offering, n_held: int, at: float) -> bool:
+        """Tell whether a Spot launch is answered with InsufficientInstanceCapacity."""
+        drawn = stream(self._seed, "launch", offering, n_held, at).random()
+        return drawn < self.regime(at).launch_failure_ratio or self.is_short(offering, at)
+
+    def strikes(
+        self, offering: Offering, ages_s: Sequence[float], at: float, seconds: float
+    ) -> list[Strike]:
+        """Return who is struck in the step. See `Supply.strikes`.
+
+        Each place in `ages_s` has marks of its own, as many as the highest hazard asks for; a mark
+        strikes with the ratio of the node's hazard to that (thinning of a Poisson process).
+        """
+        ceiling = self._ceiling_per_hour(offering)
+        found = []
+        for index, age_s in enumerate(ages_s):
+            drawn = self._marks_of(offering, index, ceiling).between(at - seconds, at)
+            if drawn and min(drawn) * ceiling < self.hazard_per_hour(offering, age_s, at):
+                chance = stream(self._seed, "notice", offering, index, at)
+                leaves_at = at + self._announced.notices.lead_s(chance)
+                found.append(Strike(index=index, leaves_at=leaves_at))
+        return found
+
+    def warns(self, offering: Offering, at: float, seconds: float) -> bool:
+        """Tell whether a rebalance recommendation comes in the step. See `Supply.warns`."""
+        signal = self._announced.signal
+        began_at = self._short_since.get(offering, -math.inf)
+        if at - seconds < began_at <= at:
+            drawn = stream(self._seed, "rebalance", offering, began_at).random()
+            if drawn < signal.sensitivity_ratio:
+                return True
+        if offering not in self._false:
+            chance = stream(self._seed, "false-alarm", offering)
+            self._false[offering] = Marks(chance, signal.false_per_day / 24.0, self._start_at)
+        return bool(self._false[offering].between(at - seconds, at))
+
+    def _ceiling_per_hour(self, offering: Offering) -> float:
+        """Return a hazard that no node of an offering ever exceeds."""
+        level = max(phase.regime.hazard_per_hour for phase in self._phases)
+        return level * self._tiers[offering] * _AGE_FACTORS[0][1] + _SHORTAGE_HAZARD_PER_HOUR
+
+    def _marks_of(self, offering: Offering, index: int, per_hour: float) -> Marks:
+        marks = self._marks.get((offering, index))
+        if marks is None:
+            chance = stream(self._seed, "strike", offering, index)
+            marks = self._marks[offering, index] = Marks(chance, per_hour, self._start_at)
+        return marks
 
     def _run_short(self, zone: str, at: float, regime: Regime) -> None:
         seconds = _SHORTAGE_MEDIAN_S * math.exp(self._chance.gauss(0.0, _SHORTAGE_SIGMA))
         for offering in self._by_zone[zone]:
             if self._chance.random() < regime.hit_ratio:
                 until = self._short_until.get(offering, -math.inf)
+                if until < at:
+                    self._short_since[offering] = at
                 self._short_until[offering] = max(until, at + seconds)
         self.n_shortages += 1
 

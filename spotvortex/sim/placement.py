@@ -186,11 +186,20 @@ class Placement:
         """Ask for one Spot node, and remember for a while where there was none."""
         if self._unavailable_until.get(offering, -math.inf) > at:
             return False
-        if self._capacity.launch_fails(offering, at):
+        if self._capacity.launch_fails(offering, self._n_held(offering), at):
             self._unavailable_until[offering] = at + UNAVAILABLE_S
             self.launches.n_failed += 1
             return False
         return True
+
+    def _n_held(self, offering: Offering) -> int:
+        """Count the Spot nodes of an offering that are not leaving."""
+        return sum(
+            node.offering == offering
+            and node.capacity_type is CapacityType.SPOT
+            and node.leaves_at is None
+            for node in self._cluster.nodes.values()
+        )
 
     def _choices(self, pod: SimPod, groups: tuple[NodeGroup, ...], at: float) -> list[_Choice]:
         """List what may be bought for a pod, in the order of trying."""

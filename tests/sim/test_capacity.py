@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
+
 from spotvortex.core.types import Offering
 from spotvortex.sim.capacity import CALM, STRESS, Capacity, Phase
+from spotvortex.sim.supply import Announcements, Notices, Signal, Supply
 
 OFFERINGS = tuple(
     Offering(instance_type=name, zone=zone)
@@ -15,8 +18,19 @@ OFFERINGS = tuple(
 ALWAYS_CALM = (Phase(starts_s=0.0, regime=CALM),)
 
 
-def capacity(seed=1, phases=ALWAYS_CALM):
-    return Capacity(seed=seed, phases=phases, offerings=OFFERINGS, start_at=1000.0)
+WITHOUT_FLAW = Announcements(notices=Notices(flawed_ratio=0.0))
+
+
+def capacity(seed=1, phases=ALWAYS_CALM, announced=WITHOUT_FLAW):
+    return Capacity(
+        seed=seed, phases=phases, offerings=OFFERINGS, start_at=1000.0, announced=announced
+    )
+
+
+def at_level(per_hour, **changes):
+    """A regime without shortages in which every node of middle age has this hazard."""
+    regime = replace(STRESS, hazard_per_hour=per_hour, shortages_per_hour=0.0, **changes)
+    return (Phase(starts_s=0.0, regime=regime),)
 
 
 def test_regimes_follow_the_timetable():
@@ -50,7 +64,7 @@ def test_a_shortage_strikes_one_zone_and_passes():
     assert hidden.n_shortages == len(zones)
     hidden.advance(1001.5, 5.0)
     assert all(hidden.is_short(o, 1001.5) for o in OFFERINGS)
-    assert hidden.launch_fails(OFFERINGS[0], 1001.5)
+    assert hidden.launch_fails(OFFERINGS[0], 0, 1001.5)
     assert hidden.hazard_per_hour(OFFERINGS[0], 7200.0, 1010.0) > 1.0
     assert not any(hidden.is_short(o, 1000.0 + 86400.0) for o in OFFERINGS)
 
@@ -62,8 +76,71 @@ def test_shortages_do_not_depend_on_what_is_launched():
         at = 1000.0 + 5.0 * k
         quiet.advance(at, 5.0)
         busy.advance(at, 5.0)
-        busy.launch_fails(OFFERINGS[k % 9], at)
+        busy.launch_fails(OFFERINGS[k % 9], k % 5, at)
         assert [quiet.is_short(o, at) for o in OFFERINGS] == [
             busy.is_short(o, at) for o in OFFERINGS
         ]
     assert quiet.n_shortages > 0
+
+
+def test_nodes_are_struck_as_often_as_their_hazard_says():
+    hidden = capacity(phases=at_level(0.05))
+    ages = [7200.0] * 20
+    offering = OFFERINGS[0]
+    n_struck = sum(
+        len(hidden.strikes(offering, ages, 1000.0 + 60.0 * k, 60.0)) for k in range(1, 20_000)
+    )
+    expected = hidden.hazard_per_hour(offering, 7200.0, 1000.0) * 20 * 20_000 / 60.0
+    assert n_struck == pytest.approx(expected, rel=0.1)
+
+
+def test_a_strike_comes_two_minutes_ahead_and_few_late_or_without_notice():
+    hidden = capacity(phases=at_level(1.0), announced=Announcements())
+    leads = [
+        strike.leaves_at - at
+        for k in range(1, 4000)
+        for at in (1000.0 + 60.0 * k,)
+        for strike in hidden.strikes(OFFERINGS[0], [600.0] * 20, at, 60.0)
+    ]
+    assert len(leads) > 2000
+    assert 0.93 < sum(lead == 120.0 for lead in leads) / len(leads) < 0.97
+    assert 0.01 < sum(lead == 0.0 for lead in leads) / len(leads) < 0.04
+    assert all(0.0 <= lead <= 120.0 for lead in leads)
+
+
+def test_the_same_place_meets_the_same_strikes_whoever_else_is_held():
+    few, many = capacity(phases=at_level(0.5)), capacity(phases=at_level(0.5))
+    for k in range(1, 2000):
+        at = 1000.0 + 5.0 * k
+        many.strikes(OFFERINGS[1], [60.0] * 30, at, 5.0)
+        struck = {s.index: s for s in many.strikes(OFFERINGS[0], [600.0] * 9, at, 5.0)}
+        again = {s.index: s for s in few.strikes(OFFERINGS[0], [600.0] * 4, at, 5.0)}
+        assert again == {index: s for index, s in struck.items() if index < 4}
+
+
+def test_launches_fail_by_chance_and_the_same_for_everyone():
+    first, second = (capacity(phases=at_level(0.0, launch_failure_ratio=0.3)) for _ in "ab")
+    answers = [first.launch_fails(OFFERINGS[0], k % 7, 1000.0 + k) for k in range(2000)]
+    backward = [second.launch_fails(OFFERINGS[0], k % 7, 1000.0 + k) for k in range(1999, -1, -1)]
+    assert answers == backward[::-1]
+    assert 0.25 < sum(answers) / len(answers) < 0.35
+
+
+def count_warnings(signal):
+    phases = (Phase(starts_s=0.0, regime=STRESS),)
+    hidden: Supply = capacity(phases=phases, announced=Announcements(signal=signal))
+    n_warned = 0
+    for k in range(1, 86_400 // 60):
+        hidden.advance(1000.0 + 60.0 * k, 60.0)
+        n_warned += sum(hidden.warns(o, 1000.0 + 60.0 * k, 60.0) for o in OFFERINGS)
+    return n_warned
+
+
+def test_recommendations_come_when_a_shortage_begins_and_sometimes_for_nothing():
+    assert count_warnings(Signal()) == 0
+    true_ones = count_warnings(Signal(sensitivity_ratio=1.0))
+    half = count_warnings(Signal(sensitivity_ratio=0.5))
+    false_ones = count_warnings(Signal(false_per_day=10.0))
+    assert true_ones > 50
+    assert 0.3 < half / true_ones < 0.7
+    assert 60 < false_ones < 120
