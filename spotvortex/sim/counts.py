@@ -1,0 +1,86 @@
+"""How many nodes of an offering there are to be had, over time.
+
+Comes in: times and numbers. Goes out: a step function that can be asked about an instant or a span.
+May not know who holds the nodes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """A number that holds from each time until the next, the last one for ever.
+
+    `times` are seconds since the epoch and rise strictly; `values` are not negative. Before the
+    first time its value holds as well.
+    """
+
+    times: tuple[float, ...]
+    values: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        assert len(self.times) == len(self.values) > 0
+        assert all(a < b for a, b in pairwise(self.times))
+        assert min(self.values) >= 0
+
+    def at(self, at: float) -> int:
+        """Return the number at a time."""
+        return self.values[self._index(at)]
+
+    def least(self, since: float, until: float) -> int:
+        """Return the smallest number in [since, until]."""
+        first, last = self._index(since), self._index(until)
+        return self.values[first] if first == last else min(self.values[first : last + 1])
+
+    def first_below(self, number: int, since: float, until: float) -> float | None:
+        """Return when in [since, until] there are first fewer than a number, None if never."""
+        first, last = self._index(since), self._index(until)
+        for index in range(first, last + 1):
+            if self.values[index] < number:
+                return since if index == first else self.times[index]
+        return None
+
+    def falls(self) -> Iterator[tuple[float, int]]:
+        """Yield the times at which the number falls, each with by how much."""
+        for (before, value), at in zip(pairwise(self.values), self.times[1:], strict=True):
+            if value < before:
+                yield at, before - value
+
+    def node_hours(self, since: float, until: float) -> float:
+        """Return the integral of the number over a span."""
+        first, last = self._index(since), self._index(until)
+        edges = np.array([since, *self.times[first + 1 : last + 1], until])
+        return float(np.diff(edges) @ np.array(self.values[first : last + 1])) / 3600.0
+
+    def on_grid(self, start_at: float, step_s: float, n_steps: int) -> NDArray[np.int64]:
+        """Return the smallest number within each step of a grid: int64[n_steps]."""
+        edges = start_at + step_s * np.arange(n_steps + 1)
+        times, values = np.array(self.times), np.array(self.values, dtype=np.int64)
+        held = values[np.maximum(np.searchsorted(times, edges, side="right") - 1, 0)]
+        least = held[:-1]
+        inside = slice(bisect_right(self.times, edges[0]), bisect_left(self.times, edges[-1]))
+        cells = np.searchsorted(edges, times[inside], side="right") - 1
+        np.minimum.at(least, cells, values[inside])
+        return least
+
+    def _index(self, at: float) -> int:
+        return max(0, bisect_right(self.times, at) - 1)
+
+
+def compressed(times: list[float], values: list[int]) -> Counts:
+    """Return counts without the records that change nothing.
+
+    Args:
+        times: seconds since the epoch, rising strictly.
+        values: the number from each time on.
+    """
+    kept = [k for k in range(len(values)) if k == 0 or values[k] != values[k - 1]]
+    return Counts(times=tuple(times[k] for k in kept), values=tuple(values[k] for k in kept))
