@@ -80,17 +80,21 @@ def read_price_file(path: Path) -> PriceRecords:
                 reader.take(text)
     except _BadRecordError as error:
         raise PriceFileError(f"{path.name}, line {reader.n_lines}: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PriceFileError(
             f"{path.name}, line {reader.n_lines}: {error}. Write one JSON record a line, with the "
             "fields of docs/price-file.md."
         ) from error
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise PriceFileError(
             f"{path}: cannot be read ({error}). Give the path of a .jsonl or .jsonl.gz file."
         ) from error
     if not reader.spot and not reader.on_demand:
-        raise PriceFileError(f"{path}: holds no usable record, {reader.n_ignored} were ignored.")
+        raise PriceFileError(
+            f"{path.name}, line {reader.n_lines}: the file holds no usable record, "
+            f"{reader.n_ignored} were ignored; write spot records of {_LINUX}, or on-demand ones "
+            "(see docs/price-file.md)."
+        )
     return PriceRecords(spot=reader.spot, on_demand=reader.on_demand, n_ignored=reader.n_ignored)
 
 

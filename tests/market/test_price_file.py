@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from spotvortex.errors import PriceFileError
 from spotvortex.market.price_file import read_price_file
@@ -75,7 +79,8 @@ def test_bad_record_is_refused_with_its_line_and_field(
 
 
 @pytest.mark.parametrize(
-    "line", [b"{", b"[]", b"\xff\xfe", b'{"InstanceType": "\xff"}', b" " * 70_000]
+    "line",
+    [b"{", b"[]", b"\xff\xfe", b'{"InstanceType": "\xff"}', b" " * 70_000, b'{"a":' * 12_000],
 )
 def test_line_that_is_no_record_is_refused(tmp_path: Path, line: bytes) -> None:
     path = write_file(tmp_path / "p.jsonl", [spot_record(T0, 0.1)])
@@ -95,10 +100,45 @@ def test_file_without_a_usable_record_is_refused(tmp_path: Path) -> None:
         read_price_file(path)
 
 
-@pytest.mark.parametrize("name", ["none.jsonl", "broken.jsonl.gz", "cut.jsonl.gz"])
+def test_empty_file_is_refused_with_the_fix(tmp_path: Path) -> None:
+    with pytest.raises(PriceFileError, match=r"p\.jsonl, line 0: .* write spot records"):
+        read_price_file(write_file(tmp_path / "p.jsonl", []))
+
+
+@pytest.mark.parametrize("name", ["none.jsonl", "broken.jsonl.gz", "cut.jsonl.gz", "a\0b.jsonl"])
 def test_file_that_cannot_be_read_is_told(tmp_path: Path, name: str) -> None:
     whole = write_file(tmp_path / "cut.jsonl.gz", [spot_record(T0, 0.1)]).read_bytes()
     (tmp_path / "cut.jsonl.gz").write_bytes(whole[:-12])
     (tmp_path / "broken.jsonl.gz").write_bytes(b"not gzip")
     with pytest.raises(PriceFileError, match="cannot be read"):
         read_price_file(tmp_path / name)
+
+
+RECORDS = st.fixed_dictionaries(
+    {"InstanceType": st.just("m5.large")},
+    optional={
+        name: st.sampled_from(["m5.large", "us-east-1a", "Linux/UNIX", "0.1", "1e400", "0" * 500])
+        | st.sampled_from(["2026-11-20T12:00:00Z", "0001-01-01T00:00:00+14:00", 10**400, None])
+        | st.floats()
+        | st.text(max_size=5)
+        for name in ("AvailabilityZone", "ProductDescription", "SpotPrice", "Timestamp")
+    },
+).map(lambda record: json.dumps(record).encode())
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.binary(max_size=200) | st.lists(RECORDS, max_size=4).map(b"\n".join),
+    st.sampled_from(["p.jsonl", "p.jsonl.gz", "whole.jsonl.gz"]),
+)
+def test_any_bytes_give_records_or_a_message(tmp_path: Path, content: bytes, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.startswith("whole") else content)
+    message = name
+    try:
+        assert read_price_file(path).spot is not None
+    except PriceFileError as error:
+        message = str(error)
+    assert name in message
