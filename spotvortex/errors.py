@@ -29,6 +29,10 @@ class EpisodeError(SpotVortexError):
     """An episode of the fault search cannot be read; the text says where."""
 
 
+class TraceError(SpotVortexError):
+    """A capacity trace cannot be read; the text names file, place and fix."""
+
+
 class RecordError(SpotVortexError):
     """A decision record cannot be found or read; the text says where it was looked for."""
 
