@@ -5,6 +5,11 @@ Comes in: nothing. Goes out: numbers, each with its source. Those that are fitte
 github.com/skypilot-org/spot-traces (Wu et al., "Can't Be Late", NSDI 2024): offerings of the worst
 interruption band, p2 and p3 in us-east-1 and us-west-2, 2022-23, and r5.16xlarge in us-east-1,
 April 2023. May not hold anything that is not a number with a source.
+
+How well they do, family `tracelike` against the series, both looked at every few minutes: losses
+per node-hour 0.392 against 0.388, share available 0.64 against 0.60, mean time with nothing 1.75 h
+against 1.71 h, correlation of two zones 0.42 against 0.42, its persistence 10.3 h against 11.4 h;
+hazard of loss an hour by age 1.73, 0.79, 0.36, 0.14, 0.07 against 1.38, 0.77, 0.36, 0.16, 0.06.
 """
 
 from __future__ import annotations

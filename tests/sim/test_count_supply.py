@@ -1,5 +1,7 @@
 """A market driven by counts: whoever holds too many loses the rest, two minutes after a notice."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,6 +9,8 @@ from hypothesis import strategies as st
 from spotvortex.core.types import Offering
 from spotvortex.sim.count_supply import CountSupply
 from spotvortex.sim.counts import Counts
+from spotvortex.sim.pressure import Span
+from spotvortex.sim.semimarkov import TRACELIKE, generate
 from spotvortex.sim.supply import Announcements, Notices, Signal, Supply
 from tests.sim.test_counts import step_functions
 
@@ -129,3 +133,17 @@ def test_the_offering_that_falls_more_often_is_the_tighter_one():
     supply = CountSupply(seed=1, counts={A: falling_every_two_hours(20), B: steady})
     assert 0.25 <= supply.tightness(B) < 1.0 < supply.tightness(A) <= 4.0
     assert CountSupply(seed=1, counts={}).tightness(A) == 4.0
+
+
+def test_who_holds_generated_capacity_loses_as_often_as_its_family_says():
+    span = Span(start_at=0.0, seconds=10 * 86400.0)
+    offerings = [Offering(instance_type=t, zone="us-east-1a") for t in ("m6i.large", "c6i.large")]
+    counts = generate(seed=4, family=TRACELIKE, offerings=offerings, span=span)
+    for offering in offerings:
+        supply = CountSupply(seed=4, counts={A: counts[offering]}, announced=WITHOUT_FLAW)
+        seen = hold(supply, 20, span.seconds)
+        falls = sum(max(0, a[2] - b[2]) for a, b in pairwise(seen))
+        held_hours = sum(n_there for _, _, n_there in seen) * STEP_S / 3600.0
+        there = counts[offering].node_hours(0.0, span.seconds)
+        assert 0.9 * there < held_hours < 1.001 * there
+        assert falls == pytest.approx(sum(size for _, size in counts[offering].falls()), rel=0.1)
