@@ -33,6 +33,10 @@ class TraceError(SpotVortexError):
     """A capacity trace cannot be read; the text names file, place and fix."""
 
 
+class ProtocolError(SpotVortexError):
+    """An evaluation protocol cannot be read; the text names file, field and fix."""
+
+
 class RecordError(SpotVortexError):
     """A decision record cannot be found or read; the text says where it was looked for."""
 
