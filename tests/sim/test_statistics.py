@@ -86,6 +86,11 @@ def test_more_worlds_of_the_same_seeds_make_the_interval_no_narrower():
     assert interval([many]) == interval([panel(few)])
 
 
+def test_a_seed_with_fewer_worlds_counts_with_those_it_has():
+    found = interval([panel([[1.0], [1.0], [3.0]], seeds=(5, 5, 2))], n_resamples=900, level=0.9)
+    assert found == Interval(low=1.0, high=3.0)
+
+
 def test_shared_days_are_drawn_once_for_all_worlds_so_that_seeds_add_no_days():
     by_day = np.tile([[0.0, 6.0]], (200, 1))
     shared = interval([panel(by_day, shared_days=True)])
