@@ -37,6 +37,10 @@ class ProtocolError(SpotVortexError):
     """An evaluation protocol cannot be read; the text names file, field and fix."""
 
 
+class ResultsError(SpotVortexError):
+    """Results of runs cannot be read, or do not belong together; the text says which and why."""
+
+
 class RecordError(SpotVortexError):
     """A decision record cannot be found or read; the text says where it was looked for."""
 

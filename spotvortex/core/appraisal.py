@@ -78,7 +78,7 @@ class Outages:
         policy_unserved_node_minutes: demand that the policy left unserved.
         rival_unserved_node_minutes: demand that the rival left unserved.
         worst_delta_minutes: the largest difference in one world, more than 0 is worse.
-        worst_world: which one, as mix and seed.
+        worst_world: which one, by family, mix and seed.
         n_less: worlds with less outage than the rival.
         n_equal: worlds with as much.
         n_more: worlds with more.
