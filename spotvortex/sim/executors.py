@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from typing import Final
 
 from spotvortex.errors import SettingsError
-from spotvortex.telemetry.code import code_version
+from spotvortex.sim.provenance import simulator_version
 
 CONNECT_S: Final = 10.0
 
@@ -48,7 +48,7 @@ def dask_executor(address: str, connect_s: float = CONNECT_S) -> Iterator[Execut
             f"--dask {address}: no scheduler answers ({error}); start one with `dask scheduler`"
         ) from error
     with client:
-        require_same_code(address, client.run(code_version, on_error="return"))
+        require_same_code(address, client.run(simulator_version, on_error="return"))
         yield client.get_executor(pure=False)
 
 
@@ -63,8 +63,8 @@ def require_same_code(address: str, versions: dict[str, object]) -> None:
         SettingsError: one of them has other code.
     """
     for worker, version in sorted(versions.items()):
-        if version != code_version():
+        if version != simulator_version():
             raise SettingsError(
                 f"--dask {address}: worker {worker} has {version!r} instead of"
-                f" {code_version()!r}; install the same version there"
+                f" {simulator_version()!r}; install the same version there"
             )

@@ -11,9 +11,9 @@ from distributed import LocalCluster
 from spotvortex.core.outcomes import RunResult
 from spotvortex.errors import ResultsError, SettingsError
 from spotvortex.sim.executors import dask_executor, local_executor, require_same_code
+from spotvortex.sim.provenance import simulator_version
 from spotvortex.sim.results_file import open_results, read_results
 from spotvortex.sim.runner import Tally, run_specs
-from spotvortex.telemetry.code import code_version
 from tests.sim.jobs import jobs, work
 
 UNDER = "protocol ab12, code 0.1.0"
@@ -97,10 +97,10 @@ def test_an_address_without_a_scheduler_is_told_with_what_to_start(address):
 
 
 def test_a_worker_with_other_code_or_none_is_refused():
-    require_same_code("a", {"w1": code_version()})
+    require_same_code("a", {"w1": simulator_version()})
     for other in ("0.0.1+abc", ModuleNotFoundError("No module named 'spotvortex'")):
         with pytest.raises(SettingsError, match=r"worker w2 has .*; install the same version"):
-            require_same_code("a", {"w1": code_version(), "w2": other})
+            require_same_code("a", {"w1": simulator_version(), "w2": other})
 
 
 def test_what_is_there_is_not_worked_on_again(path, threads):
