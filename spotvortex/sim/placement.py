@@ -20,11 +20,11 @@ from typing import Final
 
 from spotvortex.core.observation import OwnKind
 from spotvortex.core.types import CapacityType, Offering, Provisioner
-from spotvortex.sim.capacity import Capacity
 from spotvortex.sim.cluster import Cluster, SimNode, SimPod
 from spotvortex.sim.machines import MACHINES
 from spotvortex.sim.market import SimMarket
 from spotvortex.sim.shape import Kind, NodeGroup, Workload
+from spotvortex.sim.supply import Supply
 
 UNAVAILABLE_S: Final = 180.0
 """How long Karpenter (v1.14) leaves an offering alone after a failed launch."""
@@ -56,12 +56,10 @@ class _Choice:
 class Placement:
     """Places pods. Nothing but `place` and `launch` changes the cluster."""
 
-    def __init__(
-        self, cluster: Cluster, capacity: Capacity, market: SimMarket, chance: Random
-    ) -> None:
+    def __init__(self, cluster: Cluster, supply: Supply, market: SimMarket, chance: Random) -> None:
         """Start with no memory of failed launches."""
         self._cluster = cluster
-        self._capacity = capacity
+        self._supply = supply
         self._market = market
         self._chance = chance
         self._unavailable_until: dict[Offering, float] = {}
@@ -186,7 +184,7 @@ class Placement:
         """Ask for one Spot node, and remember for a while where there was none."""
         if self._unavailable_until.get(offering, -math.inf) > at:
             return False
-        if self._capacity.launch_fails(offering, self._n_held(offering), at):
+        if self._supply.launch_fails(offering, self._n_held(offering), at):
             self._unavailable_until[offering] = at + UNAVAILABLE_S
             self.launches.n_failed += 1
             return False
@@ -262,7 +260,7 @@ class Placement:
         if choice.capacity_type is not CapacityType.SPOT:
             return machine.on_demand_usd_per_hour / useful, choice.offering
         price = self._market.spot_usd_per_hour(choice.offering, at)
-        return price * (1.0 + self._capacity.tightness(choice.offering)) / useful, choice.offering
+        return price * (1.0 + self._supply.tightness(choice.offering)) / useful, choice.offering
 
     def _draw(self, median_s: float, sigma: float) -> float:
         return self._chance.lognormvariate(math.log(median_s), sigma)

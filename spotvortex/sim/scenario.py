@@ -11,6 +11,7 @@ from spotvortex.core.types import CapacityType, Provisioner
 from spotvortex.sim.capacity import CALM, STRESS, Phase
 from spotvortex.sim.machines import GIB, MIB
 from spotvortex.sim.shape import Fleet, Kind, NodeGroup, Scenario, Workload
+from spotvortex.sim.supply import Announcements, Notices
 
 SPOT: Final = CapacityType.SPOT
 ON_DEMAND: Final = CapacityType.ON_DEMAND
@@ -264,6 +265,7 @@ def demo() -> Scenario:
         groups=_GROUPS,
         fleets=_FLEETS,
         workloads=_SERVICES + _ODDITIES,
+        announced=Announcements(notices=Notices(flawed_ratio=0.9)),
         phases=(
             Phase(starts_s=0.0, regime=CALM),
             Phase(starts_s=3.0 * 3600.0, regime=STRESS),

@@ -13,6 +13,7 @@ from typing import Final
 
 from spotvortex.core.types import CapacityType, Provisioner
 from spotvortex.sim.capacity import Phase
+from spotvortex.sim.supply import ANNOUNCED, Announcements
 
 WHEN_EMPTY: Final = "WhenEmpty"
 WHEN_UNDERUTILIZED: Final = "WhenEmptyOrUnderutilized"
@@ -109,7 +110,8 @@ class Fleet:
 class Scenario:
     """A cluster at its start and the regimes to come. `start_at` is seconds since the epoch.
 
-    `hears_notices` says that the controller handles interruptions, and not the provisioner.
+    `hears_notices` says that the controller handles interruptions, and not the provisioner;
+    `announced` how losses are told.
     """
 
     start_at: float
@@ -118,3 +120,4 @@ class Scenario:
     workloads: tuple[Workload, ...]
     phases: tuple[Phase, ...]
     hears_notices: bool = False
+    announced: Announcements = ANNOUNCED

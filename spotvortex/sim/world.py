@@ -28,17 +28,12 @@ from spotvortex.sim.hand import Server
 from spotvortex.sim.market import SimMarket
 from spotvortex.sim.placement import Launches, Placement
 from spotvortex.sim.shape import Fleet, Kind, Scenario
+from spotvortex.sim.supply import Supply
 from spotvortex.sim.watching import Frames
 
 log = logging.getLogger(__name__)
 
 STEP_S: Final = 5.0
-
-_NOTICED_RATIO: Final = 0.3
-"""Interruptions that the provisioner hears of in time and drains; the rest strike at once."""
-
-_NOTICE_S: Final = (39.0, 120.0)
-"""Shortest and longest time from notice to reclaim; AWS promises two minutes at best effort."""
 
 _SPOT_AGE_H: Final = (10.0, 1.0)
 _ON_DEMAND_AGE_H: Final = (240.0, 0.7)
@@ -65,6 +60,7 @@ class World:
         seed: int,
         clock: WallClock,
         market: SimMarket,
+        supply: Supply | None = None,
         captures: bool = False,
     ) -> None:
         """Build the cluster as it stands at the scenario's start, everything Ready.
@@ -74,6 +70,7 @@ class World:
             seed: the world's seed.
             clock: tells how far to step; starts at `scenario.start_at`.
             market: prices, of which the provisioner takes the best.
+            supply: the market's hidden side; None makes one of the scenario's phases.
             captures: keep `frames` after each change, for watches that lag.
         """
         self._scenario = scenario
@@ -82,13 +79,14 @@ class World:
         self._at = scenario.start_at
         self._chance = stream(seed, "world")
         self.cluster = Cluster(stream(seed, "names"), scenario.workloads)
-        self._capacity = Capacity(
+        self._supply = supply or Capacity(
             seed=seed,
             phases=scenario.phases,
             offerings=_spot_offerings(scenario),
             start_at=scenario.start_at,
+            announced=scenario.announced,
         )
-        self._placement = Placement(self.cluster, self._capacity, market, self._chance)
+        self._placement = Placement(self.cluster, self._supply, market, self._chance)
         self._disruption = Disruption(self.cluster, self._placement, market, self._chance)
         self._unheard: list[SimNode] = []
         self.tally = Tally(launches=self._placement.launches)
@@ -149,7 +147,7 @@ class World:
     def step(self) -> None:
         """Let one step of simulated time pass."""
         self._at += STEP_S
-        self._capacity.advance(self._at, STEP_S)
+        self._supply.advance(self._at, STEP_S)
         self._reclaim()
         self._disruption.step(self._scenario.groups, self._at)
         self._finish_pods()
@@ -171,26 +169,25 @@ class World:
         return max(0.0, now - self._at)
 
     def _reclaim(self) -> None:
-        """Take the Spot nodes whose time has come, and strike others by their hazard."""
+        """Take the Spot nodes whose time has come, and tell those that the market strikes."""
+        by_offering: dict[Offering, list[SimNode]] = {}
         for node in list(self.cluster.nodes.values()):
             if node.capacity_type is not CapacityType.SPOT or not node.ready:
                 continue
-            if node.leaves_at is not None:
-                if node.leaves_at <= self._at:
-                    self._lose(node)
-            elif self._is_struck(node):
-                self._interrupt(node)
+            if node.leaves_at is None:
+                by_offering.setdefault(node.offering, []).append(node)
+            elif node.leaves_at <= self._at:
+                self._lose(node)
+        for offering, nodes in by_offering.items():
+            ages = [self._at - node.created_at for node in nodes]
+            for strike in self._supply.strikes(offering, ages, self._at, STEP_S):
+                self._strike(nodes[strike.index], strike.leaves_at)
 
-    def _is_struck(self, node: SimNode) -> bool:
-        age_s = self._at - node.created_at
-        hazard = self._capacity.hazard_per_hour(node.offering, age_s, self._at)
-        return self._chance.random() < -math.expm1(-hazard * STEP_S / 3600.0)
-
-    def _interrupt(self, node: SimNode) -> None:
-        if self._chance.random() >= _NOTICED_RATIO:
+    def _strike(self, node: SimNode, leaves_at: float) -> None:
+        if leaves_at <= self._at:
             self._lose(node)
-            return
-        self.interrupt(node, self._at + self._chance.uniform(*_NOTICE_S))
+        else:
+            self.interrupt(node, leaves_at)
 
     def interrupt(self, node: SimNode, leaves_at: float) -> None:
         """Give notice that a node goes; who hears of it is said by the scenario."""

@@ -9,12 +9,12 @@ from itertools import count
 
 import pytest
 
-from spotvortex.core import drain, gates, progress, shape
+from spotvortex.core import drain, progress, shape
 from spotvortex.core.calls import Done, Halt
 from spotvortex.core.features import OfferingScore
 from spotvortex.core.messages import DrainEnd
 from spotvortex.core.types import Freeze
-from spotvortex.pipeline import guard, inference, router
+from spotvortex.pipeline import guard, inference, one_drain, router
 from spotvortex.pipeline.actuation import Hands
 from spotvortex.sim.shelf import Leadership
 
@@ -39,8 +39,6 @@ def evicts_before_ready(patch):
 
 
 def no_budget(patch):
-    allowed = gates.budgets if hasattr(gates, "budgets") else None
-    assert allowed is None or callable(allowed)
     patch.setattr(guard.Guarded, "_over_budget", lambda _self, _call: None)
 
 
@@ -54,14 +52,11 @@ def never_expires(patch):
 
 
 def freeze_read_once(patch):
-    read = Leadership._freeze
+    read, firsts = Leadership._freeze, {}
 
     def once(self):
-        if not hasattr(self.shelf, "first_freeze"):
-            firsts[id(self)] = firsts.get(id(self)) or read(self)
-        return firsts[id(self)]
+        return firsts.setdefault(id(self), read(self))
 
-    firsts = {}
     patch.setattr(Leadership, "_freeze", once)
 
 
@@ -70,17 +65,10 @@ def no_do_not_disrupt(patch):
         patch.setattr(module, "HARD_BLOCKERS", frozenset())
 
 
-def no_settling(patch):
-    patch.setattr(gates, "_cooldown", gates._cooldown)
-    patch.setattr(router, "_essence", lambda _state: ())
-
-
 def asks_again(patch):
     numbers = count()
     made = drain._placeholder
-    patch.setattr(
-        drain, "_placeholder", lambda *a: replace(made(*a), name=f"room-{next(numbers)}")
-    )
+    patch.setattr(drain, "_placeholder", lambda *a: replace(made(*a), name=f"room-{next(numbers)}"))
     patch.setattr(progress, "_as_asked", lambda done, _view: done)
 
 
@@ -136,8 +124,6 @@ def takes_a_refusal_for_done(patch):
 
     def hopeful(done, call, _answer, now):
         return advance(done, call, Done(), now)
-
-    from spotvortex.pipeline import one_drain
 
     patch.setattr(one_drain, "advance", hopeful)
 
