@@ -29,6 +29,10 @@ class EpisodeError(SpotVortexError):
     """An episode of the fault search cannot be read; the text says where."""
 
 
+class UnknownMachineError(SpotVortexError):
+    """An instance type cannot be simulated: its size or its price is not known."""
+
+
 class TraceError(SpotVortexError):
     """A capacity trace cannot be read; the text names file, place and fix."""
 

@@ -14,7 +14,7 @@ from typing import Final
 from spotvortex.core.calls import Answer, BlockedByBudget, Done, Gone
 from spotvortex.core.observation import OwnKind
 from spotvortex.core.types import CapacityType, Offering
-from spotvortex.sim.machines import MACHINES
+from spotvortex.sim.machines import machine_of
 from spotvortex.sim.shape import Kind, NodeGroup, Workload
 
 _BUDGET_RETRY_S: Final = 10.0
@@ -112,7 +112,7 @@ class SimNode:
 
     def fits(self, workload: Workload) -> bool:
         """Tell whether one more pod of a workload has room."""
-        machine = MACHINES[self.offering.instance_type]
+        machine = machine_of(self.offering.instance_type)
         return (
             self.cpu_used + workload.cpu_milli <= machine.cpu_milli
             and self.memory_used + workload.memory_bytes <= machine.memory_bytes
@@ -129,7 +129,7 @@ class Left:
 
     def takes(self, instance_type: str) -> bool:
         """Tell whether one more node of a type stays within the limits."""
-        machine = MACHINES[instance_type]
+        machine = machine_of(instance_type)
         needs = (
             (machine.cpu_milli, self.cpu_milli),
             (machine.memory_bytes, self.memory_bytes),
@@ -166,7 +166,7 @@ class Cluster:
     def left(self, group: NodeGroup) -> Left:
         """Return what the limits of a group leave, never negative."""
         machines = [
-            MACHINES[n.offering.instance_type] for n in self.nodes.values() if n.group is group
+            machine_of(n.offering.instance_type) for n in self.nodes.values() if n.group is group
         ]
         return Left(
             cpu_milli=_less(group.cpu_limit_milli, sum(m.cpu_milli for m in machines)),

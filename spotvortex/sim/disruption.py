@@ -18,7 +18,7 @@ from typing import Final
 from spotvortex.core.calls import Done
 from spotvortex.core.types import CapacityType, Offering, Provisioner
 from spotvortex.sim.cluster import Cluster, SimNode
-from spotvortex.sim.machines import MACHINES
+from spotvortex.sim.machines import machine_of
 from spotvortex.sim.market import SimMarket
 from spotvortex.sim.placement import Placement, may_be_on
 from spotvortex.sim.shape import WHEN_UNDERUTILIZED, NodeGroup
@@ -139,7 +139,7 @@ class Disruption:
             n.name: [m.cpu_milli - n.cpu_used, m.memory_bytes - n.memory_used]
             for n in self._cluster.nodes.values()
             if n is not node and n.ready and n.takes_pods
-            for m in (MACHINES[n.offering.instance_type],)
+            for m in (machine_of(n.offering.instance_type),)
         }
         for pod in sorted(node.movable, key=lambda p: (-p.workload.cpu_milli, p.name)):
             cpu, memory = pod.workload.cpu_milli, pod.workload.memory_bytes
@@ -164,7 +164,7 @@ class Disruption:
         cpu = sum(pod.workload.cpu_milli for pod in node.movable)
         memory = sum(pod.workload.memory_bytes for pod in node.movable)
         zones = {pod.zone for pod in node.movable if pod.zone} or set(group.zones)
-        price = MACHINES[node.offering.instance_type].on_demand_usd_per_hour
+        price = machine_of(node.offering.instance_type).on_demand_usd_per_hour
         left = self._cluster.left(group)
         options = sorted(
             (self._market.spot_usd_per_hour(offering, at), offering)

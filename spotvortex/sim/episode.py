@@ -18,7 +18,7 @@ from spotvortex.core.types import CapacityType, Mode
 from spotvortex.sim.capacity import CALM, STRESS, Phase, Regime
 from spotvortex.sim.chance import stream
 from spotvortex.sim.faults import Fault, FaultKind
-from spotvortex.sim.machines import GIB, MACHINES
+from spotvortex.sim.machines import GIB, machine_of
 from spotvortex.sim.shape import (
     WHEN_EMPTY,
     WHEN_UNDERUTILIZED,
@@ -212,7 +212,7 @@ def _pools(chance: Random) -> tuple[PoolSpec, ...]:
 
 def _workloads(chance: Random, pool: PoolSpec) -> list[Workload]:
     """Fill about three fifths of a pool: services, sometimes a store, a singleton, a bare pod."""
-    room_milli = 0.6 * (pool.n_spot + pool.n_on_demand) * MACHINES[_TYPES[0]].cpu_milli
+    room_milli = 0.6 * (pool.n_spot + pool.n_on_demand) * machine_of(_TYPES[0]).cpu_milli
     found: list[Workload] = []
     while room_milli > 0.0 and len(found) < 6:
         workload = _workload(chance, pool.name, len(found))

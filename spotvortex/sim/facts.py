@@ -27,7 +27,7 @@ from spotvortex.core.observation import (
 )
 from spotvortex.core.types import Blocker, CapacityType, Offering, Provisioner
 from spotvortex.sim.cluster import Cluster, Left, SimNode, SimPod
-from spotvortex.sim.machines import MACHINES
+from spotvortex.sim.machines import machine_of
 from spotvortex.sim.shape import Kind, NodeGroup, Workload
 
 _INPUTS: Final = (
@@ -144,7 +144,7 @@ def inputs(age_s: float) -> tuple[InputHealth, ...]:
 
 def node_fact(node: SimNode) -> NodeFact:
     """Return one node as the API server shows it."""
-    machine = MACHINES[node.offering.instance_type]
+    machine = machine_of(node.offering.instance_type)
     is_karpenter = node.group.provisioner is Provisioner.KARPENTER
     return NodeFact(
         name=node.name,

@@ -1,15 +1,20 @@
-"""The instance types of the simulated region: their size and on-demand price.
+"""Instance types: their size and on-demand price.
 
-Comes in: nothing. Goes out: one `Machine` an instance type. May not hold anything that changes;
-on-demand prices of general families in us-east-1 did not change once from 2022 to 2026.
+Comes in: the name of an instance type. Goes out: a `Machine`: from a table of those that the
+simulated region has, or, for any other, by what AWS's names tell and the shipped price table. May
+not hold anything that changes; on-demand prices of general families in us-east-1 did not change
+once from 2022 to 2026.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from spotvortex.core.catalog import vcpus_of
+from spotvortex.errors import UnknownMachineError
+from spotvortex.market.last_resort import shipped_table
 
 GIB: Final = 1024**3
 MIB: Final = 1024**2
@@ -52,3 +57,29 @@ MACHINES: Final[dict[str, Machine]] = {
     )
 }
 """Linux list prices of AWS in us-east-1, July 2026, USD per hour."""
+
+_GIB_PER_VCPU: Final = {"c": 2.0, "m": 4.0, "t": 4.0, "r": 8.0, "i": 8.0, "x": 16.0, "z": 8.0}
+_OTHER_GIB_PER_VCPU: Final = 4.0
+"""Memory by the class letter of a family, as AWS's current generations have it; an accelerated or
+unknown class is taken to have 4 GiB, of which workloads that are bound by CPU see nothing."""
+
+
+@lru_cache(maxsize=4096)
+def machine_of(instance_type: str) -> Machine:
+    """Return what a node of an instance type offers, and its list price.
+
+    Raises:
+        UnknownMachineError: the name tells no size, or there is no list price.
+    """
+    known = MACHINES.get(instance_type)
+    if known is not None:
+        return known
+    vcpus = vcpus_of(instance_type)
+    price = shipped_table().prices.get(instance_type)
+    if vcpus <= 0.0 or price is None:
+        raise UnknownMachineError(
+            f"instance type {instance_type!r} is not known: there is no size in its name, or no "
+            "on-demand price in the shipped table"
+        )
+    per_vcpu = _GIB_PER_VCPU.get(instance_type[:1], _OTHER_GIB_PER_VCPU)
+    return _machine(instance_type, round(vcpus * per_vcpu), price)

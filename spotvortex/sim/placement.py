@@ -21,7 +21,7 @@ from typing import Final
 from spotvortex.core.observation import OwnKind
 from spotvortex.core.types import CapacityType, Offering, Provisioner
 from spotvortex.sim.cluster import Cluster, SimNode, SimPod
-from spotvortex.sim.machines import MACHINES
+from spotvortex.sim.machines import machine_of
 from spotvortex.sim.market import SimMarket
 from spotvortex.sim.shape import Kind, NodeGroup, Workload
 from spotvortex.sim.supply import Supply
@@ -108,7 +108,7 @@ class Placement:
 
     def _victims(self, node: SimNode, pod: SimPod) -> list[SimPod] | None:
         """Return the placeholders whose end makes room for a pod, None where that is not enough."""
-        machine = MACHINES[node.offering.instance_type]
+        machine = machine_of(node.offering.instance_type)
         cpu = machine.cpu_milli - node.cpu_used - pod.workload.cpu_milli
         memory = machine.memory_bytes - node.memory_used - pod.workload.memory_bytes
         victims = []
@@ -159,7 +159,7 @@ class Placement:
                 not n.ready,
                 in_zone[n.offering.zone],
                 on_node[n.name],
-                n.cpu_used / MACHINES[n.offering.instance_type].cpu_milli,
+                n.cpu_used / machine_of(n.offering.instance_type).cpu_milli,
                 n.name,
             ),
             default=None,
@@ -247,7 +247,7 @@ class Placement:
 
     def holds(self, instance_type: str, cpu_milli: int, memory_bytes: int) -> bool:
         """Tell whether a new node of a type, with its DaemonSet pods, has room for so much."""
-        machine = MACHINES[instance_type]
+        machine = machine_of(instance_type)
         return (
             self._daemon_cpu + cpu_milli <= machine.cpu_milli
             and self._daemon_memory + memory_bytes <= machine.memory_bytes
@@ -255,7 +255,7 @@ class Placement:
 
     def _cost(self, choice: _Choice, needed_cpu_milli: int, at: float) -> tuple[float, Offering]:
         """Price per hour and useful milli-core, Spot weighed by how tight the offering is."""
-        machine = MACHINES[choice.offering.instance_type]
+        machine = machine_of(choice.offering.instance_type)
         useful = min(machine.cpu_milli - self._daemon_cpu, max(needed_cpu_milli, 1))
         if choice.capacity_type is not CapacityType.SPOT:
             return machine.on_demand_usd_per_hour / useful, choice.offering
