@@ -7,6 +7,7 @@ an existing node, sums exact, owners restored, budgets obeyed) and decides nothi
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final
@@ -74,7 +75,8 @@ class SimNode:
 
     `leaves_at` is set once an interruption notice was given, `deleting` once its NodeClaim is being
     deleted: it is drained and then ends. `mark`, `labelled` and `at_risk` are the controller's
-    words on it. `emptied_at` is since when it has had no pod that a drain would move.
+    words on it. `emptied_at` is when it last lost a pod, `moved` whether one was evicted although
+    nothing was about to take the node.
     """
 
     name: str
@@ -95,6 +97,7 @@ class SimNode:
     labelled: bool = False
     at_risk: str = ""
     emptied_at: float = 0.0
+    moved: bool = False
     version: int = 1
     cpu_used: int = 0
     memory_used: int = 0
@@ -138,8 +141,30 @@ class Left:
         return all(left is None or need <= left for need, left in needs)
 
 
+@dataclass(slots=True)
+class News:
+    """What has happened since somebody last took note: for accounts.
+
+    `removed` are nodes with the time of their end, `moved` nodes of which a first pod was evicted
+    although nothing was about to take them, `workloads` those whose pods have changed.
+    """
+
+    removed: list[tuple[SimNode, float]] = field(default_factory=list)
+    moved: list[SimNode] = field(default_factory=list)
+    workloads: set[str] = field(default_factory=set)
+
+    def clear(self) -> None:
+        """Forget it."""
+        self.removed.clear()
+        self.moved.clear()
+        self.workloads.clear()
+
+
 class Cluster:
-    """Nodes and pods by name, in the order of their making."""
+    """Nodes and pods by name, in the order of their making.
+
+    `changes` counts, by pool, what may matter to a provisioner.
+    """
 
     def __init__(self, chance: Random, workloads: tuple[Workload, ...]) -> None:
         """Start empty.
@@ -162,6 +187,9 @@ class Cluster:
         self.own: dict[str, SimPod] = {}
         self.changed_nodes: set[str] = set()
         self.changed_workloads: set[str] = set(self.workloads)
+        self.changes: Counter[str] = Counter()
+        self.news = News(workloads=set(self.workloads))
+        self._n_ready: Counter[str] = Counter()
 
     def left(self, group: NodeGroup) -> Left:
         """Return what the limits of a group leave, never negative."""
@@ -242,7 +270,8 @@ class Cluster:
     def remove_node(self, node: SimNode, at: float) -> None:
         """Take a node away with everything on it; owners make new pods."""
         del self.nodes[node.name]
-        self.changed_nodes.add(node.name)
+        self.news.removed.append((node, at))
+        self._show(node)
         for pod in [p for p in self.pending.values() if p.promised == node.name]:
             pod.promised = ""
         for pod in list(node.pods.values()):
@@ -317,8 +346,8 @@ class Cluster:
         """Let a pod pass its readiness probe."""
         pod.ready = True
         del self.starting[pod.key]
-        self.changed_nodes.add(pod.node)
-        self.changed_workloads.add(pod.workload.key)
+        self._n_ready[pod.workload.key] += 1
+        self._show_pod(pod)
 
     def evict(self, pod: SimPod, at: float, stop_s: float) -> Answer:
         """Evict a pod as the Eviction API does: never below its budget.
@@ -336,10 +365,14 @@ class Cluster:
         if pod.ready and self.disruptions_allowed(pod.workload) < 1:
             return BlockedByBudget(retry_s=_BUDGET_RETRY_S)
         self.starting.pop(pod.key, None)
+        node = self.nodes[pod.node]
+        if node.leaves_at is None and not node.moved:
+            node.moved = True
+            self.news.moved.append(node)
+        self._n_ready[pod.workload.key] -= pod.ready
         pod.ready, pod.terminating, pod.gone_at = False, True, at + stop_s
         self.terminating[pod.key] = pod
-        self.changed_nodes.add(pod.node)
-        self.changed_workloads.add(pod.workload.key)
+        self._show_pod(pod)
         self.restore(pod.workload, at)
         return Done()
 
@@ -357,17 +390,19 @@ class Cluster:
             del index[pod.key]
         for index in (self.pending, self.starting, self.terminating):
             index.pop(pod.key, None)
+        self._n_ready[pod.workload.key] -= pod.ready
+        self.changes[pod.workload.pool] += 1
         if pod.own is not None:
             del self.workloads[pod.workload.key], self.pods_of[pod.workload.key]
-            del self.own[pod.key]
+            del self.own[pod.key], self._n_ready[pod.workload.key]
             self.changed_workloads.discard(pod.workload.key)
             return
-        self.changed_workloads.add(pod.workload.key)
+        self._show_pod(pod)
         self.restore(pod.workload, at)
 
     def healthy(self, workload: Workload) -> int:
         """Count the Ready pods of a workload."""
-        return sum(1 for pod in self.pods_of[workload.key].values() if pod.ready)
+        return self._n_ready[workload.key]
 
     def disruptions_allowed(self, workload: Workload) -> int:
         """Return how many pods may be evicted now; many where there is no budget."""
@@ -386,7 +421,7 @@ class Cluster:
         pod = SimPod(name=name, uid=self.draw_uid(), workload=workload, created_at=at)
         pod.zone = self._volume_zone.get(pod.key, "")
         self.pods[pod.key] = self.pods_of[workload.key][pod.key] = self.pending[pod.key] = pod
-        self.changed_workloads.add(workload.key)
+        self._show_pod(pod)
         return pod
 
     def _touch(self, node: SimNode) -> None:
@@ -396,6 +431,15 @@ class Cluster:
 
     def _show(self, node: SimNode) -> None:
         self.changed_nodes.add(node.name)
+        self.changes[node.group.pool] += 1
+
+    def _show_pod(self, pod: SimPod) -> None:
+        if pod.node:
+            self.changed_nodes.add(pod.node)
+        key = pod.workload.key
+        self.changed_workloads.add(key)
+        self.news.workloads.add(key)
+        self.changes[pod.workload.pool] += 1
 
 
 def _less(limit: int | None, used: int) -> int | None:

@@ -19,12 +19,15 @@ from spotvortex.core.calls import Done
 from spotvortex.core.types import CapacityType, Offering, Provisioner
 from spotvortex.sim.cluster import Cluster, SimNode
 from spotvortex.sim.machines import machine_of
-from spotvortex.sim.market import SimMarket
+from spotvortex.sim.market import PricedMarket
 from spotvortex.sim.placement import Placement, may_be_on
 from spotvortex.sim.shape import WHEN_UNDERUTILIZED, NodeGroup
 
 LOOK_EVERY_S: Final = 10.0
 """Karpenter looks for something to disrupt every ten seconds (disruption controller)."""
+
+LOOK_AGAIN_S: Final = 300.0
+"""A cluster in which nothing has changed is looked at again every five minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,7 @@ class Disruption:
     """Ends nodes. `n_evicted` and `n_consolidated` count what it did."""
 
     def __init__(
-        self, cluster: Cluster, placement: Placement, market: SimMarket, chance: Random
+        self, cluster: Cluster, placement: Placement, market: PricedMarket, chance: Random
     ) -> None:
         """Start with nothing under way."""
         self._cluster = cluster
@@ -49,6 +52,7 @@ class Disruption:
         self._chance = chance
         self._under_way: list[_Replacement] = []
         self._next_look = -math.inf
+        self._looked: dict[str, tuple[int, float]] = {}
         self.n_evicted = 0
         self.n_consolidated = 0
 
@@ -95,6 +99,9 @@ class Disruption:
         self._under_way = waiting
 
     def _consolidate(self, group: NodeGroup, at: float) -> None:
+        seen, looked_at = self._looked.get(group.name, (-1, -math.inf))
+        if seen == self._cluster.changes[group.pool] and at - looked_at < LOOK_AGAIN_S:
+            return
         nodes = [n for n in self._cluster.nodes.values() if n.group is group]
         left = math.ceil(group.disruption_ratio * len(nodes)) - sum(n.moving for n in nodes)
         settled = [n for n in nodes if self._is_settled(n, at)]
@@ -104,6 +111,8 @@ class Disruption:
             self._cluster.delete_claim(node)
         if left > 0 and group.consolidation == WHEN_UNDERUTILIZED:
             self._shrink([n for n in settled if n.movable and self._may_move(n)], at)
+        if len(settled) == len(nodes):
+            self._looked[group.name] = (self._cluster.changes[group.pool], at)
 
     def _is_settled(self, node: SimNode, at: float) -> bool:
         """Tell whether a node has been left alone for long enough, and no pod keeps it."""
@@ -138,7 +147,7 @@ class Disruption:
         free = {
             n.name: [m.cpu_milli - n.cpu_used, m.memory_bytes - n.memory_used]
             for n in self._cluster.nodes.values()
-            if n is not node and n.ready and n.takes_pods
+            if n is not node and n.ready and n.takes_pods and n.group.pool == node.group.pool
             for m in (machine_of(n.offering.instance_type),)
         }
         for pod in sorted(node.movable, key=lambda p: (-p.workload.cpu_milli, p.name)):
@@ -164,7 +173,7 @@ class Disruption:
         cpu = sum(pod.workload.cpu_milli for pod in node.movable)
         memory = sum(pod.workload.memory_bytes for pod in node.movable)
         zones = {pod.zone for pod in node.movable if pod.zone} or set(group.zones)
-        price = machine_of(node.offering.instance_type).on_demand_usd_per_hour
+        price = self._market.on_demand_usd_per_hour(node.offering)
         left = self._cluster.left(group)
         options = sorted(
             (self._market.spot_usd_per_hour(offering, at), offering)

@@ -16,12 +16,13 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Final
+from typing import Final, Protocol
 
 from spotvortex.core.observation import InputHealth, InputState, MarketFacts, SpotQuote
 from spotvortex.core.types import Offering
+from spotvortex.ports import Market
 from spotvortex.sim.chance import stream
-from spotvortex.sim.machines import MACHINES
+from spotvortex.sim.machines import MACHINES, machine_of
 
 STEP_S: Final = 600.0
 """Grid of the history."""
@@ -54,7 +55,7 @@ class PriceTrack:
             since: the time of the first record, seconds since the epoch.
         """
         self._chance = stream(seed, "price", offering)
-        self._on_demand = MACHINES[offering.instance_type].on_demand_usd_per_hour
+        self._on_demand = machine_of(offering.instance_type).on_demand_usd_per_hour
         drawn = _RATIO_MEDIAN * math.exp(self._chance.gauss(0.0, _RATIO_SIGMA))
         self._base = min(max(drawn, _RATIO_MIN * 1.02), _RATIO_MAX * 0.98)
         self._ratio = self._base
@@ -114,12 +115,32 @@ class PriceTrack:
 
     def _mean(self, start: float) -> float:
         """Return the time-weighted mean over one grid step."""
-        first, last = self._record(start), self._record(start + STEP_S)
+        return self.usd(start, start + STEP_S) * 3600.0 / STEP_S
+
+    def usd(self, since: float, until: float) -> float:
+        """Return the integral of the price over a time, in USD."""
+        first, last = self._record(since), self._record(until)
         if first == last:
-            return self._prices[first]
-        edges = [start, *self._times[first + 1 : last + 1], start + STEP_S]
+            return self._prices[first] * (until - since) / 3600.0
+        edges = [since, *self._times[first + 1 : last + 1], until]
         parts = zip(self._prices[first : last + 1], pairwise(edges), strict=True)
-        return math.fsum(price * (end - begin) for price, (begin, end) in parts) / STEP_S
+        return math.fsum(price * (end - begin) for price, (begin, end) in parts) / 3600.0
+
+
+class PricedMarket(Market, Protocol):
+    """Prices as a provisioner and a ledger ask for them."""
+
+    def spot_usd_per_hour(self, offering: Offering, now: float) -> float:
+        """Return the spot price, infinite where there is none."""
+        ...
+
+    def on_demand_usd_per_hour(self, offering: Offering) -> float:
+        """Return the list price."""
+        ...
+
+    def spot_usd(self, offering: Offering, since: float, until: float) -> float:
+        """Return what one Spot node costs from a time to another, in USD."""
+        ...
 
 
 class SimMarket:
@@ -145,6 +166,14 @@ class SimMarket:
     def spot_usd_per_hour(self, offering: Offering, now: float) -> float:
         """Return the spot price of an offering of a known instance type."""
         return self._track(offering).price(now)
+
+    def on_demand_usd_per_hour(self, offering: Offering) -> float:
+        """Return the list price."""
+        return machine_of(offering.instance_type).on_demand_usd_per_hour
+
+    def spot_usd(self, offering: Offering, since: float, until: float) -> float:
+        """Return what one Spot node costs from a time to another, in USD."""
+        return self._track(offering).usd(since, until)
 
     def _quote(self, offering: Offering, now: float) -> SpotQuote:
         machine = MACHINES.get(offering.instance_type)

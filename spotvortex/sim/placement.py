@@ -22,7 +22,7 @@ from spotvortex.core.observation import OwnKind
 from spotvortex.core.types import CapacityType, Offering, Provisioner
 from spotvortex.sim.cluster import Cluster, SimNode, SimPod
 from spotvortex.sim.machines import machine_of
-from spotvortex.sim.market import SimMarket
+from spotvortex.sim.market import PricedMarket
 from spotvortex.sim.shape import Kind, NodeGroup, Workload
 from spotvortex.sim.supply import Supply
 
@@ -56,8 +56,16 @@ class _Choice:
 class Placement:
     """Places pods. Nothing but `place` and `launch` changes the cluster."""
 
-    def __init__(self, cluster: Cluster, supply: Supply, market: SimMarket, chance: Random) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        supply: Supply,
+        market: PricedMarket,
+        chance: Random,
+        boot_factor: float = 1.0,
+    ) -> None:
         """Start with no memory of failed launches."""
+        self._boot_factor = boot_factor
         self._cluster = cluster
         self._supply = supply
         self._market = market
@@ -134,7 +142,7 @@ class Placement:
             offering=offering,
             capacity_type=capacity_type,
             created_at=at,
-            ready_at=at + self._draw(_BOOT_MEDIAN_S, _BOOT_SIGMA),
+            ready_at=at + self._boot_factor * self._draw(_BOOT_MEDIAN_S, _BOOT_SIGMA),
             instance_id=f"i-{self._chance.getrandbits(68):017x}",
             node_claim=f"{group.name}-{cluster.draw_suffix()}" if is_karpenter else "",
         )
@@ -258,7 +266,8 @@ class Placement:
         machine = machine_of(choice.offering.instance_type)
         useful = min(machine.cpu_milli - self._daemon_cpu, max(needed_cpu_milli, 1))
         if choice.capacity_type is not CapacityType.SPOT:
-            return machine.on_demand_usd_per_hour / useful, choice.offering
+            price = self._market.on_demand_usd_per_hour(choice.offering)
+            return price / useful, choice.offering
         price = self._market.spot_usd_per_hour(choice.offering, at)
         return price * (1.0 + self._supply.tightness(choice.offering)) / useful, choice.offering
 

@@ -22,8 +22,9 @@ from spotvortex.sim.people import People
 from spotvortex.sim.process import Place, Process
 from spotvortex.sim.records import Records
 from spotvortex.sim.script import ScriptedForecaster
+from spotvortex.sim.shape import STEP_S
 from spotvortex.sim.shelf import Shelf
-from spotvortex.sim.world import STEP_S, World
+from spotvortex.sim.world import World
 
 MODEL: Final = frozenset({FaultKind.MODEL_FAILS, FaultKind.MODEL_NAN})
 _DEATH: Final = frozenset({FaultKind.DEATH})

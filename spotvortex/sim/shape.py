@@ -15,6 +15,9 @@ from spotvortex.core.types import CapacityType, Provisioner
 from spotvortex.sim.capacity import Phase
 from spotvortex.sim.supply import ANNOUNCED, Announcements
 
+STEP_S: Final = 5.0
+"""Seconds of a world's step, unless told otherwise."""
+
 WHEN_EMPTY: Final = "WhenEmpty"
 WHEN_UNDERUTILIZED: Final = "WhenEmptyOrUnderutilized"
 
@@ -111,7 +114,8 @@ class Scenario:
     """A cluster at its start and the regimes to come. `start_at` is seconds since the epoch.
 
     `hears_notices` says that the controller handles interruptions, and not the provisioner;
-    `announced` how losses are told.
+    `announced` how losses are told. The world steps every `step_s` seconds; nodes take
+    `boot_factor` times as long to come as published logs say.
     """
 
     start_at: float
@@ -121,3 +125,5 @@ class Scenario:
     phases: tuple[Phase, ...]
     hears_notices: bool = False
     announced: Announcements = ANNOUNCED
+    step_s: float = STEP_S
+    boot_factor: float = 1.0

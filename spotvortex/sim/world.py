@@ -25,15 +25,14 @@ from spotvortex.sim.cluster import Cluster, SimNode
 from spotvortex.sim.disruption import Disruption
 from spotvortex.sim.facts import inputs, node_fact, own_pods, pod_standing, pod_view
 from spotvortex.sim.hand import Server
-from spotvortex.sim.market import SimMarket
+from spotvortex.sim.ledger import Ledger
+from spotvortex.sim.market import PricedMarket
 from spotvortex.sim.placement import Launches, Placement
 from spotvortex.sim.shape import Fleet, Kind, Scenario
 from spotvortex.sim.supply import Supply
 from spotvortex.sim.watching import Frames
 
 log = logging.getLogger(__name__)
-
-STEP_S: Final = 5.0
 
 _SPOT_AGE_H: Final = (10.0, 1.0)
 _ON_DEMAND_AGE_H: Final = (240.0, 0.7)
@@ -59,7 +58,7 @@ class World:
         scenario: Scenario,
         seed: int,
         clock: WallClock,
-        market: SimMarket,
+        market: PricedMarket,
         supply: Supply | None = None,
         captures: bool = False,
     ) -> None:
@@ -69,13 +68,15 @@ class World:
             scenario: shape and timetable.
             seed: the world's seed.
             clock: tells how far to step; starts at `scenario.start_at`.
-            market: prices, of which the provisioner takes the best.
+            market: prices, also those of on-demand, of which the provisioner takes the best.
             supply: the market's hidden side; None makes one of the scenario's phases.
             captures: keep `frames` after each change, for watches that lag.
         """
         self._scenario = scenario
         self._clock = clock
         self._captures = captures
+        self.step_s = scenario.step_s
+        self.ledger: Ledger | None = None
         self._at = scenario.start_at
         self._chance = stream(seed, "world")
         self.cluster = Cluster(stream(seed, "names"), scenario.workloads)
@@ -86,7 +87,9 @@ class World:
             start_at=scenario.start_at,
             announced=scenario.announced,
         )
-        self._placement = Placement(self.cluster, self._supply, market, self._chance)
+        self._placement = Placement(
+            self.cluster, self._supply, market, self._chance, scenario.boot_factor
+        )
         self._disruption = Disruption(self.cluster, self._placement, market, self._chance)
         self._unheard: list[SimNode] = []
         self.tally = Tally(launches=self._placement.launches)
@@ -139,21 +142,24 @@ class World:
     async def run(self, stop: asyncio.Event) -> None:
         """Step along with the clock until told to stop; steps that are late are made up for."""
         while not stop.is_set():
-            while self._at + STEP_S <= self._clock.now() and not stop.is_set():
+            while self._at + self.step_s <= self._clock.now() and not stop.is_set():
                 self.step()
                 await asyncio.sleep(0)
-            await pause(stop, self._at + STEP_S - self._clock.now())
+            await pause(stop, self._at + self.step_s - self._clock.now())
 
     def step(self) -> None:
         """Let one step of simulated time pass."""
-        self._at += STEP_S
-        self._supply.advance(self._at, STEP_S)
+        self._at += self.step_s
+        self._supply.advance(self._at, self.step_s)
         self._reclaim()
         self._disruption.step(self._scenario.groups, self._at)
         self._finish_pods()
         self._boot_nodes()
         self._placement.place(self._scenario.groups, self._at)
-        self.tally.pending_pod_s += STEP_S * len(self.cluster.pending)
+        self.tally.pending_pod_s += self.step_s * len(self.cluster.pending)
+        if self.ledger is not None:
+            self.ledger.step(self._at, self.step_s)
+        self.cluster.news.clear()
         if self._captures:
             self.frames.capture(self._at)
 
@@ -180,7 +186,7 @@ class World:
                 self._lose(node)
         for offering, nodes in by_offering.items():
             ages = [self._at - node.created_at for node in nodes]
-            for strike in self._supply.strikes(offering, ages, self._at, STEP_S):
+            for strike in self._supply.strikes(offering, ages, self._at, self.step_s):
                 self._strike(nodes[strike.index], strike.leaves_at)
 
     def _strike(self, node: SimNode, leaves_at: float) -> None:
@@ -192,6 +198,8 @@ class World:
     def interrupt(self, node: SimNode, leaves_at: float) -> None:
         """Give notice that a node goes; who hears of it is said by the scenario."""
         self.tally.n_noticed += 1
+        if self.ledger is not None:
+            self.ledger.struck(node, self._at)
         is_heard = not self._scenario.hears_notices
         self.cluster.give_notice(node, leaves_at, is_heard=is_heard)
         if not is_heard:
@@ -210,6 +218,8 @@ class World:
 
     def _lose(self, node: SimNode) -> None:
         self.tally.n_lost += 1
+        if self.ledger is not None and node.leaves_at is None:
+            self.ledger.struck(node, self._at)
         log.info(
             "sim.node_lost",
             extra={"node": node.name, "offering": str(node.offering), "noticed": node.moving},

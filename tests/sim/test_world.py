@@ -24,8 +24,8 @@ from spotvortex.sim.loop import SimClock, VirtualLoop
 from spotvortex.sim.machines import MACHINES
 from spotvortex.sim.market import SimMarket
 from spotvortex.sim.scenario import demo
-from spotvortex.sim.shape import Kind
-from spotvortex.sim.world import STEP_S, World
+from spotvortex.sim.shape import STEP_S, Kind
+from spotvortex.sim.world import World
 
 HARSH = replace(STRESS, hazard_per_hour=1.0, shortages_per_hour=20.0, hit_ratio=1.0)
 
