@@ -92,6 +92,7 @@ class World:
         )
         self._disruption = Disruption(self.cluster, self._placement, market, self._chance)
         self._unheard: list[SimNode] = []
+        self._n_failures_told = 0
         self.tally = Tally(launches=self._placement.launches)
         self._settle()
         self.server = Server(cluster=self.cluster, chance=stream(seed, "server"))
@@ -213,8 +214,19 @@ class World:
     def scale(self, factor: float) -> None:
         """Scale every Deployment, to one replica at least."""
         for workload in list(self.cluster.workloads.values()):
-            if workload.kind is Kind.DEPLOYMENT:
-                self.cluster.scale(workload, max(1, round(workload.replicas * factor)), self._at)
+            self.want(workload.key, max(1, round(workload.replicas * factor)))
+
+    def want(self, key: str, replicas: int) -> None:
+        """Let a Deployment want another number of pods; others have a fixed one."""
+        workload = self.cluster.workloads[key]
+        if workload.kind is Kind.DEPLOYMENT and workload.replicas != replicas:
+            self.cluster.scale(workload, replicas, self._at)
+
+    def take_failures(self) -> int:
+        """Return how many launches have failed since this was last asked."""
+        n_new = self._placement.launches.n_failed - self._n_failures_told
+        self._n_failures_told += n_new
+        return n_new
 
     def _lose(self, node: SimNode) -> None:
         self.tally.n_lost += 1

@@ -1,0 +1,185 @@
+"""One world under one policy, for days, with its accounts.
+
+Comes in: a world's making and whether the controller takes part, with its model and limits. Goes
+out: an `Account`. With the controller, the daemon's own tasks run in virtual time, as in an
+episode, only that nothing goes wrong but the market. May not know what policies there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from spotvortex.core.calls import Answer, Call
+from spotvortex.core.limits import Limits
+from spotvortex.core.outcomes import DayTotals, RunResult
+from spotvortex.core.timeline import Account
+from spotvortex.core.types import Offering
+from spotvortex.ports import Forecaster
+from spotvortex.sim.chance import stream
+from spotvortex.sim.demand import Demand
+from spotvortex.sim.faults import Schedule
+from spotvortex.sim.ledger import DAY_S, Ledger
+from spotvortex.sim.loop import SimClock, VirtualLoop
+from spotvortex.sim.market import PricedMarket
+from spotvortex.sim.people import People
+from spotvortex.sim.process import Place, Process
+from spotvortex.sim.records import Records
+from spotvortex.sim.shape import Scenario
+from spotvortex.sim.shelf import Shelf
+from spotvortex.sim.supply import Supply
+from spotvortex.sim.world import World
+
+DEMAND_EVERY_S: Final = 300.0
+
+LAG_S: Final = 0.5
+"""How far the controller's watches are behind; a busy API server's are less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controller:
+    """The daemon as it takes part: its model, what it is told, and how often it looks."""
+
+    forecaster: Forecaster
+    limits: Limits
+    tick_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """All that one run is a function of.
+
+    `unit_of` names, by pool, the offering in whose nodes demand is counted; `spare_pods` how many
+    pods beyond the demand are kept of each workload; `controller` is None where the provisioner is
+    alone.
+    """
+
+    scenario: Scenario
+    market: PricedMarket
+    supply: Supply
+    seed: int
+    n_days: int
+    unit_of: dict[str, Offering]
+    demand: Demand
+    spare_pods: dict[str, int] = field(default_factory=dict)
+    controller: Controller | None = None
+
+
+class Nobody:
+    """Watches nothing: the witness of a run in which nothing is judged."""
+
+    def asked(self, process: Process, call: Call, sent_at: float) -> None:
+        """Drop it."""
+
+    def answered(self, process: Process, call: Call, answer: Answer) -> None:
+        """Drop it."""
+
+
+def run(trial: Trial, name: Callable[[tuple[DayTotals, ...], str], RunResult]) -> Account:
+    """Run a trial to its end.
+
+    Args:
+        trial: what to run.
+        name: makes the result of the days' sums and the digest of the decisions.
+    """
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        ran = _Run(trial, runner.get_loop())
+        runner.run(ran.go())
+    ledger = ran.ledger
+    result = name(tuple(ledger.days), ran.digest())
+    return Account(result=result, hours=tuple(ledger.hours), events=tuple(ledger.events))
+
+
+class _Run:
+    """One trial on a loop."""
+
+    def __init__(self, trial: Trial, loop: asyncio.AbstractEventLoop) -> None:
+        self._trial = trial
+        scenario = replace(trial.scenario, hears_notices=trial.controller is not None)
+        self._since = scenario.start_at
+        self._clock = SimClock(self._since, loop)
+        self._world = World(
+            scenario=scenario,
+            seed=trial.seed,
+            clock=self._clock,
+            market=trial.market,
+            supply=trial.supply,
+            captures=trial.controller is not None,
+        )
+        self.ledger = Ledger(
+            cluster=self._world.cluster,
+            prices=trial.market,
+            since=self._since,
+            unit_of=trial.unit_of,
+            spare=trial.spare_pods,
+        )
+        self._world.ledger = self.ledger
+        self._records = Records()
+        self._shelf = Shelf()
+        self._ended = asyncio.Event()
+
+    def digest(self) -> str:
+        """Return the digest of the decisions and of the accounts."""
+        figures = repr([self.ledger.days, self.ledger.events]).encode()
+        return hashlib.sha256(self._records.sha.digest() + figures).hexdigest()
+
+    async def go(self) -> None:
+        """Let the days pass."""
+        async with asyncio.TaskGroup() as group:
+            if self._trial.controller is not None:
+                group.create_task(self._process(self._trial.controller).run(self._ended))
+            await self._pass_time()
+            self._ended.set()
+
+    async def _pass_time(self) -> None:
+        demand, replicas = self._trial.demand, dict[str, int]()
+        for key, workload in self._world.cluster.workloads.items():
+            replicas[key] = workload.replicas - self._trial.spare_pods.get(key, 0)
+        people = self._people()
+        next_demand_at = self._since
+        while self._world.at < self._since + self._trial.n_days * DAY_S:
+            if self._trial.controller is not None:
+                await asyncio.sleep(self._world.step_s)
+            self._world.step()
+            self.ledger.n_launch_failures += self._world.take_failures()
+            people.act()
+            if self._world.at >= next_demand_at:
+                next_demand_at += DEMAND_EVERY_S
+                for key, n in replicas.items():
+                    wanted = demand.replicas(key, n, self._world.at - self._since)
+                    self._world.want(key, wanted + self._trial.spare_pods.get(key, 0))
+
+    def _people(self) -> People:
+        return People(
+            world=self._world,
+            shelf=self._shelf,
+            schedule=Schedule(()),
+            chance=stream(self._trial.seed, "people"),
+            clock=self._clock.now,
+            zero_at=self._since,
+        )
+
+    def _process(self, controller: Controller) -> Process:
+        place = Place(
+            world=self._world,
+            shelf=self._shelf,
+            market=self._trial.market,
+            forecaster=controller.forecaster,
+            schedule=Schedule(()),
+            witness=Nobody(),
+            clock=self._clock.now,
+            zero_at=self._since,
+        )
+        return Process(
+            place=place,
+            number=0,
+            limits=controller.limits,
+            tick_s=controller.tick_s,
+            lag_s=LAG_S,
+            chance=stream(self._trial.seed, "process", 0),
+            journal_of=self._records.chain,
+            hears_notices=True,
+        )
