@@ -46,6 +46,10 @@ UNIT: Final = Offering(instance_type="m6i.xlarge", zone=ZONES[0])
 _CPU_MILLI: Final = 950
 _MEMORY_BYTES: Final = 3 * GIB // 2
 
+FAMILIES_HELD: Final = tuple(sorted({name.partition(".")[0] for name in TYPES}))
+CONSTANT_SCORE: Final = 0.03
+"""The score of the ablation without a model: low, so that nothing moves for its sake."""
+
 OURS: Final = "spotvortex"
 OURS_CONSTANT: Final = "spotvortex-constant-scores"
 B0, B1, B4 = "B0", "B1", "B4"
@@ -109,7 +113,7 @@ def trial_of(
         scenario=_scenario(world, setting, _capacity_types(policy), workloads),
         market=SimMarket(seed=world.seed, start_at=START_AT),
         supply=CountSupply(
-            seed=world.seed, counts=_counts(world), announced=_announced(world.variant)
+            seed=world.seed, counts=counts_of(world), announced=_announced(world.variant)
         ),
         seed=world.seed,
         n_days=world.n_days,
@@ -209,7 +213,7 @@ def _announced(variant: Variant) -> Announcements:
     return Announcements(notices=Notices(flawed_ratio=variant.notice_loss_ratio))
 
 
-def _counts(world: World) -> Mapping[Offering, Counts]:
+def counts_of(world: World) -> Mapping[Offering, Counts]:
     """Return how much of each offering there is: replayed, or generated."""
     span = Span(start_at=START_AT, seconds=(world.n_days + 1) * DAY_S)
     if world.traces is not None:

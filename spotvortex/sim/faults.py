@@ -7,7 +7,7 @@ edges of the simulation ask, and do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -100,11 +100,10 @@ class Schedule:
                 return fault
         return None
 
-    def times(self) -> Iterator[float]:
-        """Yield when a fault begins or ends."""
-        for fault in (*self._lasting, *self._once):
-            yield fault.at_s
-            yield fault.at_s + fault.lasts_s
+    @property
+    def is_clear(self) -> bool:
+        """Tell whether nothing goes wrong any more, but for what lasts."""
+        return not self._lasting and not self._once
 
     def due(self, now_s: float, kinds: frozenset[FaultKind], who: int | None = None) -> list[Fault]:
         """Return, once each, the faults of some kinds whose instant has come.

@@ -28,6 +28,8 @@ from spotvortex.sim.faults import Fault, FaultKind, Schedule
 from spotvortex.sim.hand import plan_on
 from spotvortex.sim.loop import offload_inline
 from spotvortex.sim.shelf import (
+    POLL_S,
+    RENEW_S,
     Leadership,
     MemoryPort,
     QueueReader,
@@ -81,7 +83,10 @@ class Place:
 
 @dataclass(slots=True, kw_only=True)
 class Process:
-    """One replica. `number` tells it from the others; `lag_s` is how far its watches are behind."""
+    """One replica. `number` tells it from the others; `lag_s` is how far its watches are behind.
+
+    It renews its lease every `renew_s` and asks the queue of notices every `poll_s` seconds.
+    """
 
     place: Place
     number: int
@@ -92,6 +97,8 @@ class Process:
     journal_of: Callable[[], Journal]
     writes_per_s: float = 20.0
     hears_notices: bool = False
+    renew_s: float = RENEW_S
+    poll_s: float = POLL_S
     n_lives: int = 0
     n_crashes: int = 0
     alive: bool = False
@@ -175,6 +182,7 @@ class Process:
             lag_s=lambda: self.watch.lag_s,
             cut_for_s=lambda: self.cut_for_s,
             stale_after_s=self.limits.max_input_age_s,
+            renew_s=self.renew_s,
         )
         leads = self._leads
         state = ShelfState(
@@ -208,8 +216,13 @@ class Process:
             store=MemoryPort(state),
             state=StatePort(state),
             authority=self.leadership,
-            notices=QueueReader(shelf=place.shelf, may_read=leads) if self.hears_notices else None,
+            notices=self._queue(),
         )
+
+    def _queue(self) -> QueueReader | None:
+        if not self.hears_notices:
+            return None
+        return QueueReader(shelf=self.place.shelf, may_read=self._leads, poll_s=self.poll_s)
 
     def _leads(self) -> bool:
         return self.leadership.standing().leader
@@ -219,6 +232,8 @@ class Process:
 
     async def _weather(self, stop: asyncio.Event) -> None:
         """Cut and heal the watch, and let a task fail, as the schedule says."""
+        if self.place.schedule.is_clear:
+            await stop.wait()
         while not stop.is_set():
             if self.blind_s(self.place.clock()) > 0.0:
                 self.watch.cut()

@@ -7,7 +7,7 @@ moment, at no cost. For episodes that are about what follows from scores, not ab
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,13 @@ class ScriptedForecaster:
     script: Sequence[tuple[float, float]]
     start_at: float
     digest: str = "scripted"
-    scope: Scope = field(default_factory=lambda: Scope(("m6i", "c6i")))
+    families: tuple[str, ...] = ("c6i", "m6i")
     has_policy: bool = False
+
+    @property
+    def scope(self) -> Scope:
+        """The families that it says it knows."""
+        return Scope(self.families)
 
     def tensor(self, contexts: Sequence[OfferingContext], at: float) -> Matrix:
         """Return the score of this moment, one row an offering."""

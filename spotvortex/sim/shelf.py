@@ -21,6 +21,7 @@ from spotvortex.pausing import pause
 
 LEASE_S: Final = 15.0
 RENEW_S: Final = 2.0
+POLL_S: Final = 1.0
 MARGIN_S: Final = 2.0
 """As `kube.lease` and `edges` have them."""
 
@@ -86,6 +87,7 @@ class Leadership:
     lag_s: Callable[[], float]
     cut_for_s: Callable[[], float]
     stale_after_s: float
+    renew_s: float = RENEW_S
     valid_until: float = float("-inf")
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -94,7 +96,7 @@ class Leadership:
             while not stop.is_set():
                 if self.cut_for_s() == 0.0 and self.shelf.renew(self.name, self.clock()):
                     self.valid_until = self.clock() + LEASE_S
-                await pause(stop, RENEW_S)
+                await pause(stop, self.renew_s)
         finally:
             if stop.is_set() and self.cut_for_s() == 0.0:
                 self.shelf.release(self.name)
@@ -192,6 +194,7 @@ class QueueReader:
 
     shelf: Shelf
     may_read: Callable[[], bool]
+    poll_s: float = POLL_S
     _seen: int = 0
 
     def pending(self, now: float) -> tuple[Notice, ...]:
@@ -216,7 +219,7 @@ class QueueReader:
     async def arrived(self) -> None:
         """Wait for a notice that nobody has looked at."""
         while self._seen == self.shelf.n_told or not self.may_read():  # noqa: ASYNC110 - a queue
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(self.poll_s)
 
     def health(self, now: float) -> tuple[InputHealth, ...]:  # noqa: ARG002 - as the port
         """Return that the queue is well."""

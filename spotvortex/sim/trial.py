@@ -35,6 +35,9 @@ from spotvortex.sim.world import World
 
 DEMAND_EVERY_S: Final = 300.0
 
+RENEW_S: Final = 10.0
+"""Nobody fights for the lease here, so it is renewed as rarely as it may be."""
+
 LAG_S: Final = 0.5
 """How far the controller's watches are behind; a busy API server's are less."""
 
@@ -182,4 +185,6 @@ class _Run:
             chance=stream(self._trial.seed, "process", 0),
             journal_of=self._records.chain,
             hears_notices=True,
+            renew_s=RENEW_S,
+            poll_s=self._world.step_s / 3.0,
         )

@@ -1,0 +1,189 @@
+"""Where simulated runs get their models: the composition root of evaluation and backtest.
+
+Comes in: what is to be run, as data that can be sent to another process. Goes out: results. Opens
+the model bundle, which the simulator itself may not know. Nothing is judged here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from spotvortex.core.outcomes import DayTotals, RunResult
+from spotvortex.model import forecaster as bundles
+from spotvortex.ports import Forecaster
+from spotvortex.sim import arena, bound, protocol
+from spotvortex.sim.protocol import Protocol
+from spotvortex.sim.script import ScriptedForecaster
+from spotvortex.sim.trial import run
+
+CLOUD: Final = "aws"
+
+QUICK_SEEDS: Final = 5
+QUICK_MIX: Final = "steady"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """One policy in one world. `variant` is "" where the world is as the protocol says."""
+
+    family: str
+    mix: str
+    seed: int
+    policy: str
+    variant: str
+    protocol_path: Path
+    model_dir: Path
+    traces: Path | None = None
+
+    @property
+    def key(self) -> str:
+        """Its name among all specs of an evaluation."""
+        return "/".join((self.family, self.mix, str(self.seed), self.variant, self.policy))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """How much of an evaluation is run: `n_seeds` of each family and mix, which policies."""
+
+    n_seeds: int
+    mixes: tuple[str, ...]
+    policies: tuple[str, ...]
+    with_variants: bool
+
+
+def quick(of: Protocol) -> Extent:
+    """Return the smallest extent that gives a verdict: five seeds, one mix, ours against B3."""
+    return Extent(
+        n_seeds=QUICK_SEEDS,
+        mixes=(QUICK_MIX,),
+        policies=(of.bound, *(s.name for s in of.baselines.b3), arena.OURS),
+        with_variants=False,
+    )
+
+
+def whole(of: Protocol, *, with_variants: bool) -> Extent:
+    """Return all that the protocol names and this version can run."""
+    return Extent(
+        n_seeds=of.n_seeds,
+        mixes=of.mixes,
+        policies=(of.bound, *arena.policies(of)),
+        with_variants=with_variants,
+    )
+
+
+def specs_of(
+    of: Protocol, extent: Extent, protocol_path: Path, model_dir: Path, traces: Path | None
+) -> list[RunSpec]:
+    """List the runs of an extent; a family that replays is left out where there is no trace."""
+    variants = of.variants if extent.with_variants else of.variants[:1]
+    return [
+        RunSpec(
+            family=family.name,
+            mix=mix,
+            seed=seed,
+            policy=policy,
+            variant=variant.name,
+            protocol_path=protocol_path,
+            model_dir=model_dir,
+            traces=traces if family.replays else None,
+        )
+        for variant in variants
+        for family in of.families
+        if traces is not None or not family.replays
+        for mix in extent.mixes
+        for seed in range(extent.n_seeds)
+        for policy in extent.policies
+        if variant.hazard_factor == 1.0 or not family.replays
+    ]
+
+
+def work(spec: RunSpec) -> RunResult:
+    """Run one spec: a function of a module, so that it can be sent to another process."""
+    of = _protocol(spec.protocol_path)
+    variant = next(v for v in of.variants if v.name == spec.variant)
+    world = arena.World(
+        family=spec.family,
+        mix=spec.mix,
+        seed=spec.seed,
+        n_days=of.n_days,
+        variant=variant,
+        traces=spec.traces,
+    )
+    all_on_demand = _all_on_demand(world, spec.protocol_path)
+    if spec.policy == of.bound:
+        days = bound.days_of(world, of.costs)
+        digest = ""
+    else:
+        models = _models(spec.model_dir)
+        account = run(arena.trial_of(world, spec.policy, of, models), _named(spec))
+        days, digest = account.result.days, account.result.digest
+    costed = tuple(
+        replace(day, all_on_demand_usd=usd, demanded_od_usd=demanded)
+        for day, (usd, demanded) in zip(days, all_on_demand, strict=True)
+    )
+    return _named(spec)(costed, digest)
+
+
+def _named(spec: RunSpec) -> Callable[[Iterable[DayTotals], str], RunResult]:
+    def name(days: Iterable[DayTotals], digest: str) -> RunResult:
+        return RunResult(
+            family=spec.family,
+            mix=spec.mix,
+            seed=spec.seed,
+            policy=spec.policy,
+            days=tuple(days),
+            digest=digest,
+            variant=spec.variant,
+        )
+
+    return name
+
+
+@lru_cache(maxsize=4)
+def _protocol(path: Path) -> Protocol:
+    return protocol.load(path)
+
+
+@lru_cache(maxsize=64)
+def _all_on_demand(world: arena.World, path: Path) -> tuple[tuple[float, float], ...]:
+    """Return by day what the world costs without Spot, and what was demanded: baseline B0."""
+    spec = RunSpec(
+        family=world.family,
+        mix=world.mix,
+        seed=world.seed,
+        policy=arena.B0,
+        variant=world.variant.name,
+        protocol_path=path,
+        model_dir=Path(),
+    )
+    trial = arena.trial_of(world, arena.B0, _protocol(path), _no_model)
+    days = run(trial, _named(spec)).result.days
+    return tuple((day.node_usd, day.demanded_od_usd) for day in days)
+
+
+def _no_model(policy: str) -> Forecaster:
+    raise AssertionError(f"{policy} has no model")
+
+
+def _models(model_dir: Path) -> Callable[[str], Forecaster]:
+    """Return what gives our policies their models: the bundle, or one score for everything."""
+
+    def model(policy: str) -> Forecaster:
+        if policy == arena.OURS_CONSTANT:
+            return ScriptedForecaster(
+                script=((0.0, arena.CONSTANT_SCORE),),
+                start_at=arena.START_AT,
+                families=arena.FAMILIES_HELD,
+            )
+        return _bundle(model_dir)
+
+    return model
+
+
+@lru_cache(maxsize=4)
+def _bundle(model_dir: Path) -> Forecaster:
+    return bundles.load(model_dir, CLOUD)
