@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from spotvortex import __version__, app, settings
+from spotvortex import __version__, app, settings, trial_words
 from spotvortex.core.types import Action
 from spotvortex.edges import kubernetes_edges
 from spotvortex.errors import SpotVortexError
@@ -216,6 +216,9 @@ def _record(wanted: str, file: Path | None, url: str) -> str:
         loaded = settings.load()
         file, url = loaded.decision_log, f"http://127.0.0.1:{loaded.http_port}"
     return records.from_daemon(url, wanted) if file is None else records.from_file(file, wanted)
+
+
+cli.command()(trial_words.evaluate)
 
 
 @cli.command()
