@@ -219,6 +219,8 @@ def _record(wanted: str, file: Path | None, url: str) -> str:
 
 
 cli.command()(trial_words.evaluate)
+cli.command()(trial_words.backtest)
+cli.command()(trial_words.snapshot)
 
 
 @cli.command()

@@ -19,6 +19,7 @@ from spotvortex.core.limits import Limits
 from spotvortex.core.messages import ControllerState
 from spotvortex.core.observation import InputState, Observation
 from spotvortex.core.reconcile import reconcile
+from spotvortex.core.snapshot import Snapshot, snapshot_of
 from spotvortex.core.types import Mode, Offering
 from spotvortex.edges import SystemClock, kubernetes_edges, market_of
 from spotvortex.errors import ApiError, ModelContractError, PriceFileError, SettingsError
@@ -223,6 +224,19 @@ async def doctor(settings: Settings, ask: str = "") -> Diagnosis:
     finally:
         await client.close()
     return replace(found, asked=compared(asked, answers), n_not_asked=n_left)
+
+
+async def snapshot(settings: Settings) -> Snapshot:
+    """Read the cluster once and write down what a backtest needs to know of it.
+
+    Raises:
+        SettingsError: there is no cluster to read.
+        ApiError: the API server did not let us read nodes and pods in time.
+    """
+    async with kubernetes_edges(settings) as edges:
+        observation = await _observe_once(edges)
+        view = edges.cluster
+        return snapshot_of(observation.cluster, view.pods_on, view.standings_on, observation.at)
 
 
 async def _observe_once(edges: Edges) -> Observation:

@@ -29,6 +29,10 @@ class EpisodeError(SpotVortexError):
     """An episode of the fault search cannot be read; the text says where."""
 
 
+class SnapshotFileError(SpotVortexError):
+    """A snapshot of a cluster cannot be read; the text names the file and the fix."""
+
+
 class UnknownMachineError(SpotVortexError):
     """An instance type cannot be simulated: its size or its price is not known."""
 

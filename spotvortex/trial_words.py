@@ -5,8 +5,9 @@ Comes in: arguments. Goes out: an exit code, as of `__main__`. May not run or ju
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
@@ -17,14 +18,18 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from spotvortex import settings, trials
+from spotvortex import app, settings, trials
+from spotvortex.core import snapshot as snapshots
 from spotvortex.core.outcomes import RunResult
-from spotvortex.errors import ResultsError
+from spotvortex.errors import ResultsError, SettingsError
+from spotvortex.report import backtest as backtests
 from spotvortex.report import evaluation as report
+from spotvortex.report.backtest import Backtest
 from spotvortex.sim import arena, protocol, runner
 from spotvortex.sim.executors import dask_executor, local_executor
 from spotvortex.sim.provenance import made_under
 from spotvortex.sim.results_file import open_results, read_results
+from spotvortex.sim.semimarkov import FAMILIES
 from spotvortex.sim.verdict import evaluate as judge_all
 from spotvortex.telemetry import logs
 
@@ -140,3 +145,83 @@ def _bar(what: str) -> Iterator[Callable[[runner.Progress], None]]:
             progress.update(task, completed=done.n_ended, total=done.n_total)
 
         yield advance
+
+
+def backtest(  # noqa: PLR0913 -- options of a command line
+    *,
+    prices: Annotated[Path, typer.Option(help="A price file; see docs/price-file.md.")],
+    cluster: Annotated[
+        Path | None, typer.Option(help="A snapshot of a cluster; else a pool of 20 nodes.")
+    ] = None,
+    capacity: Annotated[
+        Path | None, typer.Option(help="A capacity trace; else capacity is drawn.")
+    ] = None,
+    family: Annotated[
+        str, typer.Option(help="Of what kind drawn capacity is: " + ", ".join(FAMILIES))
+    ] = "normal",
+    policy: Annotated[
+        list[str] | None, typer.Option(help="May be given several times; B0 is always run.")
+    ] = None,
+    days: Annotated[int, typer.Option(min=0, help="0 for all that the prices cover.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of what is drawn.")] = 0,
+    tick: Annotated[float, typer.Option(min=10.0, help="Seconds between our decisions.")] = 600.0,
+    html: HtmlOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Replay prices and capacity over a cluster, under several policies side by side."""
+    logs.set_up("ERROR")
+    spec = trials.BacktestSpec(
+        prices=prices,
+        snapshot=cluster,
+        counts=capacity,
+        family=_one_of(family, FAMILIES, "--family"),
+        seed=seed,
+        n_days=days,
+        tick_s=tick,
+        model_dir=settings.load().model_dir,
+    )
+    of = protocol.load()
+    known = trials.of_one_world(of)
+    chosen = [_one_of(name, known, "--policy") for name in policy or trials.side_by_side(of)]
+    with _bar("policies") as advance:
+        done = iter(range(len(chosen) + 2))
+        n_total = len(dict.fromkeys((arena.B0, *chosen)))
+
+        def each(name: str) -> None:
+            advance(runner.Progress(n_ended=next(done), n_total=n_total, key=name))
+
+        accounts = trials.backtest(spec, chosen, each)
+    found = Backtest(accounts=accounts, costs=of.costs)
+    if html is not None:
+        html.write_text(backtests.render_html(found))
+    if output is Output.JSON:
+        typer.echo(backtests.render(found))
+    else:
+        backtests.show(found, Console(highlight=False))
+
+
+def _one_of(name: str, known: Iterable[str], option: str) -> str:
+    names = list(known)
+    if name not in names:
+        raise SettingsError(f"{option} {name}: is none of {', '.join(names)}")
+    return name
+
+
+def snapshot(
+    *,
+    out: Annotated[Path | None, typer.Option(help="A file; else standard output.")] = None,
+    redact: Annotated[
+        bool, typer.Option("--redact", help="Replace names of pools, namespaces, workloads.")
+    ] = False,
+    context: Annotated[str, typer.Option(help="Context of the kubeconfig.")] = "",
+) -> None:
+    """Write down, read-only, what a backtest needs to know of the cluster."""
+    loaded = settings.load()
+    loaded = loaded.model_copy(update={"kube_context": context}) if context else loaded
+    logs.set_up("WARNING" if loaded.log_level == "INFO" else loaded.log_level)
+    taken = asyncio.run(app.snapshot(loaded))
+    text = snapshots.to_text(snapshots.redacted(taken) if redact else taken)
+    if out is None:
+        typer.echo(text)
+    else:
+        out.write_text(text + "\n")

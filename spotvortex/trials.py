@@ -6,16 +6,17 @@ the model bundle, which the simulator itself may not know. Nothing is judged her
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from spotvortex.core.outcomes import DayTotals, RunResult
+from spotvortex.core.timeline import Account
 from spotvortex.model import forecaster as bundles
 from spotvortex.ports import Forecaster
-from spotvortex.sim import arena, bound, protocol
+from spotvortex.sim import arena, bound, protocol, rerun
 from spotvortex.sim.protocol import Protocol
 from spotvortex.sim.script import ScriptedForecaster
 from spotvortex.sim.trial import run
@@ -187,3 +188,71 @@ def _models(model_dir: Path) -> Callable[[str], Forecaster]:
 @lru_cache(maxsize=4)
 def _bundle(model_dir: Path) -> Forecaster:
     return bundles.load(model_dir, CLOUD)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BacktestSpec:
+    """One world with recorded prices. `n_days` of 0 means as many as the prices cover.
+
+    `counts` is a capacity trace; None draws capacity of `family` from the seed. `snapshot` is a
+    cluster; None takes the evaluation's own, on the instance types that the prices have.
+    """
+
+    prices: Path
+    snapshot: Path | None = None
+    counts: Path | None = None
+    family: str = "normal"
+    seed: int = 0
+    n_days: int = 0
+    tick_s: float = 600.0
+    model_dir: Path
+
+
+def of_one_world(of: Protocol) -> tuple[str, ...]:
+    """Return the policies of a backtest: those that leave the workloads as they are."""
+    split = (arena.B2_PREFIX, arena.B4_PREFIX)
+    return tuple(p for p in arena.policies(of) if not p.startswith(split))
+
+
+def side_by_side(of: Protocol) -> tuple[str, ...]:
+    """Return what a backtest shows unless told otherwise: Karpenter alone, and ours."""
+    return (of.baselines.b3[0].name, arena.OURS)
+
+
+def backtest(
+    spec: BacktestSpec, policies: Sequence[str], each: Callable[[str], None]
+) -> tuple[Account, ...]:
+    """Run policies in one world, one after the other; the first is all on-demand.
+
+    Args:
+        spec: the world.
+        policies: names out of `arena.policies`, without those that split workloads.
+        each: is told of every policy before it runs.
+
+    Raises:
+        PriceFileError: the prices cannot be read.
+        SnapshotFileError: the snapshot cannot be read.
+        TraceError: the capacity trace cannot be read.
+        UnknownMachineError: an instance type cannot be simulated.
+    """
+    of = protocol.load()
+    world = rerun.open_world(
+        rerun.Sources(prices=spec.prices, snapshot=spec.snapshot, counts=spec.counts),
+        rerun.Choice(family=spec.family, seed=spec.seed, n_days=spec.n_days),
+    )
+    accounts: list[Account] = []
+    for policy in dict.fromkeys((arena.B0, *policies)):
+        each(policy)
+        trial = rerun.trial_of(world, policy, of, _models(spec.model_dir), spec.tick_s)
+        accounts.append(run(trial, rerun.namer(world, policy)))
+    first = accounts[0].result.days
+    return tuple(replace(a, result=_against(a.result, first)) for a in accounts)
+
+
+def _against(result: RunResult, all_on_demand: tuple[DayTotals, ...]) -> RunResult:
+    """Add what the same world costs without Spot."""
+    days = tuple(
+        replace(day, all_on_demand_usd=other.node_usd)
+        for day, other in zip(result.days, all_on_demand, strict=True)
+    )
+    return replace(result, days=days)

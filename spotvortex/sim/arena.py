@@ -103,14 +103,16 @@ def trial_of(
     Raises:
         TraceError: the world replays a trace that cannot be read, or is too short.
     """
-    setting = _setting_of(policy, protocol)
+    setting = setting_of(policy, protocol)
     spare = int(policy.removeprefix(B4_PREFIX)) if policy.startswith(B4_PREFIX) else 0
     workloads, spare_pods = _workloads(policy, spare)
     controller = None
     if policy in (OURS, OURS_CONSTANT):
-        controller = Controller(forecaster=forecaster(policy), limits=_limits(), tick_s=TICK_S)
+        controller = Controller(
+            forecaster=forecaster(policy), limits=limits_of(STEP_S), tick_s=TICK_S
+        )
     return Trial(
-        scenario=_scenario(world, setting, _capacity_types(policy), workloads),
+        scenario=_scenario(world, setting, capacity_types_of(policy), workloads),
         market=SimMarket(seed=world.seed, start_at=START_AT),
         supply=CountSupply(
             seed=world.seed, counts=counts_of(world), announced=_announced(world.variant)
@@ -124,18 +126,19 @@ def trial_of(
     )
 
 
-def _limits() -> Limits:
+def limits_of(step_s: float) -> Limits:
     """Everything as the settings have it by default, in the mode that acts."""
-    return replace(Limits(), mode=Mode.ACTIVE, max_input_age_s=2.0 * STEP_S)
+    return replace(Limits(), mode=Mode.ACTIVE, max_input_age_s=2.0 * step_s)
 
 
-def _setting_of(policy: str, protocol: Protocol) -> KarpenterSetting:
+def setting_of(policy: str, protocol: Protocol) -> KarpenterSetting:
     """Return Karpenter's settings under a policy: its own, or those of the first B3."""
     named = {setting.name: setting for setting in protocol.baselines.b3}
     return named.get(policy, protocol.baselines.b3[0])
 
 
-def _capacity_types(policy: str) -> tuple[CapacityType, ...]:
+def capacity_types_of(policy: str) -> tuple[CapacityType, ...]:
+    """Return what the provisioner may buy under a policy, preferred first."""
     if policy == B0:
         return (_ON_DEMAND,)
     return (_SPOT,) if policy == B1 else (_SPOT, _ON_DEMAND)
