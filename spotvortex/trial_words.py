@@ -80,6 +80,8 @@ def evaluate(  # noqa: PLR0913 -- options of a command line
     """Judge the policy against Karpenter alone, over many simulated worlds; end with 1 on FAIL."""
     logs.set_up("ERROR")
     of = protocol.load(protocol_file)
+    if traces is not None:
+        arena.read_long_trace(traces, of.n_days)
     extent = trials.quick(of) if quick else trials.whole(of, with_variants=variants)
     specs = trials.specs_of(of, extent, protocol_file, settings.load().model_dir, traces)
     executor = dask_executor(dask) if dask else local_executor(workers)

@@ -29,7 +29,7 @@ from spotvortex.sim.protocol import KarpenterSetting, Protocol, Variant
 from spotvortex.sim.semimarkov import FAMILIES, Family, generate
 from spotvortex.sim.shape import WHEN_UNDERUTILIZED, Fleet, NodeGroup, Scenario, Workload
 from spotvortex.sim.supply import Announcements, Notices
-from spotvortex.sim.traces import read_counts_csv
+from spotvortex.sim.traces import Trace, read_trace
 from spotvortex.sim.trial import Controller, Trial
 
 START_AT: Final = 1_785_229_200.0
@@ -241,20 +241,31 @@ def _replayed(world: World, path: Path, span: Span) -> Mapping[Offering, Counts]
     Raises:
         TraceError: the record is shorter than the run.
     """
-    recorded = list(read_counts_csv(path).values())
-    first = max(counts.times[0] for counts in recorded)
-    n_days = int((min(counts.times[-1] for counts in recorded) - first) // DAY_S)
-    if n_days < world.n_days:
-        raise TraceError(
-            f"{path.name}: holds {n_days} whole days, and a run takes {world.n_days}; give a "
-            "longer trace, or run fewer days."
-        )
+    trace = read_long_trace(path, world.n_days)
+    recorded = list(trace.counts.values())
     chance = stream(world.seed, "replay")
-    begin = first + chance.randrange(n_days - world.n_days + 1) * DAY_S
+    n_starts = int((trace.end_at - trace.start_at) // DAY_S) - world.n_days + 1
+    begin = trace.start_at + chance.randrange(n_starts) * DAY_S
     shift = span.start_at - begin
     chosen = [recorded[k % len(recorded)] for k in range(len(offerings()))]
     chance.shuffle(chosen)
     return {o: _shifted(c, shift) for o, c in zip(offerings(), chosen, strict=True)}
+
+
+def read_long_trace(path: Path, n_days: int) -> Trace:
+    """Read a capacity trace that covers a run.
+
+    Raises:
+        TraceError: it cannot be read, or is too short.
+    """
+    trace = read_trace(path)
+    n_there = int((trace.end_at - trace.start_at) // DAY_S)
+    if n_there < n_days:
+        raise TraceError(
+            f"{path.name}: holds {n_there} whole days, and a run takes {n_days}; give a longer "
+            "trace, or run fewer days."
+        )
+    return trace
 
 
 def _shifted(counts: Counts, seconds: float) -> Counts:

@@ -40,8 +40,22 @@ class _BadTraceError(Exception):
     """What is wrong, without its place."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """Counts by offering, and the span that all of them were recorded in, epoch seconds."""
+
+    counts: Mapping[Offering, Counts]
+    start_at: float
+    end_at: float
+
+
 def read_counts_csv(path: Path) -> dict[Offering, Counts]:
-    """Read counts by offering from a CSV file.
+    """Read counts by offering from a CSV file; see `read_trace`."""
+    return dict(read_trace(path).counts)
+
+
+def read_trace(path: Path) -> Trace:
+    """Read a trace from a CSV file.
 
     Args:
         path: a UTF-8 file with the columns of `HEADER`, times of each offering rising.
@@ -68,7 +82,12 @@ def read_counts_csv(path: Path) -> dict[Offering, Counts]:
             f"{path.name}, line {reader.n_lines}: the file holds no record; write the line "
             f"{HEADER!r} and at least one record below it."
         )
-    return {offering: compressed(*columns) for offering, columns in reader.records.items()}
+    records = reader.records
+    return Trace(
+        counts={offering: compressed(*columns) for offering, columns in records.items()},
+        start_at=max(times[0] for times, _ in records.values()),
+        end_at=min(times[-1] for times, _ in records.values()),
+    )
 
 
 class _CsvReader:
