@@ -7,6 +7,7 @@ the backtest says. May not invent a node or a pod.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -47,7 +48,7 @@ def scenario_of(
         start_at=start_at,
         groups=tuple(_group(pool, priced) for pool in snapshot.pools if pool.nodes),
         fleets=tuple(fleet for pool in snapshot.pools for fleet in _fleets(pool)),
-        workloads=tuple(_workload(pool, w) for pool in snapshot.pools for w in pool.workloads),
+        workloads=_workloads(snapshot),
         phases=(Phase(starts_s=0.0, regime=CALM),),
         step_s=step_s,
     )
@@ -88,6 +89,19 @@ def _fleets(pool: PoolRow) -> list[Fleet]:
         )
         for row in pool.nodes
     ]
+
+
+def _workloads(snapshot: Snapshot) -> tuple[Workload, ...]:
+    """Return the workloads; one with pods in several pools becomes one of its own in each."""
+    rows = [(pool, row) for pool in snapshot.pools if pool.nodes for row in pool.workloads]
+    n_pools = Counter((row.namespace, row.kind, row.name) for _, row in rows)
+    found = []
+    for pool, row in rows:
+        workload = _workload(pool, row)
+        if n_pools[row.namespace, row.kind, row.name] > 1:
+            workload = replace(workload, name=f"{row.name}@{pool.name}")
+        found.append(workload)
+    return tuple(found)
 
 
 def _workload(pool: PoolRow, row: WorkloadRow) -> Workload:
