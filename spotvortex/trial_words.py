@@ -167,6 +167,10 @@ def backtest(  # noqa: PLR0913 -- options of a command line
     days: Annotated[int, typer.Option(min=0, help="0 for all that the prices cover.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of what is drawn.")] = 0,
     tick: Annotated[float, typer.Option(min=10.0, help="Seconds between our decisions.")] = 600.0,
+    decisions: Annotated[
+        Path | None,
+        typer.Option(help="Write our decision records there, for explain, why-not and replay."),
+    ] = None,
     html: HtmlOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -181,6 +185,7 @@ def backtest(  # noqa: PLR0913 -- options of a command line
         n_days=days,
         tick_s=tick,
         model_dir=settings.load().model_dir,
+        records=decisions,
     )
     of = protocol.load()
     known = trials.of_one_world(of)

@@ -7,6 +7,7 @@ the model bundle, which the simulator itself may not know. Nothing is judged her
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -195,7 +196,8 @@ class BacktestSpec:
     """One world with recorded prices. `n_days` of 0 means as many as the prices cover.
 
     `counts` is a capacity trace; None draws capacity of `family` from the seed. `snapshot` is a
-    cluster; None takes the evaluation's own, on the instance types that the prices have.
+    cluster; None takes the evaluation's own, on the instance types that the prices have. `records`
+    is where the decisions of our policy go.
     """
 
     prices: Path
@@ -206,6 +208,7 @@ class BacktestSpec:
     n_days: int = 0
     tick_s: float = 600.0
     model_dir: Path
+    records: Path | None = None
 
 
 def of_one_world(of: Protocol) -> tuple[str, ...]:
@@ -244,7 +247,9 @@ def backtest(
     for policy in dict.fromkeys((arena.B0, *policies)):
         each(policy)
         trial = rerun.trial_of(world, policy, of, _models(spec.model_dir), spec.tick_s)
-        accounts.append(run(trial, rerun.namer(world, policy)))
+        opening = spec.records.open("wb") if spec.records and policy == arena.OURS else None
+        with opening or nullcontext() as sink:
+            accounts.append(run(trial, rerun.namer(world, policy), sink))
     first = accounts[0].result.days
     return tuple(replace(a, result=_against(a.result, first)) for a in accounts)
 

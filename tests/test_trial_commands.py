@@ -142,6 +142,12 @@ def test_a_backtest_shows_policies_side_by_side_and_draws_them(tmp_path):
     assert "<svg" in page
     assert "<script" not in page
     assert "src=" not in page.replace("default-src", "")
+    log = tmp_path / "decisions.jsonl"
+    words = ("backtest", "--prices", prices, "--days", 1, "--policy", "spotvortex")
+    assert typed(*words, "--decisions", log).exit_code == 0
+    told = typed("explain", "web", "--file", log)
+    assert "web" in told.output
+    assert typed("replay", log).exit_code == 0
     words = ("backtest", "--prices", prices, "--days", 1, "--policy", "B1", "--output", "json")
     document = json.loads(typed(*words).output)
     assert [f["policy"] for f in document["figures"]] == ["B0", "B1"]

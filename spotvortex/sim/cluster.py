@@ -163,7 +163,8 @@ class News:
 class Cluster:
     """Nodes and pods by name, in the order of their making.
 
-    `changes` counts, by pool, what may matter to a provisioner.
+    `by_pool` has the nodes of each pool; `changes` counts, by pool, what may matter to a
+    provisioner.
     """
 
     def __init__(self, chance: Random, workloads: tuple[Workload, ...]) -> None:
@@ -188,6 +189,7 @@ class Cluster:
         self.changed_nodes: set[str] = set()
         self.changed_workloads: set[str] = set(self.workloads)
         self.changes: Counter[str] = Counter()
+        self.by_pool: dict[str, dict[str, SimNode]] = {}
         self.news = News(workloads=set(self.workloads))
         self._n_ready: Counter[str] = Counter()
 
@@ -220,6 +222,7 @@ class Cluster:
     def add_node(self, node: SimNode) -> None:
         """Add a node with its DaemonSet pods."""
         self.nodes[node.name] = node
+        self.by_pool.setdefault(node.group.pool, {})[node.name] = node
         for workload in self._daemons:
             pod = self._create_pod(workload, self._free_name(workload), node.created_at)
             self.bind(pod, node, node.ready_at)
@@ -269,7 +272,7 @@ class Cluster:
 
     def remove_node(self, node: SimNode, at: float) -> None:
         """Take a node away with everything on it; owners make new pods."""
-        del self.nodes[node.name]
+        del self.nodes[node.name], self.by_pool[node.group.pool][node.name]
         self.news.removed.append((node, at))
         self._show(node)
         for pod in [p for p in self.pending.values() if p.promised == node.name]:

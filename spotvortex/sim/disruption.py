@@ -102,7 +102,8 @@ class Disruption:
         seen, looked_at = self._looked.get(group.name, (-1, -math.inf))
         if seen == self._cluster.changes[group.pool] and at - looked_at < LOOK_AGAIN_S:
             return
-        nodes = [n for n in self._cluster.nodes.values() if n.group is group]
+        there = self._cluster.by_pool.get(group.pool, {})
+        nodes = [n for n in there.values() if n.group is group]
         left = math.ceil(group.disruption_ratio * len(nodes)) - sum(n.moving for n in nodes)
         settled = [n for n in nodes if self._is_settled(n, at)]
         for node in [n for n in settled if not n.movable][: max(0, left)]:
@@ -111,7 +112,7 @@ class Disruption:
             self._cluster.delete_claim(node)
         if left > 0 and group.consolidation == WHEN_UNDERUTILIZED:
             self._shrink([n for n in settled if n.movable and self._may_move(n)], at)
-        if len(settled) == len(nodes):
+        if all(_has_rested(node, at) for node in nodes):
             self._looked[group.name] = (self._cluster.changes[group.pool], at)
 
     def _is_settled(self, node: SimNode, at: float) -> bool:
@@ -119,7 +120,7 @@ class Disruption:
         return (
             node.ready
             and not node.moving
-            and at - max(node.ready_at, node.emptied_at) >= node.group.consolidate_after_s
+            and _has_rested(node, at)
             and not any(pod.keeps_node for pod in node.pods.values())
             and not any(pod.promised == node.name for pod in self._cluster.pending.values())
         )
@@ -146,8 +147,8 @@ class Disruption:
         """Tell whether all pods of a node find room on others that are there."""
         free = {
             n.name: [m.cpu_milli - n.cpu_used, m.memory_bytes - n.memory_used]
-            for n in self._cluster.nodes.values()
-            if n is not node and n.ready and n.takes_pods and n.group.pool == node.group.pool
+            for n in self._cluster.by_pool[node.group.pool].values()
+            if n is not node and n.ready and n.takes_pods
             for m in (machine_of(n.offering.instance_type),)
         }
         for pod in sorted(node.movable, key=lambda p: (-p.workload.cpu_milli, p.name)):
@@ -187,3 +188,8 @@ class Disruption:
             if spot_price < price and self._placement.try_spot(offering, at):
                 return self._placement.launch(group, CapacityType.SPOT, offering, at)
         return None
+
+
+def _has_rested(node: SimNode, at: float) -> bool:
+    """Tell whether a node has been left alone for as long as its group asks for."""
+    return at - max(node.ready_at, node.emptied_at) >= node.group.consolidate_after_s

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from spotvortex.core.messages import Decision, Plan
 from spotvortex.core.record import is_worth_recording, record_of
@@ -17,11 +18,22 @@ from spotvortex.core.record import is_worth_recording, record_of
 class Records:
     """Every decision record of an episode, as one running digest: implements `ports.Journal`.
 
-    A process that starts anew begins a new chain, as the daemon's own journal does.
+    A process that starts anew begins a new chain, as the daemon's own journal does. The lines are
+    written to `sink`, where there is one; without one, `in_outline` digests what was decided alone,
+    which takes a hundredth of the time of a whole record.
     """
 
     sha: hashlib._Hash = field(default_factory=hashlib.sha256)
     n_records: int = 0
+    sink: BinaryIO | None = None
+    in_outline: bool = False
+
+    def take(self, line: bytes) -> None:
+        """Take one line."""
+        self.sha.update(line)
+        self.n_records += 1
+        if self.sink is not None:
+            self.sink.write(line)
 
     def chain(self) -> Chain:
         """Begin a process's life."""
@@ -39,8 +51,14 @@ class Chain:
     async def append(self, plan: Plan) -> None:
         """Record what the daemon's journal would."""
         for decision in plan.decisions:
-            if is_worth_recording(decision, self._last.get(decision.pool)):
+            if self.records.in_outline:
+                self.records.sha.update(_outline(decision).encode())
+            elif is_worth_recording(decision, self._last.get(decision.pool)):
                 record = record_of(decision, self._digest, "simulated")
                 self._last[decision.pool], self._digest = decision, record.digest
-                self.records.sha.update(record.line.encode() + b"\n")
-                self.records.n_records += 1
+                self.records.take(record.line.encode() + b"\n")
+
+
+def _outline(decision: Decision) -> str:
+    moves = ",".join(move.candidate.uid for move in decision.moves)
+    return f"{decision.decision_id} {decision.action} {decision.reason} {moves}\n"

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import BinaryIO, Final
 
 from spotvortex.core.calls import Answer, Call
 from spotvortex.core.limits import Limits
@@ -81,15 +81,20 @@ class Nobody:
         """Drop it."""
 
 
-def run(trial: Trial, name: Callable[[tuple[DayTotals, ...], str], RunResult]) -> Account:
+def run(
+    trial: Trial,
+    name: Callable[[tuple[DayTotals, ...], str], RunResult],
+    records: BinaryIO | None = None,
+) -> Account:
     """Run a trial to its end.
 
     Args:
         trial: what to run.
         name: makes the result of the days' sums and the digest of the decisions.
+        records: where the controller's decision records are written, for `explain` and `replay`.
     """
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        ran = _Run(trial, runner.get_loop())
+        ran = _Run(trial, runner.get_loop(), records)
         runner.run(ran.go())
     ledger = ran.ledger
     result = name(tuple(ledger.days), ran.digest())
@@ -99,7 +104,9 @@ def run(trial: Trial, name: Callable[[tuple[DayTotals, ...], str], RunResult]) -
 class _Run:
     """One trial on a loop."""
 
-    def __init__(self, trial: Trial, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, trial: Trial, loop: asyncio.AbstractEventLoop, records: BinaryIO | None
+    ) -> None:
         self._trial = trial
         scenario = replace(trial.scenario, hears_notices=trial.controller is not None)
         self._since = scenario.start_at
@@ -120,7 +127,7 @@ class _Run:
             spare=trial.spare_pods,
         )
         self._world.ledger = self.ledger
-        self._records = Records()
+        self._records = Records(sink=records, in_outline=records is None)
         self._shelf = Shelf()
         self._ended = asyncio.Event()
 
