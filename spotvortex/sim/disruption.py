@@ -4,7 +4,8 @@ Comes in: the cluster, prices, the time. Goes out: nodes drained and removed: th
 deleted, those whose interruption it has heard of, and those that its consolidation finds, in the
 manner of Karpenter 1.15: empty ones at once, underutilised ones by deletion where their pods fit
 elsewhere, or replacement first by a cheaper Spot node; within the budget of each NodePool; never a
-node with a pod that keeps it. May not buy anything but such a replacement.
+node with a pod that keeps it; and, in groups of Cluster Autoscaler, one that nobody has needed for
+ten minutes. May not buy anything but such a replacement.
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ from spotvortex.sim.cluster import Cluster, SimNode
 from spotvortex.sim.machines import machine_of
 from spotvortex.sim.market import PricedMarket
 from spotvortex.sim.placement import Placement, may_be_on
-from spotvortex.sim.shape import WHEN_UNDERUTILIZED, NodeGroup
+from spotvortex.sim.shape import WHEN_UNDERUTILIZED, Kind, NodeGroup
 
 LOOK_EVERY_S: Final = 10.0
 """Karpenter looks for something to disrupt every ten seconds (disruption controller)."""
 
 LOOK_AGAIN_S: Final = 300.0
 """A cluster in which nothing has changed is looked at again every five minutes."""
+
+UNNEEDED_S: Final = 600.0
+UNNEEDED_RATIO: Final = 0.5
+"""Cluster Autoscaler's `scale-down-unneeded-time` and `scale-down-utilization-threshold`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +58,7 @@ class Disruption:
         self._under_way: list[_Replacement] = []
         self._next_look = -math.inf
         self._looked: dict[str, tuple[int, float]] = {}
+        self._unneeded_since: dict[str, float] = {}
         self.n_evicted = 0
         self.n_consolidated = 0
 
@@ -65,6 +71,8 @@ class Disruption:
             for group in groups:
                 if group.provisioner is Provisioner.KARPENTER and group.consolidation:
                     self._consolidate(group, at)
+                elif group.provisioner is Provisioner.CLUSTER_AUTOSCALER:
+                    self._scale_down(group, at)
 
     def _drain(self, at: float) -> None:
         """Evict what the budgets let go; a node that is being deleted ends once it is empty."""
@@ -114,6 +122,30 @@ class Disruption:
             self._shrink([n for n in settled if n.movable and self._may_move(n)], at)
         if all(_has_rested(node, at) for node in nodes):
             self._looked[group.name] = (self._cluster.changes[group.pool], at)
+
+    def _scale_down(self, group: NodeGroup, at: float) -> None:
+        """Delete one node that has been unneeded for long enough, as Cluster Autoscaler does.
+
+        Unneeded: requests below half of it, and all its pods fit elsewhere; a bare pod, or one that
+        says so, keeps it (its FAQ: "How does scale-down work?", "What types of pods can prevent
+        CA from removing a node?").
+        """
+        there = self._cluster.by_pool.get(group.pool, {})
+        for node in [n for n in there.values() if n.group is group]:
+            may_go = self._is_unneeded(node) and self._may_move(node)
+            if not (may_go and self._fits_elsewhere(node)):
+                self._unneeded_since.pop(node.uid, None)
+            elif at - self._unneeded_since.setdefault(node.uid, at) >= UNNEEDED_S:
+                self.n_consolidated += 1
+                del self._unneeded_since[node.uid]
+                self._cluster.delete_claim(node)
+                return
+
+    def _is_unneeded(self, node: SimNode) -> bool:
+        machine = machine_of(node.offering.instance_type)
+        used = max(node.cpu_used / machine.cpu_milli, node.memory_used / machine.memory_bytes)
+        kept = any(p.keeps_node or p.workload.kind is Kind.BARE for p in node.pods.values())
+        return node.ready and not node.moving and not kept and used < UNNEEDED_RATIO
 
     def _is_settled(self, node: SimNode, at: float) -> bool:
         """Tell whether a node has been left alone for long enough, and no pod keeps it."""

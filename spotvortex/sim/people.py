@@ -119,7 +119,10 @@ class People:
             self._tell(key, NoticeKind.REBALANCE, instance, None)
 
     def _pass_notices_on(self) -> None:
-        """Put the interruptions that the provisioner does not handle into the queue, once each."""
+        """Put what the provisioner does not act on into the queue, once each."""
+        for node in self.world.take_at_risk():
+            key = f"risk-{node.uid}-{self.clock():.0f}"
+            self._tell(key, NoticeKind.REBALANCE, node.instance_id, None)
         for node in self.world.take_unheard():
             key = f"event-{node.uid}"
             self._tell(key, NoticeKind.INTERRUPTION, node.instance_id, node.leaves_at)

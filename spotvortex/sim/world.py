@@ -92,6 +92,7 @@ class World:
         )
         self._disruption = Disruption(self.cluster, self._placement, market, self._chance)
         self._unheard: list[SimNode] = []
+        self._at_risk: list[SimNode] = []
         self._n_failures_told = 0
         self.tally = Tally(launches=self._placement.launches)
         self._settle()
@@ -186,6 +187,8 @@ class World:
             elif node.leaves_at <= self._at:
                 self._lose(node)
         for offering, nodes in by_offering.items():
+            if self._supply.warns(offering, self._at, self.step_s):
+                self._at_risk += nodes
             ages = [self._at - node.created_at for node in nodes]
             for strike in self._supply.strikes(offering, ages, self._at, self.step_s):
                 self._strike(nodes[strike.index], strike.leaves_at)
@@ -205,6 +208,11 @@ class World:
         self.cluster.give_notice(node, leaves_at, is_heard=is_heard)
         if not is_heard:
             self._unheard.append(node)
+
+    def take_at_risk(self) -> list[SimNode]:
+        """Return the nodes that a rebalance recommendation was about since this was last asked."""
+        found, self._at_risk = self._at_risk, []
+        return found
 
     def take_unheard(self) -> list[SimNode]:
         """Return, once each, the nodes of whose interruption the provisioner does not hear."""
