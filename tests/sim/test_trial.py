@@ -4,7 +4,7 @@ import math
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 
 import pytest
 
@@ -17,7 +17,8 @@ from spotvortex.sim.demand import Demand
 from spotvortex.sim.ledger import pods_per_node
 from spotvortex.sim.machines import machine_of
 from spotvortex.sim.script import ScriptedForecaster
-from spotvortex.sim.trial import Controller, run
+from spotvortex.sim.trial import run
+from spotvortex.sim.watching import Watch
 from spotvortex.sim.world import World
 
 PROTOCOL = protocol.load()
@@ -149,12 +150,39 @@ def test_what_is_hidden_changes_no_decision_until_it_can_be_seen():
     assert decisions(supply(seed=1, counts=none)) != decisions(supply(seed=1, counts=counts))
 
 
-def test_the_controller_holds_nothing_of_the_world_but_its_ports():
-    """Whatever its tasks are given are core values or the ports; none of them is the world."""
-    trial = arena.trial_of(world(), arena.OURS, PROTOCOL, model)
-    assert isinstance(trial.controller, Controller)
-    held = vars(type(trial.controller))["__dataclass_fields__"]
-    assert set(held) == {"forecaster", "limits", "tick_s"}
+def reached(value, found):
+    """Collect the type of everything that can be reached from a value by its fields."""
+    found.add(type(value))
+    if is_dataclass(value):
+        inner = [getattr(value, field.name) for field in fields(value)]
+    elif isinstance(value, dict):
+        inner = [*value.keys(), *value.values()]
+    else:
+        inner = list(value) if isinstance(value, tuple | list | set | frozenset) else []
+    for one in inner:
+        reached(one, found)
+
+
+def test_what_the_controller_sees_leads_to_no_object_of_the_world():
+    seen, snapshot = set(), Watch.snapshot
+
+    class Spy(Watch):
+        def snapshot(self, now):
+            facts = snapshot(self, now)
+            reached(facts, seen)
+            for node in facts.nodes:
+                reached((self.pods_on(node.name), self.standings_on(node.name)), seen)
+            return facts
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spotvortex.sim.process.Watch", Spy)
+        account(world(), arena.OURS)
+        trial = arena.trial_of(world(), arena.OURS, PROTOCOL, model)
+        offerings = arena.offerings()
+        reached(trial.market.facts(offerings, arena.START_AT), seen)
+    rooms = {kind.__module__ for kind in seen}
+    assert "spotvortex.core.observation" in rooms
+    assert not [room for room in rooms if room.startswith("spotvortex.sim")]
 
 
 DIGEST = """
