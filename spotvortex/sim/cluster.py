@@ -15,10 +15,9 @@ from typing import Final
 from spotvortex.core.calls import Answer, BlockedByBudget, Done, Gone
 from spotvortex.core.observation import OwnKind
 from spotvortex.core.types import CapacityType, Offering
-from spotvortex.sim.machines import machine_of
+from spotvortex.sim.machines import Left, machine_of
 from spotvortex.sim.shape import Kind, NodeGroup, Workload
 
-_BUDGET_RETRY_S: Final = 10.0
 _NAME_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 
 
@@ -39,9 +38,10 @@ class Own:
 class SimPod:
     """One pod. `node` is empty while it is pending; `promised` names the node that it waits for.
 
-    `key` is `namespace/name`. A drain leaves a pod that `stays`; a provisioner does not disrupt, of
-    its own accord, the node of one that `keeps_node`. `own` is what the controller wants of its
-    own; `reason` is the scheduler's word on a pod that it cannot place.
+    `key` is `namespace/name`; `running` is its phase, Pending before. A drain leaves a pod that
+    `stays`; a provisioner does not disrupt, of its own accord, the node of one that `keeps_node`.
+    `own` is what the controller wants of its own; `reason` is the scheduler's word on a pod that it
+    cannot place.
     """
 
     name: str
@@ -53,6 +53,7 @@ class SimPod:
     promised: str = ""
     ready: bool = False
     ready_at: float = 0.0
+    running: bool = False
     terminating: bool = False
     gone_at: float = 0.0
     own: Own | None = None
@@ -109,6 +110,12 @@ class SimNode:
         return [pod for pod in self.pods.values() if not pod.stays]
 
     @property
+    def placeholders(self) -> list[SimPod]:
+        """The controller's placeholders on it."""
+        pods = self.pods.values()
+        return [pod for pod in pods if pod.own and pod.own.kind is OwnKind.PLACEHOLDER]
+
+    @property
     def takes_pods(self) -> bool:
         """Tell whether pods may be bound, or promised, to it."""
         return not self.cordoned and not self.moving
@@ -120,25 +127,6 @@ class SimNode:
             self.cpu_used + workload.cpu_milli <= machine.cpu_milli
             and self.memory_used + workload.memory_bytes <= machine.memory_bytes
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
-    """What the limits of a group leave, None where it has none."""
-
-    cpu_milli: int | None
-    memory_bytes: int | None
-    nodes: int | None
-
-    def takes(self, instance_type: str) -> bool:
-        """Tell whether one more node of a type stays within the limits."""
-        machine = machine_of(instance_type)
-        needs = (
-            (machine.cpu_milli, self.cpu_milli),
-            (machine.memory_bytes, self.memory_bytes),
-            (1, self.nodes),
-        )
-        return all(left is None or need <= left for need, left in needs)
 
 
 @dataclass(slots=True)
@@ -313,6 +301,13 @@ class Cluster:
         self.own[pod.key] = pod
         return pod
 
+    def add_workload(self, workload: Workload, at: float) -> None:
+        """Let somebody create a workload."""
+        self.workloads[workload.key] = workload
+        self.pods_of[workload.key] = {}
+        self.changed_workloads.add(workload.key)
+        self.restore(workload, at)
+
     def create_bare(self, workload: Workload, at: float) -> None:
         """Create the one pod of a workload that nobody owns."""
         self._create_pod(workload, workload.name, at)
@@ -347,9 +342,15 @@ class Cluster:
 
     def make_pod_ready(self, pod: SimPod) -> None:
         """Let a pod pass its readiness probe."""
-        pod.ready = True
+        pod.ready = pod.running = True
         del self.starting[pod.key]
         self._n_ready[pod.workload.key] += 1
+        self._show_pod(pod)
+
+    def lose_readiness(self, pod: SimPod) -> None:
+        """Let a running pod fail its probe."""
+        self._n_ready[pod.workload.key] -= pod.ready
+        pod.ready = False
         self._show_pod(pod)
 
     def evict(self, pod: SimPod, at: float, stop_s: float) -> Answer:
@@ -365,8 +366,8 @@ class Cluster:
         if not pod.node:
             self.delete_pod(pod, at)
             return Done()
-        if pod.ready and self.disruptions_allowed(pod.workload) < 1:
-            return BlockedByBudget(retry_s=_BUDGET_RETRY_S)
+        if self.is_held(pod):
+            return BlockedByBudget(retry_s=0.0)
         self.starting.pop(pod.key, None)
         node = self.nodes[pod.node]
         if node.leaves_at is None and not node.moved:
@@ -412,6 +413,18 @@ class Cluster:
         if not workload.has_budget:
             return len(self.pods_of[workload.key])
         return max(0, self.healthy(workload) - workload.desired_healthy)
+
+    def is_held(self, pod: SimPod) -> bool:
+        """Tell whether its budget keeps a pod.
+
+        It keeps none that is Pending; nor one that is not Ready, while enough others are healthy.
+        """
+        workload = pod.workload
+        if not pod.running or not workload.has_budget:
+            return False
+        if not pod.ready and self.healthy(workload) >= workload.desired_healthy > 0:
+            return False
+        return self.disruptions_allowed(workload) < 1
 
     def _free_name(self, workload: Workload) -> str:
         """Return a name as a ReplicaSet or DaemonSet generates it; ends when one is free."""

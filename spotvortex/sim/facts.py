@@ -26,8 +26,8 @@ from spotvortex.core.observation import (
     SpotShare,
 )
 from spotvortex.core.types import Blocker, CapacityType, Offering, Provisioner
-from spotvortex.sim.cluster import Cluster, Left, SimNode, SimPod
-from spotvortex.sim.machines import machine_of
+from spotvortex.sim.cluster import Cluster, SimNode, SimPod
+from spotvortex.sim.machines import Left, machine_of
 from spotvortex.sim.shape import Kind, NodeGroup, Workload
 
 _INPUTS: Final = (
@@ -209,6 +209,7 @@ def pdb_fact(workload: Workload, cluster: Cluster) -> PdbFact:
     """Return the budget of a workload. A pod that is not Ready yet is Pending here."""
     pods = cluster.pods_of[workload.key].values()
     healthy = Counter(pod.node for pod in pods if pod.ready)
+    unready = Counter(p.node for p in pods if p.running and not (p.ready or p.terminating))
     pools = {cluster.nodes[pod.node].group.pool for pod in pods if pod.node}
     return PdbFact(
         namespace=workload.namespace,
@@ -220,6 +221,7 @@ def pdb_fact(workload: Workload, cluster: Cluster) -> PdbFact:
         expected_pods=workload.replicas,
         terms=_terms(workload),
         healthy_by_node=tuple(sorted(healthy.items())),
+        unready_by_node=tuple(sorted(unready.items())),
         n_leaving=sum(n for name, n in healthy.items() if _is_leaving(cluster.nodes[name])),
         spot_by_offering=_on_spot(healthy, cluster),
         pools=tuple(sorted(pools)),
@@ -262,7 +264,7 @@ def pod_standing(pod: SimPod) -> PodStanding:
         uid=view.uid,
         workload=workload.key,
         ready=pod.ready,
-        pending=not pod.ready and not pod.terminating,
+        pending=not pod.running,
         terminating=view.terminating,
         stays=view.stays,
         grace_s=view.grace_s,

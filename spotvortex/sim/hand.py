@@ -7,14 +7,15 @@ the way (slow, lost, refused) is the matter of `faults`. May not decide anything
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from random import Random
 from typing import Final, assert_never
 
-from spotvortex.core import orders
 from spotvortex.core.calls import (
     Again,
     Answer,
+    BlockedByBudget,
     Call,
     ClearRisk,
     CreateAnchor,
@@ -109,8 +110,12 @@ class Server:
 
     def _evict(self, call: EvictPod, at: float) -> Answer:
         pod = self.cluster.pods.get(f"{call.namespace}/{call.name}")
-        if pod is None or pod.uid != call.uid:
+        if pod is None:
             return Gone()
+        if pod.uid != call.uid:
+            # The server asks the budget before it looks at the uid.
+            blocked = not pod.terminating and self.cluster.is_held(pod)
+            return BlockedByBudget(retry_s=0.0) if blocked else Gone()
         if pod.terminating:
             return Done()
         stop_s = self.chance.uniform(1.0, max(1.0, pod.workload.grace_s))
@@ -120,7 +125,10 @@ class Server:
         original = self.cluster.pods.get(call.for_pod)
         if original is None or original.uid != call.pod_uid:
             return Gone()
-        wanted = call.capacity_type
+        demanded = original.workload.capacity_type
+        wanted = None if call.capacity_type is CapacityType.UNKNOWN else call.capacity_type
+        if demanded is not None and wanted not in (None, demanded):
+            return Refused(reason=f"{call.for_pod} itself demands {demanded}, not {wanted}")
         workload = Workload(
             namespace=NAMESPACE,
             name=call.name,
@@ -129,7 +137,7 @@ class Server:
             cpu_milli=call.cpu_milli,
             memory_bytes=call.memory_bytes,
             grace_s=0.0,
-            capacity_type=None if wanted is CapacityType.UNKNOWN else wanted,
+            capacity_type=wanted or demanded,
         )
         own = Own(
             kind=OwnKind.PLACEHOLDER,
@@ -170,12 +178,13 @@ class Server:
         return answer
 
     def _create(self, workload: Workload, own: Own, at: float, zone: str = "") -> Answer:
+        # As the server: the quota comes before the name, also for what is there already.
+        if len(self.cluster.own) >= self.quota_pods:
+            return Refused(reason=f"exceeded quota: pods={self.quota_pods}")
         known = self.cluster.pods.get(f"{workload.namespace}/{workload.name}")
         if known is not None:
             same = known.own is not None and known.own.plan_id == own.plan_id
             return Done() if same else Refused(reason=f"pods {workload.name} already exists")
-        if len(self.cluster.own) >= self.quota_pods:
-            return Refused(reason=f"exceeded quota: pods={self.quota_pods}")
         self.cluster.create_own(workload, own, at, zone)
         return Done()
 
@@ -208,5 +217,9 @@ def _is(pod: SimPod, kind: OwnKind, for_uid: str, plan_id: str) -> bool:
 
 def plan_on(node: SimNode) -> str:
     """Return the plan whose mark is on a node, "" where there is none that can be read."""
-    order = orders.from_text(node.mark) if node.mark else None
-    return order.plan_id if order is not None else ""
+    try:
+        order = json.loads(node.mark) if node.mark else None
+    except ValueError:
+        return ""
+    plan = order.get("plan") if isinstance(order, dict) else None
+    return plan if isinstance(plan, str) else ""

@@ -83,3 +83,22 @@ def machine_of(instance_type: str) -> Machine:
         )
     per_vcpu = _GIB_PER_VCPU.get(instance_type[:1], _OTHER_GIB_PER_VCPU)
     return _machine(instance_type, round(vcpus * per_vcpu), price)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What the limits of a group leave, None where it has none."""
+
+    cpu_milli: int | None
+    memory_bytes: int | None
+    nodes: int | None
+
+    def takes(self, instance_type: str) -> bool:
+        """Tell whether one more node of a type stays within the limits."""
+        machine = machine_of(instance_type)
+        needs = (
+            (machine.cpu_milli, self.cpu_milli),
+            (machine.memory_bytes, self.memory_bytes),
+            (1, self.nodes),
+        )
+        return all(left is None or need <= left for need, left in needs)
