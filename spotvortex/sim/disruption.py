@@ -24,6 +24,9 @@ from spotvortex.sim.market import PricedMarket
 from spotvortex.sim.placement import Placement, may_be_on
 from spotvortex.sim.shape import WHEN_UNDERUTILIZED, Kind, NodeGroup
 
+NOMINATED_S: Final = 20.0
+"""How long Karpenter leaves a node alone that it has chosen for pods (twice its batch window)."""
+
 LOOK_EVERY_S: Final = 10.0
 """Karpenter looks for something to disrupt every ten seconds (disruption controller)."""
 
@@ -56,6 +59,7 @@ class Disruption:
         self._market = market
         self._chance = chance
         self._under_way: list[_Replacement] = []
+        self._nominated_until: dict[str, float] = {}
         self._next_look = -math.inf
         self._looked: dict[str, tuple[int, float]] = {}
         self._unneeded_since: dict[str, float] = {}
@@ -65,7 +69,7 @@ class Disruption:
     def step(self, groups: Iterable[NodeGroup], at: float) -> None:
         """Go on with what is under way, and look for more where it is time."""
         self._drain(at)
-        self._go_on()
+        self._go_on(at)
         if at >= self._next_look:
             self._next_look = at + LOOK_EVERY_S
             for group in groups:
@@ -75,7 +79,11 @@ class Disruption:
                     self._scale_down(group, at)
 
     def _drain(self, at: float) -> None:
-        """Evict what the budgets let go; a node that is being deleted ends once it is empty."""
+        """Evict what the budgets let go; a node that is being deleted ends once it is empty.
+
+        Karpenter evicts no pod with do-not-disrupt, and awaits it. Placeholders have it too;
+        anchors tolerate every taint, so that nobody waits for them.
+        """
         leaving = [
             n
             for n in self._cluster.nodes.values()
@@ -83,14 +91,14 @@ class Disruption:
         ]
         for node in leaving:
             for pod in node.movable:
-                if pod.terminating:
+                if pod.terminating or pod.workload.do_not_disrupt:
                     continue
                 stop_s = self._chance.uniform(1.0, max(1.0, pod.workload.grace_s))
                 self.n_evicted += isinstance(self._cluster.evict(pod, at, stop_s), Done)
-            if node.deleting and not node.movable:
+            if node.deleting and not (node.movable or node.placeholders):
                 self._cluster.remove_node(node, at)
 
-    def _go_on(self) -> None:
+    def _go_on(self, at: float) -> None:
         """Delete what its replacement is Ready for; give up where that has gone."""
         waiting = []
         for one in self._under_way:
@@ -102,9 +110,12 @@ class Disruption:
             elif other.ready:
                 self.n_consolidated += 1
                 self._cluster.delete_claim(node)
+                self._nominated_until[other.name] = at + NOMINATED_S
             else:
                 waiting.append(one)
         self._under_way = waiting
+        kept = self._nominated_until.items()
+        self._nominated_until = {name: until for name, until in kept if until > at}
 
     def _consolidate(self, group: NodeGroup, at: float) -> None:
         seen, looked_at = self._looked.get(group.name, (-1, -math.inf))
@@ -120,7 +131,7 @@ class Disruption:
             self._cluster.delete_claim(node)
         if left > 0 and group.consolidation == WHEN_UNDERUTILIZED:
             self._shrink([n for n in settled if n.movable and self._may_move(n)], at)
-        if all(_has_rested(node, at) for node in nodes):
+        if not self._nominated_until and all(_has_rested(node, at) for node in nodes):
             self._looked[group.name] = (self._cluster.changes[group.pool], at)
 
     def _scale_down(self, group: NodeGroup, at: float) -> None:
@@ -153,6 +164,7 @@ class Disruption:
             node.ready
             and not node.moving
             and _has_rested(node, at)
+            and node.name not in self._nominated_until
             and not any(pod.keeps_node for pod in node.pods.values())
             and not any(pod.promised == node.name for pod in self._cluster.pending.values())
         )

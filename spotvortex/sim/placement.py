@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from spotvortex.core.observation import OwnKind
 from spotvortex.core.types import CapacityType, Offering, Provisioner
-from spotvortex.sim.cluster import Cluster, SimNode, SimPod
+from spotvortex.sim.cluster import Cluster, Own, SimNode, SimPod
 from spotvortex.sim.machines import machine_of
 from spotvortex.sim.market import PricedMarket
 from spotvortex.sim.shape import Kind, NodeGroup, Workload
@@ -120,8 +119,7 @@ class Placement:
         cpu = machine.cpu_milli - node.cpu_used - pod.workload.cpu_milli
         memory = machine.memory_bytes - node.memory_used - pod.workload.memory_bytes
         victims = []
-        room = [p for p in node.pods.values() if p.own and p.own.kind is OwnKind.PLACEHOLDER]
-        for placeholder in sorted(room, key=lambda p: (p.workload.cpu_milli, p.name)):
+        for placeholder in sorted(node.placeholders, key=lambda p: (p.workload.cpu_milli, p.name)):
             if cpu >= 0 and memory >= 0:
                 break
             victims.append(placeholder)
@@ -237,17 +235,15 @@ class Placement:
         if pod.workload.capacity_type not in (None, capacity_type):
             return []
         left = self._cluster.left(group)
-        avoid = pod.own.avoid if pod.own is not None else ""
+        own = pod.own
         return [
-            _Choice(
-                group=group,
-                capacity_type=capacity_type,
-                offering=Offering(instance_type=instance_type, zone=zone),
-            )
+            _Choice(group=group, capacity_type=capacity_type, offering=offering)
             for instance_type in group.instance_types
             if self._has_room(instance_type, pod.workload) and left.takes(instance_type)
             for zone in group.zones
-            if pod.zone in ("", zone) and avoid != f"{instance_type}/{zone}"
+            for offering in (Offering(instance_type=instance_type, zone=zone),)
+            if pod.zone in ("", zone)
+            and (own is None or not _is_avoided(own, capacity_type, offering))
         ]
 
     def _has_room(self, instance_type: str, workload: Workload) -> bool:
@@ -275,6 +271,11 @@ class Placement:
         return self._chance.lognormvariate(math.log(median_s), sigma)
 
 
+def _is_avoided(own: Own, capacity_type: CapacityType, offering: Offering) -> bool:
+    """Tell whether a placeholder may not get an offering: it avoids one of Spot alone."""
+    return capacity_type is CapacityType.SPOT and own.avoid == str(offering)
+
+
 def _may_host(node: SimNode, pod: SimPod) -> bool:
     return may_be_on(node, pod) and node.fits(pod.workload)
 
@@ -288,5 +289,5 @@ def may_be_on(node: SimNode, pod: SimPod) -> bool:
         and workload.capacity_type in (None, node.capacity_type)
         and pod.zone in ("", node.offering.zone)
         and (own is None or own.node_pool in ("", node.group.name))
-        and (own is None or own.avoid != str(node.offering))
+        and (own is None or not _is_avoided(own, node.capacity_type, node.offering))
     )
