@@ -17,7 +17,16 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.calls import Again, Answer, Call, ClearRisk, MarkNode, NoteRisk, UnmarkNode
+from spotvortex.core.calls import (
+    Again,
+    Answer,
+    Call,
+    ClearRisk,
+    Done,
+    MarkNode,
+    NoteRisk,
+    UnmarkNode,
+)
 from spotvortex.core.catalog import Scope
 from spotvortex.core.features import Matrix, OfferingContext
 from spotvortex.core.messages import Assessment, DrainResult, Plan
@@ -108,8 +117,11 @@ class Writer:
             return refused
         if not process.alive:
             raise asyncio.CancelledError
+        before = self._left_by(call)
         answer = process.at_server(call, sent_at)
-        left = self._left_by(call)
+        left = self._left_by(call) if isinstance(answer, Done) else None
+        if left == before and not isinstance(call, MarkNode):
+            left = None  # it changed nothing, as the unmark of another plan
         if process.dies_at(FaultKind.KILL_AFTER):
             process.kill()
         lost = process.fault(FaultKind.ANSWERS_LOST)
