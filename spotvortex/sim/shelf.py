@@ -49,14 +49,11 @@ class Shelf:
         begun = [freeze for since, freeze in self.freezes if since <= at]
         return begun[-1] if begun else Freeze.NONE
 
-    def renew(self, who: str, at: float) -> bool:
-        """Take or renew the lease; False where somebody else holds it."""
-        if self.holder not in ("", who) and at < self.renewed_at + LEASE_S:
-            return False
+    def renew(self, who: str, at: float) -> None:
+        """Write the lease, whoever held it."""
         if self.holder != who:
             self.terms.append((at, who))
         self.holder, self.renewed_at = who, at
-        return True
 
     def release(self, who: str) -> None:
         """Give the lease back."""
@@ -89,17 +86,33 @@ class Leadership:
     stale_after_s: float
     renew_s: float = RENEW_S
     valid_until: float = float("-inf")
+    _seen: tuple[str, float] | None = None
+    _seen_at: float = float("-inf")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep asking for the lease; give it back at the stop."""
         try:
             while not stop.is_set():
-                if self.cut_for_s() == 0.0 and self.shelf.renew(self.name, self.clock()):
-                    self.valid_until = self.clock() + LEASE_S
+                if self.cut_for_s() == 0.0:
+                    self._turn()
                 await pause(stop, self.renew_s)
         finally:
             if stop.is_set() and self.cut_for_s() == 0.0:
                 self.shelf.release(self.name)
+            self.valid_until = float("-inf")
+
+    def _turn(self) -> None:
+        """Renew what is ours, or take what stood still for a lease's time while we looked.
+
+        A lease in our own name may be that of a life before this one: it is awaited like anybody's.
+        """
+        at, shelf = self.clock(), self.shelf
+        if self._seen != (shelf.holder, shelf.renewed_at):
+            self._seen, self._seen_at = (shelf.holder, shelf.renewed_at), at
+        is_ours = shelf.holder == self.name and at < self.valid_until
+        if is_ours or not shelf.holder or at >= self._seen_at + LEASE_S:
+            shelf.renew(self.name, at)
+            self.valid_until = at + LEASE_S
 
     def standing(self) -> Standing:
         """Return whether we may write at this instant."""
