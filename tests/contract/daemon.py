@@ -1,0 +1,111 @@
+"""The daemon's own tasks on a stage, with everything that it writes kept."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from spotvortex.core.calls import Answer, Call
+from spotvortex.core.limits import Limits
+from spotvortex.core.observation import ClusterFacts
+from spotvortex.core.rules import PoolRules
+from spotvortex.core.types import Mode
+from spotvortex.pipeline.actuation import Hands, Shadow, Silent
+from spotvortex.pipeline.guard import Guarded
+from spotvortex.pipeline.rate import WriteRate
+from spotvortex.pipeline.supervisor import Ports, make_views, supervise
+from spotvortex.ports import ClusterView, Edges
+from spotvortex.ports_writing import ClusterWriter, OwnWrite
+from spotvortex.sim.loop import offload_inline
+from spotvortex.sim.market import SimMarket
+from spotvortex.sim.records import Records
+from spotvortex.sim.script import ScriptedForecaster
+from spotvortex.sim.weather import Quiet
+from tests.contract.stage import Stage
+
+CALM: Final = 0.03
+LIMITS: Final = Limits(
+    mode=Mode.ACTIVE,
+    min_confidence=0.0,
+    max_pool_disruption_ratio=1.0,
+    max_cluster_disruption_ratio=1.0,
+    max_wave_nodes=2,
+    settle_s=5.0,
+    dwell_s=600.0,
+    bind_s=300.0,
+)
+
+
+@dataclass
+class Recorded:
+    """A writer that keeps what was asked and answered: implements `ClusterWriter`."""
+
+    writer: ClusterWriter
+    writes: list[tuple[Call, Answer]] = field(default_factory=list)
+
+    async def apply(self, call: Call) -> Answer:
+        answer = await self.writer.apply(call)
+        self.writes.append((call, answer))
+        return answer
+
+    def own_write(self, uid: str, seen_version: str) -> OwnWrite | None:
+        return self.writer.own_write(uid, seen_version)
+
+
+class OnePool:
+    """A view of nothing but one pool: other scenes are on the same control plane."""
+
+    def __init__(self, view: ClusterView, pool: str) -> None:
+        self._view, self._pool = view, pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._view, name)
+
+    def snapshot(self, now: float) -> ClusterFacts:
+        facts = self._view.snapshot(now)
+        pools = tuple(pool for pool in facts.pools if pool.name == self._pool)
+        return replace(facts, pools=pools, unpooled=())
+
+
+@asynccontextmanager
+async def daemon(stage: Stage, rules: PoolRules) -> AsyncIterator[Recorded]:
+    """Run the daemon in a calm market, once it holds the lease."""
+    view: ClusterView = OnePool(stage.view, stage.pool)  # type: ignore[assignment]
+    authority = await stage.candidate("daemon")
+    await stage.until(lambda: authority.standing().leader)
+    telemetry, recorded = Quiet(), Recorded(stage.writer)
+    start_at = stage.clock.now()
+    guarded = Guarded(
+        cluster=view,
+        writer=recorded,
+        authority=authority,
+        clock=stage.clock,
+        telemetry=telemetry,
+        limits=LIMITS,
+        rate=WriteRate(per_s=20.0, burst=20.0),
+    )
+    ports = Ports(
+        edges=Edges(
+            name="stage",
+            cluster=view,
+            market=SimMarket(seed=1, start_at=start_at),
+            clock=stage.clock,
+            offload=offload_inline,
+        ),
+        forecaster=ScriptedForecaster(script=((0.0, CALM),), start_at=start_at),
+        hands=Hands(recording=Shadow(cluster=view, telemetry=telemetry), writing=guarded),
+        journal=Records().chain(),
+        telemetry=telemetry,
+        announcer=Silent(),
+        authority=authority,
+        pool_rules={stage.pool: rules},
+    )
+    stop = asyncio.Event()
+    views = make_views(ports, LIMITS, 1.0)
+    running = asyncio.ensure_future(supervise(ports, views, LIMITS, 1.0, stop))
+    try:
+        yield recorded
+    finally:
+        stop.set()
+        await running

@@ -1,0 +1,122 @@
+"""Who may write: one holder of the lease, and nobody while a person has frozen us."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+
+from spotvortex.core.types import Freeze
+from tests.contract.sim_stage import simulate
+from tests.contract.stage import Pool, staged
+from tests.contract.troupe import REAL, Scene, play_together
+
+
+@pytest.fixture(scope="module")
+def played(control_plane, request):
+    """How each of these tests ended on the control plane: they wait, and do so together."""
+    items = [item for item in request.session.items if item.path == request.path]
+    asked = [item.function.body for item in items if item.callspec.id == "real"]
+    return play_together(control_plane, [Scene(body, Pool()) for body in asked], buys=False)
+
+
+@pytest.fixture(params=["simulated", pytest.param("real", marks=REAL)])
+def stage(request):
+    if request.param == "simulated":
+        return simulate
+
+    def outcome(body):
+        error = request.getfixturevalue("played")[body.__name__]
+        if error is not None:
+            raise error
+
+    return outcome
+
+
+def leads(candidate):
+    return candidate.standing().leader
+
+
+@asynccontextmanager
+async def never_both(stage, *candidates):
+    """Give a wait in which at no look more than one candidate may write."""
+
+    async def until(holds):
+        def look():
+            assert sum(map(leads, candidates)) <= 1
+            return holds()
+
+        await stage.until(look)
+
+    yield until
+
+
+@staged
+async def test_of_two_one_leads_and_the_other_follows_its_death_after_a_leases_time(stage):
+    one = await stage.candidate("one")
+    await stage.until(lambda: leads(one))
+    two = await stage.candidate("two")
+    async with never_both(stage, one, two) as until:
+        begun = stage.clock.now()
+        await until(lambda: stage.clock.now() >= begun + 1.2 * stage.lease_s)
+        assert leads(one)
+        await one.kill()
+        died = stage.clock.now()
+        await until(lambda: leads(two))
+        # It was renewed at most a third of its time before.
+        assert stage.clock.now() - died >= stage.lease_s * 2 / 3 - 1.0
+        assert stage.clock.now() - died <= stage.lease_s + 5.0
+
+
+@staged
+async def test_a_release_hands_over_at_once(stage):
+    one = await stage.candidate("one")
+    await stage.until(lambda: leads(one))
+    two = await stage.candidate("two")
+    async with never_both(stage, one, two) as until:
+        begun = stage.clock.now()
+        await until(lambda: stage.clock.now() >= begun + 2.0)
+        assert not leads(two)
+        await one.stop()
+        ended = stage.clock.now()
+        assert not leads(one)
+        await until(lambda: leads(two))
+        assert stage.clock.now() - ended <= 3.0
+
+
+@staged
+async def test_who_cannot_renew_has_no_standing_before_another_has(stage):
+    one = await stage.candidate("one")
+    await stage.until(lambda: leads(one))
+    two = await stage.candidate("two")
+    begun = stage.clock.now()
+    await stage.until(lambda: stage.clock.now() >= begun + 2.0)
+    one.cut()
+    async with never_both(stage, one, two) as until:
+        await until(lambda: not leads(one))
+        assert not leads(two)
+        await until(lambda: leads(two))
+        one.heal()
+        healed = stage.clock.now()
+        await until(lambda: stage.clock.now() >= healed + stage.lease_s / 2)
+        assert leads(two)
+
+
+@staged
+async def test_one_that_starts_again_under_its_old_name_waits_like_anybody(stage):
+    one = await stage.candidate("one")
+    await stage.until(lambda: leads(one))
+    await one.kill()
+    died = stage.clock.now()
+    again = await stage.candidate("one")
+    await stage.until(lambda: leads(again))
+    assert stage.clock.now() - died >= stage.lease_s - 1.0
+
+
+@staged
+async def test_a_freeze_is_seen_and_so_is_its_end(stage):
+    one = await stage.candidate("one")
+    await stage.until(lambda: leads(one) and one.standing().freeze is Freeze.NONE)
+    await stage.freeze(frozen=True)
+    await stage.until(lambda: one.standing().freeze is Freeze.SOFT)
+    assert leads(one)
+    await stage.freeze(frozen=False)
+    await stage.until(lambda: one.standing().freeze is Freeze.NONE)
