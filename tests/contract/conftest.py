@@ -1,14 +1,14 @@
 """The two worlds of the contract: each test plays its body in the simulator and on the real one."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from tests.contract.real_stage import real_stage, short_lease
 from tests.contract.sim_stage import simulate
-from tests.contract.stage import Body, Play
-from tests.contract.troupe import REAL
+from tests.contract.stage import Body, Play, Pool
+from tests.contract.troupe import REAL, Scene, play_together, tell
 from tests.controlplane.cluster import ControlPlane
 
 
@@ -26,11 +26,26 @@ def on_plane(plane: ControlPlane) -> Play:
     return play
 
 
+@pytest.fixture(scope="module")
+def played(
+    control_plane: ControlPlane, request: pytest.FixtureRequest
+) -> Mapping[str, Exception | None]:
+    """How each test of the module ended on the control plane, by name."""
+    items = [item for item in request.session.items if item.path == request.path]
+    asked = [item.function.body for item in items if item.callspec.id == "real"]
+    return play_together(control_plane, [Scene(body, Pool()) for body in asked], buys=False)
+
+
 @pytest.fixture(params=["simulated", pytest.param("real", marks=REAL)])
 def stage(request: pytest.FixtureRequest) -> Play:
-    """Plays a body on a stage without a provisioner; all such share one control plane."""
+    """Plays a body on a stage without a provisioner; all such share one control plane.
+
+    The real ones of a module that says `TOGETHER` are all played with the first.
+    """
     if request.param == "simulated":
         return simulate
+    if getattr(request.module, "TOGETHER", False):
+        return lambda body: tell(request.getfixturevalue("played")[body.__name__])
     return on_plane(request.getfixturevalue("control_plane"))
 
 

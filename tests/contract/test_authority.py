@@ -2,33 +2,10 @@
 
 from contextlib import asynccontextmanager
 
-import pytest
-
 from spotvortex.core.types import Freeze
-from tests.contract.sim_stage import simulate
-from tests.contract.stage import Pool, staged
-from tests.contract.troupe import REAL, Scene, play_together
+from tests.contract.stage import staged
 
-
-@pytest.fixture(scope="module")
-def played(control_plane, request):
-    """How each of these tests ended on the control plane: they wait, and do so together."""
-    items = [item for item in request.session.items if item.path == request.path]
-    asked = [item.function.body for item in items if item.callspec.id == "real"]
-    return play_together(control_plane, [Scene(body, Pool()) for body in asked], buys=False)
-
-
-@pytest.fixture(params=["simulated", pytest.param("real", marks=REAL)])
-def stage(request):
-    if request.param == "simulated":
-        return simulate
-
-    def outcome(body):
-        error = request.getfixturevalue("played")[body.__name__]
-        if error is not None:
-            raise error
-
-    return outcome
+TOGETHER = True
 
 
 def leads(candidate):

@@ -33,7 +33,7 @@ from tests.contract.stage import (
     own,
     placeholder_of,
 )
-from tests.contract.troupe import KARPENTER, Scene, play_together
+from tests.contract.troupe import KARPENTER, Scene, play_together, tell
 
 UNDERUTILISED = Pool(consolidation="WhenEmptyOrUnderutilized", after_s=2)
 EMPTY = Pool(consolidation="WhenEmpty", after_s=2)
@@ -71,12 +71,7 @@ def karpenter_stage(request: pytest.FixtureRequest) -> Callable[[str], None]:
     if request.param == "simulated":
         return lambda name: SCENES[name].simulate()
 
-    def outcome(name: str) -> None:
-        error = request.getfixturevalue("played")[name]
-        if error is not None:
-            raise error
-
-    return outcome
+    return lambda name: tell(request.getfixturevalue("played")[name])
 
 
 async def running(stage, *loads):

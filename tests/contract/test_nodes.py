@@ -14,6 +14,8 @@ from tests.contract.stage import (
     unmark_of,
 )
 
+TOGETHER = True
+
 
 def shown(stage, name):
     """What the view says of our words on a node."""

@@ -19,6 +19,7 @@ from tests.contract.stage import (
     staged,
 )
 
+TOGETHER = True
 ANOTHER = "11111111-1111-1111-1111-111111111111"
 
 

@@ -1,7 +1,8 @@
 """Scenes that mostly wait, played at the same time on one control plane.
 
-Real Karpenter looks every ten seconds and validates for fifteen more; scenes have a NodePool each,
-so that one can wait beside the other. In the simulator each has a world of its own.
+Comes in: bodies of tests. Goes out: how each ended. Real Karpenter looks every ten seconds and
+validates for fifteen more; scenes have a NodePool each, so that one can wait beside the other. In
+the simulator each has a world of its own.
 """
 
 import asyncio
@@ -17,6 +18,9 @@ from tests.contract.stage import Body, Pool
 from tests.controlplane.cluster import ControlPlane
 
 REAL: Final = [pytest.mark.controlplane, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+AT_ONCE: Final = 16
+"""Scenes at once; each has a view of its own, and they share two cores."""
+
 KARPENTER: Final = [pytest.mark.karpenter, REAL[1]]
 
 
@@ -46,7 +50,13 @@ def play_together(
         buys: whether there is a provisioner.
     """
 
+    at_once = asyncio.Semaphore(AT_ONCE)
+
     async def outcome(scene: Scene) -> Exception | None:
+        async with at_once:
+            return await ended(scene)
+
+    async def ended(scene: Scene) -> Exception | None:
         begun = asyncio.get_running_loop().time()
         try:
             async with real_stage(plane, scene.pool, buys=buys) as stage:
@@ -64,3 +74,9 @@ def play_together(
 
     with short_lease():
         return asyncio.run(main())
+
+
+def tell(error: Exception | None) -> None:
+    """Raise how a scene ended, where that was badly."""
+    if error is not None:
+        raise error
