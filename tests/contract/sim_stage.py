@@ -18,12 +18,12 @@ from spotvortex.sim.market import SimMarket
 from spotvortex.sim.process import Place, Process
 from spotvortex.sim.records import Records
 from spotvortex.sim.script import ScriptedForecaster
-from spotvortex.sim.shape import NodeGroup, Scenario, Workload
+from spotvortex.sim.shape import STEP_S, NodeGroup, Scenario, Workload
 from spotvortex.sim.shelf import LEASE_S, Leadership, Shelf
 from spotvortex.sim.supply import Strike
 from spotvortex.sim.watching import Watch
 from spotvortex.sim.weather import Writer
-from spotvortex.sim.world import STEP_S, World
+from spotvortex.sim.world import World
 from tests.contract.stage import SPOT, TYPE, ZONES, Body, Load, Pod, Pool, node_of, truth
 
 START_AT: Final = 1_785_229_200.0
