@@ -35,8 +35,14 @@ START_AT: Final = 1_785_229_200.0
 MAX_NODES: Final = 12
 MAX_TICKS: Final = 60
 
+CALM_S: Final = 900.0
+"""Seconds of calm that every episode ends with: long enough to return to Spot."""
+
 QUIET_S: Final = 2400.0
-"""Seconds after the last fault in which everything has to have settled, or expired."""
+"""Seconds of calm in which everything has to have settled, or expired."""
+
+SOON_S: Final = 150.0
+"""Seconds after a change of the score in which a wave that follows from it is under way."""
 
 MODEL_ALONE_IN: Final = 15
 
@@ -165,8 +171,9 @@ def _drawn(seed: int) -> Episode:
     tick_s = chance.choice((10.0, 20.0, 30.0))
     n_ticks = chance.randint(30, MAX_TICKS)
     busy_s = n_ticks * tick_s
-    n_processes = chance.choice((1, 1, 2))
-    faults = _faults(chance, busy_s, n_processes)
+    n_processes = chance.choice((1, 2))
+    script = _script(chance, busy_s)
+    faults = _faults(chance, [at_s for at_s, _ in script[:-1]], busy_s, n_processes)
     return Episode(
         seed=seed,
         n_ticks=n_ticks,
@@ -174,7 +181,7 @@ def _drawn(seed: int) -> Episode:
         pools=pools,
         workloads=tuple(w for pool in pools for w in _workloads(chance, pool)),
         regime=chance.choice((CALM, CALM, STRESS, _HARSH)),
-        script=_script(chance, busy_s),
+        script=script,
         limits=_limits(chance),
         faults=faults,
         n_processes=n_processes,
@@ -286,12 +293,14 @@ _SIZES: Final[dict[FaultKind, Callable[[Random], float]]] = {
 }
 
 
-def _faults(chance: Random, busy_s: float, n_processes: int) -> tuple[Fault, ...]:
+def _faults(
+    chance: Random, turns_s: list[float], busy_s: float, n_processes: int
+) -> tuple[Fault, ...]:
     kinds = [kind for kind in FaultKind if kind is not FaultKind.DEATH]
     found = [
         Fault(
             kind=kind,
-            at_s=math.floor(chance.uniform(0.0, busy_s)),
+            at_s=_when(chance, turns_s, busy_s),
             lasts_s=math.floor(chance.uniform(20.0, 400.0)),
             size=_SIZES[kind](chance) if kind in _SIZES else 0.0,
             who=chance.randrange(n_processes),
@@ -299,5 +308,16 @@ def _faults(chance: Random, busy_s: float, n_processes: int) -> tuple[Fault, ...
         for kind in chance.choices(kinds, k=chance.randint(0, 5))
     ]
     if chance.random() < 0.08:
-        found.append(Fault(kind=FaultKind.DEATH, at_s=math.floor(chance.uniform(0.0, busy_s))))
+        found.append(Fault(kind=FaultKind.DEATH, at_s=_when(chance, turns_s, busy_s)))
     return tuple(sorted(found, key=lambda f: (f.at_s, f.kind)))
+
+
+def _when(chance: Random, turns_s: list[float], busy_s: float) -> float:
+    """Draw when a fault begins: every other time soon after the score has changed.
+
+    That is when nodes move, so that most of what can be broken is under way.
+    """
+    at_s = chance.uniform(0.0, busy_s)
+    if chance.random() < 0.5:
+        at_s = min(busy_s, chance.choice(turns_s) + chance.uniform(0.0, SOON_S))
+    return float(math.floor(at_s))

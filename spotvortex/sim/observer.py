@@ -122,6 +122,7 @@ class Observer:
     _most_movable: dict[str, int] = field(default_factory=dict)
     _plans: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
     _before: tuple[SimPod | None, bool, int] = (None, False, 0)
+    _n_from_spot: int = 0
 
     # -- the cluster, step by step -------------------------------------------
 
@@ -185,6 +186,8 @@ class Observer:
 
     def _judge_mark(self, process: Asker, call: MarkNode, sent_at: float) -> None:
         self._check(7, bool(call.uid and call.resource_version), f"no precondition: {call}")
+        has_order = _journal(call.order).get("uid") == call.uid
+        self._check(5, has_order, f"a cordon without an order: {call}")
         node = self.cluster.nodes.get(call.node)
         if node is None or node.uid != call.uid or call.urgent or node.mark:
             return
@@ -192,7 +195,8 @@ class Observer:
         for pool in (node.group.pool, ""):
             self._judge_budget(node, pool, seen_at)
         if node.capacity_type is CapacityType.ON_DEMAND:
-            left = sum(1 for n in self._of_pool(node.group.pool) if _is_kept(n)) - 1
+            others = (n for n in self._of_pool(node.group.pool) if n is not node)
+            left = sum(map(_is_kept, others))
             floor = self.bounds.floor_nodes
             self._check(4, left >= floor, f"{left} nodes on-demand would be left, floor {floor}")
 
@@ -215,7 +219,8 @@ class Observer:
         node = self.cluster.nodes.get(pod.node)
         voluntary = node is not None and node.leaves_at is None and not node.moving
         self._before = (pod, voluntary, self._ready_of(pod))
-        if voluntary:
+        if node is not None and voluntary:
+            self._n_from_spot += node.capacity_type is CapacityType.SPOT
             held = pod.workload.do_not_disrupt or pod.workload.kind is Kind.BARE
             self._check(6, not held, f"{pod.key} must not be disrupted")
             self._judge_room_of(call, pod)
@@ -284,10 +289,21 @@ class Observer:
         for node in self.cluster.nodes.values():
             self._check(5, not (node.mark or node.labelled), f"{node.name} is still marked")
 
-    def model_alone(self) -> None:
-        """Judge an episode in which nothing but the model failed: nothing may have moved."""
-        n = self.n_calls["EvictPod"]
+    def model_alone(self, *, is_mute: bool) -> None:
+        """Judge an episode in which nothing but the model failed.
+
+        Where it could not be run, nothing may have moved. Where it gave no numbers, or not all the
+        time, there was an answer that may return to Spot: nothing may have left it.
+        """
+        n = self.n_calls["EvictPod"] if is_mute else self._n_from_spot
         self._check(10, n == 0, f"{n} pods were evicted although only the model had failed")
+
+    def is_clear(self, *, all_dead: bool) -> bool:
+        """Tell whether nothing is left that has to go or to be undone."""
+        if all_dead:
+            return not self.cluster.own
+        marked = any(node.mark or node.labelled for node in self.cluster.nodes.values())
+        return not marked and next(self._rooms(), None) is None
 
     # -- small things -----------------------------------------------------------------
 

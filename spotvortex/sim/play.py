@@ -13,7 +13,7 @@ from typing import Final
 
 from spotvortex.sim.brittle import brittle
 from spotvortex.sim.chance import stream
-from spotvortex.sim.episode import QUIET_S, START_AT, Episode, scenario_of
+from spotvortex.sim.episode import CALM_S, QUIET_S, START_AT, Episode, scenario_of
 from spotvortex.sim.faults import FaultKind, Schedule
 from spotvortex.sim.loop import SimClock, VirtualLoop
 from spotvortex.sim.market import SimMarket
@@ -113,7 +113,7 @@ class _Play:
         all_dead = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(p.run(self._ended)) for p in self._processes]
-            while self._now_s() < self._episode.busy_s + QUIET_S:
+            while not self._is_over(all_dead=all_dead.is_set()):
                 await asyncio.sleep(STEP_S)
                 self._world.step()
                 self._observer.look()
@@ -130,15 +130,24 @@ class _Play:
     def _now_s(self) -> float:
         return self._clock.now() - START_AT
 
+    def _is_over(self, *, all_dead: bool) -> bool:
+        """Tell whether it has been calm for long enough, or until nothing of ours was left."""
+        calm_s = self._now_s() - self._episode.busy_s
+        if calm_s < CALM_S:
+            return False
+        return calm_s >= QUIET_S or self._observer.is_clear(all_dead=all_dead)
+
     def _judge_model(self) -> None:
-        """Where the model failed from the start and all else was well, nothing may have moved."""
+        """Where the model alone failed and all else was well, nothing may have left Spot."""
         faults, limits = self._episode.faults, self._episode.limits
         calm = all(score < limits.medium_risk for _, score in self._episode.script)
         alone = bool(faults) and all(f.kind in MODEL for f in faults)
         asked = limits.on_demand_floor_nodes or any(p.annotations for p in self._episode.pools)
         heard = self._episode.hears_notices
         if alone and calm and not asked and not heard and self._world.tally.n_lost == 0:
-            self._observer.model_alone()
+            whole_s = self._episode.busy_s + QUIET_S
+            mute = (f for f in faults if f.kind is FaultKind.MODEL_FAILS and f.at_s == 0.0)
+            self._observer.model_alone(is_mute=any(f.lasts_s >= whole_s for f in mute))
 
     def _outcome(self) -> Outcome:
         return Outcome(
