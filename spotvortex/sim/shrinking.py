@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Final
 
-from spotvortex.core.codec import CodecError, decode, encode
+from spotvortex.core.codec import CodecError, Json, decode, encode
+from spotvortex.core.limits import Limits
 from spotvortex.errors import EpisodeError
 from spotvortex.sim.episode import Episode, PoolSpec
 from spotvortex.sim.play import Outcome
@@ -86,17 +87,38 @@ def _without(episode: Episode, pool: PoolSpec) -> Episode:
 
 
 def to_text(episode: Episode) -> str:
-    """Write an episode down, so that it can be kept and played again."""
-    return json.dumps(encode(episode), indent=1)
+    """Write an episode down, so that it can be kept and played again.
+
+    Limits go by name, not by place as in a record: an episode outlives the limits of its day.
+    """
+    document = encode(episode)
+    assert isinstance(document, dict)
+    row = document["limits"]
+    assert isinstance(row, list)
+    names = (field.name for field in fields(Limits))
+    return json.dumps({**document, "limits": dict(zip(names, row, strict=True))}, indent=1)
 
 
 def from_text(text: str) -> Episode:
-    """Read an episode back.
+    """Read an episode back; a limit that it does not name has its default.
 
     Raises:
         EpisodeError: it is none; the text says where.
     """
     try:
-        return decode(Episode, json.loads(text))
+        document = json.loads(text)
+        if not isinstance(document, dict) or not isinstance(document.get("limits"), dict):
+            raise EpisodeError("no episode: not an object with an object of limits")
+        return decode(Episode, {**document, "limits": _row(document["limits"])})
     except (ValueError, CodecError) as error:
         raise EpisodeError(f"no episode: {error}") from error
+
+
+def _row(named: dict[str, Json]) -> Json:
+    """Put named limits into the order of a record."""
+    row = encode(Limits())
+    assert isinstance(row, list)
+    known = dict(zip((field.name for field in fields(Limits)), row, strict=True))
+    if unknown := sorted(named.keys() - known.keys()):
+        raise EpisodeError(f"no episode: unknown limit {unknown[0]}")
+    return list({**known, **named}.values())
