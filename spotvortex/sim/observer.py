@@ -197,7 +197,7 @@ class Observer:
         if node.capacity_type is CapacityType.ON_DEMAND:
             others = (n for n in self._of_pool(node.group.pool) if n is not node)
             left = sum(map(_is_kept, others))
-            floor = self.bounds.floor_nodes
+            floor = max(self.bounds.floor_nodes, _floor_said(node))
             self._check(4, left >= floor, f"{left} nodes on-demand would be left, floor {floor}")
 
     def _judge_budget(self, node: SimNode, pool: str, seen_at: float) -> None:
@@ -331,6 +331,11 @@ def _is_kept(node: SimNode) -> bool:
         and not node.moving
         and not node.cordoned
     )
+
+
+def _floor_said(node: SimNode) -> int:
+    """Return the floor that the owner of a node's NodePool asks for there."""
+    return int(dict(node.group.annotations).get("spotvortex.io/on-demand-floor", "0"))
 
 
 def _journal(text: str) -> dict[str, object]:

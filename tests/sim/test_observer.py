@@ -168,6 +168,11 @@ def test_the_floor_is_kept(floor, broken):
     assert seen.send(mark(node_of(seen.world, CapacityType.ON_DEMAND))) == broken
 
 
+def test_the_floor_that_a_node_pool_asks_for_is_kept():
+    seen = scene(pools=(pool(annotations=(("spotvortex.io/on-demand-floor", "1"),)),))
+    assert seen.send(mark(node_of(seen.world, CapacityType.ON_DEMAND))) == {4}
+
+
 def test_a_node_that_counts_for_no_floor_may_go():
     seen = scene(replace(BOUNDS, floor_nodes=1), pools=(pool(n_on_demand=2),))
     node = node_of(seen.world, CapacityType.ON_DEMAND)

@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 
-from spotvortex.core import drain, progress, shape
+from spotvortex.core import drain, gates, policy, progress, shape, upkeep
 from spotvortex.core.calls import Done, Halt
 from spotvortex.core.features import OfferingScore
 from spotvortex.core.messages import DrainEnd
@@ -128,10 +128,16 @@ def takes_a_refusal_for_done(patch):
     patch.setattr(one_drain, "advance", hopeful)
 
 
+def no_floor(patch):
+    for module in (policy, gates, upkeep):
+        patch.setattr(module, "floor_nodes", lambda _pool, _limits: 0)
+
+
 VARIANTS = [
     Variant("no lease check", frozenset({7}), 400, no_lease),
     Variant("evicts before room is Ready", frozenset({2}), 40, evicts_before_ready),
     Variant("no budget at the write", frozenset({3}), 400, no_budget),
+    Variant("no floor", frozenset({4}), 100, no_floor),
     Variant("no journal in the mark", frozenset({5}), 200, no_journal),
     Variant("placeholders that never expire", frozenset({11}), 40, never_expires),
     Variant("freeze read only once", frozenset({7}), 200, freeze_read_once),
