@@ -44,6 +44,14 @@ QUIET_S: Final = 2400.0
 SOON_S: Final = 150.0
 """Seconds after a change of the score in which a wave that follows from it is under way."""
 
+OFTEN: Final = (
+    FaultKind.KILL_BEFORE,
+    FaultKind.KILL_AFTER,
+    FaultKind.TASK_CRASH,
+    FaultKind.FREEZE_SOFT,
+) * 2
+"""Kinds that are drawn thrice as often as others: what is under way then has to be taken up."""
+
 MODEL_ALONE_IN: Final = 15
 
 _ZONES: Final = ("us-east-1a", "us-east-1b", "us-east-1c")
@@ -296,7 +304,7 @@ _SIZES: Final[dict[FaultKind, Callable[[Random], float]]] = {
 def _faults(
     chance: Random, turns_s: list[float], busy_s: float, n_processes: int
 ) -> tuple[Fault, ...]:
-    kinds = [kind for kind in FaultKind if kind is not FaultKind.DEATH]
+    kinds = [kind for kind in FaultKind if kind is not FaultKind.DEATH] + list(OFTEN)
     found = [
         Fault(
             kind=kind,
