@@ -7,9 +7,12 @@ COVERAGE := --cov --cov-report=term-missing:skip-covered
 # Scenes on control planes mostly wait. A file stays with one worker, long files (tests/active) first.
 WORKERS ?= 3
 BESIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+# The fault search: how many episodes, and the seed of the first.
+EPISODES ?= 10000
+SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-unit test-large crash check format lock bench control-plane clean
+.PHONY: help install run test test-unit test-large crash simulate check format lock bench control-plane clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -32,13 +35,16 @@ test: $(STAMP) ## every test, those on the real control plane too
 	@$(BIN)/python -m pytest -m "not large" $(BESIDE) $(COVERAGE)
 
 test-unit: $(STAMP) ## the tests that need no control plane, under a minute
-	@$(BIN)/python -m pytest -m "not large and not controlplane and not karpenter"
+	@$(BIN)/python -m pytest -m "not large and not controlplane and not karpenter and not search"
 
 test-large: $(STAMP) ## the large scenes
 	@$(BIN)/python -m pytest -m large
 
 crash: $(STAMP) ## kill the daemon at every n-th write (CRASH_EVERY=n, 4) of a fall back and return
 	@$(BIN)/python -m pytest -s tests/active/test_crash_everywhere.py
+
+simulate: $(STAMP) ## play random episodes with faults (EPISODES=n, 10000; SEED=n, 1) and judge them
+	@$(BIN)/python -m spotvortex simulate --episodes $(EPISODES) --seed $(SEED)
 
 check: $(STAMP) ## format, lint, types, floors, dead links, generated pages
 	@$(BIN)/ruff format --check .

@@ -7,6 +7,7 @@ the user, who is told what. Every setting is a variable of the environment; see 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -23,6 +24,7 @@ from spotvortex.errors import SpotVortexError
 from spotvortex.report import checks, doctor_screen, document, leaving, records, screen
 from spotvortex.report import explain as explanation
 from spotvortex.report.replays import replay_all
+from spotvortex.sim import command as fault_search
 from spotvortex.sim.demo import simulated_edges
 from spotvortex.sim.loop import PacedLoop
 from spotvortex.telemetry import logs
@@ -208,6 +210,38 @@ def replay(
     for line in tally.in_words(code_version()):
         typer.echo(line)
     raise typer.Exit(0 if tally.is_whole else 1)
+
+
+@cli.command()
+def simulate(
+    *,
+    episodes: Annotated[int, typer.Option(min=1, help="How many are played.")] = 100,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The first one's seed; the next ones follow.")
+    ] = 1,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that play; 0 for one a processor.")
+    ] = 0,
+    episode: Annotated[
+        Path | None, typer.Option("--episode", metavar="FILE", help="Play one that was kept.")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", metavar="DIR", help="Write failing ones here.")
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Play random episodes in which much goes wrong; end with 1 where a promise is broken."""
+    if episode is not None:
+        result = fault_search.play_file(episode)
+    else:
+        seeds = range(seed, seed + episodes)
+        result = fault_search.play_seeds(seeds, workers or os.cpu_count() or 1, keep)
+    if output is Output.JSON:
+        typer.echo(result.render())
+    else:
+        for line in result.in_words():
+            typer.echo(line)
+    raise typer.Exit(result.exit_code)
 
 
 def _record(wanted: str, file: Path | None, url: str) -> str:

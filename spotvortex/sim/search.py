@@ -8,6 +8,7 @@ Seeds are independent of each other, so any executor may play them. May not judg
 from __future__ import annotations
 
 import hashlib
+import logging
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Final
 
+from spotvortex.pipeline.supervisor import TaskEndedError
 from spotvortex.sim.episode import Episode, draw
 from spotvortex.sim.observer import Breach
 from spotvortex.sim.play import Outcome, play
@@ -74,14 +76,34 @@ class Findings:
         yield f"{self.n_breaches} breaches"
         yield f"sha256 {self.digest}"
 
+    def as_json(self) -> dict[str, object]:
+        """Return every count, to be written as JSON."""
+        return {
+            "episodes": self.n_episodes,
+            "simulated_seconds": round(self.seconds, 3),
+            "decisions": self.n_records,
+            "deaths": self.n_deaths,
+            "faults": dict(sorted(self.faults.items())),
+            "requests": dict(sorted(self.calls.items())),
+            "checks_by_promise": {str(k): n for k, n in sorted(self.checks.items())},
+            "breaches": self.n_breaches,
+            "failing": [
+                {"seed": seed, "promise": b.promise, "at_s": round(b.at_s, 3), "text": b.text}
+                for seed, b in sorted(self.failing, key=lambda one: one[0])
+            ],
+            "sha256": self.digest,
+        }
+
 
 def outcome_of(episode: Episode) -> Outcome:
     """Play an episode; a controller that crashes by itself has broken a promise as well."""
     try:
         return play(episode)
     except Exception as error:  # noqa: BLE001 - whatever it is, the search goes on
-        last = traceback.format_exception(error)[-1].strip().splitlines()
-        text = f"the controller crashed: {_innermost(error)!r}; {last[-1] if last else ''}"
+        inner = _began(error)
+        frames = traceback.extract_tb(inner.__traceback__)
+        where = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
+        text = f"the controller crashed: {inner!r}{where}"
         return Outcome(
             seed=episode.seed,
             digest="",
@@ -96,15 +118,27 @@ def outcome_of(episode: Episode) -> Outcome:
         )
 
 
-def _innermost(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def _began(error: BaseException) -> BaseException:
+    """Return what began it: tasks that ended because another one had are no causes."""
+    left, found = [error], []
+    while left:
+        one = left.pop(0)
+        inner = one.exceptions if isinstance(one, BaseExceptionGroup) else (one.__cause__,)
+        if inner == (None,):
+            found.append(one)
+        left += [e for e in inner if e is not None]
+    return next((e for e in found if not isinstance(e, TaskEndedError)), found[0])
 
 
 def play_seed(seed: int) -> Outcome:
     """Play the episode of a seed."""
     return outcome_of(draw(seed))
+
+
+def _play_apart(seed: int) -> Outcome:
+    """Play the episode of a seed in a worker, whose log nobody reads."""
+    logging.disable(logging.CRITICAL)
+    return play_seed(seed)
 
 
 def search(
@@ -123,7 +157,7 @@ def search(
     outcomes = (
         map(play_seed, seeds)
         if executor is None
-        else executor.map(play_seed, seeds, chunksize=CHUNK)
+        else executor.map(_play_apart, seeds, chunksize=CHUNK)
     )
     for outcome in outcomes:
         found.add(outcome)
