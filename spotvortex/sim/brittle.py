@@ -21,38 +21,42 @@ class InjectedError(RuntimeError):
 def counted(count: Callable[[], None]) -> Context:
     """Return a context in which every await of every task calls `count` first.
 
-    What it raises is raised at that await. Only on loops with `brittle` as their task factory.
+    An `InjectedError` that it raises is raised at that await. Only on loops with `brittle` as their
+    task factory.
     """
     context = copy_context()
     context.run(_COUNT.set, count)
     return context
 
 
-class _Stepped:
-    """A coroutine, driven from await to await."""
+class _Stepped(Coroutine[Any, Any, Any]):
+    """A coroutine, driven from await to await; each is told before it is waited for."""
 
     def __init__(self, count: Callable[[], None], inner: Coroutine[Any, Any, Any]) -> None:
         self._count = count
         self._inner = inner
 
+    def send(self, value: Any) -> Any:  # noqa: ANN401 - as every coroutine
+        """Go on to the next await."""
+        return self._told(self._inner.send(value))
+
+    def throw(self, *error: Any) -> Any:  # noqa: ANN401
+        """Go on with an error."""
+        return self._told(self._inner.throw(*error))
+
+    def close(self) -> None:
+        """Give it up."""
+        self._inner.close()
+
     def __await__(self) -> Generator[Any, Any, Any]:
-        value: object = None
-        error: BaseException | None = None
-        while True:  # ends with the coroutine
-            try:
-                raised, error = error, None
-                waited = self._inner.send(value) if raised is None else self._inner.throw(raised)
-            except StopIteration as end:
-                return end.value
-            try:
-                self._count()
-                value = yield waited
-            except BaseException as caught:  # noqa: BLE001 - handed on to the coroutine itself
-                error = caught
+        return self._inner.__await__()
 
-
-async def _stepping(count: Callable[[], None], inner: Coroutine[Any, Any, object]) -> object:
-    return await _Stepped(count, inner)
+    def _told(self, waited: Any) -> Any:  # noqa: ANN401
+        try:
+            self._count()
+        except InjectedError as error:
+            return self._told(self._inner.throw(error))
+        return waited
 
 
 def brittle(
@@ -63,6 +67,5 @@ def brittle(
 ) -> asyncio.Task[Any]:
     """Make a task, counted where its context says so: a task factory."""
     count = (context or copy_context()).get(_COUNT)
-    if count is not None:
-        inner = _stepping(count, inner)
-    return asyncio.Task(inner, loop=loop, context=context)
+    steps = inner if count is None else _Stepped(count, inner)
+    return asyncio.Task(steps, loop=loop, context=context)

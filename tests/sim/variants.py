@@ -134,23 +134,23 @@ def no_floor(patch):
 
 
 VARIANTS = [
-    Variant("no lease check", frozenset({7}), 400, no_lease),
+    Variant("no lease check", frozenset({7}), 200, no_lease),
     Variant("evicts before room is Ready", frozenset({2}), 40, evicts_before_ready),
-    Variant("no budget at the write", frozenset({3}), 400, no_budget),
-    Variant("no floor", frozenset({4}), 100, no_floor),
-    Variant("no journal in the mark", frozenset({5}), 200, no_journal),
+    Variant("no budget at the write", frozenset({3}), 100, no_budget),
+    Variant("no floor", frozenset({4}), 300, no_floor),
+    Variant("no journal in the mark", frozenset({5}), 40, no_journal),
     Variant("placeholders that never expire", frozenset({11}), 40, never_expires),
-    Variant("freeze read only once", frozenset({7}), 200, freeze_read_once),
-    Variant("do-not-disrupt ignored", frozenset({6}), 200, no_do_not_disrupt),
-    Variant("waves and waits not saved", frozenset({8}), 400, saves_nothing),
-    Variant("asks for room again", frozenset({9}), 200, asks_again),
-    Variant("acts on stale inputs", frozenset({7}), 400, acts_on_stale_inputs),
-    Variant("never undoes", frozenset({5, 11}), 200, never_undoes),
-    Variant("fears a failed model", frozenset({10}), 200, fears_a_failed_model),
+    Variant("freeze read only once", frozenset({7}), 100, freeze_read_once),
+    Variant("do-not-disrupt ignored", frozenset({6}), 100, no_do_not_disrupt),
+    Variant("waves and waits not saved", frozenset({8}), 200, saves_nothing),
+    Variant("asks for room again", frozenset({9}), 100, asks_again),
+    Variant("acts on stale inputs", frozenset({7}), 100, acts_on_stale_inputs),
+    Variant("never undoes", frozenset({5, 11}), 400, never_undoes),
+    Variant("fears a failed model", frozenset({10}), 100, fears_a_failed_model),
     Variant("writes in shadow", frozenset({1}), 100, writes_in_shadow),
     Variant("no precondition in the mark", frozenset({7}), 40, no_precondition),
-    Variant("a freeze does not stop a drain", frozenset({7}), 200, freeze_does_not_stop_a_drain),
-    Variant("takes a refusal for done", frozenset({2, 3, 5, 11}), 200, takes_a_refusal_for_done),
+    Variant("a freeze does not stop a drain", frozenset({7}), 100, freeze_does_not_stop_a_drain),
+    Variant("takes a refusal for done", frozenset({2, 3, 5, 11}), 400, takes_a_refusal_for_done),
 ]
 
 
