@@ -5,7 +5,7 @@ and a look at the cluster after each of its steps. Goes out: breaches, and how o
 was checked. Shares no code with the controller: it knows the calls, the cluster itself, and the
 text of our journals, and nothing that decides.
 
-The promises are numbered as in docs/architecture.md: 1 shadow writes nothing; 2 no voluntary
+The promises are numbered as in docs/simulator.md: 1 shadow writes nothing; 2 no voluntary
 eviction before its room is Ready; 3 never more nodes on the move than the budgets say; 4 the floor;
 5 nothing stays cordoned by us without an order; 6 budgets and do-not-disrupt; 7 lease, freeze,
 freshness and precondition; 8 one wave a pool and settle window; 9 nothing twice; 10 a model failure
