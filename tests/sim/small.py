@@ -17,8 +17,8 @@ from spotvortex.sim.capacity import CALM
 from spotvortex.sim.episode import START_AT, Episode, PoolSpec, scenario_of
 from spotvortex.sim.machines import GIB
 from spotvortex.sim.market import SimMarket
-from spotvortex.sim.shape import WHEN_EMPTY, Kind, Workload
-from spotvortex.sim.world import STEP_S, World
+from spotvortex.sim.shape import STEP_S, WHEN_EMPTY, Kind, Workload
+from spotvortex.sim.world import World
 
 PLAN = "plan-1"
 CALMEST = replace(CALM, hazard_per_hour=0.0, launch_failure_ratio=0.0, shortages_per_hour=0.0)

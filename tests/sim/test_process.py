@@ -17,8 +17,8 @@ from spotvortex.sim.people import People
 from spotvortex.sim.process import RESTART_S, Place, Process
 from spotvortex.sim.records import Records
 from spotvortex.sim.script import ScriptedForecaster
+from spotvortex.sim.shape import STEP_S
 from spotvortex.sim.shelf import Shelf
-from spotvortex.sim.world import STEP_S
 from tests.sim.small import episode, world_of
 
 HIGH = ((0.0, 0.97),)
