@@ -104,13 +104,17 @@ class Record(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Observer:
-    """Keeps count; `breaches` is empty in a good episode."""
+    """Keeps count; `breaches` is empty in a good episode.
+
+    `all_dead` once every process has died for good: cordons with their journals may stay then.
+    """
 
     cluster: Cluster
     record: Record
     bounds: Bounds
     clock: Callable[[], float]
     zero_at: float
+    all_dead: bool = False
     breaches: list[Breach] = field(default_factory=list)
     checks: Counter[int] = field(default_factory=Counter)
     n_calls: Counter[str] = field(default_factory=Counter)
@@ -137,7 +141,7 @@ class Observer:
                 self._moving_since.pop(node.uid, None)
             if node.mark:
                 since = self._marked_since.setdefault(node.uid, now)
-                late = now - since > self.bounds.longest_order_s
+                late = now - since > self.bounds.longest_order_s and not self.all_dead
                 self._check(5, not late, f"{node.name} carries a journal for {now - since:.0f} s")
             else:
                 self._marked_since.pop(node.uid, None)
@@ -279,11 +283,11 @@ class Observer:
 
     # -- the end ------------------------------------------------------------------
 
-    def conclude(self, *, all_dead: bool) -> None:
+    def conclude(self) -> None:
         """Judge what is left once the episode has ended and things have settled."""
         n_rooms = len(list(self._rooms()))
         self._check(11, n_rooms == 0, f"{n_rooms} placeholders are left")
-        if all_dead:
+        if self.all_dead:
             self._check(11, not self.cluster.own, f"{len(self.cluster.own)} pods of ours are left")
             return
         for node in self.cluster.nodes.values():
@@ -298,9 +302,9 @@ class Observer:
         n = self.n_calls["EvictPod"] if is_mute else self._n_from_spot
         self._check(10, n == 0, f"{n} pods were evicted although only the model had failed")
 
-    def is_clear(self, *, all_dead: bool) -> bool:
+    def is_clear(self) -> bool:
         """Tell whether nothing is left that has to go or to be undone."""
-        if all_dead:
+        if self.all_dead:
             return not self.cluster.own
         marked = any(node.mark or node.labelled for node in self.cluster.nodes.values())
         return not marked and next(self._rooms(), None) is None

@@ -110,32 +110,31 @@ class _Play:
 
     async def run(self) -> Outcome:
         """Let time pass until the episode is over, and judge what is left."""
-        all_dead = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(p.run(self._ended)) for p in self._processes]
-            while not self._is_over(all_dead=all_dead.is_set()):
+            while not self._is_over():
                 await asyncio.sleep(STEP_S)
                 self._world.step()
                 self._observer.look()
                 self._people.act()
                 if self._schedule.due(self._now_s(), _DEATH):
-                    all_dead.set()
+                    self._observer.all_dead = True
                     for task in tasks:
                         task.cancel()
             self._ended.set()
-        self._observer.conclude(all_dead=all_dead.is_set())
+        self._observer.conclude()
         self._judge_model()
         return self._outcome()
 
     def _now_s(self) -> float:
         return self._clock.now() - START_AT
 
-    def _is_over(self, *, all_dead: bool) -> bool:
+    def _is_over(self) -> bool:
         """Tell whether it has been calm for long enough, or until nothing of ours was left."""
         calm_s = self._now_s() - self._episode.busy_s
         if calm_s < CALM_S:
             return False
-        return calm_s >= QUIET_S or self._observer.is_clear(all_dead=all_dead)
+        return calm_s >= QUIET_S or self._observer.is_clear()
 
     def _judge_model(self) -> None:
         """Where the model alone failed and all else was well, nothing may have left Spot."""

@@ -175,6 +175,8 @@ class Process:
     def _ports(self) -> Ports:
         place, telemetry = self.place, Quiet()
         self.watch = Watch(place.world.frames, place.clock, self.lag_s, self.limits.max_input_age_s)
+        if self.blind_s(place.clock()) > 0.0:
+            self.watch.cut()
         self.leadership = Leadership(
             shelf=place.shelf,
             name=self.name,

@@ -6,6 +6,7 @@ Comes in: the cluster, captured after each change. Goes out: `Frames`, the last 
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -134,7 +135,9 @@ class Watch:
         return fresh
 
     async def synced(self) -> None:
-        """Return at once: the world is complete from the start."""
+        """Wait while the connection is cut: nothing has been read yet."""
+        while self._cut_at is not None:  # noqa: ASYNC110 - heals, or the process is stopped
+            await asyncio.sleep(1.0)
 
     def snapshot(self, now: float) -> ClusterFacts:
         """Return the cluster as the watch shows it."""

@@ -70,7 +70,8 @@ class Scene:
         self.observer.look()
 
     def concluded(self, *, all_dead=False):
-        self.observer.conclude(all_dead=all_dead)
+        self.observer.all_dead = all_dead
+        self.observer.conclude()
         return {breach.promise for breach in self.observer.breaches}
 
     def give_room(self, node):
@@ -196,7 +197,7 @@ def test_no_journal_stays_longer_than_an_order_lives(seen, node):
 
 def test_nothing_is_marked_at_the_end(seen, node):
     seen.send(mark(node))
-    assert not seen.observer.is_clear(all_dead=False)
+    assert not seen.observer.is_clear()
     assert 5 in seen.concluded()
 
 
@@ -206,7 +207,7 @@ def test_a_mark_that_is_taken_away_leaves_a_good_end(seen, node):
     undo = UnmarkNode(node=node.name, uid=node.uid, plan_id="")
     assert seen.send(replace(undo, plan_id="plan-1")) == set()
     seen.wait(10.0)
-    assert seen.observer.is_clear(all_dead=False)
+    assert seen.observer.is_clear()
     assert seen.concluded() == set()
 
 
@@ -319,19 +320,22 @@ def test_what_we_make_lives_for_half_an_hour_at_most(seen, node, expires_s, brok
 
 def test_no_placeholder_is_left_at_the_end(seen, node):
     seen.send(placeholder(node.movable[0], node))
-    assert not seen.observer.is_clear(all_dead=False)
+    assert not seen.observer.is_clear()
     assert 11 in seen.concluded()
 
 
 def test_nothing_of_ours_but_cordons_outlives_us(seen, node):
     seen.send(mark(node))
     seen.send(anchor(node))
-    assert not seen.observer.is_clear(all_dead=True)
     assert seen.concluded(all_dead=True) == {11}
+    assert not seen.observer.is_clear()
     later = scene()
     later.send(mark(node_of(later.world)))
-    assert later.observer.is_clear(all_dead=True)
     assert later.concluded(all_dead=True) == set()
+    later.wait(5.0)
+    later.wait(3000.0)
+    assert later.observer.is_clear()
+    assert not later.observer.breaches
 
 
 def test_a_breach_says_which_promise_when_and_what(seen, node):

@@ -181,6 +181,14 @@ def test_a_process_that_sees_nothing_marks_nothing():
     assert scene.processes[0].blind_s(START_AT + 300.0) == 0.0
 
 
+def test_a_process_that_starts_blind_does_nothing_until_it_sees():
+    cut = Fault(kind=FaultKind.WATCH_CUT, at_s=1.0, lasts_s=250.0)
+    kill = Fault(kind=FaultKind.KILL_BEFORE, at_s=2.0, size=1.0)
+    scene = lived(400.0, cut, kill)
+    assert scene.processes[0].n_lives == 2
+    assert min(at_s for at_s, _, life, _ in scene.witness.seen if life == 2) >= 251.0
+
+
 def test_a_watch_lags_as_long_as_the_schedule_says():
     lag = Fault(kind=FaultKind.WATCH_LAG, at_s=0.0, lasts_s=100.0, size=18.0)
     assert lived(50.0, lag).processes[0].lag_now_s == 18.0

@@ -1,10 +1,13 @@
 """What a watch shows: the cluster a moment ago, or as it was when the connection was cut."""
 
+import asyncio
+
 import pytest
 
 from spotvortex.core.observation import InputState
 from spotvortex.errors import UnreachableError
 from spotvortex.sim.episode import START_AT
+from spotvortex.sim.loop import SimClock, VirtualLoop
 from spotvortex.sim.watching import KEPT_S, Watch
 from tests.sim.small import Clock, anchor, mark, node_of, world_of
 
@@ -93,6 +96,22 @@ async def test_one_node_read_anew_is_seen_at_once_and_alone(world, clock):
     clock.at += 5.0
     assert [watch.node(n.name).cordoned for n in nodes] == [True, True]
     await watch.synced()
+
+
+def test_what_is_cut_from_its_start_is_synced_when_it_heals():
+    async def main():
+        clock = SimClock(START_AT, asyncio.get_running_loop())
+        watch = watch_of(world_of(clock), clock)
+        watch.cut()
+        async with asyncio.TaskGroup() as group:
+            synced = group.create_task(watch.synced())
+            await asyncio.sleep(30.5)
+            waited = not synced.done()
+            watch.heal()
+        return waited, clock.now() - START_AT
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        assert runner.run(main()) == (True, 31.0)
 
 
 async def test_nothing_can_be_read_through_a_cut_connection(world, clock):
