@@ -10,11 +10,11 @@ from itertools import count
 import pytest
 
 from spotvortex.core import drain, gates, policy, progress, shape, upkeep
-from spotvortex.core.calls import Done, Halt
+from spotvortex.core.calls import Halt
 from spotvortex.core.features import OfferingScore
 from spotvortex.core.messages import DrainEnd
 from spotvortex.core.types import Freeze
-from spotvortex.pipeline import guard, inference, one_drain, router
+from spotvortex.pipeline import guard, inference, router
 from spotvortex.pipeline.actuation import Hands
 from spotvortex.sim.shelf import Leadership
 
@@ -119,15 +119,6 @@ def freeze_does_not_stop_a_drain(patch):
     patch.setattr(guard.Guarded, "_halt", lambda _self: (Halt.NONE, ""))
 
 
-def takes_a_refusal_for_done(patch):
-    advance = drain.advance
-
-    def hopeful(done, call, _answer, now):
-        return advance(done, call, Done(), now)
-
-    patch.setattr(one_drain, "advance", hopeful)
-
-
 def no_floor(patch):
     for module in (policy, gates, upkeep):
         patch.setattr(module, "floor_nodes", lambda _pool, _limits: 0)
@@ -150,7 +141,6 @@ VARIANTS = [
     Variant("writes in shadow", frozenset({1}), 100, writes_in_shadow),
     Variant("no precondition in the mark", frozenset({7}), 40, no_precondition),
     Variant("a freeze does not stop a drain", frozenset({7}), 100, freeze_does_not_stop_a_drain),
-    Variant("takes a refusal for done", frozenset({2, 3, 5, 11}), 400, takes_a_refusal_for_done),
 ]
 
 
