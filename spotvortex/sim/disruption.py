@@ -18,9 +18,10 @@ from typing import Final
 
 from spotvortex.core.calls import Done
 from spotvortex.core.types import CapacityType, Offering, Provisioner
-from spotvortex.sim.cluster import Cluster, SimNode
+from spotvortex.sim.cluster import Cluster
 from spotvortex.sim.machines import machine_of
 from spotvortex.sim.market import PricedMarket
+from spotvortex.sim.objects import SimNode
 from spotvortex.sim.placement import Placement, may_be_on
 from spotvortex.sim.shape import WHEN_UNDERUTILIZED, Kind, NodeGroup
 

@@ -26,8 +26,9 @@ from spotvortex.core.observation import (
     SpotShare,
 )
 from spotvortex.core.types import Blocker, CapacityType, Offering, Provisioner
-from spotvortex.sim.cluster import Cluster, SimNode, SimPod
+from spotvortex.sim.cluster import Cluster
 from spotvortex.sim.machines import Left, machine_of
+from spotvortex.sim.objects import SimNode, SimPod
 from spotvortex.sim.shape import Kind, NodeGroup, Workload
 
 _INPUTS: Final = (

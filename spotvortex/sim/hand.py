@@ -34,8 +34,9 @@ from spotvortex.core.calls import (
 from spotvortex.core.codec import rfc3339
 from spotvortex.core.observation import OwnKind
 from spotvortex.core.types import CapacityType
-from spotvortex.sim.cluster import Cluster, Own, SimNode, SimPod
+from spotvortex.sim.cluster import Cluster
 from spotvortex.sim.machines import MIB
+from spotvortex.sim.objects import Own, SimNode, SimPod
 from spotvortex.sim.shape import Kind, Workload
 
 NAMESPACE: Final = "spotvortex"

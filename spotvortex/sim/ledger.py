@@ -15,8 +15,9 @@ from typing import Final, Protocol
 from spotvortex.core.outcomes import DayTotals
 from spotvortex.core.timeline import Event, EventKind, Hour
 from spotvortex.core.types import CapacityType, Offering
-from spotvortex.sim.cluster import Cluster, SimNode
+from spotvortex.sim.cluster import Cluster
 from spotvortex.sim.machines import machine_of
+from spotvortex.sim.objects import SimNode
 from spotvortex.sim.shape import Kind, Workload
 
 DAY_S: Final = 86_400.0

@@ -32,7 +32,8 @@ from spotvortex.core.calls import (
 )
 from spotvortex.core.observation import OwnKind
 from spotvortex.core.types import CapacityType, Freeze
-from spotvortex.sim.cluster import Cluster, Own, SimNode, SimPod
+from spotvortex.sim.cluster import Cluster
+from spotvortex.sim.objects import Own, SimNode, SimPod
 from spotvortex.sim.shape import Kind
 
 GRACE_S: Final = 6.0

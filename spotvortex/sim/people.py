@@ -14,8 +14,8 @@ from typing import Final
 from spotvortex.core.notices import KEPT_S, Notice, NoticeKind
 from spotvortex.core.observation import OwnKind
 from spotvortex.core.types import CapacityType, Freeze
-from spotvortex.sim.cluster import SimNode
 from spotvortex.sim.faults import ONCE, Fault, FaultKind, Schedule
+from spotvortex.sim.objects import SimNode
 from spotvortex.sim.shelf import Shelf
 from spotvortex.sim.world import World
 

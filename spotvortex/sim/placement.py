@@ -19,9 +19,10 @@ from random import Random
 from typing import Final
 
 from spotvortex.core.types import CapacityType, Offering, Provisioner
-from spotvortex.sim.cluster import Cluster, Own, SimNode, SimPod
+from spotvortex.sim.cluster import Cluster
 from spotvortex.sim.machines import machine_of
 from spotvortex.sim.market import PricedMarket
+from spotvortex.sim.objects import Own, SimNode, SimPod
 from spotvortex.sim.shape import Kind, NodeGroup, Workload
 from spotvortex.sim.supply import Supply
 

@@ -21,12 +21,13 @@ from spotvortex.pausing import pause
 from spotvortex.ports import WallClock
 from spotvortex.sim.capacity import Capacity
 from spotvortex.sim.chance import stream
-from spotvortex.sim.cluster import Cluster, SimNode
+from spotvortex.sim.cluster import Cluster
 from spotvortex.sim.disruption import Disruption
 from spotvortex.sim.facts import inputs, node_fact, own_pods, pod_standing, pod_view
 from spotvortex.sim.hand import Server
 from spotvortex.sim.ledger import Ledger
 from spotvortex.sim.market import PricedMarket
+from spotvortex.sim.objects import SimNode
 from spotvortex.sim.placement import Launches, Placement
 from spotvortex.sim.shape import Fleet, Kind, Scenario
 from spotvortex.sim.supply import Supply

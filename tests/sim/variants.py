@@ -133,7 +133,7 @@ VARIANTS = [
     Variant("placeholders that never expire", frozenset({11}), 40, never_expires),
     Variant("freeze read only once", frozenset({7}), 100, freeze_read_once),
     Variant("do-not-disrupt ignored", frozenset({6}), 100, no_do_not_disrupt),
-    Variant("waves and waits not saved", frozenset({8}), 200, saves_nothing),
+    Variant("waves and waits not saved", frozenset({8}), 400, saves_nothing),
     Variant("asks for room again", frozenset({9}), 100, asks_again),
     Variant("acts on stale inputs", frozenset({7}), 100, acts_on_stale_inputs),
     Variant("never undoes", frozenset({5, 11}), 400, never_undoes),
