@@ -97,7 +97,14 @@ class Disruption:
                 stop_s = self._chance.uniform(1.0, max(1.0, pod.workload.grace_s))
                 self.n_evicted += isinstance(self._cluster.evict(pod, at, stop_s), Done)
             if node.deleting and not (node.movable or node.placeholders):
-                self._cluster.remove_node(node, at)
+                self._terminate(node, at)
+
+    def _terminate(self, node: SimNode, at: float) -> None:
+        """Let the instance of an emptied node end; until then the node is still there."""
+        if node.ends_at is None:
+            node.ends_at = at + node.group.terminate_s
+        if node.ends_at <= at:
+            self._cluster.remove_node(node, at)
 
     def _go_on(self, at: float) -> None:
         """Delete what its replacement is Ready for; give up where that has gone."""

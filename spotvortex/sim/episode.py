@@ -20,6 +20,7 @@ from spotvortex.sim.chance import stream
 from spotvortex.sim.faults import Fault, FaultKind
 from spotvortex.sim.machines import GIB, machine_of
 from spotvortex.sim.shape import (
+    TERMINATE_S,
     WHEN_EMPTY,
     WHEN_UNDERUTILIZED,
     Fleet,
@@ -90,6 +91,7 @@ class Episode:
     n_processes: int = 1
     lag_s: float = 0.3
     hears_notices: bool = False
+    terminate_s: float = TERMINATE_S
 
     @property
     def busy_s(self) -> float:
@@ -126,7 +128,7 @@ def scenario_of(episode: Episode) -> Scenario:
                     )
     return Scenario(
         start_at=START_AT,
-        groups=tuple(map(_group, episode.pools)),
+        groups=tuple(_group(pool, episode.terminate_s) for pool in episode.pools),
         fleets=tuple(fleets),
         workloads=episode.workloads,
         phases=(
@@ -137,7 +139,7 @@ def scenario_of(episode: Episode) -> Scenario:
     )
 
 
-def _group(pool: PoolSpec) -> NodeGroup:
+def _group(pool: PoolSpec, terminate_s: float) -> NodeGroup:
     return NodeGroup(
         name=pool.name,
         pool=pool.name,
@@ -147,6 +149,7 @@ def _group(pool: PoolSpec) -> NodeGroup:
         consolidation=pool.consolidation,
         consolidate_after_s=pool.consolidate_after_s,
         annotations=pool.annotations,
+        terminate_s=terminate_s,
     )
 
 

@@ -68,9 +68,9 @@ class SimNode:
     """One node. `*_used` are requests of its pods and of those promised to it.
 
     `leaves_at` is set once an interruption notice was given, `deleting` once its NodeClaim is being
-    deleted: it is drained and then ends. `mark`, `labelled` and `at_risk` are the controller's
-    words on it. `emptied_at` is when it last lost a pod, `moved` whether one was evicted although
-    nothing was about to take the node.
+    deleted: it is drained and then ends, at `ends_at`. `mark`, `labelled` and `at_risk` are the
+    controller's words on it. `emptied_at` is when it last lost a pod, `moved` whether one was
+    evicted although nothing was about to take the node.
     """
 
     name: str
@@ -87,6 +87,7 @@ class SimNode:
     moving: bool = False
     leaves_at: float | None = None
     deleting: bool = False
+    ends_at: float | None = None
     mark: str = ""
     labelled: bool = False
     at_risk: str = ""

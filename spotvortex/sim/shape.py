@@ -18,6 +18,10 @@ from spotvortex.sim.supply import ANNOUNCED, Announcements
 STEP_S: Final = 5.0
 """Seconds of a world's step, unless told otherwise."""
 
+TERMINATE_S: Final = 40.0
+"""Karpenter removes a node only once its instance has ended, which takes EC2 tens of seconds; the
+figure is assumed. Its KWOK provider, which has no instances, removes nodes at once."""
+
 WHEN_EMPTY: Final = "WhenEmpty"
 WHEN_UNDERUTILIZED: Final = "WhenEmptyOrUnderutilized"
 
@@ -80,7 +84,7 @@ class NodeGroup:
     Limits count what a machine offers to pods, None for no limit. `consolidation`,
     `consolidate_after_s` and `disruption_ratio` are Karpenter's `consolidationPolicy`,
     `consolidateAfter` and its budget of nodes that it may disrupt at once. `annotations` are our
-    rules on the NodePool, name and value.
+    rules on the NodePool, name and value. An emptied node is there for `terminate_s` more.
     """
 
     name: str
@@ -97,6 +101,7 @@ class NodeGroup:
     consolidate_after_s: float = 30.0
     disruption_ratio: float = 0.1
     annotations: tuple[tuple[str, str], ...] = ()
+    terminate_s: float = TERMINATE_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
