@@ -66,6 +66,7 @@ def episode(**changes):
         regime=CALMEST,
         script=((0.0, 0.03),),
         limits=Limits(mode=Mode.ACTIVE, policy_mode="deterministic", min_confidence=0.0),
+        terminate_s=0.0,
     )
     return replace(usual, **changes)
 

@@ -187,3 +187,13 @@ def test_an_offering_that_is_to_be_avoided_is_not_bought():
     (room,) = world.cluster.own.values()
     assert room.node != node.name
     assert world.cluster.nodes[room.node].offering != node.offering
+
+
+def test_an_emptied_node_is_there_until_its_instance_has_ended():
+    world = world_of(
+        pools=(pool(n_on_demand=0, n_spot=2),), workloads=(app(replicas=1),), terminate_s=40.0
+    )
+    empty = next(n for n in world.cluster.nodes.values() if not n.movable)
+    assert step(world, 40.0) == set()
+    assert empty.moving
+    assert step(world, 10.0) == {empty.name}
