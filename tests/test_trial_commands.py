@@ -1,6 +1,7 @@
 """evaluate, backtest and snapshot, as a person types them."""
 
 import json
+import logging
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,6 +29,16 @@ def _bare_environment(monkeypatch, tmp_path):
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before():
+    """The commands set the log up as of a whole process, which this one is not."""
+    ours, handlers = logging.getLogger("spotvortex"), list(logging.root.handlers)
+    level = ours.level
+    yield
+    ours.setLevel(level)
+    logging.root.handlers[:] = handlers
 
 
 def typed(*words):
