@@ -7,10 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from typer.testing import CliRunner
 
 from spotvortex import trials
-from spotvortex.__main__ import cli, main
 from spotvortex.core import snapshot as snapshots
 from spotvortex.core.outcomes import Costs, RunResult, total_cost_usd, total_of
 from spotvortex.core.types import CapacityType
@@ -19,6 +17,7 @@ from spotvortex.sim import arena, protocol, rerun
 from spotvortex.sim.results_file import read_results
 from tests.sim.recordings import DAY_S, START_AT, write_prices
 from tests.sim.test_world import world_of
+from tests.test_commands import refused, typed
 
 SMALL = {"n_seeds": 1, "n_days": 1, "mixes": ["steady"]}
 
@@ -39,22 +38,6 @@ def _log_as_before():
     yield
     ours.setLevel(level)
     logging.root.handlers[:] = handlers
-
-
-def typed(*words):
-    result = CliRunner().invoke(cli, [str(word) for word in words])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
-
-
-def refused(capsys, monkeypatch, *words):
-    """Run the whole program and return what it says on standard error before it ends with 2."""
-    monkeypatch.setattr("sys.argv", ["spotvortex", *map(str, words)])
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 2
-    return capsys.readouterr().err
 
 
 def small_protocol(folder, **changes):
