@@ -60,7 +60,7 @@ class MarkNode:
 class UnmarkNode:
     """Remove our journal annotation and label, and uncordon unless a person wants it cordoned.
 
-    A `plan_id` of "" means whatever journal of ours is there.
+    A `plan_id` of "" means a journal that cannot be read; one that can be is left alone.
     """
 
     node: str
