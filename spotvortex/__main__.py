@@ -10,7 +10,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +28,7 @@ from spotvortex.sim.demo import simulated_edges
 from spotvortex.sim.loop import PacedLoop
 from spotvortex.telemetry import logs
 from spotvortex.telemetry.code import code_version
+from spotvortex.trial_words import Output, OutputOption, load
 
 cli = typer.Typer(
     help="How much of each workload pool may run on Spot: decided, proven and explained.",
@@ -38,14 +38,6 @@ cli = typer.Typer(
 )
 
 
-class Output(StrEnum):
-    """The forms of a report."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-OutputOption = Annotated[Output, typer.Option(help="How the answer is written.")]
 FileOption = Annotated[
     Path | None, typer.Option("--file", help="A decision log; else SPOTVORTEX_DECISION_LOG.")
 ]
@@ -67,7 +59,7 @@ def run(
     context: Annotated[str, typer.Option(help="Context of the kubeconfig.")] = "",
 ) -> None:
     """Decide all day, in shadow mode: record what would be done, and write nothing."""
-    loaded = _load(context)
+    loaded = load(context)
     logs.set_up(loaded.log_level)
     stop = asyncio.Event()
     if not simulated:
@@ -87,7 +79,7 @@ def assess(
     details: Annotated[bool, typer.Option("--details", help="Show every row.")] = False,
 ) -> None:
     """Look at the cluster once, read-only, and say what there is to gain and what would break."""
-    loaded = _load(context)
+    loaded = load(context)
     logs.set_up("WARNING" if loaded.log_level == "INFO" else loaded.log_level)
     report = asyncio.run(app.assess(loaded))
     if output is Output.JSON:
@@ -112,7 +104,7 @@ def doctor(
     ] = "",
 ) -> None:
     """Look at the cluster once, read-only, and say what blocks each node's drain, and the fix."""
-    loaded = _load(context)
+    loaded = load(context)
     logs.set_up("WARNING" if loaded.log_level == "INFO" else loaded.log_level)
     found = asyncio.run(app.doctor(loaded, ask))
     if output is Output.JSON:
@@ -130,7 +122,7 @@ def check(
     """Look at settings, bundle, prices and rights, and name each thing missing with the fix."""
     found: tuple[checks.Check, ...]
     try:
-        loaded = _load(context)
+        loaded = load(context)
     except SpotVortexError as error:
         found = (checks.wrong("settings", str(error)),)
     else:
@@ -154,7 +146,7 @@ def uninstall(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """List what the daemon has left in the cluster, or remove it; end with 1 if any is left."""
-    loaded = _load(context)
+    loaded = load(context)
     logs.set_up("WARNING" if loaded.log_level == "INFO" else loaded.log_level)
     found = asyncio.run(
         app.uninstall(loaded, wait, lambda line: typer.echo(line, err=True), apply=apply)
@@ -261,11 +253,6 @@ cli.command()(trial_words.snapshot)
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
-
-
-def _load(context: str) -> settings.Settings:
-    loaded = settings.load()
-    return loaded.model_copy(update={"kube_context": context}) if context else loaded
 
 
 def main() -> None:

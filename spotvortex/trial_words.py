@@ -16,7 +16,6 @@ from typing import Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from spotvortex import app, settings, trials
 from spotvortex.core import snapshot as snapshots
@@ -25,6 +24,7 @@ from spotvortex.errors import ResultsError, SettingsError
 from spotvortex.report import backtest as backtests
 from spotvortex.report import evaluation as report
 from spotvortex.report.backtest import Backtest
+from spotvortex.report.bar import bar
 from spotvortex.sim import arena, protocol, runner
 from spotvortex.sim.executors import dask_executor, local_executor
 from spotvortex.sim.provenance import made_under
@@ -49,6 +49,12 @@ WorkersOption = Annotated[int, typer.Option(min=1, help="Processes of this machi
 HtmlOption = Annotated[
     Path | None, typer.Option("--html", help="Also write one self-contained page there.")
 ]
+
+
+def load(context: str) -> settings.Settings:
+    """Read the settings; a context that was typed counts before theirs."""
+    loaded = settings.load()
+    return loaded.model_copy(update={"kube_context": context}) if context else loaded
 
 
 def evaluate(  # noqa: PLR0913 -- options of a command line
@@ -88,7 +94,7 @@ def evaluate(  # noqa: PLR0913 -- options of a command line
     wanted = {spec.key for spec in specs}
     _run(specs, executor, results, made_under(of))
     _, found = read_results(results, RunResult)
-    judged = judge_all((r for r in found if _key(r) in wanted), of, policy)
+    judged = judge_all((r for r in found if trials.key_of(r) in wanted), of, policy)
     if html is not None:
         html.write_text(report.render_html(judged))
     if output is Output.JSON:
@@ -96,10 +102,6 @@ def evaluate(  # noqa: PLR0913 -- options of a command line
     else:
         report.show(judged, Console(highlight=False))
     raise typer.Exit(0 if judged.main.passes else 1)
-
-
-def _key(result: RunResult) -> str:
-    return "/".join((result.family, result.mix, str(result.seed), result.variant, result.policy))
 
 
 def _run(
@@ -134,13 +136,7 @@ def _tell(line: str) -> None:
 @contextmanager
 def _bar(what: str) -> Iterator[Callable[[runner.Progress], None]]:
     """Show a bar on standard error, where that is a screen."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with bar(transient=True) as progress:
         task = progress.add_task(what, total=None)
 
         def advance(done: runner.Progress) -> None:
@@ -223,8 +219,7 @@ def snapshot(
     context: Annotated[str, typer.Option(help="Context of the kubeconfig.")] = "",
 ) -> None:
     """Write down, read-only, what a backtest needs to know of the cluster."""
-    loaded = settings.load()
-    loaded = loaded.model_copy(update={"kube_context": context}) if context else loaded
+    loaded = load(context)
     logs.set_up("WARNING" if loaded.log_level == "INFO" else loaded.log_level)
     taken = asyncio.run(app.snapshot(loaded))
     text = snapshots.to_text(snapshots.redacted(taken) if redact else taken)

@@ -44,7 +44,12 @@ class RunSpec:
     @property
     def key(self) -> str:
         """Its name among all specs of an evaluation."""
-        return "/".join((self.family, self.mix, str(self.seed), self.variant, self.policy))
+        return key_of(self)
+
+
+def key_of(run: RunSpec | RunResult) -> str:
+    """Return the name of a run, the same for its spec and its result."""
+    return "/".join((run.family, run.mix, str(run.seed), run.variant, run.policy))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,8 +43,8 @@ N_WORKLOADS: Final = 4
 TYPES: Final = ("m6i.xlarge", "c6i.xlarge", "m5.xlarge", "r6i.xlarge")
 ZONES: Final = ("us-east-1a", "us-east-1b", "us-east-1c")
 UNIT: Final = Offering(instance_type="m6i.xlarge", zone=ZONES[0])
-_CPU_MILLI: Final = 950
-_MEMORY_BYTES: Final = 3 * GIB // 2
+CPU_MILLI: Final = 950
+MEMORY_BYTES: Final = 3 * GIB // 2
 
 FAMILIES_HELD: Final = tuple(sorted({name.partition(".")[0] for name in TYPES}))
 CONSTANT_SCORE: Final = 0.03
@@ -162,8 +162,8 @@ def _workload(name: str, capacity_type: CapacityType | None) -> Workload:
         name=name,
         pool=POOL,
         replicas=replicas,
-        cpu_milli=_CPU_MILLI,
-        memory_bytes=_MEMORY_BYTES,
+        cpu_milli=CPU_MILLI,
+        memory_bytes=MEMORY_BYTES,
         grace_s=30.0,
         max_unavailable=max(1, replicas // 10),
         capacity_type=capacity_type,

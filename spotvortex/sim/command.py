@@ -15,17 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TaskID
 
 from spotvortex.errors import EpisodeError
+from spotvortex.report.bar import bar
 from spotvortex.sim.episode import Episode, draw
 from spotvortex.sim.executors import local_executor
 from spotvortex.sim.play import Outcome
@@ -93,7 +86,7 @@ def play_seeds(seeds: range, n_workers: int, keep: Path | None) -> Result:
     Raises:
         EpisodeError: a failing episode cannot be kept.
     """
-    with _silence(), _progress() as progress:
+    with _silence(), bar() as progress:
         task = progress.add_task("episodes", total=len(seeds))
         found = _search(seeds, n_workers, progress, task)
         failures = []
@@ -144,16 +137,6 @@ def _keep(episode: Episode, folder: Path) -> Path:
     except OSError as error:
         raise EpisodeError(f"{path} cannot be written: {error}") from error
     return path
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
 
 
 @contextmanager

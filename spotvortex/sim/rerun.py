@@ -151,8 +151,8 @@ def _own(market: ReplayMarket) -> Snapshot:
             name=f"app-{number}",
             kind="Deployment",
             replicas=replicas,
-            cpu_milli=950,
-            memory_bytes=3 * 1024**3 // 2,
+            cpu_milli=arena.CPU_MILLI,
+            memory_bytes=arena.MEMORY_BYTES,
             grace_s=30.0,
             max_unavailable=max(1, replicas // 10),
         )
