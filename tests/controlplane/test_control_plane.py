@@ -48,6 +48,11 @@ def _ready_replicas(api: Api, shape: PodShape) -> int:
     return api.get(path)["status"].get("readyReplicas", 0)
 
 
+def _allowed(api: Api) -> set[int]:
+    budgets = api.items("/apis/policy/v1/poddisruptionbudgets")
+    return {budget["status"]["disruptionsAllowed"] for budget in budgets}
+
+
 def _watch(plane: ControlPlane, version: str) -> tuple[int, str]:
     """Watch ConfigMaps from a version; return the code of the answer or of its first event."""
     connection = http.client.HTTPSConnection(
@@ -262,8 +267,7 @@ async def test_static_scene_is_as_written_and_stays(fresh_control_plane, direct)
     assert {pod["metadata"]["ownerReferences"][0]["kind"] for pod in pods} == {"ReplicaSet"}
     mean_bytes = sum(len(json.dumps(pod, separators=(",", ":"))) for pod in pods) / len(pods)
     assert 8_000 < mean_bytes < 11_000
-    budgets = plane.api().items("/apis/policy/v1/poddisruptionbudgets")
-    assert {budget["status"]["disruptionsAllowed"] for budget in budgets} == {1}
+    wait_until(lambda: _allowed(plane.api()) == {1})  # once the controller has counted the pods
     eviction = {
         "apiVersion": "policy/v1",
         "kind": "Eviction",
