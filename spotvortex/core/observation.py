@@ -234,11 +234,17 @@ class OwnPod:
     pending_reason: str = ""
 
 
+MAX_LEFT_IN_ORDER: Final = 5000
+"""Nodes that are gone and still told of: more than the largest cluster loses in a tick."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterFacts:
     """The cluster at one instant.
 
     `unpooled` nodes belong to no pool and are never moved; `unpooled_pdbs` have pods on them.
+    `left_in_order` are nodes that are gone and that were `leaving` as they were last seen, by uid;
+    the latest `MAX_LEFT_IN_ORDER` of them. A snapshot in between need not have shown them so.
     """
 
     pools: tuple[PoolFacts, ...]
@@ -248,6 +254,7 @@ class ClusterFacts:
     n_pods: int = 0
     n_pdbs: int = 0
     own_pods: tuple[OwnPod, ...] = ()
+    left_in_order: frozenset[str] = frozenset()
 
     @property
     def nodes(self) -> tuple[NodeFact, ...]:
@@ -316,7 +323,8 @@ class Observation:
     """Everything that one cycle decides on.
 
     `cycle` counts from 1 since start, `at` is wall time in seconds since the epoch, `traceparent`
-    carries the W3C trace context of the cycle, and `seconds` is what it took to make.
+    carries the W3C trace context of the cycle, and `seconds` is what it took to make. `in_hand` are
+    the nodes, by uid, that this process is about to move, whether the cluster shows it yet or not.
     """
 
     cycle: int

@@ -58,6 +58,7 @@ class Cluster:
             n_pods=len(self._store.pods),
             n_pdbs=len(self._pdbs),
             own_pods=self._store.own_pods(),
+            left_in_order=self._store.nodes.left_in_order(),
         )
 
     def node(self, name: str) -> NodeFact | None:

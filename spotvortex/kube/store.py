@@ -7,13 +7,20 @@ arrive, and makes no snapshot: `cluster` does.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from spotvortex.core.calls import PodView
 from spotvortex.core.eviction import PodStanding
-from spotvortex.core.observation import BlockedWorkload, NodeLoad, NodePoolFact, OwnPod
+from spotvortex.core.observation import (
+    MAX_LEFT_IN_ORDER,
+    BlockedWorkload,
+    NodeLoad,
+    NodePoolFact,
+    OwnPod,
+)
 from spotvortex.core.types import Blocker
 from spotvortex.kube import wire
 from spotvortex.kube.budgets import Budgets
@@ -231,6 +238,11 @@ class Nodes:
         self._changes = changes
         self._node_pools = node_pools
         self._rows: dict[str, NodeRow] = {}
+        self._left_in_order: deque[str] = deque(maxlen=MAX_LEFT_IN_ORDER)
+
+    def left_in_order(self) -> frozenset[str]:
+        """Return the nodes that were being emptied or taken away when they went, by uid."""
+        return frozenset(self._left_in_order)
 
     def keys(self) -> AbstractSet[str]:
         """Return the nodes known."""
@@ -249,8 +261,12 @@ class Nodes:
 
     def remove(self, key: str) -> None:
         """Forget a node."""
-        if self._rows.pop(key, None) is not None:
-            self._changes.nodes.add(key)
+        row = self._rows.pop(key, None)
+        if row is None:
+            return
+        self._changes.nodes.add(key)
+        if row.fact.leaving:
+            self._left_in_order.append(row.fact.uid)
 
 
 class Store:

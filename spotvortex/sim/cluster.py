@@ -7,12 +7,13 @@ an existing node, sums exact, owners restored, budgets obeyed) and decides nothi
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import replace
 from random import Random
 from typing import Final
 
 from spotvortex.core.calls import Answer, BlockedByBudget, Done, Gone
+from spotvortex.core.observation import MAX_LEFT_IN_ORDER
 from spotvortex.sim.machines import Left, machine_of
 from spotvortex.sim.objects import News, Own, SimNode, SimPod
 from spotvortex.sim.shape import Kind, NodeGroup, Workload
@@ -50,6 +51,7 @@ class Cluster:
         self.changed_workloads: set[str] = set(self.workloads)
         self.changes: Counter[str] = Counter()
         self.by_pool: dict[str, dict[str, SimNode]] = {}
+        self.left_in_order: deque[str] = deque(maxlen=MAX_LEFT_IN_ORDER)
         self.news = News(workloads=set(self.workloads))
         self._n_ready: Counter[str] = Counter()
 
@@ -134,6 +136,8 @@ class Cluster:
         """Take a node away with everything on it; owners make new pods."""
         del self.nodes[node.name], self.by_pool[node.group.pool][node.name]
         self.news.removed.append((node, at))
+        if node.moving or node.cordoned:
+            self.left_in_order.append(node.uid)
         self._show(node)
         for pod in [p for p in self.pending.values() if p.promised == node.name]:
             pod.promised = ""

@@ -55,6 +55,12 @@ def test_a_node_that_goes_in_order_is_no_loss(orderly):
     assert losses(remember(held("s1", "s2", **orderly), held("s1", **orderly))) == 0.0
 
 
+def test_a_node_that_the_watch_saw_go_in_order_is_no_loss():
+    seen = replace(held("s1"), left_in_order=frozenset({spot("s2").uid}))
+    memory = remember(held("s1", "s2", "s3"), seen)
+    assert losses(memory) == 1.0  # s3 alone
+
+
 def test_a_node_that_leaves_its_pool_is_no_loss():
     moved = cluster(pool(nodes=(spot("s1"),)), unpooled=(spot("s2"),))
     assert losses(remember(held("s1", "s2"), moved)) == 0.0

@@ -1,6 +1,7 @@
 """Snapshots: sums against a naive recount, and the sameness of what has not changed."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -403,6 +404,24 @@ def test_what_has_not_changed_is_the_same_object():
     assert after.pools[1].nodes[1] is not before.pools[1].nodes[1]
 
 
+@pytest.mark.parametrize(
+    ("last", "in_order"),
+    [
+        ({}, False),
+        ({"unschedulable": True}, True),
+        ({"taints": [{"key": "karpenter.sh/disrupted", "effect": "NoSchedule"}]}, True),
+    ],
+)
+def test_how_a_node_went_is_told_although_no_snapshot_saw_it(last, in_order):
+    scene = Scene().put("nodes", pooled("n1"))
+    uid = scene.snapshot().nodes[0].uid
+    going = pooled("n1")
+    going["spec"] |= last
+    scene.put("nodes", going)
+    scene.remove("nodes", "n1")
+    assert scene.snapshot().left_in_order == ({uid} if in_order else set())
+
+
 def test_pods_of_a_node_carry_their_blockers_for_a_drain():
     scene = Scene().put("nodes", node("n1"))
     spec = {"terminationGracePeriodSeconds": 5}
@@ -573,7 +592,8 @@ def test_any_history_gives_the_snapshot_of_its_final_state(history):
     fresh = Scene().put("nodes", *PAIR)
     for (table, _), plain in reversed(final.items()):
         fresh.put(table, plain)
-    assert lived.snapshot() == fresh.snapshot()
+    # How nodes went is of the history itself.
+    assert replace(lived.snapshot(), left_in_order=frozenset()) == fresh.snapshot()
     assert recounted(final) == {
         n.name: (n.load.n_pods, n.load.cpu_milli) for n in all_nodes(lived) if n.name in NODES
     }
