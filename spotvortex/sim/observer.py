@@ -124,7 +124,8 @@ class Observer:
     _bound: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _evicted: Counter[str] = field(default_factory=Counter)
     _begun: dict[str, float] = field(default_factory=dict)
-    _most_movable: dict[str, int] = field(default_factory=dict)
+    _movable_ever: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _room_of: dict[str, str] = field(default_factory=dict)
     _plans: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
     _before: tuple[SimPod | None, bool, int] = (None, False, 0)
     _n_from_spot: int = 0
@@ -146,8 +147,7 @@ class Observer:
                 self._check(5, not late, f"{node.name} carries a journal for {now - since:.0f} s")
             else:
                 self._marked_since.pop(node.uid, None)
-            n = len(node.movable)
-            self._most_movable[node.uid] = max(n, self._most_movable.get(node.uid, 0))
+            self._movable_ever[node.uid].update(pod.uid for pod in node.movable)
         self._note_bound()
 
     def _note_bound(self) -> None:
@@ -264,12 +264,7 @@ class Observer:
             self._check(6, left >= least, f"{pod.workload.key}: {left} Ready, {least} wanted")
 
     def _judge_room(self, call: CreatePlaceholder) -> None:
-        rooms = [own for own in self._rooms() if own.for_uid == call.for_uid]
-        rooms = [own for own in rooms if own.plan_id == call.plan_id]
-        node = next((n for n in self.cluster.nodes.values() if n.uid == call.for_uid), None)
-        most = max(self._most_movable.get(call.for_uid, 0), len(node.movable) if node else 0)
-        text = f"{len(rooms)} placeholders for {most} pods: {call.name}"
-        self._check(9, len(rooms) <= most, text)
+        self._judge_number(call)
         order = _journal(call.order)
         plans = self._plans[call.pool]
         if order.get("kind") != "drain" or call.plan_id in plans:
@@ -281,6 +276,25 @@ class Observer:
         text = f"plan {call.plan_id} of {call.pool} {since:.0f} s after the one before"
         self._check(8, since >= apart, text)
         plans[call.plan_id] = decided_at
+
+    def _judge_number(self, call: CreatePlaceholder) -> None:
+        """No pod has two rooms, and a node no more than it ever had pods to move.
+
+        A pod that went by itself, or was scaled away, leaves its room behind until the order ends.
+        """
+        node = next((n for n in self.cluster.nodes.values() if n.uid == call.for_uid), None)
+        pods = self._movable_ever[call.for_uid]
+        pods.update(pod.uid for pod in (node.movable if node else ()))
+        self._room_of[call.name] = call.pod_uid
+        rooms = [
+            self._room_of.get(pod.name, pod.name)
+            for pod in self.cluster.own.values()
+            if pod.own is not None
+            and pod.own.kind is OwnKind.PLACEHOLDER
+            and (pod.own.for_uid, pod.own.plan_id) == (call.for_uid, call.plan_id)
+        ]
+        text = f"{len(rooms)} placeholders for {len(pods)} pods: {call.name}"
+        self._check(9, len(rooms) == len(set(rooms)) <= len(pods), text)
 
     # -- the end ------------------------------------------------------------------
 
