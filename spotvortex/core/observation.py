@@ -336,6 +336,7 @@ class Observation:
     standing: Standing = NO_STANDING
     notices: tuple[Notice, ...] = ()
     notice_inputs: tuple[InputHealth, ...] = ()
+    in_hand: frozenset[str] = frozenset()
 
     @property
     def inputs(self) -> tuple[InputHealth, ...]:

@@ -54,10 +54,10 @@ def sight_of(
     max_input_age_s: float,
     pledged: frozenset[str] = frozenset(),
 ) -> Sight:
-    """Gather what all pools of a cycle share; `pledged` as in `Sight`."""
+    """Gather what all pools of a cycle share; `pledged` are those that the cluster shows."""
     cluster = observation.cluster
     return Sight(
-        pledged=pledged,
+        pledged=pledged | observation.in_hand,
         anchored=frozenset(anchored_until(cluster.own_pods, observation.at)),
         at_risk=frozenset(node.uid for node in cluster.nodes if node.at_risk),
         own_node=observation.standing.own_node,

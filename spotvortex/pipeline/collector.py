@@ -9,7 +9,7 @@ not wait for anything else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,7 +28,10 @@ BURST_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collector:
-    """Makes an observation every `tick_s` seconds until `stop` is set."""
+    """Makes an observation every `tick_s` seconds until `stop` is set.
+
+    `in_hand` tells which nodes we are about to move, by uid.
+    """
 
     cluster: ClusterView
     market: Market
@@ -38,6 +41,7 @@ class Collector:
     tick_s: float
     authority: Authority | None = None
     notices: Notices | None = None
+    in_hand: Callable[[], frozenset[str]] = frozenset
 
     async def run(self, out: Latest[Observation], stop: asyncio.Event) -> None:
         """Observe until told to stop, then close the channel."""
@@ -107,6 +111,7 @@ class Collector:
                 standing=NO_STANDING if self.authority is None else self.authority.standing(),
                 notices=notices,
                 notice_inputs=self.notices.health(now) if self.notices is not None else (),
+                in_hand=self.in_hand(),
             )
         if self.notices is not None and notices:
             self.notices.settle(settled(notices, cluster, in_flight(cluster)))

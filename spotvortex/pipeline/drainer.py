@@ -82,6 +82,11 @@ class Drainer:
             self._waves.join(order)
             group.create_task(self._carry_out(order, stop))
 
+    def in_hand(self) -> frozenset[str]:
+        """Return the nodes of the orders that may write, by uid: some may not show anywhere yet."""
+        drains = self._drains.items()
+        return frozenset(uid for uid, one in drains if one is None or one.order.mode.writes)
+
     def _rest(self, plan_id: str, key: str) -> None:
         """Take note that an order or a chore has ended well enough not to come again at once."""
         self._over[plan_id, key] = asyncio.get_running_loop().time() + REST_S

@@ -81,8 +81,9 @@ async def supervise(
     observations: Latest[Observation] = Latest("observations")
     assessments: Latest[Assessment] = Latest("assessments")
     lane: Lane[Order] = Lane("drains", LANE_CAPACITY)
-    collector, inference = _observing(ports, views, limits, tick_s)
     router, drainer = _acting(ports, views, limits)
+    collector = _observing(ports, views, tick_s, drainer)
+    inference = _scoring(ports, views, limits)
     edges_stop = asyncio.Event()
     async with asyncio.TaskGroup() as edges:
         for name, background in ports.edges.background:
@@ -98,10 +99,8 @@ async def supervise(
         edges_stop.set()
 
 
-def _observing(
-    ports: Ports, views: Views, limits: Limits, tick_s: float
-) -> tuple[Collector, Inference]:
-    collector = Collector(
+def _observing(ports: Ports, views: Views, tick_s: float, drainer: Drainer) -> Collector:
+    return Collector(
         cluster=ports.edges.cluster,
         market=ports.edges.market,
         clock=ports.edges.clock,
@@ -110,8 +109,12 @@ def _observing(
         tick_s=tick_s,
         authority=ports.authority,
         notices=ports.notices,
+        in_hand=drainer.in_hand,
     )
-    inference = Inference(
+
+
+def _scoring(ports: Ports, views: Views, limits: Limits) -> Inference:
+    return Inference(
         forecaster=ports.forecaster,
         limits=limits,
         pool_rules=ports.pool_rules,
@@ -120,7 +123,6 @@ def _observing(
         telemetry=ports.telemetry,
         heartbeats=views.heartbeats,
     )
-    return collector, inference
 
 
 def _acting(ports: Ports, views: Views, limits: Limits) -> tuple[Router, Drainer]:

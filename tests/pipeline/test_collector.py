@@ -57,6 +57,12 @@ def test_it_observes_at_once_and_then_on_every_tick():
     assert ended_at == 95.0
 
 
+def test_an_observation_tells_what_is_in_hand():
+    hand = iter([frozenset(), frozenset({"uid-s1"})])
+    _, out, _ = collect(StillCluster(), 31.0, in_hand=lambda: next(hand))
+    assert run(out.get).in_hand == {"uid-s1"}
+
+
 def test_an_observation_nobody_read_is_replaced_and_counted():
     telemetry, out, _ = collect(StillCluster(), 65.0)
     assert telemetry.of("replaced") == [(30.0, "observations", 1), (60.0, "observations", 1)]

@@ -13,7 +13,7 @@ from spotvortex.core.calls import (
     EvictPod,
 )
 from spotvortex.core.messages import Chore, DrainEnd, DrainOrder
-from spotvortex.core.types import CapacityType
+from spotvortex.core.types import CapacityType, Mode
 from spotvortex.pipeline import actuation, drainer
 from spotvortex.pipeline.actuation import Hands, Shadow
 from spotvortex.pipeline.channels import Lane
@@ -77,6 +77,16 @@ def kinds(actuator):
     return [type(call).__name__ for call in actuator.calls]
 
 
+def a_drainer(actuator, announcer=None):
+    return Drainer(
+        hands=Hands(recording=actuator, writing=actuator),
+        announcer=announcer or MemoryAnnouncer(),
+        clock=SimClock(AT, asyncio.get_running_loop()),
+        telemetry=actuator.telemetry,
+        heartbeats=Heartbeats({"drainer": 60.0}),
+    )
+
+
 def carry_out(actuator, *orders, stop_at=None, announcer=None):
     """Carry orders out; returns the results with the virtual second of each, and the telemetry."""
 
@@ -89,17 +99,10 @@ def carry_out(actuator, *orders, stop_at=None, announcer=None):
             stop.set()
         elif stop_at is not None:
             loop.call_later(stop_at, stop.set)
-        beats = Heartbeats({"drainer": 60.0})
-        subject = Drainer(
-            hands=Hands(recording=actuator, writing=actuator),
-            announcer=announcer or MemoryAnnouncer(),
-            clock=SimClock(AT, loop),
-            telemetry=actuator.telemetry,
-            heartbeats=beats,
-        )
+        subject = a_drainer(actuator, announcer)
         async with asyncio.timeout(5000.0):
             await subject.run(lane, stop)
-        assert beats.failing() == []
+        assert subject.heartbeats.failing() == []
         return [(at, result.end) for at, result in actuator.telemetry.of("drained")]
 
     return run(main)
@@ -156,6 +159,25 @@ def test_orders_are_carried_out_beside_each_other():
     results = carry_out(actuator, order("web-s0"), order("web-s1", plan_id="p2"))
     assert results == [(1.75, DrainEnd.DONE)] * 2
     assert sorted(kinds(actuator)) == sorted(FULL_MOVE * 2)
+
+
+@pytest.mark.parametrize(("mode", "shown"), [(Mode.ACTIVE, {"uid-web-s0"}), (Mode.SHADOW, set())])
+def test_what_may_write_is_in_hand_from_its_order_to_its_end(mode, shown):
+    actuator = stubborn()
+
+    async def main():
+        lane = Lane("drains", 9)
+        subject = a_drainer(actuator)
+        one = order(mode=mode)
+        lane.offer(one.uid, one)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(subject.run(lane, asyncio.Event()))
+            await asyncio.sleep(0.1)  # its first request has not been answered yet
+            seen = subject.in_hand()
+            lane.close()
+        return seen, subject.in_hand()
+
+    assert run(main) == (shown, set())
 
 
 def test_a_result_counts_calls_and_evictions_and_the_span_tells_the_answers():

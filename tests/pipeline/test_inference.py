@@ -220,3 +220,13 @@ def test_what_is_in_flight_is_no_candidate_and_counts_as_moving():
     assert assessed.in_flight.uids == {"uid-web-s0", "uid-web-s1"}
     assert [c.node for c in only.to_on_demand] == ["web-s2"]
     assert (only.n_moving, only.n_spot_movable) == (2, 1)
+
+
+def test_what_is_in_hand_counts_as_under_way_before_the_cluster_shows_any_of_it():
+    seen = replace(observation(pool(n_spot=3, n_on_demand=0)), in_hand=frozenset({"uid-web-s0"}))
+    assessed, _ = assess(seen)
+    (only,) = assessed.pools
+    assert (only.n_in_flight, only.n_moving) == (1, 1)
+    assert {c.node for c in only.to_on_demand} == {"web-s1", "web-s2"}
+    # There is no journal of it to go on with.
+    assert assessed.in_flight.uids == set()
