@@ -240,7 +240,8 @@ class WaveView:
     `asking` while one of them has not asked for all its room, `room` counts the placeholders that
     are there, `bound` those that are bound, `left` the pods that still need some. Room is nobody's
     own: the pods of one node may take what was asked for those of another. `known` once every one
-    of them has been looked at. `trouble` says why one of them never gets its room.
+    of them has been looked at, `marking` while one of them is not marked yet. `trouble` says why
+    one of them never gets its room.
     """
 
     asking: bool
@@ -248,6 +249,7 @@ class WaveView:
     left: int
     room: int = 0
     known: bool = True
+    marking: bool = False
     trouble: str = ""
 
     @property

@@ -239,8 +239,14 @@ def _phase(order: DrainOrder, progress: Progress, view: NodeView, now: float) ->
     if not progress.marked:
         return Phase.MARKING
     if to_evict(progress, view):
-        return Phase.EVICTING
+        return Phase.WAITING if _waits_for_marks(order, progress, view) else Phase.EVICTING
     return Phase.WAITING if movers(view) else Phase.RELEASING
+
+
+def _waits_for_marks(order: DrainOrder, progress: Progress, view: NodeView) -> bool:
+    """Tell whether a pod that goes now could come up again on a node that is drained next."""
+    planned = order.kind is OrderKind.DRAIN and not progress.begun
+    return planned and view.wave is not None and view.wave.marking
 
 
 def _is_pressing(order: DrainOrder, progress: Progress, now: float) -> bool:

@@ -1,4 +1,4 @@
-"""Nodes that are drained together: none is before there is room for all.
+"""Nodes that are drained together: none is before there is room for all, and all are marked.
 
 Comes in: the orders in hand, and how each is getting on. Goes out: whether an order has to wait for
 the others of its wave, or to give up because one of them has. May not know a cluster.
@@ -26,6 +26,7 @@ class _Member:
     room: int = 0
     bound: int = 0
     left: int = 0
+    marked: bool = False
 
 
 @dataclass(slots=True)
@@ -59,6 +60,7 @@ class Waves:
             room=view.n_room,
             bound=view.bound,
             left=len(to_evict(progress, view)),
+            marked=progress.marked or view.marked,
         )
         members = wave.members.values()
         seen = WaveView(
@@ -67,6 +69,7 @@ class Waves:
             bound=sum(m.bound for m in members),
             left=sum(m.left for m in members),
             known=all(m.seen for m in members),
+            marking=not all(m.marked for m in members),
             trouble=wave.trouble,
         )
         return replace(view, wave=seen)
@@ -76,6 +79,6 @@ class Waves:
         wave = self._waves.get(order.plan_id)
         if wave is None:
             return
-        wave.members[order.uid] = _Member(seen=True, asking=False)
+        wave.members[order.uid] = _Member(seen=True, asking=False, marked=True)
         if end in _FAILED and not was_marked and not wave.trouble:
             wave.trouble = f"{order.node} of the same wave: {reason}"

@@ -64,6 +64,17 @@ def test_room_that_another_node_of_the_wave_has_taken_is_made_up_for_by_its_own(
     assert proceed(ORDER, progress, alone, AT).phase is Phase.BINDING
 
 
+def test_no_pod_goes_while_a_node_of_the_wave_could_still_receive_it():
+    progress = Progress(moving=(pod("a"),), asked=frozenset({"uid-a"}), marked=True)
+    seen = view(pod("a"), bound=1, cordoned=True, marked=True, wave=wave(marking=True))
+    waiting = proceed(ORDER, progress, seen, AT)
+    assert waiting.phase is Phase.WAITING
+    assert proceed(ORDER, waiting, replace(seen, wave=wave()), AT).phase is Phase.EVICTING
+    # A node that is lost waits for nobody, nor does one whose pods had begun to go.
+    assert proceed(LOSS, progress, seen, AT).phase is Phase.EVICTING
+    assert proceed(ORDER, replace(progress, begun=True), seen, AT).phase is Phase.EVICTING
+
+
 def test_after_a_restart_nothing_is_asked_for_again_while_the_wave_has_enough():
     """One of two placeholders was taken by a pod of another node, whose own is there for it."""
     known = Progress(moving=(pod("a"), pod("b")), asked=frozenset({"uid-a"}), found=True)

@@ -56,6 +56,16 @@ def test_what_counts_is_the_room_of_all_for_the_pods_of_all():
     assert not seen(waves, B, n_pods=3, bound=0).has_room
 
 
+def test_a_wave_is_marking_until_each_of_it_is_marked_or_has_ended():
+    waves = joined(A, B)
+    assert seen(waves, A, marked=True).marking
+    assert seen(waves, B).marking
+    assert not seen(waves, B, marked=True).marking
+    waves = joined(A, B)
+    waves.leave(B, DrainEnd.ABORTED, "why", was_marked=False)
+    assert not seen(waves, A, marked=True).marking
+
+
 def test_pods_that_have_been_evicted_need_no_more_room():
     waves = joined(A, B)
     seen(waves, A, n_pods=2, bound=1, begun=True, evicted=frozenset({"uid-web-s0-0"}))
