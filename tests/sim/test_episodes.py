@@ -16,17 +16,6 @@ from spotvortex.sim.shrinking import from_text, shrink, to_text
 from tests.sim.variants import VARIANTS
 
 KEPT = sorted((Path(__file__).parent / "kept").glob("*.json"))
-OPEN = {
-    "seed-1740": "a node that Karpenter removes between two observations is learned as a loss, and"
-    " where the model gives no numbers the memory then leaves Spot",
-    "seed-3683": "an emergency's second wave begins while the first one's requests still fail",
-    "seed-6343": "room of pods that were scaled away stays beside that of pods that came",
-    "seed-7421": "room of pods that were scaled away stays beside that of pods that came",
-    "seed-9487": "room of pods that were scaled away stays beside that of pods that came",
-    "seed-9912": "after a partition room is asked for beside what is there",
-}
-"""Episodes that still break a promise, by what is to be mended in the product."""
-
 N_EPISODES = 300
 PROMISES = range(1, 12)
 
@@ -99,13 +88,6 @@ def test_what_is_drawn_is_bounded_and_varied():
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 def test_an_episode_that_once_found_something_is_good_now(path):
     assert outcome_of(from_text(path.read_text())).breaches == ()
-
-
-@pytest.mark.parametrize("name", OPEN)
-def test_an_episode_whose_cause_is_known_breaks_its_promise_still(name):
-    text = (Path(__file__).parent / "kept" / "open" / f"{name}.json").read_text()
-    breaches = outcome_of(from_text(text)).breaches
-    assert breaches, f"{name} is good now: move it to kept ({OPEN[name]})"
 
 
 def test_some_episodes_are_kept():
