@@ -77,7 +77,7 @@ def whole(of: Protocol, *, with_variants: bool) -> Extent:
     return Extent(
         n_seeds=of.n_seeds,
         mixes=of.mixes,
-        policies=(of.bound, *arena.policies(of)),
+        policies=(of.bound, *arena.policies(of), *arena.lazy_policies(of)),
         with_variants=with_variants,
     )
 
@@ -85,8 +85,12 @@ def whole(of: Protocol, *, with_variants: bool) -> Extent:
 def specs_of(
     of: Protocol, extent: Extent, protocol_path: Path, model_dir: Path, traces: Path | None
 ) -> list[RunSpec]:
-    """List the runs of an extent; a family that replays is left out where there is no trace."""
+    """List the runs of an extent; a family that replays is left out where there is no trace.
+
+    The lazy B3 is a sensitivity by itself: it runs in the worlds as the protocol has them.
+    """
     variants = of.variants if extent.with_variants else of.variants[:1]
+    lazy = arena.lazy_policies(of)
     return [
         RunSpec(
             family=family.name,
@@ -105,6 +109,7 @@ def specs_of(
         for seed in range(extent.n_seeds)
         for policy in extent.policies
         if variant.hazard_factor == 1.0 or not family.replays
+        if not variant.name or policy not in lazy
     ]
 
 

@@ -76,7 +76,10 @@ def offerings() -> tuple[Offering, ...]:
 
 
 def policies(protocol: Protocol) -> tuple[str, ...]:
-    """Return the names of all policies that can be run, the rivals first."""
+    """Return the names of all policies that can be run, the rivals first.
+
+    The lazy form of B3 is a sensitivity; see `lazy_policies`.
+    """
     baselines = protocol.baselines
     return (
         B0,
@@ -87,6 +90,11 @@ def policies(protocol: Protocol) -> tuple[str, ...]:
         OURS_CONSTANT,
         OURS,
     )
+
+
+def lazy_policies(protocol: Protocol) -> tuple[str, ...]:
+    """Return the names of Karpenter as it is not: it awaits a replacement before it evicts."""
+    return tuple(setting.name for setting in protocol.baselines.b3_lazy)
 
 
 def trial_of(
@@ -133,8 +141,9 @@ def limits_of(step_s: float) -> Limits:
 
 def setting_of(policy: str, protocol: Protocol) -> KarpenterSetting:
     """Return Karpenter's settings under a policy: its own, or those of the first B3."""
-    named = {setting.name: setting for setting in protocol.baselines.b3}
-    return named.get(policy, protocol.baselines.b3[0])
+    baselines = protocol.baselines
+    named = {setting.name: setting for setting in (*baselines.b3, *baselines.b3_lazy)}
+    return named.get(policy, baselines.b3[0])
 
 
 def capacity_types_of(policy: str) -> tuple[CapacityType, ...]:
@@ -199,6 +208,7 @@ def _scenario(
         consolidation=WHEN_UNDERUTILIZED,
         consolidate_after_s=setting.consolidate_after_s,
         disruption_ratio=setting.disruption_budget_ratio,
+        evicts_at_notice=setting.evicts_at_notice,
     )
     first = Fleet(group=POOL, instance_type=TYPES[0], capacity_type=_ON_DEMAND, count=UNITS)
     return Scenario(

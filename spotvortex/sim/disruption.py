@@ -64,6 +64,7 @@ class Disruption:
         self._next_look = -math.inf
         self._looked: dict[str, tuple[int, float]] = {}
         self._unneeded_since: dict[str, float] = {}
+        self._awaited: dict[str, str] = {}
         self.n_evicted = 0
         self.n_consolidated = 0
 
@@ -91,13 +92,29 @@ class Disruption:
             if n.deleting or (n.leaves_at is not None and n.moving)
         ]
         for node in leaving:
-            for pod in node.movable:
+            for pod in node.movable if self._may_evict(node, at) else ():
                 if pod.terminating or pod.workload.do_not_disrupt:
                     continue
                 stop_s = self._chance.uniform(1.0, max(1.0, pod.workload.grace_s))
                 self.n_evicted += isinstance(self._cluster.evict(pod, at, stop_s), Done)
             if node.deleting and not (node.movable or node.placeholders):
                 self._terminate(node, at)
+
+    def _may_evict(self, node: SimNode, at: float) -> bool:
+        """Tell whether an interrupted node's pods go now, or wait until a replacement is Ready.
+
+        Where none can be bought, or it has gone itself, there is nothing to wait for.
+        """
+        if node.group.evicts_at_notice or node.deleting:
+            return True
+        if node.uid not in self._awaited:
+            other = self._placement.replace(node, at)
+            self._awaited[node.uid] = "" if other is None else other.name
+        other = self._cluster.nodes.get(self._awaited[node.uid])
+        if other is not None and node.leaves_at is not None:
+            # Nobody may find the replacement empty meanwhile.
+            self._nominated_until[other.name] = node.leaves_at + NOMINATED_S
+        return other is None or other.ready or other.moving
 
     def _terminate(self, node: SimNode, at: float) -> None:
         """Let the instance of an emptied node end; until then the node is still there."""

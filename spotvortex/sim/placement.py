@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -54,7 +55,7 @@ class _Choice:
 
 
 class Placement:
-    """Places pods. Nothing but `place` and `launch` changes the cluster."""
+    """Places pods. Nothing but `place`, `replace` and `launch` changes the cluster."""
 
     def __init__(
         self,
@@ -128,6 +129,17 @@ class Placement:
             memory += placeholder.workload.memory_bytes
         return victims if cpu >= 0 and memory >= 0 else None
 
+    def replace(self, node: SimNode, at: float) -> SimNode | None:
+        """Buy a node of the same group with room for all that would move, None where none is."""
+        pods = node.movable
+        if not pods:
+            return None
+        cpu = sum(pod.workload.cpu_milli for pod in pods)
+        memory = sum(pod.workload.memory_bytes for pod in pods)
+        choices = self._choices(max(pods, key=lambda p: bool(p.zone)), (node.group,), at)
+        fitting = (c for c in choices if self.holds(c.offering.instance_type, cpu, memory))
+        return self._buy(fitting, at)
+
     def launch(
         self, group: NodeGroup, capacity_type: CapacityType, offering: Offering, at: float
     ) -> SimNode:
@@ -176,9 +188,12 @@ class Placement:
         return self._cluster.nodes[pod.node or pod.promised].offering.zone
 
     def _buy_for(self, pod: SimPod, groups: tuple[NodeGroup, ...], at: float) -> SimNode | None:
-        """Try what may be bought for a pod, best first; Spot may be short, on-demand never is."""
+        return self._buy(self._choices(pod, groups, at), at)
+
+    def _buy(self, choices: Iterable[_Choice], at: float) -> SimNode | None:
+        """Try what may be bought, best first; Spot may be short, on-demand never is."""
         spot_was_short = False
-        for choice in self._choices(pod, groups, at):
+        for choice in choices:
             is_spot = choice.capacity_type is CapacityType.SPOT
             if is_spot and not self.try_spot(choice.offering, at):
                 spot_was_short = True

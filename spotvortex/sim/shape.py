@@ -85,6 +85,8 @@ class NodeGroup:
     `consolidate_after_s` and `disruption_ratio` are Karpenter's `consolidationPolicy`,
     `consolidateAfter` and its budget of nodes that it may disrupt at once. `annotations` are our
     rules on the NodePool, name and value. An emptied node is there for `terminate_s` more.
+    Karpenter evicts at an interruption's notice; without `evicts_at_notice` it awaits a replacement
+    first.
     """
 
     name: str
@@ -102,6 +104,7 @@ class NodeGroup:
     disruption_ratio: float = 0.1
     annotations: tuple[tuple[str, str], ...] = ()
     terminate_s: float = TERMINATE_S
+    evicts_at_notice: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,10 +71,13 @@ def episode(**changes):
     return replace(usual, **changes)
 
 
-def world_of(clock=None, **changes):
+def world_of(clock=None, of_groups=None, **changes):
+    """A world as of an episode; `of_groups` changes its NodePools in what no episode varies."""
     drawn = episode(**changes)
     market = SimMarket(seed=drawn.seed, start_at=START_AT)
     scenario = scenario_of(drawn)
+    groups = tuple(replace(group, **(of_groups or {})) for group in scenario.groups)
+    scenario = replace(scenario, groups=groups)
     return World(
         scenario=scenario,
         seed=drawn.seed,

@@ -197,3 +197,40 @@ def test_an_emptied_node_is_there_until_its_instance_has_ended():
     assert step(world, 40.0) == set()
     assert empty.moving
     assert step(world, 10.0) == {empty.name}
+
+
+@pytest.mark.parametrize("eager_at_notice", [True, False])
+def test_an_interrupted_node_is_emptied_at_the_notice_or_once_its_replacement_is_ready(
+    eager_at_notice,
+):
+    world = world_of(
+        pools=(pool(n_spot=2, n_on_demand=0, consolidate_after_s=0.0),),
+        workloads=(app(replicas=4, cpu_milli=1800, max_unavailable=2),),
+        of_groups={"evicts_at_notice": eager_at_notice},
+    )
+    known = set(world.cluster.nodes)
+    node = node_of(world)
+    world.interrupt(node, world.at + 3600.0)
+    world.step()
+    going = [pod.terminating for pod in node.movable]
+    assert going == [eager_at_notice] * 2
+    while not any(pod.terminating for pod in node.movable):
+        assert node.movable, "the replacement was Ready, and no pod went"
+        world.step()
+    others = [n for name, n in world.cluster.nodes.items() if name not in known]
+    assert eager_at_notice or [n.ready for n in others] == [True]
+    step(world, 600.0)
+    # It was not taken for an empty node while it waited for its pods.
+    assert [len(n.movable) for n in world.cluster.nodes.values() if n is not node] == [2, 2]
+
+
+def test_a_lazy_provisioner_that_can_buy_nothing_does_not_wait():
+    world = world_of(
+        pools=(pool(n_spot=2, n_on_demand=0),),
+        workloads=(app(replicas=4, cpu_milli=1800, max_unavailable=2),),
+        of_groups={"evicts_at_notice": False, "node_limit": 2},
+    )
+    node = node_of(world)
+    world.interrupt(node, world.at + 120.0)
+    world.step()
+    assert all(pod.terminating for pod in node.movable)
