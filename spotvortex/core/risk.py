@@ -3,9 +3,10 @@
 Comes in: two observations in a row. Goes out: gamma-Poisson posteriors by offering, and the time
 since the last loss. The memory is the baseline that a network must beat, and one of its inputs. A
 loss is a Ready Spot node that vanished although nobody had cordoned, tainted or deleted it, as far
-as the watch saw; a node that went in an orderly way is only exposure. Two things are counted:
-losses over node-hours, the mean rate that a model reads; and the level, the hazard beyond 12 hours,
-which the memory's own score multiplies with the shape that `hazard` gives. May not know of a model.
+as the watch saw, or one that we emptied because notice was given that it goes; a node that went
+otherwise is only exposure. Two things are counted: losses over node-hours, the mean rate that a
+model reads; and the level, the hazard beyond 12 hours, which the memory's own score multiplies with
+the shape that `hazard` gives. May not know of a model.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Final
 
+from spotvortex.core import orders
 from spotvortex.core.features import OfferingContext, OfferingScore
 from spotvortex.core.hazard import Age, base_of, integral, integrals, multiple
+from spotvortex.core.messages import OrderKind
 from spotvortex.core.observation import ClusterFacts, InputState, MarketFacts, NodeFact, SpotQuote
 from spotvortex.core.types import CapacityType, Offering
 
@@ -126,8 +129,7 @@ def update(memory: Memory, cluster: ClusterFacts, now: float) -> Memory:
     # A long gap teaches nothing: counting its survivors but not its losses would flatter Spot.
     hours = max(0.0, gap_s) / 3600.0 if gap_s <= MAX_GAP_S else 0.0
     present = {n.uid for n in _nodes(cluster)}
-    accounted = present | cluster.left_in_order
-    lost = _losses(memory, accounted) if gap_s <= MAX_GAP_S else Counter()
+    lost = _losses(memory, present, cluster.left_in_order) if gap_s <= MAX_GAP_S else Counter()
     held = Counter(n.offering for n in spot.values())
     n_before = Counter(n.offering for n in memory.nodes.values())
     with_survivors = {n.offering for uid, n in memory.nodes.items() if lost and uid in present}
@@ -232,13 +234,20 @@ def _nodes(cluster: ClusterFacts) -> Iterable[NodeFact]:
     yield from cluster.unpooled
 
 
-def _losses(memory: Memory, accounted: Set[str]) -> Counter[Offering]:
-    """Count the nodes that neither are there nor went in an orderly way."""
+def _losses(memory: Memory, present: Set[str], in_order: Set[str]) -> Counter[Offering]:
+    """Count the nodes that are gone and were interrupted, or did not go in an orderly way."""
     return Counter(
         node.offering
         for uid, node in memory.nodes.items()
-        if uid not in accounted and node.ready and not node.moving and not node.cordoned
+        if uid not in present
+        and (_was_interrupted(node) or (uid not in in_order and node.ready and not node.leaving))
     )
+
+
+def _was_interrupted(node: NodeFact) -> bool:
+    """Tell whether we were emptying a node because notice had been given that it goes."""
+    order = orders.from_text(node.mark) if node.mark else None
+    return order is not None and order.kind is OrderKind.INTERRUPTION
 
 
 def _oldest(nodes: Iterable[NodeFact]) -> dict[Offering, float]:

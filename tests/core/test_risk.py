@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core import risk
+from spotvortex.core import orders, risk
 from spotvortex.core.hazard import Age, multiple
+from spotvortex.core.messages import OrderKind
 from spotvortex.core.observation import InputState
 from spotvortex.core.risk import (
     DECAY_HOURS,
@@ -25,6 +26,7 @@ from spotvortex.core.risk import (
 from spotvortex.core.types import Offering
 from tests.core import odd
 from tests.core.builders import AT, WEB_A, WEB_B, cluster, health, market, on_demand, pool, spot
+from tests.core.flying import order
 
 STEP_S = 60.0
 
@@ -59,6 +61,17 @@ def test_a_node_that_the_watch_saw_go_in_order_is_no_loss():
     seen = replace(held("s1"), left_in_order=frozenset({spot("s2").uid}))
     memory = remember(held("s1", "s2", "s3"), seen)
     assert losses(memory) == 1.0  # s3 alone
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_lost"), [(OrderKind.INTERRUPTION, 1.0), (OrderKind.DRAIN, 0.0)]
+)
+def test_a_node_that_we_emptied_on_notice_is_a_loss_and_one_that_we_moved_is_not(kind, n_lost):
+    going = spot("s2", cordoned=True, ready=False)
+    mark = orders.to_text(replace(order("s2"), kind=kind, uid=going.uid))
+    before = cluster(pool(nodes=(spot("s1"), replace(going, mark=mark))))
+    after = replace(held("s1"), left_in_order=frozenset({going.uid}))
+    assert losses(remember(before, after)) == n_lost
 
 
 def test_a_node_that_leaves_its_pool_is_no_loss():
