@@ -88,8 +88,9 @@ def evaluate(  # noqa: PLR0913 -- options of a command line
     of = protocol.load(protocol_file)
     if traces is not None:
         arena.read_long_trace(traces, of.n_days)
-    extent = trials.quick(of) if quick else trials.whole(of, with_variants=variants)
-    specs = trials.specs_of(of, extent, protocol_file, settings.load().model_dir, traces)
+    model_dir = settings.load().model_dir
+    extent = trials.quick(of) if quick else trials.whole(of, model_dir, with_variants=variants)
+    specs = trials.specs_of(of, extent, protocol_file, model_dir, traces)
     executor = dask_executor(dask) if dask else local_executor(workers)
     wanted = {spec.key for spec in specs}
     _run(specs, executor, results, made_under(of))

@@ -72,12 +72,17 @@ def quick(of: Protocol) -> Extent:
     )
 
 
-def whole(of: Protocol, *, with_variants: bool) -> Extent:
-    """Return all that the protocol names and this version can run."""
+def whole(of: Protocol, model_dir: Path, *, with_variants: bool) -> Extent:
+    """Return all that the protocol names and that this bundle can run.
+
+    Raises:
+        ModelError: the bundle cannot be loaded.
+    """
+    learned = arena.LEARNED if _bundle(model_dir).has_policy else ()
     return Extent(
         n_seeds=of.n_seeds,
         mixes=of.mixes,
-        policies=(of.bound, *arena.policies(of), *arena.lazy_policies(of)),
+        policies=(of.bound, *arena.policies(of), *arena.lazy_policies(of), *learned),
         with_variants=with_variants,
     )
 
@@ -185,13 +190,14 @@ def _models(model_dir: Path) -> Callable[[str], Forecaster]:
     """Return what gives our policies their models: the bundle, or one score for everything."""
 
     def model(policy: str) -> Forecaster:
-        if policy == arena.OURS_CONSTANT:
-            return ScriptedForecaster(
-                script=((0.0, arena.CONSTANT_SCORE),),
-                start_at=arena.START_AT,
-                families=arena.FAMILIES_HELD,
-            )
-        return _bundle(model_dir)
+        if policy not in (arena.OURS_CONSTANT, arena.B6):
+            return _bundle(model_dir)
+        return ScriptedForecaster(
+            script=((0.0, arena.CONSTANT_SCORE),),
+            start_at=arena.START_AT,
+            families=arena.FAMILIES_HELD,
+            values=_bundle(model_dir).q_values if policy == arena.B6 else None,
+        )
 
     return model
 

@@ -15,6 +15,7 @@ from spotvortex.core.types import CapacityType
 from spotvortex.settings import BUNDLED_MODELS
 from spotvortex.sim import arena, protocol, rerun
 from spotvortex.sim.results_file import read_results
+from tests.model.bundles_v1 import go_bundle
 from tests.sim.recordings import DAY_S, START_AT, write_prices
 from tests.sim.test_world import world_of
 from tests.test_commands import refused, typed
@@ -97,6 +98,26 @@ def check_bound(results, costs):
         assert cost["O1"] < cost["B0"]
 
 
+def test_a_bundle_with_a_policy_network_is_judged_by_that_too(tmp_path):
+    """The network prefers the last action there is: it leaves Spot, whatever the scores say."""
+    bundle = go_bundle(tmp_path)
+    path = small_protocol(tmp_path)
+    of = protocol.load(path)
+    extent = trials.whole(of, bundle, with_variants=False)
+    assert set(arena.LEARNED) <= set(extent.policies)
+    assert not set(arena.LEARNED) & set(
+        trials.whole(of, BUNDLED_MODELS, with_variants=False).policies
+    )
+    chosen = replace(extent, policies=(arena.B6, arena.OURS_CONSTANT))
+    specs = trials.specs_of(of, chosen, path, bundle, None)
+    spot = {
+        spec.policy: total_of(trials.work(spec).days).spot_node_minutes
+        for spec in specs
+        if spec.family == "calm"
+    }
+    assert spot[arena.B6] < 0.1 * spot[arena.OURS_CONSTANT]
+
+
 def test_a_quick_evaluation_is_five_seeds_of_one_mix_of_ours_against_karpenter():
     of = protocol.load()
     extent = trials.quick(of)
@@ -104,7 +125,11 @@ def test_a_quick_evaluation_is_five_seeds_of_one_mix_of_ours_against_karpenter()
     assert len(specs) == 5 * 3 * (1 + 4 + 1)
     assert {s.mix for s in specs} == {"steady"}
     whole = trials.specs_of(
-        of, trials.whole(of, with_variants=True), protocol.OWN_PATH, BUNDLED_MODELS, None
+        of,
+        trials.whole(of, BUNDLED_MODELS, with_variants=True),
+        protocol.OWN_PATH,
+        BUNDLED_MODELS,
+        None,
     )
     assert len({s.key for s in whole}) == len(whole)
     assert {s.variant for s in whole} == {v.name for v in of.variants}

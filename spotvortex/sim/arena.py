@@ -52,6 +52,12 @@ CONSTANT_SCORE: Final = 0.03
 
 OURS: Final = "spotvortex"
 OURS_CONSTANT: Final = "spotvortex-constant-scores"
+OURS_LEARNED: Final = "spotvortex-rl"
+B6: Final = "B6"
+LEARNED: Final = (B6, OURS_LEARNED)
+"""Ours decided by a policy network: with constant scores, and with the model's."""
+
+_OURS: Final = frozenset({OURS, OURS_CONSTANT, *LEARNED})
 B0, B1, B4 = "B0", "B1", "B4"
 B2_PREFIX, B4_PREFIX = "B2-", "B4-"
 _SPOT: Final = CapacityType.SPOT
@@ -76,9 +82,9 @@ def offerings() -> tuple[Offering, ...]:
 
 
 def policies(protocol: Protocol) -> tuple[str, ...]:
-    """Return the names of all policies that can be run, the rivals first.
+    """Return the names of the policies that can be run with any model, the rivals first.
 
-    The lazy form of B3 is a sensitivity; see `lazy_policies`.
+    The lazy form of B3 is a sensitivity, see `lazy_policies`; `LEARNED` need a policy network.
     """
     baselines = protocol.baselines
     return (
@@ -115,10 +121,9 @@ def trial_of(
     spare = int(policy.removeprefix(B4_PREFIX)) if policy.startswith(B4_PREFIX) else 0
     workloads, spare_pods = _workloads(policy, spare)
     controller = None
-    if policy in (OURS, OURS_CONSTANT):
-        controller = Controller(
-            forecaster=forecaster(policy), limits=limits_of(STEP_S), tick_s=TICK_S
-        )
+    if policy in _OURS:
+        limits = limits_of(STEP_S, is_learned=policy in LEARNED)
+        controller = Controller(forecaster=forecaster(policy), limits=limits, tick_s=TICK_S)
     return Trial(
         scenario=_scenario(world, setting, capacity_types_of(policy), workloads),
         market=SimMarket(seed=world.seed, start_at=START_AT),
@@ -134,9 +139,10 @@ def trial_of(
     )
 
 
-def limits_of(step_s: float) -> Limits:
+def limits_of(step_s: float, *, is_learned: bool = False) -> Limits:
     """Everything as the settings have it by default, in the mode that acts."""
-    return replace(Limits(), mode=Mode.ACTIVE, max_input_age_s=2.0 * step_s)
+    usual = replace(Limits(), mode=Mode.ACTIVE, max_input_age_s=2.0 * step_s)
+    return replace(usual, policy_mode="rl") if is_learned else usual
 
 
 def setting_of(policy: str, protocol: Protocol) -> KarpenterSetting:

@@ -1,12 +1,13 @@
 """A model whose scores follow a script.
 
 Comes in: scores by time. Goes out: a `Forecaster` that gives every offering the score of the
-moment, at no cost. For episodes that are about what follows from scores, not about the scores.
+moment, at no cost. For episodes that are about what follows from scores, not about the scores; with
+a policy network, for what follows from the network alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +20,21 @@ from spotvortex.errors import ModelContractError
 
 @dataclass(slots=True, kw_only=True)
 class ScriptedForecaster:
-    """A model whose scores follow a script: implements `ports.Forecaster`."""
+    """A model whose scores follow a script: implements `ports.Forecaster`.
+
+    `values` is a policy network, as of `q_values`.
+    """
 
     script: Sequence[tuple[float, float]]
     start_at: float
     digest: str = "scripted"
     families: tuple[str, ...] = ("c6i", "m6i")
-    has_policy: bool = False
+    values: Callable[[Matrix], Matrix] | None = None
+
+    @property
+    def has_policy(self) -> bool:
+        """Whether there is a policy network."""
+        return self.values is not None
 
     @property
     def scope(self) -> Scope:
@@ -47,9 +56,11 @@ class ScriptedForecaster:
         return np.repeat(tensor, 2, axis=1)
 
     def q_values(self, states: Matrix) -> Matrix:
-        """Refuse: there is no policy network.
+        """Value the actions of pools.
 
         Raises:
-            ModelContractError: always.
+            ModelContractError: there is no policy network.
         """
-        raise ModelContractError(f"there is no policy network for {len(states)} states")
+        if self.values is None:
+            raise ModelContractError(f"there is no policy network for {len(states)} states")
+        return self.values(states)
