@@ -82,7 +82,7 @@ def whole(of: Protocol, model_dir: Path, *, with_variants: bool) -> Extent:
     return Extent(
         n_seeds=of.n_seeds,
         mixes=of.mixes,
-        policies=(of.bound, *arena.policies(of), *arena.lazy_policies(of), *learned),
+        policies=(of.bound, *arena.policies(of), *arena.asides(of), *learned),
         with_variants=with_variants,
     )
 
@@ -92,10 +92,10 @@ def specs_of(
 ) -> list[RunSpec]:
     """List the runs of an extent; a family that replays is left out where there is no trace.
 
-    The lazy B3 is a sensitivity by itself: it runs in the worlds as the protocol has them.
+    What nobody can have is compared in the worlds as the protocol has them, not in variants.
     """
     variants = of.variants if extent.with_variants else of.variants[:1]
-    lazy = arena.lazy_policies(of)
+    asides = arena.asides(of)
     return [
         RunSpec(
             family=family.name,
@@ -114,7 +114,7 @@ def specs_of(
         for seed in range(extent.n_seeds)
         for policy in extent.policies
         if variant.hazard_factor == 1.0 or not family.replays
-        if not variant.name or policy not in lazy
+        if not variant.name or policy not in asides
     ]
 
 

@@ -75,7 +75,7 @@ def test_an_evaluation_runs_judges_and_goes_on_where_it_was(tmp_path):
     assert (tmp_path / "page.html").read_text().startswith("<!DOCTYPE html>")
     _, results = read_results(tmp_path / "r.jsonl", RunResult)
     of = protocol.load(path)
-    n_policies = len(arena.policies(of)) + len(arena.lazy_policies(of)) + 1
+    n_policies = len(arena.policies(of)) + len(arena.asides(of)) + 1
     assert len(results) == 3 * n_policies
     assert {r.family for r in results} == {"normal", "stressed", "replay"}
     before = (tmp_path / "r.jsonl").read_bytes()
@@ -133,8 +133,8 @@ def test_a_quick_evaluation_is_five_seeds_of_one_mix_of_ours_against_karpenter()
     )
     assert len({s.key for s in whole}) == len(whole)
     assert {s.variant for s in whole} == {v.name for v in of.variants}
-    lazy = arena.lazy_policies(of)
-    assert {s.variant for s in whole if s.policy in lazy} == {""}
+    *lazy, oracle = arena.asides(of)
+    assert {s.variant for s in whole if s.policy in {*lazy, oracle}} == {""}
     assert [arena.setting_of(name, of).evicts_at_notice for name in lazy] == [False] * len(lazy)
 
 

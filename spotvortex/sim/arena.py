@@ -21,6 +21,7 @@ from spotvortex.sim.chance import stream
 from spotvortex.sim.count_supply import CountSupply
 from spotvortex.sim.counts import Counts
 from spotvortex.sim.demand import Demand
+from spotvortex.sim.foresight import Foresight
 from spotvortex.sim.ledger import DAY_S, pods_per_node
 from spotvortex.sim.machines import GIB
 from spotvortex.sim.market import SimMarket
@@ -52,12 +53,13 @@ CONSTANT_SCORE: Final = 0.03
 
 OURS: Final = "spotvortex"
 OURS_CONSTANT: Final = "spotvortex-constant-scores"
+OURS_ORACLE: Final = "spotvortex-oracle-scores"
 OURS_LEARNED: Final = "spotvortex-rl"
 B6: Final = "B6"
 LEARNED: Final = (B6, OURS_LEARNED)
 """Ours decided by a policy network: with constant scores, and with the model's."""
 
-_OURS: Final = frozenset({OURS, OURS_CONSTANT, *LEARNED})
+_OURS: Final = frozenset({OURS, OURS_CONSTANT, OURS_ORACLE, *LEARNED})
 B0, B1, B4 = "B0", "B1", "B4"
 B2_PREFIX, B4_PREFIX = "B2-", "B4-"
 _SPOT: Final = CapacityType.SPOT
@@ -84,7 +86,7 @@ def offerings() -> tuple[Offering, ...]:
 def policies(protocol: Protocol) -> tuple[str, ...]:
     """Return the names of the policies that can be run with any model, the rivals first.
 
-    The lazy form of B3 is a sensitivity, see `lazy_policies`; `LEARNED` need a policy network.
+    Beside them there are `asides`, and `LEARNED`, which need a policy network.
     """
     baselines = protocol.baselines
     return (
@@ -98,9 +100,12 @@ def policies(protocol: Protocol) -> tuple[str, ...]:
     )
 
 
-def lazy_policies(protocol: Protocol) -> tuple[str, ...]:
-    """Return the names of Karpenter as it is not: it awaits a replacement before it evicts."""
-    return tuple(setting.name for setting in protocol.baselines.b3_lazy)
+def asides(protocol: Protocol) -> tuple[str, ...]:
+    """Return the names of what nobody can have, run in the worlds as they are.
+
+    Karpenter that awaits a replacement before it evicts, and ours with scores that come true.
+    """
+    return (*(setting.name for setting in protocol.baselines.b3_lazy), OURS_ORACLE)
 
 
 def trial_of(
@@ -117,19 +122,21 @@ def trial_of(
     Raises:
         TraceError: the world replays a trace that cannot be read, or is too short.
     """
-    setting = setting_of(policy, protocol)
+    counts, setting = counts_of(world), setting_of(policy, protocol)
     spare = int(policy.removeprefix(B4_PREFIX)) if policy.startswith(B4_PREFIX) else 0
     workloads, spare_pods = _workloads(policy, spare)
     controller = None
     if policy in _OURS:
-        limits = limits_of(STEP_S, is_learned=policy in LEARNED)
-        controller = Controller(forecaster=forecaster(policy), limits=limits, tick_s=TICK_S)
+        knows = policy == OURS_ORACLE
+        controller = Controller(
+            forecaster=_foresight(counts) if knows else forecaster(policy),
+            limits=limits_of(STEP_S, is_learned=policy in LEARNED),
+            tick_s=TICK_S,
+        )
     return Trial(
         scenario=_scenario(world, setting, capacity_types_of(policy), workloads),
         market=SimMarket(seed=world.seed, start_at=START_AT),
-        supply=CountSupply(
-            seed=world.seed, counts=counts_of(world), announced=_announced(world.variant)
-        ),
+        supply=CountSupply(seed=world.seed, counts=counts, announced=_announced(world.variant)),
         seed=world.seed,
         n_days=world.n_days,
         unit_of={POOL: UNIT},
@@ -137,6 +144,10 @@ def trial_of(
         spare_pods=spare_pods,
         controller=controller,
     )
+
+
+def _foresight(counts: Mapping[Offering, Counts]) -> Foresight:
+    return Foresight(counts=counts, families=FAMILIES_HELD)
 
 
 def limits_of(step_s: float, *, is_learned: bool = False) -> Limits:

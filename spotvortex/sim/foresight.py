@@ -1,0 +1,73 @@
+"""A model that knows how much capacity there will be: the ablation with oracle scores.
+
+Comes in: the counts of a world, to their end. Goes out: a `Forecaster` whose scores come true. It
+tells what better scores alone could bring with the same rules and gates; it is no policy to be had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spotvortex.core.catalog import Scope
+from spotvortex.core.features import Matrix, OfferingContext
+from spotvortex.core.types import Offering
+from spotvortex.errors import ModelContractError
+from spotvortex.sim.counts import Counts
+
+CAPACITY_S: Final = 3600.0
+RUNTIME_S: Final = 7200.0
+"""What the two scores are about: losses within 60 and within 120 minutes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foresight:
+    """Scores by what will be lost: implements `ports.Forecaster`.
+
+    A score is the share of what there is now that will be gone at some time within the horizon:
+    the probability that one node out of it, drawn at random, is lost. What there is none of cannot
+    be launched, and scores 1.
+    """
+
+    counts: Mapping[Offering, Counts]
+    families: tuple[str, ...]
+    digest: str = "foresight"
+    has_policy: bool = False
+
+    @property
+    def scope(self) -> Scope:
+        """The families that are held."""
+        return Scope(self.families)
+
+    def tensor(self, contexts: Sequence[OfferingContext], at: float) -> Matrix:
+        """Return both scores of this moment, one row an offering; 1 where nothing is known."""
+        rows = [self._scores(context.offering, at) for context in contexts]
+        return np.array(rows, dtype=np.float32).reshape(len(rows), 2)
+
+    def _scores(self, offering: Offering, at: float) -> tuple[float, float]:
+        counts = self.counts.get(offering)
+        now = counts.at(at) if counts is not None else 0
+        if counts is None or now == 0:
+            return 1.0, 1.0
+        lost = [1.0 - counts.least(at, at + ahead_s) / now for ahead_s in (CAPACITY_S, RUNTIME_S)]
+        return lost[0], lost[1]
+
+    def in_range(self, tensor: Matrix) -> NDArray[np.bool_]:
+        """Return that everything is."""
+        return np.ones(len(tensor), dtype=np.bool_)
+
+    def score(self, tensor: Matrix) -> Matrix:
+        """Return the scores as they are."""
+        return tensor
+
+    def q_values(self, states: Matrix) -> Matrix:
+        """Refuse: there is no policy network.
+
+        Raises:
+            ModelContractError: always.
+        """
+        raise ModelContractError(f"there is no policy network for {len(states)} states")
