@@ -7,6 +7,7 @@ One whose input does not exist yet says so; where the mode writes, that refuses.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -161,7 +162,12 @@ def out_of_distribution(case: Case) -> Verdict:
 
 
 def pool_safety(case: Case) -> Verdict:
-    """Losing any one offering, or the Spot of the worst zone, keeps every budget's minimum."""
+    """Losing any one offering, or the Spot of the worst zone, keeps every budget's minimum.
+
+    IMPORTANT: what our own fall back took from Spot may return to where it was. The provisioner
+    had put it there before us; a gate that let us leave and not come back would keep on-demand for
+    good what nobody asked to be there.
+    """
     if not case.action.towards_spot:
         return allow("pool_safety", "no move towards Spot")
     safety = case.pool.safety
@@ -170,12 +176,26 @@ def pool_safety(case: Case) -> Verdict:
     if not safety.n_pdbs:
         return allow("pool_safety", "no PodDisruptionBudget covers this pool")
     numbers = {"margin_pods": safety.margin_pods or 0, "n_pdbs": safety.n_pdbs}
+    n_ours = n_to_undo(case.pool, case.state)
+    is_short = safety.margin_pods is not None and safety.margin_pods < 0
+    if n_ours > (0 if is_short else safety.safe_to_spot_nodes) and safety.margin_zone:
+        ratio = f"{case.state.fell_from or 0.0:.0%}"
+        reason = f"undoes our fall back from {ratio} Spot, which was no safer"
+        return at_most("pool_safety", n_ours, reason, **numbers)
     if safety.margin_pods is not None and safety.margin_pods < 0:
         zone = f"losing the Spot of {safety.margin_zone}" if safety.margin_zone else "as it is now,"
         short = -safety.margin_pods
         return refuse("pool_safety", f"{zone} leaves {safety.margin_pdb} {short} short", **numbers)
     reason = f"{safety.margin_pdb} can spare {safety.margin_pods} pods beyond its worst zone"
     return at_most("pool_safety", safety.safe_to_spot_nodes, reason, **numbers)
+
+
+def n_to_undo(pool: PoolInput, state: PoolState) -> int:
+    """Return how many nodes that our anchors keep had been Spot before we fell back."""
+    if state.fell_from is None:
+        return 0
+    n_before = math.floor(state.fell_from * pool.n_staying + 1e-9)
+    return max(0, min(pool.n_anchored, n_before - pool.n_spot_staying))
 
 
 def on_demand_floor(case: Case) -> Verdict:

@@ -75,7 +75,7 @@ class PoolState:
 
     `n_failed_returns` counts falls back that came soon after a return: each doubles the time until
     the next one. `n_probation` is how many nodes the next return may move. `rules` are the ones
-    said last.
+    said last. `fell_from` is the Spot ratio before a fall back of ours that is not undone yet.
     """
 
     RECORDED_AS_ROW: ClassVar = True
@@ -88,6 +88,7 @@ class PoolState:
     n_failed_returns: int = 0
     n_probation: int = 1
     rules: PoolRules = NO_RULES
+    fell_from: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

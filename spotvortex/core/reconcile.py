@@ -36,6 +36,7 @@ from spotvortex.core.policy import worse
 from spotvortex.core.pools import PoolInput
 from spotvortex.core.progress import AFTER_LOSS_S, OVERDUE
 from spotvortex.core.rules import NO_RULES, obeying, remembered
+from spotvortex.core.sight import short
 from spotvortex.core.types import Action
 from spotvortex.core.upkeep import chores, is_released
 
@@ -247,11 +248,19 @@ def _next_state(state: ControllerState, decisions: tuple[Decision, ...]) -> Cont
 def _next_pool_state(before: PoolState, decision: Decision) -> PoolState:
     after = replace(before, target_ratio=decision.target_ratio, last_action=decision.action)
     if not decision.moves:
-        return after
+        return replace(after, fell_from=None) if _is_undone(decision.input, after) else after
     after = replace(after, last_wave_at=decision.at)
     if decision.action.away_from_spot:
-        return _fallen_back(after, decision.at)
+        fell_from = max(after.fell_from or 0.0, short(decision.input.spot_ratio))
+        return _fallen_back(replace(after, fell_from=fell_from), decision.at)
     return _returning(after, decision.at)
+
+
+def _is_undone(pool: PoolInput, state: PoolState) -> bool:
+    """Tell whether a return has brought back all that the last fall back took from Spot."""
+    fell, returned = state.last_decrease_at, state.last_increase_at
+    was_last = returned is not None and (fell is None or returned > fell)
+    return was_last and not gates.n_to_undo(pool, state)
 
 
 def _fallen_back(state: PoolState, at: float) -> PoolState:

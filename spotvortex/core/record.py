@@ -23,7 +23,7 @@ from spotvortex.core.messages import Basis, Decision
 from spotvortex.core.pools import PoolInput, Risk
 from spotvortex.core.types import Action, Outcome
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 HEARTBEAT_S: Final = 3600.0
 """A pool whose decision does not change is recorded this often all the same."""
 

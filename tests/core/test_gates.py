@@ -64,6 +64,12 @@ def standing(**changes):
     return case(limits=ACTIVE, standing=Standing(**({"leader": True} | changes)))
 
 
+def unsafe(**changes):
+    """A pool that could not stand the loss of its worst zone."""
+    return pool_input(safety=safety(margin_pods=-2), **changes)
+
+
+FELL, FELL_LESS = PoolState(fell_from=0.9), PoolState(fell_from=0.5)
 RETURNED = PoolState(last_wave_at=AT - 301.0, last_increase_at=AT - 301.0)
 LONG_AGO = PoolState(last_wave_at=AT - 331.0, last_increase_at=AT - 331.0)
 RELEASED = {"consolidates": True, "n_anchored": 8}
@@ -96,6 +102,17 @@ REFUSING = [
         "as it is now",
     ),
     ("pool_safety", case(pool=pool_input(safety=safety(safe_to_spot_nodes=0))), "can spare 3"),
+    ("pool_safety", case(pool=unsafe(n_anchored=4)), "leaves shop/api 2"),
+    ("pool_safety", case(pool=unsafe(n_anchored=0), state=FELL), "leaves shop/api 2"),
+    ("pool_safety", case(pool=unsafe(n_anchored=4), state=FELL_LESS), "leaves shop/api 2"),
+    (
+        "pool_safety",
+        case(
+            pool=pool_input(safety=safety(margin_pods=-1, margin_zone=""), n_anchored=4),
+            state=FELL,
+        ),
+        "as it is now",
+    ),
     ("on_demand_floor", case(limits=Limits(on_demand_floor_nodes=10)), "floor is 10"),
     (
         "on_demand_floor",
@@ -180,6 +197,18 @@ LETTING = [
 
 BOUNDING = [
     ("pool_safety", case(pool=pool_input(safety=safety(safe_to_spot_nodes=3))), 3),
+    ("pool_safety", case(pool=unsafe(n_anchored=4), state=FELL), 4),
+    ("pool_safety", case(pool=unsafe(n_anchored=9), state=FELL), 8),
+    (
+        "pool_safety",
+        case(pool=pool_input(safety=safety(safe_to_spot_nodes=1), n_anchored=4), state=FELL),
+        4,
+    ),
+    (
+        "pool_safety",
+        case(pool=pool_input(safety=safety(safe_to_spot_nodes=6), n_anchored=4), state=FELL),
+        6,
+    ),
     ("on_demand_floor", case(limits=Limits(on_demand_floor_nodes=6)), 4),
     ("fit", case(DOWN, pool=to_on_demand(cpu_left_milli=900)), 1),
     ("fit", case(DOWN, pool=to_on_demand(cpu_left_milli=2899)), 1),

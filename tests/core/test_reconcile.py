@@ -290,6 +290,7 @@ def test_a_wave_is_remembered_and_the_pool_settles_and_dwells():
         last_wave_at=AT,
         last_decrease_at=AT,
         last_action=Action.EMERGENCY_EXIT,
+        fell_from=0.8,
     )
     for after_s, holds in ((299.0, True), (599.0, True), (600.0, False)):
         observed = replace(observation(pool()), at=AT + after_s)

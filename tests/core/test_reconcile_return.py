@@ -102,6 +102,36 @@ def test_failures_are_forgotten_by_a_return_after_a_day_of_peace():
         assert of_web(after).last_increase_at == AT
 
 
+def test_a_fall_back_remembers_from_where_until_a_return_has_undone_it():
+    limits = replace(ACTIVE, **WIDE)
+    state, _ = cycle(pool(n_spot=8, n_on_demand=2), limits=limits, risk=0.95)
+    assert of_web(state).fell_from == 0.8
+    # A further wave begins lower, and does not lower what is remembered.
+    state, plan = cycle(
+        pool(n_spot=4, n_on_demand=6), limits=limits, risk=0.95, state=state, at=AT + 301.0
+    )
+    assert plan.decisions[0].action.away_from_spot
+    assert of_web(state).fell_from == 0.8
+    held = pool(n_spot=7, n_on_demand=3)
+    anchors = tuple(anchor(node) for node in held.nodes if "-d" in node.name)
+    for at, returned, remembered in (
+        (AT + 400.0, None, 0.8),
+        (AT + 5000.0, AT + 100.0, 0.8),
+        (AT + 5000.0, AT + 4990.0, 0.8),
+    ):
+        before = ControllerState(pools={"web": replace(of_web(state), last_increase_at=returned)})
+        after, _ = cycle(held, state=before, at=at, own_pods=anchors)
+        assert of_web(after).fell_from == remembered, (at, returned)
+    # Its anchors are gone, or its nodes are back; the cap lets no more of them move.
+    for back, own_pods, cap in ((held, (), 0.7), (pool(n_spot=8, n_on_demand=2), anchors, 0.8)):
+        before = ControllerState(
+            pools={"web": replace(of_web(state), last_increase_at=AT + 4990.0)}
+        )
+        capped = replace(ACTIVE, max_spot_ratio=cap)
+        after, _ = cycle(back, state=before, at=AT + 5000.0, own_pods=own_pods, limits=capped)
+        assert of_web(after).fell_from is None
+
+
 def test_a_rule_in_an_annotation_bounds_its_pool_alone():
     said = ((MAX_SPOT_RATIO, "0.2"), (MODE, "canary"), (ON_DEMAND_FLOOR, "3"))
     _, plan = cycle(ruled(*said), replace(pool("api"), node_pools=()))

@@ -33,6 +33,7 @@ states = st.builds(
     n_failed_returns=st.integers(0, 99),
     n_probation=st.integers(1, 64),
     rules=rules,
+    fell_from=st.none() | st.floats(0.0, 1.0),
 )
 
 
@@ -56,7 +57,7 @@ GOOD = json.loads(to_text(ControllerState(pools={"web": PoolState(last_wave_at=A
         (GOOD | {"pools": []}, "pools and unsure_until are expected"),
         (GOOD | {"unsure_until": True}, "pools and unsure_until are expected"),
         (GOOD | {"unsure_until": "soon"}, "pools and unsure_until are expected"),
-        (GOOD | {"pools": {"web": [1]}}, "a row of 8 values is expected"),
+        (GOOD | {"pools": {"web": [1]}}, "a row of 9 values is expected"),
     ],
 )
 def test_a_text_that_is_no_state_is_refused_in_words(document, words):
