@@ -254,7 +254,7 @@ class ClusterFacts:
     n_pods: int = 0
     n_pdbs: int = 0
     own_pods: tuple[OwnPod, ...] = ()
-    left_in_order: frozenset[str] = frozenset()
+    left_in_order: tuple[str, ...] = ()
 
     @property
     def nodes(self) -> tuple[NodeFact, ...]:

@@ -234,8 +234,9 @@ def _nodes(cluster: ClusterFacts) -> Iterable[NodeFact]:
     yield from cluster.unpooled
 
 
-def _losses(memory: Memory, present: Set[str], in_order: Set[str]) -> Counter[Offering]:
+def _losses(memory: Memory, present: Set[str], left: Iterable[str]) -> Counter[Offering]:
     """Count the nodes that are gone and were interrupted, or did not go in an orderly way."""
+    in_order = frozenset(left)
     return Counter(
         node.offering
         for uid, node in memory.nodes.items()

@@ -240,9 +240,9 @@ class Nodes:
         self._rows: dict[str, NodeRow] = {}
         self._left_in_order: deque[str] = deque(maxlen=MAX_LEFT_IN_ORDER)
 
-    def left_in_order(self) -> frozenset[str]:
+    def left_in_order(self) -> tuple[str, ...]:
         """Return the nodes that were being emptied or taken away when they went, by uid."""
-        return frozenset(self._left_in_order)
+        return tuple(self._left_in_order)
 
     def keys(self) -> AbstractSet[str]:
         """Return the nodes known."""

@@ -68,7 +68,7 @@ class FactsCache:
             n_pods=len(self._cluster.pods),
             n_pdbs=len(self._pdbs),
             own_pods=own_pods(self._cluster),
-            left_in_order=frozenset(self._cluster.left_in_order),
+            left_in_order=tuple(self._cluster.left_in_order),
         )
 
     def _renew_nodes(self) -> None:

@@ -58,7 +58,7 @@ def test_a_node_that_goes_in_order_is_no_loss(orderly):
 
 
 def test_a_node_that_the_watch_saw_go_in_order_is_no_loss():
-    seen = replace(held("s1"), left_in_order=frozenset({spot("s2").uid}))
+    seen = replace(held("s1"), left_in_order=(spot("s2").uid,))
     memory = remember(held("s1", "s2", "s3"), seen)
     assert losses(memory) == 1.0  # s3 alone
 
@@ -70,7 +70,7 @@ def test_a_node_that_we_emptied_on_notice_is_a_loss_and_one_that_we_moved_is_not
     going = spot("s2", cordoned=True, ready=False)
     mark = orders.to_text(replace(order("s2"), kind=kind, uid=going.uid))
     before = cluster(pool(nodes=(spot("s1"), replace(going, mark=mark))))
-    after = replace(held("s1"), left_in_order=frozenset({going.uid}))
+    after = replace(held("s1"), left_in_order=(going.uid,))
     assert losses(remember(before, after)) == n_lost
 
 

@@ -419,7 +419,7 @@ def test_how_a_node_went_is_told_although_no_snapshot_saw_it(last, in_order):
     going["spec"] |= last
     scene.put("nodes", going)
     scene.remove("nodes", "n1")
-    assert scene.snapshot().left_in_order == ({uid} if in_order else set())
+    assert scene.snapshot().left_in_order == ((uid,) if in_order else ())
 
 
 def test_pods_of_a_node_carry_their_blockers_for_a_drain():
@@ -593,7 +593,7 @@ def test_any_history_gives_the_snapshot_of_its_final_state(history):
     for (table, _), plain in reversed(final.items()):
         fresh.put(table, plain)
     # How nodes went is of the history itself.
-    assert replace(lived.snapshot(), left_in_order=frozenset()) == fresh.snapshot()
+    assert replace(lived.snapshot(), left_in_order=()) == fresh.snapshot()
     assert recounted(final) == {
         n.name: (n.load.n_pods, n.load.cpu_milli) for n in all_nodes(lived) if n.name in NODES
     }

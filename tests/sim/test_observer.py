@@ -284,12 +284,30 @@ def test_waves_of_a_pool_are_a_settling_time_apart(seen, node, apart_s, reason, 
     assert rooms(seen, node, "second", START_AT + apart_s, reason) == broken
 
 
-def test_more_rooms_than_pods_are_asked_for_twice(seen, node):
-    pod = node.movable[0]
-    n_pods = len(node.movable)
-    for number in range(n_pods):
-        assert seen.send(placeholder(pod, node, name=f"room-{number}")) == set()
-    assert seen.send(placeholder(pod, node, name="room-again")) == {9}
+def test_two_rooms_for_one_pod_are_asked_for_twice(seen, node):
+    first, second = node.movable[:2]
+    assert seen.send(placeholder(first, node, name="room-1")) == set()
+    assert seen.send(placeholder(second, node, name="room-2")) == set()
+    assert seen.send(placeholder(first, node, name="room-again")) == {9}
+
+
+def test_a_room_for_a_pod_that_the_node_never_had_is_one_too_many(seen, node):
+    pods = list(node.movable)
+    for pod in pods:
+        assert seen.send(placeholder(pod, node)) == set()
+    other = next(p for n in seen.world.cluster.nodes.values() if n is not node for p in n.movable)
+    assert seen.send(placeholder(other, node)) == {9}
+
+
+def test_a_pod_that_has_gone_leaves_its_room_behind(seen, node):
+    cluster, pods = seen.world.cluster, list(node.movable)
+    for pod in pods:
+        assert seen.send(placeholder(pod, node)) == set()
+    cluster.delete_pod(pods[0], seen.world.at)
+    (newcomer,) = [pod for pod in cluster.pending.values() if pod.own is None]
+    cluster.bind(newcomer, node, seen.world.at)
+    assert newcomer.uid not in {pod.uid for pod in pods}
+    assert seen.send(placeholder(newcomer, node)) == set()
 
 
 def test_a_model_that_cannot_be_run_moves_nothing(seen, node):
