@@ -86,6 +86,8 @@ async def test_a_notice_wakes_who_waits_and_its_message_goes_when_it_is_settled(
         notices.settle(["e1"])
         await until_empty(queue)
         assert ids(notices) == []
+        # The queue is empty before its answer is here.
+        await until(lambda: notices.traffic().deleted)
         traffic = notices.traffic()
         assert (traffic.received, traffic.deleted, traffic.settled) == (1, 1, 1)
         assert traffic.notices == {"interruption": 1}
@@ -232,7 +234,8 @@ async def test_a_queue_that_does_not_answer_grows_old_and_a_stop_does_not_wait_f
             assert health(notices).state is InputState.STALE
             assert health(notices).detail == "the queue has not answered yet"
             stopped = time.monotonic()
-        assert time.monotonic() - stopped < 2.0
+        # The answer would come after 60 s.
+        assert time.monotonic() - stopped < 15.0
 
 
 async def test_a_server_that_goes_and_comes_is_read_on(server):
@@ -266,12 +269,13 @@ async def test_what_cannot_be_deleted_comes_again_and_is_deleted_then(endpoint, 
         await until_empty(queue)
         assert ids(notices) == []
         assert notices.traffic().notices == {"interruption": 1}
-        assert health(notices).state is InputState.OK
+        # The queue is empty before its answer is here.
+        await until(lambda: health(notices).state is InputState.OK)
 
 
 async def test_at_a_stop_what_is_held_goes_back_and_what_is_settled_is_deleted(endpoint):
     async with queue_at(endpoint) as queue:
-        async with reading(endpoint, queue.url, stop_grace_s=5.0) as notices:
+        async with reading(endpoint, queue.url, stop_grace_s=20.0) as notices:
             await queue.send(now(interruption, "i-1", "e1"), now(interruption, "i-2", "e2"))
             await until(lambda: len(ids(notices)) == 2)
             notices.settle(["e1"])
@@ -286,7 +290,8 @@ async def test_a_stop_waits_no_longer_than_its_grace(endpoint):
             await until(lambda: health(notices).state is InputState.OK)
             await asyncio.sleep(0.2)
             stopped = time.monotonic()
-        assert time.monotonic() - stopped < 3.0
+        # The poll would end after 20 s.
+        assert time.monotonic() - stopped < 15.0
 
 
 async def test_who_does_not_lead_gives_back_what_it_holds_and_reads_nothing(endpoint):
@@ -294,14 +299,17 @@ async def test_who_does_not_lead_gives_back_what_it_holds_and_reads_nothing(endp
     async with (
         queue_at(endpoint) as queue,
         fault_proxy(endpoint) as proxy,
-        reading(proxy.url, queue.url, stop_grace_s=5.0, may_read=lambda: leads) as notices,
+        reading(proxy.url, queue.url, stop_grace_s=20.0, may_read=lambda: leads) as notices,
     ):
         await queue.send(now(interruption, "i-1", "e1"))
         await until(lambda: ids(notices))
         leads = False
         await until(lambda: not ids(notices))
+        # A poll that was under way may take it once more, and gives it back then.
         await asyncio.sleep(1.5)
-        assert await queue.counts() == (1, 0)
+        async with asyncio.timeout(SOON_S):
+            while await queue.counts() != (1, 0):
+                await asyncio.sleep(0.05)
         n_asked = proxy.asked["ReceiveMessage"]
         await asyncio.sleep(1.0)
         assert proxy.asked["ReceiveMessage"] == n_asked
