@@ -12,20 +12,24 @@ from aiohttp import ClientSession
 from moto.server import ThreadedMotoServer
 
 from tests.aws.memory_sqs import MemorySqs
+from tests.controlplane.ports import free_port
 
 Server = AbstractContextManager[Any]
 
 
 class Moto:
-    """moto's server on a thread; what it holds, and its port, stay over a second start."""
+    """moto's server on a thread; what it holds, and its port, stay over a second start.
+
+    The port is none that a system gives to outgoing connections: while the server is away, nobody
+    else may get it, least of all a client that asks for it.
+    """
 
     def __init__(self) -> None:
-        self._port = 0
+        self._port = free_port()
 
     def __enter__(self) -> "Moto":
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=self._port, verbose=False)
         self._server.start()
-        self._port = self._server.get_host_and_port()[1]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -38,7 +42,10 @@ class Moto:
         return f"http://127.0.0.1:{self._port}"
 
 
-MAKERS: dict[str, Callable[[], Any]] = {"moto": Moto, "memory": MemorySqs}
+MAKERS: dict[str, Callable[[], Any]] = {
+    "moto": Moto,
+    "memory": lambda: MemorySqs(free_port()),
+}
 
 
 @contextmanager
