@@ -39,8 +39,17 @@ REPOSITORY = Path(__file__).parents[2]
 pytestmark = pytest.mark.controlplane
 
 
-def _folders() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob(f"{PREFIX}*"))
+@pytest.fixture
+def own_temp(tmp_path, monkeypatch) -> Path:
+    """A temporary folder of the test's own: beside it others make and remove folders of runs."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert tempfile.gettempdir() == str(tmp_path)
+    return tmp_path
+
+
+def _folders(temp: Path) -> set[Path]:
+    return set(temp.glob(f"{PREFIX}*"))
 
 
 def _ready_replicas(api: Api, shape: PodShape) -> int:
@@ -278,15 +287,14 @@ async def test_static_scene_is_as_written_and_stays(fresh_control_plane, direct)
     assert plane.api().get(path)["metadata"]["deletionTimestamp"]
 
 
-def test_stop_leaves_no_process_and_no_file(fresh_control_plane):
-    before = _folders()
+def test_stop_leaves_no_process_and_no_file(own_temp, fresh_control_plane):
     plane = fresh_control_plane(with_kwok=True)
     pids, folder = list(plane.pids().values()), plane.layout.folder
     assert len(pids) == 5
-    assert folder.exists()
+    assert _folders(own_temp) == {folder}
     plane.stop()
     assert not any(psutil.pid_exists(pid) for pid in pids)
-    assert _folders() == before
+    assert _folders(own_temp) == set()
 
 
 def _start_in_child(program: str = "ControlPlane(with_kwok=True).start()") -> tuple:
@@ -318,28 +326,27 @@ def _all_gone(pids: list[int]) -> Callable[[], bool]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_interrupted_run_leaves_no_process_and_no_file(number):
+def test_interrupted_run_leaves_no_process_and_no_file(own_temp, number):
     child, folder, pids = _start_in_child()
-    assert folder.exists()
+    assert _folders(own_temp) == {folder}
     assert _end(child, number) == -number
     assert _all_gone(pids)()
-    assert not folder.exists()
+    assert _folders(own_temp) == set()
 
 
-def test_killed_run_leaves_no_process_and_the_next_removes_its_files(fresh_control_plane):
+def test_killed_run_leaves_no_process_and_the_next_removes_its_files(own_temp, fresh_control_plane):
     child, folder, pids = _start_in_child()
     assert _end(child, signal.SIGKILL) == -signal.SIGKILL
-    wait_until(_all_gone(pids), 10)
-    assert folder.exists()
-    fresh_control_plane(with_controllers=False, with_scheduler=False)
-    assert not folder.exists()
+    wait_until(_all_gone(pids))
+    assert _folders(own_temp) == {folder}
+    plane = fresh_control_plane(with_controllers=False, with_scheduler=False)
+    assert _folders(own_temp) == {plane.layout.folder}
 
 
-def test_failed_start_names_the_reason_and_leaves_nothing(fresh_control_plane):
-    before = _folders()
+def test_failed_start_names_the_reason_and_leaves_nothing(own_temp, fresh_control_plane):
     with pytest.raises(RuntimeError, match="unknown flag: --no-such-flag"):
         fresh_control_plane(apiserver_flags=("--no-such-flag",))
-    assert _folders() == before
+    assert _folders(own_temp) == set()
 
 
 def test_script_prints_a_kubeconfig_and_stops_on_sigterm():
