@@ -26,6 +26,8 @@ from tests.kube.scenes import PLAN, anchor_call, fresh, order, placeholder_call,
 
 pytestmark = pytest.mark.controlplane
 OTHER_PLAN = "fedcba9876543210"
+HELD = {"test.spotvortex.io/hold": "true"}
+TTL = "node.alpha.kubernetes.io/ttl"
 
 
 @pytest.fixture
@@ -51,17 +53,31 @@ def unmark_of(seen, **changes):
     return UnmarkNode(**({"node": meta["name"], "uid": meta["uid"], "plan_id": PLAN} | changes))
 
 
+async def unmarked(here, call):
+    """Unmark as a drain does: again while others, who add the taint of a cordon, are faster."""
+    answers = []
+
+    async def is_final():
+        answers.append(await here.levers.apply(call))
+        return not isinstance(answers[-1], Again)
+
+    await here.await_true(is_final)
+    return answers[-1]
+
+
 async def held_node(here, **shape):
     """A node whose status nobody writes, so that its resource version stands still."""
-    notes = {"test.spotvortex.io/hold": "true"}
-    node = await here.node(NodeShape(annotations=notes, **shape))
+    node = await here.node(NodeShape(annotations=HELD, **shape))
     name = node["metadata"]["name"]
     seen = [await here.seen_node(name)]
 
     async def is_still():
         await asyncio.sleep(0.5)
         seen.append(await here.seen_node(name))
-        return seen[-1]["metadata"]["resourceVersion"] == seen[-2]["metadata"]["resourceVersion"]
+        before, after = (each["metadata"] for each in seen[-2:])
+        # Two controllers write to a new node, each in its own time.
+        are_done = TTL in after["annotations"] and not seen[-1]["spec"].get("taints")
+        return are_done and after["resourceVersion"] == before["resourceVersion"]
 
     await here.await_true(is_still)
     return seen[-1]
@@ -203,7 +219,13 @@ async def test_a_quota_refuses_in_the_servers_own_words(here):
 
     await here.await_true(counted)
     pod = await here.pod(PodShape())
-    assert await here.levers.apply(placeholder_call(pod)) == Done()
+    first = placeholder_call(pod)
+
+    async def taken():
+        # The server's own admission hears a moment later that the quota has been counted.
+        return await here.levers.apply(first) == Done()
+
+    await here.await_true(taken)
     answer = await here.levers.apply(placeholder_call(pod))
     assert isinstance(answer, Refused)
     assert "exceeded quota: bound, requested: requests.cpu=100m" in answer.reason
@@ -282,7 +304,7 @@ async def test_a_mark_is_one_patch_and_is_taken_away_whole(here):
     assert found["spec"]["unschedulable"] is True
     assert found["metadata"]["labels"][marks.CORDONED] == "true"
     assert found["metadata"]["annotations"][marks.DRAIN] == order()
-    assert await here.levers.apply(unmark_of(node)) == Done()
+    assert await unmarked(here, unmark_of(node)) == Done()
     clean = await here.seen_node(node["metadata"]["name"])
     assert "unschedulable" not in clean["spec"]
     assert marks.CORDONED not in clean["metadata"]["labels"]
@@ -340,10 +362,7 @@ async def test_a_cordon_that_a_person_wants_stays(here, by):
     if by == "label":
         change = {"metadata": {"labels": {marks.CORDONED: None}}}
         await here.do(here.plane.api().patch, f"/api/v1/nodes/{name}", change)
-    call = unmark_of(node, uncordon=by != "call")
-    # A kubelet's own write in between makes one more try necessary.
-    answers = [await here.levers.apply(call) for _ in range(3)]
-    assert Done() in answers
+    assert await unmarked(here, unmark_of(node, uncordon=by != "call")) == Done()
     found = await here.seen_node(name)
     assert found["spec"]["unschedulable"] is True
     assert marks.DRAIN not in found["metadata"]["annotations"]
@@ -374,18 +393,18 @@ async def test_our_own_write_is_known_until_the_watch_shows_it(here):
     assert int(before) < left.resource_version <= int(after)
     assert (left.cordoned, left.plan_id) == (True, PLAN)
     assert here.levers.own_write(uid, after) is None
-    await here.levers.apply(unmark_of(node))
+    assert await unmarked(here, unmark_of(node)) == Done()
     left = here.levers.own_write(uid, after)
     assert (left.cordoned, left.plan_id) == (False, "")
     assert left.resource_version > int(after)
 
 
 async def test_our_own_write_is_forgotten_after_a_minute(here, monkeypatch):
-    monkeypatch.setattr("spotvortex.kube.nodewrites.REMEMBER_S", 0.2)
+    monkeypatch.setattr("spotvortex.kube.nodewrites.REMEMBER_S", 1.0)
     node = await held_node(here)
     await here.levers.apply(mark_of(node))
     assert here.levers.own_write(node["metadata"]["uid"]) is not None
-    await asyncio.sleep(0.25)
+    await asyncio.sleep(1.05)
     assert here.levers.own_write(node["metadata"]["uid"]) is None
 
 
@@ -416,10 +435,19 @@ def eviction_of(pod, **changes):
 async def test_a_pod_is_evicted_with_its_own_grace_period(here):
     app, node = fresh("app"), await here.node()
     pod = await here.pod(PodShape(app=app, node_name=node["metadata"]["name"], grace_s=17))
+    path = f"/api/v1/namespaces/default/pods/{pod['metadata']['name']}"
+
+    async def runs():
+        return (await here.get(path))["status"].get("phase") == "Running"
+
+    await here.await_true(runs)
+    # Nobody ends it before it was looked at.
+    await here.do(here.plane.api().patch, path, {"metadata": {"annotations": HELD}})
     assert await here.levers.apply(eviction_of(pod, uid="another")) == Gone()
     assert await here.levers.apply(eviction_of(pod)) == Done()
-    path = f"/api/v1/namespaces/default/pods/{pod['metadata']['name']}"
     assert (await here.get(path))["metadata"]["deletionGracePeriodSeconds"] == 17
+    release = {"metadata": {"annotations": dict.fromkeys(HELD)}}
+    await here.do(here.plane.api().patch, path, release)
 
     async def gone():
         return await here.levers.apply(eviction_of(pod)) == Gone()
@@ -509,8 +537,8 @@ async def test_a_claim_without_a_node_is_not_deleted(here):
 
 async def test_when_we_die_for_good_all_pods_of_ours_go_with_their_tether(here):
     pod, node = await here.pod(PodShape()), await here.node()
-    waits = placeholder_call(pod, node_pool=fresh("nowhere"), expires_s=6)
-    runs = anchor_call(node, expires_s=6)
+    waits = placeholder_call(pod, node_pool=fresh("nowhere"), expires_s=10)
+    runs = anchor_call(node, expires_s=10)
     assert await here.levers.apply(waits) == Done()
     assert await here.levers.apply(runs) == Done()
 
@@ -518,14 +546,14 @@ async def test_when_we_die_for_good_all_pods_of_ours_go_with_their_tether(here):
         phases = {p["metadata"]["name"]: p["status"]["phase"] for p in (await here.own())["items"]}
         return phases == {waits.name: "Pending", runs.name: "Running"}
 
-    await here.await_true(as_meant, 5.0)
+    await here.await_true(as_meant, 10.0)
     jobs = f"/apis/batch/v1/namespaces/{here.namespace}/jobs"
     assert len((await here.get(jobs))["items"]) == 1
 
     async def nothing_is_left():
         return not (await here.own())["items"] and not (await here.get(jobs))["items"]
 
-    await here.await_true(nothing_is_left, 20.0)
+    await here.await_true(nothing_is_left)
 
 
 async def test_a_tether_is_shared_while_it_is_fresh(here, monkeypatch):
