@@ -5,7 +5,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -35,13 +35,15 @@ class Site:
     namespace: str
     client: KubeClient
     levers: Levers
+    nodes: list[str] = field(default_factory=list)
 
     async def do(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run a blocking look or change of the scene beside the loop."""
         return await asyncio.to_thread(function, *arguments)
 
     async def node(self, shape: NodeShape | None = None) -> dict[str, Any]:
-        return await self.do(self.plane.api().create, node_manifest(fresh("node"), shape))
+        self.nodes.append(fresh("node"))
+        return await self.do(self.plane.api().create, node_manifest(self.nodes[-1], shape))
 
     async def pod(self, shape: PodShape, name: str = "") -> dict[str, Any]:
         return await self.do(self.plane.api().create, pod_manifest(name or fresh("pod"), shape))
@@ -88,14 +90,20 @@ async def site(plane: ControlPlane, **home: Any) -> AsyncIterator[Site]:
     await asyncio.to_thread(plane.apply, [restricted(namespace), priority_class()])
     async with connected(plane) as client:
         levers = Levers(client, Home(namespace=namespace, **home), Random(namespace))
-        yield Site(plane, namespace, client, levers)
-        await asyncio.to_thread(_clear, plane, namespace)
+        here = Site(plane, namespace, client, levers)
+        try:
+            yield here
+        finally:
+            await asyncio.to_thread(_clear, here)
 
 
-def _clear(plane: ControlPlane, namespace: str) -> None:
-    options = {"gracePeriodSeconds": 0}
-    plane.api().request("DELETE", f"/api/v1/namespaces/{namespace}/pods", options)
-    plane.api().request("DELETE", f"/api/v1/namespaces/{namespace}", options)
+def _clear(here: Site) -> None:
+    """Take away what others on the same control plane would count: nodes and their marks too."""
+    api, options = here.plane.api(), {"gracePeriodSeconds": 0}
+    api.request("DELETE", f"/api/v1/namespaces/{here.namespace}/pods", options)
+    api.request("DELETE", f"/api/v1/namespaces/{here.namespace}", options)
+    for name in here.nodes:
+        api.request("DELETE", f"/api/v1/nodes/{name}")
 
 
 def restricted(namespace: str) -> dict[str, Any]:
