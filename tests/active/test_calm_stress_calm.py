@@ -102,7 +102,7 @@ def played(
         daemon = daemon_of(scene, folder, script=script, settle_s=f"{SETTLE_S:g}")
         clock = Clock(f"calm, stress, calm with {plan.shape.n_nodes} nodes")
         with Recording(scene.plane) as recording, daemon:
-            daemon.wait_ready(60)
+            daemon.wait_ready()
             clock.tell(f"ready: {scene.counts()}")
             under_stress(scene, clock, at + end_of_stress)
             after_stress, n_anchors = scene.counts(), len(anchored(scene))

@@ -86,7 +86,7 @@ def test_before_a_wave_a_freeze_lets_nothing_begin(place, tmp_path):
     began = time.time()
     freeze(place)
     with Recording(place.plane) as recording, place.daemon(USER, tmp_path / "before") as daemon:
-        daemon.wait_ready(60)
+        daemon.wait_ready()
         wait_until(daemon.records, 60)
         wait_until(lambda: place.holder() == USER, 60)
         assert_refused_with_words(daemon, f"ConfigMap {FREEZE} exists (soft)")

@@ -140,7 +140,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoPools]:
         with Recording(plane) as recording, Daemon(folder, variables) as daemon:
             scene = TwoPools(plane, daemon, recording)
             scene.first = {name: scene.node_pool(name) for name in (GUEST, CANARY)}
-            daemon.wait_ready(60)
+            daemon.wait_ready()
             yield scene
 
 

@@ -113,7 +113,7 @@ def played(
     with played_scene(shape) as scene:
         daemon = daemon_of(scene, folder, pool_rules=RULES[request.param])
         with Recording(scene.plane) as recording, daemon:
-            daemon.wait_ready(60)
+            daemon.wait_ready()
             yield Played(scene, daemon, recording, Clock(request.param), CAPS[request.param])
 
 

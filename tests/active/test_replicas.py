@@ -36,10 +36,10 @@ def two(place: Town, folder, **changes):
     """Both replicas, `a` leading; at the end both are asked to stop, and undo what they do."""
     first = {"server": changes.pop("server")} if "server" in changes else {}
     with place.daemon(A, folder / "a", **changes, **first) as a:
-        a.wait_ready(60)
+        a.wait_ready()
         wait_until(lambda: place.holder() == A, 60)
         with place.daemon(B, folder / "b", **changes) as b:
-            b.wait_ready(60)
+            b.wait_ready()
             yield a, b
             for daemon in (a, b):
                 end(daemon)

@@ -134,7 +134,7 @@ def test_with_one_right_to_write_less_it_advises_says_which_and_writes_nothing(
             Recording(place.plane) as recording,
             place.daemon(USER, tmp_path / "less") as daemon,
         ):
-            daemon.wait_ready(60)
+            daemon.wait_ready()
             wait_until(daemon.records, 60)
             assert daemon.records()[-1]["mode"] == "advise"
             said = daemon.log_path.read_text()

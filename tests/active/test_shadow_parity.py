@@ -81,7 +81,7 @@ def run_of(scene: ActiveScene, folder: Path, user: str, mode: str, n_drains: int
         daemon = daemon_of(scene, folder, user=user, script=SCRIPT, mode=mode)
         daemon.add(otel)
         with daemon:
-            daemon.wait_ready(60)
+            daemon.wait_ready()
             wait_until(lambda: len(drains_of(traces)) >= n_drains, 200)
             if mode == "active":
                 # Not in the middle of a wave, which a stop would undo.

@@ -56,22 +56,23 @@ class Daemon:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
 
     def add(self, variables: dict[str, str]) -> None:
         """Set further variables for the next start."""
         self._environment |= variables
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal and return the exit code; more than 5 s is a failure."""
+        """Send a signal and return the exit code; more than 20 s of a pod's 30 is a failure."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(5)
+        return self.process.wait(20)
 
     def get(self, path: str) -> tuple[int, Any]:
         """Return status and decoded body; status 0 where nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            url = f"http://127.0.0.1:{self.port}{path}"
+            with urllib.request.urlopen(url, timeout=30) as answer:
                 return answer.status, _decoded(answer.read())
         except urllib.error.HTTPError as error:
             with error:
@@ -83,7 +84,7 @@ class Daemon:
         """Tell whether /readyz says so."""
         return self.get("/readyz")[0] == 200
 
-    def wait_ready(self, timeout: float = 30) -> None:
+    def wait_ready(self, timeout: float = 90) -> None:
         """Wait for readiness; a daemon that ended says why."""
         wait_until(self._ready_or_dead, timeout=timeout)
 
@@ -109,7 +110,9 @@ class Daemon:
         """Return every record written so far."""
         if not self.records_path.exists():
             return []
-        return [json.loads(line) for line in self.records_path.read_text().splitlines()]
+        lines = self.records_path.read_text().splitlines(keepends=True)
+        # A line that is being written has no end yet.
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def _decoded(body: bytes) -> Any:

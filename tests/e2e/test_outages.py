@@ -56,15 +56,15 @@ def test_an_api_server_that_dies_and_returns_is_said_and_survived(plane, tmp_pat
         before = n_on_demand(daemon)
 
         plane.kill_apiserver()
-        wait_until(lambda: not daemon.is_ready(), timeout=20)
-        wait_until(lambda: holds_for_lack_of_input(daemon), timeout=20)
-        wait_until(lambda: daemon.metric('spotvortex_input_ok{input="nodes"}') == 0, timeout=20)
+        wait_until(lambda: not daemon.is_ready(), timeout=60)
+        wait_until(lambda: holds_for_lack_of_input(daemon), timeout=60)
+        wait_until(lambda: daemon.metric('spotvortex_input_ok{input="nodes"}') == 0, timeout=60)
         assert daemon.get("/healthz")[0] == 200
 
         plane.start_apiserver()
         plane.api().create(scene.extra_node(1))
         wait_until(lambda: is_back(daemon), timeout=60)
-        wait_until(lambda: n_on_demand(daemon) == before + 1, timeout=30)
+        wait_until(lambda: n_on_demand(daemon) == before + 1, timeout=60)
         assert daemon.stop() == 0
 
 
@@ -77,14 +77,14 @@ def test_an_expired_watch_is_listed_again(plane, tmp_path: Path):
         before = n_on_demand(daemon)
 
         proxy.partition()
-        wait_until(lambda: not daemon.is_ready(), timeout=40)
+        wait_until(lambda: not daemon.is_ready(), timeout=60)
         plane.api().create(scene.extra_node(2))
         plane.expire_watches()
         proxy.cut()
         proxy.heal()
 
         wait_until(lambda: is_back(daemon), timeout=60)
-        wait_until(lambda: n_on_demand(daemon) == before + 1, timeout=30)
+        wait_until(lambda: n_on_demand(daemon) == before + 1, timeout=60)
         assert daemon.stop() == 0
     assert "410" in daemon.log_path.read_text() or "expired" in daemon.log_path.read_text()
 
@@ -98,8 +98,8 @@ def test_a_partition_of_30_seconds_is_said_and_survived(plane, tmp_path: Path):
         before = n_on_demand(daemon)
 
         proxy.partition()
-        wait_until(lambda: not daemon.is_ready(), timeout=PARTITION_S)
-        wait_until(lambda: holds_for_lack_of_input(daemon), timeout=PARTITION_S)
+        wait_until(lambda: not daemon.is_ready(), timeout=60)
+        wait_until(lambda: holds_for_lack_of_input(daemon), timeout=60)
         plane.api().create(scene.extra_node(3))
         silent_since = daemon.metric('spotvortex_input_age_seconds{input="nodes"}')
         wait_until(
@@ -110,5 +110,5 @@ def test_a_partition_of_30_seconds_is_said_and_survived(plane, tmp_path: Path):
 
         proxy.heal()
         wait_until(lambda: is_back(daemon), timeout=60)
-        wait_until(lambda: n_on_demand(daemon) == before + 1, timeout=30)
+        wait_until(lambda: n_on_demand(daemon) == before + 1, timeout=60)
         assert daemon.stop() == 0

@@ -51,7 +51,7 @@ def run(shop: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         }
         with Daemon(folder, variables) as daemon:
             daemon.wait_ready()
-            wait_until(lambda: daemon.metric("spotvortex_cycles_total") >= N_TICKS, timeout=60)
+            wait_until(lambda: daemon.metric("spotvortex_cycles_total") >= N_TICKS, timeout=120)
             pools = daemon.pools()
             decisions = daemon.get("/decisions?limit=1000")[1]["decisions"]
             metrics = daemon.get("/metrics")[1]
