@@ -152,12 +152,19 @@ async def test_the_memory_is_saved_now_and_then_by_the_leader_alone(
         await state.load()
         await state.save(STATE)
         state.memory.save(MEMORY)
+
+        async def is_saved():
+            later = state_of(place)
+            await later.load()
+            return bool(later.memory.load().offerings)
+
         async with asyncio.TaskGroup() as group:
             group.create_task(state.run(stop))
-            await asyncio.sleep(0.5)
+            async with asyncio.timeout(30.0):
+                while leads and not await is_saved():
+                    await asyncio.sleep(0.05)
+            await asyncio.sleep(0.0 if leads else 0.5)
             stop.set()
-        later = state_of(place)
-        await later.load()
-        return bool(later.memory.load().offerings)
+        return await is_saved()
 
     assert await at_place(control_plane, act) is leads

@@ -123,7 +123,7 @@ async def test_denied_pods_are_never_synced_and_the_log_says_why(caplog):
 
 async def test_an_optional_input_that_hangs_does_not_hold_up_the_rest():
     async with viewing(cluster(**{OWNERS: FakeApi([watched(SILENCE)])})) as view:
-        await asyncio.wait_for(view.synced(), 2.0)
+        await asyncio.wait_for(view.synced(), 20.0)
         assert states(view)["owners"] is InputState.STALE
         assert "the first list is not complete" in detail(view, "owners")
 
@@ -132,7 +132,8 @@ async def test_probes_confirm_silent_streams():
     async with viewing(cluster(), stale_after_s=0.3) as view:
         await view.synced()
         await asyncio.sleep(0.6)
-        assert set(states(view).values()) == {InputState.OK}
+        # Without probes all would be old by now, and for good.
+        await until(lambda: set(states(view).values()) == {InputState.OK})
         assert all(h.age_s < 0.3 for h in view.health(0.0))
 
 
@@ -163,10 +164,9 @@ async def test_events_reach_the_next_snapshot():
 
 
 async def test_the_collector_rests_during_the_first_lists_only():
-    slow = FakeApi([watched(0.2, b'{"metadata":{"resourceVersion":"1"}}')])
+    slow = FakeApi([watched(0.5, b'{"metadata":{"resourceVersion":"1"}}')])
     async with viewing(cluster(**{PDBS: slow})) as view:
-        await asyncio.sleep(0.05)
-        assert not gc.isenabled()
+        await until(lambda: not gc.isenabled())
         await view.synced()
         await until(gc.isenabled)
 
