@@ -43,8 +43,14 @@ def test_placeholders_end_at_their_quota_and_our_own_pods_come_all_the_same(
     api.apply([namespace_manifest(NAMESPACE), *limited("spotvortex-placeholders", cpu="3")])
     quotas = f"/api/v1/namespaces/{NAMESPACE}/resourcequotas"
     control_plane_has_counted(api, quotas)
-
     pods = f"/api/v1/namespaces/{NAMESPACE}/pods"
+    anchor = pod_manifest("anchor", PodShape(namespace=NAMESPACE, cpu="1m"))
+
+    def admitted(manifest):
+        return api.request("POST", f"{pods}?dryRun=All", manifest)[0] == 201
+
+    # The server's own admission hears a moment later that a quota has been counted.
+    wait_until(lambda: all(map(admitted, (placeholder("dry"), daemon("dry"), anchor))))
     codes = [api.request("POST", pods, placeholder(f"p-{n}"))[0] for n in range(4)]
     assert codes == [201, 201, 201, 403]
     status, answer = api.request("POST", pods, placeholder("p-9"))
@@ -52,7 +58,7 @@ def test_placeholders_end_at_their_quota_and_our_own_pods_come_all_the_same(
     api.create(placeholder("nothing", cpu="0", memory="0"))
     for n in range(3):
         api.create(daemon(f"daemon-{n}"))
-    api.create(pod_manifest("anchor", PodShape(namespace=NAMESPACE, cpu="1m")))
+    api.create(anchor)
     api.delete(f"/api/v1/namespaces/{NAMESPACE}")
 
 

@@ -39,7 +39,7 @@ async def viewing(kubeconfig: Path, user: str = "admin", stale_after_s: float = 
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(view.run(stop))
-            await asyncio.wait_for(view.synced(), 30.0)
+            await asyncio.wait_for(view.synced(), 60.0)
             yield view
             stop.set()
     finally:
@@ -114,13 +114,13 @@ async def test_a_deployment_is_seen_whole_with_its_budget(plane):
         await asyncio.to_thread(
             plane.apply, [node("a1", "a"), budget("a"), deployment("a", 3, "a")]
         )
-        await until(lambda: n_pods(view, "a1") == 3, 30.0)
+        await until(lambda: n_pods(view, "a1") == 3, 60.0)
 
         def fact():
             pool = next(p for p in view.snapshot(0.0).pools if p.name == "a")
             return pool.pdbs[0] if pool.pdbs else None
 
-        await until(lambda: fact() is not None and fact().disruptions_allowed == 2, 30.0)
+        await until(lambda: fact() is not None and fact().disruptions_allowed == 2, 60.0)
         assert fact().workload == "default/Deployment/a"
         assert fact().healthy_by_node == (("a1", 3),)
         pods = view.pods_on("a1")
@@ -146,10 +146,10 @@ async def test_missing_rights_are_told_and_rights_that_come_later_are_found(plan
     view, stop = KubeClusterView(client, Random(1), 20.0), asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(view.run(stop))
-        await until(lambda: set(states(view).values()) == {InputState.DENIED}, 10.0)
+        await until(lambda: set(states(view).values()) == {InputState.DENIED}, 60.0)
         await asyncio.to_thread(plane.apply, [NODES_AND_PODS])
         await asyncio.to_thread(plane.grant, "nobody", "nodes-and-pods")
-        await asyncio.wait_for(view.synced(), 30.0)
+        await asyncio.wait_for(view.synced(), 60.0)
         found = states(view)
         assert (found["nodes"], found["pods"]) == (InputState.OK, InputState.OK)
         assert found["pdbs"] is found["owners"] is found["nodepools"] is InputState.DENIED
@@ -162,7 +162,7 @@ async def test_missing_rights_are_told_and_rights_that_come_later_are_found(plan
 async def test_expired_versions_are_listed_again_and_nothing_is_lost(plane):
     async with viewing(plane.kubeconfig("admin")) as view:
         await asyncio.to_thread(plane.apply, [node("e1", "e"), node("e2", "e")])
-        await until(lambda: n_pods(view, "e2") == 0, 10.0)
+        await until(lambda: n_pods(view, "e2") == 0, 60.0)
         reflector = next(r for r in view.reflectors.values() if r.resource.name == "nodes")
         before = reflector.n_lists
 
@@ -179,7 +179,7 @@ async def test_expired_versions_are_listed_again_and_nothing_is_lost(plane):
 async def test_a_restarted_server_is_found_again_and_the_view_is_right(plane):
     async with viewing(plane.kubeconfig("admin")) as view:
         await asyncio.to_thread(plane.apply, [node("r1", "r")])
-        await until(lambda: n_pods(view, "r1") == 0, 10.0)
+        await until(lambda: n_pods(view, "r1") == 0, 60.0)
         await asyncio.to_thread(plane.kill_apiserver)
         # What was known stays readable while nobody answers.
         assert n_pods(view, "r1") == 0
@@ -187,8 +187,8 @@ async def test_a_restarted_server_is_found_again_and_the_view_is_right(plane):
         await asyncio.to_thread(plane.apply, [node("r2", "r")])
         await asyncio.to_thread(plane.api("admin").delete, "/api/v1/nodes/r1")
         await until(lambda: n_pods(view, "r2") == 0, 60.0)
-        await until(lambda: n_pods(view, "r1") is None, 10.0)
-        await until(lambda: all_ok(view), 30.0)
+        await until(lambda: n_pods(view, "r1") is None, 60.0)
+        await until(lambda: all_ok(view), 60.0)
 
 
 async def test_a_partition_is_seen_within_seconds_and_healed(plane, monkeypatch):
@@ -197,16 +197,16 @@ async def test_a_partition_is_seen_within_seconds_and_healed(plane, monkeypatch)
     with LoopbackProxy(plane.url) as proxy:
         config = plane.kubeconfig("admin", server=proxy.url)
         async with viewing(config, stale_after_s=1.5) as view:
-            await until(lambda: all_ok(view), 10.0)
+            await until(lambda: all_ok(view), 60.0)
             proxy.partition()
-            await until(lambda: set(states(view).values()) == {InputState.STALE}, 10.0)
+            await until(lambda: set(states(view).values()) == {InputState.STALE}, 60.0)
             await asyncio.to_thread(plane.apply, [node("z1", "z")])
             proxy.heal()
-            await until(lambda: all_ok(view), 30.0)
-            await until(lambda: n_pods(view, "z1") == 0, 10.0)
+            await until(lambda: all_ok(view), 60.0)
+            await until(lambda: n_pods(view, "z1") == 0, 60.0)
             proxy.cut()
             await asyncio.to_thread(plane.apply, [node("z2", "z")])
-            await until(lambda: n_pods(view, "z2") == 0, 30.0)
+            await until(lambda: n_pods(view, "z2") == 0, 60.0)
 
 
 async def test_a_cluster_without_karpenter_is_a_cluster(fresh_control_plane):
