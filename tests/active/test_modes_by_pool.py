@@ -33,7 +33,7 @@ from tests.witness.names import CAPACITY_TYPE, NODE_POOL_LABEL, PLACEHOLDER
 from tests.witness.recording import Recording
 from tests.witness.scene import INSTANCE_TYPES, PATIENT, is_ready
 
-pytestmark = pytest.mark.karpenter
+pytestmark = [pytest.mark.karpenter, pytest.mark.timeout(600)]
 
 GUEST, CANARY = "guest", "canary"
 N_NODES = 3

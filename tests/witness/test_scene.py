@@ -9,7 +9,7 @@ from tests.witness.names import ANCHOR, CAPACITY_TYPE
 from tests.witness.recording import Recording
 from tests.witness.scene import STATEFUL, ActiveScene, Counts, Shape, active_scene, is_ready
 
-pytestmark = pytest.mark.karpenter
+pytestmark = [pytest.mark.karpenter, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,8 @@ def test_one_node_is_moved_by_hand_and_nothing_is_left(scene: ActiveScene):
 
         hand.move(node, pods, "plan-1", before_mark=anchor)
         hand.delete_claim(node)
-        wait_until(lambda: scene.counts() == Counts(start.spot - 1, len(keep)), 60)
-        wait_until(scene.all_running, 60)
+        wait_until(lambda: scene.counts() == Counts(start.spot - 1, len(keep)), 120)
+        wait_until(scene.all_running, 120)
         hand.delete_own(ANCHOR, plan="plan-1")
         wait_until(lambda: not scene.ours_left())
     observer = recording.observer(max_in_flight={"web": 1}, settle_s=60.0)
@@ -77,7 +77,7 @@ def test_one_node_is_moved_by_hand_and_nothing_is_left(scene: ActiveScene):
 def test_the_scene_tells_what_has_changed(scene: ActiveScene):
     n_apps = len([p for p in scene.pods() if p["metadata"]["labels"]["app"] == "app-0"])
     scene.scale("app-0", n_apps + 1)
-    wait_until(scene.all_running, 60)
+    wait_until(scene.all_running, 120)
     assert scene.n_ready() == 21
     assert scene.pool_is_unchanged()
     api = scene.plane.api()
