@@ -63,7 +63,7 @@ def test_an_api_server_that_dies_and_returns_is_said_and_survived(plane, tmp_pat
 
         plane.start_apiserver()
         plane.api().create(scene.extra_node(1))
-        wait_until(lambda: is_back(daemon), timeout=60)
+        wait_until(lambda: is_back(daemon), timeout=120)
         wait_until(lambda: n_on_demand(daemon) == before + 1, timeout=60)
         assert daemon.stop() == 0
 
@@ -83,7 +83,7 @@ def test_an_expired_watch_is_listed_again(plane, tmp_path: Path):
         proxy.cut()
         proxy.heal()
 
-        wait_until(lambda: is_back(daemon), timeout=60)
+        wait_until(lambda: is_back(daemon), timeout=120)
         wait_until(lambda: n_on_demand(daemon) == before + 1, timeout=60)
         assert daemon.stop() == 0
     assert "410" in daemon.log_path.read_text() or "expired" in daemon.log_path.read_text()
@@ -109,6 +109,6 @@ def test_a_partition_of_30_seconds_is_said_and_survived(plane, tmp_path: Path):
         assert silent_since < PARTITION_S
 
         proxy.heal()
-        wait_until(lambda: is_back(daemon), timeout=60)
+        wait_until(lambda: is_back(daemon), timeout=120)
         wait_until(lambda: n_on_demand(daemon) == before + 1, timeout=60)
         assert daemon.stop() == 0

@@ -8,7 +8,8 @@ from spotvortex.core.calls import DeleteAnchors, DeleteNodeClaim, DeletePlacehol
 from tests.controlplane.manifests import PodShape, node_class_manifest, nodepool_manifest
 from tests.kube.scenes import PLAN, anchor_call, fresh, placeholder_call, site
 
-pytestmark = pytest.mark.karpenter
+# Karpenter looks every ten seconds and validates for fifteen more; one test waits for it twice.
+pytestmark = [pytest.mark.karpenter, pytest.mark.timeout(600)]
 EVERYTHING = {"tolerations": [{"operator": "Exists"}]}
 
 
@@ -42,7 +43,7 @@ async def node_under(here, call):
         nodes[:] = [p["spec"]["nodeName"] for p in there if p["spec"].get("nodeName")]
         return nodes
 
-    await here.await_true(bound, 60.0)
+    await here.await_true(bound, 120.0)
     return await here.seen_node(nodes[0])
 
 
@@ -91,13 +92,13 @@ async def test_a_claim_that_we_delete_takes_its_node_away_and_an_anchor_holds_no
             return await here.levers.apply(end) == Done()
 
         # The claim names its node a moment after that has come.
-        await here.await_true(deleted)
+        await here.await_true(deleted, 120.0)
 
         async def gone():
             items = (await here.get("/api/v1/nodes"))["items"]
             return name not in {item["metadata"]["name"] for item in items}
 
-        await here.await_true(gone, 60.0)
+        await here.await_true(gone, 120.0)
 
 
 async def test_an_anchor_keeps_a_node_that_karpenter_would_remove(karpenter_control_plane):
@@ -123,9 +124,9 @@ async def test_an_anchor_keeps_a_node_that_karpenter_would_remove(karpenter_cont
         async def all_are_gone():
             return not await names()
 
-        await here.await_true(other_is_gone, 60.0)
+        await here.await_true(other_is_gone, 120.0)
         await asyncio.sleep(10.0)
         assert await names() == {kept["metadata"]["name"]}
         release = DeleteAnchors(node=kept["metadata"]["name"], node_uid=kept["metadata"]["uid"])
         assert await here.levers.apply(release) == Done()
-        await here.await_true(all_are_gone, 60.0)
+        await here.await_true(all_are_gone, 120.0)
