@@ -102,11 +102,12 @@ def test_pods_that_take_long_to_end_are_evicted_first(scene):
 
 def test_a_message_is_deleted_only_after_the_mark(scene):
     pool = Pool(plane=scene.plane, name="held")
-    fault = scene.proxy.answer("mark", Reply(status=500), times=3)
+    fault = scene.proxy.answer("mark", Reply(status=500), times=1000)
     scene.queue.send(pool.interrupted())
     wait_until(lambda: fault.n_done >= 2)
     assert not pool.is_cordoned()
     assert scene.queue.n_left() == 1
+    scene.proxy.disarm()
     wait_until(pool.is_cordoned, 60)
     wait_until(lambda: scene.queue.n_left() == 0)
     wait_until(lambda: not pool.on(0), 110)
