@@ -21,16 +21,16 @@ def proposal(daemon: Daemon) -> str:
 @pytest.mark.controlplane
 def test_a_running_daemon_follows_the_script(stage, tmp_path: Path):
     began = time.time()
-    script = [(0.0, CALM), (20.0, MEDIUM), (26.0, EMERGENCY), (32.0, CALM)]
+    script = [(0.0, CALM), (25.0, MEDIUM), (33.0, EMERGENCY), (41.0, CALM)]
     variables = write_scripted_risk(tmp_path, script, start=began, **STAGE_MARKET)
     variables["KUBECONFIG"] = str(stage.plane.kubeconfig("replica-a"))
     with Recording(stage.plane) as recording, Daemon(tmp_path, variables) as daemon:
-        daemon.wait_ready(timeout=19)
+        daemon.wait_ready(timeout=24)
         seen = []
         for wanted in ("INCREASE", "DECREASE_10", "EMERGENCY_EXIT", "INCREASE"):
-            wait_until(lambda w=wanted: proposal(daemon).startswith(w), timeout=20)
+            wait_until(lambda w=wanted: proposal(daemon).startswith(w), timeout=30)
             seen.append(time.time() - began)
-    assert seen[0] < 20.0 <= seen[1] < 26.0 <= seen[2] < 32.0 <= seen[3]
+    assert seen[0] < 25.0 <= seen[1] < 33.0 <= seen[2] < 41.0 <= seen[3]
     assert recording.breaches(shadow=True) == []
 
 
