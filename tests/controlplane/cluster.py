@@ -293,7 +293,7 @@ class ControlPlane:
         return self.api().apply(manifests)
 
     def grant(self, user: str, cluster_role: str) -> None:
-        """Bind a user to a ClusterRole by its name."""
+        """Bind a user to a ClusterRole by its name, and wait until the server has taken note."""
         binding = {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "ClusterRoleBinding",
@@ -312,6 +312,27 @@ class ControlPlane:
             ],
         }
         self.apply([binding])
+        role = self.api().get(f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{cluster_role}")
+        rule = next(rule for rule in role["rules"] if "resources" in rule)
+        wait_until(lambda: self._may(user, rule))
+
+    def _may(self, user: str, rule: dict[str, Any]) -> bool:
+        """Ask whether a user may do the first of what a rule allows."""
+        resource, _, part = rule["resources"][0].partition("/")
+        asked = {
+            "verb": rule["verbs"][0],
+            "group": rule["apiGroups"][0],
+            "resource": resource,
+            "subresource": part,
+            "name": rule.get("resourceNames", [""])[0],
+        }
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": self.username(user), "resourceAttributes": asked},
+        }
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        return bool(self.api().must("POST", path, review)["status"]["allowed"])
 
     def set_unavailable_offerings(self, offerings: list[dict[str, str]]) -> None:
         """Name the offerings that Karpenter cannot launch from now on.

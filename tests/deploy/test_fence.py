@@ -57,12 +57,14 @@ class Place:
 
     def put_up_the_fence(self):
         self.admin.apply(active_fence(self.username, self.namespace))
-        wait_until(self._refuses_nodes, 30)
-        # The policies of pods and Jobs answer as well once ours are taken, in a dry run.
+        wait_until(self._refuses_nodes, 60)
+        # Each policy, and each right, is taken up in its own time; a dry run does no harm.
         job = tether_job(f"{marks.TETHER_PREFIX}probe", self.namespace, 60)
-        for manifest in (self.pod(), job):
-            path = f"{self.admin.path_of(manifest).rpartition('/')[0]}?dryRun=All"
-            assert self.us.request("POST", path, manifest)[0] == 201
+        untied, other = self.pod(), deepcopy(job)
+        del untied["metadata"]["ownerReferences"]
+        other["metadata"]["name"] = "other"
+        wait_until(lambda: all(is_fenced(self.try_out(m)) for m in (untied, other)), 60)
+        wait_until(lambda: all(self.try_out(m)[0] == 201 for m in (self.pod(), job)), 60)
 
     def clear(self):
         """Take away what other tests of the session would meet: nodes, policies, rights."""
@@ -114,6 +116,10 @@ class Place:
         requests = {"cpu": "1m", "memory": "1Mi"}
         template["containers"][0]["resources"] = {"requests": requests}
         return template | {"activeDeadlineSeconds": 600, "terminationGracePeriodSeconds": 0}
+
+    def try_out(self, manifest):
+        path = f"{self.admin.collection_of(manifest)}?dryRun=All"
+        return self.us.request("POST", path, manifest)
 
     def create(self, manifest):
         return self.us.request("POST", self.admin.collection_of(manifest), manifest)
