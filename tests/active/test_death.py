@@ -66,7 +66,7 @@ def die_in_mid_wave(place: Town, folder, **changes):
     with place.daemon(USER, folder / "dead", **SHORT, **changes) as daemon:
         place.await_wave()
         daemon.process.kill()
-        daemon.process.wait(10)
+        daemon.process.wait(60)
 
 
 def run_the_page(place: Town, folder):
@@ -170,7 +170,7 @@ def test_with_the_namespace_goes_all_but_cordons_and_the_page_clears_them(place,
             place.api.delete(f"/api/v1/namespaces/{NAMESPACE}")
             # Its pod goes with the namespace, here without the time to end well.
             daemon.process.kill()
-            daemon.process.wait(10)
+            daemon.process.wait(60)
         path = f"/api/v1/namespaces/{NAMESPACE}"
         wait_until(lambda: place.api.request("GET", path)[0] == 404, 120)
         left = marks(place)
