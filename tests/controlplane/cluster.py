@@ -366,6 +366,8 @@ class ControlPlane:
     def expire_watches(self) -> None:
         """Restart the API server without any history: every earlier version then answers 410."""
         self.stop_apiserver()
+        # Who has seen the very last version would otherwise go on from there.
+        etcd.advance(self.layout.etcd_url)
         self.compact_etcd()
         self.start_apiserver()
 

@@ -38,3 +38,14 @@ def compact(url: str) -> int:
     if http_body(f"{url}/v3/kv/compaction", {"revision": revision, "physical": True}) is None:
         raise ConnectionError(f"etcd did not compact to revision {revision}")
     return int(revision)
+
+
+def advance(url: str) -> None:
+    """Make one more revision, by a key that is nobody's.
+
+    Raises:
+        ConnectionError: etcd did not do it.
+    """
+    key = {"key": b64encode(b"/test/advanced").decode(), "value": ""}
+    if http_body(f"{url}/v3/kv/put", key) is None:
+        raise ConnectionError("etcd did not take a key")
