@@ -68,6 +68,11 @@ def is_there_already(error: ConflictError) -> bool:
     return error.reason == "AlreadyExists"
 
 
+def is_over_quota(error: ApiError) -> bool:
+    """Tell whether a creation was refused by a ResourceQuota."""
+    return error.status == 403 and "exceeded quota" in str(error)
+
+
 def _names_another(error: ApiError) -> bool:
     """Tell whether the object of that name has another uid than the one that was meant.
 

@@ -34,7 +34,13 @@ from spotvortex.core.calls import (
 )
 from spotvortex.errors import ApiError, ConflictError, NotServedError
 from spotvortex.kube import manifests, paths
-from spotvortex.kube.answers import is_there_already, of_creation, of_eviction, of_write
+from spotvortex.kube.answers import (
+    is_over_quota,
+    is_there_already,
+    of_creation,
+    of_eviction,
+    of_write,
+)
 from spotvortex.kube.client import KubeClient
 from spotvortex.kube.codec import decoded
 from spotvortex.kube.likeness import Original, UnlikeError, likeness
@@ -45,6 +51,10 @@ from spotvortex.ports_writing import OwnWrite
 
 ANSWER_S: Final = 10.0
 """Longest time for one answer; a silent server is Again."""
+
+EVICTION_ANSWER_S: Final = 15.0
+"""The same for an eviction: of a pending pod under another uid the server tries 9.95 s by itself
+before it answers (seen with Kubernetes 1.36)."""
 
 
 class _PodMeta(msgspec.Struct, frozen=True, rename="camel"):
@@ -123,7 +133,7 @@ class Levers:
         path = paths.eviction(call.namespace, call.name)
         body = manifests.eviction(call.namespace, call.name, call.uid)
         try:
-            await self._client.send("POST", path, body, timeout=ANSWER_S)
+            await self._client.send("POST", path, body, timeout=EVICTION_ANSWER_S)
         except ApiError as error:
             return of_eviction(error)
         return Done()
@@ -172,6 +182,10 @@ class Levers:
             # A quota that several requests count on at once.
             return Again(reason=str(error))
         except ApiError as error:
+            if is_over_quota(error):
+                # The quota comes before the name: what is there already may be what has filled it.
+                found = await self._already(name, plan_id, str(error))
+                return found if isinstance(found, Done) else of_creation(error)
             return of_creation(error)
         return Done()
 

@@ -179,13 +179,14 @@ class Server:
         return answer
 
     def _create(self, workload: Workload, own: Own, at: float, zone: str = "") -> Answer:
-        # As the server: the quota comes before the name, also for what is there already.
+        known = self.cluster.pods.get(f"{workload.namespace}/{workload.name}")
+        if known is not None and known.own is not None and known.own.plan_id == own.plan_id:
+            return Done()
+        # As the server: the quota comes before the name.
         if len(self.cluster.own) >= self.quota_pods:
             return Refused(reason=f"exceeded quota: pods={self.quota_pods}")
-        known = self.cluster.pods.get(f"{workload.namespace}/{workload.name}")
         if known is not None:
-            same = known.own is not None and known.own.plan_id == own.plan_id
-            return Done() if same else Refused(reason=f"pods {workload.name} already exists")
+            return Refused(reason=f"pods {workload.name} already exists")
         self.cluster.create_own(workload, own, at, zone)
         return Done()
 

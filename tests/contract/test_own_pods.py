@@ -136,13 +136,15 @@ async def test_a_placeholder_for_a_pod_that_is_gone_is_not_made(stage):
 
 
 @staged
-async def test_over_quota_a_pod_of_ours_is_refused_even_if_it_is_there_already(stage):
+async def test_over_quota_a_pod_of_ours_is_refused_unless_it_is_there_already(stage):
     node, pod = await original(stage)
     await stage.allow_own_pods(1)
     call = placeholder_of(stage, pod, "room")
     assert await stage.writer.apply(call) == Done()
-    for again in (call, placeholder_of(stage, pod, "more"), anchor_of(node, "anchor")):
-        answer = await stage.writer.apply(again)
+    assert await stage.writer.apply(call) == Done()
+    other_plan = placeholder_of(stage, pod, "room", plan_id="plan-2")
+    for more in (other_plan, placeholder_of(stage, pod, "more"), anchor_of(node, "anchor")):
+        answer = await stage.writer.apply(more)
         assert isinstance(answer, Refused)
         assert "exceeded quota" in answer.reason
     await stage.allow_own_pods(2)
