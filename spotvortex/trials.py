@@ -92,7 +92,7 @@ def specs_of(
 ) -> list[RunSpec]:
     """List the runs of an extent; a family that replays is left out where there is no trace.
 
-    What nobody can have is compared in the worlds as the protocol has them, not in variants.
+    What stands aside is compared in the worlds as the protocol has them, not in variants.
     """
     variants = of.variants if extent.with_variants else of.variants[:1]
     asides = arena.asides(of)

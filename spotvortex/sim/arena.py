@@ -53,13 +53,14 @@ CONSTANT_SCORE: Final = 0.03
 
 OURS: Final = "spotvortex"
 OURS_CONSTANT: Final = "spotvortex-constant-scores"
+OURS_BESIDE: Final = "spotvortex-karpenter-notices"
 OURS_ORACLE: Final = "spotvortex-oracle-scores"
 OURS_LEARNED: Final = "spotvortex-rl"
 B6: Final = "B6"
 LEARNED: Final = (B6, OURS_LEARNED)
 """Ours decided by a policy network: with constant scores, and with the model's."""
 
-_OURS: Final = frozenset({OURS, OURS_CONSTANT, OURS_ORACLE, *LEARNED})
+_OURS: Final = frozenset({OURS, OURS_CONSTANT, OURS_BESIDE, OURS_ORACLE, *LEARNED})
 B0, B1, B4 = "B0", "B1", "B4"
 B2_PREFIX, B4_PREFIX = "B2-", "B4-"
 _SPOT: Final = CapacityType.SPOT
@@ -101,11 +102,12 @@ def policies(protocol: Protocol) -> tuple[str, ...]:
 
 
 def asides(protocol: Protocol) -> tuple[str, ...]:
-    """Return the names of what nobody can have, run in the worlds as they are.
+    """Return the names of what is compared in the worlds as they are, and not in variants.
 
-    Karpenter that awaits a replacement before it evicts, and ours with scores that come true.
+    Karpenter that awaits a replacement before it evicts; ours where Karpenter handles the notices;
+    ours with scores that come true.
     """
-    return (*(setting.name for setting in protocol.baselines.b3_lazy), OURS_ORACLE)
+    return (*(s.name for s in protocol.baselines.b3_lazy), OURS_BESIDE, OURS_ORACLE)
 
 
 def trial_of(
@@ -132,6 +134,7 @@ def trial_of(
             forecaster=_foresight(counts) if knows else forecaster(policy),
             limits=limits_of(STEP_S, is_learned=policy in LEARNED),
             tick_s=TICK_S,
+            hears_notices=policy != OURS_BESIDE,
         )
     return Trial(
         scenario=_scenario(world, setting, capacity_types_of(policy), workloads),

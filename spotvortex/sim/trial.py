@@ -44,11 +44,15 @@ LAG_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Controller:
-    """The daemon as it takes part: its model, what it is told, and how often it looks."""
+    """The daemon as it takes part: its model, what it is told, and how often it looks.
+
+    With `hears_notices` it handles interruptions, else the provisioner does.
+    """
 
     forecaster: Forecaster
     limits: Limits
     tick_s: float
+    hears_notices: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +112,9 @@ class _Run:
         self, trial: Trial, loop: asyncio.AbstractEventLoop, records: BinaryIO | None
     ) -> None:
         self._trial = trial
-        scenario = replace(trial.scenario, hears_notices=trial.controller is not None)
+        controller = trial.controller
+        hears_notices = controller is not None and controller.hears_notices
+        scenario = replace(trial.scenario, hears_notices=hears_notices)
         self._since = scenario.start_at
         self._clock = SimClock(self._since, loop)
         self._world = World(
@@ -191,7 +197,7 @@ class _Run:
             lag_s=LAG_S,
             chance=stream(self._trial.seed, "process", 0),
             journal_of=self._records.chain,
-            hears_notices=True,
+            hears_notices=controller.hears_notices,
             renew_s=RENEW_S,
             poll_s=self._world.step_s / 3.0,
         )

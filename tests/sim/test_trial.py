@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass, replace
 
 import pytest
 
-from spotvortex.core.outcomes import RunResult
+from spotvortex.core.outcomes import RunResult, total_of
 from spotvortex.core.timeline import EventKind
 from spotvortex.core.types import CapacityType, Offering
 from spotvortex.sim import arena, protocol
@@ -37,6 +37,12 @@ def model(_policy):
     )
 
 
+def calm_model(_policy):
+    return ScriptedForecaster(
+        script=((0.0, 0.03),), start_at=arena.START_AT, families=arena.FAMILIES_HELD
+    )
+
+
 def named(days, digest):
     return RunResult(family="f", mix="m", seed=1, policy="p", days=days, digest=digest)
 
@@ -48,6 +54,20 @@ def account(of, policy, **changes):
 @pytest.fixture(scope="module")
 def ours():
     return account(world(), arena.OURS)
+
+
+def test_notices_are_handled_by_us_or_by_karpenter():
+    """The same losses, told to either: whoever hears of one empties the node before it goes."""
+    heard = {}
+    for policy in (arena.OURS, arena.OURS_BESIDE):
+        trial = arena.trial_of(world(), policy, PROTOCOL, calm_model)
+        assert trial.controller.hears_notices is (policy == arena.OURS)
+        days = run(trial, named).result.days
+        heard[policy] = total_of(days)
+    for total in heard.values():
+        assert total.n_interrupted > 0
+        assert total.n_budget_violations == 0
+    assert heard[arena.OURS] != heard[arena.OURS_BESIDE]
 
 
 def test_a_policy_of_ours_moves_nodes_by_itself(ours):
