@@ -41,7 +41,7 @@ from tests.controlplane.manifests import (
 from tests.controlplane.proxy import LoopbackProxy
 from tests.kube.scenes import connected, priority_class, restricted
 
-LEASE_S: Final = 5
+LEASE_S: Final = 8
 """Short, so that its end can be awaited; as long as three renewals and the margin need."""
 
 HELD: Final = {"test.spotvortex.io/hold": "true"}

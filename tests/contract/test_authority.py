@@ -40,7 +40,7 @@ async def test_of_two_one_leads_and_the_other_follows_its_death_after_a_leases_t
         await until(lambda: leads(two))
         # It was renewed at most a third of its time before.
         assert stage.clock.now() - died >= stage.lease_s * 2 / 3 - 1.0
-        assert stage.clock.now() - died <= stage.lease_s + 5.0
+        assert stage.clock.now() - died <= stage.lease_s + 10.0
 
 
 @staged
@@ -56,7 +56,8 @@ async def test_a_release_hands_over_at_once(stage):
         ended = stage.clock.now()
         assert not leads(one)
         await until(lambda: leads(two))
-        assert stage.clock.now() - ended <= 3.0
+        # Nobody waited for the lease to run out.
+        assert stage.clock.now() - ended <= stage.lease_s - 2.0
 
 
 @staged

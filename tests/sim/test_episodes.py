@@ -66,7 +66,7 @@ def test_the_same_seeds_give_the_same_digest_under_two_hash_seeds():
             capture_output=True,
             text=True,
             check=True,
-            timeout=120,
+            timeout=400,
         )
         return done.stdout
 

@@ -425,7 +425,7 @@ def test_same_seed_gives_the_same_snapshots_under_two_hash_seeds():
             capture_output=True,
             text=True,
             check=True,
-            timeout=60,
+            timeout=300,
         )
         return done.stdout.split()
 
