@@ -18,7 +18,10 @@ Rank = tuple[int, ...]
 FIRST: Final[Rank] = (0,)
 """The rank before which nothing goes."""
 
-_ROUNDING: Final = 1e-9
+_SOON_S: Final = 1e-5
+"""A wait that is no longer than this is none. The clock of a process that has run for weeks, and
+that of a simulation, tell no shorter times apart: a timer for less would be due without any time
+passing, for ever."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,8 +66,8 @@ class WriteRate:
         now = asyncio.get_running_loop().time()
         self._spent = max(0.0, self._spent - (now - self._at) * self.per_s)
         self._at = now
-        left = self._spent + 1.0 - self.burst
-        return left / self.per_s if left > _ROUNDING else 0.0
+        due_s = (self._spent + 1.0 - self.burst) / self.per_s
+        return due_s if due_s > _SOON_S else 0.0
 
     def _spend(self) -> None:
         self._spent += 1.0

@@ -17,6 +17,16 @@ def test_a_burst_goes_at_once_and_the_rest_at_the_rate():
     assert run(main) == [0.0, 0.0, 0.0, 0.5, 1.0, 1.5]
 
 
+def test_a_rest_that_the_clock_cannot_tell_from_nothing_is_not_waited_for():
+    """A timer for it would be due at once, and again, without any time passing."""
+
+    async def main():
+        await WriteRate(per_s=1.0, burst=1.0, _spent=5e-7).take()
+        return now()
+
+    assert run(main) == 0.0
+
+
 def test_those_who_ask_together_come_in_their_order():
     async def main():
         rate, turns = WriteRate(per_s=1.0, burst=1.0), []
