@@ -7,7 +7,6 @@ One whose input does not exist yet says so; where the mode writes, that refuses.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -17,7 +16,7 @@ from spotvortex.core.budgets import pool_left
 from spotvortex.core.limits import Limits
 from spotvortex.core.marks import FREEZE
 from spotvortex.core.messages import Basis, ClusterBudget, Economics, PoolState, Proposal, Verdict
-from spotvortex.core.policy import floor_nodes, worse
+from spotvortex.core.policy import floor_nodes, n_to_undo, worse
 from spotvortex.core.pools import PoolInput
 from spotvortex.core.types import Action, Freeze, Mode, Outcome
 from spotvortex.core.verdicts import allow, at_most, not_evaluated, refuse
@@ -188,14 +187,6 @@ def pool_safety(case: Case) -> Verdict:
         return refuse("pool_safety", f"{zone} leaves {safety.margin_pdb} {short} short", **numbers)
     reason = f"{safety.margin_pdb} can spare {safety.margin_pods} pods beyond its worst zone"
     return at_most("pool_safety", safety.safe_to_spot_nodes, reason, **numbers)
-
-
-def n_to_undo(pool: PoolInput, state: PoolState) -> int:
-    """Return how many nodes that our anchors keep had been Spot before we fell back."""
-    if state.fell_from is None:
-        return 0
-    n_before = math.floor(state.fell_from * pool.n_staying + 1e-9)
-    return max(0, min(pool.n_anchored, n_before - pool.n_spot_staying))
 
 
 def on_demand_floor(case: Case) -> Verdict:

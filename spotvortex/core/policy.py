@@ -11,7 +11,7 @@ import math
 
 from spotvortex.core.economics import held_economics
 from spotvortex.core.limits import Limits
-from spotvortex.core.messages import Economics, Proposal
+from spotvortex.core.messages import Economics, PoolState, Proposal
 from spotvortex.core.pools import PoolInput, Risk
 from spotvortex.core.types import RATIO_STEP, Action
 
@@ -51,6 +51,14 @@ def max_ratio(pool: PoolInput, limits: Limits) -> float:
 def max_spot_nodes(pool: PoolInput, limits: Limits) -> int:
     """Return how many whole Spot nodes the cap and the floor leave to this pool."""
     return math.floor(max_ratio(pool, limits) * pool.n_staying + 1e-9)
+
+
+def n_to_undo(pool: PoolInput, state: PoolState) -> int:
+    """Return how many nodes that our anchors keep had been Spot before we fell back."""
+    if state.fell_from is None:
+        return 0
+    n_before = math.floor(state.fell_from * pool.n_staying + 1e-9)
+    return max(0, min(pool.n_anchored, n_before - pool.n_spot_staying))
 
 
 def worse(risk: Risk) -> float | None:

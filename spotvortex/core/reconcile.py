@@ -32,7 +32,7 @@ from spotvortex.core.messages import (
 from spotvortex.core.observation import Observation, OwnKind
 from spotvortex.core.planning import Wave, plan_wave
 from spotvortex.core.policies import both_proposals
-from spotvortex.core.policy import worse
+from spotvortex.core.policy import n_to_undo, worse
 from spotvortex.core.pools import PoolInput
 from spotvortex.core.progress import AFTER_LOSS_S, OVERDUE
 from spotvortex.core.rules import NO_RULES, obeying, remembered
@@ -260,7 +260,7 @@ def _is_undone(pool: PoolInput, state: PoolState) -> bool:
     """Tell whether a return has brought back all that the last fall back took from Spot."""
     fell, returned = state.last_decrease_at, state.last_increase_at
     was_last = returned is not None and (fell is None or returned > fell)
-    return was_last and not gates.n_to_undo(pool, state)
+    return was_last and not n_to_undo(pool, state)
 
 
 def _fallen_back(state: PoolState, at: float) -> PoolState:
