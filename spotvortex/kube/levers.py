@@ -50,11 +50,11 @@ from spotvortex.kube.tethers import Tethers
 from spotvortex.ports_writing import OwnWrite
 
 ANSWER_S: Final = 10.0
-"""Longest time for one answer; a silent server is Again."""
+"""Longest time for one answer; a silent server is Again.
 
-EVICTION_ANSWER_S: Final = 15.0
-"""The same for an eviction: of a pending pod under another uid the server tries 9.95 s by itself
-before it answers (seen with Kubernetes 1.36)."""
+IMPORTANT: well below the lease's 15 s. A request that a partition holds up must be given up before
+somebody else can lead, or it is carried out after that.
+"""
 
 
 class _PodMeta(msgspec.Struct, frozen=True, rename="camel"):
@@ -133,7 +133,7 @@ class Levers:
         path = paths.eviction(call.namespace, call.name)
         body = manifests.eviction(call.namespace, call.name, call.uid)
         try:
-            await self._client.send("POST", path, body, timeout=EVICTION_ANSWER_S)
+            await self._client.send("POST", path, body, timeout=ANSWER_S)
         except ApiError as error:
             return of_eviction(error)
         return Done()

@@ -167,10 +167,10 @@ def test_with_the_namespace_goes_all_but_cordons_and_the_page_clears_them(place,
     with Recording(place.plane) as recording:
         with place.daemon(USER, tmp_path / "homeless", **SHORT) as daemon:
             place.await_wave()
-            place.api.delete(f"/api/v1/namespaces/{NAMESPACE}")
             # Its pod goes with the namespace, here without the time to end well.
             daemon.process.kill()
             daemon.process.wait(60)
+            place.api.delete(f"/api/v1/namespaces/{NAMESPACE}")
         path = f"/api/v1/namespaces/{NAMESPACE}"
         wait_until(lambda: place.api.request("GET", path)[0] == 404, 120)
         left = marks(place)
