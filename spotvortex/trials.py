@@ -76,7 +76,7 @@ def whole(of: Protocol, model_dir: Path, *, with_variants: bool) -> Extent:
     """Return all that the protocol names and that this bundle can run.
 
     Raises:
-        ModelError: the bundle cannot be loaded.
+        ModelContractError: the bundle cannot be loaded.
     """
     learned = arena.LEARNED if _bundle(model_dir).has_policy else ()
     return Extent(

@@ -174,16 +174,16 @@ def pool_safety(case: Case) -> Verdict:
         return refuse("pool_safety", "PodDisruptionBudgets cannot be read")
     if not safety.n_pdbs:
         return allow("pool_safety", "no PodDisruptionBudget covers this pool")
-    numbers = {"margin_pods": safety.margin_pods or 0, "n_pdbs": safety.n_pdbs}
+    margin = safety.margin_pods or 0
+    numbers = {"margin_pods": margin, "n_pdbs": safety.n_pdbs}
     n_ours = n_to_undo(case.pool, case.state)
-    is_short = safety.margin_pods is not None and safety.margin_pods < 0
-    if n_ours > (0 if is_short else safety.safe_to_spot_nodes) and safety.margin_zone:
+    if n_ours > (0 if margin < 0 else safety.safe_to_spot_nodes) and safety.margin_zone:
         ratio = f"{case.state.fell_from or 0.0:.0%}"
         reason = f"undoes our fall back from {ratio} Spot, which was no safer"
         return at_most("pool_safety", n_ours, reason, **numbers)
-    if safety.margin_pods is not None and safety.margin_pods < 0:
+    if margin < 0:
         zone = f"losing the Spot of {safety.margin_zone}" if safety.margin_zone else "as it is now,"
-        short = -safety.margin_pods
+        short = -margin
         return refuse("pool_safety", f"{zone} leaves {safety.margin_pdb} {short} short", **numbers)
     reason = f"{safety.margin_pdb} can spare {safety.margin_pods} pods beyond its worst zone"
     return at_most("pool_safety", safety.safe_to_spot_nodes, reason, **numbers)

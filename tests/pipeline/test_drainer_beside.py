@@ -20,13 +20,12 @@ from spotvortex.core.types import Mode
 from spotvortex.errors import UnreachableError
 from spotvortex.pipeline.actuation import Hands, Shadow
 from spotvortex.pipeline.channels import Lane
-from spotvortex.pipeline.drainer import REST_S, Drainer
-from spotvortex.pipeline.heartbeats import Heartbeats
+from spotvortex.pipeline.drainer import REST_S
 from spotvortex.pipeline.one_drain import sharpened
-from spotvortex.sim.loop import SimClock
 from tests.core.builders import AT
 from tests.core.flying import loss, order
 from tests.pipeline.test_drainer import Stubborn, carry_out, kinds, still, stubborn
+from tests.pipeline.test_drainer import a_drainer as drainer
 from tests.pipeline.world import MemoryAnnouncer, MemoryTelemetry, now, pod, run
 
 
@@ -40,16 +39,6 @@ def chore(key="k", **changes):
         "traceparent": "trace",
     }
     return Chore(**(values | changes))
-
-
-def drainer(actuator, announcer=None):
-    return Drainer(
-        hands=Hands(recording=actuator, writing=actuator),
-        announcer=announcer or MemoryAnnouncer(),
-        clock=SimClock(AT, asyncio.get_running_loop()),
-        telemetry=actuator.telemetry,
-        heartbeats=Heartbeats({"drainer": 60.0}),
-    )
 
 
 def script(actuator, *entries, stop_at=None):
