@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from spotvortex import __version__, app, settings, trial_words
+from spotvortex.code_digest import code_version
 from spotvortex.core.types import Action
 from spotvortex.edges import kubernetes_edges
 from spotvortex.errors import SpotVortexError
@@ -27,7 +28,6 @@ from spotvortex.sim import command as fault_search
 from spotvortex.sim.demo import simulated_edges
 from spotvortex.sim.loop import PacedLoop
 from spotvortex.telemetry import logs
-from spotvortex.telemetry.code import code_version
 from spotvortex.trial_words import Output, OutputOption, load
 
 cli = typer.Typer(

@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 
 from spotvortex import __version__, server
+from spotvortex.code_digest import code_version
 from spotvortex.core.leaving import Leaving
 from spotvortex.core.limits import Limits
 from spotvortex.core.messages import ControllerState
@@ -43,7 +44,6 @@ from spotvortex.report.doctor import Diagnosis, diagnose
 from spotvortex.report.second_opinion import compared, questions
 from spotvortex.settings import Settings, ignored_variables, kubeconfig, tracing_is_on
 from spotvortex.state.memory_file import open_folder
-from spotvortex.telemetry.code import code_version
 from spotvortex.telemetry.hub import Hub
 from spotvortex.telemetry.journal import DecisionJournal, LineFormat, open_sink
 from spotvortex.telemetry.metrics import Metrics

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Final
 
+from spotvortex.code_digest import simulator_version
 from spotvortex.errors import SettingsError
-from spotvortex.sim.provenance import simulator_version
 
 CONNECT_S: Final = 10.0
 

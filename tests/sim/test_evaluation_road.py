@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from spotvortex.code_digest import simulator_version
 from spotvortex.core.appraisal import Standing
 from spotvortex.core.outcomes import RunResult
 from spotvortex.report.evaluation import render_html
 from spotvortex.sim.protocol import load
-from spotvortex.sim.provenance import made_under, simulator_version
+from spotvortex.sim.provenance import made_under
 from spotvortex.sim.results_file import open_results, read_results
 from spotvortex.sim.runner import run_specs
 from spotvortex.sim.verdict import evaluate
