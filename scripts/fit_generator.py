@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.types import Offering
 from spotvortex.market.zones import region_of
 from spotvortex.sim.counts import Counts
 from spotvortex.sim.generator_facts import AGE_EDGES_HOURS, TARGET_PER_HOUR

@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 from scripts.bench.backtest import cluster as cluster_of
-from spotvortex.core.snapshot import to_text
+from spotvortex.results.cluster_snapshot import to_text
 from tests.sim.recordings import write_prices
 
 N_DAYS = 10

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from spotvortex import __version__, app, settings, trial_words
 from spotvortex.code_digest import code_version
-from spotvortex.core.types import Action
+from spotvortex.core.domain.types import Action
 from spotvortex.edges import kubernetes_edges
 from spotvortex.errors import SpotVortexError
 from spotvortex.report import checks, doctor_screen, document, leaving, records, screen

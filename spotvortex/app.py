@@ -15,13 +15,12 @@ from dataclasses import replace
 
 from spotvortex import __version__, server
 from spotvortex.code_digest import code_version
-from spotvortex.core.leaving import Leaving
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import ControllerState
-from spotvortex.core.observation import InputState, Observation
-from spotvortex.core.reconcile import reconcile
-from spotvortex.core.snapshot import Snapshot, snapshot_of
-from spotvortex.core.types import Mode, Offering
+from spotvortex.core.decision.messages import ControllerState
+from spotvortex.core.decision.reconcile import reconcile
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import InputState, Observation
+from spotvortex.core.domain.types import Mode, Offering
+from spotvortex.core.uninstall import Leaving
 from spotvortex.edges import SystemClock, kubernetes_edges, market_of
 from spotvortex.errors import ApiError, ModelContractError, PriceFileError, SettingsError
 from spotvortex.kube import evictions, rights
@@ -29,7 +28,6 @@ from spotvortex.kube.client import KubeClient
 from spotvortex.kube.removal import Departure
 from spotvortex.model import forecaster as bundles
 from spotvortex.pipeline.actuation import Hands, Shadow, Silent
-from spotvortex.pipeline.collector import offerings_of
 from spotvortex.pipeline.guard import Guarded
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.pipeline.inference import Inference
@@ -42,6 +40,7 @@ from spotvortex.report import checks
 from spotvortex.report.assessment import Frame, Report, make_report
 from spotvortex.report.doctor import Diagnosis, diagnose
 from spotvortex.report.second_opinion import compared, questions
+from spotvortex.results.cluster_snapshot import Snapshot, snapshot_of
 from spotvortex.settings import Settings, ignored_variables, kubeconfig, tracing_is_on
 from spotvortex.state.memory_file import open_folder
 from spotvortex.telemetry.hub import Hub
@@ -247,7 +246,7 @@ async def _observe_once(edges: Edges) -> Observation:
         await _synced_or_denied(edges)
         now = edges.clock.now()
         cluster = edges.cluster.snapshot(now)
-        market = edges.market.facts(offerings_of(cluster), now)
+        market = edges.market.facts(cluster.offerings, now)
         stop.set()
     missing = [h for h in cluster.inputs if h.required and h.state is not InputState.OK]
     if missing:

@@ -16,8 +16,8 @@ from random import Random
 from typing import Final
 
 from spotvortex.aws.interruptions import QueueOptions, open_notices
-from spotvortex.core.observation import Standing
-from spotvortex.core.types import Mode
+from spotvortex.core.domain.observation import Standing
+from spotvortex.core.domain.types import Mode
 from spotvortex.kube import rights
 from spotvortex.kube.client import KubeClient
 from spotvortex.kube.cluster_state import VERSION, ClusterState

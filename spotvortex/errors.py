@@ -1,7 +1,7 @@
 """What can go wrong outside, by meaning.
 
 Comes in: what the edges saw. Goes out: exceptions that name the field and the fix. An expected
-answer of the cluster is a value (`core.calls.Answer`), not an exception.
+answer of the cluster is a value (`core.drain.calls.Answer`), not an exception.
 """
 
 from __future__ import annotations

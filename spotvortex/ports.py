@@ -15,12 +15,9 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.calls import Answer, Call, NodeView, PodView
-from spotvortex.core.catalog import Scope
-from spotvortex.core.eviction import PodStanding
-from spotvortex.core.features import OfferingContext
-from spotvortex.core.messages import Assessment, DrainOrder, DrainResult, Plan
-from spotvortex.core.observation import (
+from spotvortex.core.decision.messages import Plan
+from spotvortex.core.domain.instance_types import Scope
+from spotvortex.core.domain.observation import (
     ClusterFacts,
     InputHealth,
     MarketFacts,
@@ -28,7 +25,12 @@ from spotvortex.core.observation import (
     Observation,
     OwnPod,
 )
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.types import Offering
+from spotvortex.core.drain.calls import Answer, Call, NodeView, PodView
+from spotvortex.core.drain.messages import DrainOrder, DrainResult
+from spotvortex.core.pool.assessment import Assessment
+from spotvortex.core.pool.eviction import PodStanding
+from spotvortex.core.scoring.features import OfferingContext
 from spotvortex.ports_writing import Announcer, Writing
 
 Result = TypeVar("Result")
@@ -142,7 +144,7 @@ class Forecaster(Protocol):
         """Value every action in some states; blocking, so called through `offload`.
 
         Args:
-            states: `float32[n, 13]`, see `core.rl.state_vector`.
+            states: `float32[n, 13]`, see `core.decision.learned_policy.state_vector`.
 
         Returns:
             `float32[n, 6]` in the order of `Action`.

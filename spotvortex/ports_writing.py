@@ -9,11 +9,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from spotvortex.core.calls import Answer, Call
-from spotvortex.core.messages import ControllerState
-from spotvortex.core.notices import Notice
-from spotvortex.core.observation import InputHealth, Standing
-from spotvortex.core.risk import Memory
+from spotvortex.core.decision.messages import ControllerState
+from spotvortex.core.domain.notices import Notice
+from spotvortex.core.domain.observation import InputHealth, Standing
+from spotvortex.core.drain.calls import Answer, Call
+from spotvortex.core.scoring.interruption_memory import Memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

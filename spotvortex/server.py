@@ -18,10 +18,10 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
-from spotvortex.core.codec import Json, encode, rfc3339
-from spotvortex.core.messages import Decision, Plan, Verdict
-from spotvortex.core.record import DecisionRecord
-from spotvortex.core.types import Action
+from spotvortex.core.decision.messages import Decision, Plan, Verdict
+from spotvortex.core.domain.types import Action
+from spotvortex.core.record.codec import Json, encode, rfc3339
+from spotvortex.core.record.record import DecisionRecord
 from spotvortex.errors import SettingsError
 from spotvortex.ports import WallClock
 

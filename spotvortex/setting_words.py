@@ -12,8 +12,8 @@ from typing import Final, get_args
 
 from pydantic.fields import FieldInfo
 
-from spotvortex.core.marks import MAX_SPOT_RATIO, MODE, ON_DEMAND_FLOOR, PREFIX
-from spotvortex.core.rules import PoolRules, read_rules
+from spotvortex.core.domain.labels import MAX_SPOT_RATIO, MODE, ON_DEMAND_FLOOR, PREFIX
+from spotvortex.core.pool.owner_rules import PoolRules, read_rules
 
 LONGEST_VALUE: Final = 60
 """Characters that are shown of a value."""

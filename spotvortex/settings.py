@@ -20,11 +20,11 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from spotvortex.core.limits import Limits
-from spotvortex.core.marks import LONGEST_LIFE_S
-from spotvortex.core.pools import MAX_CANDIDATES
-from spotvortex.core.rules import PoolRules
-from spotvortex.core.types import Mode
+from spotvortex.core.domain.labels import LONGEST_LIFE_S
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import Mode
+from spotvortex.core.pool.input import MAX_CANDIDATES
+from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.errors import SettingsError
 from spotvortex.setting_words import LONGEST_VALUE, pool_rules, refusal
 

@@ -18,13 +18,13 @@ import typer
 from rich.console import Console
 
 from spotvortex import app, settings, trials
-from spotvortex.core import snapshot as snapshots
-from spotvortex.core.outcomes import RunResult
 from spotvortex.errors import ResultsError, SettingsError
 from spotvortex.report import backtest as backtests
 from spotvortex.report import evaluation as report
 from spotvortex.report.backtest import Backtest
 from spotvortex.report.bar import bar
+from spotvortex.results import cluster_snapshot as snapshots
+from spotvortex.results.accounting import RunResult
 from spotvortex.sim import arena, protocol, runner
 from spotvortex.sim.executors import dask_executor, local_executor
 from spotvortex.sim.provenance import made_under

@@ -13,10 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from spotvortex.core.outcomes import DayTotals, RunResult
-from spotvortex.core.timeline import Account
 from spotvortex.model import forecaster as bundles
 from spotvortex.ports import Forecaster
+from spotvortex.results.accounting import DayTotals, RunResult
+from spotvortex.results.timeline import Account
 from spotvortex.sim import arena, bound, protocol, rerun
 from spotvortex.sim.protocol import Protocol
 from spotvortex.sim.script import ScriptedForecaster

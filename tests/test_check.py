@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from spotvortex import app
 from spotvortex.__main__ import cli
-from spotvortex.core.observation import InputHealth, InputState, MarketFacts, SpotQuote
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.observation import InputHealth, InputState, MarketFacts, SpotQuote
+from spotvortex.core.domain.types import Offering
 from spotvortex.kube.inputs import NODEPOOLS, NODES, PDBS
 from spotvortex.kube.rights import REVIEWS, Access
 from spotvortex.report import checks

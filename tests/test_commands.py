@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from spotvortex.__main__ import cli, main
 from spotvortex.code_digest import code_version
-from spotvortex.core.reconcile import decide
-from spotvortex.core.record import record_of
+from spotvortex.core.decision.reconcile import decide
+from spotvortex.core.record.record import record_of
 from tests.core.builders import AT, CHEAP, basis, pool_input
 
 DEAR = replace(CHEAP, spot_usd_per_hour=0.095)

@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from spotvortex.core.messages import Plan
-from spotvortex.core.types import Action, CapacityType, Mode
+from spotvortex.core.decision.messages import Plan
+from spotvortex.core.domain.types import Action, CapacityType, Mode
 from spotvortex.errors import SettingsError
 from spotvortex.server import MAX_LIMIT, PATHS, Views, serve
 from spotvortex.telemetry.journal import DecisionJournal

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from scripts import configuration
 from spotvortex import settings
-from spotvortex.core.limits import Limits
-from spotvortex.core.rules import PoolRules
-from spotvortex.core.types import Mode
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import Mode
+from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.errors import SettingsError
 from spotvortex.setting_words import unit_of
 from spotvortex.settings import PREFIX, Settings, load

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import pytest
 
 from spotvortex import trials
-from spotvortex.core import snapshot as snapshots
-from spotvortex.core.outcomes import Costs, RunResult, total_cost_usd, total_of
-from spotvortex.core.types import CapacityType
+from spotvortex.core.domain.types import CapacityType
+from spotvortex.results import cluster_snapshot as snapshots
+from spotvortex.results.accounting import Costs, RunResult, total_cost_usd, total_of
 from spotvortex.settings import BUNDLED_MODELS
 from spotvortex.sim import arena, protocol, rerun
 from spotvortex.sim.results_file import read_results

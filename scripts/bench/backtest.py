@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from spotvortex import trials
-from spotvortex.core.snapshot import NodesRow, PoolRow, Snapshot, WorkloadRow, to_text
-from spotvortex.core.types import CapacityType, Offering
+from spotvortex.core.domain.types import CapacityType, Offering
+from spotvortex.results.cluster_snapshot import NodesRow, PoolRow, Snapshot, WorkloadRow, to_text
 from spotvortex.settings import BUNDLED_MODELS
 from spotvortex.sim import arena
 from tests.sim.recordings import TYPES, ZONES, write_prices

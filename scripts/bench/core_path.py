@@ -14,10 +14,10 @@ from typing import TypeVar
 import numpy as np
 
 from scripts.bench.machine import machine
-from spotvortex.core.features import OfferingScore
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import Assessment, ControllerState
-from spotvortex.core.observation import (
+from spotvortex.core.decision.messages import ControllerState
+from spotvortex.core.decision.reconcile import reconcile
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import (
     ClusterFacts,
     InputHealth,
     InputState,
@@ -30,13 +30,14 @@ from spotvortex.core.observation import (
     SpotQuote,
     SpotShare,
 )
-from spotvortex.core.reconcile import reconcile
-from spotvortex.core.record import record_of
-from spotvortex.core.reduction import reduce_shape
-from spotvortex.core.replay import replay
-from spotvortex.core.shape import shape_of
-from spotvortex.core.sight import sight_of
-from spotvortex.core.types import CapacityType, Offering, Provisioner
+from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
+from spotvortex.core.pool.assessment import Assessment
+from spotvortex.core.pool.context import sight_of
+from spotvortex.core.pool.reduction import reduce_shape
+from spotvortex.core.pool.summary import shape_of
+from spotvortex.core.record.record import record_of
+from spotvortex.core.record.replay import replay
+from spotvortex.core.scoring.features import OfferingScore
 from spotvortex.model import forecaster
 from spotvortex.settings import BUNDLED_MODELS
 

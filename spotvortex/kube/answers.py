@@ -7,7 +7,7 @@ server's own words. May not know how a call was made.
 
 from __future__ import annotations
 
-from spotvortex.core.calls import Again, Answer, BlockedByBudget, Gone, Refused
+from spotvortex.core.drain.calls import Again, Answer, BlockedByBudget, Gone, Refused
 from spotvortex.errors import (
     ApiError,
     ConflictError,

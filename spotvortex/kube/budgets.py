@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from spotvortex.core.observation import PdbFact
+from spotvortex.core.domain.observation import PdbFact
 from spotvortex.kube import wire
 from spotvortex.kube.changes import Changes
 from spotvortex.kube.pdbs import Lookup, fact_of

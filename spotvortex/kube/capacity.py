@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from spotvortex.core.types import CapacityType
+from spotvortex.core.domain.types import CapacityType
 
 POOL: Final = "spotvortex.io/pool"
 MANAGER: Final = "spotvortex.io/manager"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from spotvortex.core.observation import (
+from spotvortex.core.domain.observation import (
     ClusterFacts,
     InputHealth,
     NodeFact,
@@ -17,7 +17,7 @@ from spotvortex.core.observation import (
     PdbFact,
     PoolFacts,
 )
-from spotvortex.core.types import CapacityType, Offering, Provisioner
+from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
 from spotvortex.kube.groups import Groups
 from spotvortex.kube.pdbs import Lookup
 from spotvortex.kube.store import Store

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from spotvortex.core import remembered, risk
-from spotvortex.core.messages import ControllerState
-from spotvortex.core.remembered import UNSURE_S, StateFormatError
+from spotvortex.core.decision.messages import ControllerState
+from spotvortex.core.record import state as record_state
+from spotvortex.core.record.state import UNSURE_S, StateFormatError
+from spotvortex.core.scoring import interruption_memory
 from spotvortex.errors import ApiError
 from spotvortex.kube.config_maps import Aside, Changed, Saved, StateStore, TooLargeError
 from spotvortex.pausing import pause
@@ -36,15 +37,15 @@ class LatestMemory:
     """Implements `ports.MemoryStore`: keeps the newest text until the ConfigMap is written."""
 
     text: str = ""
-    loaded: risk.Memory = field(default=risk.EMPTY_MEMORY)
+    loaded: interruption_memory.Memory = field(default=interruption_memory.EMPTY_MEMORY)
 
-    def load(self) -> risk.Memory:
+    def load(self) -> interruption_memory.Memory:
         """Return what the ConfigMap held when we came to lead."""
         return self.loaded
 
-    def save(self, memory: risk.Memory) -> bool:
+    def save(self, memory: interruption_memory.Memory) -> bool:
         """Keep the newest."""
-        self.text = risk.to_text(memory)
+        self.text = interruption_memory.to_text(memory)
         return True
 
 
@@ -80,7 +81,7 @@ class ClusterState:
         if text is None:
             return self._missing()
         try:
-            state = remembered.from_text(text)
+            state = record_state.from_text(text)
         except StateFormatError as error:
             await self._aside(str(error))
             return self._unsure()
@@ -108,7 +109,7 @@ class ClusterState:
         if not text:
             return
         try:
-            self.memory.loaded = risk.from_text(text)
+            self.memory.loaded = interruption_memory.from_text(text)
         except ValueError as error:
             log.warning("memory.unreadable", extra={"error": str(error)})
         else:
@@ -116,7 +117,7 @@ class ClusterState:
 
     async def save(self, state: ControllerState) -> bool:
         """Save before anything is done on it; False where that failed."""
-        return await self._write(remembered.to_text(state))
+        return await self._write(record_state.to_text(state))
 
     async def _write(self, pools: str) -> bool:
         memory = self.memory.text

@@ -18,9 +18,9 @@ from typing import Final
 
 import msgspec
 
-from spotvortex.core import marks
-from spotvortex.core.observation import InputHealth, InputState
-from spotvortex.core.types import Freeze
+from spotvortex.core.domain import labels
+from spotvortex.core.domain.observation import InputHealth, InputState
+from spotvortex.core.domain.types import Freeze
 from spotvortex.errors import ConflictError, NotServedError, SpotVortexError
 from spotvortex.kube import paths, wire
 from spotvortex.kube.client import KubeClient
@@ -34,7 +34,7 @@ MAX_BYTES: Final = 256 * 1024
 """Bound of what is remembered: a quarter of what the API server takes in one object."""
 
 VERSION_KEY: Final = "version"
-ASIDE: Final = f"{marks.STATE}-aside"
+ASIDE: Final = f"{labels.STATE}-aside"
 HARD: Final = "hard"
 """Key or value in the freeze's data; a key that says "false" is none."""
 
@@ -78,7 +78,7 @@ class FreezeWatch:
             resource=Resource(
                 name=FREEZE_INPUT,
                 path=paths.config_maps(namespace),
-                field_selector=f"metadata.name={marks.FREEZE}",
+                field_selector=f"metadata.name={labels.FREEZE}",
             ),
             right="configmaps",
             cost="whether a person has stopped us cannot be seen, so nothing is written",
@@ -159,7 +159,7 @@ class StateStore:
         self._client = client
         self._version = version
         self._collection = paths.config_maps(namespace)
-        self._path = paths.named(self._collection, marks.STATE)
+        self._path = paths.named(self._collection, labels.STATE)
         self._known = ""
 
     async def load(self) -> Loaded | Aside:
@@ -205,7 +205,7 @@ class StateStore:
         size = sum(len(key.encode()) + len(text.encode()) for key, text in content.items())
         if size > MAX_BYTES:
             raise TooLargeError(
-                f"{size} bytes are to be kept in ConfigMap {marks.STATE}, at most {MAX_BYTES} may"
+                f"{size} bytes are to be kept in ConfigMap {labels.STATE}, at most {MAX_BYTES} may"
             )
         try:
             self._known = (await self._write(content)).metadata.resource_version
@@ -217,7 +217,7 @@ class StateStore:
         return Saved()
 
     async def _write(self, content: dict[str, str]) -> _Stored:
-        body = _manifest(marks.STATE, content, {})
+        body = _manifest(labels.STATE, content, {})
         if not self._known:
             return _decoded(
                 await self._client.send("POST", self._collection, body, timeout=ANSWER_S)
@@ -254,7 +254,7 @@ def _manifest(name: str, data: dict[str, str], notes: dict[str, str]) -> dict[st
         "kind": "ConfigMap",
         "metadata": {
             "name": name,
-            "labels": {marks.MANAGED_BY: marks.MANAGER},
+            "labels": {labels.MANAGED_BY: labels.MANAGER},
             "annotations": notes,
         },
         "data": data,

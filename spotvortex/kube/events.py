@@ -16,8 +16,8 @@ from typing import Final
 
 import msgspec
 
-from spotvortex.core import marks
-from spotvortex.core.codec import rfc3339
+from spotvortex.core.domain import labels
+from spotvortex.core.record.codec import rfc3339
 from spotvortex.errors import ApiError, NotServedError
 from spotvortex.kube import paths
 from spotvortex.kube.client import MERGE_PATCH, KubeClient
@@ -168,7 +168,7 @@ class EventRecorder:
             "metadata": {
                 "name": f"{what.node_name[:200]}.{self._rng.getrandbits(64):016x}",
                 "namespace": NAMESPACE,
-                "labels": {marks.MANAGED_BY: marks.MANAGER},
+                "labels": {labels.MANAGED_BY: labels.MANAGER},
             },
             "involvedObject": {
                 "apiVersion": "v1",
@@ -182,8 +182,8 @@ class EventRecorder:
             "count": n_times,
             "firstTimestamp": now,
             "lastTimestamp": now,
-            "source": {"component": marks.MANAGER},
-            "reportingComponent": marks.MANAGER,
+            "source": {"component": labels.MANAGER},
+            "reportingComponent": labels.MANAGER,
             "reportingInstance": self._instance[:128],
         }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from spotvortex.core.eviction import PodStanding, ServerAnswer
+from spotvortex.core.pool.eviction import PodStanding, ServerAnswer
 from spotvortex.errors import ApiError, UnreachableError
 from spotvortex.kube.client import KubeClient
 from spotvortex.kube.codec import read_status

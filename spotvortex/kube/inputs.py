@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from spotvortex.core.observation import InputHealth, InputState
+from spotvortex.core.domain.observation import InputHealth, InputState
 from spotvortex.kube.codec import Obj
 from spotvortex.kube.reflector import Reflector, ReflectorState, Resource
 

@@ -11,9 +11,9 @@ import datetime as dt
 from collections.abc import AsyncIterator
 from typing import Final, TypeVar
 
-from spotvortex.core import marks
-from spotvortex.core.leaving import Inventory, Leftover, Thing, describe_node
-from spotvortex.core.marks import PodKind
+from spotvortex.core.domain import labels as label_names
+from spotvortex.core.domain.labels import PodKind
+from spotvortex.core.uninstall import Inventory, Leftover, Thing, describe_node
 from spotvortex.errors import NotServedError
 from spotvortex.kube import wire
 from spotvortex.kube.client import KubeClient
@@ -101,7 +101,7 @@ async def take(client: KubeClient, namespace: str, now: float) -> Inventory:
     async for configmap in _listed(client, where[Thing.STATE], _Object, METADATA_LIST):
         leftovers += _our_configmap(configmap)
     async for lease in _listed(client, where[Thing.LEASE], _Lease):
-        if lease.metadata.name == marks.LEASE:
+        if lease.metadata.name == label_names.LEASE:
             leftovers.append(_leftover(Thing.LEASE, lease.metadata, _holder(lease)))
             daemons += [f"lease of {_holder(lease)}"] if _is_held(lease, now) else []
     return Inventory(leftovers=tuple(leftovers), daemons=tuple(daemons))
@@ -142,21 +142,21 @@ async def _nodes(client: KubeClient) -> AsyncIterator[Leftover]:
 
 
 def _marks_of(meta: _Meta) -> frozenset[str]:
-    labels = (meta.labels or {}).keys() & set(marks.NODE_LABELS)
-    notes = (meta.annotations or {}).keys() & set(marks.NODE_ANNOTATIONS)
+    labels = (meta.labels or {}).keys() & set(label_names.NODE_LABELS)
+    notes = (meta.annotations or {}).keys() & set(label_names.NODE_ANNOTATIONS)
     return frozenset(labels | notes)
 
 
 def _our_pod(pod: _Pod) -> list[Leftover]:
     labels = pod.metadata.labels or {}
-    kind = labels.get(marks.KIND, "")
-    if labels.get(marks.MANAGED_BY) != marks.MANAGER or kind not in set(PodKind):
+    kind = labels.get(label_names.KIND, "")
+    if labels.get(label_names.MANAGED_BY) != label_names.MANAGER or kind not in set(PodKind):
         return []
     return [_leftover(Thing.POD, pod.metadata, kind)]
 
 
 def _daemon(pod: _Pod) -> list[str]:
-    if (pod.metadata.labels or {}).get(marks.APP) != marks.MANAGER:
+    if (pod.metadata.labels or {}).get(label_names.APP) != label_names.MANAGER:
         return []
     ended = pod.status is not None and pod.status.phase in {"Succeeded", "Failed"}
     return [] if ended else [f"pod {pod.metadata.name}"]
@@ -164,15 +164,17 @@ def _daemon(pod: _Pod) -> list[str]:
 
 def _our_job(job: _Object) -> list[Leftover]:
     labels, name = job.metadata.labels or {}, job.metadata.name
-    ours = labels.get(marks.MANAGED_BY) == marks.MANAGER and name.startswith(marks.TETHER_PREFIX)
+    ours = labels.get(label_names.MANAGED_BY) == label_names.MANAGER and name.startswith(
+        label_names.TETHER_PREFIX
+    )
     return [_leftover(Thing.TETHER, job.metadata, "tether of our pods")] if ours else []
 
 
 def _our_configmap(configmap: _Object) -> list[Leftover]:
     name = configmap.metadata.name
-    if name == marks.FREEZE:
+    if name == label_names.FREEZE:
         return [_leftover(Thing.FREEZE, configmap.metadata, "ConfigMap")]
-    if name == marks.STATE or name.startswith(f"{marks.STATE}-"):
+    if name == label_names.STATE or name.startswith(f"{label_names.STATE}-"):
         return [_leftover(Thing.STATE, configmap.metadata, "state")]
     return []
 

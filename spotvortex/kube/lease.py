@@ -19,8 +19,8 @@ from typing import Final
 
 import msgspec
 
-from spotvortex.core import marks
-from spotvortex.core.codec import rfc3339
+from spotvortex.core.domain import labels as label_names
+from spotvortex.core.record.codec import rfc3339
 from spotvortex.errors import ApiError, ConflictError, NotServedError
 from spotvortex.kube import paths
 from spotvortex.kube.client import KubeClient
@@ -88,7 +88,7 @@ class LeaseKeeper:
     ) -> None:
         self._client = client
         self._collection = paths.leases(namespace)
-        self._path = paths.named(self._collection, marks.LEASE)
+        self._path = paths.named(self._collection, label_names.LEASE)
         self._identity = identity
         self._clock = clock
         self._rng = rng
@@ -236,15 +236,15 @@ class LeaseKeeper:
         return _decoded(await self._client.send("PUT", self._path, body, timeout=timeout_s))
 
     def _manifest(self, metadata: Mapping[str, object], spec: Spec) -> dict[str, object]:
-        labels = {marks.MANAGED_BY: marks.MANAGER}
+        labels = {label_names.MANAGED_BY: label_names.MANAGER}
         if self.state_kept:
             notes = metadata.get("annotations")
             known = notes if isinstance(notes, dict) else {}
-            metadata = {**metadata, "annotations": known | {marks.STATE_KEPT: "true"}}
+            metadata = {**metadata, "annotations": known | {label_names.STATE_KEPT: "true"}}
         return {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": {"name": marks.LEASE, "labels": labels, **metadata},
+            "metadata": {"name": label_names.LEASE, "labels": labels, **metadata},
             "spec": msgspec.to_builtins(spec),
         }
 
@@ -256,7 +256,7 @@ class LeaseKeeper:
         self._seen, self._changed_at = lease, _loop_time()
         self.holder = lease.spec.holder_identity or ""
         self.n_transitions = lease.spec.lease_transitions or 0
-        self.state_kept = self.state_kept or marks.STATE_KEPT in lease.metadata.annotations
+        self.state_kept = self.state_kept or label_names.STATE_KEPT in lease.metadata.annotations
 
     def _vanish(self) -> None:
         if self._seen is not None:

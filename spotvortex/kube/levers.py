@@ -13,8 +13,8 @@ from typing import Final, assert_never
 
 import msgspec
 
-from spotvortex.core import marks
-from spotvortex.core.calls import (
+from spotvortex.core.domain import labels as label_names
+from spotvortex.core.drain.calls import (
     Again,
     Answer,
     Call,
@@ -120,11 +120,14 @@ class Levers:
             case DeleteNodeClaim():
                 return await self._delete_claim(call)
             case DeletePlaceholders():
-                labels = {marks.KIND: marks.PodKind.PLACEHOLDER, marks.PLAN: call.plan_id}
-                return await self._delete_own(labels | {marks.FOR: call.for_uid})
+                labels = {
+                    label_names.KIND: label_names.PodKind.PLACEHOLDER,
+                    label_names.PLAN: call.plan_id,
+                }
+                return await self._delete_own(labels | {label_names.FOR: call.for_uid})
             case DeleteAnchors():
                 return await self._delete_own(
-                    {marks.KIND: marks.PodKind.ANCHOR, marks.FOR: call.node_uid}
+                    {label_names.KIND: label_names.PodKind.ANCHOR, label_names.FOR: call.node_uid}
                 )
             case _:
                 assert_never(call)
@@ -197,7 +200,7 @@ class Levers:
         except NotServedError:
             return Again(reason=words)
         metadata = decoded(body, _OwnPod).metadata
-        if metadata.labels.get(marks.PLAN) != plan_id:
+        if metadata.labels.get(label_names.PLAN) != plan_id:
             return Refused(reason=words)
         return Again(reason=words) if metadata.deletion_timestamp else Done()
 
@@ -219,7 +222,7 @@ class Levers:
     async def _delete_own(self, labels: dict[str, str]) -> Answer:
         """Delete the pods of ours that have all these labels, at once: they do nothing."""
         for value in labels.values():
-            if not marks.is_label_value(value):
+            if not label_names.is_label_value(value):
                 return Refused(reason=f"no pod of ours can have the label value {value[:63]!r}")
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
         await self._client.send(

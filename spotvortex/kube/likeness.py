@@ -13,9 +13,9 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from spotvortex.core import marks
-from spotvortex.core.calls import CreatePlaceholder
-from spotvortex.core.types import CapacityType
+from spotvortex.core.domain import labels
+from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.drain.calls import CreatePlaceholder
 from spotvortex.kube.capacity import (
     CAPACITY_TYPE,
     INSTANCE_TYPE,
@@ -195,7 +195,7 @@ def _always(tolerations: Iterable[Mapping[str, object]]) -> list[Json]:
     cordoned: there the pod itself may run as well.
     """
     if any(not t.get("key") for t in tolerations):
-        return [{"key": marks.CORDONED, "operator": "DoesNotExist"}]
+        return [{"key": labels.CORDONED, "operator": "DoesNotExist"}]
     return []
 
 

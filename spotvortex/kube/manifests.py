@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from spotvortex.core import marks
-from spotvortex.core.calls import CreateAnchor, CreatePlaceholder
+from spotvortex.core.domain import labels as label_names
+from spotvortex.core.drain.calls import CreateAnchor, CreatePlaceholder
 from spotvortex.kube.capacity import POOL
 from spotvortex.kube.likeness import Likeness
 
@@ -64,15 +64,15 @@ def placeholder(call: CreatePlaceholder, like: Likeness, home: Home, tether: Jso
         home: namespace and image.
         tether: the owner reference that lets it be collected once we are gone.
     """
-    notes = {DO_NOT_DISRUPT: "true", marks.ORDER: call.order}
+    notes = {DO_NOT_DISRUPT: "true", label_names.ORDER: call.order}
     requests = {"cpu": f"{call.cpu_milli}m", "memory": str(call.memory_bytes), **like.requests}
     spec = _spec(home, requests, limits=like.limits, expires_s=call.expires_s)
-    spec["priorityClassName"] = marks.PRIORITY_CLASS
+    spec["priorityClassName"] = label_names.PRIORITY_CLASS
     spec["nodeSelector"] = like.node_selector
     spec["tolerations"] = like.tolerations
     if like.node_affinity:
         spec["affinity"] = {"nodeAffinity": like.node_affinity}
-    labels = _labels(marks.PodKind.PLACEHOLDER, call.plan_id, call.for_uid, call.pool)
+    labels = _labels(label_names.PodKind.PLACEHOLDER, call.plan_id, call.for_uid, call.pool)
     return _pod(call.name, home, labels, notes, tether) | {"spec": spec}
 
 
@@ -88,7 +88,7 @@ def anchor(call: CreateAnchor, home: Home, tether: Json) -> Json:
     spec["nodeName"] = call.node
     # Whatever taint the node gets, the anchor stays until it is taken away or its time is over.
     spec["tolerations"] = [{"operator": "Exists"}]
-    labels = _labels(marks.PodKind.ANCHOR, call.plan_id, call.node_uid, call.pool)
+    labels = _labels(label_names.PodKind.ANCHOR, call.plan_id, call.node_uid, call.pool)
     return _pod(call.name, home, labels, notes, tether) | {"spec": spec}
 
 
@@ -109,12 +109,12 @@ def _pod(name: str, home: Home, labels: Json, notes: Mapping[str, str], tether: 
 def _labels(kind: str, plan_id: str, for_uid: str, pool: str) -> Json:
     """Return our labels; a pool may be called what no label may, and is then left out."""
     labels: Json = {
-        marks.MANAGED_BY: marks.MANAGER,
-        marks.KIND: kind,
-        marks.PLAN: plan_id,
-        marks.FOR: for_uid,
+        label_names.MANAGED_BY: label_names.MANAGER,
+        label_names.KIND: kind,
+        label_names.PLAN: plan_id,
+        label_names.FOR: for_uid,
     }
-    return labels | ({POOL: pool} if marks.is_label_value(pool) else {})
+    return labels | ({POOL: pool} if label_names.is_label_value(pool) else {})
 
 
 def _spec(
@@ -145,14 +145,14 @@ def tether_job(name: str, namespace: str, lifetime_s: int) -> Json:
     https://kubernetes.io/docs/concepts/workloads/controllers/ttlafterfinished/
 
     Args:
-        name: begins with `marks.TETHER_PREFIX`.
+        name: begins with `label_names.TETHER_PREFIX`.
         namespace: ours.
         lifetime_s: seconds until it is deleted, counted by the cluster; no longer than what we
             leave behind may last.
     """
-    assert name.startswith(marks.TETHER_PREFIX), name
-    assert 0 < lifetime_s <= marks.LONGEST_LIFE_S, lifetime_s
-    labels: Json = {marks.MANAGED_BY: marks.MANAGER}
+    assert name.startswith(label_names.TETHER_PREFIX), name
+    assert 0 < lifetime_s <= label_names.LONGEST_LIFE_S, lifetime_s
+    labels: Json = {label_names.MANAGED_BY: label_names.MANAGER}
     container: Json = {
         "name": "none",
         "image": PAUSE_IMAGE,

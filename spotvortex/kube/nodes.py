@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from spotvortex.core import marks
-from spotvortex.core.observation import NodeFact, NodePoolFact
-from spotvortex.core.types import CapacityType, Offering, Provisioner
+from spotvortex.core.domain import labels as label_names
+from spotvortex.core.domain.observation import NodeFact, NodePoolFact
+from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
 from spotvortex.kube import wire
 from spotvortex.kube.capacity import (
     CAPACITY_TYPE,
@@ -52,7 +52,9 @@ LEAVING_TAINTS: Final = frozenset(
 LEAVING_PREFIX: Final = "aws-node-termination-handler/"
 """Taints for interruption, rebalance, scheduled maintenance and ASG lifecycle."""
 
-_RULES: Final = tuple(sorted((marks.MODE, marks.MAX_SPOT_RATIO, marks.ON_DEMAND_FLOOR)))
+_RULES: Final = tuple(
+    sorted((label_names.MODE, label_names.MAX_SPOT_RATIO, label_names.ON_DEMAND_FLOOR))
+)
 """What the owner of a NodePool says of it to us."""
 
 _PEACE: Final = (
@@ -113,9 +115,9 @@ def _fact(node: wire.Node, labels: Mapping[str, str]) -> NodeFact:
         resource_version=meta.resource_version or "",
         allocatable_cpu_milli=0 if room.cpu is None else cpu_milli(room.cpu),
         allocatable_memory_bytes=0 if room.memory is None else memory_bytes(room.memory),
-        mark=annotations.get(marks.DRAIN, ""),
-        labelled=marks.CORDONED in labels,
-        at_risk=annotations.get(marks.AT_RISK, ""),
+        mark=annotations.get(label_names.DRAIN, ""),
+        labelled=label_names.CORDONED in labels,
+        at_risk=annotations.get(label_names.AT_RISK, ""),
     )
 
 

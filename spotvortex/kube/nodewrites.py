@@ -11,8 +11,8 @@ import asyncio
 import json
 from typing import Final
 
-from spotvortex.core import marks
-from spotvortex.core.calls import (
+from spotvortex.core.domain import labels
+from spotvortex.core.drain.calls import (
     Again,
     Answer,
     ClearRisk,
@@ -22,7 +22,7 @@ from spotvortex.core.calls import (
     NoteRisk,
     UnmarkNode,
 )
-from spotvortex.core.codec import rfc3339
+from spotvortex.core.record.codec import rfc3339
 from spotvortex.errors import ConflictError
 from spotvortex.kube import paths, wire
 from spotvortex.kube.client import MERGE_PATCH, KubeClient
@@ -94,17 +94,17 @@ class NodeWrites:
                 return await self._unmark(call)
             case NoteRisk():
                 note = rfc3339(call.until, "seconds")
-                await self._patch(call.node, node_patch(call.uid, notes={marks.AT_RISK: note}))
+                await self._patch(call.node, node_patch(call.uid, notes={labels.AT_RISK: note}))
             case ClearRisk():
-                await self._patch(call.node, node_patch(call.uid, notes={marks.AT_RISK: None}))
+                await self._patch(call.node, node_patch(call.uid, notes={labels.AT_RISK: None}))
         return Done()
 
     async def _mark(self, call: MarkNode) -> Answer:
         patch = node_patch(
             call.uid,
             version=call.resource_version,
-            labels={marks.CORDONED: "true"},
-            notes={marks.DRAIN: call.order},
+            labels={labels.CORDONED: "true"},
+            notes={labels.DRAIN: call.order},
             unschedulable=True,
         )
         try:
@@ -130,12 +130,12 @@ class NodeWrites:
         if plan_on(node) != call.plan_id:
             return Done()
         # Without our label a person has taken the cordon over, and it is theirs to lift.
-        ours = marks.CORDONED in (node.metadata.labels or {})
+        ours = labels.CORDONED in (node.metadata.labels or {})
         patch = node_patch(
             call.uid,
             version=node.metadata.resource_version or "",
-            labels={marks.CORDONED: None},
-            notes={marks.DRAIN: None},
+            labels={labels.CORDONED: None},
+            notes={labels.DRAIN: None},
             unschedulable=False if call.uncordon and ours else None,
         )
         await self._patch(call.node, patch)
@@ -152,7 +152,7 @@ class NodeWrites:
 
 def plan_on(node: wire.Node) -> str:
     """Return the plan whose mark is on a node, "" where there is none that can be read."""
-    text = (node.metadata.annotations or {}).get(marks.DRAIN, "")
+    text = (node.metadata.annotations or {}).get(labels.DRAIN, "")
     try:
         order = json.loads(text) if text else None
     except (ValueError, RecursionError):

@@ -11,11 +11,11 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Final
 
-from spotvortex.core import marks
-from spotvortex.core.observation import OwnKind, OwnPod
+from spotvortex.core.domain import labels as label_names
+from spotvortex.core.domain.observation import OwnKind, OwnPod
 from spotvortex.kube import wire
 
-_KINDS: Final = frozenset({marks.PodKind.PLACEHOLDER, marks.PodKind.ANCHOR})
+_KINDS: Final = frozenset({label_names.PodKind.PLACEHOLDER, label_names.PodKind.ANCHOR})
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 
 
@@ -52,7 +52,7 @@ class OwnPods:
         if obj.metadata.namespace != self._namespace or not self._namespace:
             return False
         labels = obj.metadata.labels or {}
-        kind = labels.get(marks.KIND, "")
+        kind = labels.get(label_names.KIND, "")
         if kind not in _KINDS:
             self.remove(key)
             return False
@@ -81,8 +81,8 @@ def _own_pod(obj: wire.Pod, kind: OwnKind, labels: dict[str, str]) -> OwnPod:
     return OwnPod(
         name=meta.name,
         kind=kind,
-        plan_id=labels.get(marks.PLAN, ""),
-        for_uid=labels.get(marks.FOR, ""),
+        plan_id=labels.get(label_names.PLAN, ""),
+        for_uid=labels.get(label_names.FOR, ""),
         node=spec.node_name or "",
         ends_at=(_seconds(since) if since else 0.0) + (spec.active_deadline_seconds or 0),
         order=(meta.annotations and meta.annotations.order) or "",

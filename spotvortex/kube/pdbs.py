@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from spotvortex.core.observation import NodeFact, PdbFact, SpotShare
-from spotvortex.core.types import CapacityType, Offering
+from spotvortex.core.domain.observation import NodeFact, PdbFact, SpotShare
+from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.kube import wire
 from spotvortex.kube.pods import PodRecord
 

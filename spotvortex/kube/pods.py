@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from spotvortex.core.types import Blocker, CapacityType
+from spotvortex.core.domain.types import Blocker, CapacityType
 from spotvortex.kube import wire
 from spotvortex.kube.capacity import CAPACITY_TYPE_LABELS, NODEPOOL, normalised
 from spotvortex.kube.quantities import cpu_milli, memory_bytes

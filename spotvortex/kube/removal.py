@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from spotvortex.core import marks
-from spotvortex.core.leaving import (
+from spotvortex.core.domain import labels
+from spotvortex.core.uninstall import (
     Inventory,
     Leaving,
     Left,
@@ -96,7 +96,7 @@ class Departure:
 
     async def _freeze(self) -> None:
         """Create the freeze; one that is there is as good, and so is no namespace at all."""
-        metadata = {"name": marks.FREEZE, "namespace": self._namespace}
+        metadata = {"name": labels.FREEZE, "namespace": self._namespace}
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
         try:
             await self._client.send("POST", self._paths[Thing.FREEZE], body, timeout=ANSWER_S)
@@ -184,8 +184,8 @@ def unmarking(left: Leftover) -> dict[str, object]:
     gone = dict.fromkeys(sorted(left.marks))
     metadata: dict[str, object] = {
         "resourceVersion": left.version,
-        "labels": {name: None for name in gone if name in marks.NODE_LABELS},
-        "annotations": {name: None for name in gone if name in marks.NODE_ANNOTATIONS},
+        "labels": {name: None for name in gone if name in labels.NODE_LABELS},
+        "annotations": {name: None for name in gone if name in labels.NODE_ANNOTATIONS},
     }
     patch: dict[str, object] = {"metadata": metadata}
     return patch | ({"spec": {"unschedulable": None}} if left.is_our_cordon else {})

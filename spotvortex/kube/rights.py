@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
-from spotvortex.core import marks
-from spotvortex.core.types import Offering
+from spotvortex.core.domain import labels as label_names
+from spotvortex.core.domain.types import Offering
 from spotvortex.errors import ForbiddenError, NotServedError
 from spotvortex.kube import wire
 from spotvortex.kube.capacity import INSTANCE_TYPE, ZONE
@@ -122,16 +122,18 @@ WRITES: Final = (
     WriteRight(verb="create", resource="batch/jobs", ours=True),
     WriteRight(verb="create", resource="coordination.k8s.io/leases", ours=True),
     *(
-        WriteRight(verb=verb, resource="coordination.k8s.io/leases", ours=True, name=marks.LEASE)
+        WriteRight(
+            verb=verb, resource="coordination.k8s.io/leases", ours=True, name=label_names.LEASE
+        )
         for verb in ("get", "update")
     ),
     *(
-        WriteRight(verb=verb, resource="configmaps", ours=True, name=marks.FREEZE)
+        WriteRight(verb=verb, resource="configmaps", ours=True, name=label_names.FREEZE)
         for verb in ("list", "watch")
     ),
     WriteRight(verb="create", resource="configmaps", ours=True),
     *(
-        WriteRight(verb=verb, resource="configmaps", ours=True, name=marks.STATE)
+        WriteRight(verb=verb, resource="configmaps", ours=True, name=label_names.STATE)
         for verb in ("get", "update")
     ),
 )

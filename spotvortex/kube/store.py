@@ -12,16 +12,16 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from spotvortex.core.calls import PodView
-from spotvortex.core.eviction import PodStanding
-from spotvortex.core.observation import (
+from spotvortex.core.domain.observation import (
     MAX_LEFT_IN_ORDER,
     BlockedWorkload,
     NodeLoad,
     NodePoolFact,
     OwnPod,
 )
-from spotvortex.core.types import Blocker
+from spotvortex.core.domain.types import Blocker
+from spotvortex.core.drain.calls import PodView
+from spotvortex.core.pool.eviction import PodStanding
 from spotvortex.kube import wire
 from spotvortex.kube.budgets import Budgets
 from spotvortex.kube.changes import Changes

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from spotvortex.core import marks
+from spotvortex.core.domain import labels
 from spotvortex.kube import paths
 from spotvortex.kube.client import KubeClient
 from spotvortex.kube.codec import decoded
@@ -71,7 +71,7 @@ class Tethers:
 
     async def _make(self, lifetime_s: int) -> Json:
         # A random name, so that a lost answer or a restart never meets an old one.
-        name = f"{marks.TETHER_PREFIX}{self._rng.getrandbits(40):010x}"
+        name = f"{labels.TETHER_PREFIX}{self._rng.getrandbits(40):010x}"
         job = tether_job(name, self._namespace, lifetime_s)
         path = paths.jobs(self._namespace)
         body = await self._client.send("POST", path, job, timeout=ANSWER_S)

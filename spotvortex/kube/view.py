@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from random import Random
 from typing import Any, Final
 
-from spotvortex.core.calls import PodView
-from spotvortex.core.eviction import PodStanding
-from spotvortex.core.observation import ClusterFacts, InputHealth, NodeFact, OwnPod
+from spotvortex.core.domain.observation import ClusterFacts, InputHealth, NodeFact, OwnPod
+from spotvortex.core.drain.calls import PodView
+from spotvortex.core.pool.eviction import PodStanding
 from spotvortex.kube import wire
 from spotvortex.kube.client import KubeClient
 from spotvortex.kube.cluster import Cluster

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from msgspec import Raw, Struct, field
 
-from spotvortex.core import marks
+from spotvortex.core.domain import labels as label_names
 from spotvortex.kube.quantities import Quantity
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ class PodAnnotations(Wire, frozen=True, gc=False):
     mirror: str | None = field(default=None, name="kubernetes.io/config.mirror")
     outage_penalty: str | None = field(default=None, name="spotvortex.io/outage-penalty")
     startup_time: str | None = field(default=None, name="spotvortex.io/startup-time")
-    order: str | None = field(default=None, name=marks.ORDER)
+    order: str | None = field(default=None, name=label_names.ORDER)
 
 
 class PodMeta(Meta, frozen=True, gc=False):

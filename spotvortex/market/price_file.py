@@ -18,7 +18,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.types import Offering
 from spotvortex.errors import PriceFileError
 from spotvortex.market.zones import region_of
 

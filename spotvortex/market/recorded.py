@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.observation import MarketFacts, SpotQuote
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.observation import MarketFacts, SpotQuote
+from spotvortex.core.domain.types import Offering
 from spotvortex.market.health import SPOT_MAX_AGE_S, prices_health
 from spotvortex.market.price_file import PriceRecords, SpotChanges, read_price_file
 from spotvortex.market.zones import region_of

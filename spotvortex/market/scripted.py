@@ -16,8 +16,8 @@ from typing import Final
 
 import msgspec
 
-from spotvortex.core.observation import InputHealth, InputState, MarketFacts, SpotQuote
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.observation import InputHealth, InputState, MarketFacts, SpotQuote
+from spotvortex.core.domain.types import Offering
 from spotvortex.errors import PriceFileError, SpotVortexError
 
 log = logging.getLogger(__name__)

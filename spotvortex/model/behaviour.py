@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.features import Matrix
+from spotvortex.core.scoring.features import Matrix
 from spotvortex.model.manifest import Feature
 
 RISK_DIRECTION: Final = {"hours_since_loss": -1.0, "hazard_per_hour": 1.0}

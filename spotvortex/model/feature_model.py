@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.features import Matrix, OfferingContext, build_matrix
+from spotvortex.core.scoring.features import Matrix, OfferingContext, build_matrix
 from spotvortex.errors import ModelContractError
 from spotvortex.model.artifacts import Bundle
 from spotvortex.model.behaviour import degenerate_reason, is_probability, sweep

@@ -15,9 +15,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.catalog import Scope
-from spotvortex.core.features import Matrix, OfferingContext
-from spotvortex.core.rl import ACTIONS, STATE_SIZE
+from spotvortex.core.decision.learned_policy import ACTIONS, STATE_SIZE
+from spotvortex.core.domain.instance_types import Scope
+from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.errors import ModelContractError
 from spotvortex.model.artifacts import Bundle, read_bundle
 from spotvortex.model.behaviour import is_probability

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from spotvortex.core.features import unknown_features
+from spotvortex.core.scoring.features import unknown_features
 from spotvortex.errors import ModelContractError
 
 MANIFEST_NAME: Final = "MODEL_MANIFEST.json"

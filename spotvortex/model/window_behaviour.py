@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.contract_v1 import N_STEPS, Windows, windows_of
-from spotvortex.core.features import Matrix
+from spotvortex.core.scoring.features import Matrix
+from spotvortex.core.scoring.price_window import N_STEPS, Windows, windows_of
 from spotvortex.model.behaviour import SPREAD_FLOOR, is_probability
 
 PROBE_AT: Final = 1_700_000_000.0

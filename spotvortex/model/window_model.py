@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.contract_v1 import COLUMNS, N_STEPS, Windows, windows, windows_of
-from spotvortex.core.features import Matrix, OfferingContext
+from spotvortex.core.scoring.features import Matrix, OfferingContext
+from spotvortex.core.scoring.price_window import COLUMNS, N_STEPS, Windows, windows, windows_of
 from spotvortex.errors import ModelContractError
 from spotvortex.model.artifacts import Bundle
 from spotvortex.model.manifest import HORIZON_MINUTES, V1_RISK_GRAPH

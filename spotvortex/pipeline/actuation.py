@@ -12,7 +12,8 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from spotvortex.core.calls import (
+from spotvortex.core.domain.types import Mode
+from spotvortex.core.drain.calls import (
     Answer,
     Call,
     CreatePlaceholder,
@@ -22,8 +23,7 @@ from spotvortex.core.calls import (
     NodeView,
     UnmarkNode,
 )
-from spotvortex.core.messages import DrainOrder
-from spotvortex.core.types import Mode
+from spotvortex.core.drain.messages import DrainOrder
 from spotvortex.ports import ClusterActuator, ClusterView, Telemetry
 
 MAX_CALLS_KEPT: Final = 10_000

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from spotvortex.core.features import Matrix
+from spotvortex.core.scoring.features import Matrix
 from spotvortex.errors import ModelContractError
 from spotvortex.ports import Offload
 

@@ -9,14 +9,13 @@ not wait for anything else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from spotvortex.core.interruption import settled
-from spotvortex.core.observation import NO_STANDING, ClusterFacts, Observation
-from spotvortex.core.orders import in_flight
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.observation import NO_STANDING, Observation
+from spotvortex.core.drain.interruption import settled
+from spotvortex.core.drain.orders import in_flight
 from spotvortex.pipeline.channels import Latest
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.ports import ClusterView, Market, Telemetry, WallClock
@@ -105,7 +104,7 @@ class Collector:
                 cycle=cycle,
                 at=now,
                 cluster=cluster,
-                market=self.market.facts(offerings_of(cluster), now),
+                market=self.market.facts(cluster.offerings, now),
                 traceparent=span.traceparent,
                 seconds=asyncio.get_running_loop().time() - started,
                 standing=NO_STANDING if self.authority is None else self.authority.standing(),
@@ -117,9 +116,3 @@ class Collector:
             self.notices.settle(settled(notices, cluster, in_flight(cluster)))
         self.telemetry.observed(observation)
         return observation
-
-
-def offerings_of(cluster: ClusterFacts) -> Iterable[Offering]:
-    """Return the offerings that the cluster holds, each once, sorted."""
-    pooled = {node.offering for pool in cluster.pools for node in pool.nodes}
-    return sorted(pooled.union(node.offering for node in cluster.unpooled))

@@ -12,9 +12,10 @@ import logging
 from dataclasses import dataclass, field
 from typing import Final
 
-from spotvortex.core.calls import Answer, Done, Gone
-from spotvortex.core.drain import Finish
-from spotvortex.core.messages import Chore, DrainEnd, DrainOrder, DrainResult
+from spotvortex.core.decision.messages import Chore
+from spotvortex.core.drain.calls import Answer, Done, Gone
+from spotvortex.core.drain.machine import Finish
+from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult
 from spotvortex.pipeline.actuation import Hands
 from spotvortex.pipeline.channels import ClosedError, Lane
 from spotvortex.pipeline.heartbeats import Heartbeats

@@ -12,7 +12,17 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
-from spotvortex.core.calls import (
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import (
+    ClusterFacts,
+    InputState,
+    NodeFact,
+    OwnKind,
+    OwnPod,
+    anchored_until,
+)
+from spotvortex.core.domain.types import CapacityType, Freeze
+from spotvortex.core.drain.calls import (
     UNDOING,
     Again,
     Answer,
@@ -24,12 +34,8 @@ from spotvortex.core.calls import (
     Receiver,
     Refused,
 )
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import DrainOrder
-from spotvortex.core.observation import ClusterFacts, InputState, NodeFact, OwnKind, OwnPod
-from spotvortex.core.orders import from_text
-from spotvortex.core.sight import anchored_until
-from spotvortex.core.types import CapacityType, Freeze
+from spotvortex.core.drain.messages import DrainOrder
+from spotvortex.core.drain.orders import from_text
 from spotvortex.pipeline.rate import FIRST, Rank, Slots, WriteRate
 from spotvortex.ports import ClusterView, Telemetry, WallClock
 from spotvortex.ports_writing import Authority, ClusterWriter

@@ -16,24 +16,23 @@ from typing import Final
 
 import numpy as np
 
-from spotvortex.core import risk
-from spotvortex.core.economics import entry_economics
-from spotvortex.core.features import Matrix, OfferingContext, OfferingScore
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import Assessment
-from spotvortex.core.observation import Observation, PoolFacts
-from spotvortex.core.orders import in_flight
-from spotvortex.core.pools import PoolInput
-from spotvortex.core.reduction import reduce_shape
-from spotvortex.core.rl import state_vector
-from spotvortex.core.rules import PoolRules, more_careful
-from spotvortex.core.shape import PoolShape, shape_of
-from spotvortex.core.sight import sight_of
-from spotvortex.core.types import Offering
+from spotvortex.core.decision.economics import entry_economics
+from spotvortex.core.decision.learned_policy import state_vector
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import Observation, PoolFacts
+from spotvortex.core.domain.types import Offering
+from spotvortex.core.drain.orders import in_flight
+from spotvortex.core.pool.assessment import Assessment
+from spotvortex.core.pool.context import sight_of
+from spotvortex.core.pool.input import PoolInput
+from spotvortex.core.pool.owner_rules import PoolRules, more_careful
+from spotvortex.core.pool.reduction import reduce_shape
+from spotvortex.core.pool.summary import PoolShape, shape_of
+from spotvortex.core.scoring import interruption_memory
+from spotvortex.core.scoring.features import Matrix, OfferingContext, OfferingScore
 from spotvortex.errors import ModelContractError
 from spotvortex.pipeline.bounded import BoundedRun
 from spotvortex.pipeline.channels import ClosedError, Latest
-from spotvortex.pipeline.collector import offerings_of
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.ports import Forecaster, Offload, Telemetry
 from spotvortex.ports_writing import MemoryStore
@@ -61,7 +60,7 @@ class Inference:
     store: MemoryStore | None = None
     limits: Limits = field(default_factory=Limits)
     pool_rules: Mapping[str, PoolRules] = field(default_factory=dict)
-    memory: risk.Memory = field(default=risk.EMPTY_MEMORY)
+    memory: interruption_memory.Memory = field(default=interruption_memory.EMPTY_MEMORY)
     run_limit_s: float = RUN_LIMIT_S
     _saved_at: float = -math.inf
     _shapes: Mapping[str, PoolShape] = field(default_factory=dict)
@@ -97,9 +96,11 @@ class Inference:
         """Score one observation and reduce it, pool by pool."""
         started = asyncio.get_running_loop().time()
         now = observation.at
-        self.memory = risk.update(self.memory, observation.cluster, now)
-        offerings = offerings_of(observation.cluster)
-        contexts = [risk.context(self.memory, o, observation.market, now) for o in offerings]
+        self.memory = interruption_memory.update(self.memory, observation.cluster, now)
+        offerings = observation.cluster.offerings
+        contexts = [
+            interruption_memory.context(self.memory, o, observation.market, now) for o in offerings
+        ]
         with self.telemetry.span("assess", observation.traceparent, {"offerings": len(contexts)}):
             scores = await self._score(contexts, now)
         flying = in_flight(observation.cluster)
@@ -179,7 +180,7 @@ class Inference:
 def model_score(context: OfferingContext, row: Matrix, *, in_range: bool) -> OfferingScore:
     """Build a score from the model's row, `float32[2]`; the memory answers where it abstains."""
     if not np.isfinite(row).all():
-        return risk.remembered_score(context)
+        return interruption_memory.remembered_score(context)
     return OfferingScore(
         offering=context.offering,
         capacity_score=float(row[0]),

@@ -1,7 +1,7 @@
 """The drain of one node, step by step.
 
 Comes in: an order, the hand that carries it out, and how its wave stands. Goes out: one step at a
-time, until there is an end. `core.drain` says what the step is; here it is done.
+time, until there is an end. `core.drain.machine` says what the step is; here it is done.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
-from spotvortex.core.calls import Halt, NodeView
-from spotvortex.core.drain import Do, Finish, Wait, advance, next_step
-from spotvortex.core.messages import DrainEnd, DrainOrder, OrderKind
-from spotvortex.core.progress import Phase, Progress, begin, proceed
+from spotvortex.core.drain.calls import Halt, NodeView
+from spotvortex.core.drain.machine import Do, Finish, Wait, advance, next_step
+from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
+from spotvortex.core.drain.progress import Phase, Progress, begin, proceed
 from spotvortex.errors import ApiError
 from spotvortex.pausing import pause
 from spotvortex.pipeline.waves import Waves

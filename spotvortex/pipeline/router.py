@@ -1,9 +1,9 @@
 """The third task: decisions.
 
 Comes in: an `Assessment`. Goes out: a `Plan` to the journal and the status board, and its orders
-and chores to the lane. All judgement is in `core.reconcile`; this task gives the loop a breath
-after each pool and carries the controller's state from cycle to cycle. What writes is handed on
-only once the state that remembers it is saved.
+and chores to the lane. All judgement is in `core.decision.reconcile`; this task gives the loop a
+breath after each pool and carries the controller's state from cycle to cycle. What writes is handed
+on only once the state that remembers it is saved.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import Assessment, ControllerState, Decision, Plan
-from spotvortex.core.reconcile import reconcile_steps
-from spotvortex.core.types import Mode
+from spotvortex.core.decision.messages import ControllerState, Decision, Plan
+from spotvortex.core.decision.reconcile import reconcile_steps
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import Mode
+from spotvortex.core.pool.assessment import Assessment
 from spotvortex.pipeline.channels import ClosedError, Lane, Latest
 from spotvortex.pipeline.drainer import Order
 from spotvortex.pipeline.heartbeats import Heartbeats

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spotvortex.core.messages import Plan
-from spotvortex.core.observation import InputHealth, InputState
+from spotvortex.core.decision.messages import Plan
+from spotvortex.core.domain.observation import InputHealth, InputState
 from spotvortex.ports import ClusterView
 
 

@@ -13,10 +13,10 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import Assessment
-from spotvortex.core.observation import Observation
-from spotvortex.core.rules import PoolRules
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import Observation
+from spotvortex.core.pool.assessment import Assessment
+from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.pipeline.actuation import Hands
 from spotvortex.pipeline.channels import Lane, Latest
 from spotvortex.pipeline.collector import Collector

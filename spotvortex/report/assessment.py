@@ -12,15 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from spotvortex.core.blocking import (
-    blockers_of,
-    capacity_types_of,
-    nodes_held_by,
-    pdb_blocked_nodes,
-)
-from spotvortex.core.features import price_ratio
-from spotvortex.core.messages import Decision, Plan
-from spotvortex.core.observation import (
+from spotvortex.core.decision.messages import Decision, Plan
+from spotvortex.core.domain.observation import (
     ClusterFacts,
     InputState,
     MarketFacts,
@@ -28,8 +21,15 @@ from spotvortex.core.observation import (
     PoolFacts,
     SpotQuote,
 )
-from spotvortex.core.safety import Loss, single_losses
-from spotvortex.core.types import Blocker, CapacityType, Outcome, Provisioner
+from spotvortex.core.domain.types import Blocker, CapacityType, Outcome, Provisioner
+from spotvortex.core.pool.blocking import (
+    blockers_of,
+    capacity_types_of,
+    nodes_held_by,
+    pdb_blocked_nodes,
+)
+from spotvortex.core.pool.zone_loss import Loss, single_losses
+from spotvortex.core.scoring.features import price_ratio
 
 ORDER_OF_BLAME: Final = (
     Blocker.SINGLE_REPLICA,

@@ -17,7 +17,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from spotvortex.core.outcomes import (
+from spotvortex.errors import ResultsError
+from spotvortex.report.document import plain
+from spotvortex.report.page import heading, page, paragraph, table
+from spotvortex.report.plots import Caption, Lane, Line, event_plot, line_plot
+from spotvortex.results.accounting import (
     Costs,
     net_profit_usd,
     savings_ratio,
@@ -25,11 +29,7 @@ from spotvortex.core.outcomes import (
     total_cost_usd,
     total_of,
 )
-from spotvortex.core.timeline import Account, EventKind
-from spotvortex.errors import ResultsError
-from spotvortex.report.document import plain
-from spotvortex.report.page import heading, page, paragraph, table
-from spotvortex.report.plots import Caption, Lane, Line, event_plot, line_plot
+from spotvortex.results.timeline import Account, EventKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

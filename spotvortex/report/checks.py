@@ -18,7 +18,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from spotvortex.core.observation import InputState, MarketFacts
+from spotvortex.core.domain.observation import InputState, MarketFacts
 from spotvortex.kube.rights import Access
 from spotvortex.report.document import plain
 

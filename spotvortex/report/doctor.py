@@ -1,8 +1,9 @@
 """What blocks each node's drain, and why, grouped by workload.
 
 Comes in: the facts of a cluster, and the pods of each node. Goes out: a `Diagnosis` that the screen
-and the JSON output both show. What holds a node is what the decisions go by (`core.blocking`), and
-what the Eviction API would answer is `core.eviction`'s word. May not change anything.
+and the JSON output both show. What holds a node is what the decisions go by
+(`core.pool.blocking`), and what the Eviction API would answer is `core.pool.eviction`'s word. May
+not change anything.
 """
 
 from __future__ import annotations
@@ -12,10 +13,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from spotvortex.core.blocking import blockers_of, pdb_blocked_nodes
-from spotvortex.core.eviction import Blocked, PodStanding, Refusal, eviction_verdict
-from spotvortex.core.observation import ClusterFacts, InputState, NodeFact, PdbFact, PoolFacts
-from spotvortex.core.types import HARD_BLOCKERS, Blocker, CapacityType
+from spotvortex.core.domain.observation import (
+    ClusterFacts,
+    InputState,
+    NodeFact,
+    PdbFact,
+    PoolFacts,
+)
+from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType
+from spotvortex.core.pool.blocking import blockers_of, pdb_blocked_nodes
+from spotvortex.core.pool.eviction import Blocked, PodStanding, Refusal, eviction_verdict
 from spotvortex.report.assessment import MissingInput
 from spotvortex.report.cures import CURES, Trouble, Weight
 

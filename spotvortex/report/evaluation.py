@@ -15,7 +15,10 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from spotvortex.core.appraisal import (
+from spotvortex.report.document import Json, plain
+from spotvortex.report.page import heading, page, paragraph, table
+from spotvortex.report.plots import Caption, Whisker, whisker_plot
+from spotvortex.results.verdict import (
     Evaluation,
     FamilyVerdict,
     Verdict,
@@ -24,9 +27,6 @@ from spotvortex.core.appraisal import (
     line_of_verdict,
     signed,
 )
-from spotvortex.report.document import Json, plain
-from spotvortex.report.page import heading, page, paragraph, table
-from spotvortex.report.plots import Caption, Whisker, whisker_plot
 
 PROFIT_HEAD: Final = (
     "family", "gate", "worlds", "net profit %", "min..max", "points", "void", "p (Holm)",

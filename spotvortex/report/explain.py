@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from spotvortex.core.codec import CodecError, decode, rfc3339
-from spotvortex.core.flip import Flip, Forced, force
-from spotvortex.core.messages import Decision, Economics, Move, Proposal, Verdict
-from spotvortex.core.pools import Money, PoolInput, Risk
-from spotvortex.core.record import read_record
-from spotvortex.core.replay import replay
-from spotvortex.core.types import Action, CapacityType, Mode, Outcome
+from spotvortex.core.decision.messages import Decision, Economics, Move, Proposal, Verdict
+from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
+from spotvortex.core.pool.input import Money, PoolInput, Risk
+from spotvortex.core.record.codec import CodecError, decode, rfc3339
+from spotvortex.core.record.counterfactual import Flip, Forced, force
+from spotvortex.core.record.record import read_record
+from spotvortex.core.record.replay import replay
 from spotvortex.errors import RecordError
 from spotvortex.report.assessment import gates_in_words
 from spotvortex.report.document import Json, plain

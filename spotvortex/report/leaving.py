@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from spotvortex.core.leaving import Leaving, Leftover
+from spotvortex.core.uninstall import Leaving, Leftover
 from spotvortex.report.document import Json
 
 

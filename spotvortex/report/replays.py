@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spotvortex.core.codec import CodecError
-from spotvortex.core.replay import Replay, replay
+from spotvortex.core.record.codec import CodecError
+from spotvortex.core.record.replay import Replay, replay
 from spotvortex.errors import RecordError
 from spotvortex.report.records import lines_of
 

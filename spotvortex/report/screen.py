@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from spotvortex.core.messages import Decision
-from spotvortex.core.safety import Loss
-from spotvortex.core.types import Action, Blocker
+from spotvortex.core.decision.messages import Decision
+from spotvortex.core.domain.types import Action, Blocker
+from spotvortex.core.pool.zone_loss import Loss
 from spotvortex.report.assessment import OnDemand, Report, gates_in_words
 
 MAX_ROWS: Final = 8

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from spotvortex.core.eviction import Blocked, PodStanding, ServerAnswer
-from spotvortex.core.observation import ClusterFacts
+from spotvortex.core.domain.observation import ClusterFacts
+from spotvortex.core.pool.eviction import Blocked, PodStanding, ServerAnswer
 from spotvortex.errors import SettingsError
 from spotvortex.report.doctor import Asked, StandingsOn, verdict_on
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from spotvortex.core.limits import Limits
-from spotvortex.core.types import CapacityType, Mode, Offering
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import CapacityType, Mode, Offering
 from spotvortex.errors import TraceError
 from spotvortex.ports import Forecaster
 from spotvortex.sim.capacity import CALM, Phase

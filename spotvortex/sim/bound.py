@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from spotvortex.core.outcomes import Costs, DayTotals
+from spotvortex.results.accounting import Costs, DayTotals
 from spotvortex.sim import arena, oracle
 from spotvortex.sim.demand import Demand
 from spotvortex.sim.ledger import DAY_S

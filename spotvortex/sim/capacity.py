@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from spotvortex.core.catalog import vcpus_of
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.instance_types import vcpus_of
+from spotvortex.core.domain.types import Offering
 from spotvortex.sim.chance import stream
 from spotvortex.sim.supply import ANNOUNCED, Announcements, Marks, Strike
 

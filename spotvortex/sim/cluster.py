@@ -12,8 +12,8 @@ from dataclasses import replace
 from random import Random
 from typing import Final
 
-from spotvortex.core.calls import Answer, BlockedByBudget, Done, Gone
-from spotvortex.core.observation import MAX_LEFT_IN_ORDER
+from spotvortex.core.domain.observation import MAX_LEFT_IN_ORDER
+from spotvortex.core.drain.calls import Answer, BlockedByBudget, Done, Gone
 from spotvortex.sim.machines import Left, machine_of
 from spotvortex.sim.objects import News, Own, SimNode, SimPod
 from spotvortex.sim.shape import Kind, NodeGroup, Workload

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.types import Offering
 from spotvortex.sim.chance import stream
 from spotvortex.sim.counts import Counts
 from spotvortex.sim.supply import ANNOUNCED, Announcements, Marks, Signal, Strike

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from spotvortex.core.calls import Done
-from spotvortex.core.types import CapacityType, Offering, Provisioner
+from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
+from spotvortex.core.drain.calls import Done
 from spotvortex.sim.cluster import Cluster
 from spotvortex.sim.machines import machine_of
 from spotvortex.sim.market import PricedMarket

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
-from spotvortex.core.limits import Limits
-from spotvortex.core.types import CapacityType, Mode
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import CapacityType, Mode
 from spotvortex.sim.capacity import CALM, STRESS, Phase, Regime
 from spotvortex.sim.chance import stream
 from spotvortex.sim.faults import Fault, FaultKind

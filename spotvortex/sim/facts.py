@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from spotvortex.core.calls import PodView
-from spotvortex.core.eviction import PodStanding
-from spotvortex.core.observation import (
+from spotvortex.core.domain.observation import (
     BlockedWorkload,
     ClusterFacts,
     InputHealth,
@@ -25,7 +23,9 @@ from spotvortex.core.observation import (
     PoolFacts,
     SpotShare,
 )
-from spotvortex.core.types import Blocker, CapacityType, Offering, Provisioner
+from spotvortex.core.domain.types import Blocker, CapacityType, Offering, Provisioner
+from spotvortex.core.drain.calls import PodView
+from spotvortex.core.pool.eviction import PodStanding
 from spotvortex.sim.cluster import Cluster
 from spotvortex.sim.machines import Left, machine_of
 from spotvortex.sim.objects import SimNode, SimPod

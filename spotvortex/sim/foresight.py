@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.catalog import Scope
-from spotvortex.core.features import Matrix, OfferingContext
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.instance_types import Scope
+from spotvortex.core.domain.types import Offering
+from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.errors import ModelContractError
 from spotvortex.sim.counts import Counts
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, assert_never
 
-from spotvortex.core.calls import (
+from spotvortex.core.domain.observation import OwnKind
+from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.drain.calls import (
     Again,
     Answer,
     BlockedByBudget,
@@ -31,9 +33,7 @@ from spotvortex.core.calls import (
     Refused,
     UnmarkNode,
 )
-from spotvortex.core.codec import rfc3339
-from spotvortex.core.observation import OwnKind
-from spotvortex.core.types import CapacityType
+from spotvortex.core.record.codec import rfc3339
 from spotvortex.sim.cluster import Cluster
 from spotvortex.sim.machines import MIB
 from spotvortex.sim.objects import Own, SimNode, SimPod

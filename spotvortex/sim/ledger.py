@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from spotvortex.core.outcomes import DayTotals
-from spotvortex.core.timeline import Event, EventKind, Hour
-from spotvortex.core.types import CapacityType, Offering
+from spotvortex.core.domain.types import CapacityType, Offering
+from spotvortex.results.accounting import DayTotals
+from spotvortex.results.timeline import Event, EventKind, Hour
 from spotvortex.sim.cluster import Cluster
 from spotvortex.sim.machines import machine_of
 from spotvortex.sim.objects import SimNode

@@ -18,8 +18,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final, Protocol
 
-from spotvortex.core.observation import InputHealth, InputState, MarketFacts, SpotQuote
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.observation import InputHealth, InputState, MarketFacts, SpotQuote
+from spotvortex.core.domain.types import Offering
 from spotvortex.ports import Market
 from spotvortex.sim.chance import stream
 from spotvortex.sim.machines import MACHINES, machine_of

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from spotvortex.core.observation import OwnKind
-from spotvortex.core.types import CapacityType, Offering
+from spotvortex.core.domain.observation import OwnKind
+from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.sim.machines import machine_of
 from spotvortex.sim.shape import Kind, NodeGroup, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Own:
-    """What makes a pod one of the controller's: see `core.calls`."""
+    """What makes a pod one of the controller's: see `core.drain.calls`."""
 
     kind: OwnKind
     plan_id: str

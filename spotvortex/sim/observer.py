@@ -20,7 +20,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from spotvortex.core.calls import (
+from spotvortex.core.domain.observation import OwnKind
+from spotvortex.core.domain.types import CapacityType, Freeze
+from spotvortex.core.drain.calls import (
     UNDOING,
     Answer,
     Call,
@@ -30,8 +32,6 @@ from spotvortex.core.calls import (
     EvictPod,
     MarkNode,
 )
-from spotvortex.core.observation import OwnKind
-from spotvortex.core.types import CapacityType, Freeze
 from spotvortex.sim.cluster import Cluster
 from spotvortex.sim.objects import Own, SimNode, SimPod
 from spotvortex.sim.shape import Kind
@@ -45,7 +45,7 @@ LONGEST_LIFE_S: Final = 1800.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """What was asked of the controller in an episode; see `core.limits`.
+    """What was asked of the controller in an episode; see `core.domain.limits`.
 
     `skew_s` is how far its clock may jump, `longest_order_s` how long a node may carry a journal.
     """

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from spotvortex.core.outcomes import Costs, RunResult, net_profit_usd, total_of
 from spotvortex.errors import ResultsError
+from spotvortex.results.accounting import Costs, RunResult, net_profit_usd, total_of
 from spotvortex.sim.protocol import Protocol
 
 World: TypeAlias = tuple[str, str, int, str]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from spotvortex.core.notices import KEPT_S, Notice, NoticeKind
-from spotvortex.core.observation import OwnKind
-from spotvortex.core.types import CapacityType, Freeze
+from spotvortex.core.domain.notices import KEPT_S, Notice, NoticeKind
+from spotvortex.core.domain.observation import OwnKind
+from spotvortex.core.domain.types import CapacityType, Freeze
 from spotvortex.sim.faults import ONCE, Fault, FaultKind, Schedule
 from spotvortex.sim.objects import SimNode
 from spotvortex.sim.shelf import Shelf

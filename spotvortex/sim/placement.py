@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from spotvortex.core.types import CapacityType, Offering, Provisioner
+from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
 from spotvortex.sim.cluster import Cluster
 from spotvortex.sim.machines import machine_of
 from spotvortex.sim.market import PricedMarket

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.types import Offering
 from spotvortex.market.zones import region_of
 from spotvortex.sim.chance import stream
 from spotvortex.sim.generator_facts import (

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final, Protocol
 
-from spotvortex.core.calls import Answer, Call
-from spotvortex.core.limits import Limits
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.pausing import pause
 from spotvortex.pipeline.actuation import Hands, Shadow, Silent
 from spotvortex.pipeline.guard import Guarded

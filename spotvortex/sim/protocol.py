@@ -19,10 +19,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from spotvortex.core.appraisal import Gate
-from spotvortex.core.codec import CodecError, decode
-from spotvortex.core.outcomes import Costs
+from spotvortex.core.record.codec import CodecError, decode
 from spotvortex.errors import ProtocolError
+from spotvortex.results.accounting import Costs
+from spotvortex.results.verdict import Gate
 
 OWN_PATH: Final = Path(__file__).with_name("protocol.json")
 VERSION: Final = 1

@@ -10,8 +10,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from spotvortex.core.messages import Decision, Plan
-from spotvortex.core.record import is_worth_recording, record_of
+from spotvortex.core.decision.messages import Decision, Plan
+from spotvortex.core.record.record import is_worth_recording, record_of
 
 
 @dataclass(slots=True)

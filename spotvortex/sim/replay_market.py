@@ -14,8 +14,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from spotvortex.core.observation import MarketFacts
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.observation import MarketFacts
+from spotvortex.core.domain.types import Offering
 from spotvortex.market.price_file import PriceRecords, SpotChanges
 from spotvortex.market.recorded import RecordedMarket
 from spotvortex.market.zones import region_of

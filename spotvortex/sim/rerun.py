@@ -11,14 +11,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from spotvortex.core import snapshot as snapshots
-from spotvortex.core.catalog import vcpus_of
-from spotvortex.core.outcomes import DayTotals, RunResult
-from spotvortex.core.snapshot import NodesRow, PoolRow, Snapshot, SnapshotError, WorkloadRow
-from spotvortex.core.types import CapacityType, Offering
+from spotvortex.core.domain.instance_types import vcpus_of
+from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.errors import PriceFileError, SnapshotFileError
 from spotvortex.market.price_file import read_price_file
 from spotvortex.ports import Forecaster
+from spotvortex.results import cluster_snapshot as snapshots
+from spotvortex.results.accounting import DayTotals, RunResult
+from spotvortex.results.cluster_snapshot import (
+    NodesRow,
+    PoolRow,
+    Snapshot,
+    SnapshotError,
+    WorkloadRow,
+)
 from spotvortex.sim import arena
 from spotvortex.sim.count_supply import CountSupply
 from spotvortex.sim.counts import Counts

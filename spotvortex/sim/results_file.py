@@ -16,7 +16,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final, TypeVar
 
-from spotvortex.core.codec import CodecError, Json, decode, encode
+from spotvortex.core.record.codec import CodecError, Json, decode, encode
 from spotvortex.errors import ResultsError
 
 Result = TypeVar("Result")

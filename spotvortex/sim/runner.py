@@ -14,7 +14,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from spotvortex.core.codec import CodecError
+from spotvortex.core.record.codec import CodecError
 from spotvortex.sim.results_file import ResultsFile
 
 MAX_ERROR: Final = 4000

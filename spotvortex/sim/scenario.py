@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from spotvortex.core.types import CapacityType, Provisioner
+from spotvortex.core.domain.types import CapacityType, Provisioner
 from spotvortex.sim.capacity import CALM, STRESS, Phase
 from spotvortex.sim.machines import GIB, MIB
 from spotvortex.sim.shape import Fleet, Kind, NodeGroup, Scenario, Workload

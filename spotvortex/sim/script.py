@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.catalog import Scope
-from spotvortex.core.features import Matrix, OfferingContext
+from spotvortex.core.domain.instance_types import Scope
+from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.errors import ModelContractError
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.types import Offering
 from spotvortex.sim import generator_facts as facts
 from spotvortex.sim.chance import stream
 from spotvortex.sim.counts import Counts, compressed

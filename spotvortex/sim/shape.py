@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from spotvortex.core.types import CapacityType, Provisioner
+from spotvortex.core.domain.types import CapacityType, Provisioner
 from spotvortex.sim.capacity import Phase
 from spotvortex.sim.supply import ANNOUNCED, Announcements
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from spotvortex.core import remembered, risk
-from spotvortex.core.messages import ControllerState
-from spotvortex.core.notices import Notice
-from spotvortex.core.observation import InputHealth, InputState, Standing
-from spotvortex.core.remembered import UNSURE_S, StateFormatError
-from spotvortex.core.types import Freeze
+from spotvortex.core.decision.messages import ControllerState
+from spotvortex.core.domain.notices import Notice
+from spotvortex.core.domain.observation import InputHealth, InputState, Standing
+from spotvortex.core.domain.types import Freeze
+from spotvortex.core.record import state as record_state
+from spotvortex.core.record.state import UNSURE_S, StateFormatError
+from spotvortex.core.scoring import interruption_memory
 from spotvortex.pausing import pause
 
 LEASE_S: Final = 15.0
@@ -145,7 +146,7 @@ class ShelfState:
         if text is None:
             return self._unsure() if self.shelf.was_kept else ControllerState()
         try:
-            return remembered.from_text(text)
+            return record_state.from_text(text)
         except StateFormatError:
             return self._unsure()
 
@@ -153,7 +154,7 @@ class ShelfState:
         """Save by compare-and-set."""
         if self.is_cut() or self.shelf.version != self._known:
             return False
-        self.shelf.state, self.shelf.memory = remembered.to_text(state), self._memory
+        self.shelf.state, self.shelf.memory = record_state.to_text(state), self._memory
         self.shelf.version += 1
         self._known, self.shelf.was_kept = self.shelf.version, True
         return True
@@ -161,13 +162,17 @@ class ShelfState:
     def _unsure(self) -> ControllerState:
         return ControllerState(unsure_until=self.clock() + UNSURE_S)
 
-    def recall(self) -> risk.Memory:
+    def recall(self) -> interruption_memory.Memory:
         """Read the interruption memory."""
-        return risk.from_text(self.shelf.memory) if self.shelf.memory else risk.EMPTY_MEMORY
+        return (
+            interruption_memory.from_text(self.shelf.memory)
+            if self.shelf.memory
+            else interruption_memory.EMPTY_MEMORY
+        )
 
-    def remember(self, memory: risk.Memory) -> bool:
+    def remember(self, memory: interruption_memory.Memory) -> bool:
         """Keep the newest memory, which is saved with the state."""
-        self._memory = risk.to_text(memory)
+        self._memory = interruption_memory.to_text(memory)
         return True
 
 
@@ -192,11 +197,11 @@ class MemoryPort:
 
     at: ShelfState
 
-    def load(self) -> risk.Memory:
+    def load(self) -> interruption_memory.Memory:
         """Read."""
         return self.at.recall()
 
-    def save(self, memory: risk.Memory) -> bool:
+    def save(self, memory: interruption_memory.Memory) -> bool:
         """Keep."""
         return self.at.remember(memory)
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from typing import Final
 
-from spotvortex.core.codec import CodecError, Json, decode, encode
-from spotvortex.core.limits import Limits
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.record.codec import CodecError, Json, decode, encode
 from spotvortex.errors import EpisodeError
 from spotvortex.sim.episode import Episode, PoolSpec
 from spotvortex.sim.play import Outcome

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 
-from spotvortex.core.snapshot import PoolRow, Snapshot, WorkloadRow
-from spotvortex.core.types import CapacityType, Offering
+from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.errors import UnknownMachineError
+from spotvortex.results.cluster_snapshot import PoolRow, Snapshot, WorkloadRow
 from spotvortex.sim.capacity import CALM, Phase
 from spotvortex.sim.machines import machine_of
 from spotvortex.sim.shape import (

@@ -19,7 +19,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.appraisal import Interval, Spread
+from spotvortex.results.verdict import Interval, Spread
 
 Floats: TypeAlias = NDArray[np.float64]
 

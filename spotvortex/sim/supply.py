@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final, Protocol
 
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.types import Offering
 
 NOTICE_S: Final = 120.0
 """AWS gives an interruption notice two minutes ahead, at best effort (EC2 user guide)."""

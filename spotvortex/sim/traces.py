@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from spotvortex.core.catalog import generation_of, vcpus_of
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.instance_types import generation_of, vcpus_of
+from spotvortex.core.domain.types import Offering
 from spotvortex.errors import TraceError
 from spotvortex.market.zones import region_of
 from spotvortex.sim.counts import Counts, compressed

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Final
 
-from spotvortex.core.calls import Answer, Call
-from spotvortex.core.limits import Limits
-from spotvortex.core.outcomes import DayTotals, RunResult
-from spotvortex.core.timeline import Account
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import Offering
+from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.ports import Forecaster
+from spotvortex.results.accounting import DayTotals, RunResult
+from spotvortex.results.timeline import Account
 from spotvortex.sim.chance import stream
 from spotvortex.sim.demand import Demand
 from spotvortex.sim.faults import Schedule

@@ -14,16 +14,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from spotvortex.core.appraisal import (
-    POOLED,
-    Evaluation,
-    FamilyVerdict,
-    Gain,
-    Gate,
-    Outages,
-    Verdict,
-)
-from spotvortex.core.outcomes import (
+from spotvortex.errors import ResultsError
+from spotvortex.results.accounting import (
     DayTotals,
     RunResult,
     gain_points,
@@ -35,7 +27,15 @@ from spotvortex.core.outcomes import (
     total_cost_usd,
     total_of,
 )
-from spotvortex.errors import ResultsError
+from spotvortex.results.verdict import (
+    POOLED,
+    Evaluation,
+    FamilyVerdict,
+    Gain,
+    Gate,
+    Outages,
+    Verdict,
+)
 from spotvortex.sim.pairing import Pair, Question, Worlds, pairs_of, worlds_of
 from spotvortex.sim.protocol import KarpenterSetting, Protocol
 from spotvortex.sim.statistics import (

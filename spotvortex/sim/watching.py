@@ -13,9 +13,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from spotvortex.core.calls import PodView
-from spotvortex.core.eviction import PodStanding
-from spotvortex.core.observation import ClusterFacts, InputHealth, InputState, NodeFact, OwnPod
+from spotvortex.core.domain.observation import (
+    ClusterFacts,
+    InputHealth,
+    InputState,
+    NodeFact,
+    OwnPod,
+)
+from spotvortex.core.drain.calls import PodView
+from spotvortex.core.pool.eviction import PodStanding
 from spotvortex.errors import UnreachableError
 from spotvortex.sim.cluster import Cluster
 from spotvortex.sim.facts import FactsCache, inputs, node_fact, pod_standing, pod_view

@@ -17,7 +17,11 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.calls import (
+from spotvortex.core.decision.messages import Plan
+from spotvortex.core.domain.instance_types import Scope
+from spotvortex.core.domain.observation import MarketFacts, Observation
+from spotvortex.core.domain.types import Offering
+from spotvortex.core.drain.calls import (
     Again,
     Answer,
     Call,
@@ -27,11 +31,9 @@ from spotvortex.core.calls import (
     NoteRisk,
     UnmarkNode,
 )
-from spotvortex.core.catalog import Scope
-from spotvortex.core.features import Matrix, OfferingContext
-from spotvortex.core.messages import Assessment, DrainResult, Plan
-from spotvortex.core.observation import MarketFacts, Observation
-from spotvortex.core.types import Offering
+from spotvortex.core.drain.messages import DrainResult
+from spotvortex.core.pool.assessment import Assessment
+from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.errors import ModelContractError
 from spotvortex.ports import AttributeValue, Forecaster, Market, Span
 from spotvortex.ports_writing import OwnWrite

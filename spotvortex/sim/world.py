@@ -13,10 +13,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final
 
-from spotvortex.core.calls import Answer, Call, PodView
-from spotvortex.core.eviction import PodStanding
-from spotvortex.core.observation import ClusterFacts, InputHealth, NodeFact, OwnPod
-from spotvortex.core.types import CapacityType, Offering
+from spotvortex.core.domain.observation import ClusterFacts, InputHealth, NodeFact, OwnPod
+from spotvortex.core.domain.types import CapacityType, Offering
+from spotvortex.core.drain.calls import Answer, Call, PodView
+from spotvortex.core.pool.eviction import PodStanding
 from spotvortex.pausing import pause
 from spotvortex.ports import WallClock
 from spotvortex.sim.capacity import Capacity

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from spotvortex.core import risk
+from spotvortex.core.scoring import interruption_memory
 from spotvortex.errors import SettingsError
 
 log = logging.getLogger(__name__)
@@ -32,21 +32,21 @@ class MemoryFile:
         """Where the memory lies."""
         return self.folder / FILE_NAME
 
-    def load(self) -> risk.Memory:
+    def load(self) -> interruption_memory.Memory:
         """Read the memory; an empty one where there is none, or none that can be read."""
         try:
-            return risk.from_text(self.path.read_text("utf-8"))
+            return interruption_memory.from_text(self.path.read_text("utf-8"))
         except FileNotFoundError:
-            return risk.EMPTY_MEMORY
+            return interruption_memory.EMPTY_MEMORY
         except (OSError, ValueError) as error:
             self._keep_aside(str(error))
-            return risk.EMPTY_MEMORY
+            return interruption_memory.EMPTY_MEMORY
 
-    def save(self, memory: risk.Memory) -> bool:
+    def save(self, memory: interruption_memory.Memory) -> bool:
         """Replace the file; blocking, so called through `offload`. False where it failed."""
         fresh = self.path.with_suffix(".new")
         try:
-            fresh.write_text(risk.to_text(memory), "utf-8")
+            fresh.write_text(interruption_memory.to_text(memory), "utf-8")
             os.replace(fresh, self.path)
         except OSError as error:
             log.warning("memory.not_saved", extra={"path": str(self.path), "error": str(error)})

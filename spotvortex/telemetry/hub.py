@@ -10,9 +10,11 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
-from spotvortex.core.calls import Answer, Call
-from spotvortex.core.messages import Assessment, Decision, DrainResult, Plan, Verdict
-from spotvortex.core.observation import Observation
+from spotvortex.core.decision.messages import Decision, Plan, Verdict
+from spotvortex.core.domain.observation import Observation
+from spotvortex.core.drain.calls import Answer, Call
+from spotvortex.core.drain.messages import DrainResult
+from spotvortex.core.pool.assessment import Assessment
 from spotvortex.ports import AttributeValue, Span
 from spotvortex.telemetry.metrics import Metrics
 from spotvortex.telemetry.tracing import Tracing

@@ -16,9 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
 
-from spotvortex.core.messages import Decision, Plan
-from spotvortex.core.record import DecisionRecord, describe, is_worth_recording, record_of
-from spotvortex.core.types import Action
+from spotvortex.core.decision.messages import Decision, Plan
+from spotvortex.core.domain.types import Action
+from spotvortex.core.record.record import DecisionRecord, describe, is_worth_recording, record_of
 from spotvortex.errors import SettingsError
 
 log = logging.getLogger(__name__)

@@ -14,12 +14,14 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
-from spotvortex.core.calls import Answer, Call
-from spotvortex.core.gates import GATE_NAMES
-from spotvortex.core.messages import Assessment, Decision, DrainResult, Plan
-from spotvortex.core.observation import InputState, Observation
-from spotvortex.core.record import shown_risk
-from spotvortex.core.types import CapacityType, Mode, Outcome
+from spotvortex.core.decision.gates import GATE_NAMES
+from spotvortex.core.decision.messages import Decision, Plan
+from spotvortex.core.domain.observation import InputState, Observation
+from spotvortex.core.domain.types import CapacityType, Mode, Outcome
+from spotvortex.core.drain.calls import Answer, Call
+from spotvortex.core.drain.messages import DrainResult
+from spotvortex.core.pool.assessment import Assessment
+from spotvortex.core.record.record import shown_risk
 from spotvortex.ports import NoticeTraffic, Traffic
 from spotvortex.telemetry.notices import NoticeSeries
 from spotvortex.telemetry.series import LiveGauge, WithoutCreated

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from spotvortex.core.notices import NoticeKind, RejectReason
+from spotvortex.core.domain.notices import NoticeKind, RejectReason
 from spotvortex.errors import QueueFault
 from spotvortex.ports import NoticeTraffic
 

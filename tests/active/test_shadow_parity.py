@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from spotvortex.core.record import read_record
+from spotvortex.core.record.record import read_record
 from tests.active.play import SETTLE_S, USER, Clock, daemon_of, install, own_pods
 from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane

@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from spotvortex.core.calls import Answer, Call
-from spotvortex.core.limits import Limits
-from spotvortex.core.observation import ClusterFacts
-from spotvortex.core.rules import PoolRules
-from spotvortex.core.types import Mode
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import ClusterFacts
+from spotvortex.core.domain.types import Mode
+from spotvortex.core.drain.calls import Answer, Call
+from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.pipeline.actuation import Hands, Shadow, Silent
 from spotvortex.pipeline.guard import Guarded
 from spotvortex.pipeline.rate import WriteRate

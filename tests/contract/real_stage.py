@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
-from spotvortex.core import marks
-from spotvortex.core.observation import NodeFact, Standing
-from spotvortex.core.types import CapacityType
+from spotvortex.core.domain import labels
+from spotvortex.core.domain.observation import NodeFact, Standing
+from spotvortex.core.domain.types import CapacityType
 from spotvortex.edges import Authority, SystemClock
 from spotvortex.kube import lease as lease_module
 from spotvortex.kube.client import KubeClient
@@ -173,7 +173,7 @@ class RealStage:
         await self._write(node, {"labels": {"changed": f"{next(_numbers)}"}})
 
     async def take_over_cordon(self, node: str) -> None:
-        await self._write(node, {"labels": {marks.CORDONED: None}})
+        await self._write(node, {"labels": {labels.CORDONED: None}})
 
     async def _write(self, node: str, metadata: Manifest) -> None:
         await self.do(self.plane.api().patch, f"/api/v1/nodes/{node}", {"metadata": metadata})
@@ -196,9 +196,9 @@ class RealStage:
     async def freeze(self, *, frozen: bool) -> None:
         path = f"/api/v1/namespaces/{self.home}/configmaps"
         if not frozen:
-            await self.do(self.plane.api().delete, f"{path}/{marks.FREEZE}")
+            await self.do(self.plane.api().delete, f"{path}/{labels.FREEZE}")
             return
-        metadata = {"name": marks.FREEZE, "namespace": self.home}
+        metadata = {"name": labels.FREEZE, "namespace": self.home}
         manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
         await self.do(self.plane.api().create, manifest)
 

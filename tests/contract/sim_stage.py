@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
-from spotvortex.core.limits import Limits
-from spotvortex.core.observation import NodeFact, Standing
-from spotvortex.core.types import CapacityType, Freeze, Offering
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import NodeFact, Standing
+from spotvortex.core.domain.types import CapacityType, Freeze, Offering
 from spotvortex.sim.faults import Schedule
 from spotvortex.sim.loop import SimClock, VirtualLoop
 from spotvortex.sim.machines import GIB

@@ -10,7 +10,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from spotvortex.core.calls import (
+from spotvortex.core.domain.observation import NodeFact, OwnPod, PdbFact, Standing
+from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.drain.calls import (
     Again,
     Answer,
     Call,
@@ -21,8 +23,6 @@ from spotvortex.core.calls import (
     MarkNode,
     UnmarkNode,
 )
-from spotvortex.core.observation import NodeFact, OwnPod, PdbFact, Standing
-from spotvortex.core.types import CapacityType
 from spotvortex.ports import ClusterView, WallClock
 from spotvortex.ports_writing import ClusterWriter
 from spotvortex.sim.machines import GIB

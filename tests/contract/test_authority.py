@@ -2,7 +2,7 @@
 
 from contextlib import asynccontextmanager
 
-from spotvortex.core.types import Freeze
+from spotvortex.core.domain.types import Freeze
 from tests.contract.stage import staged
 
 TOGETHER = True

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spotvortex.core.calls import BlockedByBudget, Done, Gone
+from spotvortex.core.drain.calls import BlockedByBudget, Done, Gone
 from tests.contract.stage import Load, all_ready, budget_of, eviction_of, own, staged
 
 ANOTHER = "11111111-1111-1111-1111-111111111111"

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 
-from spotvortex.core.calls import (
+from spotvortex.core.drain.calls import (
     Again,
     BlockedByBudget,
     CreateAnchor,
@@ -19,7 +19,7 @@ from spotvortex.core.calls import (
     MarkNode,
     Refused,
 )
-from spotvortex.core.rules import PoolRules
+from spotvortex.core.pool.owner_rules import PoolRules
 from tests.contract.daemon import daemon
 from tests.contract.stage import (
     ON_DEMAND,

@@ -1,6 +1,6 @@
 """What we write on nodes, and what our own writes look like until the view has them."""
 
-from spotvortex.core.calls import Again, ClearRisk, Done, Gone, NoteRisk
+from spotvortex.core.drain.calls import Again, ClearRisk, Done, Gone, NoteRisk
 from tests.contract.stage import (
     OTHER_PLAN,
     PLAN,

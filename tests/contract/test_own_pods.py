@@ -1,7 +1,7 @@
 """Placeholders and anchors: where they stand, what they give way to, and how they end."""
 
-from spotvortex.core.calls import DeleteAnchors, DeletePlaceholders, Done, Gone, Refused
-from spotvortex.core.types import CapacityType
+from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.drain.calls import DeleteAnchors, DeletePlaceholders, Done, Gone, Refused
 from tests.contract.stage import (
     ON_DEMAND,
     OTHER_PLAN,

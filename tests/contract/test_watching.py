@@ -2,8 +2,8 @@
 
 import asyncio
 
-from spotvortex.core.calls import DeletePlaceholders, Done
-from spotvortex.core.observation import InputState
+from spotvortex.core.domain.observation import InputState
+from spotvortex.core.drain.calls import DeletePlaceholders, Done
 from tests.contract.stage import (
     PLAN,
     Load,

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from spotvortex.core.appraisal import (
+from spotvortex.results.verdict import (
     POOLED,
     FamilyVerdict,
     Gain,

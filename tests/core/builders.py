@@ -2,20 +2,12 @@
 
 from dataclasses import replace
 
-from spotvortex.core.budgets import cluster_budget
-from spotvortex.core.eviction import PodStanding
-from spotvortex.core.features import OfferingScore
-from spotvortex.core.gates import Case
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import (
-    Assessment,
-    Basis,
-    ControllerState,
-    Economics,
-    PoolState,
-    Proposal,
-)
-from spotvortex.core.observation import (
+from spotvortex.core.decision.budgets import cluster_budget
+from spotvortex.core.decision.gates import Case
+from spotvortex.core.decision.messages import Basis, ControllerState, Economics, PoolState, Proposal
+from spotvortex.core.decision.reconcile import reconcile
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import (
     BlockedWorkload,
     ClusterFacts,
     InputHealth,
@@ -29,11 +21,21 @@ from spotvortex.core.observation import (
     SpotQuote,
     SpotShare,
 )
-from spotvortex.core.pools import MAX_CANDIDATES, Candidate, Money, PoolInput, Risk, Room, Safety
-from spotvortex.core.reconcile import reconcile
-from spotvortex.core.reduction import reduce_pool
-from spotvortex.core.sight import sight_of
-from spotvortex.core.types import Action, Blocker, CapacityType, Offering, Provisioner
+from spotvortex.core.domain.types import Action, Blocker, CapacityType, Offering, Provisioner
+from spotvortex.core.pool.assessment import Assessment
+from spotvortex.core.pool.context import sight_of
+from spotvortex.core.pool.eviction import PodStanding
+from spotvortex.core.pool.input import (
+    MAX_CANDIDATES,
+    Candidate,
+    Money,
+    PoolInput,
+    Risk,
+    Room,
+    Safety,
+)
+from spotvortex.core.pool.reduction import reduce_pool
+from spotvortex.core.scoring.features import OfferingScore
 
 AT = 1_784_000_000.0
 GIB = 1 << 30

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
-from spotvortex.core.calls import (
+from spotvortex.core.domain.types import CapacityType, Mode
+from spotvortex.core.drain.calls import (
     CreateAnchor,
     CreatePlaceholder,
     DeletePlaceholders,
@@ -14,10 +15,9 @@ from spotvortex.core.calls import (
     Receiver,
     UnmarkNode,
 )
-from spotvortex.core.drain import MAX_WAIT_S, Do, Finish, Wait, advance, next_step
-from spotvortex.core.messages import DrainOrder, OrderKind
-from spotvortex.core.progress import begin, proceed
-from spotvortex.core.types import CapacityType, Mode
+from spotvortex.core.drain.machine import MAX_WAIT_S, Do, Finish, Wait, advance, next_step
+from spotvortex.core.drain.messages import DrainOrder, OrderKind
+from spotvortex.core.drain.progress import begin, proceed
 from tests.core.builders import AT
 
 ORDER = DrainOrder(

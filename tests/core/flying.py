@@ -3,11 +3,11 @@
 import hashlib
 from dataclasses import replace
 
-from spotvortex.core.messages import DrainOrder, OrderKind
-from spotvortex.core.notices import Notice, NoticeKind
-from spotvortex.core.observation import OwnKind, OwnPod
-from spotvortex.core.orders import to_text
-from spotvortex.core.types import CapacityType, Mode
+from spotvortex.core.domain.notices import Notice, NoticeKind
+from spotvortex.core.domain.observation import OwnKind, OwnPod
+from spotvortex.core.domain.types import CapacityType, Mode
+from spotvortex.core.drain.messages import DrainOrder, OrderKind
+from spotvortex.core.drain.orders import to_text
 from tests.core.builders import AT
 
 

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from spotvortex.core.features import OfferingScore
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import Assessment
-from spotvortex.core.observation import (
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import (
     BlockedWorkload,
     ClusterFacts,
     InputHealth,
@@ -23,7 +21,9 @@ from spotvortex.core.observation import (
     PoolFacts,
     SpotQuote,
 )
-from spotvortex.core.types import Blocker, CapacityType, Offering, Provisioner
+from spotvortex.core.domain.types import Blocker, CapacityType, Offering, Provisioner
+from spotvortex.core.pool.assessment import Assessment
+from spotvortex.core.scoring.features import OfferingScore
 from tests.core.builders import AT, HEALTHY, assessed_with, placed, quote, score
 
 few = settings(max_examples=40, deadline=None)

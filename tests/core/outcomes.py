@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from spotvortex.core.outcomes import Costs, DayTotals, RunResult
+from spotvortex.results.accounting import Costs, DayTotals, RunResult
 
 COSTS = Costs(v=1.5, cm=3.0, ci=15.0)
 

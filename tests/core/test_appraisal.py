@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.appraisal import (
+from spotvortex.results.verdict import (
     POOLED,
     Evaluation,
     Standing,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from spotvortex.core.budgets import cluster_budget, pool_left
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import ClusterBudget
+from spotvortex.core.decision.budgets import cluster_budget, pool_left
+from spotvortex.core.decision.messages import ClusterBudget
+from spotvortex.core.domain.limits import Limits
 from tests.core.builders import pool_input
 
 

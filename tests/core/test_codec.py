@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.codec import CodecError, decode, encode, fold, unfold
-from spotvortex.core.messages import Basis, Verdict
-from spotvortex.core.types import Outcome
+from spotvortex.core.decision.messages import Basis, Verdict
+from spotvortex.core.domain.types import Outcome
+from spotvortex.core.record.codec import CodecError, decode, encode, fold, unfold
 from tests.core import odd
 from tests.core.builders import basis
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.contract_v1 import COLUMNS, N_STEPS, spot_steps, windows, windows_of
-from spotvortex.core.features import OfferingContext
+from spotvortex.core.scoring.features import OfferingContext
+from spotvortex.core.scoring.price_window import COLUMNS, N_STEPS, spot_steps, windows, windows_of
 from tests.core import odd
 from tests.core.builders import AT, quote
 

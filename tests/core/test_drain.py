@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.calls import (
+from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType
+from spotvortex.core.drain.calls import (
     Again,
     BlockedByBudget,
     CreateAnchor,
@@ -19,7 +20,7 @@ from spotvortex.core.calls import (
     Refused,
     UnmarkNode,
 )
-from spotvortex.core.drain import (
+from spotvortex.core.drain.machine import (
     FIRST_RETRY_S,
     MAX_TRIES,
     MAX_WAIT_S,
@@ -30,10 +31,9 @@ from spotvortex.core.drain import (
     advance,
     next_step,
 )
-from spotvortex.core.messages import DrainEnd
-from spotvortex.core.orders import to_text
-from spotvortex.core.progress import Phase, Progress, begin, proceed
-from spotvortex.core.types import HARD_BLOCKERS, Blocker, CapacityType
+from spotvortex.core.drain.messages import DrainEnd
+from spotvortex.core.drain.orders import to_text
+from spotvortex.core.drain.progress import Phase, Progress, begin, proceed
 from tests.core.builders import AT
 from tests.core.drains import ORDER, Script, pod, run, view
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.calls import (
+from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType
+from spotvortex.core.drain.calls import (
     Again,
     BlockedByBudget,
     CreateAnchor,
@@ -17,8 +18,8 @@ from spotvortex.core.calls import (
     Refused,
     WaveView,
 )
-from spotvortex.core.messages import DrainEnd
-from spotvortex.core.progress import (
+from spotvortex.core.drain.messages import DrainEnd
+from spotvortex.core.drain.progress import (
     AFTER_LOSS_S,
     EVICT_MARGIN_S,
     OVERDUE,
@@ -26,7 +27,6 @@ from spotvortex.core.progress import (
     Progress,
     proceed,
 )
-from spotvortex.core.types import HARD_BLOCKERS, Blocker, CapacityType
 from tests.core.builders import AT
 from tests.core.drains import LOSS, ORDER, Script, pod, run
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.calls import CreatePlaceholder, Refused, UnmarkNode
-from spotvortex.core.messages import DrainEnd
-from spotvortex.core.progress import OVERDUE, begin, is_asking
-from spotvortex.core.types import Blocker
+from spotvortex.core.domain.types import Blocker
+from spotvortex.core.drain.calls import CreatePlaceholder, Refused, UnmarkNode
+from spotvortex.core.drain.messages import DrainEnd
+from spotvortex.core.drain.progress import OVERDUE, begin, is_asking
 from tests.core.builders import AT
 from tests.core.drains import LOSS, ORDER, Script, pod, run, view
 

@@ -4,11 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.calls import CreateAnchor, WaveView
-from spotvortex.core.marks import LONGEST_LIFE_S
-from spotvortex.core.messages import DrainEnd
-from spotvortex.core.progress import ANCHOR_LEFT, LOST_ROOM_S, Phase, Progress, is_asking, proceed
-from spotvortex.core.types import CapacityType
+from spotvortex.core.domain.labels import LONGEST_LIFE_S
+from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.drain.calls import CreateAnchor, WaveView
+from spotvortex.core.drain.messages import DrainEnd
+from spotvortex.core.drain.progress import (
+    ANCHOR_LEFT,
+    LOST_ROOM_S,
+    Phase,
+    Progress,
+    is_asking,
+    proceed,
+)
 from tests.core.builders import AT
 from tests.core.drains import LOSS, ORDER, Script, pod, receiver, run, view
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotvortex.core.calls import (
+from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker
+from spotvortex.core.drain.calls import (
     Again,
     BlockedByBudget,
     CreateAnchor,
@@ -22,10 +23,9 @@ from spotvortex.core.calls import (
     Refused,
     UnmarkNode,
 )
-from spotvortex.core.drain import MAX_WAIT_S, Do, Finish, Wait, advance, next_step
-from spotvortex.core.messages import DrainEnd, OrderKind
-from spotvortex.core.progress import AFTER_LOSS_S, OVERDUE, begin, proceed
-from spotvortex.core.types import HARD_BLOCKERS, Blocker
+from spotvortex.core.drain.machine import MAX_WAIT_S, Do, Finish, Wait, advance, next_step
+from spotvortex.core.drain.messages import DrainEnd, OrderKind
+from spotvortex.core.drain.progress import AFTER_LOSS_S, OVERDUE, begin, proceed
 from tests.core import odd
 from tests.core.builders import AT
 from tests.core.drains import LOSS, ORDER, pod, receiver, view

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.economics import entry_economics, hazard_per_hour, held_economics
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import Economics
+from spotvortex.core.decision.economics import entry_economics, hazard_per_hour, held_economics
+from spotvortex.core.decision.messages import Economics
+from spotvortex.core.domain.limits import Limits
 from tests.core import odd
 from tests.core.builders import CALM, CHEAP, pool_input, risk_of
 

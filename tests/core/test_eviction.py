@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.blocking import nodes_held_by, pdb_blocked_nodes
-from spotvortex.core.eviction import (
+from spotvortex.core.pool.blocking import nodes_held_by, pdb_blocked_nodes
+from spotvortex.core.pool.eviction import (
     Blocked,
     Evictable,
     Refusal,

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.features import (
+from spotvortex.core.domain.types import Offering
+from spotvortex.core.scoring.features import (
     BUILDERS,
     OfferingContext,
     build_matrix,
@@ -15,7 +16,6 @@ from spotvortex.core.features import (
     price_ratio,
     unknown_features,
 )
-from spotvortex.core.types import Offering
 from tests.core import odd
 from tests.core.builders import WEB_A, quote
 

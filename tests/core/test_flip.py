@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.flip import Flip, Stand, apply, force, nearest_flip
-from spotvortex.core.knobs import KNOB_BY_NAME, KNOBS
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import ControllerState, PoolState
-from spotvortex.core.reconcile import decide, reconcile
-from spotvortex.core.record import record_of
-from spotvortex.core.replay import replay
-from spotvortex.core.types import Action, Mode
+from spotvortex.core.decision.messages import ControllerState, PoolState
+from spotvortex.core.decision.reconcile import decide, reconcile
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import Action, Mode
+from spotvortex.core.record.counterfactual import Flip, Stand, apply, force, nearest_flip
+from spotvortex.core.record.counterfactual_inputs import KNOB_BY_NAME, KNOBS
+from spotvortex.core.record.record import record_of
+from spotvortex.core.record.replay import replay
 from tests.core import odd
 from tests.core.builders import (
     AT,

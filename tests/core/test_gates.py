@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core import gates
-from spotvortex.core.gates import GATES, NOT_BINDING_ON_EXIT, SHOWS_S, combine, evaluate
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import ClusterBudget, Economics, PoolState, Verdict
-from spotvortex.core.observation import Standing
-from spotvortex.core.planning import plan_wave
-from spotvortex.core.pools import Risk, Room
-from spotvortex.core.rules import PoolRules
-from spotvortex.core.types import Action, Freeze, Mode, Outcome, Provisioner
+from spotvortex.core.decision import gates
+from spotvortex.core.decision.gates import GATES, NOT_BINDING_ON_EXIT, SHOWS_S, combine, evaluate
+from spotvortex.core.decision.messages import ClusterBudget, Economics, PoolState, Verdict
+from spotvortex.core.decision.planning import plan_wave
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import Standing
+from spotvortex.core.domain.types import Action, Freeze, Mode, Outcome, Provisioner
+from spotvortex.core.pool.input import Risk, Room
+from spotvortex.core.pool.owner_rules import PoolRules
 from tests.core import odd
 from tests.core.builders import (
     AT,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.age_hazard_fit import Curve, curves, loss_probability
-from spotvortex.core import hazard
-from spotvortex.core.hazard import Age, base_of, integral, multiple
+from spotvortex.core.scoring import hazard
+from spotvortex.core.scoring.hazard import Age, base_of, integral, multiple
 
 TABLE = json.loads((Path(__file__).parents[2] / "models/age_hazard_table.json").read_text())
 hours = st.floats(0.0, 1e5)

@@ -4,7 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.interruption import (
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.notices import NoticeKind
+from spotvortex.core.domain.observation import Standing
+from spotvortex.core.domain.types import CapacityType, Freeze, Mode
+from spotvortex.core.drain.interruption import (
     LOSSES,
     PLANNED_AHEAD_S,
     SHARED_S,
@@ -12,12 +16,8 @@ from spotvortex.core.interruption import (
     nodes_by_instance,
     settled,
 )
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import NOTHING_IN_FLIGHT, OrderKind
-from spotvortex.core.notices import NoticeKind
-from spotvortex.core.observation import Standing
-from spotvortex.core.orders import in_flight
-from spotvortex.core.types import CapacityType, Freeze, Mode
+from spotvortex.core.drain.messages import NOTHING_IN_FLIGHT, OrderKind
+from spotvortex.core.drain.orders import in_flight
 from tests.core.builders import AT, cluster, observation, pool, spot
 from tests.core.flying import (
     instance,

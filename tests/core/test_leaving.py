@@ -2,8 +2,8 @@
 
 import pytest
 
-from spotvortex.core import marks
-from spotvortex.core.leaving import (
+from spotvortex.core.domain import labels
+from spotvortex.core.uninstall import (
     Inventory,
     Leaving,
     Left,
@@ -16,7 +16,7 @@ from spotvortex.core.leaving import (
 )
 
 EVERYTHING = tuple(Leftover(thing=thing, name="x") for thing in reversed(Thing))
-BOTH = frozenset({marks.CORDONED, marks.DRAIN})
+BOTH = frozenset({labels.CORDONED, labels.DRAIN})
 
 
 def names(leftovers):
@@ -34,8 +34,8 @@ def test_what_a_running_daemon_would_write_again_stays():
 
 def test_marked_nodes_and_placeholders_are_in_flight_and_what_nobody_undoes_is_not():
     marked = [Leftover(thing=Thing.NODE, name=m, marks=frozenset({m})) for m in sorted(BOTH)]
-    risky = Leftover(thing=Thing.NODE, name="risky", marks=frozenset({marks.AT_RISK}))
-    pods = [Leftover(thing=Thing.POD, name=kind, detail=kind) for kind in marks.PodKind]
+    risky = Leftover(thing=Thing.NODE, name="risky", marks=frozenset({labels.AT_RISK}))
+    pods = [Leftover(thing=Thing.POD, name=kind, detail=kind) for kind in labels.PodKind]
     inventory = Inventory(leftovers=(*marked, risky, *pods, *EVERYTHING))
     assert inventory.n_in_flight == 3
     assert [left.name for left in inventory.leftovers if left.is_in_flight] == [
@@ -62,11 +62,11 @@ def test_the_freeze_goes_when_nothing_else_is_there_and_nobody_runs(leftovers, d
     ("found", "cordoned", "ours"),
     [
         (BOTH, True, True),
-        (BOTH | {marks.AT_RISK}, True, True),
+        (BOTH | {labels.AT_RISK}, True, True),
         (BOTH, False, False),
-        (frozenset({marks.CORDONED}), True, False),
-        (frozenset({marks.DRAIN}), True, False),
-        (frozenset({marks.AT_RISK}), True, False),
+        (frozenset({labels.CORDONED}), True, False),
+        (frozenset({labels.DRAIN}), True, False),
+        (frozenset({labels.AT_RISK}), True, False),
     ],
 )
 def test_a_cordon_is_ours_by_label_and_journal_together(found, cordoned, ours):
@@ -78,11 +78,11 @@ def test_a_cordon_is_ours_by_label_and_journal_together(found, cordoned, ours):
     ("found", "cordoned", "words"),
     [
         (BOTH, True, "cordoned by us"),
-        (BOTH | {marks.AT_RISK}, False, "marked by us, no longer cordoned, at risk"),
-        ({marks.AT_RISK}, True, "at risk"),
-        ({marks.DRAIN}, False, "our journal alone"),
+        (BOTH | {labels.AT_RISK}, False, "marked by us, no longer cordoned, at risk"),
+        ({labels.AT_RISK}, True, "at risk"),
+        ({labels.DRAIN}, False, "our journal alone"),
         (
-            {marks.CORDONED},
+            {labels.CORDONED},
             True,
             "our label alone: whose cordon it is cannot be told, so it stays",
         ),

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core import marks
-from spotvortex.core.marks import PodKind, is_label_value, pod_labels, selector
+from spotvortex.core.domain import labels as label_names
+from spotvortex.core.domain.labels import PodKind, is_label_value, pod_labels, selector
 
 
 @pytest.mark.parametrize("text", ["a", "A-b_c.d9", "x" * 63, "0"])
@@ -22,7 +22,7 @@ def test_a_bad_label_value_is_not(text):
 def test_a_pool_of_any_name_gives_labels_that_are_all_good(pool):
     labels = pod_labels(PodKind.ANCHOR, plan_id="p-1", for_uid="uid-1", pool=pool)
     assert all(is_label_value(value) for value in labels.values())
-    assert labels.get(marks.POOL, pool) == pool
+    assert labels.get(label_names.POOL, pool) == pool
 
 
 def test_the_labels_of_a_pod_are_found_by_the_selector():
@@ -36,5 +36,5 @@ def test_the_labels_of_a_pod_are_found_by_the_selector():
 
 
 def test_whatever_we_write_on_a_node_has_our_prefix():
-    names = {*marks.NODE_LABELS, *marks.NODE_ANNOTATIONS}
+    names = {*label_names.NODE_LABELS, *label_names.NODE_ANNOTATIONS}
     assert names == {"spotvortex.io/cordoned", "spotvortex.io/drain", "spotvortex.io/at-risk"}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from spotvortex.core.messages import Economics, Proposal
-from spotvortex.core.types import Action
+from spotvortex.core.decision.messages import Economics, Proposal
+from spotvortex.core.domain.types import Action
 from tests.telemetry.decisions import decision
 
 HOLD = Proposal(action=Action.HOLD, reason="no_q_values", source="rl")

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.messages import DrainOrder, OrderKind
-from spotvortex.core.orders import MAX_REASON, MAX_TEXT, from_text, in_flight, to_text
-from spotvortex.core.types import CapacityType, Mode
+from spotvortex.core.domain.types import CapacityType, Mode
+from spotvortex.core.drain.messages import DrainOrder, OrderKind
+from spotvortex.core.drain.orders import MAX_REASON, MAX_TEXT, from_text, in_flight, to_text
 from tests.core import odd
 from tests.core.builders import cluster, on_demand, pool, spot
 from tests.core.flying import anchor, loss, marked, order, placeholder, with_nodes

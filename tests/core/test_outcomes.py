@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.codec import CodecError
-from spotvortex.core.outcomes import (
+from spotvortex.core.record.codec import CodecError
+from spotvortex.results.accounting import (
     MAX_LINE,
     DayTotals,
     RunResult,

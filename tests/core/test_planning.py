@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotvortex.core.gates import Ruling
-from spotvortex.core.limits import Limits
-from spotvortex.core.planning import n_wanted, plan_wave, target_ratio
-from spotvortex.core.policy import max_ratio
-from spotvortex.core.types import Action, CapacityType
+from spotvortex.core.decision.gates import Ruling
+from spotvortex.core.decision.planning import n_wanted, plan_wave, target_ratio
+from spotvortex.core.decision.rule_policy import max_ratio
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import Action, CapacityType
 from tests.core import odd
 from tests.core.builders import candidate, pool_input, proposal
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.economics import entry_economics
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import Economics
-from spotvortex.core.planning import target_ratio
-from spotvortex.core.policy import max_ratio, max_spot_nodes, propose, worse
-from spotvortex.core.pools import Risk
-from spotvortex.core.types import RATIO_STEP, Action
+from spotvortex.core.decision.economics import entry_economics
+from spotvortex.core.decision.messages import Economics
+from spotvortex.core.decision.planning import target_ratio
+from spotvortex.core.decision.rule_policy import max_ratio, max_spot_nodes, propose, worse
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import RATIO_STEP, Action
+from spotvortex.core.pool.input import Risk
 from tests.core import odd
 from tests.core.builders import CALM, GOOD, pool_input, risk_of
 

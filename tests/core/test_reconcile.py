@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.gates import GATE_NAMES, NOT_BINDING_ON_EXIT
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import ControllerState, PoolState
-from spotvortex.core.observation import ClusterFacts, InputState, MarketFacts, Standing
-from spotvortex.core.policy import max_ratio
-from spotvortex.core.reconcile import reconcile, reconcile_steps
-from spotvortex.core.record import record_of
-from spotvortex.core.types import Action, CapacityType, Mode, Outcome
+from spotvortex.core.decision.gates import GATE_NAMES, NOT_BINDING_ON_EXIT
+from spotvortex.core.decision.messages import ControllerState, PoolState
+from spotvortex.core.decision.reconcile import reconcile, reconcile_steps
+from spotvortex.core.decision.rule_policy import max_ratio
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import ClusterFacts, InputState, MarketFacts, Standing
+from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
+from spotvortex.core.record.record import record_of
 from tests.core import odd
 from tests.core.builders import (
     AT,

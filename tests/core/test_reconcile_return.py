@@ -4,15 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.limits import Limits
-from spotvortex.core.marks import MAX_SPOT_RATIO, MODE, ON_DEMAND_FLOOR
-from spotvortex.core.messages import ControllerState, OrderKind, PoolState
-from spotvortex.core.observation import EMPTY_LOAD, NodeLoad, NodePoolFact, Standing
-from spotvortex.core.orders import in_flight
-from spotvortex.core.progress import OVERDUE
-from spotvortex.core.reconcile import FAILED_RETURN_S, MAX_GONE, MAX_PROBATION, reconcile
-from spotvortex.core.rules import PoolRules
-from spotvortex.core.types import Action, CapacityType, Freeze, Mode
+from spotvortex.core.decision.messages import ControllerState, PoolState
+from spotvortex.core.decision.reconcile import FAILED_RETURN_S, MAX_GONE, MAX_PROBATION, reconcile
+from spotvortex.core.domain.labels import MAX_SPOT_RATIO, MODE, ON_DEMAND_FLOOR
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import EMPTY_LOAD, NodeLoad, NodePoolFact, Standing
+from spotvortex.core.domain.types import Action, CapacityType, Freeze, Mode
+from spotvortex.core.drain.messages import OrderKind
+from spotvortex.core.drain.orders import in_flight
+from spotvortex.core.drain.progress import OVERDUE
+from spotvortex.core.pool.owner_rules import PoolRules
 from tests.core.builders import AT, assessment, cluster, observation, pool
 from tests.core.flying import (
     anchor,

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.codec import encode
-from spotvortex.core.gates import GATE_NAMES
-from spotvortex.core.messages import Economics, Proposal, Verdict
-from spotvortex.core.pools import MAX_CANDIDATES, MAX_OFFERINGS
-from spotvortex.core.record import (
+from spotvortex.core.decision.gates import GATE_NAMES
+from spotvortex.core.decision.messages import Economics, Proposal, Verdict
+from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
+from spotvortex.core.pool.input import MAX_CANDIDATES, MAX_OFFERINGS
+from spotvortex.core.record.codec import encode
+from spotvortex.core.record.record import (
     HEARTBEAT_S,
     MAX_LINE,
     SCHEMA,
@@ -23,7 +24,6 @@ from spotvortex.core.record import (
     rfc3339,
     shown_risk,
 )
-from spotvortex.core.types import Action, CapacityType, Mode, Outcome
 from tests.telemetry.decisions import (
     AT,
     MODEL,

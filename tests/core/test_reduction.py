@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.observation import InputState, NodePoolFact
-from spotvortex.core.pools import MAX_CANDIDATES, MAX_OFFERINGS, Money, Risk
-from spotvortex.core.reduction import reduce_pool
-from spotvortex.core.sight import Sight
-from spotvortex.core.types import Blocker, CapacityType, Offering
+from spotvortex.core.domain.observation import InputState, NodePoolFact
+from spotvortex.core.domain.types import Blocker, CapacityType, Offering
+from spotvortex.core.pool.context import Sight
+from spotvortex.core.pool.input import MAX_CANDIDATES, MAX_OFFERINGS, Money, Risk
+from spotvortex.core.pool.reduction import reduce_pool
 from tests.core import odd
 from tests.core.builders import (
     AT,

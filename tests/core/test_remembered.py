@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core import remembered
-from spotvortex.core.messages import ControllerState, PoolState
-from spotvortex.core.remembered import StateFormatError, from_text, to_text
-from spotvortex.core.rules import PoolRules
-from spotvortex.core.types import Action, Mode
+from spotvortex.core.decision.messages import ControllerState, PoolState
+from spotvortex.core.domain.types import Action, Mode
+from spotvortex.core.pool.owner_rules import PoolRules
+from spotvortex.core.record import state as record_state
+from spotvortex.core.record.state import StateFormatError, from_text, to_text
 from tests.core import odd
 from tests.core.builders import AT
 
@@ -67,7 +67,7 @@ def test_a_text_that_is_no_state_is_refused_in_words(document, words):
 
 
 def test_of_too_many_pools_those_with_the_newest_waves_are_written(monkeypatch):
-    monkeypatch.setattr(remembered, "MAX_POOLS", 2)
+    monkeypatch.setattr(record_state, "MAX_POOLS", 2)
     pools = {"a": PoolState(), "b": PoolState(last_wave_at=AT), "c": PoolState(last_wave_at=AT + 1)}
     assert set(from_text(to_text(ControllerState(pools=pools))).pools) == {"b", "c"}
 

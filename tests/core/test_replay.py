@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.codec import CodecError
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import ControllerState, PoolState
-from spotvortex.core.observation import InputState
-from spotvortex.core.reconcile import decide, reconcile
-from spotvortex.core.record import SCHEMA, record_of
-from spotvortex.core.replay import replay
-from spotvortex.core.types import Action, CapacityType, Mode, Outcome
+from spotvortex.core.decision.messages import ControllerState, PoolState
+from spotvortex.core.decision.reconcile import decide, reconcile
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import InputState
+from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
+from spotvortex.core.record.codec import CodecError
+from spotvortex.core.record.record import SCHEMA, record_of
+from spotvortex.core.record.replay import replay
 from tests.core import odd
 from tests.core.builders import (
     AT,

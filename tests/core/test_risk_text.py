@@ -2,9 +2,9 @@
 
 import pytest
 
-from spotvortex.core import risk
-from spotvortex.core.features import OfferingContext
-from spotvortex.core.risk import (
+from spotvortex.core.scoring import interruption_memory
+from spotvortex.core.scoring.features import OfferingContext
+from spotvortex.core.scoring.interruption_memory import (
     HEADER,
     Memory,
     MemoryFormatError,
@@ -23,7 +23,7 @@ NONE_YET = OfferingMemory(losses=0.0, exposure_hours=3.0, last_loss_at=None, upd
 def test_a_memory_is_read_back_as_it_was_without_its_nodes():
     kept = Memory(offerings={WEB_B: NONE_YET, WEB_A: ONE}, nodes={})
     assert from_text(to_text(kept)) == kept
-    learned = risk.update(risk.EMPTY_MEMORY, cluster(pool()), AT)
+    learned = interruption_memory.update(interruption_memory.EMPTY_MEMORY, cluster(pool()), AT)
     assert from_text(to_text(learned)).nodes == {}
 
 
@@ -45,7 +45,9 @@ def test_a_memory_that_cannot_be_read_is_refused_with_its_line(text, words):
 
 
 def test_where_the_model_abstains_the_memory_scores():
-    context: OfferingContext = risk.context(risk.EMPTY_MEMORY, WEB_A, market(), AT)
+    context: OfferingContext = interruption_memory.context(
+        interruption_memory.EMPTY_MEMORY, WEB_A, market(), AT
+    )
     scored = remembered_score(context)
     assert scored.from_memory
     assert 0.0 < scored.capacity_score < scored.runtime_score < 1.0

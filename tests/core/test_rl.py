@@ -7,13 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.gates import confidence
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import Economics
-from spotvortex.core.policies import both_proposals
-from spotvortex.core.pools import Money
-from spotvortex.core.rl import ACTIONS, STATE_SIZE, possible, propose_by_value, state_vector
-from spotvortex.core.types import Action
+from spotvortex.core.decision.gates import confidence
+from spotvortex.core.decision.learned_policy import (
+    ACTIONS,
+    STATE_SIZE,
+    possible,
+    propose_by_value,
+    state_vector,
+)
+from spotvortex.core.decision.messages import Economics
+from spotvortex.core.decision.policies import both_proposals
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import Action
+from spotvortex.core.pool.input import Money
 from tests.core.builders import GOOD, case, pool_input, risk_of
 
 RL = Limits(policy_mode="rl")

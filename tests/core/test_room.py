@@ -5,10 +5,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.observation import NodePoolFact
-from spotvortex.core.pools import Room
-from spotvortex.core.room import Launches, launches, place, sizes_of
-from spotvortex.core.types import Blocker, CapacityType
+from spotvortex.core.domain.observation import NodePoolFact
+from spotvortex.core.domain.types import Blocker, CapacityType
+from spotvortex.core.pool.input import Room
+from spotvortex.core.pool.nodepool_fit import Launches, launches, place, sizes_of
 from tests.core import odd
 from tests.core.builders import GIB, WEB_A, WEB_B, load, room, spot, with_load_blocker
 

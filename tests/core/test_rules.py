@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.limits import Limits
-from spotvortex.core.marks import MAX_SPOT_RATIO, MODE, ON_DEMAND_FLOOR, is_label_value
-from spotvortex.core.rules import (
+from spotvortex.core.domain.labels import MAX_SPOT_RATIO, MODE, ON_DEMAND_FLOOR, is_label_value
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import Mode
+from spotvortex.core.pool.owner_rules import (
     MAX_FLOOR,
     NO_RULES,
     PoolRules,
@@ -17,7 +18,6 @@ from spotvortex.core.rules import (
     remembered,
     weaker,
 )
-from spotvortex.core.types import Mode
 from tests.core import odd
 
 MODES = list(Mode)

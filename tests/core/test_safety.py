@@ -7,20 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core import safety
-from spotvortex.core.safety import Loss, Margin, single_losses
-from spotvortex.core.types import CapacityType
+from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.pool import zone_loss
+from spotvortex.core.pool.zone_loss import Loss, Margin, single_losses
 from tests.core import odd
 from tests.core.builders import WEB_A, WEB_B, on_demand, pdb, placed, pool, spot
 
 
 def tightest_margin(facts):
-    return safety.worst_zone_margins(facts).tightest
+    return zone_loss.worst_zone_margins(facts).tightest
 
 
 def safe_moves_to_spot(facts, order):
-    pods = safety.budget_pods(facts, set(order))
-    return safety.safe_moves_to_spot(order, pods, safety.worst_zone_margins(facts))
+    pods = zone_loss.budget_pods(facts, set(order))
+    return zone_loss.safe_moves_to_spot(order, pods, zone_loss.worst_zone_margins(facts))
 
 
 def healthy_without(budget, gone):
@@ -162,12 +162,12 @@ def test_margins_of_budgets_that_did_not_change_are_taken_over():
     web = replace(web, healthy_by_node=(("s1", 2),))
     facts = pool(nodes=(spot("s1"),), pdbs=(empty, api, web))
     empty, api, web = facts.pdbs
-    before = safety.worst_zone_margins(facts)
+    before = zone_loss.worst_zone_margins(facts)
     assert set(before.by_budget) == {"shop/api", "shop/web"}
     changed = replace(facts, pdbs=(empty, api, replace(web, desired_healthy=0)))
-    after = safety.worst_zone_margins(changed, before)
+    after = zone_loss.worst_zone_margins(changed, before)
     assert after.by_budget["shop/api"] is before.by_budget["shop/api"]
-    assert after == safety.worst_zone_margins(changed)
+    assert after == zone_loss.worst_zone_margins(changed)
 
 
 def test_pods_on_spot_of_another_pool_count_in_the_same_zone():

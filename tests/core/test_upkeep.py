@@ -5,7 +5,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from spotvortex.core.calls import (
+from spotvortex.core.decision.maintenance import MAX_CHORES, RENEW_BEFORE, risk_until
+from spotvortex.core.decision.messages import ControllerState, PoolState
+from spotvortex.core.decision.reconcile import reconcile
+from spotvortex.core.domain.labels import LONGEST_LIFE_S
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.notices import NoticeKind
+from spotvortex.core.domain.observation import NodePoolFact, Standing, anchored_until
+from spotvortex.core.domain.types import CapacityType, Mode
+from spotvortex.core.drain.calls import (
     ClearRisk,
     CreateAnchor,
     DeleteAnchors,
@@ -13,16 +21,7 @@ from spotvortex.core.calls import (
     NoteRisk,
     UnmarkNode,
 )
-from spotvortex.core.limits import Limits
-from spotvortex.core.marks import LONGEST_LIFE_S
-from spotvortex.core.messages import ControllerState, PoolState
-from spotvortex.core.notices import NoticeKind
-from spotvortex.core.observation import NodePoolFact, Standing
-from spotvortex.core.orders import in_flight
-from spotvortex.core.reconcile import reconcile
-from spotvortex.core.sight import anchored_until
-from spotvortex.core.types import CapacityType, Mode
-from spotvortex.core.upkeep import MAX_CHORES, RENEW_BEFORE, risk_until
+from spotvortex.core.drain.orders import in_flight
 from tests.core.builders import AT, assessment, cluster, load, node, observation, on_demand, pool
 from tests.core.flying import (
     anchor,

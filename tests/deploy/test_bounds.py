@@ -2,14 +2,14 @@
 
 import pytest
 
-from spotvortex.core import marks
+from spotvortex.core.domain import labels
 from tests.controlplane.api import APPLY_PATCH, wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.manifests import PodShape, namespace_manifest, pod_manifest
 from tests.deploy.manifests import ACTIVE, KUSTOMIZE, active_bounds, only, render
 
 NAMESPACE = "bounds"
-CLASS = {"priorityClassName": marks.PRIORITY_CLASS}
+CLASS = {"priorityClassName": labels.PRIORITY_CLASS}
 
 
 def placeholder(name, *, cpu="1", memory="1Gi"):

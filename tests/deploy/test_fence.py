@@ -6,8 +6,8 @@ from copy import deepcopy
 
 import pytest
 
-from spotvortex.core import marks
-from spotvortex.core.marks import PodKind, pod_labels
+from spotvortex.core.domain import labels
+from spotvortex.core.domain.labels import PodKind, pod_labels
 from spotvortex.kube.manifests import tether_job, tether_reference
 from tests.controlplane.api import MERGE_PATCH, wait_until
 from tests.controlplane.cluster import ControlPlane
@@ -25,13 +25,13 @@ pytestmark = pytest.mark.controlplane
 
 MARK = {
     "metadata": {
-        "labels": {marks.CORDONED: marks.CORDONED_VALUE},
-        "annotations": {marks.DRAIN: "{}"},
+        "labels": {labels.CORDONED: labels.CORDONED_VALUE},
+        "annotations": {labels.DRAIN: "{}"},
     },
     "spec": {"unschedulable": True},
 }
 UNMARK = {
-    "metadata": {"labels": {marks.CORDONED: None}, "annotations": {marks.DRAIN: None}},
+    "metadata": {"labels": {labels.CORDONED: None}, "annotations": {labels.DRAIN: None}},
     "spec": {"unschedulable": None},
 }
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -52,14 +52,14 @@ class Place:
         here["metadata"]["labels"] = RESTRICTED
         self.admin.apply([here, *active_bounds(namespace)])
         self.tether = self.admin.create(
-            tether_job(f"{marks.TETHER_PREFIX}scene", namespace, marks.LONGEST_LIFE_S)
+            tether_job(f"{labels.TETHER_PREFIX}scene", namespace, labels.LONGEST_LIFE_S)
         )
 
     def put_up_the_fence(self):
         self.admin.apply(active_fence(self.username, self.namespace))
         wait_until(self._refuses_nodes, 60)
         # Each policy, and each right, is taken up in its own time; a dry run does no harm.
-        job = tether_job(f"{marks.TETHER_PREFIX}probe", self.namespace, 60)
+        job = tether_job(f"{labels.TETHER_PREFIX}probe", self.namespace, 60)
         untied, other = self.pod(), deepcopy(job)
         del untied["metadata"]["ownerReferences"]
         other["metadata"]["name"] = "other"
@@ -91,7 +91,7 @@ class Place:
 
     def pod(self, kind=PodKind.PLACEHOLDER, **spec):
         name = f"{kind}-{next(numbers)}"
-        own = {"priorityClassName": marks.PRIORITY_CLASS}
+        own = {"priorityClassName": labels.PRIORITY_CLASS}
         if kind is PodKind.ANCHOR:
             own = {"nodeName": self.node()}
         return {
@@ -111,7 +111,7 @@ class Place:
         }
 
     def _quiet(self):
-        job = tether_job(f"{marks.TETHER_PREFIX}x", self.namespace, 60)
+        job = tether_job(f"{labels.TETHER_PREFIX}x", self.namespace, 60)
         template = deepcopy(job["spec"]["template"]["spec"])
         requests = {"cpu": "1m", "memory": "1Mi"}
         template["containers"][0]["resources"] = {"requests": requests}
@@ -162,11 +162,11 @@ def test_a_node_is_marked_journalled_and_unmarked(ours):
     node = ours.node(labels={"team": "shop"}, annotations={"note": "keep"})
     marked = ok(ours.patch(node, MARK))
     assert marked["spec"]["unschedulable"] is True
-    ok(ours.patch(node, {"metadata": {"annotations": {marks.DRAIN: '{"phase": "Evicting"}'}}}))
+    ok(ours.patch(node, {"metadata": {"annotations": {labels.DRAIN: '{"phase": "Evicting"}'}}}))
     ok(ours.patch(node, MARK))
     unmarked = ok(ours.patch(node, UNMARK))
     assert not unmarked["spec"].get("unschedulable")
-    assert marks.CORDONED not in unmarked["metadata"]["labels"]
+    assert labels.CORDONED not in unmarked["metadata"]["labels"]
     assert unmarked["metadata"]["annotations"]["note"] == "keep"
 
 
@@ -181,7 +181,7 @@ def test_what_a_person_uncordoned_is_unmarked_and_not_cordoned_again(ours):
 def test_risk_is_noted_on_a_node_and_taken_off(ours):
     node = ours.node()
     for value in ("{}", None):
-        ok(ours.patch(node, {"metadata": {"annotations": {marks.AT_RISK: value}}}))
+        ok(ours.patch(node, {"metadata": {"annotations": {labels.AT_RISK: value}}}))
 
 
 def test_placeholders_anchors_and_tethers_are_made_and_deleted(ours):
@@ -189,8 +189,8 @@ def test_placeholders_anchors_and_tethers_are_made_and_deleted(ours):
         manifest = ours.pod(kind)
         ok(ours.create(manifest))
     pods = f"/api/v1/namespaces/{ours.namespace}/pods"
-    ok(ours.us.request("DELETE", f"{pods}?labelSelector={marks.selector()}"))
-    job = tether_job(f"{marks.TETHER_PREFIX}y", ours.namespace, 60)
+    ok(ours.us.request("DELETE", f"{pods}?labelSelector={labels.selector()}"))
+    job = tether_job(f"{labels.TETHER_PREFIX}y", ours.namespace, 60)
     ok(ours.create(job))
     assert ours.us.request("DELETE", ours.admin.path_of(job))[0] == 403
 
@@ -225,11 +225,11 @@ def test_a_claim_is_deleted_by_its_uid_alone(ours):
 
 
 def test_our_state_lease_and_events_are_written(ours):
-    state = configmap(marks.STATE, ours.namespace)
+    state = configmap(labels.STATE, ours.namespace)
     lease = {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
-        "metadata": {"name": marks.LEASE, "namespace": ours.namespace},
+        "metadata": {"name": labels.LEASE, "namespace": ours.namespace},
     }
     for manifest in (state, lease):
         stored = ok(ours.create(manifest))
@@ -256,7 +256,7 @@ def configmap(name, namespace):
 
 def test_rights_end_where_the_fence_need_not_stand(ours):
     foreign = configmap("foreign", ours.namespace)
-    freeze = configmap(marks.FREEZE, ours.namespace)
+    freeze = configmap(labels.FREEZE, ours.namespace)
     ours.admin.apply([foreign, freeze])
     assert ours.us.request("GET", ours.admin.path_of(freeze))[0] == 200
     assert ours.us.request("DELETE", ours.admin.path_of(freeze))[0] == 403
@@ -283,7 +283,7 @@ CORDON = "a cordon comes and goes with our label alone"
     [
         ({"metadata": {"labels": {"team": "ours"}}}, LABELS),
         ({"metadata": {"labels": {"team": None}}}, LABELS),
-        ({"metadata": {"labels": {marks.POOL: "web"}}}, LABELS),
+        ({"metadata": {"labels": {labels.POOL: "web"}}}, LABELS),
         ({"metadata": {"annotations": {"note": "changed"}}}, NOTES),
         ({"metadata": {"annotations": {"note": None}}}, NOTES),
         ({"metadata": {"annotations": {"karpenter.sh/do-not-disrupt": "true"}}}, NOTES),
@@ -295,7 +295,7 @@ CORDON = "a cordon comes and goes with our label alone"
         ({"spec": {"unschedulable": True}}, CORDON),
         ({"metadata": MARK["metadata"]}, TOGETHER),
         ({"metadata": {"labels": MARK["metadata"]["labels"]}, "spec": MARK["spec"]}, TOGETHER),
-        (MARK | {"metadata": MARK["metadata"] | {"labels": {marks.CORDONED: "yes"}}}, TOGETHER),
+        (MARK | {"metadata": MARK["metadata"] | {"labels": {labels.CORDONED: "yes"}}}, TOGETHER),
     ],
 )
 def test_a_foreign_change_of_a_node_is_refused(wide, change, why):
@@ -315,7 +315,7 @@ def test_a_persons_cordon_is_neither_taken_over_nor_lifted(wide, change):
     [
         {"spec": UNMARK["spec"]},
         {"metadata": UNMARK["metadata"]},
-        {"metadata": {"labels": {marks.CORDONED: None}}, "spec": UNMARK["spec"]},
+        {"metadata": {"labels": {labels.CORDONED: None}}, "spec": UNMARK["spec"]},
     ],
 )
 def test_no_cordon_of_ours_is_ever_without_its_label(wide, change):
@@ -335,7 +335,7 @@ def test_nodes_are_neither_made_nor_deleted_nor_is_their_status_written(wide):
     "spec",
     [
         {"activeDeadlineSeconds": None},
-        {"activeDeadlineSeconds": marks.LONGEST_LIFE_S + 1},
+        {"activeDeadlineSeconds": labels.LONGEST_LIFE_S + 1},
         {"automountServiceAccountToken": None},
         {"priorityClassName": None},
         {"priorityClassName": "system-cluster-critical", "priority": None},
@@ -353,7 +353,7 @@ def test_a_pod_that_does_more_than_ask_for_room_is_refused(wide, spec):
     ok(wide.create(wide.pod()))
 
 
-@pytest.mark.parametrize("missing", [marks.MANAGED_BY, marks.KIND, marks.PLAN, marks.FOR])
+@pytest.mark.parametrize("missing", [labels.MANAGED_BY, labels.KIND, labels.PLAN, labels.FOR])
 def test_a_pod_without_our_labels_is_refused(wide, missing):
     manifest = wide.pod()
     del manifest["metadata"]["labels"][missing]
@@ -389,19 +389,19 @@ def test_a_pod_elsewhere_and_a_pod_of_others_are_left_alone(wide):
         {"completions": 1},
         {"parallelism": 1},
         {"ttlSecondsAfterFinished": None},
-        {"ttlSecondsAfterFinished": marks.LONGEST_LIFE_S + 1},
+        {"ttlSecondsAfterFinished": labels.LONGEST_LIFE_S + 1},
     ],
 )
 def test_a_job_that_would_run_or_stay_is_refused(wide, spec):
-    job = tether_job(f"{marks.TETHER_PREFIX}{next(numbers)}", wide.namespace, 60)
+    job = tether_job(f"{labels.TETHER_PREFIX}{next(numbers)}", wide.namespace, 60)
     job["spec"] = {k: v for k, v in (job["spec"] | spec).items() if v is not None}
     assert is_fenced(wide.create(job))
 
 
 def test_a_job_of_another_name_or_place_is_refused(wide):
-    named = tether_job(f"{marks.TETHER_PREFIX}z", wide.namespace, 60)
+    named = tether_job(f"{labels.TETHER_PREFIX}z", wide.namespace, 60)
     named["metadata"]["name"] = "other"
-    placed = tether_job(f"{marks.TETHER_PREFIX}z", "default", 60)
+    placed = tether_job(f"{labels.TETHER_PREFIX}z", "default", 60)
     assert [is_fenced(wide.create(job)) for job in (named, placed)] == [True, True]
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from spotvortex.core import marks
-from spotvortex.core.types import Mode
+from spotvortex.core.domain import labels as label_names
+from spotvortex.core.domain.types import Mode
 from spotvortex.server import PATHS
 from spotvortex.settings import PREFIX, Settings
 from tests.deploy.manifests import (
@@ -109,7 +109,7 @@ def test_active_writes_three_things_outside_our_namespace():
 def test_active_writes_in_our_namespace_only_names_of_ours_where_that_can_be_said():
     role = active_role("Role", "spotvortex-active")
     assert role["metadata"]["namespace"] == NAMESPACE
-    state, freeze, lease = marks.STATE, marks.FREEZE, marks.LEASE
+    state, freeze, lease = label_names.STATE, label_names.FREEZE, label_names.LEASE
     assert rights_of(role) == {
         *(("", "pods", verb, ()) for verb in ("create", "deletecollection")),
         ("batch", "jobs", "create", ()),
@@ -160,13 +160,13 @@ def test_the_fence_lets_exactly_the_marks_of_a_node_through():
         "ValidatingAdmissionPolicy",
     )
     names = set(re.findall(r"spotvortex\.io/[a-z-]+", yaml.safe_dump(policy["spec"])))
-    assert names == {*marks.NODE_LABELS, *marks.NODE_ANNOTATIONS}
+    assert names == {*label_names.NODE_LABELS, *label_names.NODE_ANNOTATIONS}
 
 
 def test_placeholders_ask_below_every_workload_and_push_nothing_away():
     found = only(active_bounds(), "PriorityClass")
-    assert found["metadata"]["name"] == marks.PRIORITY_CLASS
-    assert (found["value"], found["preemptionPolicy"]) == (marks.PRIORITY, "Never")
+    assert found["metadata"]["name"] == label_names.PRIORITY_CLASS
+    assert (found["value"], found["preemptionPolicy"]) == (label_names.PRIORITY, "Never")
     assert found["globalDefault"] is False
 
 
@@ -178,7 +178,7 @@ def test_active_runs_two_replicas_that_keep_each_other_and_no_class_of_the_syste
     assert budget["maxUnavailable"] == 1
     labels = deployment["template"]["metadata"]["labels"]
     assert budget["selector"]["matchLabels"].items() <= labels.items()
-    assert labels == {marks.APP: marks.MANAGER}
+    assert labels == {label_names.APP: label_names.MANAGER}
 
 
 def test_every_variable_of_the_active_pod_is_a_setting():

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from spotvortex.core.gates import GATE_NAMES
-from spotvortex.core.record import read_record
-from spotvortex.core.replay import replay
-from spotvortex.core.types import Blocker
+from spotvortex.core.decision.gates import GATE_NAMES
+from spotvortex.core.domain.types import Blocker
+from spotvortex.core.record.record import read_record
+from spotvortex.core.record.replay import replay
 from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.e2e import scene

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from spotvortex.core import snapshot as snapshots
+from spotvortex.results import cluster_snapshot as snapshots
 from tests.controlplane.cluster import ControlPlane
 from tests.e2e import scene
 from tests.e2e.conftest import USER

@@ -16,8 +16,8 @@ import pytest
 from typer.testing import CliRunner
 
 from spotvortex.__main__ import cli
-from spotvortex.core import marks
-from spotvortex.core.marks import PodKind, pod_labels
+from spotvortex.core.domain import labels as label_names
+from spotvortex.core.domain.labels import PodKind, pod_labels
 from spotvortex.errors import ForbiddenError
 from spotvortex.kube.manifests import tether_job, tether_reference
 from tests.controlplane.api import wait_until
@@ -34,14 +34,14 @@ pytestmark = pytest.mark.controlplane
 
 NUMBERS = itertools.count()
 PAGE = Path(__file__).parents[2] / "docs" / "uninstall.md"
-LABEL = {marks.CORDONED: marks.CORDONED_VALUE}
-JOURNAL = {marks.DRAIN: '{"phase": "Evicting"}'}
+LABEL = {label_names.CORDONED: label_names.CORDONED_VALUE}
+JOURNAL = {label_names.DRAIN: '{"phase": "Evicting"}'}
 NODES = {
-    "ours": (NodeShape(labels=LABEL, annotations=JOURNAL | {marks.AT_RISK: "{}"}), True),
+    "ours": (NodeShape(labels=LABEL, annotations=JOURNAL | {label_names.AT_RISK: "{}"}), True),
     "uncordoned": (NodeShape(labels=LABEL, annotations=JOURNAL), False),
     "half": (NodeShape(labels=LABEL), True),
-    "risky": (NodeShape(annotations={marks.AT_RISK: "{}"}), False),
-    "persons": (NodeShape(labels={marks.POOL: "web"}, annotations={"note": "mine"}), True),
+    "risky": (NodeShape(annotations={label_names.AT_RISK: "{}"}), False),
+    "persons": (NodeShape(labels={label_names.POOL: "web"}, annotations={"note": "mine"}), True),
 }
 DETAILS = {
     "ours": "cordoned by us, at risk",
@@ -94,8 +94,12 @@ class Place:
             self.api.create(manifest)
 
     def make_pods(self):
-        job = tether_job(f"{marks.TETHER_PREFIX}a", self.namespace, marks.LONGEST_LIFE_S)
-        owner = tether_reference(f"{marks.TETHER_PREFIX}a", self.api.create(job)["metadata"]["uid"])
+        job = tether_job(
+            f"{label_names.TETHER_PREFIX}a", self.namespace, label_names.LONGEST_LIFE_S
+        )
+        owner = tether_reference(
+            f"{label_names.TETHER_PREFIX}a", self.api.create(job)["metadata"]["uid"]
+        )
         placeholder = self.pod("asks", PodKind.PLACEHOLDER, spec={"nodeSelector": {"no": "such"}})
         anchor = self.pod("keeps", PodKind.ANCHOR, node_name="leaving-risky")
         for pod in (placeholder, anchor):
@@ -109,11 +113,16 @@ class Place:
         )
 
     def make_state(self, *, lease_s=-60.0, holder="spotvortex-a"):
-        for name in (marks.STATE, f"{marks.STATE}-aside", marks.FREEZE, "foreign"):
+        for name in (
+            label_names.STATE,
+            f"{label_names.STATE}-aside",
+            label_names.FREEZE,
+            "foreign",
+        ):
             self.api.create(self._manifest("v1", "ConfigMap", name))
         renewed = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=lease_s - 15)
         self.api.create(
-            self._manifest("coordination.k8s.io/v1", "Lease", marks.LEASE)
+            self._manifest("coordination.k8s.io/v1", "Lease", label_names.LEASE)
             | {
                 "spec": {
                     "holderIdentity": holder,
@@ -145,10 +154,10 @@ def test_every_leftover_is_listed_without_a_write_and_then_removed(place):
     everything = {
         *(("node", f"leaving-{name}") for name in DETAILS),
         *(("pod", name) for name in ("asks", "keeps")),
-        ("job", f"{marks.TETHER_PREFIX}a"),
-        *(("configmap", name) for name in (marks.STATE, f"{marks.STATE}-aside")),
-        ("lease", marks.LEASE),
-        ("freeze", marks.FREEZE),
+        ("job", f"{label_names.TETHER_PREFIX}a"),
+        *(("configmap", name) for name in (label_names.STATE, f"{label_names.STATE}-aside")),
+        ("lease", label_names.LEASE),
+        ("freeze", label_names.FREEZE),
     }
     assert (code, told["applied"], told["removed"]) == (1, False, [])
     assert named(told["found"]) >= everything
@@ -163,8 +172,10 @@ def test_every_leftover_is_listed_without_a_write_and_then_removed(place):
     assert named(told["removed"]) >= everything
     for name, (_, was_cordoned) in NODES.items():
         node = place.node(name)
-        assert marks.CORDONED not in node["metadata"]["labels"]
-        assert not node["metadata"].get("annotations", {}).keys() & set(marks.NODE_ANNOTATIONS)
+        assert label_names.CORDONED not in node["metadata"]["labels"]
+        assert not node["metadata"].get("annotations", {}).keys() & set(
+            label_names.NODE_ANNOTATIONS
+        )
         cordoned = node["spec"].get("unschedulable", False)
         assert cordoned is (was_cordoned and name != "ours")
     kept = place.node("persons")
@@ -186,7 +197,7 @@ def path(place, plural):
 def test_a_running_daemon_is_frozen_and_undoes_its_own_work_first(place):
     place.make_nodes("ours")
     place.make_state(lease_s=30.0)
-    freeze = f"{path(place, 'configmaps')}/{marks.FREEZE}"
+    freeze = f"{path(place, 'configmaps')}/{label_names.FREEZE}"
     place.api.delete(freeze)
     undone = threading.Event()
 
@@ -194,8 +205,8 @@ def test_a_running_daemon_is_frozen_and_undoes_its_own_work_first(place):
         wait_until(lambda: place.plane.api("admin").request("GET", freeze)[0] == 200, 30)
         time.sleep(2.0)  # so that a look finds it still at work
         metadata = {
-            "labels": {marks.CORDONED: None},
-            "annotations": {marks.DRAIN: None, marks.AT_RISK: None},
+            "labels": {label_names.CORDONED: None},
+            "annotations": {label_names.DRAIN: None, label_names.AT_RISK: None},
         }
         change = {"metadata": metadata, "spec": {"unschedulable": None}}
         place.api.patch("/api/v1/nodes/leaving-ours", change)
@@ -209,10 +220,10 @@ def test_a_running_daemon_is_frozen_and_undoes_its_own_work_first(place):
     assert "waiting for lease of spotvortex-a to undo" in progress
     assert (code, named(told["removed"])) == (1, {("node", "leaving-ours")})
     assert {e["name"] for e in told["left"]} == {
-        marks.STATE,
-        f"{marks.STATE}-aside",
-        marks.LEASE,
-        marks.FREEZE,
+        label_names.STATE,
+        f"{label_names.STATE}-aside",
+        label_names.LEASE,
+        label_names.FREEZE,
     }
     assert all("delete the Deployment" in entry["reason"] for entry in told["left"])
 
@@ -220,14 +231,15 @@ def test_a_running_daemon_is_frozen_and_undoes_its_own_work_first(place):
 def test_what_a_daemon_does_not_undo_in_time_is_undone_for_it(place):
     place.make_nodes("ours")
     daemon = pod_manifest(
-        "spotvortex-x", PodShape(namespace=place.namespace, labels={marks.APP: marks.MANAGER})
+        "spotvortex-x",
+        PodShape(namespace=place.namespace, labels={label_names.APP: label_names.MANAGER}),
     )
     place.api.create(daemon | {"spec": daemon["spec"] | {"nodeSelector": {"no": "such"}}})
     code, told, _ = place.run("--apply", "--wait", "1")
     assert not place.node("ours")["spec"].get("unschedulable")
     assert code == 1
     (freeze,) = told["left"]
-    assert (freeze["name"], "pod spotvortex-x" in freeze["reason"]) == (marks.FREEZE, True)
+    assert (freeze["name"], "pod spotvortex-x" in freeze["reason"]) == (label_names.FREEZE, True)
 
     place.api.delete(f"{path(place, 'pods')}/spotvortex-x")
     assert place.run("--apply")[0] == 0
@@ -261,8 +273,10 @@ def test_the_documented_line_lifts_our_cordons_and_no_other(place, tmp_path):
     for name in ("ours", "uncordoned", "half"):
         node = place.node(name)
         assert not node["spec"].get("unschedulable")
-        assert marks.CORDONED not in node["metadata"]["labels"]
-        assert not node["metadata"].get("annotations", {}).keys() & set(marks.NODE_ANNOTATIONS)
+        assert label_names.CORDONED not in node["metadata"]["labels"]
+        assert not node["metadata"].get("annotations", {}).keys() & set(
+            label_names.NODE_ANNOTATIONS
+        )
     persons = place.node("persons")
     assert persons["spec"]["unschedulable"] is True
-    assert persons["metadata"]["labels"][marks.POOL] == "web"
+    assert persons["metadata"]["labels"][label_names.POOL] == "web"

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from spotvortex.core import marks
-from spotvortex.core.calls import CreateAnchor, CreatePlaceholder
-from spotvortex.core.types import CapacityType
+from spotvortex.core.domain import labels as label_names
+from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.drain.calls import CreateAnchor, CreatePlaceholder
 from spotvortex.kube.client import KubeClient
 from spotvortex.kube.levers import Levers
 from spotvortex.kube.manifests import Home
@@ -119,7 +119,7 @@ def priority_class() -> dict[str, Any]:
     return {
         "apiVersion": "scheduling.k8s.io/v1",
         "kind": "PriorityClass",
-        "metadata": {"name": marks.PRIORITY_CLASS},
+        "metadata": {"name": label_names.PRIORITY_CLASS},
         "value": -10,
         "preemptionPolicy": "Never",
     }

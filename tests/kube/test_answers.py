@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from spotvortex.core.calls import (
+from spotvortex.core.drain.calls import (
     Again,
     BlockedByBudget,
     ClearRisk,

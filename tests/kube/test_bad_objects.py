@@ -14,16 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from spotvortex.core import risk
-from spotvortex.core.budgets import cluster_budget
-from spotvortex.core.features import OfferingScore
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import Basis, PoolState
-from spotvortex.core.observation import InputState, MarketFacts, SpotQuote
-from spotvortex.core.reconcile import decide
-from spotvortex.core.reduction import reduce_pool
-from spotvortex.core.sight import Sight
-from spotvortex.core.types import Action, Blocker, CapacityType, Offering, Provisioner
+from spotvortex.core.decision.budgets import cluster_budget
+from spotvortex.core.decision.messages import Basis, PoolState
+from spotvortex.core.decision.reconcile import decide
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import InputState, MarketFacts, SpotQuote
+from spotvortex.core.domain.types import Action, Blocker, CapacityType, Offering, Provisioner
+from spotvortex.core.pool.context import Sight
+from spotvortex.core.pool.reduction import reduce_pool
+from spotvortex.core.scoring import interruption_memory
+from spotvortex.core.scoring.features import OfferingScore
 from spotvortex.kube.quantities import cpu_milli, memory_bytes
 from tests.kube.fake_api import CUT, SILENCE, FakeApi, FakeCluster, event, listed, until, watched
 from tests.kube.objects import container, node, node_pool, pdb, pod, replica_set
@@ -375,10 +375,13 @@ async def test_a_node_from_the_future_has_no_negative_age():
     future = [web_node(f"n{i}", labels=labels, creationTimestamp=LATER_TEXT) for i in range(2)]
     facts = await facts_of(nodes=future)
     offering = facts.pools[0].nodes[0].offering
-    memory = risk.update(risk.EMPTY_MEMORY, facts, AT)
+    memory = interruption_memory.update(interruption_memory.EMPTY_MEMORY, facts, AT)
     for now in (AT, AT + 60.0, AT + 30.0):
-        memory = risk.update(memory, facts, now)
-        assert risk.context(memory, offering, MarketFacts(), now).hours_since_loss == 0.0
+        memory = interruption_memory.update(memory, facts, now)
+        assert (
+            interruption_memory.context(memory, offering, MarketFacts(), now).hours_since_loss
+            == 0.0
+        )
         assert memory.offerings[offering].exposure_hours >= 0.0
         assert memory.offerings[offering].hazard_per_hour > 0.0
     assert decided(facts).input.steps_since_move >= 0.0
@@ -387,8 +390,10 @@ async def test_a_node_from_the_future_has_no_negative_age():
 async def test_a_clock_set_back_ten_minutes_takes_nothing_away():
     labels = {"karpenter.sh/capacity-type": "spot"}
     facts = await facts_of(nodes=[web_node("n1", labels=labels)])
-    before = risk.update(risk.update(risk.EMPTY_MEMORY, facts, AT - 60.0), facts, AT)
-    after = risk.update(before, facts, AT - 600.0)
+    before = interruption_memory.update(
+        interruption_memory.update(interruption_memory.EMPTY_MEMORY, facts, AT - 60.0), facts, AT
+    )
+    after = interruption_memory.update(before, facts, AT - 600.0)
     (offering,) = before.offerings
     assert after.offerings[offering].exposure_hours == before.offerings[offering].exposure_hours
 

@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from spotvortex.core import risk
-from spotvortex.core.messages import ControllerState, PoolState
-from spotvortex.core.remembered import UNSURE_S
-from spotvortex.core.rules import PoolRules
-from spotvortex.core.types import Mode
+from spotvortex.core.decision.messages import ControllerState, PoolState
+from spotvortex.core.domain.types import Mode
+from spotvortex.core.pool.owner_rules import PoolRules
+from spotvortex.core.record.state import UNSURE_S
+from spotvortex.core.scoring import interruption_memory
 from spotvortex.kube import cluster_state as module
 from spotvortex.kube.cluster_state import VERSION, ClusterState
 from spotvortex.kube.config_maps import ASIDE, StateStore
@@ -25,7 +25,7 @@ pytestmark = [
 STATE = ControllerState(
     pools={"web": PoolState(last_wave_at=AT, rules=PoolRules(mode=Mode.CANARY))}
 )
-MEMORY = risk.update(risk.EMPTY_MEMORY, cluster(pool()), AT)
+MEMORY = interruption_memory.update(interruption_memory.EMPTY_MEMORY, cluster(pool()), AT)
 
 
 class StoppedClock:
@@ -113,7 +113,7 @@ async def test_a_memory_that_cannot_be_read_costs_the_memory_alone(control_plane
         second = state_of(place)
         return await second.load(), second.memory.load()
 
-    assert await at_place(control_plane, act) == (STATE, risk.EMPTY_MEMORY)
+    assert await at_place(control_plane, act) == (STATE, interruption_memory.EMPTY_MEMORY)
 
 
 async def test_that_something_is_kept_is_said_once_it_is(control_plane):

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from spotvortex.core import marks
-from spotvortex.core.observation import InputState
+from spotvortex.core.domain import labels
+from spotvortex.core.domain.observation import InputState
 from spotvortex.errors import ServerError
 from spotvortex.kube import config_maps as module
 from spotvortex.kube.config_maps import (
@@ -99,15 +99,15 @@ class TestFreeze:
         async with freezing(place.client, place.namespace) as watch:
             assert watch.state() is Freeze.UNKNOWN
             await until(lambda: watch.state() is Freeze.NONE)
-            await place.put(marks.FREEZE, {})
+            await place.put(labels.FREEZE, {})
             await until(lambda: watch.state() is Freeze.SOFT)
-            await place.put(marks.FREEZE, {"hard": "true"})
+            await place.put(labels.FREEZE, {"hard": "true"})
             await until(lambda: watch.state() is Freeze.HARD)
-            await place.put(marks.FREEZE, {"hard": "false"})
+            await place.put(labels.FREEZE, {"hard": "false"})
             await until(lambda: watch.state() is Freeze.SOFT)
-            await place.put(marks.FREEZE, {"mode": "hard"})
+            await place.put(labels.FREEZE, {"mode": "hard"})
             await until(lambda: watch.state() is Freeze.HARD)
-            await place.delete(marks.FREEZE)
+            await place.delete(labels.FREEZE)
             await until(lambda: watch.state() is Freeze.NONE)
             health = watch.health()
             assert (health.name, health.state, health.required) == ("freeze", InputState.OK, False)
@@ -141,7 +141,7 @@ class TestFreeze:
 
 
 async def test_a_freeze_that_cannot_be_read_is_there():
-    bad = {"metadata": {"name": marks.FREEZE, "resourceVersion": "11"}, "data": {"hard": 7}}
+    bad = {"metadata": {"name": labels.FREEZE, "resourceVersion": "11"}, "data": {"hard": 7}}
     api = FakeApi([listed()], [watched(event("ADDED", bad), SILENCE)])
     async with serving(api) as client, freezing(client) as watch:
         await until(lambda: watch.state() is Freeze.SOFT)
@@ -175,9 +175,9 @@ class TestState:
         assert await state.save({"memory": "m1", "targets": "t"}) == Saved()
         assert await state.save({"memory": "m2"}) == Saved()
         assert await place.state().load() == Loaded(data={"memory": "m2"})
-        stored = await place.get(marks.STATE)
+        stored = await place.get(labels.STATE)
         assert stored["data"] == {"memory": "m2", "version": "1"}
-        assert stored["metadata"]["labels"] == {marks.MANAGED_BY: "spotvortex"}
+        assert stored["metadata"]["labels"] == {labels.MANAGED_BY: "spotvortex"}
 
     async def test_what_somebody_else_wrote_is_told_and_not_overwritten(self, place):
         one, two = place.state(), place.state()
@@ -191,7 +191,7 @@ class TestState:
     async def test_what_was_deleted_is_told_and_made_anew(self, place):
         state = place.state()
         await state.save({"a": "1"})
-        await place.delete(marks.STATE)
+        await place.delete(labels.STATE)
         assert await state.save({"a": "2"}) == Changed(data={})
         assert await state.save({"a": "2"}) == Saved()
 
@@ -204,14 +204,14 @@ class TestState:
         ],
     )
     async def test_what_cannot_be_used_is_kept_aside_once(self, place, data, reason):
-        await place.put(marks.STATE, data)
+        await place.put(labels.STATE, data)
         state = place.state()
         assert await state.load() == Aside(reason)
         kept = await place.get(ASIDE)
         assert kept["data"] == data
         assert kept["metadata"]["annotations"]["spotvortex.io/reason"] == reason
         assert await state.save({"a": "mine"}) == Saved()
-        await place.put(marks.STATE, {"version": "9"})
+        await place.put(labels.STATE, {"version": "9"})
         assert isinstance(await place.state().load(), Aside)
         assert (await place.get(ASIDE))["data"] == data
 
@@ -221,10 +221,10 @@ class TestState:
         assert await place.names() == set()
         await state.save({"a": "?"})
         assert await state.put_aside("a cannot be read") == Aside("a cannot be read")
-        assert await place.names() == {marks.STATE, ASIDE}
+        assert await place.names() == {labels.STATE, ASIDE}
 
     async def test_an_empty_one_is_nothing_remembered(self, place):
-        await place.put(marks.STATE, {})
+        await place.put(labels.STATE, {})
         assert await place.state().load() == Loaded()
 
     async def test_the_largest_is_kept_and_more_is_refused(self, place):
@@ -233,7 +233,7 @@ class TestState:
         assert await state.save({"a": "x" * most}) == Saved()
         with pytest.raises(TooLargeError, match=f"{MAX_BYTES + 1} bytes are to be kept"):
             await state.save({"a": "x" * (most + 1)})
-        assert len((await place.get(marks.STATE))["data"]["a"]) == most
+        assert len((await place.get(labels.STATE))["data"]["a"]) == most
 
 
 async def test_an_answer_that_cannot_be_read_is_an_error():

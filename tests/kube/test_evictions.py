@@ -2,7 +2,7 @@
 
 import pytest
 
-from spotvortex.core.eviction import ServerAnswer
+from spotvortex.core.pool.eviction import ServerAnswer
 from spotvortex.errors import UnreachableError
 from spotvortex.kube.evictions import ask
 from tests.core.builders import standing

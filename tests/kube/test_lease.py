@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from spotvortex.core import marks
+from spotvortex.core.domain import labels
 from spotvortex.kube import lease as module
 from spotvortex.kube.lease import LeaseKeeper
 from tests.controlplane.proxy import LoopbackProxy
@@ -108,7 +108,7 @@ def losses():
 
 
 def lease_path(copies):
-    return f"/apis/coordination.k8s.io/v1/namespaces/{copies.namespace}/leases/{marks.LEASE}"
+    return f"/apis/coordination.k8s.io/v1/namespaces/{copies.namespace}/leases/{labels.LEASE}"
 
 
 async def lease_of(copies):
@@ -350,11 +350,11 @@ async def test_that_a_state_was_saved_is_kept_on_the_lease_beside_other_notes(sh
         await until(lambda: len(api.posted) >= 2)
     taken, renewed = (body["metadata"] for body in api.posted[:2])
     assert taken["annotations"] == {"note": "a person's"}
-    assert renewed["annotations"] == {"note": "a person's", marks.STATE_KEPT: "true"}
+    assert renewed["annotations"] == {"note": "a person's", labels.STATE_KEPT: "true"}
 
 
 async def test_a_new_holder_learns_from_the_lease_that_a_state_was_saved(short):
-    known = noted(lease(""), **{marks.STATE_KEPT: "true"})
+    known = noted(lease(""), **{labels.STATE_KEPT: "true"})
     async with keeping(known, lease(version="2")) as (copy, _):
         await until(lambda: copy.holds)
         assert copy.keeper.state_kept

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from spotvortex.core import marks
-from spotvortex.core.calls import (
+from spotvortex.core.domain import labels
+from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.drain.calls import (
     Again,
     BlockedByBudget,
     ClearRisk,
@@ -20,7 +21,6 @@ from spotvortex.core.calls import (
     Refused,
     UnmarkNode,
 )
-from spotvortex.core.types import CapacityType
 from tests.controlplane.manifests import NodeShape, PodShape, pdb_manifest
 from tests.kube.scenes import PLAN, anchor_call, fresh, order, placeholder_call, site
 
@@ -119,15 +119,15 @@ async def test_a_placeholder_stands_where_its_pod_could(here):
     assert found["spec"]["activeDeadlineSeconds"] == 1800
     ours = {k: v for k, v in found["metadata"]["labels"].items() if "topology" not in k}
     assert ours == {
-        marks.MANAGED_BY: "spotvortex",
-        marks.KIND: "placeholder",
-        marks.PLAN: PLAN,
-        marks.FOR: "node-uid",
+        labels.MANAGED_BY: "spotvortex",
+        labels.KIND: "placeholder",
+        labels.PLAN: PLAN,
+        labels.FOR: "node-uid",
         "spotvortex.io/pool": "web",
     }
     assert found["metadata"]["annotations"] == {
         "karpenter.sh/do-not-disrupt": "true",
-        marks.ORDER: order(),
+        labels.ORDER: order(),
     }
 
 
@@ -302,13 +302,13 @@ async def test_a_mark_is_one_patch_and_is_taken_away_whole(here):
     assert here.client.n_requests == {"patch": 1}
     found = await here.seen_node(node["metadata"]["name"])
     assert found["spec"]["unschedulable"] is True
-    assert found["metadata"]["labels"][marks.CORDONED] == "true"
-    assert found["metadata"]["annotations"][marks.DRAIN] == order()
+    assert found["metadata"]["labels"][labels.CORDONED] == "true"
+    assert found["metadata"]["annotations"][labels.DRAIN] == order()
     assert await unmarked(here, unmark_of(node)) == Done()
     clean = await here.seen_node(node["metadata"]["name"])
     assert "unschedulable" not in clean["spec"]
-    assert marks.CORDONED not in clean["metadata"]["labels"]
-    assert marks.DRAIN not in clean["metadata"]["annotations"]
+    assert labels.CORDONED not in clean["metadata"]["labels"]
+    assert labels.DRAIN not in clean["metadata"]["annotations"]
     assert await here.levers.apply(unmark_of(node)) == Done()
 
 
@@ -360,13 +360,13 @@ async def test_a_cordon_that_a_person_wants_stays(here, by):
     name = node["metadata"]["name"]
     await here.levers.apply(mark_of(node))
     if by == "label":
-        change = {"metadata": {"labels": {marks.CORDONED: None}}}
+        change = {"metadata": {"labels": {labels.CORDONED: None}}}
         await here.do(here.plane.api().patch, f"/api/v1/nodes/{name}", change)
     assert await unmarked(here, unmark_of(node, uncordon=by != "call")) == Done()
     found = await here.seen_node(name)
     assert found["spec"]["unschedulable"] is True
-    assert marks.DRAIN not in found["metadata"]["annotations"]
-    assert marks.CORDONED not in found["metadata"]["labels"]
+    assert labels.DRAIN not in found["metadata"]["annotations"]
+    assert labels.CORDONED not in found["metadata"]["labels"]
 
 
 async def test_a_note_of_risk_is_a_time_and_nothing_else_changes(here):
@@ -375,11 +375,11 @@ async def test_a_note_of_risk_is_a_time_and_nothing_else_changes(here):
     note = NoteRisk(node=meta["name"], uid=meta["uid"], until=1_800_000_000.5)
     assert await here.levers.apply(note) == Done()
     found = await here.seen_node(meta["name"])
-    assert found["metadata"]["annotations"][marks.AT_RISK] == "2027-01-15T08:00:00Z"
+    assert found["metadata"]["annotations"][labels.AT_RISK] == "2027-01-15T08:00:00Z"
     assert found["spec"] == node["spec"]
     assert await here.levers.apply(ClearRisk(node=meta["name"], uid=meta["uid"])) == Done()
     found = await here.seen_node(meta["name"])
-    assert marks.AT_RISK not in found["metadata"]["annotations"]
+    assert labels.AT_RISK not in found["metadata"]["annotations"]
 
 
 async def test_our_own_write_is_known_until_the_watch_shows_it(here):

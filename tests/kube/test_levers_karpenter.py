@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from spotvortex.core.calls import DeleteAnchors, DeleteNodeClaim, DeletePlaceholders, Done
+from spotvortex.core.drain.calls import DeleteAnchors, DeleteNodeClaim, DeletePlaceholders, Done
 from tests.controlplane.manifests import PodShape, node_class_manifest, nodepool_manifest
 from tests.kube.scenes import PLAN, anchor_call, fresh, placeholder_call, site
 

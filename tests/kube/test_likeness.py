@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from spotvortex.core.types import CapacityType
+from spotvortex.core.domain.types import CapacityType
 from spotvortex.kube.likeness import Original, UnlikeError, likeness
 from spotvortex.kube.manifests import Home, placeholder
 from tests.kube.scenes import placeholder_call

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spotvortex.core.types import CapacityType, Offering, Provisioner
+from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
 from tests.kube.objects import node, node_pool
 from tests.kube.test_store import Scene, rule
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from spotvortex.core import marks
-from spotvortex.core.types import Blocker
+from spotvortex.core.domain import labels as label_names
+from spotvortex.core.domain.types import Blocker
 from tests.kube.objects import node, node_pool, pod
 from tests.kube.test_store import Scene as AnyScene
 
@@ -17,8 +17,8 @@ class Scene(AnyScene):
 
 
 def own_pod(name, node_name="n1", *, kind="placeholder", namespace=OURS, **more):
-    labels = {marks.KIND: kind, marks.PLAN: "p1", marks.FOR: "uid-n0"}
-    notes = {"karpenter.sh/do-not-disrupt": "true", marks.ORDER: '{"v":1}'}
+    labels = {label_names.KIND: kind, label_names.PLAN: "p1", label_names.FOR: "uid-n0"}
+    notes = {"karpenter.sh/do-not-disrupt": "true", label_names.ORDER: '{"v":1}'}
     status = more.pop("status", {"phase": "Running", "startTime": "2026-01-01T00:01:00Z"})
     found = pod(
         name,
@@ -106,17 +106,19 @@ def test_a_time_that_cannot_be_read_is_a_bad_pod():
 
 def test_what_we_left_on_a_node_is_a_fact_of_it():
     marked = node(
-        "n1", {marks.CORDONED: "true"}, annotations={marks.DRAIN: "{", marks.AT_RISK: "t"}
+        "n1",
+        {label_names.CORDONED: "true"},
+        annotations={label_names.DRAIN: "{", label_names.AT_RISK: "t"},
     )
     facts = AnyScene().put("nodes", marked, node("n2")).snapshot().unpooled
     assert [(n.mark, n.labelled, n.at_risk) for n in facts] == [("{", True, "t"), ("", False, "")]
 
 
 def test_what_an_owner_says_on_a_node_pool_is_a_fact_of_it():
-    notes = {marks.ON_DEMAND_FLOOR: "2", marks.MODE: "active", "other": "x"}
+    notes = {label_names.ON_DEMAND_FLOOR: "2", label_names.MODE: "active", "other": "x"}
     scene = AnyScene().put("node_pools", node_pool("web", annotations=notes), node_pool("web2"))
     pools = [p for pool in scene.snapshot().pools for p in pool.node_pools]
     assert [p.rules for p in pools] == [
-        ((marks.MODE, "active"), (marks.ON_DEMAND_FLOOR, "2")),
+        ((label_names.MODE, "active"), (label_names.ON_DEMAND_FLOOR, "2")),
         (),
     ]

@@ -10,8 +10,8 @@ import copy
 from dataclasses import dataclass, replace
 from random import Random
 
-from spotvortex.core.gates import pool_safety
-from spotvortex.core.observation import (
+from spotvortex.core.decision.gates import pool_safety
+from spotvortex.core.domain.observation import (
     InputHealth,
     InputState,
     MarketFacts,
@@ -19,9 +19,9 @@ from spotvortex.core.observation import (
     PdbFact,
     PoolFacts,
 )
-from spotvortex.core.reduction import reduce_pool
-from spotvortex.core.sight import sight_of
-from spotvortex.core.types import Action, Outcome
+from spotvortex.core.domain.types import Action, Outcome
+from spotvortex.core.pool.context import sight_of
+from spotvortex.core.pool.reduction import reduce_pool
 from tests.core.builders import case, placed
 from tests.kube import objects
 from tests.kube.test_store import Scene

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from spotvortex.core.observation import InputState
+from spotvortex.core.domain.observation import InputState
 from spotvortex.kube.client import KubeClient
 from spotvortex.kube.view import KubeClusterView
 from tests.controlplane.cluster import ControlPlane

@@ -4,8 +4,8 @@ import datetime as dt
 
 import pytest
 
-from spotvortex.core import marks
-from spotvortex.core.leaving import Thing
+from spotvortex.core.domain import labels as label_names
+from spotvortex.core.uninstall import Thing
 from spotvortex.errors import ServerError, UnreachableError
 from spotvortex.kube.inventory import paths, take
 from spotvortex.kube.removal import MAX_TRIES, Departure
@@ -14,8 +14,8 @@ from tests.kube.fake_api import CUT, Answer, FakeApi, FakeCluster, listed, refus
 NAMESPACE = "ours"
 PATHS = paths(NAMESPACE)
 NOW = 1_800_000_000.0
-BOTH = {"labels": {marks.CORDONED: "true"}, "annotations": {marks.DRAIN: "{}"}}
-FREEZE = f"{PATHS[Thing.FREEZE]}/{marks.FREEZE}"
+BOTH = {"labels": {label_names.CORDONED: "true"}, "annotations": {label_names.DRAIN: "{}"}}
+FREEZE = f"{PATHS[Thing.FREEZE]}/{label_names.FREEZE}"
 
 
 class Clock:
@@ -47,7 +47,7 @@ def patches(served):
 
 
 async def test_a_node_that_changed_is_read_again_and_what_is_no_longer_ours_stays():
-    changed = node("2", labels={marks.CORDONED: "true"})
+    changed = node("2", labels={label_names.CORDONED: "true"})
     answers = [Answer(node("1")), Answer(node("1")), refused(409), Answer(changed), Answer({})]
     found = [listed(node("1")), listed(node("1"))]
     served = cluster(*answers, nodes=found)
@@ -57,14 +57,18 @@ async def test_a_node_that_changed_is_read_again_and_what_is_no_longer_ours_stay
     assert first == {
         "metadata": {
             "resourceVersion": "1",
-            "labels": {marks.CORDONED: None},
-            "annotations": {marks.DRAIN: None},
+            "labels": {label_names.CORDONED: None},
+            "annotations": {label_names.DRAIN: None},
         },
         "spec": {"unschedulable": None},
     }
     # The journal has gone meanwhile, so that the cordon can no longer be told for ours.
     assert second == {
-        "metadata": {"resourceVersion": "2", "labels": {marks.CORDONED: None}, "annotations": {}}
+        "metadata": {
+            "resourceVersion": "2",
+            "labels": {label_names.CORDONED: None},
+            "annotations": {},
+        }
     }
 
 
@@ -85,7 +89,7 @@ async def test_a_node_that_never_holds_still_is_given_up_and_named():
 
 
 async def test_a_refusal_is_the_reason_and_the_freeze_stays_with_what_is_left():
-    frozen = listed({"metadata": {"name": marks.FREEZE, "uid": "f"}})
+    frozen = listed({"metadata": {"name": label_names.FREEZE, "uid": "f"}})
     served = cluster(
         Answer(node("1")),
         Answer(node("1")),
@@ -97,7 +101,7 @@ async def test_a_refusal_is_the_reason_and_the_freeze_stays_with_what_is_left():
     reasons = {left.leftover.name: left.reason for left in (await left_of(served)).left}
     assert reasons == {
         "n": "you may not",
-        marks.FREEZE: "it goes when nothing else is left",
+        label_names.FREEZE: "it goes when nothing else is left",
     }
     assert not served.apis[FREEZE].asked
 
@@ -140,7 +144,7 @@ async def test_what_cannot_be_read_is_an_error_and_never_an_empty_inventory():
 async def test_a_lease_tells_a_running_daemon_while_it_is_held(spec, runs):
     if spec and "renewTime" in spec:
         spec = spec | {"renewTime": rfc3339(spec["renewTime"])}
-    lease = {"metadata": {"name": marks.LEASE}, "spec": spec}
+    lease = {"metadata": {"name": label_names.LEASE}, "spec": spec}
     foreign = {"metadata": {"name": "other"}, "spec": spec}
     served = cluster(**{PATHS[Thing.LEASE]: FakeApi([listed(lease, foreign)])})
     async with serving(served) as client:
@@ -156,11 +160,11 @@ def rfc3339(seconds):
 @pytest.mark.parametrize(
     ("labels", "phase", "leftovers", "daemons"),
     [
-        ({marks.APP: "spotvortex"}, "Running", 0, 1),
-        ({marks.APP: "spotvortex"}, "Succeeded", 0, 0),
-        ({marks.MANAGED_BY: "spotvortex", marks.KIND: "anchor"}, "Succeeded", 1, 0),
-        ({marks.MANAGED_BY: "spotvortex", marks.KIND: "other"}, "Running", 0, 0),
-        ({marks.MANAGED_BY: "another", marks.KIND: "anchor"}, "Running", 0, 0),
+        ({label_names.APP: "spotvortex"}, "Running", 0, 1),
+        ({label_names.APP: "spotvortex"}, "Succeeded", 0, 0),
+        ({label_names.MANAGED_BY: "spotvortex", label_names.KIND: "anchor"}, "Succeeded", 1, 0),
+        ({label_names.MANAGED_BY: "spotvortex", label_names.KIND: "other"}, "Running", 0, 0),
+        ({label_names.MANAGED_BY: "another", label_names.KIND: "anchor"}, "Running", 0, 0),
     ],
 )
 async def test_pods_are_told_apart_by_their_labels(labels, phase, leftovers, daemons):

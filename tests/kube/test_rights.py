@@ -2,7 +2,7 @@
 
 import pytest
 
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.types import Offering
 from spotvortex.errors import ForbiddenError, ServerError
 from spotvortex.kube.client import KubeClient
 from spotvortex.kube.inputs import WATCHED

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from spotvortex.core.blocking import blockers_of, pdb_blocked_nodes
-from spotvortex.core.eviction import Blocked, eviction_verdict
-from spotvortex.core.types import Blocker, CapacityType, Provisioner
+from spotvortex.core.domain.types import Blocker, CapacityType, Provisioner
+from spotvortex.core.pool.blocking import blockers_of, pdb_blocked_nodes
+from spotvortex.core.pool.eviction import Blocked, eviction_verdict
 from spotvortex.kube import wire
 from spotvortex.kube.cluster import Cluster
 from spotvortex.kube.codec import Codec

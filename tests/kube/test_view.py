@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from spotvortex.core.observation import InputState
+from spotvortex.core.domain.observation import InputState
 from spotvortex.kube import view as module
 from spotvortex.kube.view import KubeClusterView
 from spotvortex.ports import ClusterView

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.types import Offering
 from spotvortex.market.price_file import PriceRecords, SpotChanges
 
 T0 = 1_790_000_400.0

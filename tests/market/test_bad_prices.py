@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from spotvortex.core.budgets import cluster_budget
-from spotvortex.core.features import OfferingScore
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import Basis, Decision, PoolState
-from spotvortex.core.observation import (
+from spotvortex.core.decision.budgets import cluster_budget
+from spotvortex.core.decision.messages import Basis, Decision, PoolState
+from spotvortex.core.decision.reconcile import decide
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import (
     InputHealth,
     InputState,
     MarketFacts,
@@ -21,10 +21,10 @@ from spotvortex.core.observation import (
     PoolFacts,
     SpotQuote,
 )
-from spotvortex.core.reconcile import decide
-from spotvortex.core.reduction import reduce_pool
-from spotvortex.core.sight import Sight
-from spotvortex.core.types import Action, CapacityType, Offering, Outcome, Provisioner
+from spotvortex.core.domain.types import Action, CapacityType, Offering, Outcome, Provisioner
+from spotvortex.core.pool.context import Sight
+from spotvortex.core.pool.reduction import reduce_pool
+from spotvortex.core.scoring.features import OfferingScore
 from spotvortex.errors import PriceFileError
 from spotvortex.market.recorded import load_recorded
 from tests.market.records import M5_A, M5_B, T0, on_demand_record, spot_record, write_file

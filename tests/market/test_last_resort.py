@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from spotvortex.core.observation import InputState, SpotQuote
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.observation import InputState, SpotQuote
+from spotvortex.core.domain.types import Offering
 from spotvortex.market.last_resort import (
     TABLE_NAME,
     LastResortMarket,

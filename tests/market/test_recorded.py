@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.features import price_change
-from spotvortex.core.observation import InputState, SpotQuote
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.observation import InputState, SpotQuote
+from spotvortex.core.domain.types import Offering
+from spotvortex.core.scoring.features import price_change
 from spotvortex.market.recorded import MAX_POINTS, STEP_S, RecordedMarket, load_recorded
 from tests.market.records import (
     C5_EU,

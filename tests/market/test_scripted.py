@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.observation import InputState, SpotQuote
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.observation import InputState, SpotQuote
+from spotvortex.core.domain.types import Offering
 from spotvortex.errors import PriceFileError
 from spotvortex.market.scripted import (
     MAX_ERRORS_TOLD,

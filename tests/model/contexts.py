@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spotvortex.core.features import OfferingContext
+from spotvortex.core.scoring.features import OfferingContext
 from tests.core.builders import quote
 
 

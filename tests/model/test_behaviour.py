@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from spotvortex.core.features import Matrix
+from spotvortex.core.scoring.features import Matrix
 from spotvortex.model.behaviour import axis, degenerate_reason, sweep
 from spotvortex.model.manifest import Feature
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from spotvortex.core.contract_v1 import Windows
-from spotvortex.core.features import Matrix
+from spotvortex.core.scoring.features import Matrix
+from spotvortex.core.scoring.price_window import Windows
 from spotvortex.model.window_behaviour import degenerate_reason
 
 

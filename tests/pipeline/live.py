@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field, replace
 
-from spotvortex.core.calls import (
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import OwnKind, OwnPod
+from spotvortex.core.drain.calls import (
     CreateAnchor,
     CreatePlaceholder,
     DeleteNodeClaim,
@@ -14,9 +16,7 @@ from spotvortex.core.calls import (
     Refused,
     UnmarkNode,
 )
-from spotvortex.core.limits import Limits
-from spotvortex.core.observation import OwnKind, OwnPod
-from spotvortex.core.orders import from_text
+from spotvortex.core.drain.orders import from_text
 from spotvortex.pipeline.guard import Guarded
 from spotvortex.pipeline.rate import WriteRate
 from spotvortex.ports_writing import OwnWrite

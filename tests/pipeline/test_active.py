@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import DrainEnd
-from spotvortex.core.observation import Standing
-from spotvortex.core.types import Mode
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import Standing
+from spotvortex.core.domain.types import Mode
+from spotvortex.core.drain.messages import DrainEnd
 from tests.core.builders import cluster, pool
 from tests.core.flying import notice, on_instances
 from tests.pipeline.live import Live, guarded

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from spotvortex.core.observation import InputHealth, InputState
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.observation import InputHealth, InputState
+from spotvortex.core.domain.types import Offering
 from spotvortex.errors import UnreachableError
 from spotvortex.pipeline.channels import ClosedError, Latest
-from spotvortex.pipeline.collector import Collector, offerings_of
+from spotvortex.pipeline.collector import Collector
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.sim.loop import SimClock
 from tests.core.builders import AT, WEB_A, WEB_B, cluster, pool, spot
@@ -138,7 +138,7 @@ def test_an_observation_carries_its_time_and_its_trace():
 def test_offerings_are_listed_once_and_sorted():
     early = Offering(instance_type="a1.large", zone="z")
     facts = cluster(pool(nodes=(spot("s1", WEB_B), spot("s2", WEB_B), spot("s3", early))))
-    assert offerings_of(facts) == [early, WEB_B]
+    assert facts.offerings == (early, WEB_B)
 
 
 def test_a_notice_wakes_it_at_once_and_the_next_tick_is_counted_from_there():

@@ -5,15 +5,16 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from spotvortex.core.calls import (
+from spotvortex.core.decision.messages import Chore
+from spotvortex.core.domain.types import CapacityType, Mode
+from spotvortex.core.drain.calls import (
     BlockedByBudget,
     DeleteNodeClaim,
     DeletePlaceholders,
     Done,
     EvictPod,
 )
-from spotvortex.core.messages import Chore, DrainEnd, DrainOrder
-from spotvortex.core.types import CapacityType, Mode
+from spotvortex.core.drain.messages import DrainEnd, DrainOrder
 from spotvortex.pipeline import actuation, drainer
 from spotvortex.pipeline.actuation import Hands, Shadow
 from spotvortex.pipeline.channels import Lane

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from spotvortex.core.calls import (
+from spotvortex.core.decision.messages import Chore
+from spotvortex.core.domain.types import Mode
+from spotvortex.core.drain.calls import (
     Again,
     DeleteAnchors,
     DeletePlaceholders,
@@ -15,8 +17,7 @@ from spotvortex.core.calls import (
     Refused,
     UnmarkNode,
 )
-from spotvortex.core.messages import Chore, DrainEnd, OrderKind
-from spotvortex.core.types import Mode
+from spotvortex.core.drain.messages import DrainEnd, OrderKind
 from spotvortex.errors import UnreachableError
 from spotvortex.pipeline.actuation import Hands, Shadow
 from spotvortex.pipeline.channels import Lane

@@ -5,7 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.calls import (
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import InputState, Standing
+from spotvortex.core.domain.types import CapacityType, Freeze
+from spotvortex.core.drain.calls import (
     Again,
     ClearRisk,
     CreateAnchor,
@@ -22,11 +25,8 @@ from spotvortex.core.calls import (
     Refused,
     UnmarkNode,
 )
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import DrainEnd
-from spotvortex.core.observation import InputState, Standing
-from spotvortex.core.orders import to_text
-from spotvortex.core.types import CapacityType, Freeze
+from spotvortex.core.drain.messages import DrainEnd
+from spotvortex.core.drain.orders import to_text
 from tests.core.builders import AT, HEALTHY, cluster, health, on_demand, pool
 from tests.core.flying import anchor, loss, order, placeholder
 from tests.pipeline.live import Live, guarded, plan_on

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from spotvortex.core.messages import Plan
-from spotvortex.core.observation import InputState
+from spotvortex.core.decision.messages import Plan
+from spotvortex.core.domain.observation import InputState
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.pipeline.stalls import INTERVAL_S, watch_stalls
 from spotvortex.pipeline.status import Status

@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spotvortex.core.hazard import Age, integral
-from spotvortex.core.limits import Limits
-from spotvortex.core.marks import MAX_SPOT_RATIO
-from spotvortex.core.messages import ControllerState
-from spotvortex.core.observation import NodePoolFact
-from spotvortex.core.reconcile import reconcile
-from spotvortex.core.reduction import MEMORY_CONFIDENCE
-from spotvortex.core.risk import PRIOR_LEVEL_PER_HOUR
-from spotvortex.core.rules import PoolRules
-from spotvortex.core.types import Action, Mode
+from spotvortex.core.decision.messages import ControllerState
+from spotvortex.core.decision.reconcile import reconcile
+from spotvortex.core.domain.labels import MAX_SPOT_RATIO
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import NodePoolFact
+from spotvortex.core.domain.types import Action, Mode
+from spotvortex.core.pool.owner_rules import PoolRules
+from spotvortex.core.pool.reduction import MEMORY_CONFIDENCE
+from spotvortex.core.scoring.hazard import Age, integral
+from spotvortex.core.scoring.interruption_memory import PRIOR_LEVEL_PER_HOUR
 from spotvortex.pipeline.channels import ClosedError, Latest
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.pipeline.inference import Inference

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import ControllerState, PoolState
-from spotvortex.core.observation import Standing
-from spotvortex.core.orders import in_flight
-from spotvortex.core.types import Mode
+from spotvortex.core.decision.messages import ControllerState, PoolState
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import Standing
+from spotvortex.core.domain.types import Mode
+from spotvortex.core.drain.orders import in_flight
 from spotvortex.pipeline.channels import ClosedError, Lane, Latest
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.pipeline.router import Router

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from spotvortex.core.calls import CreatePlaceholder
-from spotvortex.core.messages import DrainEnd
-from spotvortex.core.types import Action
+from spotvortex.core.domain.types import Action
+from spotvortex.core.drain.calls import CreatePlaceholder
+from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.pipeline.actuation import Shadow
 from spotvortex.pipeline.collector import Collector
 from spotvortex.pipeline.supervisor import TaskEndedError

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.messages import DrainEnd
-from spotvortex.core.progress import Progress
+from spotvortex.core.drain.messages import DrainEnd
+from spotvortex.core.drain.progress import Progress
 from spotvortex.pipeline import waves as module
 from spotvortex.pipeline.waves import Waves
 from tests.core.drains import pod, view

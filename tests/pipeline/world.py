@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spotvortex.core.calls import PodView
-from spotvortex.core.catalog import Scope
-from spotvortex.core.features import build_matrix
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import ControllerState
-from spotvortex.core.observation import ClusterFacts, MarketFacts, Standing
+from spotvortex.core.decision.messages import ControllerState
+from spotvortex.core.domain.instance_types import Scope
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import ClusterFacts, MarketFacts, Standing
+from spotvortex.core.drain.calls import PodView
+from spotvortex.core.scoring.features import build_matrix
 from spotvortex.errors import ModelContractError
 from spotvortex.pipeline.actuation import Hands, Shadow
 from spotvortex.pipeline.supervisor import Ports, make_views, supervise

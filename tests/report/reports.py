@@ -5,9 +5,9 @@ import json
 
 from rich.console import Console
 
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import ControllerState
-from spotvortex.core.reconcile import reconcile
+from spotvortex.core.decision.messages import ControllerState
+from spotvortex.core.decision.reconcile import reconcile
+from spotvortex.core.domain.limits import Limits
 from spotvortex.report.assessment import Frame, make_report
 from spotvortex.report.document import render
 from spotvortex.report.screen import show

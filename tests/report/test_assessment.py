@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.observation import InputState, NodePoolFact
-from spotvortex.core.types import Action, Blocker, CapacityType
+from spotvortex.core.domain.observation import InputState, NodePoolFact
+from spotvortex.core.domain.types import Action, Blocker, CapacityType
 from spotvortex.report.assessment import gates_in_words
 from tests.core.builders import (
     AT,

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from spotvortex.core.timeline import Account, Event, EventKind, Hour
 from spotvortex.errors import ResultsError
 from spotvortex.report.backtest import Backtest, figures_of, render, render_html, show
+from spotvortex.results.timeline import Account, Event, EventKind, Hour
 from tests.core.outcomes import COSTS, run
 from tests.report.html import assert_accessible, assert_stands_alone, cells, parsed
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from spotvortex.core.eviction import ServerAnswer
-from spotvortex.core.observation import InputState
-from spotvortex.core.types import Blocker, CapacityType
+from spotvortex.core.domain.observation import InputState
+from spotvortex.core.domain.types import Blocker, CapacityType
+from spotvortex.core.pool.eviction import ServerAnswer
 from spotvortex.errors import SettingsError
 from spotvortex.report.cures import CURES, Trouble, Weight
 from spotvortex.report.doctor import MAX_NAMED, Place, diagnose

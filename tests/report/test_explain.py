@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import PoolState
-from spotvortex.core.reconcile import decide
-from spotvortex.core.record import record_of
-from spotvortex.core.types import Action, CapacityType, Mode
+from spotvortex.core.decision.messages import PoolState
+from spotvortex.core.decision.reconcile import decide
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import Action, CapacityType, Mode
+from spotvortex.core.record.record import record_of
 from spotvortex.errors import RecordError
 from spotvortex.report.explain import (
     read_account,

@@ -2,7 +2,7 @@
 
 import json
 
-from spotvortex.core.leaving import Leaving, Left, Leftover, Thing
+from spotvortex.core.uninstall import Leaving, Left, Leftover, Thing
 from spotvortex.report.leaving import exit_code, in_words, render
 
 NODE = Leftover(thing=Thing.NODE, name="n", detail="cordoned by us")

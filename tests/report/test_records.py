@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from spotvortex.core.types import Mode
+from spotvortex.core.domain.types import Mode
 from spotvortex.errors import RecordError
 from spotvortex.report.records import from_daemon, from_file, lines_of
 from spotvortex.server import Views, serve

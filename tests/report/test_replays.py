@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.reconcile import decide
-from spotvortex.core.record import record_of
-from spotvortex.core.types import Action
+from spotvortex.core.decision.reconcile import decide
+from spotvortex.core.domain.types import Action
+from spotvortex.core.record.record import record_of
 from spotvortex.errors import RecordError
 from spotvortex.report.replays import Tally, replay_all
 from tests.core.builders import AT, CHEAP, basis, pool_input, risk_of

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.observation import InputState, NodePoolFact
-from spotvortex.core.types import Blocker, CapacityType
+from spotvortex.core.domain.observation import InputState, NodePoolFact
+from spotvortex.core.domain.types import Blocker, CapacityType
 from tests.core.builders import (
     HEALTHY,
     cluster,

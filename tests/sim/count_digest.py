@@ -3,7 +3,7 @@
 import hashlib
 import sys
 
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.types import Offering
 from spotvortex.sim.pressure import Span
 from spotvortex.sim.semimarkov import FAMILIES, generate
 

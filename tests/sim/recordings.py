@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.types import Offering
 from spotvortex.sim.machines import machine_of
 from spotvortex.sim.market import SimMarket
 

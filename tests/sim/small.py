@@ -2,17 +2,17 @@
 
 from dataclasses import replace
 
-from spotvortex.core import orders
-from spotvortex.core.calls import (
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import CapacityType, Mode
+from spotvortex.core.drain import orders
+from spotvortex.core.drain.calls import (
     CreateAnchor,
     CreatePlaceholder,
     DeleteNodeClaim,
     EvictPod,
     MarkNode,
 )
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import DrainOrder, OrderKind
-from spotvortex.core.types import CapacityType, Mode
+from spotvortex.core.drain.messages import DrainOrder, OrderKind
 from spotvortex.sim.capacity import CALM
 from spotvortex.sim.episode import START_AT, Episode, PoolSpec, scenario_of
 from spotvortex.sim.machines import GIB

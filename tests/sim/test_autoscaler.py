@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.notices import NoticeKind
-from spotvortex.core.types import CapacityType, Provisioner
+from spotvortex.core.domain.notices import NoticeKind
+from spotvortex.core.domain.types import CapacityType, Provisioner
 from spotvortex.sim.capacity import CALM, Phase
 from spotvortex.sim.chance import stream
 from spotvortex.sim.episode import START_AT

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.types import Offering
 from spotvortex.sim.capacity import CALM, STRESS, Capacity, Phase
 from spotvortex.sim.supply import Announcements, Notices, Signal, Supply
 

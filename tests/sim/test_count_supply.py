@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.types import Offering
 from spotvortex.sim.count_supply import CountSupply
 from spotvortex.sim.counts import Counts
 from spotvortex.sim.pressure import Span

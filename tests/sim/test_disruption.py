@@ -2,7 +2,7 @@
 
 import pytest
 
-from spotvortex.core.types import CapacityType
+from spotvortex.core.domain.types import CapacityType
 from spotvortex.sim.shape import WHEN_UNDERUTILIZED
 from tests.sim.small import anchor, app, node_of, placeholder, pool, step, world_of
 

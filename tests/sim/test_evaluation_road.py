@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pytest
 
 from spotvortex.code_digest import simulator_version
-from spotvortex.core.appraisal import Standing
-from spotvortex.core.outcomes import RunResult
 from spotvortex.report.evaluation import render_html
+from spotvortex.results.accounting import RunResult
+from spotvortex.results.verdict import Standing
 from spotvortex.sim.protocol import load
 from spotvortex.sim.provenance import made_under
 from spotvortex.sim.results_file import open_results, read_results

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from spotvortex.core.features import OfferingContext
-from spotvortex.core.observation import SpotQuote
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.observation import SpotQuote
+from spotvortex.core.domain.types import Offering
+from spotvortex.core.scoring.features import OfferingContext
 from spotvortex.errors import ModelContractError
 from spotvortex.sim.counts import Counts
 from spotvortex.sim.foresight import CAPACITY_S, RUNTIME_S, Foresight

@@ -2,7 +2,8 @@
 
 import pytest
 
-from spotvortex.core.calls import (
+from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.drain.calls import (
     Again,
     BlockedByBudget,
     ClearRisk,
@@ -14,7 +15,6 @@ from spotvortex.core.calls import (
     Refused,
     UnmarkNode,
 )
-from spotvortex.core.types import CapacityType
 from spotvortex.sim.hand import NAMESPACE, plan_on
 from spotvortex.sim.shape import Kind
 from tests.sim.small import (

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotvortex.core.features import price_change
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.types import Offering
+from spotvortex.core.scoring.features import price_change
 from spotvortex.sim.machines import MACHINES
 from spotvortex.sim.market import HISTORY_POINTS, STEP_S, PriceTrack, SimMarket
 

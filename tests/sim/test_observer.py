@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from spotvortex.core.calls import DeletePlaceholders, EvictPod, UnmarkNode
-from spotvortex.core.types import CapacityType, Freeze
+from spotvortex.core.domain.types import CapacityType, Freeze
+from spotvortex.core.drain.calls import DeletePlaceholders, EvictPod, UnmarkNode
 from spotvortex.sim.episode import START_AT
 from spotvortex.sim.observer import Bounds, Observer
 from spotvortex.sim.shape import Kind

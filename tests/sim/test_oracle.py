@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.types import Offering
 from spotvortex.sim.oracle import Costs, Future, plan
 from spotvortex.sim.pressure import Span
 from spotvortex.sim.semimarkov import TRACELIKE, generate

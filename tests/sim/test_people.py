@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.notices import NoticeKind
-from spotvortex.core.observation import OwnKind
-from spotvortex.core.types import CapacityType, Freeze
+from spotvortex.core.domain.notices import NoticeKind
+from spotvortex.core.domain.observation import OwnKind
+from spotvortex.core.domain.types import CapacityType, Freeze
 from spotvortex.sim.chance import stream
 from spotvortex.sim.episode import START_AT
 from spotvortex.sim.faults import ONCE, Fault, FaultKind, Schedule

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from spotvortex.core.calls import EvictPod, MarkNode
+from spotvortex.core.drain.calls import EvictPod, MarkNode
 from spotvortex.sim.brittle import brittle
 from spotvortex.sim.chance import stream
 from spotvortex.sim.episode import START_AT

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from spotvortex.core.appraisal import Gate
-from spotvortex.core.outcomes import Costs
 from spotvortex.errors import ProtocolError
+from spotvortex.results.accounting import Costs
+from spotvortex.results.verdict import Gate
 from spotvortex.sim.protocol import OWN_PATH, load, parse
 
 

@@ -9,8 +9,8 @@ import pytest
 from distributed import LocalCluster
 
 from spotvortex.code_digest import simulator_version
-from spotvortex.core.outcomes import RunResult
 from spotvortex.errors import ResultsError, SettingsError
+from spotvortex.results.accounting import RunResult
 from spotvortex.sim.executors import dask_executor, local_executor, require_same_code
 from spotvortex.sim.results_file import open_results, read_results
 from spotvortex.sim.runner import Tally, run_specs

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.types import Offering
 from spotvortex.sim.chance import stream
 from spotvortex.sim.counts import Counts
 from spotvortex.sim.generator_facts import TARGET_PER_HOUR

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core import risk
-from spotvortex.core.messages import ControllerState
-from spotvortex.core.notices import Notice, NoticeKind
-from spotvortex.core.types import Freeze
+from spotvortex.core.decision.messages import ControllerState
+from spotvortex.core.domain.notices import Notice, NoticeKind
+from spotvortex.core.domain.types import Freeze
+from spotvortex.core.scoring import interruption_memory
 from spotvortex.sim.episode import START_AT
 from spotvortex.sim.loop import SimClock, VirtualLoop
 from spotvortex.sim.shelf import (
@@ -158,13 +158,13 @@ async def test_the_memory_goes_with_the_state():
     shelf, clock = Shelf(), Clock()
     at = state_of(shelf, clock)
     memory, state = MemoryPort(at), StatePort(at)
-    assert memory.load() == risk.EMPTY_MEMORY
-    learned = replace(risk.EMPTY_MEMORY, at=START_AT)
+    assert memory.load() == interruption_memory.EMPTY_MEMORY
+    learned = replace(interruption_memory.EMPTY_MEMORY, at=START_AT)
     assert memory.save(learned)
     assert shelf.memory == ""
     await state.load()
     await state.save(ControllerState())
-    assert shelf.memory == risk.to_text(learned)
+    assert shelf.memory == interruption_memory.to_text(learned)
     assert memory.load().offerings == learned.offerings
 
 

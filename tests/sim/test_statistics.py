@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.appraisal import Interval, Spread
+from spotvortex.results.verdict import Interval, Spread
 from spotvortex.sim.statistics import (
     Panel,
     holm,

@@ -8,9 +8,9 @@ from dataclasses import fields, is_dataclass, replace
 
 import pytest
 
-from spotvortex.core.outcomes import RunResult, total_of
-from spotvortex.core.timeline import EventKind
-from spotvortex.core.types import CapacityType, Offering
+from spotvortex.core.domain.types import CapacityType, Offering
+from spotvortex.results.accounting import RunResult, total_of
+from spotvortex.results.timeline import EventKind
 from spotvortex.sim import arena, protocol
 from spotvortex.sim.counts import Counts
 from spotvortex.sim.demand import Demand
@@ -201,7 +201,7 @@ def test_what_the_controller_sees_leads_to_no_object_of_the_world():
         offerings = arena.offerings()
         reached(trial.market.facts(offerings, arena.START_AT), seen)
     rooms = {kind.__module__ for kind in seen}
-    assert "spotvortex.core.observation" in rooms
+    assert "spotvortex.core.domain.observation" in rooms
     assert not [room for room in rooms if room.startswith("spotvortex.sim")]
 
 

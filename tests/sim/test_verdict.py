@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.appraisal import Interval, Spread, Standing, line_of_verdict
-from spotvortex.core.outcomes import Costs
 from spotvortex.errors import ResultsError
+from spotvortex.results.accounting import Costs
+from spotvortex.results.verdict import Interval, Spread, Standing, line_of_verdict
 from spotvortex.sim.protocol import load
 from spotvortex.sim.verdict import evaluate, judge, questions_of
 from tests.sim.runs import B3, B3_SLOW, LAZY, but, everywhere, small_protocol

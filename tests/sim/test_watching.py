@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from spotvortex.core.observation import InputState
+from spotvortex.core.domain.observation import InputState
 from spotvortex.errors import UnreachableError
 from spotvortex.sim.episode import START_AT
 from spotvortex.sim.loop import SimClock, VirtualLoop

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from spotvortex.core.calls import Again, Done
+from spotvortex.core.drain.calls import Again, Done
 from spotvortex.errors import ModelContractError
 from spotvortex.ports_writing import OwnWrite
 from spotvortex.sim.chance import stream

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotvortex.core.blocking import pdb_blocked_nodes
-from spotvortex.core.calls import BlockedByBudget, Done, Gone
-from spotvortex.core.observation import InputState, NodeLoad
-from spotvortex.core.safety import safe_moves_to_spot
-from spotvortex.core.shape import shape_of
-from spotvortex.core.types import Blocker, CapacityType
+from spotvortex.core.domain.observation import InputState, NodeLoad
+from spotvortex.core.domain.types import Blocker, CapacityType
+from spotvortex.core.drain.calls import BlockedByBudget, Done, Gone
+from spotvortex.core.pool.blocking import pdb_blocked_nodes
+from spotvortex.core.pool.summary import shape_of
+from spotvortex.core.pool.zone_loss import safe_moves_to_spot
 from spotvortex.report.doctor import diagnose, verdict_on
 from spotvortex.sim.capacity import CALM, STRESS, Phase
 from spotvortex.sim.facts import blockers

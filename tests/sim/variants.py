@@ -9,11 +9,13 @@ from itertools import count
 
 import pytest
 
-from spotvortex.core import drain, gates, policy, progress, shape, upkeep
-from spotvortex.core.calls import Halt
-from spotvortex.core.features import OfferingScore
-from spotvortex.core.messages import DrainEnd
-from spotvortex.core.types import Freeze
+from spotvortex.core.decision import gates, maintenance, rule_policy
+from spotvortex.core.domain.types import Freeze
+from spotvortex.core.drain import machine, progress
+from spotvortex.core.drain.calls import Halt
+from spotvortex.core.drain.messages import DrainEnd
+from spotvortex.core.pool import summary
+from spotvortex.core.scoring.features import OfferingScore
 from spotvortex.pipeline import guard, inference, router
 from spotvortex.pipeline.actuation import Hands
 from spotvortex.sim.shelf import Leadership
@@ -43,12 +45,12 @@ def no_budget(patch):
 
 
 def no_journal(patch):
-    patch.setattr(drain, "to_text", lambda _order: "")
+    patch.setattr(machine, "to_text", lambda _order: "")
 
 
 def never_expires(patch):
-    made = drain._placeholder
-    patch.setattr(drain, "_placeholder", lambda *a: replace(made(*a), expires_s=86_400))
+    made = machine._placeholder
+    patch.setattr(machine, "_placeholder", lambda *a: replace(made(*a), expires_s=86_400))
 
 
 def freeze_read_once(patch):
@@ -61,14 +63,16 @@ def freeze_read_once(patch):
 
 
 def no_do_not_disrupt(patch):
-    for module in (drain, progress, shape):
+    for module in (machine, progress, summary):
         patch.setattr(module, "HARD_BLOCKERS", frozenset())
 
 
 def asks_again(patch):
     numbers = count()
-    made = drain._placeholder
-    patch.setattr(drain, "_placeholder", lambda *a: replace(made(*a), name=f"room-{next(numbers)}"))
+    made = machine._placeholder
+    patch.setattr(
+        machine, "_placeholder", lambda *a: replace(made(*a), name=f"room-{next(numbers)}")
+    )
     patch.setattr(progress, "_as_asked", lambda done, _view: done)
 
 
@@ -78,7 +82,7 @@ def acts_on_stale_inputs(patch):
 
 def never_undoes(patch):
     patch.setattr(
-        drain, "_undo", lambda _o, _p, _v: drain.Finish(DrainEnd.ABORTED, "left as it is")
+        machine, "_undo", lambda _o, _p, _v: machine.Finish(DrainEnd.ABORTED, "left as it is")
     )
 
 
@@ -96,8 +100,8 @@ def writes_in_shadow(patch):
 
 
 def no_precondition(patch):
-    made = drain._mark
-    patch.setattr(drain, "_mark", lambda *a: replace(made(*a), resource_version=""))
+    made = machine._mark
+    patch.setattr(machine, "_mark", lambda *a: replace(made(*a), resource_version=""))
 
 
 def saves_nothing(patch):
@@ -120,7 +124,7 @@ def freeze_does_not_stop_a_drain(patch):
 
 
 def no_floor(patch):
-    for module in (policy, gates, upkeep):
+    for module in (rule_policy, gates, maintenance):
         patch.setattr(module, "floor_nodes", lambda _pool, _limits: 0)
 
 

@@ -8,9 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core import hazard, risk
-from spotvortex.core.risk import Memory, MemoryFormatError, OfferingMemory, from_text, to_text
-from spotvortex.core.types import Offering
+from spotvortex.core.domain.types import Offering
+from spotvortex.core.scoring import hazard, interruption_memory
+from spotvortex.core.scoring.interruption_memory import (
+    Memory,
+    MemoryFormatError,
+    OfferingMemory,
+    from_text,
+    to_text,
+)
 from spotvortex.errors import SettingsError
 from spotvortex.pipeline.channels import Latest
 from spotvortex.pipeline.heartbeats import Heartbeats
@@ -57,7 +63,9 @@ def test_what_is_written_is_read_back(offerings):
 
 
 def test_a_restored_memory_counts_nothing_of_the_time_between():
-    restored = risk.update(from_text(to_text(KNOWN)), cluster(pool("web", n_spot=3)), AT + 7200.0)
+    restored = interruption_memory.update(
+        from_text(to_text(KNOWN)), cluster(pool("web", n_spot=3)), AT + 7200.0
+    )
     assert restored.offerings[WEB].exposure_hours < KNOWN.offerings[WEB].exposure_hours
     assert restored.offerings[WEB].losses == pytest.approx(2.5 * math.exp(-2.0 / 72.0))
 
@@ -115,13 +123,16 @@ def test_an_old_entry_without_a_loss_has_no_more_than_the_prior_level():
     quiet = from_text(OLD).offerings[Offering(instance_type="c6i.large", zone="us-east-1b")]
     assert quiet.loss_shares == 0.0
     assert 100.0 < quiet.shaped_hours < 110.0
-    assert quiet.level_per_hour(risk.PRIOR_LEVEL_PER_HOUR) < risk.PRIOR_LEVEL_PER_HOUR
+    assert (
+        quiet.level_per_hour(interruption_memory.PRIOR_LEVEL_PER_HOUR)
+        < interruption_memory.PRIOR_LEVEL_PER_HOUR
+    )
 
 
 def test_the_level_that_offerings_share_is_known_again_after_a_restart():
     memory = from_text(OLD)
     assert from_text(to_text(memory)).shared_per_hour == memory.shared_per_hour
-    assert memory.shared_per_hour > risk.PRIOR_LEVEL_PER_HOUR
+    assert memory.shared_per_hour > interruption_memory.PRIOR_LEVEL_PER_HOUR
 
 
 def test_as_many_offerings_as_are_kept_fit_in_a_quarter_of_a_mebibyte():
@@ -134,17 +145,17 @@ def test_as_many_offerings_as_are_kept_fit_in_a_quarter_of_a_mebibyte():
         left_survivors=True,
         updated_at=1784000000.1234567,
     )
-    names = (f"u7inh-32tb.{i}xlarge" for i in range(risk.MAX_OFFERINGS))
+    names = (f"u7inh-32tb.{i}xlarge" for i in range(interruption_memory.MAX_OFFERINGS))
     zone = "ap-southeast-2-akl-1a"
     many = {Offering(instance_type=name, zone=zone): figures for name in names}
     text = to_text(Memory(offerings=many, nodes={}))
-    assert len(from_text(text).offerings) == risk.MAX_OFFERINGS == 1000
+    assert len(from_text(text).offerings) == interruption_memory.MAX_OFFERINGS == 1000
     assert len(text.encode()) <= 256 * 1024
 
 
 def test_a_file_is_replaced_whole_and_read_again(tmp_path):
     store = open_folder(tmp_path)
-    assert store.load() == risk.EMPTY_MEMORY
+    assert store.load() == interruption_memory.EMPTY_MEMORY
     assert store.save(KNOWN)
     assert store.load().offerings == KNOWN.offerings
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
@@ -153,7 +164,7 @@ def test_a_file_is_replaced_whole_and_read_again(tmp_path):
 def test_a_spoilt_file_is_kept_aside(tmp_path, caplog):
     (tmp_path / FILE_NAME).write_text("# something newer\n")
     with caplog.at_level(logging.WARNING):
-        assert open_folder(tmp_path).load() == risk.EMPTY_MEMORY
+        assert open_folder(tmp_path).load() == interruption_memory.EMPTY_MEMORY
     assert [record.message for record in caplog.records] == ["memory.unreadable"]
     assert [path.suffix for path in tmp_path.iterdir()] == [".unreadable"]
 

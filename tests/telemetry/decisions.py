@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from spotvortex.core.budgets import cluster_budget
-from spotvortex.core.limits import Limits
-from spotvortex.core.messages import (
+from spotvortex.core.decision.budgets import cluster_budget
+from spotvortex.core.decision.messages import (
     Basis,
     Decision,
     Economics,
@@ -18,7 +17,9 @@ from spotvortex.core.messages import (
     Proposal,
     Verdict,
 )
-from spotvortex.core.observation import (
+from spotvortex.core.decision.reconcile import decide
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import (
     ClusterFacts,
     InputHealth,
     InputState,
@@ -26,7 +27,16 @@ from spotvortex.core.observation import (
     Observation,
     SpotQuote,
 )
-from spotvortex.core.pools import (
+from spotvortex.core.domain.types import (
+    Action,
+    Blocker,
+    CapacityType,
+    Mode,
+    Offering,
+    Outcome,
+    Provisioner,
+)
+from spotvortex.core.pool.input import (
     MAX_CANDIDATES,
     MAX_OFFERINGS,
     Candidate,
@@ -36,16 +46,6 @@ from spotvortex.core.pools import (
     Risk,
     Room,
     Safety,
-)
-from spotvortex.core.reconcile import decide
-from spotvortex.core.types import (
-    Action,
-    Blocker,
-    CapacityType,
-    Mode,
-    Offering,
-    Outcome,
-    Provisioner,
 )
 
 AT = 1_784_003_670.25

@@ -12,9 +12,11 @@ import pytest
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from spotvortex.core.calls import DeletePlaceholders, Done
-from spotvortex.core.messages import Assessment, DrainEnd, DrainOrder, DrainResult, Verdict
-from spotvortex.core.types import CapacityType, Mode, Outcome
+from spotvortex.core.decision.messages import Verdict
+from spotvortex.core.domain.types import CapacityType, Mode, Outcome
+from spotvortex.core.drain.calls import DeletePlaceholders, Done
+from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult
+from spotvortex.core.pool.assessment import Assessment
 from spotvortex.ports import Telemetry
 from spotvortex.telemetry.hub import Hub
 from spotvortex.telemetry.metrics import Metrics

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from spotvortex.core.messages import Decision
-from spotvortex.core.types import Action
+from spotvortex.core.decision.messages import Decision
+from spotvortex.core.domain.types import Action
 from spotvortex.errors import SettingsError
 from spotvortex.telemetry.journal import DecisionJournal, LineFormat, open_sink
 from tests.telemetry.decisions import AT, decision, plan

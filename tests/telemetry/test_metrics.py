@@ -5,18 +5,13 @@ from dataclasses import replace
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from spotvortex.core.calls import Again, DeletePlaceholders
-from spotvortex.core.gates import GATE_NAMES
-from spotvortex.core.messages import (
-    Assessment,
-    DrainEnd,
-    DrainOrder,
-    DrainResult,
-    Proposal,
-    Verdict,
-)
-from spotvortex.core.observation import MarketFacts
-from spotvortex.core.types import Action, CapacityType, Mode, Outcome
+from spotvortex.core.decision.gates import GATE_NAMES
+from spotvortex.core.decision.messages import Proposal, Verdict
+from spotvortex.core.domain.observation import MarketFacts
+from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
+from spotvortex.core.drain.calls import Again, DeletePlaceholders
+from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult
+from spotvortex.core.pool.assessment import Assessment
 from spotvortex.ports import NoticeTraffic, Traffic
 from spotvortex.telemetry.metrics import MAX_FAMILIES, Metrics
 from tests.telemetry.decisions import MODEL, decision, observation, plan, pool_input

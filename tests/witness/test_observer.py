@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spotvortex.core import marks
+from spotvortex.core.domain import labels
 from tests.controlplane.credentials import SHADOW_USER
 from tests.witness import names
 from tests.witness.case import CLUSTER, Breach
@@ -439,9 +439,9 @@ def test_the_writes_of_others_are_not_ours(stage):
 
 
 def test_the_names_are_those_of_the_product():
-    shared = [name for name in vars(names) if name.isupper() and hasattr(marks, name)]
+    shared = [name for name in vars(names) if name.isupper() and hasattr(labels, name)]
     assert len(shared) >= 13
-    assert {n: getattr(names, n) for n in shared} == {n: getattr(marks, n) for n in shared}
+    assert {n: getattr(names, n) for n in shared} == {n: getattr(labels, n) for n in shared}
 
 
 def test_the_observer_imports_nothing_of_the_product():

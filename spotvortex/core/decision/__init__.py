@@ -1,0 +1,1 @@
+"""One decision: what a policy proposes, which gates refuse, which nodes move."""

@@ -1,0 +1,61 @@
+"""What one more node on Spot is worth, in US dollars.
+
+Comes in: mean prices and scores of the nodes that would change sides. Goes out: saving, the cost of
+risk, and the time until the move has paid for itself. An unknown price gives None, never zero.
+"""
+
+from __future__ import annotations
+
+import math
+
+from spotvortex.core.decision.messages import Economics
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.pool.input import Money, PoolInput, Risk
+
+RUNTIME_HORIZON_HOURS = 2.0
+"""`runtime_score` is the probability of an interruption within 120 minutes."""
+
+
+def hazard_per_hour(runtime_score: float) -> float:
+    """Turn a probability over the horizon into a constant hazard: -ln(1 - p) / h."""
+    return -math.log(max(1.0 - runtime_score, 1e-9)) / RUNTIME_HORIZON_HOURS
+
+
+def entry_economics(pool: PoolInput, limits: Limits) -> Economics:
+    """Value one more node of this pool on Spot, from the nodes that may move there."""
+    return _economics(pool.entry_money, pool.entry_risk, _outage_hours(pool, limits), limits)
+
+
+def held_economics(pool: PoolInput, limits: Limits) -> Economics:
+    """Value one node of this pool that is on Spot now."""
+    return _economics(pool.spot_money, pool.spot_risk, _outage_hours(pool, limits), limits)
+
+
+def _outage_hours(pool: PoolInput, limits: Limits) -> float:
+    """What losing a node costs, in hours of its on-demand price: as owners say, else as set."""
+    default = limits.interruption_minutes / 60.0
+    said = pool.outage_said_ratio if pool.outage_hours is not None else 0.0
+    return said * (pool.outage_hours or 0.0) + (1.0 - said) * default
+
+
+def _economics(money: Money, risk: Risk, outage_hours: float, limits: Limits) -> Economics:
+    spot, on_demand = money.spot_usd_per_hour, money.on_demand_usd_per_hour
+    if spot is None or on_demand is None or on_demand <= 0.0:
+        return Economics()
+    saving = on_demand - spot
+    migration = on_demand * limits.move_minutes / 60.0
+    if risk.runtime is None:
+        return Economics(
+            discount_ratio=saving / on_demand, saving_usd_per_hour=saving, migration_usd=migration
+        )
+    interruption = on_demand * outage_hours
+    risk_cost = hazard_per_hour(risk.runtime) * interruption
+    net = saving - risk_cost
+    return Economics(
+        discount_ratio=saving / on_demand,
+        saving_usd_per_hour=saving,
+        risk_cost_usd_per_hour=risk_cost,
+        net_usd_per_hour=net,
+        migration_usd=migration,
+        payback_hours=migration / net if net > 0.0 else None,
+    )

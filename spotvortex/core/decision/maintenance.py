@@ -1,0 +1,186 @@
+"""What has to be kept up beside the waves: anchors, notes on nodes, and leftovers.
+
+Comes in: an observation, the decisions made from it, and what is in flight. Goes out: chores, each
+one request by itself, in a fixed order. An anchor is renewed for as long as nobody releases it;
+more are made where the floor, or the cap on Spot, needs more nodes kept; a return releases some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from spotvortex.core.decision.messages import Chore, Decision, Move
+from spotvortex.core.decision.rule_policy import floor_nodes, max_spot_nodes
+from spotvortex.core.domain.notices import NoticeKind
+from spotvortex.core.domain.observation import NodeFact, Observation, PoolFacts, anchored_until
+from spotvortex.core.domain.types import CapacityType, Mode
+from spotvortex.core.drain.calls import (
+    Call,
+    ClearRisk,
+    DeleteAnchors,
+    DeletePlaceholders,
+    NoteRisk,
+    UnmarkNode,
+    anchor_call,
+)
+from spotvortex.core.drain.interruption import nodes_by_instance
+from spotvortex.core.drain.messages import InFlight
+
+RENEW_BEFORE: Final = 1 / 3
+"""An anchor is renewed when it has less than this share of its lifetime left."""
+
+MAX_CHORES: Final = 200
+"""Chores of one cycle; what is left over comes up again in the next."""
+
+
+def chores(
+    observation: Observation, decisions: Iterable[Decision], flying: InFlight
+) -> tuple[Chore, ...]:
+    """Say what is to be kept up, released or cleared away, at most `MAX_CHORES`."""
+    by_pool = {decision.pool: decision for decision in decisions}
+    found = [*_leftovers(flying), *_risks(observation, by_pool)]
+    until = anchored_until(observation.cluster.own_pods, observation.at)
+    busy = {order.pool for order in flying.orders}
+    for pool in observation.cluster.pools:
+        decision = by_pool.get(pool.name)
+        if decision is not None and decision.mode.writes:
+            found += _anchors(pool, decision, until, is_busy=pool.name in busy)
+    return tuple(found[:MAX_CHORES])
+
+
+def is_released(decision: Decision, move: Move) -> bool:
+    """Tell whether a move to Spot needs no drain of ours.
+
+    Where the provisioner consolidates, it replaces an on-demand node by Spot, replacement first,
+    once no anchor keeps it (seen with Karpenter 1.15 within 5 minutes).
+    """
+    return move.to is CapacityType.SPOT and move.candidate.anchored and decision.input.consolidates
+
+
+def _anchors(
+    pool: PoolFacts, decision: Decision, until: Mapping[str, float], *, is_busy: bool
+) -> Iterator[Chore]:
+    released = {m.candidate.uid: m for m in decision.moves if is_released(decision, m)}
+    for uid, move in sorted(released.items()):
+        call = DeleteAnchors(node=move.candidate.node, node_uid=uid)
+        yield _chore(f"release/{uid}", decision, call, f"{decision.action} {decision.reason}")
+    leaving = released.keys() | {move.candidate.uid for move in decision.moves}
+    staying = [n for n in _on_demand(pool) if n.uid not in leaving]
+    kept = [n for n in staying if n.uid in until]
+    kept.sort(key=lambda n: (n.load.n_workload_pods == 0, n.created_at, n.name))
+    renew_before_s = decision.basis.limits.leftover_s * RENEW_BEFORE
+    wanted = n_to_keep(decision) - decision.input.n_reserved
+    unsure = decision.basis.standing.unsure
+    idle = not unsure and not is_busy and not decision.moves and _is_settled(decision)
+    for rank, node in enumerate(kept):
+        if idle and rank >= wanted and node.load.n_workload_pods == 0:
+            call = DeleteAnchors(node=node.name, node_uid=node.uid)
+            yield _chore(f"release/{node.uid}", decision, call, "nothing runs there")
+        elif until[node.uid] - decision.at < renew_before_s:
+            yield _anchor(node, decision, "still wanted")
+    # What was remembered is lost: what is kept stays kept, and nothing new is begun.
+    missing = 0 if unsure else wanted - len(kept)
+    others = sorted(
+        (n for n in staying if n.uid not in until),
+        key=lambda n: (not n.do_not_disrupt, n.created_at, n.name),
+    )
+    for node in others[: max(0, missing)]:
+        yield _anchor(node, decision, "on-demand floor")
+
+
+def _is_settled(decision: Decision) -> bool:
+    last = decision.basis.state.last_wave_at
+    return last is None or decision.at - last >= decision.basis.limits.settle_s
+
+
+def n_to_keep(decision: Decision) -> int:
+    """Return how many nodes must stay on-demand by the floor or by the cap on Spot."""
+    pool, limits = decision.input, decision.basis.limits
+    by_cap = pool.n_staying - max_spot_nodes(pool, limits)
+    return min(pool.n_staying, max(floor_nodes(pool, limits), by_cap))
+
+
+def _on_demand(pool: PoolFacts) -> list[NodeFact]:
+    return [
+        n
+        for n in pool.nodes
+        if n.capacity_type is CapacityType.ON_DEMAND and n.ready and not n.moving and not n.cordoned
+    ]
+
+
+def _anchor(node: NodeFact, decision: Decision, reason: str) -> Chore:
+    call = anchor_call(
+        node.name,
+        node.uid,
+        decision.pool,
+        decision.decision_id,
+        decision.at,
+        expires_s=decision.basis.limits.leftover_s,
+    )
+    return _chore(f"anchor/{node.uid}", decision, call, reason)
+
+
+def _chore(key: str, decision: Decision, call: Call, reason: str) -> Chore:
+    return Chore(
+        key=key,
+        pool=decision.pool,
+        call=call,
+        mode=decision.mode,
+        reason=reason,
+        traceparent=decision.basis.traceparent,
+    )
+
+
+def _risks(observation: Observation, by_pool: Mapping[str, Decision]) -> Iterator[Chore]:
+    """Note rebalance recommendations on their nodes, and take away the notes that have run out."""
+    nodes = nodes_by_instance(observation.cluster)
+    for notice in observation.notices:
+        node = nodes.get(notice.instance_id)
+        decision = by_pool.get(node.pool) if node is not None else None
+        if notice.kind is not NoticeKind.REBALANCE or node is None or decision is None:
+            continue
+        may_note = decision.mode.writes and not decision.basis.standing.unsure
+        if may_note and not node.at_risk and observation.at < notice.until:
+            call = NoteRisk(node=node.name, uid=node.uid, until=notice.until)
+            yield _chore(f"risk/{node.uid}", decision, call, "rebalance recommendation")
+    for node in observation.cluster.nodes:
+        if node.at_risk and not observation.at < risk_until(node.at_risk):
+            yield Chore(
+                key=f"risk/{node.uid}",
+                pool=node.pool,
+                call=ClearRisk(node=node.name, uid=node.uid),
+                mode=Mode.ACTIVE,
+                reason="the recommendation has run out",
+            )
+
+
+def risk_until(text: str) -> float:
+    """Read until when a note of ours counts, seconds since the epoch; what is no time is over."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return 0.0
+    return at.replace(tzinfo=at.tzinfo or UTC).timestamp()
+
+
+def _leftovers(flying: InFlight) -> Iterator[Chore]:
+    """Undo what carries a journal that we cannot read: it is ours, and nobody goes on with it."""
+    for node in flying.unread_marks:
+        yield Chore(
+            key=f"unread/{node.uid}",
+            pool=node.pool,
+            call=UnmarkNode(node=node.name, uid=node.uid, plan_id=""),
+            mode=Mode.ACTIVE,
+            reason="its journal cannot be read",
+        )
+    plans = {(pod.plan_id, pod.for_uid) for pod in flying.unread_pods}
+    for plan_id, for_uid in sorted(plans):
+        yield Chore(
+            key=f"unread/{plan_id}/{for_uid}",
+            pool="",
+            call=DeletePlaceholders(plan_id=plan_id, for_uid=for_uid),
+            mode=Mode.ACTIVE,
+            reason="its journal cannot be read",
+        )

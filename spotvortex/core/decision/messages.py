@@ -1,0 +1,242 @@
+"""What travels between the tasks, in the order of the road.
+
+Comes in: values of the rooms below. Goes out: `Assessment`, `Plan`, `DrainOrder`, `DrainResult`
+and what they are made of. Every message carries the trace context of its cycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import NO_STANDING, Observation, Standing
+from spotvortex.core.domain.types import RATIO_STEP, Action, CapacityType, Mode, Outcome
+from spotvortex.core.drain.calls import Call
+from spotvortex.core.drain.messages import DrainOrder
+from spotvortex.core.pool.input import Candidate, PoolInput
+from spotvortex.core.pool.owner_rules import NO_RULES, PoolRules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One gate's answer: `limit` is the most nodes that it lets through, None for no bound.
+
+    `numbers` are what it compared, by name, so that the reason can be checked.
+    """
+
+    RECORDED_AS_ROW: ClassVar = True
+
+    gate: str
+    outcome: Outcome
+    reason: str
+    limit: int | None = None
+    numbers: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Economics:
+    """One more node on Spot, in US dollars; None where a price is unknown.
+
+    `saving` is on-demand minus spot; `risk_cost` is the hazard times what an interruption costs;
+    `net` is the difference, all per node-hour. `migration` is paid once.
+    """
+
+    discount_ratio: float | None = None
+    saving_usd_per_hour: float | None = None
+    risk_cost_usd_per_hour: float | None = None
+    net_usd_per_hour: float | None = None
+    migration_usd: float | None = None
+    payback_hours: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What a policy wants before any gate is asked, and the rule that said so.
+
+    `margin` is the lead of the learned policy's best action over its second, 0..1 of the spread of
+    its values; None where rules decided.
+    """
+
+    RECORDED_AS_ROW: ClassVar = True
+
+    action: Action
+    reason: str
+    source: str = "deterministic"
+    margin: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolState:
+    """What we remember of one pool between cycles. Times are seconds since the epoch.
+
+    `n_failed_returns` counts falls back that came soon after a return: each doubles the time until
+    the next one. `n_probation` is how many nodes the next return may move. `rules` are the ones
+    said last. `fell_from` is the Spot ratio before a fall back of ours that is not undone yet.
+    """
+
+    RECORDED_AS_ROW: ClassVar = True
+
+    target_ratio: float | None = None
+    last_wave_at: float | None = None
+    last_decrease_at: float | None = None
+    last_increase_at: float | None = None
+    last_action: Action = Action.HOLD
+    n_failed_returns: int = 0
+    n_probation: int = 1
+    rules: PoolRules = NO_RULES
+    fell_from: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterBudget:
+    """What is left for the whole cluster when a pool is decided."""
+
+    RECORDED_AS_ROW: ClassVar = True
+
+    n_nodes: int
+    n_moving: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """All that one decision is a function of. A record keeps it, so the decision can be remade."""
+
+    cycle: int
+    pool: PoolInput
+    state: PoolState
+    budget: ClusterBudget
+    limits: Limits
+    model_digest: str
+    traceparent: str = ""
+    standing: Standing = NO_STANDING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One node that a wave moves to another capacity type."""
+
+    candidate: Candidate
+    to: CapacityType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What is decided for one pool in one cycle, and why.
+
+    `other` is what the policy that does not decide would have proposed. `action` is what remains
+    of the proposal after the gates; the wave of `moves` carries it out
+    (none for HOLD); `target_ratio` is where the pool is to go.
+    """
+
+    decision_id: str
+    basis: Basis
+    proposal: Proposal
+    other: Proposal
+    action: Action
+    reason: str
+    verdicts: tuple[Verdict, ...]
+    economics: Economics
+    target_ratio: float
+    moves: tuple[Move, ...]
+    savings_usd_per_hour: float | None
+
+    @property
+    def cycle(self) -> int:
+        """The cycle in which it was made, counted from 1 since start."""
+        return self.basis.cycle
+
+    @property
+    def at(self) -> float:
+        """When it was made, seconds since the epoch."""
+        return self.basis.pool.at
+
+    @property
+    def pool(self) -> str:
+        """The pool's name."""
+        return self.basis.pool.pool
+
+    @property
+    def input(self) -> PoolInput:
+        """What was read of the pool."""
+        return self.basis.pool
+
+    @property
+    def mode(self) -> Mode:
+        """What might be done with it."""
+        return self.basis.limits.mode
+
+    @property
+    def current_ratio(self) -> float:
+        """Where the pool is now."""
+        return self.basis.pool.spot_ratio
+
+    @property
+    def n_nodes(self) -> int:
+        """The size of the wave."""
+        return len(self.moves)
+
+    @property
+    def agreed(self) -> bool:
+        """Tell whether both policies proposed the same action."""
+        return self.proposal.action is self.other.action
+
+    @property
+    def other_savings_delta_usd_per_hour(self) -> float | None:
+        """What the other policy's proposal would save more, at list price; None without prices."""
+        saving = self.economics.saving_usd_per_hour
+        if saving is None:
+            return None
+        steps = RATIO_STEP[self.other.action] - RATIO_STEP[self.proposal.action]
+        return round(steps * self.input.n_counted * saving, 6)
+
+    @property
+    def refused_by(self) -> tuple[str, ...]:
+        """The gates that refused."""
+        return tuple(v.gate for v in self.verdicts if v.outcome is Outcome.REFUSE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chore:
+    """One request by itself: an anchor renewed or released, a note on a node, a leftover removed.
+
+    `key` is the same for the same chore on the same object, so that it is queued once.
+    """
+
+    key: str
+    pool: str
+    call: Call
+    mode: Mode
+    reason: str
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The decisions of one cycle, one a pool in the pools' order, and what is to be done.
+
+    `orders` are new ones, interruptions first by deadline; `resumed` are those that the cluster
+    shows to be in flight.
+    """
+
+    cycle: int
+    at: float
+    decisions: tuple[Decision, ...]
+    orders: tuple[DrainOrder, ...]
+    observation: Observation
+    traceparent: str = ""
+    resumed: tuple[DrainOrder, ...] = ()
+    chores: tuple[Chore, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerState:
+    """What the router carries from one cycle to the next.
+
+    `unsure_until` is until when we only advise, because what was remembered is lost.
+    """
+
+    pools: Mapping[str, PoolState] = field(default_factory=dict)
+    unsure_until: float = 0.0

@@ -1,0 +1,79 @@
+"""From an action to whole nodes.
+
+Comes in: a proposal that the gates have judged. Goes out: the target ratio, and which nodes a wave
+moves: few, and the ones whose move disturbs least. May not exceed what the gates let through.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from spotvortex.core.decision.gates import Ruling
+from spotvortex.core.decision.messages import Move, Proposal
+from spotvortex.core.decision.rule_policy import max_ratio, max_spot_nodes
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import RATIO_STEP, Action, CapacityType
+from spotvortex.core.pool.input import PoolInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wave:
+    """What is done of an action: `action` is HOLD where nothing can be moved."""
+
+    action: Action
+    reason: str
+    target_ratio: float
+    moves: tuple[Move, ...]
+
+
+def target_ratio(pool: PoolInput, action: Action, limits: Limits) -> float:
+    """Return the ratio that an action aims at, between 0 and the cap. HOLD stays where it is."""
+    if action is Action.HOLD:
+        return pool.spot_ratio
+    if action is Action.EMERGENCY_EXIT:
+        return 0.0
+    wanted = pool.spot_ratio + RATIO_STEP[action]
+    if action.towards_spot:
+        return max(pool.spot_ratio, min(wanted, max_ratio(pool, limits)))
+    return max(0.0, wanted)
+
+
+def n_wanted(pool: PoolInput, target: float, limits: Limits) -> int:
+    """Return the nodes between the ratio and its target, at least one where they differ.
+
+    delta = round(target x n) - spot, halves up; positive towards Spot. Rounding up never takes the
+    pool above its cap.
+    """
+    if abs(target - pool.spot_ratio) < 1e-9:
+        return 0
+    delta = math.floor(target * pool.n_staying + 0.5 + 1e-9) - pool.n_spot_staying
+    delta = delta or int(math.copysign(1, target - pool.spot_ratio))
+    return (
+        min(delta, max(0, max_spot_nodes(pool, limits) - pool.n_spot_staying))
+        if delta > 0
+        else delta
+    )
+
+
+def plan_wave(pool: PoolInput, proposal: Proposal, ruling: Ruling, limits: Limits) -> Wave:
+    """Choose the nodes that carry a proposal out, or HOLD with the reason why not."""
+    action = proposal.action
+    if action is Action.HOLD:
+        return _hold(pool, proposal.reason)
+    if ruling.refused:
+        return _hold(pool, f"refused_by_{ruling.first_refusal}")
+    target = target_ratio(pool, action, limits)
+    delta = n_wanted(pool, target, limits)
+    candidates = pool.to_spot if delta > 0 else pool.to_on_demand
+    to = CapacityType.SPOT if delta > 0 else CapacityType.ON_DEMAND
+    allowed = len(candidates) if ruling.limit is None else ruling.limit
+    chosen = candidates[: max(0, min(abs(delta), allowed, limits.max_wave_nodes))]
+    if not chosen:
+        return _hold(pool, "nothing_to_move")
+    moves = tuple(Move(candidate=candidate, to=to) for candidate in chosen)
+    return Wave(action=action, reason=proposal.reason, target_ratio=target, moves=moves)
+
+
+def _hold(pool: PoolInput, reason: str) -> Wave:
+    return Wave(action=Action.HOLD, reason=reason, target_ratio=pool.spot_ratio, moves=())

@@ -1,0 +1,25 @@
+"""Both policies, side by side: one decides, the other is recorded beside it.
+
+Comes in: the reduced input of a pool, its economics and the limits. Goes out: the proposal that
+counts and the one that does not. May not let the second one change anything.
+"""
+
+from __future__ import annotations
+
+from spotvortex.core.decision.learned_policy import propose_by_value
+from spotvortex.core.decision.messages import Economics, Proposal
+from spotvortex.core.decision.rule_policy import propose
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.pool.input import PoolInput
+
+
+def both_proposals(
+    pool: PoolInput, economics: Economics, limits: Limits
+) -> tuple[Proposal, Proposal]:
+    """Return the proposal of the mode that decides, and that of the other."""
+    rules = propose(pool, economics, limits)
+    if rules.reason == "unsupported_family":
+        # The documented contract of both modes: no score, so no q-values worth the name.
+        return rules, rules
+    learned = propose_by_value(pool, limits)
+    return (learned, rules) if limits.policy_mode == "rl" else (rules, learned)

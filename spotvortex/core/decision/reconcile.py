@@ -1,0 +1,280 @@
+"""One cycle of decisions: (state, assessment, limits) -> (state', plan).
+
+Comes in: what was observed, reduced and scored. Goes out: a decision for every pool with every
+gate's verdict, and the nodes to move. The order in which pools or nodes come never matters; the
+same input gives the same bytes. May not do anything but compute.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
+from typing import Final
+
+from spotvortex.core.decision import gates
+from spotvortex.core.decision.budgets import cluster_budget
+from spotvortex.core.decision.economics import entry_economics, held_economics
+from spotvortex.core.decision.maintenance import chores, is_released
+from spotvortex.core.decision.messages import (
+    Basis,
+    ControllerState,
+    Decision,
+    Economics,
+    Plan,
+    PoolState,
+)
+from spotvortex.core.decision.planning import Wave, plan_wave
+from spotvortex.core.decision.policies import both_proposals
+from spotvortex.core.decision.rule_policy import n_to_undo, worse
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import Observation, OwnKind
+from spotvortex.core.domain.types import Action, short
+from spotvortex.core.drain.interruption import interruption_orders
+from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind
+from spotvortex.core.drain.progress import AFTER_LOSS_S, OVERDUE
+from spotvortex.core.pool.assessment import Assessment
+from spotvortex.core.pool.input import PoolInput
+from spotvortex.core.pool.owner_rules import NO_RULES, obeying, remembered
+
+FAILED_RETURN_S: Final = 3600.0
+"""A fall back within this time of a return means that the return has failed."""
+
+MAX_PROBATION: Final = 64
+"""Nodes at which a return's probation no longer bounds anything."""
+
+MAX_GONE: Final = 500
+"""Pools without nodes whose rules are remembered."""
+
+Steps = Generator[str, None, tuple[ControllerState, Plan]]
+
+
+def reconcile(
+    state: ControllerState, assessment: Assessment, limits: Limits
+) -> tuple[ControllerState, Plan]:
+    """Decide for every pool.
+
+    Args:
+        state: what the last cycle left.
+        assessment: the observation, reduced by pool.
+        limits: thresholds and bounds.
+
+    Returns:
+        The state for the next cycle, and the plan of this one.
+    """
+    steps = reconcile_steps(state, assessment, limits)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: tuple[ControllerState, Plan] = end.value
+            return result
+
+
+def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limits) -> Steps:
+    """Decide like `reconcile`, pausing after each pool so that a loop can breathe.
+
+    Emergencies take from the cluster's budget first, then the riskiest pools, then by name.
+    """
+    observation = assessment.observation
+    unsure = observation.at < state.unsure_until
+    standing = replace(observation.standing, unsure=unsure)
+    budget = cluster_budget(assessment.pools, limits)
+    decisions: dict[str, Decision] = {}
+    for pool in sorted(assessment.pools, key=lambda p: _urgency(p, limits)):
+        known = state.pools.get(pool.pool, PoolState())
+        known = replace(known, rules=remembered(pool.rules, known.rules))
+        basis = Basis(
+            cycle=observation.cycle,
+            pool=pool,
+            state=known,
+            budget=budget,
+            limits=obeying(limits, known.rules),
+            model_digest=assessment.model_digest,
+            traceparent=observation.traceparent,
+            standing=standing,
+        )
+        decision = decide(basis)
+        decisions[pool.pool] = decision
+        budget = replace(budget, left=budget.left - decision.n_nodes)
+        yield pool.pool
+    ordered = tuple(decisions[name] for name in sorted(decisions))
+    limits_of = {decision.pool: decision.basis.limits for decision in ordered}
+    seen = replace(observation, standing=standing)
+    plan = Plan(
+        cycle=observation.cycle,
+        at=observation.at,
+        decisions=ordered,
+        orders=(*interruption_orders(seen, limits_of, assessment.in_flight), *_orders(ordered)),
+        observation=observation,
+        traceparent=observation.traceparent,
+        resumed=_resumed(observation, assessment.in_flight, limits_of),
+        chores=chores(observation, ordered, assessment.in_flight),
+    )
+    return _next_state(state, ordered), plan
+
+
+def _resumed(
+    observation: Observation, flying: InFlight, limits_of: Mapping[str, Limits]
+) -> tuple[DrainOrder, ...]:
+    """Go on with what is in flight; undo it where its pool is gone or may not be written to."""
+    over = flying.leaving | _emptied(flying.orders, observation)
+    orders = (order for order in flying.orders if order.uid not in over)
+    return tuple(_as_now(order, limits_of.get(order.pool)) for order in orders)
+
+
+def _emptied(orders: tuple[DrainOrder, ...], observation: Observation) -> frozenset[str]:
+    """Return the nodes that only wait for their machine to go, by uid.
+
+    Lost, marked and empty, without room asked for, and no claim of ours to delete: going on with
+    their orders would end them anew in every cycle. One that outlives its deadline is undone.
+    """
+    cluster, at = observation.cluster, observation.at
+    asked = {pod.for_uid for pod in cluster.own_pods if pod.kind is OwnKind.PLACEHOLDER}
+    empty = {
+        node.uid
+        for node in cluster.nodes
+        if node.mark and node.cordoned and not node.load.n_workload_pods and node.uid not in asked
+    }
+    return frozenset(
+        order.uid
+        for order in orders
+        if order.kind is OrderKind.INTERRUPTION
+        and order.uid in empty
+        and not order.node_claim
+        and at < order.deadline + AFTER_LOSS_S
+    )
+
+
+def _as_now(order: DrainOrder, limits: Limits | None) -> DrainOrder:
+    """Give an order found in the cluster what its journal does not keep: the limits of today."""
+    if limits is None or not limits.mode.writes:
+        return replace(order, deadline=OVERDUE)
+    return replace(order, leftover_s=limits.leftover_s)
+
+
+def _urgency(pool: PoolInput, limits: Limits) -> tuple[int, float, str]:
+    proposal, _ = both_proposals(pool, entry_economics(pool, limits), limits)
+    action = proposal.action
+    rank = 0 if action is Action.EMERGENCY_EXIT else 1 if action.away_from_spot else 2
+    return rank, -(worse(pool.spot_risk) or 0.0), pool.pool
+
+
+def decide(basis: Basis) -> Decision:
+    """Propose for one pool, ask the gates, and size the wave that they leave.
+
+    A pure function of the basis: a record that keeps it can be replayed.
+    """
+    pool, limits = basis.pool, basis.limits
+    economics = entry_economics(pool, limits)
+    proposal, other = both_proposals(pool, economics, limits)
+    if proposal.action.away_from_spot:
+        economics = held_economics(pool, limits)
+    verdicts = gates.evaluate(gates.Case(basis=basis, proposal=proposal, economics=economics))
+    ruling = gates.combine(verdicts, limits.mode)
+    wave = plan_wave(pool, proposal, ruling, limits)
+    return Decision(
+        decision_id=_identity(basis),
+        basis=basis,
+        proposal=proposal,
+        other=other,
+        action=wave.action,
+        reason=wave.reason,
+        verdicts=verdicts,
+        economics=economics,
+        target_ratio=wave.target_ratio,
+        moves=wave.moves,
+        savings_usd_per_hour=_savings(wave, economics),
+    )
+
+
+def _identity(basis: Basis) -> str:
+    """Derive the decision's id from when and where it was made, so that a replay gives it again."""
+    text = f"{basis.pool.at!r}|{basis.cycle}|{basis.pool.pool!r}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _savings(wave: Wave, economics: Economics) -> float | None:
+    """Return the list-price change that the wave makes, USD/h; a fall back costs, so negative."""
+    if not wave.moves:
+        return 0.0
+    if economics.saving_usd_per_hour is None:
+        return None
+    sign = 1.0 if wave.action.towards_spot else -1.0
+    return sign * len(wave.moves) * economics.saving_usd_per_hour
+
+
+def _orders(decisions: tuple[Decision, ...]) -> tuple[DrainOrder, ...]:
+    return tuple(order for decision in decisions for order in _orders_of(decision))
+
+
+def _orders_of(decision: Decision) -> Iterator[DrainOrder]:
+    drained = [move for move in decision.moves if not is_released(decision, move)]
+    limits = decision.basis.limits
+    for move in drained:
+        yield DrainOrder(
+            plan_id=decision.decision_id,
+            pool=decision.pool,
+            node=move.candidate.node,
+            uid=move.candidate.uid,
+            node_claim=move.candidate.node_claim,
+            node_pool=move.candidate.node_pool,
+            to=move.to,
+            reason=f"{decision.action} {decision.reason}",
+            deadline=decision.at + limits.drain_deadline_s,
+            # Room that is gone again by itself is not waited for.
+            bind_by=decision.at + min(limits.bind_s, limits.leftover_s),
+            traceparent=decision.basis.traceparent,
+            mode=decision.mode,
+            n_wave=len(drained),
+            leftover_s=limits.leftover_s,
+        )
+
+
+def _next_state(state: ControllerState, decisions: tuple[Decision, ...]) -> ControllerState:
+    """Remember waves, and what was said of pools; one that is gone is kept for a while.
+
+    A pool without nodes may come back, and must not come back without its rules.
+    """
+    pools = {d.pool: _next_pool_state(d.basis.state, d) for d in decisions}
+    gone = [name for name, s in state.pools.items() if name not in pools and s.rules != NO_RULES]
+    kept = {name: state.pools[name] for name in sorted(gone)[:MAX_GONE]}
+    return replace(state, pools=kept | pools)
+
+
+def _next_pool_state(before: PoolState, decision: Decision) -> PoolState:
+    after = replace(before, target_ratio=decision.target_ratio, last_action=decision.action)
+    if not decision.moves:
+        return replace(after, fell_from=None) if _is_undone(decision.input, after) else after
+    after = replace(after, last_wave_at=decision.at)
+    if decision.action.away_from_spot:
+        fell_from = max(after.fell_from or 0.0, short(decision.input.spot_ratio))
+        return _fallen_back(replace(after, fell_from=fell_from), decision.at)
+    return _returning(after, decision.at)
+
+
+def _is_undone(pool: PoolInput, state: PoolState) -> bool:
+    """Tell whether a return has brought back all that the last fall back took from Spot."""
+    fell, returned = state.last_decrease_at, state.last_increase_at
+    was_last = returned is not None and (fell is None or returned > fell)
+    return was_last and not n_to_undo(pool, state)
+
+
+def _fallen_back(state: PoolState, at: float) -> PoolState:
+    """Count a fall back that follows a return soon: the next one waits twice as long."""
+    returned = state.last_increase_at
+    failed = returned is not None and at - returned < FAILED_RETURN_S
+    n_failed = state.n_failed_returns + 1 if failed else state.n_failed_returns
+    return replace(state, last_decrease_at=at, n_failed_returns=n_failed, n_probation=1)
+
+
+def _returning(state: PoolState, at: float) -> PoolState:
+    """Let the next wave of a return be twice as large; forget a failure after a day of peace."""
+    fell = state.last_decrease_at
+    at_peace = fell is None or at - fell > gates.PEACE_S
+    return replace(
+        state,
+        last_increase_at=at,
+        n_failed_returns=0 if at_peace else state.n_failed_returns,
+        n_probation=min(2 * state.n_probation, MAX_PROBATION),
+    )

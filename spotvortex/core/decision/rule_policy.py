@@ -1,0 +1,133 @@
+"""What a pool should do, before any gate is asked.
+
+Comes in: the reduced input of a pool, its economics and the limits. Goes out: a proposal with the
+rule that made it. The rules are ordered: leave, by risk or by the cap, whichever goes further; else
+stay; else enter. Doubt is HOLD. A cap on Spot always wins over a wish for more of it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from spotvortex.core.decision.economics import held_economics
+from spotvortex.core.decision.messages import Economics, PoolState, Proposal
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import RATIO_STEP, Action
+from spotvortex.core.pool.input import PoolInput, Risk
+
+WIDE_STEP_RATIO = 0.25
+"""A distance to the cap, or over it, from which a step of 30 points is taken instead of 10."""
+
+
+def propose(pool: PoolInput, economics: Economics, limits: Limits) -> Proposal:
+    """Apply the deterministic rules to one pool."""
+    if pool.n_counted == 0:
+        return Proposal(action=Action.HOLD, reason="empty_pool")
+    if pool.n_spot and pool.n_spot_out_of_scope == pool.n_spot:
+        return Proposal(action=Action.EMERGENCY_EXIT, reason="unsupported_family")
+    away = [p for p in (_leave(pool, limits), _obey_cap(pool, limits)) if p is not None]
+    if away:
+        return min(away, key=lambda p: RATIO_STEP[p.action])
+    return _stay(pool, limits) or _enter(pool, economics, limits)
+
+
+def floor_nodes(pool: PoolInput, limits: Limits) -> int:
+    """Return how many nodes must stay on-demand; a floor in vCPU is rounded up to whole nodes.
+
+    Where the size of a node is not known, a floor in vCPU means the whole pool.
+    """
+    vcpu = limits.on_demand_floor_vcpu
+    by_vcpu = math.ceil(vcpu / pool.node_vcpu) if pool.node_vcpu else (vcpu and pool.n_counted)
+    return max(limits.on_demand_floor_nodes, by_vcpu)
+
+
+def max_ratio(pool: PoolInput, limits: Limits) -> float:
+    """Return the highest spot ratio that the cap and the on-demand floor leave to this pool."""
+    n = pool.n_staying
+    floor_ratio = min(floor_nodes(pool, limits), n) / n if n else 0.0
+    return min(limits.max_spot_ratio, 1.0 - floor_ratio)
+
+
+def max_spot_nodes(pool: PoolInput, limits: Limits) -> int:
+    """Return how many whole Spot nodes the cap and the floor leave to this pool."""
+    return math.floor(max_ratio(pool, limits) * pool.n_staying + 1e-9)
+
+
+def n_to_undo(pool: PoolInput, state: PoolState) -> int:
+    """Return how many nodes that our anchors keep had been Spot before we fell back."""
+    if state.fell_from is None:
+        return 0
+    n_before = math.floor(state.fell_from * pool.n_staying + 1e-9)
+    return max(0, min(pool.n_anchored, n_before - pool.n_spot_staying))
+
+
+def worse(risk: Risk) -> float | None:
+    """Return the larger of the two scores, None where one is missing or no number."""
+    if risk.capacity is None or risk.runtime is None:
+        return None
+    if math.isnan(risk.capacity) or math.isnan(risk.runtime):
+        return None
+    return max(risk.capacity, risk.runtime)
+
+
+def _leave(pool: PoolInput, limits: Limits) -> Proposal | None:
+    risk = worse(pool.spot_risk)
+    if not pool.n_spot or risk is None or pool.spot_risk.runtime is None:
+        return None
+    if risk >= limits.emergency_risk or pool.spot_risk.runtime >= limits.emergency_runtime_risk:
+        return Proposal(action=Action.EMERGENCY_EXIT, reason="emergency_risk")
+    if risk >= limits.high_risk:
+        return Proposal(action=Action.DECREASE_30, reason="high_risk")
+    if risk >= limits.medium_risk:
+        return Proposal(action=Action.DECREASE_10, reason="medium_risk")
+    held = held_economics(pool, limits)
+    if held.net_usd_per_hour is not None and held.net_usd_per_hour < 0.0:
+        return Proposal(action=Action.DECREASE_10, reason="expected_loss")
+    return None
+
+
+def _obey_cap(pool: PoolInput, limits: Limits) -> Proposal | None:
+    over = pool.spot_ratio - max_ratio(pool, limits)
+    if over <= 1e-9 or not pool.n_spot:
+        return None
+    action = Action.DECREASE_30 if over >= WIDE_STEP_RATIO else Action.DECREASE_10
+    return Proposal(action=action, reason="above_max_spot_ratio")
+
+
+def _stay(pool: PoolInput, limits: Limits) -> Proposal | None:
+    entry = worse(pool.entry_risk)
+    reason = ""
+    if not pool.n_on_demand:
+        reason = "all_spot_already"
+    elif pool.n_spot_staying >= max_spot_nodes(pool, limits):
+        reason = "at_max_spot_ratio"
+    elif not pool.allows_spot:
+        reason = "pool_allows_no_spot"
+    elif not pool.n_on_demand_movable:
+        reason = "nothing_movable"
+    elif entry is None:
+        reason = "no_score"
+    elif entry >= limits.medium_risk:
+        reason = "entry_risk"
+    return Proposal(action=Action.HOLD, reason=reason) if reason else None
+
+
+def _enter(pool: PoolInput, economics: Economics, limits: Limits) -> Proposal:
+    hold = _no_gain(pool, economics, limits)
+    if hold:
+        return Proposal(action=Action.HOLD, reason=hold)
+    room = max_ratio(pool, limits) - pool.spot_ratio
+    action = Action.INCREASE_30 if room >= WIDE_STEP_RATIO else Action.INCREASE_10
+    return Proposal(action=action, reason="economic_increase")
+
+
+def _no_gain(pool: PoolInput, economics: Economics, limits: Limits) -> str:
+    if economics.discount_ratio is None or economics.net_usd_per_hour is None:
+        return "price_unknown" if pool.entry_money.too_old_s is None else "price_stale"
+    if economics.discount_ratio < limits.min_discount_ratio:
+        return "discount_too_small"
+    if economics.payback_hours is None:
+        return "no_expected_gain"
+    if economics.payback_hours > limits.max_payback_hours:
+        return "payback_too_long"
+    return ""

@@ -1,0 +1,145 @@
+"""The words that every other room uses.
+
+Comes in: nothing. Goes out: enumerations and identities. Times are float seconds since the epoch
+(UTC), prices US dollars per hour, ratios 0..1. May not know anything above it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, Final
+
+
+class CapacityType(StrEnum):
+    """How a node is bought. `reserved` counts as on-demand and is never moved."""
+
+    SPOT = "spot"
+    ON_DEMAND = "on-demand"
+    RESERVED = "reserved"
+    UNKNOWN = "unknown"
+
+
+class Provisioner(StrEnum):
+    """Who creates and removes the nodes of a pool."""
+
+    KARPENTER = "karpenter"
+    CLUSTER_AUTOSCALER = "cluster-autoscaler"
+    MANAGED_NODE_GROUP = "managed-nodegroup"
+    UNKNOWN = "unknown"
+
+
+class Mode(StrEnum):
+    """What we may do with a decision, weakest first."""
+
+    SHADOW = "shadow"
+    ADVISE = "advise"
+    CANARY = "canary"
+    ACTIVE = "active"
+
+    @property
+    def writes(self) -> bool:
+        """Tell whether this mode may change the cluster."""
+        return self in (Mode.CANARY, Mode.ACTIVE)
+
+
+class Freeze(StrEnum):
+    """Whether a person has stopped us. UNKNOWN where that cannot be read, which stops us too."""
+
+    NONE = "none"
+    SOFT = "soft"
+    """Undo what is in flight, then write nothing."""
+    HARD = "hard"
+    """Write nothing at once."""
+    UNKNOWN = "unknown"
+
+
+class Action(StrEnum):
+    """The six answers, in the order of the model's `q_values` columns."""
+
+    HOLD = "HOLD"
+    DECREASE_10 = "DECREASE_10"
+    DECREASE_30 = "DECREASE_30"
+    INCREASE_10 = "INCREASE_10"
+    INCREASE_30 = "INCREASE_30"
+    EMERGENCY_EXIT = "EMERGENCY_EXIT"
+
+    @property
+    def towards_spot(self) -> bool:
+        """Tell whether the action asks for more Spot."""
+        return self in (Action.INCREASE_10, Action.INCREASE_30)
+
+    @property
+    def away_from_spot(self) -> bool:
+        """Tell whether the action asks for less Spot."""
+        return self in (Action.DECREASE_10, Action.DECREASE_30, Action.EMERGENCY_EXIT)
+
+
+RATIO_STEP: Final[dict[Action, float]] = {
+    Action.HOLD: 0.0,
+    Action.DECREASE_10: -0.10,
+    Action.DECREASE_30: -0.30,
+    Action.INCREASE_10: 0.10,
+    Action.INCREASE_30: 0.30,
+    Action.EMERGENCY_EXIT: -1.0,
+}
+"""Change of the target spot ratio in points of ratio; EMERGENCY_EXIT means a target of 0."""
+
+
+class Outcome(StrEnum):
+    """What a gate answers."""
+
+    ALLOW = "allow"
+    REFUSE = "refuse"
+    AT_MOST = "at-most"
+    NOT_EVALUATED = "not-evaluated"
+
+
+class Blocker(StrEnum):
+    """Why a pod, and so its node, cannot be moved, or only within limits."""
+
+    BARE_POD = "bare-pod"
+    DO_NOT_DISRUPT = "do-not-disrupt"
+    SINGLE_REPLICA = "single-replica"
+    PDB_ALLOWS_ZERO = "pdb-allows-0"
+    TWO_PDBS = "two-pdbs"
+    LOCAL_STORAGE = "local-storage"
+    VOLUME = "volume"
+    PINNED_ON_DEMAND = "pinned-on-demand"
+    PINNED_SPOT = "pinned-spot"
+
+
+HARD_BLOCKERS: Final[frozenset[Blocker]] = frozenset(
+    {
+        Blocker.BARE_POD,
+        Blocker.DO_NOT_DISRUPT,
+        Blocker.PDB_ALLOWS_ZERO,
+        Blocker.TWO_PDBS,
+        Blocker.LOCAL_STORAGE,
+        Blocker.SINGLE_REPLICA,
+    }
+)
+"""Blockers for which no voluntary move of the node is planned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Offering:
+    """One (instance type, zone) that can be bought; its spot side has a price and a risk."""
+
+    RECORDED_AS_ROW: ClassVar = True
+
+    instance_type: str
+    zone: str
+
+    def __str__(self) -> str:
+        return f"{self.instance_type}/{self.zone}"
+
+    @property
+    def family(self) -> str:
+        """The instance family: `m6i` of `m6i.2xlarge`."""
+        return self.instance_type.partition(".")[0]
+
+
+def short(value: float) -> float:
+    """Six decimals are more than any figure here is worth, and they keep records short."""
+    return round(value, 6)

@@ -1,0 +1,1 @@
+"""One drain: its messages, its requests, and the next step from what the cluster shows."""

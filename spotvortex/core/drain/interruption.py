@@ -1,0 +1,128 @@
+"""Notices that a node will be taken away, as orders on the same road as all others.
+
+Comes in: the notices of one observation, the cluster, and the limits of each pool. Goes out: orders
+sorted by deadline, and which notices are settled. The gates are fewer than a decision's: lease,
+freeze and mode; the node goes whatever we think of it. May not decide how much is Spot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Set
+from typing import Final
+
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.notices import Notice, NoticeKind, instance_id_of
+from spotvortex.core.domain.observation import ClusterFacts, NodeFact, Observation, Standing
+from spotvortex.core.domain.types import CapacityType, Freeze
+from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind
+
+LOSSES: Final = frozenset(
+    {NoticeKind.INTERRUPTION, NoticeKind.STATE_CHANGE, NoticeKind.SCHEDULED_CHANGE}
+)
+"""Kinds after which a node is drained; a rebalance recommendation is evidence only."""
+
+PLANNED_AHEAD_S: Final = 900.0
+"""A scheduled change is acted on this long before it starts, not days ahead."""
+
+SHARED_S: Final = 120.0
+"""Losses of a pool within this time share a plan."""
+
+
+def nodes_by_instance(cluster: ClusterFacts) -> dict[str, NodeFact]:
+    """Return the nodes by the instance that they run on."""
+    return {i: node for node in cluster.nodes if (i := instance_id_of(node.provider_id))}
+
+
+def interruption_orders(
+    observation: Observation, limits_of: Mapping[str, Limits], flying: InFlight
+) -> tuple[DrainOrder, ...]:
+    """Make an order for every pooled node that will be lost, the earliest deadline first.
+
+    All nodes of a pool share one plan, and so one set of placeholders; a node that is drained
+    already keeps its plan, and so the room that was asked for it.
+    """
+    if not _may_act(observation.standing):
+        return ()
+    nodes = nodes_by_instance(observation.cluster)
+    known = {order.uid: order for order in flying.orders}
+    plans = {o.pool: o.plan_id for o in flying.orders if o.kind is OrderKind.INTERRUPTION}
+    orders: dict[str, DrainOrder] = {}
+    for notice in _losses(observation):
+        node = nodes.get(notice.instance_id)
+        limits = limits_of.get(node.pool) if node is not None else None
+        if node is None or limits is None or node.uid in orders:
+            continue
+        before = known.get(node.uid)
+        if before is not None and before.kind is OrderKind.INTERRUPTION:
+            continue
+        plan = before.plan_id if before is not None else plans.get(node.pool)
+        if plan is None:
+            plan = plans[node.pool] = _plan_id(observation, node.pool)
+        orders[node.uid] = _order(notice, node, plan, limits, observation)
+    return tuple(sorted(orders.values(), key=lambda o: (o.deadline, o.node)))
+
+
+def _may_act(standing: Standing) -> bool:
+    return standing.leader and standing.freeze is Freeze.NONE and not standing.unsure
+
+
+def _losses(observation: Observation) -> list[Notice]:
+    at = observation.at
+    due = (
+        n
+        for n in observation.notices
+        if n.kind in LOSSES and n.deadline is not None and n.deadline - at <= PLANNED_AHEAD_S
+    )
+    return sorted(due, key=lambda n: (n.deadline or 0.0, n.id))
+
+
+def _plan_id(observation: Observation, pool: str) -> str:
+    """Name the plan of a pool's losses, the same for a while.
+
+    Notices of one event come over several cycles, and the first marks are seen later still.
+    """
+    text = f"{int(observation.at // SHARED_S)}|{pool!r}|notice"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _order(
+    notice: Notice, node: NodeFact, plan_id: str, limits: Limits, observation: Observation
+) -> DrainOrder:
+    deadline = notice.deadline
+    assert deadline is not None
+    return DrainOrder(
+        plan_id=plan_id,
+        pool=node.pool,
+        node=node.name,
+        uid=node.uid,
+        node_claim=node.node_claim,
+        node_pool=node.node_pool,
+        to=CapacityType.UNKNOWN,
+        avoid=str(node.offering) if node.capacity_type is CapacityType.SPOT else "",
+        reason=f"notice {notice.kind}",
+        deadline=deadline,
+        traceparent=observation.traceparent,
+        kind=OrderKind.INTERRUPTION,
+        mode=limits.mode,
+        leftover_s=limits.leftover_s,
+    )
+
+
+def settled(notices: Iterable[Notice], cluster: ClusterFacts, flying: InFlight) -> frozenset[str]:
+    """Return the notices that need no keeping, by id.
+
+    Settled is one whose node carries our mark, one whose instance is no node of this cluster, and
+    a rebalance recommendation that stands on its node.
+    """
+    nodes = nodes_by_instance(cluster)
+    marked = {o.uid for o in flying.orders if o.kind is OrderKind.INTERRUPTION}
+    return frozenset(n.id for n in notices if _is_settled(n, nodes.get(n.instance_id), marked))
+
+
+def _is_settled(notice: Notice, node: NodeFact | None, marked: Set[str]) -> bool:
+    if node is None or not node.pool:
+        return True
+    if notice.kind is NoticeKind.REBALANCE:
+        return bool(node.at_risk)
+    return bool(node.mark) and node.uid in marked

@@ -1,0 +1,312 @@
+"""How one node is moved: a state machine that says the next request, never makes it.
+
+Comes in: an order, how far it has got, and the node as it is now. Goes out: one step. The order of
+steps is the safety: capacity is asked for first, nothing is evicted before all of it is bound and
+its nodes are kept by anchors, the node is marked before its first pod goes, and what was begun in
+vain is undone. A node that will be taken away is marked first, and waits for capacity no longer
+than its deadline lets it.
+
+    ASKING > BINDING > ANCHORING > MARKING > EVICTING > WAITING > RELEASING > ended
+       any of these > UNDOING > ended
+
+Every request may be made twice: an order begins anew from what is found, at whatever step it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final, assert_never
+
+from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker
+from spotvortex.core.drain.calls import (
+    Again,
+    Answer,
+    BlockedByBudget,
+    Call,
+    CreateAnchor,
+    CreatePlaceholder,
+    DeleteNodeClaim,
+    DeletePlaceholders,
+    Done,
+    EvictPod,
+    Gone,
+    Halt,
+    MarkNode,
+    NodeView,
+    PodView,
+    Refused,
+    UnmarkNode,
+    anchor_call,
+)
+from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
+from spotvortex.core.drain.orders import to_text
+from spotvortex.core.drain.progress import Phase, Progress, to_anchor, to_evict
+
+POLL_S: Final = 2.0
+"""Seconds between two looks while waiting for capacity or for pods to end."""
+
+FIRST_RETRY_S: Final = 2.0
+"""Pause after an eviction that a budget blocked and for which no time is asked; it doubles."""
+
+MAX_WAIT_S: Final = 15.0
+"""Longest such pause, and longest time between two looks, so that a stop is seen in time."""
+
+MAX_TRIES: Final = 20
+"""A request other than an eviction that fails for now is tried again this often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """Make this request, then look again."""
+
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Look again after this many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The order has ended."""
+
+    end: DrainEnd
+    reason: str
+
+
+Step = Do | Wait | Finish
+
+
+def next_step(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> Step:
+    """Say the one next thing to do for an order."""
+    if view.halt is Halt.DROP:
+        return Finish(DrainEnd.HANDED_OVER, view.halt_reason)
+    pause = progress.retry_at.get("", now) - now
+    if pause > 0.0 and progress.phase is not Phase.EVICTING:
+        return Wait(min(MAX_WAIT_S, pause))
+    return _step(order, progress, view, now)
+
+
+def _step(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> Step:
+    match progress.phase:
+        case Phase.ASKING:
+            return Do(_placeholder(order, progress, view))
+        case Phase.BINDING | Phase.WAITING:
+            return Wait(POLL_S)
+        case Phase.ANCHORING:
+            return Do(_anchor(order, progress, view, now))
+        case Phase.MARKING:
+            return Do(_mark(order, view))
+        case Phase.EVICTING:
+            return _evict(order, progress, view, now)
+        case Phase.RELEASING:
+            return _release(order, progress, view)
+        case Phase.UNDOING:
+            return _undo(order, progress, view)
+        case _ as never:
+            assert_never(never)
+
+
+def _placeholder(order: DrainOrder, progress: Progress, view: NodeView) -> CreatePlaceholder:
+    pod = next(pod for pod in progress.moving if pod.uid not in progress.asked)
+    digest = hashlib.sha256(f"{order.plan_id}|{pod.uid}".encode()).hexdigest()[:16]
+    return CreatePlaceholder(
+        name=f"spotvortex-placeholder-{digest}",
+        plan_id=order.plan_id,
+        for_uid=order.uid,
+        pool=order.pool,
+        capacity_type=order.to,
+        node_pool=order.node_pool,
+        for_pod=f"{pod.namespace}/{pod.name}",
+        pod_uid=pod.uid,
+        cpu_milli=pod.cpu_milli,
+        memory_bytes=pod.memory_bytes,
+        zone=view.zone if Blocker.VOLUME in pod.blockers else "",
+        avoid=order.avoid,
+        order=to_text(order),
+        expires_s=order.leftover_s,
+    )
+
+
+def _anchor(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> CreateAnchor:
+    receiver = to_anchor(order, progress, view, now)[0]
+    return anchor_call(
+        receiver.node,
+        receiver.uid,
+        order.pool,
+        order.plan_id,
+        order.deadline,
+        expires_s=order.leftover_s,
+    )
+
+
+def _mark(order: DrainOrder, view: NodeView) -> MarkNode:
+    return MarkNode(
+        node=order.node,
+        uid=order.uid,
+        plan_id=order.plan_id,
+        order=to_text(order),
+        resource_version=view.resource_version,
+        urgent=order.kind is OrderKind.INTERRUPTION,
+    )
+
+
+def _evict(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> Step:
+    free = [pod for pod in to_evict(progress, view) if _may_go(order, progress, pod)]
+    due = [pod for pod in free if progress.retry_at.get(pod.uid, now) <= now]
+    if not due:
+        until = min((progress.retry_at[pod.uid] for pod in free), default=now + POLL_S)
+        return Wait(min(MAX_WAIT_S, max(0.1, until - now)))
+    # Long grace periods first, so that the slowest pod does not start last; then the only ones of
+    # their workload, whose successors are missed most.
+    pod = min(
+        due,
+        key=lambda p: (
+            -p.grace_s,
+            Blocker.SINGLE_REPLICA not in p.blockers,
+            p.namespace,
+            p.name,
+        ),
+    )
+    return Do(
+        EvictPod(
+            namespace=pod.namespace,
+            name=pod.name,
+            uid=pod.uid,
+            node_uid=order.uid,
+            plan_id=order.plan_id,
+        )
+    )
+
+
+def _may_go(order: DrainOrder, progress: Progress, pod: PodView) -> bool:
+    """Only pods that have room and that nothing holds go, unless the node is lost anyway."""
+    if order.kind is OrderKind.INTERRUPTION:
+        return True
+    return pod.uid in progress.asked and not HARD_BLOCKERS.intersection(pod.blockers)
+
+
+def _release(order: DrainOrder, progress: Progress, view: NodeView) -> Step:
+    if order.node_claim and not progress.released:
+        claim = DeleteNodeClaim(node_claim=order.node_claim, node=order.node, plan_id=order.plan_id)
+        return Do(claim)
+    if _has_left(progress, view):
+        return Do(_clean(order))
+    return Finish(DrainEnd.DONE, progress.reason or "drained")
+
+
+def _undo(order: DrainOrder, progress: Progress, view: NodeView) -> Step:
+    if (progress.marked or progress.maybe_marked) and view.present:
+        return Do(UnmarkNode(node=order.node, uid=order.uid, plan_id=order.plan_id))
+    if _has_left(progress, view):
+        return Do(_clean(order))
+    return Finish(progress.end, progress.reason)
+
+
+def _has_left(progress: Progress, view: NodeView) -> bool:
+    return bool(progress.asked or progress.found or view.n_room) and not progress.cleaned
+
+
+def _clean(order: DrainOrder) -> DeletePlaceholders:
+    return DeletePlaceholders(plan_id=order.plan_id, for_uid=order.uid)
+
+
+def advance(progress: Progress, call: Call, answer: Answer, now: float) -> Progress:
+    """Take the answer to a request into account."""
+    counted = replace(progress, n_calls=progress.n_calls + 1)
+    match answer:
+        case Refused(reason=reason):
+            return _refused(counted, call, reason)
+        case BlockedByBudget(retry_s=retry_s):
+            if not isinstance(call, EvictPod):
+                return _refused(counted, call, "a budget blocks what is no eviction")
+            return _later(counted, call.uid, retry_s, now)
+        case Again(reason=reason, retry_s=retry_s):
+            return _again(counted, call, reason, retry_s, now)
+        case Done() | Gone():
+            if isinstance(call, CreatePlaceholder):
+                counted = replace(counted, asked_at=now)
+            return _carried_out(replace(counted, tries=_without(counted.tries, "")), call)
+        case _ as never:
+            assert_never(never)
+
+
+def _again(progress: Progress, call: Call, reason: str, retry_s: float, now: float) -> Progress:
+    """Try later; the deadline ends an eviction that never works, a count all other requests."""
+    if isinstance(call, EvictPod):
+        # A silent server may have carried it out: the workload that is now one pod short must not
+        # look like one that is never moved. An order found again is begun from its mark on, too.
+        return _later(replace(progress, begun=True), call.uid, retry_s, now)
+    if isinstance(call, MarkNode):
+        # A silent server may have carried it out.
+        progress = replace(progress, maybe_marked=True)
+    if progress.tries.get("", 0) >= MAX_TRIES:
+        return _refused(progress, call, reason)
+    return _later(progress, "", retry_s, now)
+
+
+def _without(tries: Mapping[str, int], key: str) -> Mapping[str, int]:
+    return {k: n for k, n in tries.items() if k != key} if key in tries else tries
+
+
+def _later(progress: Progress, key: str, asked_s: float, now: float) -> Progress:
+    """Wait as long as the server asks, or else 2 s doubling to 15 s, spread by up to a fifth."""
+    n = progress.tries.get(key, 0)
+    doubled = min(MAX_WAIT_S, FIRST_RETRY_S * 2.0 ** min(n, 8))
+    spread = int.from_bytes(hashlib.sha256(f"{key}|{n}".encode()).digest()[:2], "big") / 65_535
+    pause = min(asked_s, 60.0) if asked_s > 0.0 else doubled * (1.0 - 0.2 * spread)
+    return replace(
+        progress,
+        tries={**progress.tries, key: n + 1},
+        retry_at={**progress.retry_at, key: now + max(0.1, pause)},
+    )
+
+
+def _carried_out(progress: Progress, call: Call) -> Progress:
+    match call:
+        case CreatePlaceholder(pod_uid=uid):
+            return replace(progress, asked=progress.asked | {uid})
+        case CreateAnchor(node_uid=uid):
+            return replace(progress, anchored=progress.anchored | {uid})
+        case MarkNode():
+            return replace(progress, marked=True)
+        case UnmarkNode():
+            return replace(progress, marked=False, maybe_marked=False)
+        case EvictPod(uid=uid):
+            return replace(progress, begun=True, evicted=progress.evicted | {uid})
+        case DeleteNodeClaim():
+            return replace(progress, released=True)
+        case DeletePlaceholders():
+            return replace(progress, cleaned=True)
+        case _:
+            raise AssertionError(f"a drain makes no {type(call).__name__}")
+
+
+def _refused(progress: Progress, call: Call, reason: str) -> Progress:
+    """Give up; what cannot even be undone is left to expire by itself, and said."""
+    if progress.phase is Phase.UNDOING or isinstance(call, DeletePlaceholders):
+        # IMPORTANT: where the mark stays the room stays too. Whoever finds the mark takes the room
+        # for granted.
+        return replace(
+            _carried_out(progress, call),
+            cleaned=True,
+            reason=f"{progress.reason}; {reason}".strip("; "),
+        )
+    if progress.urgent and not isinstance(call, MarkNode):
+        return _gone_without(progress, call, reason)
+    asking = isinstance(call, CreatePlaceholder | CreateAnchor)
+    end = DrainEnd.NO_REPLACEMENT if asking else DrainEnd.REFUSED
+    return replace(progress, phase=Phase.UNDOING, end=end, reason=reason)
+
+
+def _gone_without(progress: Progress, call: Call, reason: str) -> Progress:
+    """Go on without what was refused: a node that is lost takes its other pods with it."""
+    said = replace(progress, reason=reason)
+    if isinstance(call, EvictPod):
+        return replace(said, given_up=said.given_up | {call.uid})
+    return _carried_out(said, call)

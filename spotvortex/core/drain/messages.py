@@ -1,0 +1,99 @@
+"""What travels to and from the drainer: orders, what is in flight, results.
+
+Comes in: values of the domain. Goes out: `DrainOrder`, `InFlight`, `DrainResult`. Every message
+carries the trace context of its cycle.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from spotvortex.core.domain.labels import LONGEST_LIFE_S
+from spotvortex.core.domain.observation import NodeFact, OwnPod
+from spotvortex.core.domain.types import CapacityType, Mode
+
+
+class OrderKind(StrEnum):
+    """Why a node is drained: because we decided so, or because it will be taken away."""
+
+    DRAIN = "drain"
+    INTERRUPTION = "interruption"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainOrder:
+    """One node to move: ask for its replacement, wait for it, then drain.
+
+    `deadline` is wall time; what is not done by then is undone, or, of an interruption, over. `to`
+    is UNKNOWN where any capacity will do, `avoid` the offering that is being lost, "type/zone".
+    `mode` says whose hand carries it out. Room that is not bound at `bind_by` is given up. `n_wave`
+    counts the nodes that are drained together: none is before there is room for all. `leftover_s`
+    is the lifetime of the pods that it makes, in seconds.
+    """
+
+    plan_id: str
+    pool: str
+    node: str
+    uid: str
+    node_claim: str
+    node_pool: str
+    to: CapacityType
+    reason: str
+    deadline: float
+    traceparent: str = ""
+    kind: OrderKind = OrderKind.DRAIN
+    mode: Mode = Mode.SHADOW
+    avoid: str = ""
+    bind_by: float = math.inf
+    n_wave: int = 1
+    leftover_s: int = LONGEST_LIFE_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFlight:
+    """What of ours is under way, as the cluster itself tells; see `orders`.
+
+    `orders` are sorted by the uid of their node; `leaving` are the uids of those nodes that
+    somebody is already taking away, so that there is nothing left to drain. `unread_marks` are
+    nodes whose journal cannot be read, `unread_pods` placeholders of which the same is true.
+    """
+
+    orders: tuple[DrainOrder, ...] = ()
+    leaving: frozenset[str] = frozenset()
+    unread_marks: tuple[NodeFact, ...] = ()
+    unread_pods: tuple[OwnPod, ...] = ()
+
+    @property
+    def uids(self) -> frozenset[str]:
+        """The uids of the nodes concerned."""
+        return frozenset(order.uid for order in self.orders)
+
+
+NOTHING_IN_FLIGHT: Final = InFlight()
+
+
+class DrainEnd(StrEnum):
+    """How a drain ended."""
+
+    DONE = "done"
+    GONE = "gone"
+    NO_REPLACEMENT = "no-replacement"
+    ABORTED = "aborted"
+    REFUSED = "refused"
+    HANDED_OVER = "handed-over"
+    """Left as it is, because we may not write now; whoever may goes on with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainResult:
+    """What became of one order: how it ended, why, and how many requests it took."""
+
+    order: DrainOrder
+    end: DrainEnd
+    reason: str
+    at: float
+    n_calls: int
+    n_evicted: int

@@ -1,0 +1,110 @@
+"""An order as the journal that it leaves in the cluster, and orders found there again.
+
+Comes in: a `DrainOrder`, or the texts that a node and our placeholders carry. Goes out: the text,
+or the orders that are in flight by the cluster's own account. So a restart, or another replica,
+goes on where the last one was. A text of a newer version is not understood, and said to be so.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Final
+
+from spotvortex.core.domain.observation import ClusterFacts, OwnKind, OwnPod
+from spotvortex.core.domain.types import CapacityType, Mode
+from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind
+
+VERSION: Final = 1
+MAX_TEXT: Final = 4096
+"""Characters of a journal; a longer one is none of ours."""
+
+MAX_REASON: Final = 200
+
+
+def to_text(order: DrainOrder) -> str:
+    """Write an order down as compact JSON, at most `MAX_TEXT` characters."""
+    document = {
+        "v": VERSION,
+        "plan": order.plan_id,
+        "kind": order.kind.value,
+        "pool": order.pool,
+        "node": order.node,
+        "uid": order.uid,
+        "claim": order.node_claim,
+        "nodepool": order.node_pool,
+        "to": order.to.value,
+        "avoid": order.avoid,
+        "reason": order.reason[:MAX_REASON],
+        "deadline": order.deadline,
+        "bind_by": order.bind_by if math.isfinite(order.bind_by) else None,
+        "trace": order.traceparent,
+    }
+    return json.dumps(document, separators=(",", ":"))
+
+
+def from_text(text: str) -> DrainOrder | None:
+    """Read an order back, None where it is of a newer version or no order at all."""
+    try:
+        document = json.loads(text) if len(text) <= MAX_TEXT else None
+        if not isinstance(document, dict) or document.get("v") != VERSION:
+            return None
+        deadline, bind_by = float(document["deadline"]), document["bind_by"]
+        if not math.isfinite(deadline):
+            return None
+        return DrainOrder(
+            plan_id=_text(document, "plan"),
+            kind=OrderKind(document["kind"]),
+            mode=Mode.ACTIVE,
+            pool=_text(document, "pool"),
+            node=_text(document, "node"),
+            uid=_text(document, "uid"),
+            node_claim=_text(document, "claim"),
+            node_pool=_text(document, "nodepool"),
+            to=CapacityType(document["to"]),
+            avoid=_text(document, "avoid"),
+            reason=_text(document, "reason"),
+            deadline=deadline,
+            bind_by=math.inf if bind_by is None else float(bind_by),
+            traceparent=_text(document, "trace"),
+        )
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+
+
+def _text(document: dict[str, object], name: str) -> str:
+    value = document[name]
+    if not isinstance(value, str):
+        raise TypeError(name)
+    return value
+
+
+def in_flight(cluster: ClusterFacts) -> InFlight:
+    """Find every order that has left its journal on a node, or on a placeholder of its own.
+
+    The journal of a node counts before that of placeholders: it is the later one.
+    """
+    found, unread_pods = _on_placeholders(cluster)
+    marks = {node.uid: (node, from_text(node.mark)) for node in cluster.nodes if node.mark}
+    read = {uid: order for uid, (_, order) in marks.items() if order and order.uid == uid}
+    found |= read
+    return InFlight(
+        orders=tuple(found[uid] for uid in sorted(found)),
+        leaving=frozenset(n.uid for n in cluster.nodes if n.moving and n.uid in found),
+        unread_marks=tuple(node for uid, (node, _) in marks.items() if uid not in read),
+        unread_pods=unread_pods,
+    )
+
+
+def _on_placeholders(cluster: ClusterFacts) -> tuple[dict[str, DrainOrder], tuple[OwnPod, ...]]:
+    found: dict[str, DrainOrder] = {}
+    unread: list[OwnPod] = []
+    for pod in cluster.own_pods:
+        if pod.kind is not OwnKind.PLACEHOLDER or pod.terminating or pod.finished:
+            continue
+        order = from_text(pod.order)
+        if order is None or order.uid != pod.for_uid:
+            unread.append(pod)
+        else:
+            found.setdefault(order.uid, order)
+    return found, tuple(unread)

@@ -1,0 +1,295 @@
+"""How far the move of one node has got, and what phase the node as it is now calls for.
+
+Comes in: an order, its progress, and a view of its node. Goes out: the progress, in its phase. Here
+it is judged whether an order goes on, waits, or is undone; `drain` says the requests.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType
+from spotvortex.core.drain.calls import Halt, NodeView, PodView, Receiver
+from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
+
+ANCHOR_LEFT: Final = 0.5
+"""A receiver whose anchor has this share of a lifetime left needs no new one."""
+
+EVICT_MARGIN_S: Final = 15.0
+"""Seconds before the deadline of an interruption by which the last grace period should be over."""
+
+AFTER_LOSS_S: Final = 120.0
+"""An interrupted node that is still there this long after its deadline is given up."""
+
+LOST_ROOM_S: Final = 5.0
+"""Seconds after the last request for room before room that is not seen counts as lost."""
+
+OVERDUE: Final = 0.0
+"""A deadline that has long passed: whatever has it is undone at its next step."""
+
+_PASSING: Final = frozenset({Blocker.PDB_ALLOWS_ZERO, Blocker.SINGLE_REPLICA})
+"""Blockers that evictions of ours may bring about: once begun, they are waited for."""
+
+
+class Phase(StrEnum):
+    """Where an order stands."""
+
+    ASKING = "asking"
+    BINDING = "binding"
+    ANCHORING = "anchoring"
+    MARKING = "marking"
+    EVICTING = "evicting"
+    WAITING = "waiting"
+    RELEASING = "releasing"
+    UNDOING = "undoing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far an order has got.
+
+    `moving` are the pods for whose room capacity is asked, `asked` the uids of those for which it
+    was, `asked_at` when last, `found` whether some had been asked for before. `begun` is true once
+    a pod was evicted, by this process or by one before it. `given_up` are pods that could not be
+    evicted from a node that is lost anyway, `urgent` says that it is. `maybe_marked` is true while
+    a mark may be there although no answer said so. `retry_at` and `tries` are kept by pod uid, ""
+    for what is no eviction.
+    """
+
+    phase: Phase = Phase.ASKING
+    moving: tuple[PodView, ...] = ()
+    asked: frozenset[str] = frozenset()
+    asked_at: float = math.inf
+    found: bool = False
+    anchored: frozenset[str] = frozenset()
+    marked: bool = False
+    begun: bool = False
+    released: bool = False
+    cleaned: bool = False
+    evicted: frozenset[str] = frozenset()
+    given_up: frozenset[str] = frozenset()
+    urgent: bool = False
+    maybe_marked: bool = False
+    retry_at: Mapping[str, float] = field(default_factory=dict)
+    tries: Mapping[str, int] = field(default_factory=dict)
+    n_calls: int = 0
+    end: DrainEnd = DrainEnd.DONE
+    reason: str = ""
+
+
+def begin(order: DrainOrder, view: NodeView) -> Progress:
+    """Start an order, or go on with one that carries our mark already.
+
+    A node of a planned move was marked only after all room was bound: whatever of that room is
+    taken by now was taken by its own pods.
+    """
+    planned = order.kind is OrderKind.DRAIN
+    moving = movers(view)
+    begun = view.marked and planned
+    asked = frozenset(pod.uid for pod in moving) if begun else frozenset[str]()
+    return Progress(
+        moving=moving, asked=asked, found=view.n_room > 0, marked=view.marked, begun=begun
+    )
+
+
+def movers(view: NodeView) -> tuple[PodView, ...]:
+    """Return the pods that a drain has to move."""
+    return tuple(pod for pod in view.pods if not pod.stays)
+
+
+def proceed(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> Progress:
+    """Move on to the phase that the node, as it is now, calls for."""
+    if progress.phase is Phase.UNDOING or _is_drained(progress, view):
+        return progress
+    progress = replace(
+        progress,
+        urgent=order.kind is OrderKind.INTERRUPTION,
+        # The answer to our mark may have been lost on its way.
+        marked=progress.marked or view.marked,
+    )
+    trouble = _trouble(order, progress, view, now)
+    if trouble is not None:
+        end, reason = trouble
+        return replace(progress, phase=Phase.UNDOING, end=end, reason=reason)
+    if not progress.begun:
+        progress = replace(progress, moving=_with_newcomers(progress.moving, view))
+        progress = _as_asked(_without_lost_room(progress, view, now), view)
+    return replace(progress, phase=_phase(order, progress, view, now))
+
+
+def _is_drained(progress: Progress, view: NodeView) -> bool:
+    """From here on the node may go, as it should, and what is left to do takes two requests."""
+    empty = view.cordoned and not movers(view)
+    return progress.phase is Phase.RELEASING and (empty or not view.present)
+
+
+def _with_newcomers(moving: tuple[PodView, ...], view: NodeView) -> tuple[PodView, ...]:
+    """Add the pods that have come since, and leave out those that have gone by themselves."""
+    there = {pod.uid: pod for pod in movers(view)}
+    known = {pod.uid for pod in moving}
+    kept = (pod for pod in moving if pod.uid in there)
+    return (*kept, *(pod for uid, pod in there.items() if uid not in known))
+
+
+def _without_lost_room(progress: Progress, view: NodeView, now: float) -> Progress:
+    """Ask anew where room has gone: nobody else brings a placeholder back.
+
+    A pod of a higher priority, a provisioner, or the taint of a node that has just come may delete
+    one (seen with Karpenter: bound, and deleted by the taint eviction controller 30 ms later).
+    Which one it was need not be known, since a request for what is there is answered so. What was
+    refused to a node that is lost anyway is not asked for again.
+    """
+    if progress.urgent and progress.reason:
+        return progress
+    there, needed = view.n_room, len(progress.moving)
+    if view.wave is not None and there < needed:
+        there, needed = view.wave.room, view.wave.left
+    if there >= needed or now - progress.asked_at < LOST_ROOM_S:
+        return progress
+    return replace(progress, asked=frozenset(), asked_at=math.inf, found=True)
+
+
+def _as_asked(progress: Progress, view: NodeView) -> Progress:
+    """Ask for nothing twice in an order that was found again.
+
+    A placeholder may be missing because a pod of another node of the wave has taken its room. What
+    was asked for that pod is there instead.
+    """
+    if not progress.found or view.wave is None or not view.wave.is_enough:
+        return progress
+    return replace(progress, asked=progress.asked | {pod.uid for pod in progress.moving})
+
+
+def _trouble(
+    order: DrainOrder, progress: Progress, view: NodeView, now: float
+) -> tuple[DrainEnd, str] | None:
+    if not view.present:
+        return DrainEnd.GONE, "the node is gone"
+    if view.halt is Halt.UNDO:
+        return DrainEnd.ABORTED, view.halt_reason
+    late = _late(order, progress, view, now)
+    if late is not None:
+        return late
+    if order.kind is OrderKind.INTERRUPTION:
+        return _uncordoned(progress, view)
+    if view.wave is not None and view.wave.trouble and not progress.marked:
+        return DrainEnd.NO_REPLACEMENT, view.wave.trouble
+    return _cordon_trouble(progress, view) or _pod_trouble(progress, view)
+
+
+def _late(
+    order: DrainOrder, progress: Progress, view: NodeView, now: float
+) -> tuple[DrainEnd, str] | None:
+    asking = progress.phase in (Phase.ASKING, Phase.BINDING) and not progress.begun
+    if order.kind is OrderKind.INTERRUPTION:
+        limit = order.deadline + AFTER_LOSS_S
+    else:
+        limit = min(order.deadline, order.bind_by) if asking else order.deadline
+    if now < limit:
+        return None
+    if asking:
+        said = f": {view.pending_reason}" if view.pending_reason else ""
+        return DrainEnd.NO_REPLACEMENT, f"not all room was bound in time{said}"
+    return DrainEnd.ABORTED, f"not done by its deadline, in phase {progress.phase}"
+
+
+def _uncordoned(progress: Progress, view: NodeView) -> tuple[DrainEnd, str] | None:
+    if progress.marked and not view.cordoned:
+        return DrainEnd.ABORTED, "somebody else has uncordoned the node"
+    return None
+
+
+def _cordon_trouble(progress: Progress, view: NodeView) -> tuple[DrainEnd, str] | None:
+    """The cordon is ours from the mark on; a person's cordon or uncordon ends the order."""
+    if view.cordoned and not progress.marked:
+        return DrainEnd.ABORTED, "somebody else has cordoned the node"
+    return _uncordoned(progress, view)
+
+
+def _pod_trouble(progress: Progress, view: NodeView) -> tuple[DrainEnd, str] | None:
+    lasting = HARD_BLOCKERS - _PASSING if progress.begun else HARD_BLOCKERS
+    held = next((p for p in to_evict(progress, view) if lasting.intersection(p.blockers)), None)
+    if held is None:
+        return None
+    why = min(lasting.intersection(held.blockers))
+    return DrainEnd.REFUSED, f"{held.namespace}/{held.name} must not be moved: {why}"
+
+
+def _phase(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> Phase:
+    """Say which phase comes next; an interrupted node is marked before anything is asked for."""
+    if not progress.marked and order.kind is OrderKind.INTERRUPTION:
+        return Phase.MARKING
+    pressing = _is_pressing(order, progress, now)
+    waits = not progress.begun and not pressing
+    # Once the first pod has gone, the pods that follow it take the placeholders' room. A node that
+    # is lost does not wait for a server that does not take our requests for room either.
+    asks = not progress.begun and not (pressing and progress.tries.get("", 0))
+    # Nor does an order that was found again before it knows what the others of its wave have.
+    asks = asks and not (progress.found and view.wave is not None and not view.wave.known)
+    if asks and any(pod.uid not in progress.asked for pod in progress.moving):
+        return Phase.ASKING
+    if waits and not _has_room(order, progress, view):
+        return Phase.BINDING
+    if waits and to_anchor(order, progress, view, now):
+        return Phase.ANCHORING
+    if not progress.marked:
+        return Phase.MARKING
+    if to_evict(progress, view):
+        return Phase.WAITING if _waits_for_marks(order, progress, view) else Phase.EVICTING
+    return Phase.WAITING if movers(view) else Phase.RELEASING
+
+
+def _waits_for_marks(order: DrainOrder, progress: Progress, view: NodeView) -> bool:
+    """Tell whether a pod that goes now could come up again on a node that is drained next."""
+    planned = order.kind is OrderKind.DRAIN and not progress.begun
+    return planned and view.wave is not None and view.wave.marking
+
+
+def _is_pressing(order: DrainOrder, progress: Progress, now: float) -> bool:
+    """Tell whether an interrupted node's pods must go now to end before it does."""
+    if order.kind is not OrderKind.INTERRUPTION:
+        return False
+    grace_s = max((pod.grace_s for pod in progress.moving), default=0.0)
+    return now >= order.deadline - grace_s - EVICT_MARGIN_S
+
+
+def to_anchor(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> list[Receiver]:
+    """Return the on-demand receivers that no anchor keeps long enough.
+
+    IMPORTANT: before the drain. Once the moved pods have taken the placeholders' room, nothing else
+    protects a receiver, and a provisioner may consolidate it at once.
+    """
+    if order.to is not CapacityType.ON_DEMAND:
+        return []
+    until = now + order.leftover_s * ANCHOR_LEFT
+    return [
+        r for r in view.receivers if r.uid not in progress.anchored and r.anchored_until < until
+    ]
+
+
+def to_evict(progress: Progress, view: NodeView) -> list[PodView]:
+    """Return the pods that are still to be evicted."""
+    done = progress.evicted | progress.given_up
+    return [pod for pod in movers(view) if not pod.terminating and pod.uid not in done]
+
+
+def _has_room(order: DrainOrder, progress: Progress, view: NodeView) -> bool:
+    """Tell whether the pods of this node, and of all that are drained with it, have room.
+
+    A node that is lost has no time for the others: room for its own pods is enough.
+    """
+    own = view.bound >= len(progress.moving)
+    if view.wave is None or (own and order.kind is OrderKind.INTERRUPTION):
+        return own
+    return view.wave.has_room
+
+
+def is_asking(progress: Progress) -> bool:
+    """Tell whether an order has not asked for all its room yet."""
+    if progress.begun or progress.phase is Phase.UNDOING:
+        return False
+    return any(pod.uid not in progress.asked for pod in progress.moving)

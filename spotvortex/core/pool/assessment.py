@@ -1,0 +1,27 @@
+"""An observation reduced to what decisions read.
+
+Comes in: an observation with the scores made from it. Goes out: `Assessment`. Declares only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spotvortex.core.domain.observation import Observation
+from spotvortex.core.drain.messages import NOTHING_IN_FLIGHT, InFlight
+from spotvortex.core.pool.input import PoolInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """An observation, reduced pool by pool to what decisions read, with scores and confidence.
+
+    `pools` are sorted by name. `model_digest` names the bundle that scored, `seconds` is what the
+    whole took.
+    """
+
+    observation: Observation
+    pools: tuple[PoolInput, ...]
+    model_digest: str
+    seconds: float = 0.0
+    in_flight: InFlight = NOTHING_IN_FLIGHT

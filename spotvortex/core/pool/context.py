@@ -1,0 +1,102 @@
+"""What is seen of the world beside one pool: prices, scores, and what of ours is under way.
+
+Comes in: an observation and the scores made from it. Goes out: a `Sight`. What is no figure (NaN, a
+price of zero, a score outside 0..1) counts as unknown, never as good news. May not judge.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from spotvortex.core.domain.observation import (
+    InputHealth,
+    NodeFact,
+    Observation,
+    SpotQuote,
+    anchored_until,
+)
+from spotvortex.core.domain.types import Offering, short
+from spotvortex.core.scoring.features import OfferingScore
+
+MAX_PRICE_USD_PER_HOUR: Final = 1e6
+"""A price above this is an error of its source, not a price."""
+
+NO_QUOTE: Final = SpotQuote(offering=Offering(instance_type="", zone=""))
+"""Stands for a quote that is not there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What is seen of the world beside one pool, the same for all pools of a cycle.
+
+    By uid of nodes: `pledged` are those that orders of ours are about, `anchored` those that
+    anchors of ours keep, `at_risk` those that it was recommended to leave.
+    """
+
+    at: float
+    quotes: Mapping[Offering, SpotQuote]
+    scores: Mapping[Offering, OfferingScore]
+    inputs: tuple[InputHealth, ...]
+    max_input_age_s: float
+    pledged: frozenset[str] = frozenset()
+    anchored: frozenset[str] = frozenset()
+    at_risk: frozenset[str] = frozenset()
+    own_node: str = ""
+
+
+def sight_of(
+    observation: Observation,
+    scores: Mapping[Offering, OfferingScore],
+    max_input_age_s: float,
+    pledged: frozenset[str] = frozenset(),
+) -> Sight:
+    """Gather what all pools of a cycle share; `pledged` are those that the cluster shows."""
+    cluster = observation.cluster
+    return Sight(
+        pledged=pledged | observation.in_hand,
+        anchored=frozenset(anchored_until(cluster.own_pods, observation.at)),
+        at_risk=frozenset(node.uid for node in cluster.nodes if node.at_risk),
+        own_node=observation.standing.own_node,
+        at=observation.at,
+        quotes=observation.market.quotes,
+        scores=scores,
+        inputs=observation.inputs,
+        max_input_age_s=max_input_age_s,
+    )
+
+
+def trusted(sight: Sight, nodes: Sequence[NodeFact]) -> Sight:
+    """Keep what concerns these nodes, without what is no figure."""
+    offerings = dict.fromkeys(node.offering for node in nodes)
+    return replace(
+        sight,
+        quotes={o: _priced(q) for o in offerings if (q := sight.quotes.get(o)) is not None},
+        scores={o: _scored(s) for o in offerings if (s := sight.scores.get(o)) is not None},
+    )
+
+
+def _priced(quote: SpotQuote) -> SpotQuote:
+    """Drop what is no price, and what was recorded in the future or at no time."""
+    spot = _within(quote.spot_usd_per_hour, 1e-9, MAX_PRICE_USD_PER_HOUR)
+    if spot is None and quote.spot_usd_per_hour is not None:
+        quote = replace(quote, age_s=math.inf)
+    return replace(
+        quote,
+        spot_usd_per_hour=spot if quote.age_s >= 0.0 else None,
+        on_demand_usd_per_hour=_within(quote.on_demand_usd_per_hour, 1e-9, MAX_PRICE_USD_PER_HOUR),
+    )
+
+
+def _scored(score: OfferingScore) -> OfferingScore:
+    return replace(
+        score,
+        capacity_score=_within(score.capacity_score, 0.0, 1.0),
+        runtime_score=_within(score.runtime_score, 0.0, 1.0),
+    )
+
+
+def _within(value: float | None, low: float, high: float) -> float | None:
+    return short(value) if value is not None and low <= value <= high else None

@@ -1,0 +1,220 @@
+"""Where the nodes of a pool could go, as its NodePools say.
+
+Comes in: the NodePools of one pool, and movable nodes, the first to move first. Goes out: the same
+nodes with those first that one NodePool may take, and a `Room` that tells of it. Known are its
+requirements for zone and instance type and its limits; taints, labels and other requirements are
+not read: that a pod may run there after all is proven by placeholders, before any eviction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from spotvortex.core.domain.instance_types import vcpus_of
+from spotvortex.core.domain.observation import NodeFact, NodePoolFact
+from spotvortex.core.domain.types import Blocker, CapacityType
+from spotvortex.core.pool.input import MAX_CANDIDATES, Room
+
+MIB: Final = 1 << 20
+
+Sizes = Mapping[str, tuple[int, int]]
+"""Allocatable milli-CPU and bytes of instance types, as far as they are known."""
+
+
+def sizes_of(nodes: Iterable[NodeFact]) -> Sizes:
+    """Return the largest allocatable figures seen of each instance type."""
+    found: dict[str, tuple[int, int]] = {}
+    for node in nodes:
+        if node.allocatable_cpu_milli > 0 and node.allocatable_memory_bytes > 0:
+            cpu, memory = found.get(node.offering.instance_type, (0, 0))
+            found[node.offering.instance_type] = (
+                max(cpu, node.allocatable_cpu_milli),
+                max(memory, node.allocatable_memory_bytes),
+            )
+    return found
+
+
+def place(
+    node_pools: Sequence[NodePoolFact],
+    wanted: CapacityType,
+    nodes: Sequence[NodeFact],
+    seen: Sizes,
+) -> tuple[tuple[NodeFact, ...], Room]:
+    """Choose the NodePool that has most room for the nodes to move first.
+
+    One NodePool is chosen although several may share a wave, the more careful reading: first of
+    those whose limits let anything through, then the one that takes the earliest node, then the
+    one with most room.
+
+    Args:
+        node_pools: the NodePools of the pool; none where none is served.
+        wanted: what the nodes would become.
+        nodes: movable nodes in the order in which they would be moved.
+        seen: sizes of instance types.
+    """
+    offers = [_offer(p, nodes, seen) for p in node_pools if _allows(p, wanted)]
+    if not offers:
+        cpu, memory = _largest(seen.values())
+        return tuple(nodes), Room(launch_cpu_milli=cpu, launch_memory_mib=mib_up(memory))
+    best = min(offers, key=_rank)
+    hosted = {id(node) for node in best.hosted}
+    others = [node for node in nodes if id(node) not in hosted]
+    return (*best.hosted, *others), best.room(others, seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Launches:
+    """How many launches the limits let through, and what the next one would exceed.
+
+    `short_of` is "" where all are let through, else `cpu_milli`, `memory_mib` or `nodes`: of that
+    the launches with the next one come to `asked`, and the limit leaves `left`.
+    """
+
+    n: int
+    short_of: str = ""
+    asked: int = 0
+    left: int = 0
+
+
+def launches(room: Room, needs: Sequence[tuple[int, int]]) -> Launches:
+    """Count the nodes, in this order, for whose pods the limits leave room.
+
+    A wave adds capacity before it takes any away. Near a limit Karpenter counts a launch that is
+    under way as the largest type that it might become, so every launch but the last one asked for
+    counts as `launch_*`, and the last as what its pods request: the least that it can be.
+
+    Args:
+        room: what the limits leave.
+        needs: milli-CPU and bytes of the pods of each node.
+    """
+    cpu = memory = 0
+    for n_before, (need_cpu, need_memory) in enumerate(needs):
+        need_mib = mib_up(need_memory)
+        asked = (
+            ("nodes", n_before + 1, room.nodes_left),
+            ("cpu_milli", cpu + need_cpu, room.cpu_left_milli),
+            ("memory_mib", memory + need_mib, room.memory_left_mib),
+        )
+        for what, amount, left in asked:
+            if left is not None and amount > left:
+                return Launches(n_before, what, amount, left)
+        cpu += max(need_cpu, room.launch_cpu_milli)
+        memory += max(need_mib, room.launch_memory_mib)
+    return Launches(len(needs))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Offer:
+    """A NodePool with the nodes that it may take, and what a launch of it may count as."""
+
+    node_pool: NodePoolFact
+    hosted: tuple[NodeFact, ...]
+    n_launches: int
+    first: int
+    launch: tuple[int, int]
+
+    def room(self, others: Sequence[NodeFact], seen: Sizes) -> Room:
+        """Tell of it; `others` are the nodes that it cannot take."""
+        return replace(
+            _limits_of(self.node_pool, self.launch),
+            n_placed=len(self.hosted),
+            misfit=_misfit(self.node_pool, others[0], seen) if others else "",
+            sizes_known=_sizes_known(self.node_pool, seen),
+        )
+
+
+def _rank(offer: _Offer) -> tuple[bool, int, int, str]:
+    return offer.n_launches == 0, offer.first, -offer.n_launches, offer.node_pool.name
+
+
+def _offer(node_pool: NodePoolFact, nodes: Sequence[NodeFact], seen: Sizes) -> _Offer:
+    taken = [i for i, node in enumerate(nodes) if not _misfit(node_pool, node, seen)]
+    launch = _launch(node_pool, seen)
+    loads = (nodes[i].load for i in taken[:MAX_CANDIDATES])
+    needs = [(load.workload_cpu_milli, load.workload_memory_bytes) for load in loads]
+    return _Offer(
+        node_pool=node_pool,
+        hosted=tuple(nodes[i] for i in taken),
+        n_launches=launches(_limits_of(node_pool, launch), needs).n,
+        first=taken[0] if taken else len(nodes),
+        launch=launch,
+    )
+
+
+def _limits_of(node_pool: NodePoolFact, launch: tuple[int, int]) -> Room:
+    memory = node_pool.memory_left_bytes
+    return Room(
+        node_pool=node_pool.name,
+        cpu_left_milli=node_pool.cpu_left_milli,
+        memory_left_mib=None if memory is None else memory // MIB,
+        nodes_left=node_pool.nodes_left,
+        launch_cpu_milli=launch[0],
+        launch_memory_mib=mib_up(launch[1]),
+    )
+
+
+def _allows(node_pool: NodePoolFact, wanted: CapacityType) -> bool:
+    return not node_pool.capacity_types or wanted in node_pool.capacity_types
+
+
+def _misfit(node_pool: NodePoolFact, node: NodeFact, seen: Sizes) -> str:
+    """Return the zone or the size that a NodePool has not for the pods of a node, "" where it may.
+
+    A pod with a volume can follow it nowhere else, and a pod larger than every node that may be
+    bought can run on none. What is not known is no misfit.
+    """
+    bound = any(blocked.blocker is Blocker.VOLUME for blocked in node.load.blocked)
+    if bound and node_pool.zones and node.offering.zone not in node_pool.zones:
+        return node.offering.zone or "no zone"
+    cpu, memory = node.load.largest_cpu_milli, node.load.largest_memory_bytes
+    types = node_pool.instance_types
+    too_large = types and not any(_holds(kind, cpu, memory, seen) for kind in types)
+    too_large = too_large or _exceeds(cpu, node_pool.max_cpu_milli)
+    if too_large or _exceeds(memory, node_pool.max_memory_bytes):
+        return f"{cpu}m, {mib_up(memory)}Mi"
+    return ""
+
+
+def _exceeds(need: int, most: int | None) -> bool:
+    return most is not None and need > most
+
+
+def _holds(instance_type: str, cpu: int, memory: int, seen: Sizes) -> bool:
+    """Tell whether a type may hold a pod: by nodes seen, else by the vCPUs that its name tells."""
+    known = seen.get(instance_type)
+    if known is not None:
+        return cpu <= known[0] and memory <= known[1]
+    vcpus = vcpus_of(instance_type)
+    return vcpus == 0.0 or cpu <= vcpus * 1000
+
+
+def _sizes_known(node_pool: NodePoolFact, seen: Sizes) -> bool:
+    if node_pool.max_cpu_milli is not None and node_pool.max_memory_bytes is not None:
+        return True
+    return bool(node_pool.instance_types) and all(t in seen for t in node_pool.instance_types)
+
+
+def _launch(node_pool: NodePoolFact, seen: Sizes) -> tuple[int, int]:
+    """Return the largest milli-CPU and bytes that one launch may count as.
+
+    By the types that are listed, or else by the largest seen: a NodePool without a list may buy
+    larger ones. Limits count capacity, which is a little more than what a node can allocate.
+    """
+    types = node_pool.instance_types or tuple(seen)
+    cpu, memory = _largest(seen[kind] for kind in types if kind in seen)
+    cpu = max([cpu, *(int(vcpus_of(kind) * 1000) for kind in types)])
+    if node_pool.max_cpu_milli is not None:
+        cpu = node_pool.max_cpu_milli
+    return cpu, node_pool.max_memory_bytes or memory
+
+
+def _largest(sizes: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    found = list(sizes)
+    return max((cpu for cpu, _ in found), default=0), max((m for _, m in found), default=0)
+
+
+def mib_up(memory_bytes: int) -> int:
+    """Return whole MiB, rounded up."""
+    return -(-memory_bytes // MIB)

@@ -1,0 +1,353 @@
+"""From the facts of one pool to what its decision reads.
+
+Comes in: nodes, budgets, quotes, scores and the health of the inputs. Goes out: a `PoolInput`. What
+is no figure (NaN, a price of zero, a score outside 0..1) counts as unknown, never as good news. The
+order in which nodes, budgets or inputs come never matters. May not judge.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import replace
+from itertools import zip_longest
+from typing import Final
+
+from spotvortex.core.domain.observation import (
+    InputHealth,
+    InputState,
+    NodeFact,
+    PoolFacts,
+    SpotQuote,
+)
+from spotvortex.core.domain.types import Blocker, CapacityType, Offering, short
+from spotvortex.core.pool.context import NO_QUOTE, Sight, trusted
+from spotvortex.core.pool.input import (
+    MAX_CANDIDATES,
+    MAX_OFFERINGS,
+    Candidate,
+    Money,
+    OfferingInput,
+    PoolInput,
+    Risk,
+    Room,
+    Safety,
+)
+from spotvortex.core.pool.nodepool_fit import Sizes, place, sizes_of
+from spotvortex.core.pool.owner_rules import all_careful, read_rules
+from spotvortex.core.pool.summary import PoolShape, shape_of
+from spotvortex.core.pool.zone_loss import safe_moves_to_spot
+from spotvortex.core.scoring.features import price_ratio
+
+UNKNOWN_STARTUP_S: Final = 60.0
+"""Seconds that a start is taken to last where no owner says; the Go agent's figure for a pool."""
+
+MEMORY_CONFIDENCE: Final = 0.75
+"""Confidence term of a score that the memory gave, because the model abstained."""
+
+MAX_STEPS: Final = 100.0
+"""The learned policy's clock stops here."""
+
+_KEPT: Final = frozenset({CapacityType.ON_DEMAND, CapacityType.RESERVED})
+
+_CONSOLIDATING: Final = frozenset({"WhenEmptyOrUnderutilized", "WhenUnderutilized"})
+"""Policies of NodePools under which Karpenter replaces a node by a cheaper one."""
+
+
+def reduce_pool(pool: PoolFacts, sight: Sight) -> PoolInput:
+    """Reduce one pool to what its decision reads."""
+    return reduce_shape(shape_of(pool), sight)
+
+
+def reduce_shape(shape: PoolShape, sight: Sight) -> PoolInput:
+    """Reduce one pool whose shape is known already."""
+    nodes, spot = shape.nodes, shape.spot
+    sight = trusted(sight, nodes)
+    entry_nodes = _free(shape.movable_on_demand, sight)
+    seen = sizes_of(nodes)
+    away, room_on_demand = _places(shape, sight, CapacityType.ON_DEMAND, seen)
+    entry, room_spot = _places(shape, sight, CapacityType.SPOT, seen)
+    offerings = _offerings(nodes, sight)
+    found = PoolInput(
+        pool=shape.facts.name,
+        at=sight.at,
+        provisioner=shape.facts.provisioner,
+        n_spot=len(spot),
+        n_on_demand=len(shape.on_demand),
+        n_reserved=shape.n_of(CapacityType.RESERVED),
+        n_unknown=shape.n_of(CapacityType.UNKNOWN),
+        n_spot_out_of_scope=sum(o.n_spot for o in offerings if not o.in_scope),
+        n_moving=sum(1 for n in nodes if n.moving or n.cordoned or n.uid in sight.pledged),
+        n_not_ready=sum(1 for n in nodes if not n.ready),
+        allows_spot=CapacityType.SPOT in shape.capacity_types,
+        allows_on_demand=CapacityType.ON_DEMAND in shape.capacity_types,
+        cpu_requested_ratio=shape.cpu_requested_ratio,
+        memory_requested_ratio=shape.memory_requested_ratio,
+        offerings=offerings[:MAX_OFFERINGS],
+        n_offerings=len(offerings),
+        spot_risk=_risk(spot, sight),
+        entry_risk=_risk(entry_nodes, sight),
+        spot_money=_money(spot, sight),
+        entry_money=_money(entry_nodes, sight),
+        safety=_safety(shape, entry, sight),
+        to_on_demand=tuple(_candidate(node, sight) for node in away[:MAX_CANDIDATES]),
+        to_spot=tuple(_candidate(node, sight) for node in entry[:MAX_CANDIDATES]),
+        n_spot_movable=len(away),
+        n_on_demand_movable=len(entry),
+        room_on_demand=room_on_demand,
+        room_spot=room_spot,
+        blocked=_blocked(shape.blockers),
+        unsupported=tuple(sorted({o.offering.family for o in offerings if not o.in_scope})),
+        out_of_range=_out_of_range(offerings, sight),
+        outage_hours=_mean(n.load.outage_hours for n in nodes),
+        outage_said_ratio=_share(n.load.outage_hours is not None for n in nodes),
+        startup_s=max((n.load.startup_s or 0.0 for n in nodes), default=0.0) or UNKNOWN_STARTUP_S,
+        steps_since_move=_steps_since_move(nodes, sight.at),
+        price_deviation_usd_per_hour=_price_deviation(spot or entry_nodes, sight),
+        oldest_input_s=_oldest_input_s(sight),
+        bad_inputs=tuple(sorted(h.name for h in sight.inputs if _is_bad(h, sight.max_input_age_s))),
+        confidence_terms=_confidence(nodes, sight),
+    )
+    return _with_ours(found, shape, sight)
+
+
+def _with_ours(found: PoolInput, shape: PoolShape, sight: Sight) -> PoolInput:
+    """Add what is asked for the pool, what is on the move there, and what of ours is there."""
+    kept = [n for n in shape.nodes if n.capacity_type in _KEPT]
+    return replace(
+        found,
+        node_vcpu=_node_vcpu(shape.on_demand or shape.nodes),
+        n_spot_leaving=_n_leaving(shape.spot, sight),
+        n_on_demand_leaving=_n_leaving(kept, sight),
+        n_in_flight=sum(1 for n in shape.nodes if n.uid in sight.pledged and not n.moving),
+        n_anchored=sum(1 for n in shape.on_demand if n.uid in sight.anchored),
+        consolidates=any(p.consolidation in _CONSOLIDATING for p in shape.facts.node_pools),
+        rules=all_careful(read_rules(p.rules) for p in shape.facts.node_pools),
+    )
+
+
+def _places(
+    shape: PoolShape, sight: Sight, to: CapacityType, seen: Sizes
+) -> tuple[tuple[NodeFact, ...], Room]:
+    """Return the nodes that may move there, best first, and the room that NodePools have."""
+    if to is CapacityType.ON_DEMAND:
+        movable = _free(shape.movable_spot, sight)
+        ranked = _ranked(movable, sight, lambda o: -_runtime(sight, o))
+    else:
+        movable = _free(shape.movable_on_demand, sight)
+        ranked = _ranked(movable, sight, lambda o: _price_ratio(sight, o))
+    return place(shape.facts.node_pools, to, ranked, seen)
+
+
+def _free(nodes: Iterable[NodeFact], sight: Sight) -> tuple[NodeFact, ...]:
+    """Leave out what an order of ours is about already."""
+    return tuple(n for n in nodes if n.uid not in sight.pledged)
+
+
+def _n_leaving(nodes: Iterable[NodeFact], sight: Sight) -> int:
+    return sum(1 for n in nodes if n.moving or n.cordoned or n.uid in sight.pledged)
+
+
+def _node_vcpu(nodes: Iterable[NodeFact]) -> int:
+    """Return the whole vCPU of the smallest node: what is allocatable is a little less."""
+    sizes = [n.allocatable_cpu_milli for n in nodes if n.allocatable_cpu_milli > 0]
+    return math.ceil(min(sizes) / 1000) if sizes else 0
+
+
+def _share(said: Iterable[bool]) -> float:
+    answers = list(said)
+    return short(sum(answers) / len(answers)) if answers else 0.0
+
+
+def _steps_since_move(nodes: Sequence[NodeFact], at: float) -> float:
+    """Return the age of the pool's youngest node in steps of 600 s: the last time that it changed.
+
+    A node that claims to be from the future has just come.
+    """
+    ages = [max(0.0, at - n.created_at) for n in nodes if math.isfinite(n.created_at)]
+    return short(min(min(ages, default=math.inf) / 600.0, MAX_STEPS))
+
+
+def _price_deviation(nodes: Sequence[NodeFact], sight: Sight) -> float:
+    """Return the sample deviation of the last 12 price points of the commonest offering."""
+    counts = Counter(n.offering for n in nodes)
+    offering = min(counts, key=lambda o: (-counts[o], o), default=NO_QUOTE.offering)
+    history = sight.quotes.get(offering, NO_QUOTE).history_usd_per_hour[-12:]
+    finite = [price for price in history if math.isfinite(price)]
+    return short(statistics.stdev(finite)) if len(finite) > 1 else 0.0
+
+
+def _is_bad(health: InputHealth, max_age_s: float) -> bool:
+    if not health.required:
+        return False
+    return health.state is not InputState.OK or not health.age_s <= max_age_s
+
+
+def _oldest_input_s(sight: Sight) -> float:
+    """Return the age of the oldest required input, infinite where there is none or no number."""
+    ages = [h.age_s for h in sight.inputs if h.required]
+    return short(max((math.inf if math.isnan(age) else age for age in ages), default=math.inf))
+
+
+def _ranked(
+    nodes: Iterable[NodeFact], sight: Sight, rank: Callable[[Offering], float]
+) -> tuple[NodeFact, ...]:
+    """Order movable nodes: offerings by rank in turn, the smallest blast radius of each first.
+
+    Nodes that it was recommended to leave come before all others, the one that we run on last.
+    """
+    groups: dict[Offering, list[NodeFact]] = {}
+    for node in nodes:
+        groups.setdefault(node.offering, []).append(node)
+    ordered = sorted(groups, key=lambda o: (rank(o), o))
+    lanes = [
+        sorted(groups[o], key=lambda n: (n.load.n_workload_pods, n.load.workload_cpu_milli, n.name))
+        for o in ordered
+    ]
+    picked = [node for turn in zip_longest(*lanes) for node in turn if node is not None]
+    picked.sort(key=lambda n: (n.name == sight.own_node, n.uid not in sight.at_risk))
+    return tuple(picked)
+
+
+def _candidate(node: NodeFact, sight: Sight) -> Candidate:
+    return Candidate(
+        node=node.name,
+        uid=node.uid,
+        node_claim=node.node_claim,
+        node_pool=node.node_pool,
+        offering=node.offering,
+        n_pods=node.load.n_workload_pods,
+        workload_cpu_milli=node.load.workload_cpu_milli,
+        workload_memory_bytes=node.load.workload_memory_bytes,
+        anchored=node.uid in sight.anchored,
+    )
+
+
+def _runtime(sight: Sight, offering: Offering) -> float:
+    score = sight.scores.get(offering)
+    return score.runtime_score if score and score.runtime_score is not None else 1.0
+
+
+def _price_ratio(sight: Sight, offering: Offering) -> float:
+    ratio = price_ratio(sight.quotes.get(offering, NO_QUOTE))
+    return ratio if math.isfinite(ratio) else math.inf
+
+
+def _offerings(nodes: Sequence[NodeFact], sight: Sight) -> tuple[OfferingInput, ...]:
+    n_spot: dict[Offering, int] = {}
+    n_on_demand: dict[Offering, int] = {}
+    for node in nodes:
+        n_spot.setdefault(node.offering, 0)
+        n_on_demand.setdefault(node.offering, 0)
+        if node.capacity_type is CapacityType.SPOT:
+            n_spot[node.offering] += 1
+        else:
+            n_on_demand[node.offering] += 1
+    order = sorted(n_spot, key=lambda o: (-n_spot[o], -n_on_demand[o], o))
+    return tuple(_offering_input(o, n_spot[o], n_on_demand[o], sight) for o in order)
+
+
+def _offering_input(
+    offering: Offering, n_spot: int, n_on_demand: int, sight: Sight
+) -> OfferingInput:
+    quote = sight.quotes.get(offering, NO_QUOTE)
+    score = sight.scores.get(offering)
+    return OfferingInput(
+        offering=offering,
+        n_spot=n_spot,
+        n_on_demand=n_on_demand,
+        spot_usd_per_hour=quote.spot_usd_per_hour,
+        on_demand_usd_per_hour=quote.on_demand_usd_per_hour,
+        capacity_score=score.capacity_score if score else None,
+        runtime_score=score.runtime_score if score else None,
+        # IMPORTANT: without a score nothing is known of the scope; "not in scope" can be an exit.
+        in_scope=score.in_scope if score else True,
+    )
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return short(math.fsum(known) / len(known)) if known else None
+
+
+def _risk(nodes: Sequence[NodeFact], sight: Sight) -> Risk:
+    scores = [s for n in nodes if (s := sight.scores.get(n.offering)) is not None]
+    known = [s for s in scores if s.runtime_score is not None]
+    worst = max(known, key=lambda s: (s.runtime_score or 0.0, s.offering), default=None)
+    return Risk(
+        capacity=_mean(s.capacity_score for s in scores),
+        runtime=_mean(s.runtime_score for s in scores),
+        worst=str(worst.offering) if worst else "",
+        worst_runtime=worst.runtime_score if worst else None,
+    )
+
+
+def _money(nodes: Sequence[NodeFact], sight: Sight) -> Money:
+    quotes = [sight.quotes.get(n.offering, NO_QUOTE) for n in nodes]
+    known = [q for q in quotes if math.isfinite(price_ratio(q))]
+    return Money(
+        spot_usd_per_hour=_mean(q.spot_usd_per_hour for q in known),
+        on_demand_usd_per_hour=_mean(q.on_demand_usd_per_hour for q in known),
+        covered_ratio=short(len(known) / len(quotes)) if quotes else 1.0,
+        last_resort=any(q.last_resort for q in known),
+        too_old_s=_too_old_s(quotes),
+    )
+
+
+def _too_old_s(quotes: Iterable[SpotQuote]) -> float | None:
+    """Return the age of the oldest price that its source has left out for its age."""
+    ages = [q.age_s for q in quotes if q.spot_usd_per_hour is None and 0.0 <= q.age_s < math.inf]
+    return short(max(ages)) if ages else None
+
+
+def _safety(shape: PoolShape, entry: Sequence[NodeFact], sight: Sight) -> Safety:
+    margin = shape.margins.tightest
+    pdbs = next((h for h in sight.inputs if h.name == "pdbs"), None)
+    return Safety(
+        n_pdbs=len(shape.facts.pdbs),
+        known=pdbs is not None and pdbs.state is InputState.OK,
+        margin_pods=margin.pods if margin else None,
+        margin_pdb=margin.pdb if margin else "",
+        margin_zone=margin.zone if margin else "",
+        safe_to_spot_nodes=safe_moves_to_spot(
+            [n.name for n in entry[:MAX_CANDIDATES]], shape.budget_pods, shape.margins
+        ),
+    )
+
+
+def _blocked(blockers: Mapping[str, Set[Blocker]]) -> tuple[tuple[Blocker, int], ...]:
+    counts = Counter(blocker for found in blockers.values() for blocker in found)
+    return tuple(sorted(counts.items()))
+
+
+def _out_of_range(offerings: Sequence[OfferingInput], sight: Sight) -> tuple[str, ...]:
+    found = [
+        str(o.offering)
+        for o in offerings
+        if o.in_scope and (s := sight.scores.get(o.offering)) is not None and not s.in_range
+    ]
+    return tuple(sorted(found)[:MAX_CANDIDATES])
+
+
+def _confidence(nodes: Sequence[NodeFact], sight: Sight) -> tuple[tuple[str, float], ...]:
+    """Terms 0..1: how fresh, how well priced, how long a history, how near the training range."""
+    n = len(nodes)
+    if n == 0:
+        return (("nodes", 0.0),)
+    scores = [sight.scores.get(node.offering) for node in nodes]
+    freshness = 1.0 - 0.5 * _oldest_input_s(sight) / sight.max_input_age_s
+    priced = _money(nodes, sight).covered_ratio
+    history = math.fsum(min(1.0, s.n_history / 144.0) for s in scores if s) / n
+    in_range = sum(1 for s in scores if s and s.in_range) / n
+    known = [s for s in scores if s and s.runtime_score is not None]
+    scored = sum(MEMORY_CONFIDENCE if s.from_memory else 1.0 for s in known) / n
+    terms = {
+        "freshness": min(1.0, max(0.0, freshness)),
+        "history": 0.5 + 0.5 * history,
+        "model_range": in_range,
+        "prices": priced,
+        "scores": scored,
+    }
+    return tuple((name, short(value)) for name, value in terms.items())

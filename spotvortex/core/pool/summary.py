@@ -1,0 +1,88 @@
+"""What the facts of one pool say by themselves, before prices, scores and time come in.
+
+Comes in: the facts of one pool. Goes out: a `PoolShape`, dear to compute and good for as long as
+the facts are the same object. The order in which nodes or budgets come never matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+
+from spotvortex.core.domain.observation import NodeFact, PoolFacts
+from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType
+from spotvortex.core.pool.blocking import blockers_of, capacity_types_of, pdb_blocked_nodes
+from spotvortex.core.pool.zone_loss import Margins, budget_pods, worst_zone_margins
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolShape:
+    """One pool, sorted and summed.
+
+    `nodes` are sorted by name; `movable_*` are those of a kind that nothing holds in place, nor
+    any pod that may run on that kind alone; an interruption asks neither.
+    `budget_pods` tells of the movable on-demand nodes how many pods of each budget they run.
+    Ratios are requests / allocatable of usable nodes, None where none reports any.
+    """
+
+    facts: PoolFacts
+    nodes: tuple[NodeFact, ...]
+    spot: tuple[NodeFact, ...]
+    on_demand: tuple[NodeFact, ...]
+    movable_spot: tuple[NodeFact, ...]
+    movable_on_demand: tuple[NodeFact, ...]
+    blockers: Mapping[str, Set[Blocker]]
+    capacity_types: Set[CapacityType]
+    margins: Margins
+    budget_pods: Mapping[str, Sequence[tuple[str, int]]]
+    cpu_requested_ratio: float | None
+    memory_requested_ratio: float | None
+
+    def n_of(self, kind: CapacityType) -> int:
+        """Count the nodes of one capacity type."""
+        return sum(1 for node in self.nodes if node.capacity_type is kind)
+
+
+def shape_of(pool: PoolFacts, before: PoolShape | None = None) -> PoolShape:
+    """Sort and sum one pool; an earlier shape of it only saves work."""
+    nodes = tuple(sorted(pool.nodes, key=lambda n: (n.name, n.uid)))
+    pdb_blocked = pdb_blocked_nodes(pool)
+    blockers = {n.name: blockers_of(n, pdb_blocked) for n in nodes}
+    spot = tuple(n for n in nodes if n.capacity_type is CapacityType.SPOT)
+    on_demand = tuple(n for n in nodes if n.capacity_type is CapacityType.ON_DEMAND)
+    movable_on_demand = _movable(on_demand, blockers, HARD_BLOCKERS | {Blocker.PINNED_ON_DEMAND})
+    usable = [n for n in nodes if n.ready and not n.cordoned and not n.moving]
+    return PoolShape(
+        facts=pool,
+        nodes=nodes,
+        spot=spot,
+        on_demand=on_demand,
+        movable_spot=_movable(spot, blockers, HARD_BLOCKERS | {Blocker.PINNED_SPOT}),
+        movable_on_demand=movable_on_demand,
+        blockers=blockers,
+        capacity_types=capacity_types_of(pool),
+        margins=worst_zone_margins(pool, before.margins if before is not None else None),
+        budget_pods=budget_pods(pool, {n.name for n in movable_on_demand}),
+        cpu_requested_ratio=_ratio((n.load.cpu_milli, n.allocatable_cpu_milli) for n in usable),
+        memory_requested_ratio=_ratio(
+            (n.load.memory_bytes, n.allocatable_memory_bytes) for n in usable
+        ),
+    )
+
+
+def _movable(
+    nodes: Iterable[NodeFact], blockers: Mapping[str, Set[Blocker]], hard: Set[Blocker]
+) -> tuple[NodeFact, ...]:
+    return tuple(
+        n
+        for n in nodes
+        if n.ready and not n.cordoned and not n.moving and hard.isdisjoint(blockers[n.name])
+    )
+
+
+def _ratio(pairs: Iterable[tuple[int, int]]) -> float | None:
+    used = room = 0
+    for requested, allocatable in pairs:
+        used += requested
+        room += allocatable
+    return round(used / room, 6) if room else None

@@ -1,0 +1,1 @@
+"""A decision written down, read back, made again, and turned over by what-ifs."""

@@ -1,0 +1,363 @@
+"""The figures that a decision turns on, each with the way to read it and to turn it.
+
+Comes in: the basis of a decision. Goes out: the same basis with one figure changed, together with
+what is derived from that figure. May not know what comes of a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from spotvortex.core.decision.gates import GATE_NAMES
+from spotvortex.core.decision.messages import Basis
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import Action
+from spotvortex.core.pool.input import Money, PoolInput, Room, Safety
+
+POLICY: Final = "policy"
+"""The reader of a figure that is no gate."""
+
+CERTAIN: Final = 1e-9
+"""Share by which a price is set below what a discount asks, so that rounding never hides it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Between what bounds a figure is turned, and on what grid thresholds are given.
+
+    A change counts in shares of the figure, or of `whole` where that is more: a node, or a flag, as
+    much as ten points of a ratio; ten points as much as six minutes, which pass by themselves. A
+    figure that only allows or forbids is turned towards allowing alone: what is of interest of a
+    cap is that it binds.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+    step: float = 1e-4
+    whole: float = 1.0
+    rises: bool = True
+    falls: bool = True
+
+
+RATIO: Final = Span()
+DISCOUNT: Final = Span(low=-1.0, high=0.99)
+Q_VALUE: Final = Span(low=-1e3, high=1e3)
+CAP: Final = Span(falls=False)
+NODES_LEFT: Final = Span(high=1e4, step=1.0, whole=10.0, falls=False)
+NODES_TAKEN: Final = Span(high=1e4, step=1.0, whole=10.0, rises=False)
+PODS: Final = Span(low=-1.0, high=1e4, step=1.0, whole=10.0, rises=False)
+AGE_S: Final = Span(high=7200.0, step=0.1, whole=10.0)
+WAIT_S: Final = Span(high=86_400.0, step=1.0, whole=3600.0, falls=False)
+CPU_MILLI: Final = Span(high=1e9, step=1.0, whole=40_000.0, falls=False)
+MEMORY_MIB: Final = Span(high=1e9, step=1.0, whole=163_840.0, falls=False)
+"""Ten nodes of 4 vCPU and 16 GiB are as much as ten nodes."""
+
+FLAG: Final = Span(step=1.0, whole=10.0, falls=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """One figure of a basis; `get` answers None where it is not known, or cannot be turned.
+
+    `readers` are the gates that read the figure, and `POLICY` where a policy does: whoever asks
+    what a change does need not ask the others again.
+    """
+
+    name: str
+    span: Span
+    readers: tuple[str, ...]
+    get: Callable[[Basis], float | None]
+    set: Callable[[Basis, float], Basis]
+
+
+_PutRoom = Callable[[PoolInput, Room], PoolInput]
+
+
+def _of_pool(
+    name: str,
+    span: Span,
+    readers: tuple[str, ...],
+    get: Callable[[PoolInput], float | None],
+    put: Callable[[PoolInput, float], PoolInput],
+) -> Knob:
+    return Knob(
+        name, span, readers, lambda b: get(b.pool), lambda b, v: replace(b, pool=put(b.pool, v))
+    )
+
+
+def _of_limits(
+    name: str,
+    span: Span,
+    readers: tuple[str, ...],
+    get: Callable[[Limits], float],
+    put: Callable[[Limits, float], Limits],
+) -> Knob:
+    def turned(basis: Basis, value: float) -> Basis:
+        return replace(basis, limits=put(basis.limits, value))
+
+    return Knob(name, span, readers, lambda b: get(b.limits), turned)
+
+
+def _flag(
+    name: str,
+    readers: tuple[str, ...],
+    is_missing: Callable[[PoolInput], bool],
+    mend: Callable[[PoolInput], PoolInput],
+) -> Knob:
+    """Make a knob of what is wrong and could be right; what is right is not turned."""
+    return _of_pool(
+        name, FLAG, readers, lambda p: 0.0 if is_missing(p) else None, lambda p, _: mend(p)
+    )
+
+
+def _q_value(action: Action) -> Knob:
+    i = tuple(Action).index(action)
+
+    def get(basis: Basis) -> float | None:
+        values = basis.pool.q_values if basis.limits.policy_mode == "rl" else None
+        return None if values is None else values[i]
+
+    def put(basis: Basis, value: float) -> Basis:
+        values = basis.pool.q_values or ()
+        changed = (*values[:i], value, *values[i + 1 :])
+        return replace(basis, pool=replace(basis.pool, q_values=changed))
+
+    return Knob(f"q-value of {action}", Q_VALUE, (POLICY,), get, put)
+
+
+def _discount(money: Money) -> float | None:
+    spot, on_demand = money.spot_usd_per_hour, money.on_demand_usd_per_hour
+    if spot is None or on_demand is None or on_demand <= 0.0:
+        return None
+    return (on_demand - spot) / on_demand
+
+
+def _discounted(money: Money, discount_ratio: float) -> Money:
+    price = (money.on_demand_usd_per_hour or 0.0) * (1.0 - discount_ratio) * (1.0 - CERTAIN)
+    return replace(money, spot_usd_per_hour=price)
+
+
+def _aged(basis: Basis, oldest_s: float) -> Basis:
+    """Age the inputs, with what `reduction` derives from their age."""
+    pool, limit = basis.pool, basis.limits.max_input_age_s
+    fresh = round(min(1.0, max(0.0, 1.0 - 0.5 * oldest_s / limit)), 6)
+    terms = tuple((n, fresh if n == "freshness" else v) for n, v in pool.confidence_terms)
+    bad = () if pool.oldest_input_s > limit else pool.bad_inputs
+    aged = replace(pool, oldest_input_s=oldest_s, bad_inputs=bad, confidence_terms=terms)
+    return replace(basis, pool=aged)
+
+
+def _safe_nodes(safety: Safety, n: float) -> Safety:
+    """Let so many nodes be safe to move; where any is, no budget is short."""
+    margin = safety.margin_pods
+    spare = max(0, margin) if margin is not None and n >= 1 else margin
+    return replace(safety, safe_to_spot_nodes=int(n), margin_pods=spare)
+
+
+def _room_knobs(kind: str, read: Callable[[PoolInput], Room], put: _PutRoom) -> tuple[Knob, ...]:
+    """Make the knobs of the room that there is for nodes of one kind."""
+
+    def knob(
+        name: str, span: Span, get: Callable[[Room], int | None], turn: Callable[[Room, int], Room]
+    ) -> Knob:
+        def now(pool: PoolInput) -> float | None:
+            value = get(read(pool)) if read(pool).node_pool else None
+            return None if value is None else float(value)
+
+        return _of_pool(name, span, ("fit",), now, lambda p, v: put(p, turn(read(p), int(v))))
+
+    return (
+        knob(
+            f"movable nodes that a NodePool may take as {kind}",
+            NODES_LEFT,
+            lambda room: room.n_placed if room.misfit else None,
+            lambda room, v: replace(room, n_placed=v),
+        ),
+        knob(
+            f"milli-CPU left under the limit for {kind}",
+            CPU_MILLI,
+            lambda room: room.cpu_left_milli,
+            lambda room, v: replace(room, cpu_left_milli=v),
+        ),
+        knob(
+            f"MiB left under the limit for {kind}",
+            MEMORY_MIB,
+            lambda room: room.memory_left_mib,
+            lambda room, v: replace(room, memory_left_mib=v),
+        ),
+        knob(
+            f"nodes left under the limit for {kind}",
+            NODES_LEFT,
+            lambda room: room.nodes_left,
+            lambda room, v: replace(room, nodes_left=v),
+        ),
+    )
+
+
+def _since(basis: Basis, at: float | None) -> float | None:
+    return None if at is None else basis.pool.at - at
+
+
+KNOBS: Final = (
+    _of_pool(
+        "entry discount",
+        DISCOUNT,
+        (POLICY, "market"),
+        lambda p: _discount(p.entry_money),
+        lambda p, v: replace(p, entry_money=_discounted(p.entry_money, v)),
+    ),
+    _of_pool(
+        "discount of the Spot held",
+        DISCOUNT,
+        (POLICY,),
+        lambda p: _discount(p.spot_money),
+        lambda p, v: replace(p, spot_money=_discounted(p.spot_money, v)),
+    ),
+    _of_pool(
+        "entry runtime score",
+        RATIO,
+        (POLICY, "market"),
+        lambda p: p.entry_risk.runtime,
+        lambda p, v: replace(p, entry_risk=replace(p.entry_risk, runtime=v)),
+    ),
+    _of_pool(
+        "entry capacity score",
+        RATIO,
+        (POLICY,),
+        lambda p: p.entry_risk.capacity,
+        lambda p, v: replace(p, entry_risk=replace(p.entry_risk, capacity=v)),
+    ),
+    _of_pool(
+        "runtime score of the Spot held",
+        RATIO,
+        (POLICY,),
+        lambda p: p.spot_risk.runtime,
+        lambda p, v: replace(p, spot_risk=replace(p.spot_risk, runtime=v)),
+    ),
+    _of_pool(
+        "capacity score of the Spot held",
+        RATIO,
+        (POLICY,),
+        lambda p: p.spot_risk.capacity,
+        lambda p, v: replace(p, spot_risk=replace(p.spot_risk, capacity=v)),
+    ),
+    _of_pool(
+        "confidence",
+        RATIO,
+        ("confidence",),
+        lambda p: p.confidence,
+        lambda p, v: replace(p, confidence_terms=(("confidence", v),)),
+    ),
+    Knob(
+        "seconds since the last wave",
+        WAIT_S,
+        ("cooldown", "budgets"),
+        lambda b: _since(b, b.state.last_wave_at),
+        lambda b, v: replace(b, state=replace(b.state, last_wave_at=b.pool.at - v)),
+    ),
+    Knob(
+        "seconds since the last fall back",
+        WAIT_S,
+        ("cooldown",),
+        lambda b: _since(b, b.state.last_decrease_at),
+        lambda b, v: replace(b, state=replace(b.state, last_decrease_at=b.pool.at - v)),
+    ),
+    Knob(
+        "seconds since the oldest input",
+        AGE_S,
+        ("input_freshness", "confidence"),
+        lambda b: b.pool.oldest_input_s,
+        _aged,
+    ),
+    _of_pool(
+        "nodes that the budgets let go to Spot",
+        NODES_LEFT,
+        ("pool_safety",),
+        lambda p: float(p.safety.safe_to_spot_nodes) if p.safety.n_pdbs else None,
+        lambda p, v: replace(p, safety=_safe_nodes(p.safety, v)),
+    ),
+    _of_pool(
+        "pods that the tightest budget can spare",
+        PODS,
+        ("pool_safety",),
+        lambda p: None if p.safety.margin_pods is None else float(p.safety.margin_pods),
+        lambda p, v: replace(p, safety=replace(p.safety, margin_pods=int(v))),
+    ),
+    _of_pool(
+        "nodes of the pool on the move",
+        NODES_TAKEN,
+        ("on_demand_floor", "budgets"),
+        lambda p: float(p.n_moving),
+        lambda p, v: replace(p, n_moving=int(v)),
+    ),
+    Knob(
+        "nodes of the cluster that may still move",
+        NODES_LEFT,
+        ("budgets",),
+        lambda b: float(b.budget.left),
+        lambda b, v: replace(b, budget=replace(b.budget, left=int(v))),
+    ),
+    _of_limits(
+        "max_spot_ratio",
+        CAP,
+        (POLICY,),
+        lambda limits: limits.max_spot_ratio,
+        lambda limits, v: replace(limits, max_spot_ratio=v),
+    ),
+    _of_limits(
+        "nodes of the on-demand floor",
+        NODES_TAKEN,
+        (POLICY, "on_demand_floor"),
+        lambda limits: float(limits.on_demand_floor_nodes),
+        lambda limits, v: replace(limits, on_demand_floor_nodes=int(v)),
+    ),
+    _flag(
+        "every required input could be read",
+        ("input_freshness",),
+        lambda p: bool(p.bad_inputs),
+        lambda p: replace(p, bad_inputs=()),
+    ),
+    _flag(
+        "every family were in the model's scope",
+        (POLICY, "model_scope"),
+        lambda p: bool(p.unsupported),
+        lambda p: replace(p, unsupported=(), n_spot_out_of_scope=0),
+    ),
+    _flag(
+        "every offering were in the training range",
+        ("out_of_distribution",),
+        lambda p: bool(p.out_of_range),
+        lambda p: replace(p, out_of_range=()),
+    ),
+    _flag(
+        "PodDisruptionBudgets could be read",
+        ("pool_safety",),
+        lambda p: not p.safety.known,
+        lambda p: replace(p, safety=replace(p.safety, known=True)),
+    ),
+    _flag(
+        "the pool allowed Spot",
+        (POLICY, "fit"),
+        lambda p: not p.allows_spot,
+        lambda p: replace(p, allows_spot=True),
+    ),
+    _flag(
+        "the pool allowed on-demand",
+        (POLICY, "fit"),
+        lambda p: not p.allows_on_demand,
+        lambda p: replace(p, allows_on_demand=True),
+    ),
+    *_room_knobs(
+        "on-demand", lambda p: p.room_on_demand, lambda p, room: replace(p, room_on_demand=room)
+    ),
+    *_room_knobs("Spot", lambda p: p.room_spot, lambda p, room: replace(p, room_spot=room)),
+    *(_q_value(action) for action in Action),
+)
+"""Every knob; of equally near flips the first counts."""
+
+KNOB_BY_NAME: Final = {knob.name: knob for knob in KNOBS}
+
+assert len(KNOB_BY_NAME) == len(KNOBS)
+assert all({*knob.readers} <= {POLICY, *GATE_NAMES} for knob in KNOBS)

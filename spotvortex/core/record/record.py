@@ -1,0 +1,186 @@
+"""A decision as one line: for the journal, byte for byte, and for a person at a console.
+
+Comes in: a `Decision`, the digest of the record before it and the version of the code. Goes out: a
+`DecisionRecord` whose line holds the whole basis of the decision, so that it can be made again, and
+what came of it. Verdicts, proposals, and what `basis` holds are arrays in the order of their
+fields; what names in `basis` have in common stands in `words`; see `codec`. The `n_nodes` that are
+moved are the first of the candidates in `basis` for the direction that `action` takes. May not
+round or leave out a figure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from spotvortex.core.decision.messages import Basis, Decision
+from spotvortex.core.domain.types import Action, Outcome
+from spotvortex.core.pool.input import PoolInput, Risk
+from spotvortex.core.record.codec import CodecError, Json, decode, encode, fold, rfc3339, unfold
+from spotvortex.core.record.counterfactual import nearest_flip
+
+SCHEMA: Final = 4
+HEARTBEAT_S: Final = 3600.0
+"""A pool whose decision does not change is recorded this often all the same."""
+
+MAX_LINE: Final = 200
+"""Characters of a console line; what is longer is cut."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRecord:
+    """One recorded decision. `line` is JSON without a line end, its last member the `digest`."""
+
+    decision_id: str
+    at: float
+    pool: str
+    action: Action
+    digest: str
+    line: str
+
+
+def record_of(decision: Decision, previous_digest: str, code_version: str) -> DecisionRecord:
+    """Write a decision down.
+
+    Args:
+        decision: what was decided.
+        previous_digest: the digest of the record before, "" for the first since start.
+        code_version: the version of the running code.
+    """
+    document = _document(decision) | {"code": code_version, "previous": previous_digest}
+    body = json.dumps(document, separators=(",", ":"), allow_nan=False)
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    return DecisionRecord(
+        decision_id=decision.decision_id,
+        at=decision.at,
+        pool=decision.pool,
+        action=decision.action,
+        digest=digest,
+        line=f'{body[:-1]},"digest":"{digest}"}}',
+    )
+
+
+def _document(decision: Decision) -> dict[str, Json]:
+    basis, words = fold(encode(decision.basis))
+    return {
+        "v": SCHEMA,
+        "id": decision.decision_id,
+        "time": rfc3339(decision.at),
+        "pool": decision.pool,
+        "mode": decision.mode.value,
+        "action": decision.action.value,
+        "reason": decision.reason,
+        "proposal": encode(decision.proposal),
+        "other": encode(decision.other),
+        "current_ratio": encode(decision.current_ratio),
+        "target_ratio": encode(decision.target_ratio),
+        "n_nodes": decision.n_nodes,
+        "verdicts": encode(decision.verdicts),
+        "economics": encode(decision.economics),
+        "savings_usd_per_hour": encode(decision.savings_usd_per_hour),
+        "flip": encode(nearest_flip(decision.basis)),
+        "confidence": encode(decision.input.confidence),
+        "confidence_limit": decision.input.limiting_term,
+        "trace": _trace_id(decision.basis.traceparent),
+        "words": words,
+        "basis": basis,
+    }
+
+
+def _trace_id(traceparent: str) -> str:
+    parts = traceparent.split("-")
+    return parts[1] if len(parts) == 4 else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What is read back of a record: enough to make it again."""
+
+    basis: Basis
+    code_version: str
+    previous_digest: str
+    digest: str
+
+
+def read_record(line: str) -> Recorded:
+    """Read a record back.
+
+    Raises:
+        CodecError: the line is no record of this schema; the text says where.
+    """
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise CodecError(f"no JSON: {error}") from error
+    if not isinstance(document, dict) or document.get("v") != SCHEMA:
+        raise CodecError(f"not a record of schema {SCHEMA}")
+    return Recorded(
+        basis=decode(Basis, unfold(document.get("basis"), document.get("words"))),
+        code_version=_text(document, "code"),
+        previous_digest=_text(document, "previous"),
+        digest=_text(document, "digest"),
+    )
+
+
+def _text(document: Mapping[str, Json], name: str) -> str:
+    text = document.get(name)
+    if not isinstance(text, str):
+        raise CodecError(f"{name}: a text is expected")
+    return text
+
+
+def is_worth_recording(decision: Decision, last: Decision | None) -> bool:
+    """Tell whether a decision acts, differs from the pool's last recorded one, or is due again."""
+    if last is None or decision.n_nodes > 0:
+        return True
+    return _essence(decision) != _essence(last) or decision.at - last.at >= HEARTBEAT_S
+
+
+def _essence(decision: Decision) -> tuple[object, ...]:
+    return (
+        decision.action,
+        decision.refused_by,
+        decision.proposal,
+        decision.target_ratio,
+        decision.n_nodes,
+    )
+
+
+def describe(decision: Decision) -> str:
+    """Say a decision in one line for a console, at most `MAX_LINE` characters; the time is UTC."""
+    data = decision.input
+    risk = shown_risk(data)
+    line = (
+        f"{datetime.fromtimestamp(decision.at, UTC):%H:%M:%S} {decision.pool:<8} "
+        f"{decision.action:<14} spot {data.n_spot}/{data.n_counted} "
+        f"({decision.current_ratio:.2f} -> {decision.target_ratio:.2f})  "
+        f"risk {_two(risk.capacity)}/{_two(risk.runtime)}  conf {data.confidence:.2f}  "
+        f"{_why(decision)}"
+    ).replace("\n", " ")
+    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 3]}..."
+
+
+def shown_risk(data: PoolInput) -> Risk:
+    """Return the risk of the Spot held, or of the Spot that would be entered where none is held."""
+    return data.spot_risk if data.n_spot else data.entry_risk
+
+
+def _two(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _why(decision: Decision) -> str:
+    refused = [v for v in decision.verdicts if v.outcome is Outcome.REFUSE]
+    if refused:
+        more = f" (+{len(refused) - 1} more)" if len(refused) > 1 else ""
+        wanted = f"wanted {decision.proposal.action} ({decision.proposal.reason})"
+        return f"{refused[0].gate} refuses: {refused[0].reason}{more} | {wanted}"
+    if decision.n_nodes:
+        verb = "moves" if decision.mode.writes else "would move"
+        nodes = "node" if decision.n_nodes == 1 else "nodes"
+        return f"{verb} {decision.n_nodes} {nodes}: {decision.reason}"
+    return decision.reason

@@ -1,0 +1,1 @@
+"""What a model reads and what the controller remembers: features, hazards, interruptions."""

@@ -1,0 +1,116 @@
+"""Numbers that a model reads, one row an offering.
+
+Comes in: a quote and what the interruption memory knows. Goes out: `float32[n_offerings, n_names]`
+in the order that the manifest names. Prices enter only relative to on-demand; the identity of a
+pool or an offering never does. May not fill a gap with an invented figure: a missing value is NaN,
+and the row's confidence says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spotvortex.core.domain.instance_types import generation_of, vcpus_of
+from spotvortex.core.domain.observation import SpotQuote
+from spotvortex.core.domain.types import Offering
+
+Matrix = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferingContext:
+    """What is known of one offering when its features are built.
+
+    `hours_since_loss` counts from the last loss seen, or from the start of the oldest node held
+    where none was seen; `hazard_per_hour` is the memory's posterior mean of losses per node-hour
+    over whole lives, young hours included: a model that knows ages divides it by itself.
+    What the memory's own score reads besides: `held_hours` since when the offering is held, 0
+    where it is not; `is_survivor` where the last loss left some nodes; `level_per_hour`, the
+    posterior mean of the hazard beyond 12 hours, None where the memory knows nothing.
+    """
+
+    offering: Offering
+    quote: SpotQuote
+    hours_since_loss: float
+    hazard_per_hour: float
+    held_hours: float = 0.0
+    is_survivor: bool = False
+    level_per_hour: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferingScore:
+    """Calibrated probabilities for one offering, 0..1, higher = riskier.
+
+    `capacity_score`: a launch fails now, or the offering is lost within 60 min. `runtime_score`: a
+    node running now is interrupted within 120 min. None where there is no finite score.
+    `from_memory` is true where the model gave none and the interruption memory answered.
+    """
+
+    offering: Offering
+    capacity_score: float | None
+    runtime_score: float | None
+    in_scope: bool
+    n_history: int = 0
+    in_range: bool = True
+    from_memory: bool = False
+
+
+def price_ratio(quote: SpotQuote) -> float:
+    """Return spot / on-demand, or NaN where either price is unknown, infinite or not positive."""
+    spot, on_demand = quote.spot_usd_per_hour, quote.on_demand_usd_per_hour
+    if spot is None or on_demand is None:
+        return math.nan
+    if not (0.0 < spot < math.inf and 0.0 < on_demand < math.inf):
+        return math.nan
+    return spot / on_demand
+
+
+def price_change(quote: SpotQuote, hours: float) -> float:
+    """Return the relative change of the spot price over the last hours, NaN where not covered."""
+    history = quote.history_usd_per_hour
+    span_s = hours * 3600.0
+    if not 1.0 <= quote.step_s <= span_s:
+        return math.nan
+    steps = round(span_s / quote.step_s)
+    if len(history) <= steps or not history[-1 - steps] > 0.0:
+        return math.nan
+    return history[-1] / history[-1 - steps] - 1.0
+
+
+BUILDERS: Final[Mapping[str, Callable[[OfferingContext], float]]] = {
+    "hours_since_loss": lambda c: c.hours_since_loss,
+    "hazard_per_hour": lambda c: c.hazard_per_hour,
+    "price_ratio": lambda c: price_ratio(c.quote),
+    "price_change_24h_ratio": lambda c: price_change(c.quote, 24.0),
+    "price_change_7d_ratio": lambda c: price_change(c.quote, 168.0),
+    "log2_vcpus": lambda c: math.log2(max(vcpus_of(c.offering.instance_type), 0.125)),
+    "generation": lambda c: float(generation_of(c.offering.instance_type)),
+}
+"""Every feature that a v2 manifest may name."""
+
+
+def unknown_features(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names for which there is no builder."""
+    return tuple(name for name in names if name not in BUILDERS)
+
+
+def build_matrix(names: Sequence[str], contexts: Sequence[OfferingContext]) -> Matrix:
+    """Build the model's input.
+
+    Args:
+        names: feature names in the order of the manifest, all in `BUILDERS`.
+        contexts: one entry an offering.
+
+    Returns:
+        `float32[len(contexts), len(names)]`; NaN where a value is unknown.
+    """
+    rows = [[BUILDERS[name](context) for name in names] for context in contexts]
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        return np.asarray(rows, dtype=np.float32).reshape(len(contexts), len(names))

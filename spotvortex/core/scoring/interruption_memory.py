@@ -1,0 +1,393 @@
+"""The interruption memory: what the cluster's own losses say of each offering.
+
+Comes in: two observations in a row. Goes out: gamma-Poisson posteriors by offering, and the time
+since the last loss. The memory is the baseline that a network must beat, and one of its inputs. A
+loss is a Ready Spot node that vanished although nobody had cordoned, tainted or deleted it, as far
+as the watch saw, or one that we emptied because notice was given that it goes; a node that went
+otherwise is only exposure. Two things are counted: losses over node-hours, the mean rate that a
+model reads; and the level, the hazard beyond 12 hours, which the memory's own score multiplies with
+the shape that `hazard` gives. May not know of a model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from typing import Final
+
+from spotvortex.core.domain.observation import (
+    ClusterFacts,
+    InputState,
+    MarketFacts,
+    NodeFact,
+    SpotQuote,
+)
+from spotvortex.core.domain.types import CapacityType, Offering
+from spotvortex.core.drain import orders
+from spotvortex.core.drain.messages import OrderKind
+from spotvortex.core.scoring.features import OfferingContext, OfferingScore
+from spotvortex.core.scoring.hazard import Age, base_of, integral, integrals, multiple
+
+PRIOR_HAZARD_PER_HOUR: Final = 2e-3
+"""Losses per node-hour before anything is seen: the `normal` level of the evaluation's worlds."""
+
+PRIOR_HOURS: Final = 24.0
+"""Weight of the prior, in node-hours: a day of one node outweighs it."""
+
+PRIOR_LEVEL_PER_HOUR: Final = base_of(PRIOR_HAZARD_PER_HOUR)
+"""The level before anything is seen: what gives the prior's mean rate over whole lives."""
+
+PRIOR_SHAPED_HOURS: Final = integral(Age(held_hours=0.0, since_loss_hours=0.0), PRIOR_HOURS)
+"""Weight of that prior, in hours beyond 12: the first day of a node, as above. The policy research
+weighs by expected losses, 2 of them; at so calm a prior those are some 1,080 hours, which counts
+that fade in 72 could never outweigh."""
+
+SHARED_PRIOR_HOURS: Final = 2.5 * PRIOR_SHAPED_HOURS
+"""Weight of the prior in the level that offerings share; 5 to 2 as in the policy research."""
+
+DECAY_HOURS: Final = 72.0
+"""Time constant with which losses and exposure are forgotten."""
+
+NEVER_HELD_HOURS: Final = 24.0
+"""Age assumed for an offering that was never held: the hazard has reached its floor by then."""
+
+MAX_GAP_S: Final = 600.0
+"""With a longer gap between two observations, what vanished meanwhile proves nothing."""
+
+MAX_OFFERINGS: Final = 1000
+"""Offerings remembered; the ones untouched for longest are forgotten first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferingMemory:
+    """Decayed counts of one offering. `losses` in nodes, `exposure_hours` in node-hours.
+
+    `loss_shares` sums, over the losses seen, what share of the nodes held each took;
+    `shaped_hours` are the hours held, each counted as often as its age makes a loss likelier than
+    beyond 12 hours. `left_survivors` tells of the last loss.
+    """
+
+    losses: float = 0.0
+    exposure_hours: float = 0.0
+    loss_shares: float = 0.0
+    shaped_hours: float = 0.0
+    last_loss_at: float | None = None
+    left_survivors: bool = False
+    held_since: float | None = None
+    updated_at: float
+
+    @property
+    def hazard_per_hour(self) -> float:
+        """Posterior mean of the rate, losses per node-hour (gamma prior, Poisson counts).
+
+        Over whole lives: it does not tell whether the hours were young ones.
+        """
+        prior_losses = PRIOR_HAZARD_PER_HOUR * PRIOR_HOURS
+        return (prior_losses + self.losses) / (PRIOR_HOURS + self.exposure_hours)
+
+    def level_per_hour(self, shared_per_hour: float) -> float:
+        """Posterior mean of the hazard beyond 12 hours, per node-hour.
+
+        r = (r_shared x prior + sum of shares lost) / (prior + shaped hours): with hazard r x shape,
+        the shares lost are expected to be r x the integral of the shape while held.
+        """
+        prior_losses = shared_per_hour * PRIOR_SHAPED_HOURS
+        return (prior_losses + self.loss_shares) / (PRIOR_SHAPED_HOURS + self.shaped_hours)
+
+    def age(self, at: float) -> Age:
+        """Return how old the offering is to us; never held counts as long without a loss."""
+        since = self.last_loss_at if self.last_loss_at is not None else self.held_since
+        return Age(
+            held_hours=0.0 if self.held_since is None else _hours(at - self.held_since),
+            since_loss_hours=NEVER_HELD_HOURS if since is None else _hours(at - since),
+            is_survivor=self.left_survivors,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What is remembered, and the Spot nodes seen last by uid.
+
+    `shared_per_hour` is the level that all offerings point to together.
+    """
+
+    at: float = -math.inf
+    shared_per_hour: float = PRIOR_LEVEL_PER_HOUR
+    offerings: Mapping[Offering, OfferingMemory]
+    nodes: Mapping[str, NodeFact]
+
+
+EMPTY_MEMORY: Final = Memory(offerings={}, nodes={})
+
+
+def update(memory: Memory, cluster: ClusterFacts, now: float) -> Memory:
+    """Take one more observation into the memory.
+
+    While the view of nodes is not fresh, nothing is learned: nodes that seem to stand still, or
+    that vanish at a relist, say nothing about the market.
+    """
+    if not _nodes_seen(cluster):
+        return memory
+    spot = {n.uid: n for n in _nodes(cluster) if n.capacity_type is CapacityType.SPOT}
+    gap_s = now - memory.at
+    # A long gap teaches nothing: counting its survivors but not its losses would flatter Spot.
+    hours = max(0.0, gap_s) / 3600.0 if gap_s <= MAX_GAP_S else 0.0
+    present = {n.uid for n in _nodes(cluster)}
+    lost = _losses(memory, present, cluster.left_in_order) if gap_s <= MAX_GAP_S else Counter()
+    held = Counter(n.offering for n in spot.values())
+    n_before = Counter(n.offering for n in memory.nodes.values())
+    with_survivors = {n.offering for uid, n in memory.nodes.items() if lost and uid in present}
+    oldest = _oldest(spot.values())
+    offerings = dict(memory.offerings)
+    for offering in {*held, *lost, *offerings}:
+        seen = _Interval(
+            start=memory.at,
+            hours=hours,
+            n_before=n_before[offering],
+            n_lost=lost[offering],
+            has_survivors=offering in with_survivors,
+            n_now=held[offering],
+            oldest=oldest.get(offering),
+        )
+        before = offerings.get(offering)
+        offerings[offering] = _step(before or OfferingMemory(updated_at=now), seen, now)
+    return _memory_of(offerings, spot, at=now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Interval:
+    """What happened to the nodes of one offering between two observations.
+
+    `oldest` is the start of the oldest node held now, None without one.
+    """
+
+    start: float
+    hours: float
+    n_before: int
+    n_lost: int
+    has_survivors: bool
+    n_now: int
+    oldest: float | None
+
+
+def _memory_of(
+    offerings: dict[Offering, OfferingMemory],
+    nodes: Mapping[str, NodeFact],
+    at: float = -math.inf,
+) -> Memory:
+    """Bound what is remembered, and find the level that it points to together."""
+    kept = _bounded(offerings)
+    shares = math.fsum(known.loss_shares for known in kept.values())
+    hours = math.fsum(known.shaped_hours for known in kept.values())
+    prior = PRIOR_LEVEL_PER_HOUR * SHARED_PRIOR_HOURS
+    shared = (prior + shares) / (SHARED_PRIOR_HOURS + hours)
+    return Memory(at=at, shared_per_hour=shared, offerings=kept, nodes=nodes)
+
+
+def remembered_score(context: OfferingContext) -> OfferingScore:
+    """Score an offering from the memory alone, where the model abstains.
+
+    P = 1 - exp(-level x integral of the shape over the horizon, from the present age on), over 60
+    and 120 minutes.
+    """
+    level = PRIOR_LEVEL_PER_HOUR if context.level_per_hour is None else context.level_per_hour
+    age = Age(
+        held_hours=context.held_hours,
+        since_loss_hours=context.hours_since_loss,
+        is_survivor=context.is_survivor,
+    )
+    one_hour, two_hours = integrals(age, (1.0, 2.0))
+    return OfferingScore(
+        offering=context.offering,
+        capacity_score=-math.expm1(-level * one_hour),
+        runtime_score=-math.expm1(-level * two_hours),
+        in_scope=True,
+        n_history=len(context.quote.history_usd_per_hour),
+        from_memory=True,
+    )
+
+
+def context(memory: Memory, offering: Offering, market: MarketFacts, now: float) -> OfferingContext:
+    """Join what the memory and the market know of one offering."""
+    quote = market.quotes.get(offering, SpotQuote(offering=offering))
+    known = memory.offerings.get(offering, OfferingMemory(updated_at=now))
+    age = known.age(now)
+    return OfferingContext(
+        offering=offering,
+        quote=quote,
+        hours_since_loss=age.since_loss_hours,
+        hazard_per_hour=known.hazard_per_hour,
+        held_hours=age.held_hours,
+        is_survivor=age.is_survivor,
+        level_per_hour=known.level_per_hour(memory.shared_per_hour),
+    )
+
+
+def _hours(seconds: float) -> float:
+    return max(0.0, seconds) / 3600.0
+
+
+def _nodes_seen(cluster: ClusterFacts) -> bool:
+    return any(h.name == "nodes" and h.state is InputState.OK for h in cluster.inputs)
+
+
+def _nodes(cluster: ClusterFacts) -> Iterable[NodeFact]:
+    """All nodes: one that left its pool is not lost."""
+    for pool in cluster.pools:
+        yield from pool.nodes
+    yield from cluster.unpooled
+
+
+def _losses(memory: Memory, present: Set[str], left: Iterable[str]) -> Counter[Offering]:
+    """Count the nodes that are gone and were interrupted, or did not go in an orderly way."""
+    in_order = frozenset(left)
+    return Counter(
+        node.offering
+        for uid, node in memory.nodes.items()
+        if uid not in present
+        and (_was_interrupted(node) or (uid not in in_order and node.ready and not node.leaving))
+    )
+
+
+def _was_interrupted(node: NodeFact) -> bool:
+    """Tell whether we were emptying a node because notice had been given that it goes."""
+    order = orders.from_text(node.mark) if node.mark else None
+    return order is not None and order.kind is OrderKind.INTERRUPTION
+
+
+def _oldest(nodes: Iterable[NodeFact]) -> dict[Offering, float]:
+    """Return the oldest start by offering; a start that is no time tells nothing."""
+    oldest: dict[Offering, float] = {}
+    for node in nodes:
+        if math.isfinite(node.created_at) and node.created_at > 0.0:
+            oldest[node.offering] = min(node.created_at, oldest.get(node.offering, math.inf))
+    return oldest
+
+
+def _step(before: OfferingMemory, seen: _Interval, now: float) -> OfferingMemory:
+    kept = math.exp(-max(0.0, now - before.updated_at) / 3600.0 / DECAY_HOURS)
+    share = seen.n_lost / seen.n_before if seen.n_lost else 0.0
+    return OfferingMemory(
+        losses=before.losses * kept + seen.n_lost,
+        exposure_hours=before.exposure_hours * kept + seen.n_now * seen.hours,
+        loss_shares=before.loss_shares * kept + share,
+        shaped_hours=before.shaped_hours * kept + _shaped_hours(before, seen),
+        last_loss_at=now if seen.n_lost else before.last_loss_at,
+        left_survivors=seen.has_survivors if seen.n_lost else before.left_survivors,
+        held_since=_held_since(before, seen.oldest),
+        updated_at=now,
+    )
+
+
+def _shaped_hours(before: OfferingMemory, seen: _Interval) -> float:
+    """Return the integral of the shape over an interval in which the offering was held."""
+    if not seen.n_before or not seen.hours:
+        return 0.0
+    return seen.hours * multiple(before.age(seen.start).later(seen.hours / 2.0))
+
+
+def _held_since(memory: OfferingMemory, oldest: float | None) -> float | None:
+    """The first moment from which the offering is known to have been held without a break."""
+    if oldest is None:
+        return None
+    return oldest if memory.held_since is None else min(memory.held_since, oldest)
+
+
+def _bounded(offerings: dict[Offering, OfferingMemory]) -> Mapping[Offering, OfferingMemory]:
+    kept = sorted(
+        offerings,
+        key=lambda o: (-offerings[o].losses - offerings[o].exposure_hours, o),
+    )[:MAX_OFFERINGS]
+    return {offering: offerings[offering] for offering in sorted(kept)}
+
+
+HEADER: Final = "# spotvortex interruption memory, version 2:"
+_HEADER_1: Final = "# spotvortex interruption memory, version 1:"
+_COLUMNS_1: Final = ("losses", "exposure_hours", "last_loss_at", "updated_at")
+_COLUMNS: Final = (
+    "losses",
+    "exposure_hours",
+    "loss_shares",
+    "shaped_hours",
+    "last_loss_at",
+    "left_survivors",
+    "updated_at",
+)
+_MAY_BE_UNKNOWN: Final = frozenset({"last_loss_at"})
+
+
+class MemoryFormatError(ValueError):
+    """A stored memory cannot be read; the text names the line."""
+
+
+def to_text(memory: Memory) -> str:
+    """Write the memory as plain text, one offering a line.
+
+    Left out is what the cluster itself tells after a restart: the nodes, and since when they run.
+    """
+    rows = [
+        " ".join([o.instance_type, o.zone, *(_cell(getattr(known, name)) for name in _COLUMNS)])
+        for o, known in sorted(memory.offerings.items())
+    ]
+    return "\n".join([f"{HEADER} type zone {' '.join(_COLUMNS)}", *rows, ""])
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return str(int(value)) if isinstance(value, bool) else repr(value)
+
+
+def from_text(text: str) -> Memory:
+    """Read a stored memory back. What it counted goes on; nothing is learned of the time between.
+
+    Version 1 counted no shapes: its rate is taken for that of whole lives, and its node-hours for
+    hours held of one node at a time.
+
+    Raises:
+        MemoryFormatError: another version, or a line that cannot be read.
+    """
+    head, *lines = text.splitlines() or [""]
+    if not head.startswith((HEADER, _HEADER_1)):
+        raise MemoryFormatError(f"line 1: expected {HEADER!r}")
+    columns = _COLUMNS if head.startswith(HEADER) else _COLUMNS_1
+    rows = [_row(number, line, columns) for number, line in enumerate(lines, 2) if line.strip()]
+    return _memory_of(dict(rows), {})
+
+
+def _row(number: int, line: str, columns: Sequence[str]) -> tuple[Offering, OfferingMemory]:
+    cells = line.split(" ")
+    if len(cells) != 2 + len(columns):
+        raise MemoryFormatError(f"line {number}: {2 + len(columns)} cells expected")
+    try:
+        values = {
+            name: None if cell == "-" and name in _MAY_BE_UNKNOWN else float(cell)
+            for name, cell in zip(columns, cells[2:], strict=True)
+        }
+    except ValueError as error:
+        raise MemoryFormatError(f"line {number}: {error}") from error
+    if any(v is not None and not 0.0 <= v < math.inf for v in values.values()):
+        raise MemoryFormatError(f"line {number}: figures must be finite and not negative")
+    return Offering(instance_type=cells[0], zone=cells[1]), _known(values)
+
+
+def _known(values: Mapping[str, float | None]) -> OfferingMemory:
+    found = OfferingMemory(
+        losses=values["losses"] or 0.0,
+        exposure_hours=values["exposure_hours"] or 0.0,
+        loss_shares=values.get("loss_shares") or 0.0,
+        shaped_hours=values.get("shaped_hours") or 0.0,
+        last_loss_at=values["last_loss_at"],
+        left_survivors=bool(values.get("left_survivors")),
+        updated_at=values["updated_at"] or 0.0,
+    )
+    return found if "shaped_hours" in values else _shaped(found)
+
+
+def _shaped(old: OfferingMemory) -> OfferingMemory:
+    """Give an entry of version 1 the counts for which its level has its rate over whole lives."""
+    rate = old.hazard_per_hour
+    hours = old.exposure_hours * rate / base_of(rate)
+    return replace(old, loss_shares=old.losses, shaped_hours=hours)

@@ -1,0 +1,160 @@
+"""What of ours is in a cluster, and what is to become of it when we leave.
+
+Comes in: an inventory, as it was read. Goes out: the order in which things are removed, or the
+reason why one has to stay. May not touch what a person or another controller has made: a cordon is
+lifted only where our label and our journal both say that it is ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from spotvortex.core.domain import labels
+from spotvortex.core.domain.labels import PodKind
+
+
+class Thing(StrEnum):
+    """The kinds of things that we leave in a cluster, in the order in which they are removed."""
+
+    NODE = "node"
+    POD = "pod"
+    TETHER = "job"
+    STATE = "configmap"
+    LEASE = "lease"
+    FREEZE = "freeze"
+
+
+ORDER: Final = tuple(Thing)
+OF_THE_DAEMON: Final = frozenset({Thing.STATE, Thing.LEASE, Thing.FREEZE})
+"""What a running daemon would write again, and the freeze that holds it back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """One thing of ours.
+
+    Attributes:
+        thing: its kind.
+        name: its name; our namespace is known.
+        uid: a deletion names it, so that no later object of the same name is hit.
+        version: resource version; a change of a node names it.
+        detail: what it is, for a person; of a pod its kind.
+        marks: on a node, the labels and annotations of ours.
+        cordoned: on a node, whether it is cordoned, by anybody.
+    """
+
+    thing: Thing
+    name: str
+    uid: str = ""
+    version: str = ""
+    detail: str = ""
+    marks: frozenset[str] = frozenset()
+    cordoned: bool = False
+
+    @property
+    def is_our_cordon(self) -> bool:
+        """Tell whether it is a node that we cordoned: our label and our journal both say so."""
+        return self.cordoned and {labels.CORDONED, labels.DRAIN} <= self.marks
+
+    @property
+    def is_in_flight(self) -> bool:
+        """Tell whether a frozen daemon undoes it by itself: a marked node, or room for its pods.
+
+        Anchors are none: a frozen daemon lets them run out, and they keep nothing in its hands.
+        """
+        if self.thing is Thing.NODE:
+            return bool(self.marks & {labels.CORDONED, labels.DRAIN})
+        return self.thing is Thing.POD and self.detail == PodKind.PLACEHOLDER
+
+    @property
+    def key(self) -> tuple[Thing, str]:
+        """What makes it the same thing in a later inventory."""
+        return self.thing, self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """All that is ours; `daemons` says in words what shows that a daemon of ours still runs."""
+
+    leftovers: tuple[Leftover, ...]
+    daemons: tuple[str, ...] = ()
+
+    @property
+    def n_in_flight(self) -> int:
+        """How many things a daemon that still runs would undo."""
+        return sum(left.is_in_flight for left in self.leftovers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A thing of ours that is still there, and why; "" where nobody tried to remove it."""
+
+    leftover: Leftover
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaving:
+    """What was found, and what of it is left; `applied` is false for a dry run."""
+
+    found: tuple[Leftover, ...]
+    left: tuple[Left, ...]
+    applied: bool
+
+    @property
+    def removed(self) -> tuple[Leftover, ...]:
+        """What was found and is no longer there."""
+        still = {left.leftover.key for left in self.left}
+        return tuple(found for found in self.found if found.key not in still)
+
+
+def describe_node(found: frozenset[str], *, cordoned: bool) -> str:
+    """Say what our marks on a node mean."""
+    drained = found & {labels.CORDONED, labels.DRAIN}
+    if not drained:
+        words = []
+    elif len(drained) == 2:
+        words = ["cordoned by us" if cordoned else "marked by us, no longer cordoned"]
+    else:
+        half = "label" if labels.CORDONED in drained else "journal"
+        whose = ": whose cordon it is cannot be told, so it stays" if cordoned else ""
+        words = [f"our {half} alone{whose}"]
+    return ", ".join([*words, *(["at risk"] if labels.AT_RISK in found else [])])
+
+
+def removable(inventory: Inventory) -> tuple[Leftover, ...]:
+    """Return what to remove now, in order; the freeze is never among it, for it goes last."""
+    kept = OF_THE_DAEMON if inventory.daemons else {Thing.FREEZE}
+    wanted = (left for left in inventory.leftovers if left.thing not in kept)
+    return tuple(sorted(wanted, key=lambda left: (ORDER.index(left.thing), left.name)))
+
+
+def may_thaw(inventory: Inventory) -> bool:
+    """Tell whether the freeze may go: nothing else is left, and nobody would begin anew."""
+    return not inventory.daemons and all(left.thing is Thing.FREEZE for left in inventory.leftovers)
+
+
+def remaining(inventory: Inventory, failures: dict[tuple[Thing, str], str]) -> tuple[Left, ...]:
+    """Say of everything that is still there why.
+
+    Args:
+        inventory: the last one taken.
+        failures: the server's word for each thing whose removal failed.
+    """
+    return tuple(
+        Left(leftover=left, reason=failures.get(left.key) or _why(left, inventory))
+        for left in inventory.leftovers
+    )
+
+
+def _why(left: Leftover, inventory: Inventory) -> str:
+    if left.thing in OF_THE_DAEMON and inventory.daemons:
+        return (
+            f"a daemon of ours still runs ({', '.join(inventory.daemons)}): "
+            "delete the Deployment, then run this again"
+        )
+    if left.thing is Thing.FREEZE:
+        return "it goes when nothing else is left"
+    return "it is still there or came again: run this once more"

@@ -1,0 +1,1 @@
+"""Values that simulator, evaluation and reports share: accounts, verdicts, snapshots."""

@@ -1,0 +1,56 @@
+"""What one policy's run looked like, hour by hour.
+
+Comes in: nothing; whoever runs a world fills it. Goes out: values that a report draws. Declares
+only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from spotvortex.results.accounting import RunResult
+
+
+class EventKind(StrEnum):
+    """What is drawn as an event."""
+
+    INTERRUPTION = "interruption"
+    MOVE = "move"
+    ACTION = "action"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hour:
+    """One hour of a run.
+
+    Attributes:
+        at_h: hours since the start of the run.
+        cost_usd_per_hour: money for nodes in that hour.
+        spot_ratio: share of paid node-minutes on Spot, 0..1.
+        n_nodes: nodes at the end of it.
+    """
+
+    at_h: float
+    cost_usd_per_hour: float
+    spot_ratio: float
+    n_nodes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened at one moment; `n` counts what happened at once, as nodes lost."""
+
+    at_h: float
+    kind: EventKind
+    n: int = 1
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One policy's run in one world: its sums, its hours and its events, in order of time."""
+
+    result: RunResult
+    hours: tuple[Hour, ...] = ()
+    events: tuple[Event, ...] = ()
