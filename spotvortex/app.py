@@ -23,9 +23,9 @@ from spotvortex.core.domain.types import Mode, Offering
 from spotvortex.core.uninstall import Leaving
 from spotvortex.edges import SystemClock, kubernetes_edges, market_of
 from spotvortex.errors import ApiError, ModelContractError, PriceFileError, SettingsError
-from spotvortex.kube import evictions, rights
-from spotvortex.kube.client import KubeClient
-from spotvortex.kube.removal import Departure
+from spotvortex.kube.admin import access_review, eviction_dry_run
+from spotvortex.kube.admin.uninstall import Departure
+from spotvortex.kube.api.client import KubeClient
 from spotvortex.model import forecaster as bundles
 from spotvortex.pipeline.actuation import Hands, Shadow, Silent
 from spotvortex.pipeline.guard import Guarded
@@ -219,7 +219,7 @@ async def doctor(settings: Settings, ask: str = "") -> Diagnosis:
         asked, n_left = questions(seen, standings_on, ask)
     client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
     try:
-        answers = await evictions.ask(client, [question.pod for question in asked])
+        answers = await eviction_dry_run.ask(client, [question.pod for question in asked])
     finally:
         await client.close()
     return replace(found, asked=compared(asked, answers), n_not_asked=n_left)
@@ -317,9 +317,9 @@ async def _check_cluster(settings: Settings) -> tuple[list[checks.Check], frozen
         return [checks.wrong("cluster", str(error))], frozenset()
     name = f"{client.context_name} ({client.server})"
     try:
-        accesses = await rights.survey(client)
+        accesses = await access_review.survey(client)
         nodes = next(a for a in accesses if a.watched.resource.name == "nodes")
-        offerings = await rights.offerings(client) if nodes.is_whole else frozenset()
+        offerings = await access_review.offerings(client) if nodes.is_whole else frozenset()
     except ApiError as error:
         fix = "see to the connection and the credentials of this context"
         return [checks.wrong("cluster", f"{name}: {error}", fix)], frozenset()

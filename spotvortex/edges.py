@@ -18,15 +18,16 @@ from typing import Final
 from spotvortex.aws.interruptions import QueueOptions, open_notices
 from spotvortex.core.domain.observation import Standing
 from spotvortex.core.domain.types import Mode
-from spotvortex.kube import rights
-from spotvortex.kube.client import KubeClient
-from spotvortex.kube.cluster_state import VERSION, ClusterState
-from spotvortex.kube.config_maps import FreezeWatch, StateStore
-from spotvortex.kube.events import EventRecorder
-from spotvortex.kube.lease import LeaseKeeper
-from spotvortex.kube.levers import Levers
-from spotvortex.kube.manifests import Home
-from spotvortex.kube.view import KubeClusterView
+from spotvortex.kube.admin import access_review
+from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.cache.view import KubeClusterView
+from spotvortex.kube.coordination.freeze import FreezeWatch
+from spotvortex.kube.coordination.lease import LeaseKeeper
+from spotvortex.kube.coordination.state import VERSION, ClusterState
+from spotvortex.kube.coordination.state_store import StateStore
+from spotvortex.kube.write.events import EventRecorder
+from spotvortex.kube.write.manifests import Home
+from spotvortex.kube.write.writer import Levers
 from spotvortex.market.last_resort import LastResortMarket, LayeredMarket
 from spotvortex.market.recorded import load_recorded
 from spotvortex.market.scripted import load_scripted
@@ -106,7 +107,7 @@ async def _writing_side(
     said: tuple[tuple[str, Background], ...] = (("events", recorder.run),)
     if not mode.writes:
         return _Side(background=said, announcer=announcer)
-    missing = await rights.missing_write_rights(client, settings.namespace)
+    missing = await access_review.missing_write_rights(client, settings.namespace)
     if missing:
         log.error("mode.weakened", extra={"to": Mode.ADVISE, "missing": "; ".join(missing)})
         return _Side(background=said, announcer=announcer)

@@ -11,8 +11,8 @@ from spotvortex import app
 from spotvortex.__main__ import cli
 from spotvortex.core.domain.observation import InputHealth, InputState, MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Offering
-from spotvortex.kube.inputs import NODEPOOLS, NODES, PDBS
-from spotvortex.kube.rights import REVIEWS, Access
+from spotvortex.kube.admin.access_review import REVIEWS, Access
+from spotvortex.kube.cache.inputs import NODEPOOLS, NODES, PDBS
 from spotvortex.report import checks
 from spotvortex.report.checks import Finding
 from spotvortex.settings import Settings

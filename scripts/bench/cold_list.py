@@ -13,10 +13,10 @@ from random import Random
 
 import psutil
 
-from spotvortex.kube.client import KubeClient
-from spotvortex.kube.inputs import NODEPOOLS, NODES, OWNERS, PDBS, PODS, Input
-from spotvortex.kube.reflector import PAGE_SIZE
-from spotvortex.kube.view import KubeClusterView
+from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.api.reflector import PAGE_SIZE
+from spotvortex.kube.cache.inputs import NODEPOOLS, NODES, OWNERS, PDBS, PODS, Input
+from spotvortex.kube.cache.view import KubeClusterView
 
 ALL = (NODES, PODS, PDBS, OWNERS, NODEPOOLS)
 _CONTINUE = re.compile(rb'"continue":"([^"]+)"')

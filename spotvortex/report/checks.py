@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from spotvortex.core.domain.observation import InputState, MarketFacts
-from spotvortex.kube.rights import Access
+from spotvortex.kube.admin.access_review import Access
 from spotvortex.report.document import plain
 
 _STYLES: Final = {"ok": "green", "missing": "yellow", "wrong": "red"}

@@ -1,8 +1,8 @@
 """The API server of the simulated cluster, as far as the controller writes to it.
 
 Comes in: a `Call`. Goes out: an `Answer`, and the cluster changed by it, with the same
-preconditions, conflicts and refusals that `kube.levers` gets from a real one. What goes wrong on
-the way (slow, lost, refused) is the matter of `faults`. May not decide anything.
+preconditions, conflicts and refusals that `kube.write.writer` gets from a real one. What goes wrong
+on the way (slow, lost, refused) is the matter of `faults`. May not decide anything.
 """
 
 from __future__ import annotations

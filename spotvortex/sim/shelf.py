@@ -24,7 +24,7 @@ LEASE_S: Final = 15.0
 RENEW_S: Final = 2.0
 POLL_S: Final = 1.0
 MARGIN_S: Final = 2.0
-"""As `kube.lease` and `edges` have them."""
+"""As `kube.coordination.lease` and `edges` have them."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -40,10 +40,10 @@ from spotvortex.ports_writing import OwnWrite
 from spotvortex.sim.faults import Fault, FaultKind
 
 REMEMBER_S: Final = 60.0
-"""How long a process remembers its own writes, as `kube.nodewrites`."""
+"""How long a process remembers its own writes, as `kube.write.nodes`."""
 
 NO_ANSWER_S: Final = 10.0
-"""Seconds after which a request without an answer is given up, as `kube.levers`."""
+"""Seconds after which a request without an answer is given up, as `kube.write.writer`."""
 
 
 ON_THE_WAY_S: Final = 0.01

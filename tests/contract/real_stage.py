@@ -17,13 +17,13 @@ from spotvortex.core.domain import labels
 from spotvortex.core.domain.observation import NodeFact, Standing
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.edges import Authority, SystemClock
-from spotvortex.kube import lease as lease_module
-from spotvortex.kube.client import KubeClient
-from spotvortex.kube.config_maps import FreezeWatch
-from spotvortex.kube.lease import LeaseKeeper
-from spotvortex.kube.levers import Levers
-from spotvortex.kube.manifests import Home
-from spotvortex.kube.view import KubeClusterView
+from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.cache.view import KubeClusterView
+from spotvortex.kube.coordination import lease as lease_module
+from spotvortex.kube.coordination.freeze import FreezeWatch
+from spotvortex.kube.coordination.lease import LeaseKeeper
+from spotvortex.kube.write.manifests import Home
+from spotvortex.kube.write.writer import Levers
 from spotvortex.sim.machines import MACHINES
 from tests.contract.stage import SPOT, TYPE, ZONES, Load, Pod, Pool, node_of, truth
 from tests.controlplane.cluster import ControlPlane

@@ -8,7 +8,7 @@ import pytest
 
 from spotvortex.core.domain import labels
 from spotvortex.core.domain.labels import PodKind, pod_labels
-from spotvortex.kube.manifests import tether_job, tether_reference
+from spotvortex.kube.write.manifests import tether_job, tether_reference
 from tests.controlplane.api import MERGE_PATCH, wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.manifests import (

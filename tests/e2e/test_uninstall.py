@@ -19,7 +19,7 @@ from spotvortex.__main__ import cli
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.labels import PodKind, pod_labels
 from spotvortex.errors import ForbiddenError
-from spotvortex.kube.manifests import tether_job, tether_reference
+from spotvortex.kube.write.manifests import tether_job, tether_reference
 from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.manifests import (

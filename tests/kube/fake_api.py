@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from kubernetes_asyncio.client import Configuration
 
-from spotvortex.kube.client import KubeClient
+from spotvortex.kube.api.client import KubeClient
 
 CUT = "cut"
 SILENCE = 3600.0

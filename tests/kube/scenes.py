@@ -12,9 +12,9 @@ from typing import Any
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.drain.calls import CreateAnchor, CreatePlaceholder
-from spotvortex.kube.client import KubeClient
-from spotvortex.kube.levers import Levers
-from spotvortex.kube.manifests import Home
+from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.write.manifests import Home
+from spotvortex.kube.write.writer import Levers
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.manifests import NodeShape, PodShape, node_manifest, pod_manifest
 

@@ -17,10 +17,9 @@ from spotvortex.core.drain.calls import (
     Refused,
     UnmarkNode,
 )
-from spotvortex.kube.answers import of_write
-from spotvortex.kube.levers import Levers
-from spotvortex.kube.manifests import Home
-from spotvortex.kube.status import api_error
+from spotvortex.kube.api.errors import api_error, of_write
+from spotvortex.kube.write.manifests import Home
+from spotvortex.kube.write.writer import Levers
 from tests.kube.fake_api import Answer, FakeApi, client_for, refused, serving, watched
 from tests.kube.scenes import anchor_call, placeholder_call
 
@@ -75,7 +74,7 @@ async def test_each_answer_to_an_eviction_has_one_meaning(told, meaning):
 
 
 async def test_silence_is_no_refusal(monkeypatch):
-    monkeypatch.setattr("spotvortex.kube.levers.ANSWER_S", 0.1)
+    monkeypatch.setattr("spotvortex.kube.write.writer.ANSWER_S", 0.1)
     found, _ = await answer_of(EVICT, watched(3600.0))
     assert isinstance(found, Again)
     assert "timed out" in found.reason

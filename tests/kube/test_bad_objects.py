@@ -24,7 +24,7 @@ from spotvortex.core.pool.context import Sight
 from spotvortex.core.pool.reduction import reduce_pool
 from spotvortex.core.scoring import interruption_memory
 from spotvortex.core.scoring.features import OfferingScore
-from spotvortex.kube.quantities import cpu_milli, memory_bytes
+from spotvortex.kube.api.quantities import cpu_milli, memory_bytes
 from tests.kube.fake_api import CUT, SILENCE, FakeApi, FakeCluster, event, listed, until, watched
 from tests.kube.objects import container, node, node_pool, pdb, pod, replica_set
 from tests.kube.test_codec import json_values, paths_of, with_value

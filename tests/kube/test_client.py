@@ -17,9 +17,9 @@ from spotvortex.errors import (
     ThrottledError,
     UnreachableError,
 )
-from spotvortex.kube import client as module
-from spotvortex.kube.client import MERGE_PATCH, SLOWED, KubeClient
-from spotvortex.kube.status import api_error
+from spotvortex.kube.api import client as module
+from spotvortex.kube.api.client import MERGE_PATCH, SLOWED, KubeClient
+from spotvortex.kube.api.errors import api_error
 from tests.kube.fake_api import SILENCE, Answer, FakeApi, client_for, refused, serving, watched
 
 

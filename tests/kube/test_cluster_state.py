@@ -10,9 +10,9 @@ from spotvortex.core.domain.types import Mode
 from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.core.record.state import UNSURE_S
 from spotvortex.core.scoring import interruption_memory
-from spotvortex.kube import cluster_state as module
-from spotvortex.kube.cluster_state import VERSION, ClusterState
-from spotvortex.kube.config_maps import ASIDE, StateStore
+from spotvortex.kube.coordination import state as module
+from spotvortex.kube.coordination.state import VERSION, ClusterState
+from spotvortex.kube.coordination.state_store import ASIDE, StateStore
 from tests.core.builders import AT, cluster, pool
 from tests.kube.scenes import connected
 from tests.kube.test_config_maps import Place

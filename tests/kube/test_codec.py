@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from spotvortex.errors import ServerError
-from spotvortex.kube import wire
-from spotvortex.kube.codec import Codec, read_event, read_key, read_status, read_version
-from spotvortex.kube.nodes import node_pool_fact, row_of
-from spotvortex.kube.pods import record_of
+from spotvortex.kube.api import wire
+from spotvortex.kube.api.codec import Codec, read_event, read_key, read_status, read_version
+from spotvortex.kube.cache.nodes import node_pool_fact, row_of
+from spotvortex.kube.cache.pods import record_of
 from tests.kube.objects import node, node_pool, pdb, pod, replica_set
 
 CODECS = [Codec(kind) for kind in (wire.Pod, wire.Node, wire.Pdb, wire.Owner, wire.NodePool)]

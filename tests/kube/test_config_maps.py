@@ -9,14 +9,14 @@ import pytest
 from spotvortex.core.domain import labels
 from spotvortex.core.domain.observation import InputState
 from spotvortex.errors import ServerError
-from spotvortex.kube import config_maps as module
-from spotvortex.kube.config_maps import (
+from spotvortex.kube.coordination import freeze as module
+from spotvortex.kube.coordination.freeze import FreezeWatch
+from spotvortex.kube.coordination.state_store import (
     ASIDE,
     MAX_BYTES,
     Aside,
     Changed,
     Freeze,
-    FreezeWatch,
     Loaded,
     Saved,
     StateStore,
@@ -114,7 +114,7 @@ class TestFreeze:
 
     async def test_a_freeze_that_cannot_be_confirmed_is_not_known(self, place, monkeypatch):
         monkeypatch.setattr(module, "PROBE_EVERY_S", 0.1)
-        monkeypatch.setattr("spotvortex.kube.client.PROBE_S", 0.5)
+        monkeypatch.setattr("spotvortex.kube.api.client.PROBE_S", 0.5)
         with LoopbackProxy(place.plane.url) as proxy:
             async with (
                 connected(place.plane, server=proxy.url) as far,

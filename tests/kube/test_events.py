@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from spotvortex.kube import events as module
-from spotvortex.kube.events import EventRecorder
+from spotvortex.kube.write import events as module
+from spotvortex.kube.write.events import EventRecorder
 from tests.kube.fake_api import Answer, FakeApi, refused, serving, until
 from tests.kube.scenes import connected, fresh
 

@@ -4,7 +4,7 @@ import pytest
 
 from spotvortex.core.pool.eviction import ServerAnswer
 from spotvortex.errors import UnreachableError
-from spotvortex.kube.evictions import ask
+from spotvortex.kube.admin.eviction_dry_run import ask
 from tests.core.builders import standing
 from tests.kube.fake_api import Answer, FakeApi, FakeCluster, client_for, refused, serving
 

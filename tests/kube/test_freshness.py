@@ -7,11 +7,12 @@ import pytest
 from msgspec import Raw
 
 from spotvortex.errors import ServerError
-from spotvortex.kube import freshness, wire
-from spotvortex.kube.codec import Codec
-from spotvortex.kube.freshness import Freshness
-from spotvortex.kube.store import Store
-from spotvortex.kube.view import KubeClusterView
+from spotvortex.kube.api import wire
+from spotvortex.kube.api.codec import Codec
+from spotvortex.kube.cache import refresh as freshness
+from spotvortex.kube.cache.refresh import Freshness
+from spotvortex.kube.cache.store import Store
+from spotvortex.kube.cache.view import KubeClusterView
 from tests.controlplane.manifests import NodeShape, PodShape, pdb_manifest
 from tests.kube.fake_api import Answer, FakeApi, FakeCluster, listed, refused, serving
 from tests.kube.objects import node, pdb, pod

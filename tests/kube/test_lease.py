@@ -9,8 +9,8 @@ from random import Random
 import pytest
 
 from spotvortex.core.domain import labels
-from spotvortex.kube import lease as module
-from spotvortex.kube.lease import LeaseKeeper
+from spotvortex.kube.coordination import lease as module
+from spotvortex.kube.coordination.lease import LeaseKeeper
 from tests.controlplane.proxy import LoopbackProxy
 from tests.kube.fake_api import Answer, FakeApi, refused, serving
 from tests.kube.scenes import connected, fresh, restricted

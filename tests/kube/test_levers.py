@@ -400,7 +400,7 @@ async def test_our_own_write_is_known_until_the_watch_shows_it(here):
 
 
 async def test_our_own_write_is_forgotten_after_a_minute(here, monkeypatch):
-    monkeypatch.setattr("spotvortex.kube.nodewrites.REMEMBER_S", 1.0)
+    monkeypatch.setattr("spotvortex.kube.write.nodes.REMEMBER_S", 1.0)
     node = await held_node(here)
     await here.levers.apply(mark_of(node))
     assert here.levers.own_write(node["metadata"]["uid"]) is not None
@@ -409,7 +409,7 @@ async def test_our_own_write_is_forgotten_after_a_minute(here, monkeypatch):
 
 
 async def test_of_own_writes_only_so_many_are_kept(here, monkeypatch):
-    monkeypatch.setattr("spotvortex.kube.nodewrites.MAX_REMEMBERED", 1)
+    monkeypatch.setattr("spotvortex.kube.write.nodes.MAX_REMEMBERED", 1)
     one, two = await held_node(here), await held_node(here)
     await here.levers.apply(mark_of(one))
     await here.levers.apply(mark_of(two))
@@ -566,7 +566,7 @@ async def test_a_tether_is_shared_while_it_is_fresh(here, monkeypatch):
     jobs = f"/apis/batch/v1/namespaces/{here.namespace}/jobs"
     lifetimes = [j["spec"]["ttlSecondsAfterFinished"] for j in (await here.get(jobs))["items"]]
     assert sorted(lifetimes) == [600, 1800]
-    monkeypatch.setattr("spotvortex.kube.tethers.TETHER_FRESH_S", 0.0)
+    monkeypatch.setattr("spotvortex.kube.write.owner_jobs.TETHER_FRESH_S", 0.0)
     for _ in range(2):
         await here.levers.apply(placeholder_call(pod, expires_s=900))
     lifetimes = [j["spec"]["ttlSecondsAfterFinished"] for j in (await here.get(jobs))["items"]]

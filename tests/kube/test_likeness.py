@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from spotvortex.core.domain.types import CapacityType
-from spotvortex.kube.likeness import Original, UnlikeError, likeness
-from spotvortex.kube.manifests import Home, placeholder
+from spotvortex.kube.write.manifests import Home, placeholder
+from spotvortex.kube.write.placeholder_spec import Original, UnlikeError, likeness
 from tests.kube.scenes import placeholder_call
 
 POD = {"metadata": {"namespace": "web", "name": "a", "uid": "u"}, "spec": {}}

@@ -3,7 +3,7 @@
 import pytest
 
 from spotvortex.core.domain import labels
-from spotvortex.kube.manifests import tether_job, tether_reference
+from spotvortex.kube.write.manifests import tether_job, tether_reference
 from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.manifests import (

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.kube.quantities import cpu_milli, memory_bytes
+from spotvortex.kube.api.quantities import cpu_milli, memory_bytes
 
 
 @pytest.mark.parametrize(

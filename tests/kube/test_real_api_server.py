@@ -9,8 +9,8 @@ from random import Random
 import pytest
 
 from spotvortex.core.domain.observation import InputState
-from spotvortex.kube.client import KubeClient
-from spotvortex.kube.view import KubeClusterView
+from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.cache.view import KubeClusterView
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.proxy import LoopbackProxy
 from tests.kube.fake_api import until
@@ -132,7 +132,7 @@ async def test_a_deployment_is_seen_whole_with_its_budget(plane):
 
 
 async def test_pages_are_followed_on_a_real_list(plane, monkeypatch):
-    monkeypatch.setattr("spotvortex.kube.reflector.PAGE_SIZE", 3)
+    monkeypatch.setattr("spotvortex.kube.api.reflector.PAGE_SIZE", 3)
     await asyncio.to_thread(plane.apply, [node(f"p{i}", "paged") for i in range(10)])
     async with viewing(plane.kubeconfig("admin")) as view:
         pool = next(p for p in view.snapshot(0.0).pools if p.name == "paged")
@@ -141,7 +141,7 @@ async def test_pages_are_followed_on_a_real_list(plane, monkeypatch):
 
 
 async def test_missing_rights_are_told_and_rights_that_come_later_are_found(plane, monkeypatch):
-    monkeypatch.setattr("spotvortex.kube.reflector.SLOW_RETRY_S", 0.5)
+    monkeypatch.setattr("spotvortex.kube.api.reflector.SLOW_RETRY_S", 0.5)
     client = await KubeClient.connect(kubeconfig=str(plane.kubeconfig("nobody")), context="nobody")
     view, stop = KubeClusterView(client, Random(1), 20.0), asyncio.Event()
     async with asyncio.TaskGroup() as group:
@@ -192,8 +192,8 @@ async def test_a_restarted_server_is_found_again_and_the_view_is_right(plane):
 
 
 async def test_a_partition_is_seen_within_seconds_and_healed(plane, monkeypatch):
-    monkeypatch.setattr("spotvortex.kube.view.PROBE_EVERY_S", 0.2)
-    monkeypatch.setattr("spotvortex.kube.client.PROBE_S", 0.5)
+    monkeypatch.setattr("spotvortex.kube.cache.view.PROBE_EVERY_S", 0.2)
+    monkeypatch.setattr("spotvortex.kube.api.client.PROBE_S", 0.5)
     with LoopbackProxy(plane.url) as proxy:
         config = plane.kubeconfig("admin", server=proxy.url)
         async with viewing(config, stale_after_s=1.5) as view:

@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
-from spotvortex.kube import reflector as module
-from spotvortex.kube import wire
-from spotvortex.kube.codec import Codec
-from spotvortex.kube.reflector import Reflector, ReflectorState, Resource
+from spotvortex.kube.api import reflector as module
+from spotvortex.kube.api import wire
+from spotvortex.kube.api.codec import Codec
+from spotvortex.kube.api.reflector import Reflector, ReflectorState, Resource
 from tests.kube.fake_api import (
     CUT,
     SILENCE,

@@ -7,8 +7,8 @@ import pytest
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.uninstall import Thing
 from spotvortex.errors import ServerError, UnreachableError
-from spotvortex.kube.inventory import paths, take
-from spotvortex.kube.removal import MAX_TRIES, Departure
+from spotvortex.kube.admin.inventory import paths, take
+from spotvortex.kube.admin.uninstall import MAX_TRIES, Departure
 from tests.kube.fake_api import CUT, Answer, FakeApi, FakeCluster, listed, refused, serving, watched
 
 NAMESPACE = "ours"

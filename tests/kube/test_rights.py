@@ -4,9 +4,7 @@ import pytest
 
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import ForbiddenError, ServerError
-from spotvortex.kube.client import KubeClient
-from spotvortex.kube.inputs import WATCHED
-from spotvortex.kube.rights import (
+from spotvortex.kube.admin.access_review import (
     REVIEWS,
     VERBS,
     WRITES,
@@ -14,6 +12,8 @@ from spotvortex.kube.rights import (
     offerings,
     survey,
 )
+from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.cache.inputs import WATCHED
 from tests.controlplane.cluster import ControlPlane
 from tests.deploy.manifests import shadow_cluster_role
 from tests.kube.fake_api import Answer, FakeApi, FakeCluster, listed, refused, serving

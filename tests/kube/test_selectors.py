@@ -2,8 +2,8 @@
 
 import pytest
 
-from spotvortex.kube import wire
-from spotvortex.kube.selectors import check, matches
+from spotvortex.kube.api import wire
+from spotvortex.kube.api.selectors import check, matches
 
 
 def selector(labels=None, *rules):

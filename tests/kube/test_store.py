@@ -11,11 +11,11 @@ from msgspec import Raw
 from spotvortex.core.domain.types import Blocker, CapacityType, Provisioner
 from spotvortex.core.pool.blocking import blockers_of, pdb_blocked_nodes
 from spotvortex.core.pool.eviction import Blocked, eviction_verdict
-from spotvortex.kube import wire
-from spotvortex.kube.cluster import Cluster
-from spotvortex.kube.codec import Codec
-from spotvortex.kube.pdbs import Lookup
-from spotvortex.kube.store import Store
+from spotvortex.kube.api import wire
+from spotvortex.kube.api.codec import Codec
+from spotvortex.kube.cache.pdbs import Lookup
+from spotvortex.kube.cache.snapshot import Cluster
+from spotvortex.kube.cache.store import Store
 from tests.kube.objects import container, node, node_pool, pdb, pod, replica_set
 
 CODECS = {

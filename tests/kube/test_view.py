@@ -9,8 +9,8 @@ from random import Random
 import pytest
 
 from spotvortex.core.domain.observation import InputState
-from spotvortex.kube import view as module
-from spotvortex.kube.view import KubeClusterView
+from spotvortex.kube.cache import view as module
+from spotvortex.kube.cache.view import KubeClusterView
 from spotvortex.ports import ClusterView
 from tests.kube.fake_api import (
     CUT,

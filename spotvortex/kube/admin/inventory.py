@@ -1,0 +1,211 @@
+"""What of ours is in a cluster, read once.
+
+Comes in: a client and our namespace. Goes out: an `Inventory`. Things are found by our labels and
+annotations on nodes, and by label and name in our namespace; of nodes and ConfigMaps only metadata
+is listed. May not write.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import AsyncIterator
+from typing import Final, TypeVar
+
+from spotvortex.core.domain import labels as label_names
+from spotvortex.core.domain.labels import PodKind
+from spotvortex.core.uninstall import Inventory, Leftover, Thing, describe_node
+from spotvortex.errors import NotServedError
+from spotvortex.kube.api import wire
+from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.api.codec import decoded
+from spotvortex.kube.cache.inputs import METADATA_LIST
+
+ANSWER_S: Final = 15.0
+PAGE_SIZE: Final = 500
+NODES: Final = "/api/v1/nodes"
+
+
+class _Meta(wire.Wire, frozen=True, gc=False):
+    name: str
+    uid: str = ""
+    resource_version: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+
+class _Object(wire.Wire, frozen=True, gc=False):
+    metadata: _Meta
+
+
+class _NodeSpec(wire.Wire, frozen=True, gc=False):
+    unschedulable: bool | None = None
+
+
+class _Node(_Object, frozen=True, gc=False):
+    spec: _NodeSpec | None = None
+
+
+class _PodStatus(wire.Wire, frozen=True, gc=False):
+    phase: str | None = None
+
+
+class _Pod(_Object, frozen=True, gc=False):
+    status: _PodStatus | None = None
+
+
+class _LeaseSpec(wire.Wire, frozen=True, gc=False):
+    holder_identity: str | None = None
+    lease_duration_seconds: int | None = None
+    renew_time: dt.datetime | None = None
+
+
+class _Lease(_Object, frozen=True, gc=False):
+    spec: _LeaseSpec | None = None
+
+
+_Kind = TypeVar("_Kind", bound=_Object)
+
+
+def paths(namespace: str) -> dict[Thing, str]:
+    """Return the collection in which each kind of thing lies."""
+    core, batch = f"/api/v1/namespaces/{namespace}", f"/apis/batch/v1/namespaces/{namespace}"
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+    return {
+        Thing.NODE: NODES,
+        Thing.POD: f"{core}/pods",
+        Thing.TETHER: f"{batch}/jobs",
+        Thing.STATE: f"{core}/configmaps",
+        Thing.LEASE: leases,
+        Thing.FREEZE: f"{core}/configmaps",
+    }
+
+
+async def take(client: KubeClient, namespace: str, now: float) -> Inventory:
+    """Read all that is ours.
+
+    Args:
+        client: of whoever looks.
+        namespace: ours.
+        now: seconds since the epoch, against which a Lease's renewal is held.
+
+    Raises:
+        ApiError: something cannot be read.
+    """
+    leftovers: list[Leftover] = [node async for node in _nodes(client)]
+    where, daemons = paths(namespace), list[str]()
+    async for pod in _listed(client, where[Thing.POD], _Pod):
+        leftovers += _our_pod(pod)
+        daemons += _daemon(pod)
+    async for job in _listed(client, where[Thing.TETHER], _Object):
+        leftovers += _our_job(job)
+    async for configmap in _listed(client, where[Thing.STATE], _Object, METADATA_LIST):
+        leftovers += _our_configmap(configmap)
+    async for lease in _listed(client, where[Thing.LEASE], _Lease):
+        if lease.metadata.name == label_names.LEASE:
+            leftovers.append(_leftover(Thing.LEASE, lease.metadata, _holder(lease)))
+            daemons += [f"lease of {_holder(lease)}"] if _is_held(lease, now) else []
+    return Inventory(leftovers=tuple(leftovers), daemons=tuple(daemons))
+
+
+async def node(client: KubeClient, name: str) -> Leftover | None:
+    """Read one node, None where it is gone or carries no mark of ours.
+
+    Raises:
+        ApiError: it cannot be read.
+    """
+    try:
+        body = await client.get_bytes(f"{NODES}/{name}", timeout=ANSWER_S)
+    except NotServedError:
+        return None
+    found = decoded(body, _Node)
+    ours = _marks_of(found.metadata)
+    if not ours:
+        return None
+    cordoned = bool(found.spec and found.spec.unschedulable)
+    return Leftover(
+        thing=Thing.NODE,
+        name=found.metadata.name,
+        uid=found.metadata.uid,
+        version=found.metadata.resource_version,
+        detail=describe_node(ours, cordoned=cordoned),
+        marks=ours,
+        cordoned=cordoned,
+    )
+
+
+async def _nodes(client: KubeClient) -> AsyncIterator[Leftover]:
+    async for listed in _listed(client, NODES, _Object, METADATA_LIST):
+        if _marks_of(listed.metadata):
+            found = await node(client, listed.metadata.name)
+            if found is not None:
+                yield found
+
+
+def _marks_of(meta: _Meta) -> frozenset[str]:
+    labels = (meta.labels or {}).keys() & set(label_names.NODE_LABELS)
+    notes = (meta.annotations or {}).keys() & set(label_names.NODE_ANNOTATIONS)
+    return frozenset(labels | notes)
+
+
+def _our_pod(pod: _Pod) -> list[Leftover]:
+    labels = pod.metadata.labels or {}
+    kind = labels.get(label_names.KIND, "")
+    if labels.get(label_names.MANAGED_BY) != label_names.MANAGER or kind not in set(PodKind):
+        return []
+    return [_leftover(Thing.POD, pod.metadata, kind)]
+
+
+def _daemon(pod: _Pod) -> list[str]:
+    if (pod.metadata.labels or {}).get(label_names.APP) != label_names.MANAGER:
+        return []
+    ended = pod.status is not None and pod.status.phase in {"Succeeded", "Failed"}
+    return [] if ended else [f"pod {pod.metadata.name}"]
+
+
+def _our_job(job: _Object) -> list[Leftover]:
+    labels, name = job.metadata.labels or {}, job.metadata.name
+    ours = labels.get(label_names.MANAGED_BY) == label_names.MANAGER and name.startswith(
+        label_names.TETHER_PREFIX
+    )
+    return [_leftover(Thing.TETHER, job.metadata, "tether of our pods")] if ours else []
+
+
+def _our_configmap(configmap: _Object) -> list[Leftover]:
+    name = configmap.metadata.name
+    if name == label_names.FREEZE:
+        return [_leftover(Thing.FREEZE, configmap.metadata, "ConfigMap")]
+    if name == label_names.STATE or name.startswith(f"{label_names.STATE}-"):
+        return [_leftover(Thing.STATE, configmap.metadata, "state")]
+    return []
+
+
+def _holder(lease: _Lease) -> str:
+    return (lease.spec and lease.spec.holder_identity) or "nobody"
+
+
+def _is_held(lease: _Lease, now: float) -> bool:
+    spec = lease.spec
+    if spec is None or not spec.holder_identity or spec.renew_time is None:
+        return False
+    return now < spec.renew_time.timestamp() + (spec.lease_duration_seconds or 0)
+
+
+def _leftover(thing: Thing, meta: _Meta, detail: str) -> Leftover:
+    return Leftover(
+        thing=thing, name=meta.name, uid=meta.uid, version=meta.resource_version, detail=detail
+    )
+
+
+async def _listed(
+    client: KubeClient, path: str, kind: type[_Kind], accept: str | None = None
+) -> AsyncIterator[_Kind]:
+    token = ""
+    while True:  # ends with the page that names no further one
+        query = {"limit": str(PAGE_SIZE)} | ({"continue": token} if token else {})
+        body = await client.get_bytes(path, query, accept=accept, timeout=ANSWER_S, verb="list")
+        page = decoded(body, wire.ObjectList[kind])  # type: ignore[valid-type]
+        for found in page.items or []:
+            yield found
+        token = page.metadata.token or ""
+        if not token:
+            return

@@ -1,0 +1,191 @@
+"""Leaves a cluster: freezes a daemon that still runs, waits for it, and removes what is left.
+
+Comes in: a client with the rights of whoever types the command, never the daemon's. Goes out: what
+was found and what is left, each with its reason. Every request names what it saw: a node's resource
+version, any other thing's uid. It is safe to run again at any point.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from spotvortex.core.domain import labels
+from spotvortex.core.uninstall import (
+    Inventory,
+    Leaving,
+    Left,
+    Leftover,
+    Thing,
+    may_thaw,
+    remaining,
+    removable,
+)
+from spotvortex.errors import ApiError, NotServedError, UnreachableError
+from spotvortex.kube.admin import inventory
+from spotvortex.kube.api.client import KubeClient
+from spotvortex.ports import WallClock
+
+ANSWER_S: Final = 15.0
+LOOK_S: Final = 2.0
+GONE_S: Final = 15.0
+"""Time in seconds that deleted pods may take to be gone."""
+
+MAX_TRIES: Final = 5
+PAUSE_S: Final = 0.1
+"""Time in seconds after a node's first conflict; it doubles with each."""
+
+_CONFLICT: Final = 409
+_MERGE_PATCH: Final = "application/merge-patch+json"
+
+Tell = Callable[[str], None]
+
+
+class Departure:
+    """One run of leaving.
+
+    Args:
+        client: connected as the person who leaves.
+        namespace: ours.
+        clock: the wall clock, for the Lease.
+        tell: shows progress to the person.
+    """
+
+    def __init__(self, client: KubeClient, namespace: str, clock: WallClock, tell: Tell) -> None:
+        self._client, self._namespace, self._clock = client, namespace, clock
+        self._tell = tell
+        self._paths = inventory.paths(namespace)
+        self._failures: dict[tuple[Thing, str], str] = {}
+
+    async def look(self) -> Leaving:
+        """Say what there is, and write nothing.
+
+        Raises:
+            ApiError: something cannot be read.
+        """
+        found = (await self._take()).leftovers
+        return Leaving(found=found, left=tuple(Left(leftover=f) for f in found), applied=False)
+
+    async def leave(self, wait_s: float) -> Leaving:
+        """Remove all that is ours, the freeze last.
+
+        Args:
+            wait_s: seconds given to a daemon that still runs, to undo what is in flight.
+
+        Raises:
+            ApiError: something cannot be read, a running daemon cannot be frozen, or the server is
+                no longer reached; what was done until then stays done.
+        """
+        found = await self._take()
+        if not found.leftovers:
+            return Leaving(found=(), left=(), applied=True)
+        await self._freeze()
+        for wanted in removable(await self._undone(wait_s)):
+            await self._try(wanted)
+        last = await self._settled()
+        if may_thaw(last):
+            for freeze in last.leftovers:
+                await self._try(freeze)
+            last = await self._take()
+        left = remaining(last, self._failures)
+        return Leaving(found=found.leftovers, left=left, applied=True)
+
+    async def _take(self) -> Inventory:
+        return await inventory.take(self._client, self._namespace, self._clock.now())
+
+    async def _freeze(self) -> None:
+        """Create the freeze; one that is there is as good, and so is no namespace at all."""
+        metadata = {"name": labels.FREEZE, "namespace": self._namespace}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+        try:
+            await self._client.send("POST", self._paths[Thing.FREEZE], body, timeout=ANSWER_S)
+        except NotServedError:
+            return
+        except ApiError as error:
+            if error.status != _CONFLICT:
+                raise
+
+    async def _undone(self, wait_s: float) -> Inventory:
+        """Wait until a running daemon has undone what is in flight, or the time is over."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        while True:  # ends with the daemon, its work, or the time
+            now = await self._take()
+            waited_s = loop.time() - started
+            if not now.daemons or not now.n_in_flight or waited_s >= wait_s:
+                return now
+            self._tell(
+                f"waiting for {', '.join(now.daemons)} to undo {now.n_in_flight} things, "
+                f"{waited_s:.0f} of at most {wait_s:.0f} s"
+            )
+            await asyncio.sleep(min(LOOK_S, wait_s - waited_s))
+
+    async def _settled(self) -> Inventory:
+        """Wait until what was deleted is gone; what failed is not waited for."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + GONE_S
+        while True:  # ends when all is gone that will go, or with the time
+            now = await self._take()
+            going = [left for left in removable(now) if left.key not in self._failures]
+            if not going or loop.time() >= deadline:
+                return now
+            await asyncio.sleep(0.5)
+
+    async def _try(self, left: Leftover) -> None:
+        """Remove one thing, or keep the server's reason; a server out of reach ends it all."""
+        try:
+            if left.thing is Thing.NODE:
+                await self._unmark(left)
+            else:
+                await self._delete(left)
+        except UnreachableError:
+            raise
+        except ApiError as error:
+            self._failures[left.key] = str(error)
+
+    async def _unmark(self, seen: Leftover) -> None:
+        """Take our marks off a node, and our cordon with them; on a conflict look again."""
+        left: Leftover | None = seen
+        for n_tries in range(MAX_TRIES):
+            if left is None:
+                return
+            try:
+                await self._client.send(
+                    "PATCH",
+                    f"{self._paths[Thing.NODE]}/{left.name}",
+                    unmarking(left),
+                    content_type=_MERGE_PATCH,
+                    timeout=ANSWER_S,
+                )
+            except NotServedError:
+                return
+            except ApiError as error:
+                if error.status != _CONFLICT:
+                    raise
+                # A new node is written by several controllers at once; soon they are through.
+                await asyncio.sleep(PAUSE_S * 2**n_tries)
+                left = await inventory.node(self._client, left.name)
+            else:
+                return
+        self._failures[seen.key] = f"it changed {MAX_TRIES} times under our hands"
+
+    async def _delete(self, left: Leftover) -> None:
+        options = {"preconditions": {"uid": left.uid}, "propagationPolicy": "Background"}
+        path = f"{self._paths[left.thing]}/{left.name}"
+        try:
+            await self._client.send("DELETE", path, options, timeout=ANSWER_S)
+        except NotServedError:
+            return
+
+
+def unmarking(left: Leftover) -> dict[str, object]:
+    """Return the merge patch that takes our marks off a node, valid for the version seen alone."""
+    gone = dict.fromkeys(sorted(left.marks))
+    metadata: dict[str, object] = {
+        "resourceVersion": left.version,
+        "labels": {name: None for name in gone if name in labels.NODE_LABELS},
+        "annotations": {name: None for name in gone if name in labels.NODE_ANNOTATIONS},
+    }
+    patch: dict[str, object] = {"metadata": metadata}
+    return patch | ({"spec": {"unschedulable": None}} if left.is_our_cordon else {})

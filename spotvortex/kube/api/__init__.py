@@ -1,0 +1,1 @@
+"""How the API server is spoken to: one client, typed objects, errors by meaning, watches."""

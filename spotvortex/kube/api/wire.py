@@ -1,0 +1,375 @@
+"""What the API server sends, reduced to the fields that we read.
+
+Comes in: nothing. Goes out: frozen structs that the garbage collector need not walk. Lenient:
+unknown fields are skipped without being built, missing and null ones are None. `codec` reads bytes
+into them. May not interpret anything.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+from msgspec import Raw, Struct, field
+
+from spotvortex.core.domain import labels as label_names
+from spotvortex.kube.api.quantities import Quantity
+
+T = TypeVar("T")
+
+
+class Wire(Struct, frozen=True, gc=False, rename="camel"):
+    """The base of all: field names in camel case on the wire."""
+
+
+class Empty(Wire, frozen=True, gc=False):
+    """An object of which only the presence matters."""
+
+
+class OwnerReference(Wire, frozen=True, gc=False):
+    """One entry of `metadata.ownerReferences`."""
+
+    kind: str
+    name: str
+    controller: bool | None = None
+
+
+class Meta(Wire, frozen=True, gc=False):
+    """Object metadata. `name` is the one field without which an object is unreadable."""
+
+    name: str
+    namespace: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] | None = None
+    owner_references: list[OwnerReference] | None = None
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`, or the name of an object without a namespace."""
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+class Requests(Wire, frozen=True, gc=False):
+    """The two resources that we sum."""
+
+    cpu: Quantity | None = None
+    memory: Quantity | None = None
+
+
+class Resources(Wire, frozen=True, gc=False):
+    """`resources` of a container or a pod."""
+
+    requests: Requests | None = None
+
+
+class Container(Wire, frozen=True, gc=False):
+    """A container; an init container that restarts always is a sidecar."""
+
+    resources: Resources | None = None
+    restart_policy: str | None = None
+
+
+class Requirement(Wire, frozen=True, gc=False):
+    """One expression of a label selector, a node selector term or a NodePool."""
+
+    key: str
+    operator: str
+    values: list[str] | None = None
+
+
+class NodeSelectorTerm(Wire, frozen=True, gc=False):
+    """All of its expressions must hold."""
+
+    match_expressions: list[Requirement] | None = None
+
+
+class NodeSelector(Wire, frozen=True, gc=False):
+    """One of its terms must hold."""
+
+    node_selector_terms: list[NodeSelectorTerm] | None = None
+
+
+class NodeAffinity(Wire, frozen=True, gc=False):
+    """Only what is required."""
+
+    required: NodeSelector | None = field(
+        default=None, name="requiredDuringSchedulingIgnoredDuringExecution"
+    )
+
+
+class Affinity(Wire, frozen=True, gc=False):
+    """Only towards nodes."""
+
+    node_affinity: NodeAffinity | None = None
+
+
+class Volume(Wire, frozen=True, gc=False):
+    """Only the sources that tie a pod to a zone or a node."""
+
+    persistent_volume_claim: Empty | None = None
+    ephemeral: Empty | None = None
+    host_path: Empty | None = None
+
+
+class PodAnnotations(Wire, frozen=True, gc=False):
+    """Only the annotations that we read; the others may be large."""
+
+    do_not_disrupt: str | None = field(default=None, name="karpenter.sh/do-not-disrupt")
+    safe_to_evict: str | None = field(
+        default=None, name="cluster-autoscaler.kubernetes.io/safe-to-evict"
+    )
+    mirror: str | None = field(default=None, name="kubernetes.io/config.mirror")
+    outage_penalty: str | None = field(default=None, name="spotvortex.io/outage-penalty")
+    startup_time: str | None = field(default=None, name="spotvortex.io/startup-time")
+    order: str | None = field(default=None, name=label_names.ORDER)
+
+
+class PodMeta(Meta, frozen=True, gc=False):
+    """Metadata of a pod; its time stays text, since only that of our own pods is read."""
+
+    annotations: PodAnnotations | None = None
+    creation_timestamp: str | None = None
+
+
+class PodSpec(Wire, frozen=True, gc=False):
+    """What a pod asks for, and what ties it down."""
+
+    node_name: str | None = None
+    containers: list[Container] | None = None
+    init_containers: list[Container] | None = None
+    overhead: Requests | None = None
+    resources: Resources | None = None
+    volumes: list[Volume] | None = None
+    node_selector: dict[str, str] | None = None
+    affinity: Affinity | None = None
+    termination_grace_period_seconds: float | None = None
+    active_deadline_seconds: int | None = None
+
+
+class Condition(Wire, frozen=True, gc=False):
+    """One entry of `status.conditions`."""
+
+    type: str
+    status: str
+    message: str | None = None
+
+
+class PodStatus(Wire, frozen=True, gc=False):
+    """How far a pod has come."""
+
+    phase: str | None = None
+    conditions: list[Condition] | None = None
+    start_time: str | None = None
+
+
+class Pod(Wire, frozen=True, gc=False):
+    """A pod."""
+
+    metadata: PodMeta
+    spec: PodSpec | None = None
+    status: PodStatus | None = None
+
+
+class AnnotatedMeta(Meta, frozen=True, gc=False):
+    """Metadata with all annotations, of kinds that are few."""
+
+    annotations: dict[str, str] | None = None
+    creation_timestamp: dt.datetime | None = None
+
+
+class Taint(Wire, frozen=True, gc=False):
+    """A taint of a node."""
+
+    key: str
+    effect: str | None = None
+
+
+class NodeSpec(Wire, frozen=True, gc=False):
+    """What is wanted of a node."""
+
+    provider_id: str | None = field(default=None, name="providerID")
+    unschedulable: bool | None = None
+    taints: list[Taint] | None = None
+
+
+class NodeStatus(Wire, frozen=True, gc=False):
+    """What a node offers."""
+
+    allocatable: Requests | None = None
+    conditions: list[Condition] | None = None
+
+
+class Node(Wire, frozen=True, gc=False):
+    """A node."""
+
+    metadata: AnnotatedMeta
+    spec: NodeSpec | None = None
+    status: NodeStatus | None = None
+
+
+class LabelSelector(Wire, frozen=True, gc=False):
+    """A label selector."""
+
+    match_labels: dict[str, str] | None = None
+    match_expressions: list[Requirement] | None = None
+
+
+class PdbMeta(Meta, frozen=True, gc=False):
+    """Metadata of a budget."""
+
+    generation: int | None = None
+
+
+class PdbSpec(Wire, frozen=True, gc=False):
+    """Which pods a budget covers, and what it asks for."""
+
+    selector: LabelSelector | None = None
+    min_available: int | str | None = None
+    max_unavailable: int | str | None = None
+    unhealthy_pod_eviction_policy: str | None = None
+
+
+class PdbStatus(Wire, frozen=True, gc=False):
+    """The disruption controller's figures, and the version of the budget that they are of."""
+
+    observed_generation: int | None = None
+    desired_healthy: int | None = None
+    current_healthy: int | None = None
+    expected_pods: int | None = None
+    disruptions_allowed: int | None = None
+
+
+class Pdb(Wire, frozen=True, gc=False):
+    """A PodDisruptionBudget, policy/v1."""
+
+    metadata: PdbMeta
+    spec: PdbSpec | None = None
+    status: PdbStatus | None = None
+
+
+class Owner(Wire, frozen=True, gc=False):
+    """The metadata of a ReplicaSet."""
+
+    metadata: Meta
+
+
+class ConfigMap(Wire, frozen=True, gc=False):
+    """A ConfigMap."""
+
+    metadata: Meta
+    data: dict[str, str] | None = None
+
+
+class TemplateMeta(Wire, frozen=True, gc=False):
+    """The labels that a NodePool gives its nodes."""
+
+    labels: dict[str, str] | None = None
+
+
+class NodeTemplateSpec(Wire, frozen=True, gc=False):
+    """What a NodePool's nodes must be like."""
+
+    requirements: list[Requirement] | None = None
+
+
+class NodeTemplate(Wire, frozen=True, gc=False):
+    """What a NodePool's nodes are made from."""
+
+    metadata: TemplateMeta | None = None
+    spec: NodeTemplateSpec | None = None
+
+
+class Disruption(Wire, frozen=True, gc=False):
+    """How a NodePool consolidates."""
+
+    consolidation_policy: str | None = None
+    consolidate_after: str | None = None
+
+
+class Amounts(Wire, frozen=True, gc=False):
+    """The three resources that we compare with a NodePool's limits."""
+
+    cpu: Quantity | None = None
+    memory: Quantity | None = None
+    nodes: Quantity | None = None
+
+
+class NodePoolSpec(Wire, frozen=True, gc=False):
+    """What a NodePool allows."""
+
+    template: NodeTemplate | None = None
+    disruption: Disruption | None = None
+    weight: int | None = None
+    limits: Amounts | None = None
+
+
+class NodePoolStatus(Wire, frozen=True, gc=False):
+    """What the nodes of a NodePool add up to, in capacity."""
+
+    resources: Amounts | None = None
+
+
+class NodePool(Wire, frozen=True, gc=False):
+    """A Karpenter NodePool, karpenter.sh/v1."""
+
+    metadata: AnnotatedMeta
+    spec: NodePoolSpec | None = None
+    status: NodePoolStatus | None = None
+
+
+class StatusCause(Wire, frozen=True, gc=False):
+    """One entry of `details.causes`."""
+
+    reason: str | None = None
+
+
+class StatusDetails(Wire, frozen=True, gc=False):
+    """What an error says beyond its words."""
+
+    causes: list[StatusCause] | None = None
+    retry_after_seconds: int | None = None
+
+
+class Status(Wire, frozen=True, gc=False):
+    """The body of an error."""
+
+    kind: str | None = None
+    message: str | None = None
+    reason: str | None = None
+    code: int | None = None
+    details: StatusDetails | None = None
+
+
+class ListMeta(Wire, frozen=True, gc=False):
+    """Where a list stands."""
+
+    resource_version: str | None = None
+    token: str | None = field(default=None, name="continue")
+
+
+class ObjectList(Wire, Generic[T], frozen=True, gc=False):
+    """One page of a list."""
+
+    metadata: ListMeta = ListMeta()
+    items: list[T] | None = None
+
+
+class Event(Wire, frozen=True, gc=False):
+    """One line of a watch; what `object` is depends on `type`."""
+
+    type: str
+    object: Raw = Raw(b"{}")
+
+
+class Versioned(Wire, frozen=True, gc=False):
+    """Any object of which only the version is wanted."""
+
+    metadata: ListMeta = ListMeta()
+
+
+def is_true(conditions: Iterable[Condition] | None, name: str) -> bool:
+    """Tell whether a condition is there and True."""
+    return any(c.type == name and c.status == "True" for c in conditions or ())

@@ -1,0 +1,147 @@
+"""What is watched, and what it costs to do without.
+
+Comes in: a reflector's state and age. Goes out: an `InputHealth` with the fix in words. Names are
+part of the contract with `core`: `pdbs` is asked for by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from spotvortex.core.domain.observation import InputHealth, InputState
+from spotvortex.errors import ApiError
+from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.api.codec import Obj
+from spotvortex.kube.api.reflector import Reflector, ReflectorState, Resource
+
+METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_META: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """One watched resource: the right it needs and what is lost without it.
+
+    With `needs_all` one object that cannot be read is as bad as none that can.
+    """
+
+    resource: Resource
+    right: str
+    cost: str
+    required: bool = False
+    needs_all: bool = False
+
+
+NODES: Final = Input(
+    resource=Resource(name="nodes", path="/api/v1/nodes"),
+    right="nodes",
+    cost="nothing can be seen",
+    required=True,
+)
+PODS: Final = Input(
+    resource=Resource(
+        name="pods",
+        path="/api/v1/pods",
+        field_selector="status.phase!=Succeeded,status.phase!=Failed",
+    ),
+    right="pods",
+    cost="what runs where cannot be seen",
+    required=True,
+)
+PDBS: Final = Input(
+    resource=Resource(name="pdbs", path="/apis/policy/v1/poddisruptionbudgets"),
+    right="policy/poddisruptionbudgets",
+    cost="pool safety cannot be judged",
+    needs_all=True,
+)
+OWNERS: Final = Input(
+    resource=Resource(
+        name="owners",
+        path="/apis/apps/v1/replicasets",
+        accept_list=METADATA_LIST,
+        accept_watch=_META,
+    ),
+    right="apps/replicasets",
+    cost="Deployments are guessed from the names of ReplicaSets",
+)
+NODEPOOLS: Final = Input(
+    resource=Resource(name="nodepools", path="/apis/karpenter.sh/v1/nodepools"),
+    right="karpenter.sh/nodepools",
+    cost="pools are named by node labels alone, and what a pool may launch is not known",
+)
+
+WATCHED: Final = (NODES, PODS, PDBS, OWNERS, NODEPOOLS)
+"""All of them, in the order in which health tells of them."""
+
+
+def health_of(
+    watched: Input, reflector: Reflector[Obj], age_s: float, stale_after_s: float
+) -> InputHealth:
+    """Return how far an input may be trusted.
+
+    Args:
+        watched: the input.
+        reflector: what keeps it up to date.
+        age_s: seconds since it was last confirmed.
+        stale_after_s: age in seconds above which it is stale.
+    """
+    state, detail = _judge(watched, reflector, is_old=age_s > stale_after_s)
+    return InputHealth(
+        name=watched.resource.name,
+        state=state,
+        age_s=age_s,
+        required=watched.required,
+        detail=detail,
+    )
+
+
+def _judge(watched: Input, reflector: Reflector[Obj], *, is_old: bool) -> tuple[InputState, str]:
+    name = watched.right.rpartition("/")[2]
+    if reflector.state is ReflectorState.DENIED:
+        fix = f"grant get,list,watch on {watched.right}"
+        return InputState.DENIED, f"no right to list {name}: {watched.cost}; {fix}"
+    if reflector.state is ReflectorState.ABSENT:
+        return InputState.ABSENT, f"the cluster serves no {watched.right}: {watched.cost}"
+    if is_old:
+        reason = reflector.last_error or "the first list is not complete"
+        if reflector.listed.is_set():
+            reason = reflector.last_error or "the stream is silent and the server does not answer"
+        return InputState.STALE, f"{name} not confirmed: {reason}"
+    unread = len(reflector.unread)
+    told = f"{unread} objects could not be read" if unread else ""
+    if unread and watched.needs_all:
+        return InputState.STALE, f"{told}: {watched.cost}"
+    return InputState.OK, told
+
+
+PROBE_EVERY_S: Final = 5.0
+
+log = logging.getLogger(__name__)
+
+
+async def confirm_by_probes(
+    client: KubeClient, reflectors: Iterable[Reflector[Any]], what: str, every_s: float
+) -> None:
+    """Confirm open streams: a silent stream of a server that answers has missed nothing.
+
+    Runs until it is cancelled.
+
+    Args:
+        client: the connection that the reflectors watch by.
+        reflectors: whose streams; gone through anew after each probe.
+        what: how the log calls them.
+        every_s: seconds between two probes.
+    """
+    while True:  # ends by cancellation
+        await asyncio.sleep(every_s)
+        try:
+            await client.probe()
+        except ApiError as error:
+            log.debug("%s.probe_failed", what, extra={"error": str(error)})
+        else:
+            for reflector in reflectors:
+                reflector.confirm()

@@ -1,0 +1,279 @@
+"""What a node or NodePool says by itself.
+
+Comes in: a node or a NodePool as the server sends it. Goes out: a `NodeRow`, whose fact lacks only
+pool and load, and a `NodePoolFact` that lacks only its pool. A quantity that cannot be read is a
+ValueError. May not know other objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Final
+
+from spotvortex.core.domain import labels as label_names
+from spotvortex.core.domain.observation import NodeFact, NodePoolFact
+from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
+from spotvortex.kube.api import wire
+from spotvortex.kube.api.node_labels import (
+    CAPACITY_TYPE,
+    CONTROL_PLANE,
+    INSTANCE_CPU,
+    INSTANCE_MEMORY,
+    INSTANCE_TYPE,
+    MANAGER,
+    NODEGROUP,
+    NODEPOOL,
+    POOL,
+    ZONE,
+    capacity_type_of,
+    normalised,
+)
+from spotvortex.kube.api.quantities import Quantity, count, cpu_milli, memory_bytes
+
+UNKNOWN: Final = "unknown"
+_MIB: Final = 1 << 20
+
+LEAVING_TAINTS: Final = frozenset(
+    {
+        "karpenter.sh/disrupted",
+        "karpenter.sh/disruption",  # the same before v1
+        "ToBeDeletedByClusterAutoscaler",
+        # The node lifecycle controller evicts what is on these. `not-ready` is left out: a node
+        # has it while it starts, and `ready` says it anyway.
+        "node.kubernetes.io/unreachable",
+        "node.kubernetes.io/out-of-service",
+        "node.cloudprovider.kubernetes.io/shutdown",
+    }
+)
+"""Somebody is taking the node away. Cluster Autoscaler's DeletionCandidate is only a maybe."""
+
+LEAVING_PREFIX: Final = "aws-node-termination-handler/"
+"""Taints for interruption, rebalance, scheduled maintenance and ASG lifecycle."""
+
+_RULES: Final = tuple(
+    sorted((label_names.MODE, label_names.MAX_SPOT_RATIO, label_names.ON_DEMAND_FLOOR))
+)
+"""What the owner of a NodePool says of it to us."""
+
+_PEACE: Final = (
+    "karpenter.sh/do-not-disrupt",
+    "cluster-autoscaler.kubernetes.io/scale-down-disabled",
+)
+"""On nodes only the exact text "true" counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRow:
+    """A node's own facts and what its pool is inferred from."""
+
+    fact: NodeFact
+    pool_label: str
+    node_group: str
+    is_control_plane: bool
+
+
+def row_of(node: wire.Node) -> NodeRow:
+    """Reduce a node.
+
+    Raises:
+        ValueError: a quantity cannot be read.
+    """
+    labels = node.metadata.labels or {}
+    return NodeRow(
+        fact=_fact(node, labels),
+        pool_label=labels.get(POOL, ""),
+        node_group=labels.get(NODEGROUP, ""),
+        is_control_plane=any(name in labels for name in CONTROL_PLANE),
+    )
+
+
+def _fact(node: wire.Node, labels: Mapping[str, str]) -> NodeFact:
+    meta = node.metadata
+    spec, status = node.spec or wire.NodeSpec(), node.status or wire.NodeStatus()
+    room = status.allocatable or wire.Requests()
+    annotations = meta.annotations or {}
+    return NodeFact(
+        name=meta.name,
+        uid=meta.uid or "",
+        pool="",
+        provisioner=provisioner_of(labels),
+        offering=Offering(
+            instance_type=labels.get(INSTANCE_TYPE) or UNKNOWN,
+            zone=labels.get(ZONE) or UNKNOWN,
+        ),
+        capacity_type=capacity_type_of(labels),
+        created_at=meta.creation_timestamp.timestamp() if meta.creation_timestamp else 0.0,
+        ready=wire.is_true(status.conditions, "Ready"),
+        cordoned=bool(spec.unschedulable),
+        moving=meta.deletion_timestamp is not None or any(map(_is_leaving, spec.taints or ())),
+        do_not_disrupt=any(annotations.get(name) == "true" for name in _PEACE),
+        node_pool=labels.get(NODEPOOL, ""),
+        node_claim=next(_claims(meta), ""),
+        provider_id=spec.provider_id or "",
+        resource_version=meta.resource_version or "",
+        allocatable_cpu_milli=0 if room.cpu is None else cpu_milli(room.cpu),
+        allocatable_memory_bytes=0 if room.memory is None else memory_bytes(room.memory),
+        mark=annotations.get(label_names.DRAIN, ""),
+        labelled=label_names.CORDONED in labels,
+        at_risk=annotations.get(label_names.AT_RISK, ""),
+    )
+
+
+def _is_leaving(taint: wire.Taint) -> bool:
+    return taint.key in LEAVING_TAINTS or taint.key.startswith(LEAVING_PREFIX)
+
+
+def _claims(meta: wire.Meta) -> Iterator[str]:
+    return (owner.name for owner in meta.owner_references or () if owner.kind == "NodeClaim")
+
+
+def provisioner_of(labels: Mapping[str, str]) -> Provisioner:
+    """Return who makes and removes a node; the user's own word wins if it is one that we know."""
+    said = labels.get(MANAGER, "")
+    if said in list(Provisioner):
+        return Provisioner(said)
+    if labels.get(NODEPOOL):
+        return Provisioner.KARPENTER
+    if labels.get(NODEGROUP):
+        return Provisioner.MANAGED_NODE_GROUP
+    return Provisioner.CLUSTER_AUTOSCALER if labels.get(POOL) else Provisioner.UNKNOWN
+
+
+def named_pool(pool: wire.NodePool) -> str:
+    """Return the pool that a NodePool names, "" where it names none.
+
+    Its own label or annotation, or the label that it gives its nodes.
+    """
+    meta, template = pool.metadata, _template(pool)
+    given = (template.metadata.labels if template.metadata else None) or {}
+    return (
+        first(meta.labels or {}, POOL) or first(meta.annotations or {}, POOL) or first(given, POOL)
+    )
+
+
+def node_pool_fact(pool: wire.NodePool) -> NodePoolFact:
+    """Reduce a NodePool; its pool is left empty.
+
+    Raises:
+        ValueError: a quantity cannot be read.
+    """
+    spec, template = pool.spec or wire.NodePoolSpec(), _template(pool)
+    notes = pool.metadata.annotations or {}
+    limits = spec.limits or wire.Amounts()
+    used = (pool.status and pool.status.resources) or wire.Amounts()
+    rules = list((template.spec.requirements if template.spec else None) or ())
+    given = (template.metadata.labels if template.metadata else None) or {}
+    rules += [wire.Requirement(key, "In", [value]) for key, value in given.items()]
+    return NodePoolFact(
+        name=pool.metadata.name,
+        pool="",
+        capacity_types=_capacity_types(rules),
+        instance_types=_values(rules, INSTANCE_TYPE),
+        zones=_values(rules, ZONE),
+        consolidation=_consolidation(spec.disruption or wire.Disruption()),
+        weight=spec.weight or 0,
+        rules=tuple((name, notes[name]) for name in _RULES if name in notes),
+        max_cpu_milli=_largest(rules, INSTANCE_CPU, 1000),
+        max_memory_bytes=_largest(rules, INSTANCE_MEMORY, _MIB),
+        cpu_left_milli=_left(limits.cpu, used.cpu, cpu_milli),
+        memory_left_bytes=_left(limits.memory, used.memory, memory_bytes),
+        nodes_left=_left(limits.nodes, used.nodes, count),
+    )
+
+
+def _consolidation(disruption: wire.Disruption) -> str:
+    """Return the policy, "" where the NodePool never consolidates."""
+    never = disruption.consolidate_after == "Never"
+    return "" if never else disruption.consolidation_policy or ""
+
+
+def _left(
+    limit: Quantity | None, used: Quantity | None, amount: Callable[[Quantity], int]
+) -> int | None:
+    """Return what a limit leaves, None without one; what is not said to be used is not."""
+    if limit is None:
+        return None
+    return max(0, amount(limit) - (0 if used is None else amount(used)))
+
+
+def _largest(rules: Iterable[wire.Requirement], key: str, unit: int) -> int | None:
+    """Return the largest number that `In` and `Lt` allow for a label, None where none bounds it.
+
+    A value that is no number bounds nothing.
+    """
+    bounds = []
+    for rule in rules:
+        if rule.key != key or rule.operator not in ("In", "Lt"):
+            continue
+        numbers = [int(value) for value in rule.values or () if value.isdecimal()]
+        if numbers and len(numbers) == len(rule.values or ()):
+            bounds.append(max(numbers) if rule.operator == "In" else max(0, min(numbers) - 1))
+    return min(bounds) * unit if bounds else None
+
+
+def _template(pool: wire.NodePool) -> wire.NodeTemplate:
+    return (pool.spec and pool.spec.template) or wire.NodeTemplate()
+
+
+def _values(rules: Iterable[wire.Requirement], key: str) -> tuple[str, ...]:
+    """Return what `In` allows for a label, sorted; several rules must all hold."""
+    allowed = [set(r.values or ()) for r in rules if r.key == key and r.operator == "In"]
+    return tuple(sorted(set.intersection(*allowed))) if allowed else ()
+
+
+def _capacity_types(rules: Iterable[wire.Requirement]) -> tuple[CapacityType, ...]:
+    possible = {CapacityType.SPOT, CapacityType.ON_DEMAND, CapacityType.RESERVED}
+    allowed = set(possible)
+    for rule in rules:
+        if rule.key != CAPACITY_TYPE:
+            continue
+        named = {normalised(value) for value in rule.values or ()}
+        if rule.operator == "In":
+            allowed &= named
+        elif rule.operator == "NotIn":
+            allowed -= named
+    return () if allowed == possible else tuple(sorted(allowed))
+
+
+SIDES = ("-spot", "-od")
+
+
+def base_of(name: str, known: AbstractSet[str]) -> str:
+    """Return the pool of a NodePool or node group that says nothing about it."""
+    for side in SIDES:
+        base = name.removesuffix(side)
+        if base and base != name and all(base + other in known for other in SIDES):
+            return base
+    return name
+
+
+@dataclass(slots=True)
+class GroupNames:
+    """The names of one kind of group: served by the API server, or seen on nodes.
+
+    A name once seen is kept for as long as we run. Otherwise a pair of node groups would fall
+    apart, and its pool be renamed, just when the last Spot node is lost.
+    """
+
+    served: dict[str, str] = field(default_factory=dict)
+    """Name to the pool that the group itself names, "" where it names none."""
+
+    seen: set[str] = field(default_factory=set)
+
+    def see(self, name: str) -> bool:
+        """Take note of a name on a node, and tell whether it is new."""
+        if not name or name in self.seen:
+            return False
+        self.seen.add(name)
+        return name not in self.served
+
+    def pool_of(self, name: str) -> str:
+        """Return the pool of a group."""
+        return self.served.get(name) or base_of(name, self.seen | self.served.keys())
+
+
+def first(labels: Mapping[str, str], *names: str) -> str:
+    """Return the first label that is not empty."""
+    return next((value for name in names if (value := labels.get(name, ""))), "")

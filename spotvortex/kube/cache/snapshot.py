@@ -1,0 +1,168 @@
+"""The cluster at one instant, as cheap as what has changed since the last one.
+
+Comes in: a `Store` and its marks. Goes out: `ClusterFacts`, in which everything that has not
+changed is the same object as before. May not know how objects arrive.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from spotvortex.core.domain.observation import (
+    ClusterFacts,
+    InputHealth,
+    NodeFact,
+    NodePoolFact,
+    PdbFact,
+    PoolFacts,
+)
+from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
+from spotvortex.kube.cache.indexes import Groups
+from spotvortex.kube.cache.pdbs import Lookup
+from spotvortex.kube.cache.store import Store
+
+_UNPOOLED = ""
+
+
+class Cluster:
+    """Facts of the last snapshot, brought up to date at the next."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lookup = Lookup(workload=store.workloads.name_of, node=self.node)
+        self._nodes: dict[str, NodeFact] = {}
+        self._members: Groups[NodeFact] = Groups()
+        self._pdbs: dict[str, PdbFact] = {}
+        self._pools_of_pdb: dict[str, frozenset[str]] = {}
+        self._pdbs_in: Groups[PdbFact] = Groups()
+        self._node_pools: dict[str, tuple[NodePoolFact, ...]] = {}
+        self._pools: dict[str, PoolFacts] = {}
+        self._all_pools: tuple[PoolFacts, ...] = ()
+        self._unpooled: tuple[NodeFact, ...] = ()
+        self._unpooled_pdbs: tuple[PdbFact, ...] = ()
+
+    def snapshot(self, inputs: tuple[InputHealth, ...]) -> ClusterFacts:
+        """Bring every fact up to date and return them all."""
+        touched: set[str] = set()
+        # IMPORTANT: in this order. A node's pool decides which pools a budget belongs to.
+        self._refresh_node_pools(touched)
+        self._refresh_nodes(touched)
+        self._refresh_pdbs(touched)
+        self._rebuild(touched)
+        return ClusterFacts(
+            pools=self._all_pools,
+            unpooled=self._unpooled,
+            unpooled_pdbs=self._unpooled_pdbs,
+            inputs=inputs,
+            n_pods=len(self._store.pods),
+            n_pdbs=len(self._pdbs),
+            own_pods=self._store.own_pods(),
+            left_in_order=self._store.nodes.left_in_order(),
+        )
+
+    def node(self, name: str) -> NodeFact | None:
+        """Return one node as it is now, not as of the last snapshot."""
+        return self._node_fact(name)
+
+    def _refresh_node_pools(self, touched: set[str]) -> None:
+        changes = self._store.changes
+        if changes.pool_names:
+            changes.nodes |= self._store.nodes.keys()
+        if not (changes.pool_names or changes.node_pools):
+            return
+        changes.pool_names = changes.node_pools = False
+        fresh: dict[str, tuple[NodePoolFact, ...]] = {}
+        for fact in self._store.node_pools.facts():
+            fresh[fact.pool] = (*fresh.get(fact.pool, ()), fact)
+        for pool in fresh.keys() | self._node_pools.keys():
+            if fresh.get(pool) != self._node_pools.get(pool):
+                touched.add(pool)
+        self._node_pools = fresh
+
+    def _refresh_nodes(self, touched: set[str]) -> None:
+        changed, self._store.changes.nodes = self._store.changes.nodes, set()
+        for name in changed:
+            old, new = self._nodes.get(name), self._node_fact(name)
+            if new == old:
+                continue
+            if new is not None:
+                self._nodes[name] = new
+                self._members.put(new.pool, name, new)
+                touched.add(new.pool)
+            if old is not None and (new is None or new.pool != old.pool):
+                self._members.remove(old.pool, name)
+                touched.add(old.pool)
+            if new is None:
+                del self._nodes[name]
+            if _place(old) != _place(new):
+                # The budgets of its pods now belong to other pools, or stand otherwise on Spot.
+                self._store.changes.label_sets |= {p.label_set for p in self._store.pods.on(name)}
+
+    def _node_fact(self, name: str) -> NodeFact | None:
+        row = self._store.nodes.get(name)
+        if row is None:
+            return None
+        load, old = self._store.pods.load_of(name), self._nodes.get(name)
+        if old is not None and old.load == load:
+            load = old.load
+        return replace(row.fact, pool=self._store.node_pools.pool_of(row), load=load)
+
+    def _refresh_pdbs(self, touched: set[str]) -> None:
+        changes, budgets = self._store.changes, self._store.budgets
+        for label_set in changes.label_sets:
+            changes.pdbs |= budgets.budgets_of(label_set)
+        changes.label_sets = set()
+        changed, changes.pdbs = changes.pdbs, set()
+        for key in changed:
+            self._refresh_pdb(key, touched)
+
+    def _refresh_pdb(self, key: str, touched: set[str]) -> None:
+        old, old_pools = self._pdbs.get(key), self._pools_of_pdb.get(key, frozenset())
+        found = self._store.budgets.fact(key, self._lookup)
+        new, pools = found if found is not None else (None, frozenset[str]())
+        if new == old and pools == old_pools:
+            return
+        for pool in old_pools - pools:
+            self._pdbs_in.remove(pool, key)
+        if new is None:
+            del self._pdbs[key], self._pools_of_pdb[key]
+        else:
+            self._pdbs[key], self._pools_of_pdb[key] = new, pools
+            for pool in pools:
+                self._pdbs_in.put(pool, key, new)
+        touched |= old_pools | pools
+
+    def _rebuild(self, touched: set[str]) -> None:
+        if not touched:
+            return
+        if _UNPOOLED in touched:
+            self._unpooled = self._members.values(_UNPOOLED)
+            self._unpooled_pdbs = self._pdbs_in.values(_UNPOOLED)
+        for pool in touched - {_UNPOOLED}:
+            if pool in self._members or pool in self._node_pools:
+                self._pools[pool] = self._pool_facts(pool)
+            else:
+                self._pools.pop(pool, None)
+        self._all_pools = tuple(self._pools[name] for name in sorted(self._pools))
+
+    def _pool_facts(self, pool: str) -> PoolFacts:
+        nodes = self._members.values(pool)
+        return PoolFacts(
+            name=pool,
+            provisioner=_provisioner(nodes),
+            nodes=nodes,
+            pdbs=self._pdbs_in.values(pool),
+            node_pools=self._node_pools.get(pool, ()),
+        )
+
+
+def _place(node: NodeFact | None) -> tuple[str, CapacityType, Offering, bool] | None:
+    """Return what the budgets of a node's pods read of it."""
+    return None if node is None else (node.pool, node.capacity_type, node.offering, node.leaving)
+
+
+def _provisioner(nodes: tuple[NodeFact, ...]) -> Provisioner:
+    """Return who made most of the nodes; a pool without nodes is here for its NodePools."""
+    counts = Counter(node.provisioner for node in nodes)
+    return min(counts, key=lambda p: (-counts[p], p), default=Provisioner.KARPENTER)

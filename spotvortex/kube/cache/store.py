@@ -1,0 +1,292 @@
+"""All that is held of the cluster, and the sums that are worked out from it.
+
+Comes in: objects, through one sink a resource. Goes out: loads of nodes, rows of nodes, facts of
+NodePools and budgets, and what has changed since it was last asked. May not know how objects
+arrive, and makes no snapshot: `cluster` does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+
+from spotvortex.core.domain.observation import (
+    MAX_LEFT_IN_ORDER,
+    BlockedWorkload,
+    NodeLoad,
+    NodePoolFact,
+    OwnPod,
+)
+from spotvortex.core.domain.types import Blocker
+from spotvortex.core.drain.calls import PodView
+from spotvortex.core.pool.eviction import PodStanding
+from spotvortex.kube.api import wire
+from spotvortex.kube.cache.indexes import Changes
+from spotvortex.kube.cache.label_sets import Budgets
+from spotvortex.kube.cache.nodes import GroupNames, NodeRow, named_pool, node_pool_fact, row_of
+from spotvortex.kube.cache.own_pods import OwnPods
+from spotvortex.kube.cache.pods import Costs, PodRecord, is_finished, record_of
+from spotvortex.kube.cache.workloads import Workloads
+
+
+class Pods:
+    """Unfinished pods by key and by node, and ours; the sink of pods."""
+
+    def __init__(
+        self, changes: Changes, workloads: Workloads, budgets: Budgets, own: OwnPods
+    ) -> None:
+        self._changes = changes
+        self._own = own
+        self._workloads = workloads
+        self._budgets = budgets
+        self._pods: dict[str, PodRecord] = {}
+        self._on_node: dict[str, dict[str, PodRecord]] = {}
+
+    def __len__(self) -> int:
+        return len(self._pods)
+
+    def keys(self) -> AbstractSet[str]:
+        """Return the pods known, `namespace/name`."""
+        finished = self._own.keys() - self._pods.keys()
+        return self._pods.keys() | finished if finished else self._pods.keys()
+
+    def put(self, key: str, obj: wire.Pod) -> None:
+        """Take a pod; a finished one is forgotten, unless it is ours."""
+        ours = self._own.put(key, obj)
+        if is_finished(obj):
+            self._forget(key)
+            return
+        new = record_of(key, obj, self._budgets.label_set, ours=ours)
+        old = self._pods.get(key)
+        if new != old:
+            self._pods[key] = new
+            self._replace(old, new)
+
+    def remove(self, key: str) -> None:
+        """Forget a pod."""
+        self._own.remove(key)
+        self._forget(key)
+
+    def _forget(self, key: str) -> None:
+        old = self._pods.pop(key, None)
+        if old is not None:
+            self._replace(old, None)
+
+    def _replace(self, old: PodRecord | None, new: PodRecord | None) -> None:
+        if new is not None:
+            self._on_node.setdefault(new.node, {})[new.key] = new
+            self._changes.nodes.add(new.node)
+        if old is not None and (new is None or new.node != old.node):
+            self._leave(old)
+        self._workloads.replace(old, new)
+        self._budgets.replace(old, new)
+
+    def _leave(self, pod: PodRecord) -> None:
+        pods = self._on_node[pod.node]
+        del pods[pod.key]
+        if not pods:
+            del self._on_node[pod.node]
+        self._changes.nodes.add(pod.node)
+
+    def on(self, node: str) -> Iterator[PodRecord]:
+        """Return the pods bound to a node."""
+        return iter(self._on_node.get(node, {}).values())
+
+    def load_of(self, node: str) -> NodeLoad:
+        """Sum the pods of a node anew."""
+        n_pods = n_workload = cpu = memory = workload_cpu = workload_memory = 0
+        largest_cpu = largest_memory = 0
+        costs: list[Costs] = []
+        blocked: set[tuple[Blocker, str]] = set()
+        for pod in self.on(node):
+            n_pods += 1
+            cpu += pod.cpu_milli
+            memory += pod.memory_bytes
+            if not pod.stays:
+                n_workload += 1
+                workload_cpu += pod.cpu_milli
+                workload_memory += pod.memory_bytes
+                largest_cpu = max(largest_cpu, pod.cpu_milli)
+                largest_memory = max(largest_memory, pod.memory_bytes)
+                costs.append(pod.costs)
+            for blocker in self.blockers_of(pod):
+                blocked.add((blocker, self._workloads.workload_of(pod)))
+        return NodeLoad(
+            n_pods=n_pods,
+            n_workload_pods=n_workload,
+            cpu_milli=cpu,
+            memory_bytes=memory,
+            workload_cpu_milli=workload_cpu,
+            workload_memory_bytes=workload_memory,
+            largest_cpu_milli=largest_cpu,
+            largest_memory_bytes=largest_memory,
+            outage_hours=_largest(c.outage_hours for c in costs),
+            startup_s=_largest(c.startup_s for c in costs),
+            blocked=tuple(BlockedWorkload(blocker=b, workload=w) for b, w in sorted(blocked)),
+        )
+
+    def blockers_of(self, pod: PodRecord) -> tuple[Blocker, ...]:
+        """Return all that stands against moving a pod; one that is going already has nothing."""
+        if pod.terminating:
+            return ()
+        if pod.stays:
+            return pod.blockers
+        found = pod.blockers
+        if self._workloads.is_single(pod):
+            found = (*found, Blocker.SINGLE_REPLICA)
+        # The Eviction API refuses a pod that more than one budget covers, always; it asks no
+        # budget about a pending one.
+        if not pod.pending and self._budgets.n_budgets(pod) > 1:
+            found = (*found, Blocker.TWO_PDBS)
+        return found
+
+    def view_of(self, pod: PodRecord) -> PodView:
+        """Return a pod as a drain sees it."""
+        namespace, _, name = pod.key.partition("/")
+        return PodView(
+            namespace=namespace,
+            name=name,
+            uid=pod.uid,
+            cpu_milli=pod.cpu_milli,
+            memory_bytes=pod.memory_bytes,
+            grace_s=pod.grace_s,
+            stays=pod.stays,
+            terminating=pod.terminating,
+            blockers=tuple(sorted(self.blockers_of(pod))),
+        )
+
+    def standing_of(self, pod: PodRecord) -> PodStanding:
+        """Return a pod with all that stands against moving it."""
+        namespace, _, name = pod.key.partition("/")
+        return PodStanding(
+            namespace=namespace,
+            name=name,
+            uid=pod.uid,
+            workload=self._workloads.workload_of(pod),
+            ready=pod.ready,
+            pending=pod.pending,
+            terminating=pod.terminating,
+            stays=pod.stays,
+            grace_s=pod.grace_s,
+            cpu_milli=pod.cpu_milli,
+            blockers=tuple(sorted(self.blockers_of(pod))),
+            budgets=tuple(sorted(self._budgets.budgets_of(pod.label_set))),
+        )
+
+
+def _largest(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+class NodePools:
+    """NodePools by name, and the names of all groups; the sink of NodePools."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self._facts: dict[str, NodePoolFact] = {}
+        self.names = GroupNames()
+        self.group_names = GroupNames()
+
+    def keys(self) -> AbstractSet[str]:
+        """Return the NodePools known."""
+        return self._facts.keys()
+
+    def put(self, key: str, obj: wire.NodePool) -> None:
+        """Take a NodePool."""
+        named = named_pool(obj)
+        if self.names.served.get(key) != named:
+            self.names.served[key] = named
+            self._changes.pool_names = True
+        self._facts[key] = node_pool_fact(obj)
+        self._changes.node_pools = True
+
+    def remove(self, key: str) -> None:
+        """Forget a NodePool."""
+        if self._facts.pop(key, None) is not None:
+            del self.names.served[key]
+            self._changes.pool_names = self._changes.node_pools = True
+
+    def facts(self) -> Iterator[NodePoolFact]:
+        """Return the NodePools with their pools, sorted by name."""
+        for name in sorted(self._facts):
+            yield replace(self._facts[name], pool=self.names.pool_of(name))
+
+    def see(self, row: NodeRow) -> None:
+        """Take note of the groups that a node belongs to."""
+        new_pool = self.names.see(row.fact.node_pool)
+        if self.group_names.see(row.node_group) or new_pool:
+            self._changes.pool_names = True
+
+    def pool_of(self, row: NodeRow) -> str:
+        """Return the pool of a node, "" for one that belongs to none."""
+        if row.is_control_plane:
+            return ""
+        if row.pool_label:
+            return row.pool_label
+        if row.fact.node_pool:
+            return self.names.pool_of(row.fact.node_pool)
+        return self.group_names.pool_of(row.node_group) if row.node_group else ""
+
+
+class Nodes:
+    """Nodes by name; the sink of nodes."""
+
+    def __init__(self, changes: Changes, node_pools: NodePools) -> None:
+        self._changes = changes
+        self._node_pools = node_pools
+        self._rows: dict[str, NodeRow] = {}
+        self._left_in_order: deque[str] = deque(maxlen=MAX_LEFT_IN_ORDER)
+
+    def left_in_order(self) -> tuple[str, ...]:
+        """Return the nodes that were being emptied or taken away when they went, by uid."""
+        return tuple(self._left_in_order)
+
+    def keys(self) -> AbstractSet[str]:
+        """Return the nodes known."""
+        return self._rows.keys()
+
+    def get(self, name: str) -> NodeRow | None:
+        """Return a node, None if it is gone."""
+        return self._rows.get(name)
+
+    def put(self, key: str, obj: wire.Node) -> None:
+        """Take a node."""
+        row = row_of(obj)
+        self._rows[key] = row
+        self._changes.nodes.add(key)
+        self._node_pools.see(row)
+
+    def remove(self, key: str) -> None:
+        """Forget a node."""
+        row = self._rows.pop(key, None)
+        if row is None:
+            return
+        self._changes.nodes.add(key)
+        if row.fact.leaving:
+            self._left_in_order.append(row.fact.uid)
+
+
+class Store:
+    """The tables of all resources, and the marks they share.
+
+    `namespace` is our own: pods of ours are looked for there, and nowhere where it is "".
+    """
+
+    def __init__(self, namespace: str = "") -> None:
+        self._own = OwnPods(namespace)
+        self.changes = Changes()
+        self.workloads = Workloads(self.changes)
+        self.budgets = Budgets(self.changes)
+        self.pods = Pods(self.changes, self.workloads, self.budgets, self._own)
+        self.node_pools = NodePools(self.changes)
+        self.nodes = Nodes(self.changes, self.node_pools)
+
+    def own_pods(self) -> tuple[OwnPod, ...]:
+        """Return the pods of ours, sorted by name."""
+        return self._own.all()
+
+    def own_pods_about(self, node_uid: str) -> tuple[OwnPod, ...]:
+        """Return the pods of ours that are about one node, sorted by name."""
+        return self._own.about(node_uid)

@@ -1,0 +1,197 @@
+"""The cluster as kept up to date by watches: the port `ClusterView` over a real API server.
+
+Comes in: a client. Goes out: snapshots, health and the pods of a node. Reads only. `run` has to be
+running for anything to arrive; it ends only when told to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any, Final
+
+from spotvortex.core.domain.observation import ClusterFacts, InputHealth, NodeFact, OwnPod
+from spotvortex.core.drain.calls import PodView
+from spotvortex.core.pool.eviction import PodStanding
+from spotvortex.kube.api import wire
+from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.api.codec import Codec, Obj
+from spotvortex.kube.api.reflector import Reflector, Sink
+from spotvortex.kube.cache.inputs import (
+    NODEPOOLS,
+    NODES,
+    OWNERS,
+    PDBS,
+    PODS,
+    PROBE_EVERY_S,
+    Input,
+    confirm_by_probes,
+    health_of,
+)
+from spotvortex.kube.cache.refresh import Freshness
+from spotvortex.kube.cache.snapshot import Cluster
+from spotvortex.kube.cache.store import Store
+from spotvortex.ports import Traffic
+
+OPTIONAL_WAIT_S: Final = 10.0
+"""How long `synced` waits for inputs that a decision can do without."""
+
+REMIND_EVERY_S: Final = 30.0
+FIRST_LIST_S: Final = 300.0
+"""Longest time without garbage collection while the first lists come in."""
+
+log = logging.getLogger(__name__)
+
+
+class KubeClusterView:
+    """Implements `spotvortex.ports.ClusterView` by list and watch.
+
+    An input that was not confirmed for `stale_after_s` seconds is stale. Pods of ours are looked
+    for in `namespace`.
+    """
+
+    def __init__(
+        self, client: KubeClient, rng: Random, stale_after_s: float, namespace: str = ""
+    ) -> None:
+        self._client = client
+        self._rng = rng
+        self._stale_after_s = stale_after_s
+        store = self._store = Store(namespace)
+        fresh = self._fresh = Freshness(client, store)
+        self._cluster = Cluster(store)
+        self._seen = False
+        self.reflectors: dict[Input, Reflector[Any]] = {
+            NODES: self._reflector(NODES, Codec(wire.Node), fresh.nodes),
+            PODS: self._reflector(PODS, Codec(wire.Pod), fresh.pods),
+            PDBS: self._reflector(PDBS, Codec(wire.Pdb), fresh.budgets),
+            OWNERS: self._reflector(OWNERS, Codec(wire.Owner), store.workloads),
+            NODEPOOLS: self._reflector(NODEPOOLS, Codec(wire.NodePool), store.node_pools),
+        }
+
+    def _reflector(self, watched: Input, codec: Codec[Obj], sink: Sink[Obj]) -> Reflector[Obj]:
+        return Reflector(self._client, watched.resource, codec, sink, self._rng)
+
+    @property
+    def n_requests(self) -> Counter[str]:
+        """Requests sent, by verb."""
+        return self._client.n_requests
+
+    def traffic(self) -> Traffic:
+        """Return what was asked of the API server since start."""
+        reflectors = {r.resource.name: r for r in self.reflectors.values()}
+        return Traffic(
+            requests=dict(self.n_requests),
+            relists={name: r.n_relists for name, r in reflectors.items()},
+            skipped={name: r.n_skipped for name, r in reflectors.items()},
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Keep the view up to date until told to stop."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(r.run()) for r in self.reflectors.values()]
+            watched = self.reflectors.values()
+            probes = confirm_by_probes(self._client, watched, "view", PROBE_EVERY_S)
+            tasks.append(group.create_task(probes))
+            tasks.append(group.create_task(self._first_lists()))
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+
+    async def _first_lists(self) -> None:
+        """Keep the garbage collector out of the first lists, and what they bring out of it.
+
+        A collection in mid-list walks everything that the page brought, for nothing.
+        """
+        with _collector_off():
+            try:
+                async with asyncio.timeout(FIRST_LIST_S):
+                    for reflector in self.reflectors.values():
+                        await reflector.settled.wait()
+            except TimeoutError:
+                log.warning("view.first_list_slow", extra={"seconds": FIRST_LIST_S})
+
+    async def synced(self) -> None:
+        """Wait until every required resource has been listed once, and the others have had time.
+
+        A right that is missing is logged again and again, since nothing else will happen.
+        """
+        for watched, reflector in self.reflectors.items():
+            while watched.required and not reflector.listed.is_set():
+                try:
+                    await asyncio.wait_for(reflector.listed.wait(), REMIND_EVERY_S)
+                except TimeoutError:
+                    self._remind(watched, reflector)
+        try:
+            async with asyncio.timeout(OPTIONAL_WAIT_S):
+                for reflector in self.reflectors.values():
+                    await reflector.settled.wait()
+        except TimeoutError:
+            log.warning("view.synced_in_part")
+
+    def _remind(self, watched: Input, reflector: Reflector[Any]) -> None:
+        health = self._health(watched, reflector)
+        log.warning("view.waiting", extra={"input": health.name, "detail": health.detail})
+
+    def snapshot(self, now: float) -> ClusterFacts:
+        """Return the cluster at this instant; unchanged parts are the same objects as before."""
+        if self._seen:
+            return self._cluster.snapshot(self.health(now))
+        # What the first snapshot makes lives as long as the lists that it was made from.
+        with _collector_off():
+            self._seen = True
+            return self._cluster.snapshot(self.health(now))
+
+    def health(self, now: float) -> tuple[InputHealth, ...]:  # noqa: ARG002
+        """Return the state and age of each resource; ages are differences of the loop's clock."""
+        return tuple(self._health(watched, r) for watched, r in self.reflectors.items())
+
+    def _health(self, watched: Input, reflector: Reflector[Any]) -> InputHealth:
+        age_s = asyncio.get_running_loop().time() - reflector.last_confirmed
+        return health_of(watched, reflector, age_s, self._stale_after_s)
+
+    def node(self, name: str) -> NodeFact | None:
+        """Return one node as it is now, None where there is none of that name."""
+        return self._cluster.node(name)
+
+    async def refresh(self, node: str) -> None:
+        """Read a node, its pods and their budgets anew, and take them as if watched.
+
+        Raises:
+            ApiError: something could not be read.
+        """
+        await self._fresh.refresh(node)
+
+    def own_pods(self, for_uid: str) -> tuple[OwnPod, ...]:
+        """Return the pods of ours that are about one node, sorted by name."""
+        return self._store.own_pods_about(for_uid)
+
+    def pods_on(self, node: str) -> tuple[PodView, ...]:
+        """Return the pods bound to a node, sorted by namespace and name."""
+        pods = self._store.pods
+        views = (pods.view_of(pod) for pod in pods.on(node))
+        return tuple(sorted(views, key=lambda v: (v.namespace, v.name)))
+
+    def standings_on(self, node: str) -> tuple[PodStanding, ...]:
+        """Return the pods bound to a node with what holds them, sorted by namespace and name."""
+        pods = self._store.pods
+        found = (pods.standing_of(pod) for pod in pods.on(node))
+        return tuple(sorted(found, key=lambda s: (s.namespace, s.name)))
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+    gc.collect()
+    gc.freeze()

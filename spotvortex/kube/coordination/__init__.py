@@ -1,0 +1,1 @@
+"""What keeps replicas apart and survives them: lease, freeze, saved state."""

@@ -1,0 +1,92 @@
+"""The ConfigMap with which a person stops the controller.
+
+Comes in: a client. Goes out: whether there is a freeze, watched like any other input, and UNKNOWN
+where that cannot be confirmed. May not write anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Set as AbstractSet
+from random import Random
+from typing import Final
+
+from spotvortex.core.domain import labels
+from spotvortex.core.domain.observation import InputHealth, InputState
+from spotvortex.core.domain.types import Freeze
+from spotvortex.kube.api import paths, wire
+from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.api.codec import Codec
+from spotvortex.kube.api.reflector import Reflector, Resource
+from spotvortex.kube.cache.inputs import PROBE_EVERY_S, Input, confirm_by_probes, health_of
+
+HARD: Final = "hard"
+"""Key or value in the freeze's data; a key that says "false" is none."""
+FREEZE_INPUT: Final = "freeze"
+
+
+class _Freezes:
+    """The sink of the one ConfigMap that is watched."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Freeze] = {}
+
+    def keys(self) -> AbstractSet[str]:
+        return self.found.keys()
+
+    def put(self, key: str, obj: wire.ConfigMap) -> None:
+        data = obj.data or {}
+        hard = data.get(HARD, "false") != "false" or HARD in data.values()
+        self.found[key] = Freeze.HARD if hard else Freeze.SOFT
+
+    def remove(self, key: str) -> None:
+        self.found.pop(key, None)
+
+
+class FreezeWatch:
+    """Watches for the freeze; `run` has to be running.
+
+    One that cannot be read counts as a soft freeze: it is there. One that was not confirmed for
+    `stale_after_s` seconds is UNKNOWN.
+    """
+
+    def __init__(
+        self, client: KubeClient, namespace: str, rng: Random, stale_after_s: float
+    ) -> None:
+        self._client = client
+        self._stale_after_s = stale_after_s
+        self._sink = _Freezes()
+        self._input = Input(
+            resource=Resource(
+                name=FREEZE_INPUT,
+                path=paths.config_maps(namespace),
+                field_selector=f"metadata.name={labels.FREEZE}",
+            ),
+            right="configmaps",
+            cost="whether a person has stopped us cannot be seen, so nothing is written",
+        )
+        self.reflector: Reflector[wire.ConfigMap] = Reflector(
+            client, self._input.resource, Codec(wire.ConfigMap), self._sink, rng
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Watch until told to stop."""
+        async with asyncio.TaskGroup() as group:
+            probes = confirm_by_probes(self._client, [self.reflector], FREEZE_INPUT, PROBE_EVERY_S)
+            tasks = [group.create_task(self.reflector.run()), group.create_task(probes)]
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+
+    def state(self) -> Freeze:
+        """Return whether we are stopped, as of now."""
+        if self.health().state is not InputState.OK:
+            return Freeze.UNKNOWN
+        if self._sink.found:
+            return next(iter(self._sink.found.values()))
+        return Freeze.SOFT if self.reflector.unread else Freeze.NONE
+
+    def health(self) -> InputHealth:
+        """Return how far the freeze may be trusted, as the input "freeze"."""
+        age_s = asyncio.get_running_loop().time() - self.reflector.last_confirmed
+        return health_of(self._input, self.reflector, age_s, self._stale_after_s)

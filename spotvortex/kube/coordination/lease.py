@@ -1,0 +1,292 @@
+"""Who may write: one Lease in our namespace, held by one of several copies of us.
+
+Comes in: a client. Goes out: whether we hold the lease, and until when on our own clock. Nobody's
+clock is compared with another's. A holder counts from before the request that renewed the lease
+was sent; a candidate counts from when it last saw the lease change. So the holder's time is always
+over before the candidate's is, whatever the times of day are. Losing the lease is final until it
+is acquired anew, also where the last request was only slow.
+https://kubernetes.io/docs/concepts/architecture/leases/
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Mapping
+from random import Random
+from typing import Final
+
+import msgspec
+
+from spotvortex.core.domain import labels as label_names
+from spotvortex.core.record.codec import rfc3339
+from spotvortex.errors import ApiError, ConflictError, NotServedError
+from spotvortex.kube.api import paths
+from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.api.codec import decoded
+from spotvortex.pausing import pause
+from spotvortex.ports import WallClock
+
+LEASE_S: Final = 15
+"""How long the lease lasts without being renewed, in seconds."""
+
+RENEWALS: Final = 3
+"""It is renewed this often in its time."""
+
+POLL_S: Final = 0.5
+"""How often a standby looks, in seconds, jittered: it takes over so soon after a release."""
+
+SHORTEST_PAUSE_S: Final = 0.1
+ANSWER_S: Final = LEASE_S / RENEWALS
+LONGEST_S: Final = 120
+"""A lease that says it lasts longer than this is not believed."""
+
+RELEASE_S: Final = 2.0
+"""Longest time for giving the lease back at the end."""
+
+log = logging.getLogger(__name__)
+
+
+class Spec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What a Lease says; times are for people, nothing here reads them."""
+
+    holder_identity: str | None = None
+    lease_duration_seconds: int | None = None
+    acquire_time: str | None = None
+    renew_time: str | None = None
+    lease_transitions: int | None = None
+
+
+class Metadata(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """By which a change is seen, the precondition of the next, and what else is kept."""
+
+    uid: str
+    resource_version: str
+    annotations: dict[str, str] = {}
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A Lease of coordination.k8s.io/v1."""
+
+    metadata: Metadata
+    spec: Spec = Spec()
+
+
+class LeaseKeeper:
+    """Acquires the lease, keeps it, and gives it back.
+
+    Attributes:
+        valid_until: loop time until which we hold the lease, minus infinity where we do not.
+        holder: who holds it as far as we know, "" for nobody.
+        n_transitions: how often it went to another holder, as the lease itself counts.
+        state_kept: whether any holder has saved a state, as the lease itself says.
+    """
+
+    def __init__(
+        self, client: KubeClient, namespace: str, identity: str, clock: WallClock, rng: Random
+    ) -> None:
+        self._client = client
+        self._collection = paths.leases(namespace)
+        self._path = paths.named(self._collection, label_names.LEASE)
+        self._identity = identity
+        self._clock = clock
+        self._rng = rng
+        self._seen: Lease | None = None
+        self._changed_at = -math.inf
+        self.valid_until = -math.inf
+        self.holder = ""
+        self.n_transitions = 0
+        self.state_kept = False
+
+    def keep_state(self) -> None:
+        """Say with the next renewal, and ever after, that a state has been saved.
+
+        A leader that dies before its first state is saved leaves a lease, and has lost nothing.
+        """
+        self.state_kept = True
+
+    def holds(self, margin_s: float = 0.0) -> bool:
+        """Tell whether the lease is ours for at least `margin_s` more seconds."""
+        return _loop_time() + margin_s < self.valid_until
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Try to hold the lease until told to stop, then give it back."""
+        try:
+            while not stop.is_set():
+                await self._turn()
+                await pause(stop, self._pause_s())
+        finally:
+            await self._release()
+
+    def _pause_s(self) -> float:
+        if self.holds():
+            # Sooner where a renewal has failed: what is left is halved with every try.
+            left_s = self.valid_until - _loop_time()
+            return max(SHORTEST_PAUSE_S, min(LEASE_S / RENEWALS, left_s / 2))
+        return POLL_S * self._rng.uniform(0.75, 1.0)
+
+    async def _turn(self) -> None:
+        """Renew what is ours, or look whether it can be ours."""
+        try:
+            if self.holds():
+                await self._renew()
+            else:
+                self._lose("expired")
+                await self._try()
+        except ApiError as error:
+            log.debug("lease.unanswered", extra={"error": str(error)})
+
+    async def _renew(self) -> None:
+        """Write the lease again, in what is left of its time."""
+        assert self._seen is not None
+        known, sent_at = self._seen, _loop_time()
+        spec = msgspec.structs.replace(known.spec, renew_time=self._now())
+        try:
+            lease = await self._write(known, spec, min(ANSWER_S, self.valid_until - sent_at))
+        except ConflictError:
+            await self._look_after_conflict(known)
+        except NotServedError:
+            self._vanish()
+            self._lose("deleted")
+        else:
+            # A loop that stood still may be handed the answer after its time was over.
+            if self.holds():
+                self._won(lease, sent_at)
+            else:
+                self._lose("late")
+
+    async def _look_after_conflict(self, known: Lease) -> None:
+        """Tell whether it was our own last renewal, whose answer was lost, or somebody else.
+
+        Our time is not made longer by it.
+        """
+        found = await self._look()
+        spec = found.spec if found is not None else Spec()
+        mine = (known.spec.holder_identity, known.spec.acquire_time)
+        if (spec.holder_identity, spec.acquire_time) != mine:
+            self._lose("taken")
+
+    async def _try(self) -> None:
+        """Take the lease if nobody holds it.
+
+        One in our own name is of a life before this one, or of another copy that was given the
+        same name: it is awaited like anybody's.
+        """
+        found = await self._look()
+        if found is None:
+            # Whoever held it when it was deleted may not know yet.
+            if self._stood_still_s() >= LEASE_S:
+                await self._create()
+            return
+        holder = found.spec.holder_identity or ""
+        lasts_s = max(LEASE_S, min(found.spec.lease_duration_seconds or 0, LONGEST_S))
+        if holder and self._stood_still_s() < lasts_s:
+            return
+        n_before = found.spec.lease_transitions or 0
+        sent_at = _loop_time()
+        spec = self._spec(n_before + (holder != self._identity))
+        try:
+            lease = await self._write(found, spec, ANSWER_S)
+        except ConflictError:
+            # Another candidate was faster. What the lease says now is read at the next turn.
+            return
+        self._won(lease, sent_at)
+        log.info("lease.acquired", extra={"holder": self._identity, "before": holder})
+
+    async def _look(self) -> Lease | None:
+        """Read the lease; the time since its last change runs from when this was seen."""
+        try:
+            body = await self._client.get_bytes(self._path, timeout=ANSWER_S)
+        except NotServedError:
+            self._vanish()
+            return None
+        found = _decoded(body)
+        if self._seen is None or found.metadata != self._seen.metadata:
+            self._take(found)
+        return found
+
+    def _stood_still_s(self) -> float:
+        """Return how long the lease has been as it is, by our own clock."""
+        return _loop_time() - self._changed_at
+
+    async def _create(self) -> None:
+        sent_at = _loop_time()
+        body = self._manifest({}, self._spec(0))
+        try:
+            answer = await self._client.send("POST", self._collection, body, timeout=ANSWER_S)
+        except ConflictError:
+            return
+        self._won(_decoded(answer), sent_at)
+        log.info("lease.acquired", extra={"holder": self._identity, "before": ""})
+
+    def _spec(self, n_transitions: int) -> Spec:
+        now = self._now()
+        return Spec(
+            holder_identity=self._identity,
+            lease_duration_seconds=LEASE_S,
+            acquire_time=now,
+            renew_time=now,
+            lease_transitions=n_transitions,
+        )
+
+    async def _write(self, known: Lease, spec: Spec, timeout_s: float) -> Lease:
+        """Write the lease if it is still the one that we know."""
+        body = self._manifest(msgspec.to_builtins(known.metadata), spec)
+        return _decoded(await self._client.send("PUT", self._path, body, timeout=timeout_s))
+
+    def _manifest(self, metadata: Mapping[str, object], spec: Spec) -> dict[str, object]:
+        labels = {label_names.MANAGED_BY: label_names.MANAGER}
+        if self.state_kept:
+            notes = metadata.get("annotations")
+            known = notes if isinstance(notes, dict) else {}
+            metadata = {**metadata, "annotations": known | {label_names.STATE_KEPT: "true"}}
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": label_names.LEASE, "labels": labels, **metadata},
+            "spec": msgspec.to_builtins(spec),
+        }
+
+    def _won(self, lease: Lease, sent_at: float) -> None:
+        self._take(lease)
+        self.valid_until = sent_at + LEASE_S
+
+    def _take(self, lease: Lease) -> None:
+        self._seen, self._changed_at = lease, _loop_time()
+        self.holder = lease.spec.holder_identity or ""
+        self.n_transitions = lease.spec.lease_transitions or 0
+        self.state_kept = self.state_kept or label_names.STATE_KEPT in lease.metadata.annotations
+
+    def _vanish(self) -> None:
+        if self._seen is not None:
+            self._seen, self._changed_at, self.holder = None, _loop_time(), ""
+
+    def _lose(self, why: str) -> None:
+        if self.valid_until > -math.inf:
+            log.warning("lease.lost", extra={"holder": self._identity, "why": why})
+        self.valid_until = -math.inf
+
+    async def _release(self) -> None:
+        """Give the lease back, so that a standby need not wait for its end."""
+        held, self.valid_until = self.holds(), -math.inf
+        if not held or self._seen is None:
+            return
+        spec = msgspec.structs.replace(self._seen.spec, holder_identity="", renew_time=self._now())
+        try:
+            self._take(await self._write(self._seen, spec, RELEASE_S))
+        except ApiError as error:
+            log.warning("lease.not_released", extra={"error": str(error)})
+        else:
+            log.info("lease.released", extra={"holder": self._identity})
+
+    def _now(self) -> str:
+        return rfc3339(self._clock.now(), "microseconds")
+
+
+def _decoded(body: bytes) -> Lease:
+    return decoded(body, Lease, "lease")
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

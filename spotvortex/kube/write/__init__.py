@@ -1,0 +1,1 @@
+"""The requests that change the cluster, each checked against what is there."""

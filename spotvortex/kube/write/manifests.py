@@ -1,0 +1,239 @@
+"""The objects and patches that we write, as plain dictionaries.
+
+Comes in: a call, and what the pod that it is made for says. Goes out: JSON values. Each object of
+ours has our labels, passes restricted pod security, and ends by itself. Nothing here talks to a
+server.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from spotvortex.core.domain import labels as label_names
+from spotvortex.core.drain.calls import CreateAnchor, CreatePlaceholder
+from spotvortex.kube.api.node_labels import POOL
+from spotvortex.kube.write.placeholder_spec import Likeness
+
+Json = dict[str, object]
+
+PAUSE_IMAGE: Final = "registry.k8s.io/pause:3.10"
+DO_NOT_DISRUPT: Final = "karpenter.sh/do-not-disrupt"
+SAFE_TO_EVICT: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+ANCHOR_REQUESTS: Final = {"cpu": "1m", "memory": "8Mi"}
+
+# The pause image's own user, named so that the kubelet need not ask the image.
+_POD_SECURITY: Final = {
+    "runAsNonRoot": True,
+    "runAsUser": 65535,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+_CONTAINER_SECURITY: Final = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """Where our pods live and what they run.
+
+    `durations` says that the provisioner reads "30m" in do-not-disrupt (Karpenter >= 1.15); an
+    older one knows "true" alone.
+    """
+
+    namespace: str
+    image: str = PAUSE_IMAGE
+    durations: bool = True
+
+
+def placeholder(call: CreatePlaceholder, like: Likeness, home: Home, tether: Json) -> Json:
+    """Return a pod that asks for the room of another one.
+
+    Topology spread and pod (anti-)affinity are not copied. Both count pods by labels, and ours
+    must not carry the labels of the workload: Services, ReplicaSets and budgets would take a
+    placeholder for one of their own pods. Without them it may get room that the pod cannot use;
+    the wave is then short of room, which is seen, and no pod is evicted against a budget.
+
+    Args:
+        call: what is asked for.
+        like: what was taken over from the pod.
+        home: namespace and image.
+        tether: the owner reference that lets it be collected once we are gone.
+    """
+    notes = {DO_NOT_DISRUPT: "true", label_names.ORDER: call.order}
+    requests = {"cpu": f"{call.cpu_milli}m", "memory": str(call.memory_bytes), **like.requests}
+    spec = _spec(home, requests, limits=like.limits, expires_s=call.expires_s)
+    spec["priorityClassName"] = label_names.PRIORITY_CLASS
+    spec["nodeSelector"] = like.node_selector
+    spec["tolerations"] = like.tolerations
+    if like.node_affinity:
+        spec["affinity"] = {"nodeAffinity": like.node_affinity}
+    labels = _labels(label_names.PodKind.PLACEHOLDER, call.plan_id, call.for_uid, call.pool)
+    return _pod(call.name, home, labels, notes, tether) | {"spec": spec}
+
+
+def anchor(call: CreateAnchor, home: Home, tether: Json) -> Json:
+    """Return a tiny pod that keeps a node; it is bound by name, past the scheduler.
+
+    A selector or affinity would tell Karpenter that the pod can run nowhere else, and the node
+    could never be consolidated again, not even after the anchor's own time.
+    """
+    minutes = f"{math.ceil(call.expires_s / 60)}m"
+    notes = {DO_NOT_DISRUPT: minutes if home.durations else "true", SAFE_TO_EVICT: "false"}
+    spec = _spec(home, ANCHOR_REQUESTS, limits={}, expires_s=call.expires_s)
+    spec["nodeName"] = call.node
+    # Whatever taint the node gets, the anchor stays until it is taken away or its time is over.
+    spec["tolerations"] = [{"operator": "Exists"}]
+    labels = _labels(label_names.PodKind.ANCHOR, call.plan_id, call.node_uid, call.pool)
+    return _pod(call.name, home, labels, notes, tether) | {"spec": spec}
+
+
+def _pod(name: str, home: Home, labels: Json, notes: Mapping[str, str], tether: Json) -> Json:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": home.namespace,
+            "labels": labels,
+            "annotations": dict(notes),
+            "ownerReferences": [tether],
+        },
+    }
+
+
+def _labels(kind: str, plan_id: str, for_uid: str, pool: str) -> Json:
+    """Return our labels; a pool may be called what no label may, and is then left out."""
+    labels: Json = {
+        label_names.MANAGED_BY: label_names.MANAGER,
+        label_names.KIND: kind,
+        label_names.PLAN: plan_id,
+        label_names.FOR: for_uid,
+    }
+    return labels | ({POOL: pool} if label_names.is_label_value(pool) else {})
+
+
+def _spec(
+    home: Home, requests: Mapping[str, str], *, limits: Mapping[str, str], expires_s: int
+) -> Json:
+    container: Json = {
+        "name": "pause",
+        "image": home.image,
+        "resources": {"requests": dict(requests), "limits": dict(limits)},
+        "securityContext": _CONTAINER_SECURITY,
+    }
+    return {
+        "containers": [container],
+        "securityContext": _POD_SECURITY,
+        "activeDeadlineSeconds": expires_s,
+        "terminationGracePeriodSeconds": 0,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+    }
+
+
+def tether_job(name: str, namespace: str, lifetime_s: int) -> Json:
+    """Return a Job that runs nothing and vanishes, with all that name it as their owner.
+
+    With no completions asked for it is complete at once and never has a pod. From then on the
+    cluster itself counts `ttlSecondsAfterFinished`, deletes the Job, and the garbage collector
+    follows, whether a pod is Running or Pending.
+    https://kubernetes.io/docs/concepts/workloads/controllers/ttlafterfinished/
+
+    Args:
+        name: begins with `label_names.TETHER_PREFIX`.
+        namespace: ours.
+        lifetime_s: seconds until it is deleted, counted by the cluster; no longer than what we
+            leave behind may last.
+    """
+    assert name.startswith(label_names.TETHER_PREFIX), name
+    assert 0 < lifetime_s <= label_names.LONGEST_LIFE_S, lifetime_s
+    labels: Json = {label_names.MANAGED_BY: label_names.MANAGER}
+    container: Json = {
+        "name": "none",
+        "image": PAUSE_IMAGE,
+        "securityContext": _CONTAINER_SECURITY,
+    }
+    never_run: Json = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": _POD_SECURITY,
+        "containers": [container],
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {
+            "completions": 0,
+            "parallelism": 0,
+            "backoffLimit": 0,
+            "ttlSecondsAfterFinished": lifetime_s,
+            "template": {"metadata": {"labels": labels}, "spec": never_run},
+        },
+    }
+
+
+def tether_reference(name: str, uid: str) -> Json:
+    """Return the entry of `ownerReferences` that ties a pod to a tether; it stays a bare pod.
+
+    `controller` is false: Karpenter and Cluster Autoscaler then do not take the Job for something
+    that would make the pod again. `blockOwnerDeletion` is false, since it would need a right.
+    """
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "name": name,
+        "uid": uid,
+        "controller": False,
+        "blockOwnerDeletion": False,
+    }
+
+
+def eviction(namespace: str, name: str, uid: str) -> Json:
+    """Return an eviction of one very pod, with its own grace period since none is named."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"namespace": namespace, "name": name},
+        "deleteOptions": {"preconditions": {"uid": uid}},
+    }
+
+
+def deletion(*, uid: str = "", grace_s: int | None = None) -> Json:
+    """Return delete options: of one very object where a uid is given."""
+    options: Json = {"apiVersion": "v1", "kind": "DeleteOptions"}
+    if uid:
+        options["preconditions"] = {"uid": uid}
+    if grace_s is not None:
+        options["gracePeriodSeconds"] = grace_s
+    return options
+
+
+def node_patch(
+    uid: str,
+    *,
+    version: str = "",
+    labels: Mapping[str, str | None] | None = None,
+    notes: Mapping[str, str | None] | None = None,
+    unschedulable: bool | None = None,
+) -> Json:
+    """Return a merge patch of one very node; None takes a label or annotation away.
+
+    IMPORTANT: no taint, ever. `spec.taints` is one atomic list, and others write to it too.
+    """
+    metadata: Json = {"uid": uid}
+    if version:
+        metadata["resourceVersion"] = version
+    if labels:
+        metadata["labels"] = dict(labels)
+    if notes:
+        metadata["annotations"] = dict(notes)
+    patch: Json = {"metadata": metadata}
+    if unschedulable is not None:
+        patch["spec"] = {"unschedulable": unschedulable or None}
+    return patch

@@ -1,0 +1,248 @@
+"""What a placeholder takes over from the pod whose room it asks for.
+
+Comes in: the pod as the server sends it, and a call. Goes out: a `Likeness`, or the reason why
+there can be none. The placeholder may run on those nodes where the pod may, less what the call
+rules out. May not know how either is read or written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec import Struct, field
+
+from spotvortex.core.domain import labels
+from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.drain.calls import CreatePlaceholder
+from spotvortex.kube.api.node_labels import (
+    CAPACITY_TYPE,
+    INSTANCE_TYPE,
+    NODEGROUP_CAPACITY_TYPE,
+    NODEPOOL,
+    ZONE,
+    normalised,
+)
+from spotvortex.kube.api.quantities import Quantity, memory_bytes
+
+Json = dict[str, object]
+
+UNSCHEDULABLE: Final = "node.kubernetes.io/unschedulable"
+"""The taint that a cordon puts on a node."""
+
+_GIVEN: Final = frozenset({"cpu", "memory"})
+_UNLIMITED: Final = frozenset({"ephemeral-storage"})
+
+
+class Resources(Struct, frozen=True):
+    """All requests of a container, by name of the resource."""
+
+    requests: dict[str, Quantity] | None = None
+
+
+class Container(Struct, frozen=True, rename="camel"):
+    """A container of the pod."""
+
+    resources: Resources | None = None
+    restart_policy: str | None = None
+
+
+class Preference(Struct, frozen=True):
+    """One preferred term with its weight."""
+
+    weight: int
+    preference: Json
+
+
+class NodeSelector(Struct, frozen=True, rename="camel"):
+    """Terms of which one must hold, each as it is written."""
+
+    node_selector_terms: list[Json] | None = None
+
+
+class NodeAffinity(Struct, frozen=True):
+    """What is required and preferred of nodes."""
+
+    required: NodeSelector | None = field(
+        default=None, name="requiredDuringSchedulingIgnoredDuringExecution"
+    )
+    preferred: list[Preference] | None = field(
+        default=None, name="preferredDuringSchedulingIgnoredDuringExecution"
+    )
+
+
+class Affinity(Struct, frozen=True, rename="camel"):
+    """Only towards nodes."""
+
+    node_affinity: NodeAffinity | None = None
+
+
+class Spec(Struct, frozen=True, rename="camel"):
+    """What decides where the pod may run."""
+
+    node_selector: dict[str, str] | None = None
+    affinity: Affinity | None = None
+    tolerations: list[dict[str, object]] | None = None
+    containers: list[Container] | None = None
+    init_containers: list[Container] | None = None
+
+
+class Metadata(Struct, frozen=True):
+    """By which the pod is known."""
+
+    uid: str
+
+
+class Original(Struct, frozen=True):
+    """The pod that will take the placeholder's room."""
+
+    metadata: Metadata
+    spec: Spec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likeness:
+    """What was taken over; `requests` are those beside CPU and memory, which the call gives."""
+
+    node_selector: dict[str, str]
+    node_affinity: Json
+    tolerations: list[dict[str, object]]
+    requests: dict[str, str]
+    limits: dict[str, str]
+
+
+class UnlikeError(ValueError):
+    """The pod itself rules out what is asked for; the text says what."""
+
+
+def likeness(call: CreatePlaceholder, spec: Spec) -> Likeness:
+    """Return what a placeholder for this pod has to look like.
+
+    Raises:
+        UnlikeError: the pod's own selector contradicts the call.
+        ValueError: a quantity cannot be read.
+    """
+    tolerations = [t for t in spec.tolerations or () if t.get("key") != UNSCHEDULABLE]
+    requests = _other_requests(spec)
+    return Likeness(
+        node_selector=_selector(call, spec.node_selector or {}),
+        node_affinity=_affinity(call, spec, tolerations),
+        tolerations=tolerations,
+        requests=requests,
+        # The server wants limits of devices and huge pages to equal their requests.
+        limits={name: n for name, n in requests.items() if name not in _UNLIMITED},
+    )
+
+
+def _selector(call: CreatePlaceholder, own: Mapping[str, str]) -> dict[str, str]:
+    """Add to the pod's selector what the call wants; nothing of the pod's is ever dropped."""
+    wanted: dict[str, str] = {}
+    if call.capacity_type is not CapacityType.UNKNOWN:
+        wanted[CAPACITY_TYPE] = call.capacity_type.value
+    if call.node_pool:
+        wanted[NODEPOOL] = call.node_pool
+    if call.zone:
+        wanted[ZONE] = call.zone
+    for key, value in wanted.items():
+        if key in own and not _is_same(key, own[key], value):
+            raise UnlikeError(f"{call.for_pod} itself demands {key}={own[key]}, not {value}")
+    return wanted | dict(own)
+
+
+def _is_same(key: str, own: str, wanted: str) -> bool:
+    return own == wanted or (key == CAPACITY_TYPE and normalised(own) == wanted)
+
+
+def _affinity(
+    call: CreatePlaceholder, spec: Spec, tolerations: Iterable[Mapping[str, object]]
+) -> Json:
+    own = spec.affinity and spec.affinity.node_affinity
+    required = (own and own.required and own.required.node_selector_terms) or []
+    terms = list(_terms(required, _either(call.avoid), _always(tolerations)))
+    found: Json = {}
+    if terms:
+        found["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": terms}
+    if own and own.preferred:
+        found["preferredDuringSchedulingIgnoredDuringExecution"] = [
+            {"weight": p.weight, "preference": p.preference} for p in own.preferred
+        ]
+    return found
+
+
+def _either(avoid: str) -> list[Json]:
+    """Return the ways not to be one Spot offering: another type, another zone, or not Spot.
+
+    Another type comes first: Karpenter tries required terms in turn, and only drops the first
+    where it cannot be met. A pool may have one type and one zone, so the last way has to be there.
+    """
+    if not avoid:
+        return []
+    instance_type, _, zone = avoid.partition("/")
+    return [
+        _rule(INSTANCE_TYPE, "NotIn", instance_type),
+        _rule(ZONE, "NotIn", zone),
+        _rule(CAPACITY_TYPE, "In", CapacityType.ON_DEMAND.value, CapacityType.RESERVED.value),
+        _rule(NODEGROUP_CAPACITY_TYPE, "In", "ON_DEMAND"),
+    ]
+
+
+def _always(tolerations: Iterable[Mapping[str, object]]) -> list[Json]:
+    """Keep a pod that tolerates everything off the nodes that we cordoned.
+
+    The cordon's own toleration was left out, but one without a key cannot be narrowed, so our
+    label of cordoned nodes says it. Such a placeholder may still get a node that a person
+    cordoned: there the pod itself may run as well.
+    """
+    if any(not t.get("key") for t in tolerations):
+        return [{"key": labels.CORDONED, "operator": "DoesNotExist"}]
+    return []
+
+
+def _rule(key: str, operator: str, *values: str) -> Json:
+    return {"key": key, "operator": operator, "values": list(values)}
+
+
+def _terms(required: list[Json], either: list[Json], always: list[Json]) -> Iterator[Json]:
+    """Combine each of the pod's terms, of which one must hold, with each of ours."""
+    if not (either or always):
+        yield from required
+        return
+    for rules in [[*always, rule] for rule in either] or [always]:
+        for term in required or [_ANYWHERE]:
+            yield term if term == {} else _with(term, rules)
+
+
+_ANYWHERE: Final[Json] = {"matchExpressions": []}
+"""Stands for a pod without terms; one that is quite empty matches no node, and has to stay so."""
+
+
+def _with(term: Json, added: list[Json]) -> Json:
+    known = term.get("matchExpressions")
+    expressions = list(known) if isinstance(known, list) else []
+    return term | {"matchExpressions": [*expressions, *added]}
+
+
+def _other_requests(spec: Spec) -> dict[str, str]:
+    """Sum what the pod asks for beside CPU and memory: devices, huge pages, scratch space.
+
+    As the scheduler does: the larger of what runs together and what any init container needs.
+    """
+    together: dict[str, int] = {}
+    most: dict[str, int] = {}
+    init = spec.init_containers or []
+    sidecars = [c for c in init if c.restart_policy == "Always"]
+    for name, amount in _amounts([*(spec.containers or ()), *sidecars]):
+        together[name] = together.get(name, 0) + amount
+    for name, amount in _amounts(c for c in init if c.restart_policy != "Always"):
+        most[name] = max(most.get(name, 0), amount)
+    names = sorted(together.keys() | most.keys())
+    return {name: str(max(together.get(name, 0), most.get(name, 0))) for name in names}
+
+
+def _amounts(containers: Iterable[Container]) -> Iterator[tuple[str, int]]:
+    for container in containers:
+        requests = (container.resources and container.resources.requests) or {}
+        for name, quantity in requests.items():
+            if name not in _GIVEN:
+                yield name, memory_bytes(quantity)
