@@ -1,7 +1,7 @@
-"""Fit the generator of capacity (`spotvortex.sim.semimarkov`) on availability series.
+"""Fit the generator of capacity (`spotvortex.sim.market.semimarkov`) on availability series.
 
 Comes in: a folder of series (JSON: `metadata.gap_seconds`, `data` = number of nodes to be had),
-which is not part of the project. Goes out: the figures of `spotvortex/sim/generator_facts.py`, to
+which is not part of the project. Goes out: the figures of `spotvortex/sim/market/generator_facts.py`, to
 be copied there by hand, and how well the generator that uses them agrees with the series.
 
     python -m scripts.fit_generator DIR
@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from spotvortex.core.domain.types import Offering
 from spotvortex.market.zones import region_of
-from spotvortex.sim.counts import Counts
-from spotvortex.sim.generator_facts import AGE_EDGES_HOURS, TARGET_PER_HOUR
-from spotvortex.sim.pressure import Span
-from spotvortex.sim.semimarkov import FAMILIES, Family, generate
-from spotvortex.sim.traces import Availability, read_availability
+from spotvortex.sim.market.capacity_trace import Availability, read_availability
+from spotvortex.sim.market.counts import Counts
+from spotvortex.sim.market.generator_facts import AGE_EDGES_HOURS, TARGET_PER_HOUR
+from spotvortex.sim.market.semimarkov import FAMILIES, Family, generate
+from spotvortex.sim.market.shortage_clock import Span
 
 Floats = NDArray[np.float64]
 

@@ -25,8 +25,8 @@ from spotvortex.report import checks, doctor_screen, document, leaving, records,
 from spotvortex.report import explain as explanation
 from spotvortex.report.replays import replay_all
 from spotvortex.sim import command as fault_search
-from spotvortex.sim.demo import simulated_edges
-from spotvortex.sim.loop import PacedLoop
+from spotvortex.sim.runtime.demo import simulated_edges
+from spotvortex.sim.runtime.virtual_loop import PacedLoop
 from spotvortex.telemetry import logs
 from spotvortex.trial_words import Output, OutputOption, load
 

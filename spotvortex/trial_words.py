@@ -27,9 +27,9 @@ from spotvortex.results import cluster_snapshot as snapshots
 from spotvortex.results.accounting import RunResult
 from spotvortex.sim import arena, protocol, runner
 from spotvortex.sim.executors import dask_executor, local_executor
+from spotvortex.sim.market.semimarkov import FAMILIES
 from spotvortex.sim.provenance import made_under
 from spotvortex.sim.results_file import open_results, read_results
-from spotvortex.sim.semimarkov import FAMILIES
 from spotvortex.sim.verdict import evaluate as judge_all
 from spotvortex.telemetry import logs
 

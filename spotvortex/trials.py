@@ -19,7 +19,7 @@ from spotvortex.results.accounting import DayTotals, RunResult
 from spotvortex.results.timeline import Account
 from spotvortex.sim import arena, bound, protocol, rerun
 from spotvortex.sim.protocol import Protocol
-from spotvortex.sim.script import ScriptedForecaster
+from spotvortex.sim.runtime.forecasters import ScriptedForecaster
 from spotvortex.sim.trial import run
 
 CLOUD: Final = "aws"

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from spotvortex.pausing import pause
-from spotvortex.sim.loop import VirtualLoop
+from spotvortex.sim.runtime.virtual_loop import VirtualLoop
 
 
 @pytest.mark.parametrize(

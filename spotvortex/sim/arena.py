@@ -16,21 +16,21 @@ from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import CapacityType, Mode, Offering
 from spotvortex.errors import TraceError
 from spotvortex.ports import Forecaster
-from spotvortex.sim.capacity import CALM, Phase
-from spotvortex.sim.chance import stream
-from spotvortex.sim.count_supply import CountSupply
-from spotvortex.sim.counts import Counts
-from spotvortex.sim.demand import Demand
+from spotvortex.sim.cluster.demand import Demand
+from spotvortex.sim.cluster.scenario import WHEN_UNDERUTILIZED, Fleet, NodeGroup, Scenario, Workload
 from spotvortex.sim.foresight import Foresight
-from spotvortex.sim.ledger import DAY_S, pods_per_node
-from spotvortex.sim.machines import GIB
-from spotvortex.sim.market import SimMarket
-from spotvortex.sim.pressure import Span
+from spotvortex.sim.market.capacity_trace import Trace, read_trace
+from spotvortex.sim.market.count_supply import CountSupply
+from spotvortex.sim.market.counts import Counts
+from spotvortex.sim.market.hazard_supply import CALM, Phase
+from spotvortex.sim.market.instance_types import GIB
+from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.market.random_streams import stream
+from spotvortex.sim.market.semimarkov import FAMILIES, Family, generate
+from spotvortex.sim.market.shortage_clock import Span
+from spotvortex.sim.market.supply import Announcements, Notices
 from spotvortex.sim.protocol import KarpenterSetting, Protocol, Variant
-from spotvortex.sim.semimarkov import FAMILIES, Family, generate
-from spotvortex.sim.shape import WHEN_UNDERUTILIZED, Fleet, NodeGroup, Scenario, Workload
-from spotvortex.sim.supply import Announcements, Notices
-from spotvortex.sim.traces import Trace, read_trace
+from spotvortex.sim.runtime.billing import DAY_S, pods_per_node
 from spotvortex.sim.trial import Controller, Trial
 
 START_AT: Final = 1_785_229_200.0

@@ -13,9 +13,9 @@ import numpy as np
 
 from spotvortex.results.accounting import Costs, DayTotals
 from spotvortex.sim import arena, oracle
-from spotvortex.sim.demand import Demand
-from spotvortex.sim.ledger import DAY_S
-from spotvortex.sim.market import SimMarket
+from spotvortex.sim.cluster.demand import Demand
+from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.runtime.billing import DAY_S
 
 GRID_S: Final = 300.0
 """Counts are taken at their least within each step, so a loss in between is seen."""

@@ -15,11 +15,7 @@ from typing import Final
 
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import CapacityType, Mode
-from spotvortex.sim.capacity import CALM, STRESS, Phase, Regime
-from spotvortex.sim.chance import stream
-from spotvortex.sim.faults import Fault, FaultKind
-from spotvortex.sim.machines import GIB, machine_of
-from spotvortex.sim.shape import (
+from spotvortex.sim.cluster.scenario import (
     TERMINATE_S,
     WHEN_EMPTY,
     WHEN_UNDERUTILIZED,
@@ -29,6 +25,10 @@ from spotvortex.sim.shape import (
     Scenario,
     Workload,
 )
+from spotvortex.sim.market.hazard_supply import CALM, STRESS, Phase, Regime
+from spotvortex.sim.market.instance_types import GIB, machine_of
+from spotvortex.sim.market.random_streams import stream
+from spotvortex.sim.runtime.faults import Fault, FaultKind
 
 START_AT: Final = 1_785_229_200.0
 """2026-07-28 09:00:00 UTC."""

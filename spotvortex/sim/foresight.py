@@ -17,7 +17,7 @@ from spotvortex.core.domain.instance_types import Scope
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.errors import ModelContractError
-from spotvortex.sim.counts import Counts
+from spotvortex.sim.market.counts import Counts
 
 CAPACITY_S: Final = 3600.0
 RUNTIME_S: Final = 7200.0

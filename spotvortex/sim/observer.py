@@ -32,9 +32,9 @@ from spotvortex.core.drain.calls import (
     EvictPod,
     MarkNode,
 )
-from spotvortex.sim.cluster import Cluster
-from spotvortex.sim.objects import Own, SimNode, SimPod
-from spotvortex.sim.shape import Kind
+from spotvortex.sim.cluster.objects import Own, SimNode, SimPod
+from spotvortex.sim.cluster.scenario import Kind
+from spotvortex.sim.cluster.state import Cluster
 
 GRACE_S: Final = 6.0
 """A step of the world and a second: what may pass between a change and its being seen."""

@@ -11,20 +11,20 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from spotvortex.sim.brittle import brittle
-from spotvortex.sim.chance import stream
+from spotvortex.sim.cluster.scenario import STEP_S
 from spotvortex.sim.episode import CALM_S, QUIET_S, START_AT, Episode, scenario_of
-from spotvortex.sim.faults import FaultKind, Schedule
-from spotvortex.sim.loop import SimClock, VirtualLoop
-from spotvortex.sim.market import SimMarket
+from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.market.random_streams import stream
 from spotvortex.sim.observer import Bounds, Breach, Observer
-from spotvortex.sim.people import People
-from spotvortex.sim.process import Place, Process
-from spotvortex.sim.records import Records
-from spotvortex.sim.script import ScriptedForecaster
-from spotvortex.sim.shape import STEP_S
-from spotvortex.sim.shelf import Shelf
-from spotvortex.sim.world import World
+from spotvortex.sim.runtime.coordination import Shelf
+from spotvortex.sim.runtime.crashing_tasks import brittle
+from spotvortex.sim.runtime.external_actors import People
+from spotvortex.sim.runtime.faults import FaultKind, Schedule
+from spotvortex.sim.runtime.forecasters import ScriptedForecaster
+from spotvortex.sim.runtime.journal import Records
+from spotvortex.sim.runtime.replica import Place, Process
+from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
+from spotvortex.sim.runtime.world import World
 
 MODEL: Final = frozenset({FaultKind.MODEL_FAILS, FaultKind.MODEL_NAN})
 _DEATH: Final = frozenset({FaultKind.DEATH})

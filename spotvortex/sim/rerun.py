@@ -26,18 +26,18 @@ from spotvortex.results.cluster_snapshot import (
     WorkloadRow,
 )
 from spotvortex.sim import arena
-from spotvortex.sim.count_supply import CountSupply
-from spotvortex.sim.counts import Counts
-from spotvortex.sim.demand import Demand
-from spotvortex.sim.ledger import DAY_S
-from spotvortex.sim.machines import machine_of
-from spotvortex.sim.pressure import Span
+from spotvortex.sim.cluster.demand import Demand
+from spotvortex.sim.cluster.from_snapshot import scenario_of
+from spotvortex.sim.cluster.scenario import Kind, Scenario
+from spotvortex.sim.market.capacity_trace import read_counts_csv
+from spotvortex.sim.market.count_supply import CountSupply
+from spotvortex.sim.market.counts import Counts
+from spotvortex.sim.market.instance_types import machine_of
+from spotvortex.sim.market.replay_prices import ReplayMarket
+from spotvortex.sim.market.semimarkov import FAMILIES, generate
+from spotvortex.sim.market.shortage_clock import Span
 from spotvortex.sim.protocol import Protocol
-from spotvortex.sim.replay_market import ReplayMarket
-from spotvortex.sim.semimarkov import FAMILIES, generate
-from spotvortex.sim.shape import Kind, Scenario
-from spotvortex.sim.snapshots import scenario_of
-from spotvortex.sim.traces import read_counts_csv
+from spotvortex.sim.runtime.billing import DAY_S
 from spotvortex.sim.trial import Controller, Trial
 
 STEP_S: Final = 30.0

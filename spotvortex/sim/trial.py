@@ -19,19 +19,19 @@ from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.ports import Forecaster
 from spotvortex.results.accounting import DayTotals, RunResult
 from spotvortex.results.timeline import Account
-from spotvortex.sim.chance import stream
-from spotvortex.sim.demand import Demand
-from spotvortex.sim.faults import Schedule
-from spotvortex.sim.ledger import DAY_S, Ledger
-from spotvortex.sim.loop import SimClock, VirtualLoop
-from spotvortex.sim.market import PricedMarket
-from spotvortex.sim.people import People
-from spotvortex.sim.process import Place, Process
-from spotvortex.sim.records import Records
-from spotvortex.sim.shape import Scenario
-from spotvortex.sim.shelf import Shelf
-from spotvortex.sim.supply import Supply
-from spotvortex.sim.world import World
+from spotvortex.sim.cluster.demand import Demand
+from spotvortex.sim.cluster.scenario import Scenario
+from spotvortex.sim.market.prices import PricedMarket
+from spotvortex.sim.market.random_streams import stream
+from spotvortex.sim.market.supply import Supply
+from spotvortex.sim.runtime.billing import DAY_S, Ledger
+from spotvortex.sim.runtime.coordination import Shelf
+from spotvortex.sim.runtime.external_actors import People
+from spotvortex.sim.runtime.faults import Schedule
+from spotvortex.sim.runtime.journal import Records
+from spotvortex.sim.runtime.replica import Place, Process
+from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
+from spotvortex.sim.runtime.world import World
 
 DEMAND_EVERY_S: Final = 300.0
 

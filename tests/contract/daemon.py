@@ -17,11 +17,11 @@ from spotvortex.pipeline.rate import WriteRate
 from spotvortex.pipeline.supervisor import Ports, make_views, supervise
 from spotvortex.ports import ClusterView, Edges
 from spotvortex.ports_writing import ClusterWriter, OwnWrite
-from spotvortex.sim.loop import offload_inline
-from spotvortex.sim.market import SimMarket
-from spotvortex.sim.records import Records
-from spotvortex.sim.script import ScriptedForecaster
-from spotvortex.sim.weather import Quiet
+from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.runtime.faulty_ports import Quiet
+from spotvortex.sim.runtime.forecasters import ScriptedForecaster
+from spotvortex.sim.runtime.journal import Records
+from spotvortex.sim.runtime.virtual_loop import offload_inline
 from tests.contract.stage import Stage
 
 CALM: Final = 0.03

@@ -24,7 +24,7 @@ from spotvortex.kube.coordination.freeze import FreezeWatch
 from spotvortex.kube.coordination.lease import LeaseKeeper
 from spotvortex.kube.write.manifests import Home
 from spotvortex.kube.write.writer import Levers
-from spotvortex.sim.machines import MACHINES
+from spotvortex.sim.market.instance_types import MACHINES
 from tests.contract.stage import SPOT, TYPE, ZONES, Load, Pod, Pool, node_of, truth
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.manifests import (

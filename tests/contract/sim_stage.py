@@ -11,19 +11,19 @@ from typing import Any, Final
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import NodeFact, Standing
 from spotvortex.core.domain.types import CapacityType, Freeze, Offering
-from spotvortex.sim.faults import Schedule
-from spotvortex.sim.loop import SimClock, VirtualLoop
-from spotvortex.sim.machines import GIB
-from spotvortex.sim.market import SimMarket
-from spotvortex.sim.process import Place, Process
-from spotvortex.sim.records import Records
-from spotvortex.sim.script import ScriptedForecaster
-from spotvortex.sim.shape import STEP_S, NodeGroup, Scenario, Workload
-from spotvortex.sim.shelf import LEASE_S, Leadership, Shelf
-from spotvortex.sim.supply import Strike
-from spotvortex.sim.watching import Watch
-from spotvortex.sim.weather import Writer
-from spotvortex.sim.world import World
+from spotvortex.sim.cluster.scenario import STEP_S, NodeGroup, Scenario, Workload
+from spotvortex.sim.cluster.watch import Watch
+from spotvortex.sim.market.instance_types import GIB
+from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.market.supply import Strike
+from spotvortex.sim.runtime.coordination import LEASE_S, Leadership, Shelf
+from spotvortex.sim.runtime.faults import Schedule
+from spotvortex.sim.runtime.faulty_ports import Writer
+from spotvortex.sim.runtime.forecasters import ScriptedForecaster
+from spotvortex.sim.runtime.journal import Records
+from spotvortex.sim.runtime.replica import Place, Process
+from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
+from spotvortex.sim.runtime.world import World
 from tests.contract.stage import SPOT, TYPE, ZONES, Body, Load, Pod, Pool, node_of, truth
 
 START_AT: Final = 1_785_229_200.0
@@ -36,7 +36,7 @@ SHOP: Final = "shop"
 
 
 class Plenty:
-    """A market that is never short and takes nobody: implements `sim.supply.Supply`."""
+    """A market that is never short and takes nobody: implements `sim.market.supply.Supply`."""
 
     def advance(self, *_: object) -> None:
         """Do nothing."""
@@ -55,7 +55,7 @@ class Plenty:
 
 
 class Unwatched:
-    """A witness that has nothing to say: implements `sim.process.Witness`."""
+    """A witness that has nothing to say: implements `sim.runtime.replica.Witness`."""
 
     def asked(self, *_: object) -> None:
         """Do nothing."""

@@ -25,7 +25,7 @@ from spotvortex.core.drain.calls import (
 )
 from spotvortex.ports import ClusterView, WallClock
 from spotvortex.ports_writing import ClusterWriter
-from spotvortex.sim.machines import GIB
+from spotvortex.sim.market.instance_types import GIB
 
 SPOT, ON_DEMAND = CapacityType.SPOT, CapacityType.ON_DEMAND
 ZONES: Final = ("us-west-2a", "us-west-2b")

@@ -10,7 +10,7 @@ from spotvortex.errors import ModelContractError
 from spotvortex.pipeline.bounded import BoundedRun
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.pipeline.inference import Inference
-from spotvortex.sim.loop import offload_inline
+from spotvortex.sim.runtime.virtual_loop import offload_inline
 from tests.core.builders import observation, pool
 from tests.pipeline.world import FlatForecaster, MemoryTelemetry, run
 

@@ -20,7 +20,7 @@ from spotvortex.pipeline.actuation import Hands, Shadow
 from spotvortex.pipeline.channels import Lane
 from spotvortex.pipeline.drainer import Drainer
 from spotvortex.pipeline.heartbeats import Heartbeats
-from spotvortex.sim.loop import SimClock
+from spotvortex.sim.runtime.virtual_loop import SimClock
 from tests.core.builders import AT, cluster, pool
 from tests.pipeline.world import MemoryAnnouncer, MemoryTelemetry, StillCluster, pod, run
 

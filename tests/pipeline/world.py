@@ -16,7 +16,7 @@ from spotvortex.errors import ModelContractError
 from spotvortex.pipeline.actuation import Hands, Shadow
 from spotvortex.pipeline.supervisor import Ports, make_views, supervise
 from spotvortex.ports import Edges
-from spotvortex.sim.loop import SimClock, VirtualLoop, offload_inline
+from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop, offload_inline
 from tests.core.builders import AT, cluster, quote
 
 TICK_S = 30.0

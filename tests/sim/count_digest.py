@@ -4,8 +4,8 @@ import hashlib
 import sys
 
 from spotvortex.core.domain.types import Offering
-from spotvortex.sim.pressure import Span
-from spotvortex.sim.semimarkov import FAMILIES, generate
+from spotvortex.sim.market.semimarkov import FAMILIES, generate
+from spotvortex.sim.market.shortage_clock import Span
 
 OFFERINGS = {
     Offering(instance_type=name, zone=f"us-east-1{zone}")

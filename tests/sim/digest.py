@@ -4,10 +4,10 @@ import asyncio
 import hashlib
 import sys
 
-from spotvortex.sim.loop import SimClock, VirtualLoop
-from spotvortex.sim.market import SimMarket
-from spotvortex.sim.scenario import demo
-from spotvortex.sim.world import World
+from spotvortex.sim.cluster.demo_scenario import demo
+from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
+from spotvortex.sim.runtime.world import World
 
 
 async def digest(seed, hours):

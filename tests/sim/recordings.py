@@ -4,8 +4,8 @@ import json
 from datetime import UTC, datetime
 
 from spotvortex.core.domain.types import Offering
-from spotvortex.sim.machines import machine_of
-from spotvortex.sim.market import SimMarket
+from spotvortex.sim.market.instance_types import machine_of
+from spotvortex.sim.market.prices import SimMarket
 
 START_AT = 1_785_229_200.0
 TYPES = ("c6i.xlarge", "m5.xlarge", "m6i.xlarge", "r6i.xlarge")

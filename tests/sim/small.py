@@ -13,12 +13,12 @@ from spotvortex.core.drain.calls import (
     MarkNode,
 )
 from spotvortex.core.drain.messages import DrainOrder, OrderKind
-from spotvortex.sim.capacity import CALM
+from spotvortex.sim.cluster.scenario import STEP_S, WHEN_EMPTY, Kind, Workload
 from spotvortex.sim.episode import START_AT, Episode, PoolSpec, scenario_of
-from spotvortex.sim.machines import GIB
-from spotvortex.sim.market import SimMarket
-from spotvortex.sim.shape import STEP_S, WHEN_EMPTY, Kind, Workload
-from spotvortex.sim.world import World
+from spotvortex.sim.market.hazard_supply import CALM
+from spotvortex.sim.market.instance_types import GIB
+from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.runtime.world import World
 
 PLAN = "plan-1"
 CALMEST = replace(CALM, hazard_per_hour=0.0, launch_failure_ratio=0.0, shortages_per_hour=0.0)

@@ -6,17 +6,17 @@ import pytest
 
 from spotvortex.core.domain.notices import NoticeKind
 from spotvortex.core.domain.types import CapacityType, Provisioner
-from spotvortex.sim.capacity import CALM, Phase
-from spotvortex.sim.chance import stream
+from spotvortex.sim.cluster.scenario import Fleet, Kind, NodeGroup, Scenario, Workload
 from spotvortex.sim.episode import START_AT
-from spotvortex.sim.faults import Schedule
-from spotvortex.sim.machines import GIB
-from spotvortex.sim.market import SimMarket
-from spotvortex.sim.people import People
-from spotvortex.sim.shape import Fleet, Kind, NodeGroup, Scenario, Workload
-from spotvortex.sim.shelf import Shelf
-from spotvortex.sim.supply import Announcements, Notices, Signal
-from spotvortex.sim.world import World
+from spotvortex.sim.market.hazard_supply import CALM, Phase
+from spotvortex.sim.market.instance_types import GIB
+from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.market.random_streams import stream
+from spotvortex.sim.market.supply import Announcements, Notices, Signal
+from spotvortex.sim.runtime.coordination import Shelf
+from spotvortex.sim.runtime.external_actors import People
+from spotvortex.sim.runtime.faults import Schedule
+from spotvortex.sim.runtime.world import World
 
 
 class StoppedClock:

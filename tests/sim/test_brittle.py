@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from spotvortex.sim.brittle import InjectedError, brittle, counted
-from spotvortex.sim.loop import VirtualLoop
+from spotvortex.sim.runtime.crashing_tasks import InjectedError, brittle, counted
+from spotvortex.sim.runtime.virtual_loop import VirtualLoop
 
 
 def played(main):

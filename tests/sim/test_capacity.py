@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from spotvortex.core.domain.types import Offering
-from spotvortex.sim.capacity import CALM, STRESS, Capacity, Phase
-from spotvortex.sim.supply import Announcements, Notices, Signal, Supply
+from spotvortex.sim.market.hazard_supply import CALM, STRESS, Capacity, Phase
+from spotvortex.sim.market.supply import Announcements, Notices, Signal, Supply
 
 OFFERINGS = tuple(
     Offering(instance_type=name, zone=zone)

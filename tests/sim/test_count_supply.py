@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import Offering
-from spotvortex.sim.count_supply import CountSupply
-from spotvortex.sim.counts import Counts
-from spotvortex.sim.pressure import Span
-from spotvortex.sim.semimarkov import TRACELIKE, generate
-from spotvortex.sim.supply import Announcements, Notices, Signal, Supply
+from spotvortex.sim.market.count_supply import CountSupply
+from spotvortex.sim.market.counts import Counts
+from spotvortex.sim.market.semimarkov import TRACELIKE, generate
+from spotvortex.sim.market.shortage_clock import Span
+from spotvortex.sim.market.supply import Announcements, Notices, Signal, Supply
 from tests.sim.test_counts import step_functions
 
 A = Offering(instance_type="m6i.large", zone="us-east-1a")

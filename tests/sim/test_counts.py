@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.sim.counts import Counts, compressed
+from spotvortex.sim.market.counts import Counts, compressed
 
 COUNTS = Counts(times=(0.0, 100.0, 200.0, 300.0), values=(5, 2, 2, 7))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from spotvortex.core.domain.types import CapacityType
-from spotvortex.sim.shape import WHEN_UNDERUTILIZED
+from spotvortex.sim.cluster.scenario import WHEN_UNDERUTILIZED
 from tests.sim.small import anchor, app, node_of, placeholder, pool, step, world_of
 
 BUSY = {"cpu_milli": 1800, "replicas": 6, "max_unavailable": None}

@@ -10,7 +10,7 @@ import pytest
 from spotvortex.errors import EpisodeError
 from spotvortex.sim.episode import MAX_NODES, MAX_TICKS, draw
 from spotvortex.sim.executors import local_executor
-from spotvortex.sim.faults import FaultKind
+from spotvortex.sim.runtime.faults import FaultKind
 from spotvortex.sim.search import CRASHED, outcome_of, play_seed, search
 from spotvortex.sim.shrinking import from_text, shrink, to_text
 from tests.sim.variants import VARIANTS

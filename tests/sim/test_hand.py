@@ -15,8 +15,8 @@ from spotvortex.core.drain.calls import (
     Refused,
     UnmarkNode,
 )
-from spotvortex.sim.hand import NAMESPACE, plan_on
-from spotvortex.sim.shape import Kind
+from spotvortex.sim.cluster.api_server import NAMESPACE, plan_on
+from spotvortex.sim.cluster.scenario import Kind
 from tests.sim.small import (
     PLAN,
     anchor,

@@ -7,7 +7,13 @@ from functools import partial
 
 import pytest
 
-from spotvortex.sim.loop import DeadlockError, PacedLoop, SimClock, VirtualLoop, offload_inline
+from spotvortex.sim.runtime.virtual_loop import (
+    DeadlockError,
+    PacedLoop,
+    SimClock,
+    VirtualLoop,
+    offload_inline,
+)
 
 
 def run_virtual(main):

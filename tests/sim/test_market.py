@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.scoring.features import price_change
-from spotvortex.sim.machines import MACHINES
-from spotvortex.sim.market import HISTORY_POINTS, STEP_S, PriceTrack, SimMarket
+from spotvortex.sim.market.instance_types import MACHINES
+from spotvortex.sim.market.prices import HISTORY_POINTS, STEP_S, PriceTrack, SimMarket
 
 START = 1_785_229_200.0
 DAY = 86400.0

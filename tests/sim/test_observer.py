@@ -6,10 +6,10 @@ import pytest
 
 from spotvortex.core.domain.types import CapacityType, Freeze
 from spotvortex.core.drain.calls import DeletePlaceholders, EvictPod, UnmarkNode
+from spotvortex.sim.cluster.scenario import Kind
 from spotvortex.sim.episode import START_AT
 from spotvortex.sim.observer import Bounds, Observer
-from spotvortex.sim.shape import Kind
-from spotvortex.sim.shelf import Shelf
+from spotvortex.sim.runtime.coordination import Shelf
 from tests.sim.small import (
     Clock,
     anchor,

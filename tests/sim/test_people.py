@@ -8,12 +8,12 @@ import pytest
 from spotvortex.core.domain.notices import NoticeKind
 from spotvortex.core.domain.observation import OwnKind
 from spotvortex.core.domain.types import CapacityType, Freeze
-from spotvortex.sim.chance import stream
+from spotvortex.sim.cluster.scenario import Kind
 from spotvortex.sim.episode import START_AT
-from spotvortex.sim.faults import ONCE, Fault, FaultKind, Schedule
-from spotvortex.sim.people import OF_PEOPLE, OF_PROCESSES, People
-from spotvortex.sim.shape import Kind
-from spotvortex.sim.shelf import Shelf
+from spotvortex.sim.market.random_streams import stream
+from spotvortex.sim.runtime.coordination import Shelf
+from spotvortex.sim.runtime.external_actors import OF_PEOPLE, OF_PROCESSES, People
+from spotvortex.sim.runtime.faults import ONCE, Fault, FaultKind, Schedule
 from tests.sim.small import Clock, anchor, app, node_of, placeholder, pool, world_of
 
 

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 import pytest
 
 from spotvortex.core.drain.calls import EvictPod, MarkNode
-from spotvortex.sim.brittle import brittle
-from spotvortex.sim.chance import stream
+from spotvortex.sim.cluster.scenario import STEP_S
 from spotvortex.sim.episode import START_AT
-from spotvortex.sim.faults import Fault, FaultKind, Schedule
-from spotvortex.sim.loop import SimClock, VirtualLoop
-from spotvortex.sim.market import SimMarket
-from spotvortex.sim.people import People
-from spotvortex.sim.process import RESTART_S, Place, Process
-from spotvortex.sim.records import Records
-from spotvortex.sim.script import ScriptedForecaster
-from spotvortex.sim.shape import STEP_S
-from spotvortex.sim.shelf import Shelf
+from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.market.random_streams import stream
+from spotvortex.sim.runtime.coordination import Shelf
+from spotvortex.sim.runtime.crashing_tasks import brittle
+from spotvortex.sim.runtime.external_actors import People
+from spotvortex.sim.runtime.faults import Fault, FaultKind, Schedule
+from spotvortex.sim.runtime.forecasters import ScriptedForecaster
+from spotvortex.sim.runtime.journal import Records
+from spotvortex.sim.runtime.replica import RESTART_S, Place, Process
+from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
 from tests.sim.small import episode, world_of
 
 HIGH = ((0.0, 0.97),)

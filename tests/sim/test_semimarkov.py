@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import Offering
-from spotvortex.sim.chance import stream
-from spotvortex.sim.counts import Counts
-from spotvortex.sim.generator_facts import TARGET_PER_HOUR
-from spotvortex.sim.pressure import STEP_S, Clock, Span
-from spotvortex.sim.semimarkov import FAMILIES, TRACELIKE, cascaded, generate
+from spotvortex.sim.market.counts import Counts
+from spotvortex.sim.market.generator_facts import TARGET_PER_HOUR
+from spotvortex.sim.market.random_streams import stream
+from spotvortex.sim.market.semimarkov import FAMILIES, TRACELIKE, cascaded, generate
+from spotvortex.sim.market.shortage_clock import STEP_S, Clock, Span
 from tests.sim.test_counts import step_functions
 
 START = 1_785_229_200.0

@@ -10,8 +10,7 @@ from spotvortex.core.domain.notices import Notice, NoticeKind
 from spotvortex.core.domain.types import Freeze
 from spotvortex.core.scoring import interruption_memory
 from spotvortex.sim.episode import START_AT
-from spotvortex.sim.loop import SimClock, VirtualLoop
-from spotvortex.sim.shelf import (
+from spotvortex.sim.runtime.coordination import (
     LEASE_S,
     MARGIN_S,
     Leadership,
@@ -21,6 +20,7 @@ from spotvortex.sim.shelf import (
     ShelfState,
     StatePort,
 )
+from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
 from tests.sim.small import Clock
 
 STALE_AFTER_S = 20.0

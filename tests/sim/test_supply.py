@@ -5,7 +5,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.sim.supply import Marks, Notices
+from spotvortex.sim.market.supply import Marks, Notices
 
 
 @given(st.integers(0, 1000), st.floats(0.0, 1.0))

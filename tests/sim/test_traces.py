@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import TraceError
-from spotvortex.sim.counts import Counts
-from spotvortex.sim.traces import (
+from spotvortex.sim.market.capacity_trace import (
     HEADER,
     MAX_JSON_BYTES,
     Availability,
     read_availability,
     read_counts_csv,
 )
+from spotvortex.sim.market.counts import Counts
 
 A = Offering(instance_type="m6i.large", zone="us-east-1a")
 B = Offering(instance_type="c6i.2xlarge", zone="us-east-1b")

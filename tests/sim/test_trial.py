@@ -12,14 +12,14 @@ from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.results.accounting import RunResult, total_of
 from spotvortex.results.timeline import EventKind
 from spotvortex.sim import arena, protocol
-from spotvortex.sim.counts import Counts
-from spotvortex.sim.demand import Demand
-from spotvortex.sim.ledger import pods_per_node
-from spotvortex.sim.machines import machine_of
-from spotvortex.sim.script import ScriptedForecaster
+from spotvortex.sim.cluster.demand import Demand
+from spotvortex.sim.cluster.watch import Watch
+from spotvortex.sim.market.counts import Counts
+from spotvortex.sim.market.instance_types import machine_of
+from spotvortex.sim.runtime.billing import pods_per_node
+from spotvortex.sim.runtime.forecasters import ScriptedForecaster
+from spotvortex.sim.runtime.world import World
 from spotvortex.sim.trial import run
-from spotvortex.sim.watching import Watch
-from spotvortex.sim.world import World
 
 PROTOCOL = protocol.load()
 UNCHANGED = PROTOCOL.variants[0]
@@ -195,7 +195,7 @@ def test_what_the_controller_sees_leads_to_no_object_of_the_world():
             return facts
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spotvortex.sim.process.Watch", Spy)
+        patch.setattr("spotvortex.sim.runtime.replica.Watch", Spy)
         account(world(), arena.OURS)
         trial = arena.trial_of(world(), arena.OURS, PROTOCOL, model)
         offerings = arena.offerings()

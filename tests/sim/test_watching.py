@@ -6,9 +6,9 @@ import pytest
 
 from spotvortex.core.domain.observation import InputState
 from spotvortex.errors import UnreachableError
+from spotvortex.sim.cluster.watch import KEPT_S, Watch
 from spotvortex.sim.episode import START_AT
-from spotvortex.sim.loop import SimClock, VirtualLoop
-from spotvortex.sim.watching import KEPT_S, Watch
+from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
 from tests.sim.small import Clock, anchor, mark, node_of, world_of
 
 STALE_AFTER_S = 20.0

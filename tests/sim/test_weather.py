@@ -10,14 +10,12 @@ import pytest
 from spotvortex.core.drain.calls import Again, Done
 from spotvortex.errors import ModelContractError
 from spotvortex.ports_writing import OwnWrite
-from spotvortex.sim.chance import stream
+from spotvortex.sim.cluster.api_server import plan_on
 from spotvortex.sim.episode import START_AT
-from spotvortex.sim.faults import Fault, FaultKind
-from spotvortex.sim.hand import plan_on
-from spotvortex.sim.loop import SimClock, VirtualLoop
-from spotvortex.sim.market import SimMarket
-from spotvortex.sim.script import ScriptedForecaster
-from spotvortex.sim.weather import (
+from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.market.random_streams import stream
+from spotvortex.sim.runtime.faults import Fault, FaultKind
+from spotvortex.sim.runtime.faulty_ports import (
     NO_ANSWER_S,
     REMEMBER_S,
     STALE_BY_S,
@@ -27,6 +25,8 @@ from spotvortex.sim.weather import (
     SkewedClock,
     Writer,
 )
+from spotvortex.sim.runtime.forecasters import ScriptedForecaster
+from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
 from tests.sim.small import Clock, anchor, mark, node_of, world_of
 
 

@@ -18,14 +18,14 @@ from spotvortex.core.pool.blocking import pdb_blocked_nodes
 from spotvortex.core.pool.summary import shape_of
 from spotvortex.core.pool.zone_loss import safe_moves_to_spot
 from spotvortex.report.doctor import diagnose, verdict_on
-from spotvortex.sim.capacity import CALM, STRESS, Phase
-from spotvortex.sim.facts import blockers
-from spotvortex.sim.loop import SimClock, VirtualLoop
-from spotvortex.sim.machines import MACHINES
-from spotvortex.sim.market import SimMarket
-from spotvortex.sim.scenario import demo
-from spotvortex.sim.shape import STEP_S, Kind
-from spotvortex.sim.world import World
+from spotvortex.sim.cluster.demo_scenario import demo
+from spotvortex.sim.cluster.facts import blockers
+from spotvortex.sim.cluster.scenario import STEP_S, Kind
+from spotvortex.sim.market.hazard_supply import CALM, STRESS, Phase
+from spotvortex.sim.market.instance_types import MACHINES
+from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
+from spotvortex.sim.runtime.world import World
 
 HARSH = replace(STRESS, hazard_per_hour=1.0, shortages_per_hour=20.0, hit_ratio=1.0)
 

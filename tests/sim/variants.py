@@ -18,7 +18,7 @@ from spotvortex.core.pool import summary
 from spotvortex.core.scoring.features import OfferingScore
 from spotvortex.pipeline import guard, inference, router
 from spotvortex.pipeline.actuation import Hands
-from spotvortex.sim.shelf import Leadership
+from spotvortex.sim.runtime.coordination import Leadership
 
 
 @dataclass(frozen=True)

@@ -19,19 +19,19 @@ from spotvortex.core.drain.calls import Answer, Call, PodView
 from spotvortex.core.pool.eviction import PodStanding
 from spotvortex.pausing import pause
 from spotvortex.ports import WallClock
-from spotvortex.sim.capacity import Capacity
-from spotvortex.sim.chance import stream
-from spotvortex.sim.cluster import Cluster
-from spotvortex.sim.disruption import Disruption
-from spotvortex.sim.facts import inputs, node_fact, own_pods, pod_standing, pod_view
-from spotvortex.sim.hand import Server
-from spotvortex.sim.ledger import Ledger
-from spotvortex.sim.market import PricedMarket
-from spotvortex.sim.objects import SimNode
-from spotvortex.sim.placement import Launches, Placement
-from spotvortex.sim.shape import Fleet, Kind, Scenario
-from spotvortex.sim.supply import Supply
-from spotvortex.sim.watching import Frames
+from spotvortex.sim.cluster.api_server import Server
+from spotvortex.sim.cluster.consolidation import Disruption
+from spotvortex.sim.cluster.facts import inputs, node_fact, own_pods, pod_standing, pod_view
+from spotvortex.sim.cluster.objects import SimNode
+from spotvortex.sim.cluster.scenario import Fleet, Kind, Scenario
+from spotvortex.sim.cluster.scheduler import Launches, Placement
+from spotvortex.sim.cluster.state import Cluster
+from spotvortex.sim.cluster.watch import Frames
+from spotvortex.sim.market.hazard_supply import Capacity
+from spotvortex.sim.market.prices import PricedMarket
+from spotvortex.sim.market.random_streams import stream
+from spotvortex.sim.market.supply import Supply
+from spotvortex.sim.runtime.billing import Ledger
 
 log = logging.getLogger(__name__)
 

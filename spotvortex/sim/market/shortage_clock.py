@@ -16,13 +16,13 @@ from typing import Final
 
 from spotvortex.core.domain.types import Offering
 from spotvortex.market.zones import region_of
-from spotvortex.sim.chance import stream
-from spotvortex.sim.generator_facts import (
+from spotvortex.sim.market.generator_facts import (
     FAMILY_SHARE,
     PRESSURE_HOURS,
     REGION_SHARE,
     ZONE_SHARE,
 )
+from spotvortex.sim.market.random_streams import stream
 
 STEP_S: Final = 1800.0
 """Grid of a shortage: short against the hours for which it persists."""

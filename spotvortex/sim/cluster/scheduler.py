@@ -20,12 +20,12 @@ from random import Random
 from typing import Final
 
 from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
-from spotvortex.sim.cluster import Cluster
-from spotvortex.sim.machines import machine_of
-from spotvortex.sim.market import PricedMarket
-from spotvortex.sim.objects import Own, SimNode, SimPod
-from spotvortex.sim.shape import Kind, NodeGroup, Workload
-from spotvortex.sim.supply import Supply
+from spotvortex.sim.cluster.objects import Own, SimNode, SimPod
+from spotvortex.sim.cluster.scenario import Kind, NodeGroup, Workload
+from spotvortex.sim.cluster.state import Cluster
+from spotvortex.sim.market.instance_types import machine_of
+from spotvortex.sim.market.prices import PricedMarket
+from spotvortex.sim.market.supply import Supply
 
 UNAVAILABLE_S: Final = 180.0
 """How long Karpenter (v1.14) leaves an offering alone after a failed launch."""

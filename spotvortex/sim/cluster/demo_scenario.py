@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 from spotvortex.core.domain.types import CapacityType, Provisioner
-from spotvortex.sim.capacity import CALM, STRESS, Phase
-from spotvortex.sim.machines import GIB, MIB
-from spotvortex.sim.shape import Fleet, Kind, NodeGroup, Scenario, Workload
-from spotvortex.sim.supply import Announcements, Notices
+from spotvortex.sim.cluster.scenario import Fleet, Kind, NodeGroup, Scenario, Workload
+from spotvortex.sim.market.hazard_supply import CALM, STRESS, Phase
+from spotvortex.sim.market.instance_types import GIB, MIB
+from spotvortex.sim.market.supply import Announcements, Notices
 
 SPOT: Final = CapacityType.SPOT
 ON_DEMAND: Final = CapacityType.ON_DEMAND

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Final
 
-from spotvortex.sim.chance import stream
+from spotvortex.sim.market.random_streams import stream
 
 MIXES: Final = ("steady", "diurnal", "bursty")
 

@@ -26,10 +26,10 @@ from spotvortex.core.domain.observation import (
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering, Provisioner
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.pool.eviction import PodStanding
-from spotvortex.sim.cluster import Cluster
-from spotvortex.sim.machines import Left, machine_of
-from spotvortex.sim.objects import SimNode, SimPod
-from spotvortex.sim.shape import Kind, NodeGroup, Workload
+from spotvortex.sim.cluster.objects import SimNode, SimPod
+from spotvortex.sim.cluster.scenario import Kind, NodeGroup, Workload
+from spotvortex.sim.cluster.state import Cluster
+from spotvortex.sim.market.instance_types import Left, machine_of
 
 _INPUTS: Final = (
     ("nodes", True),

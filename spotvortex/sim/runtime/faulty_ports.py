@@ -37,7 +37,7 @@ from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.errors import ModelContractError
 from spotvortex.ports import AttributeValue, Forecaster, Market, Span
 from spotvortex.ports_writing import OwnWrite
-from spotvortex.sim.faults import Fault, FaultKind
+from spotvortex.sim.runtime.faults import Fault, FaultKind
 
 REMEMBER_S: Final = 60.0
 """How long a process remembers its own writes, as `kube.write.nodes`."""

@@ -15,10 +15,10 @@ from random import Random
 from typing import Final
 
 from spotvortex.core.domain.types import Offering
-from spotvortex.sim import generator_facts as facts
-from spotvortex.sim.chance import stream
-from spotvortex.sim.counts import Counts, compressed
-from spotvortex.sim.pressure import Clock, Clocks, Span, clocks
+from spotvortex.sim.market import generator_facts as facts
+from spotvortex.sim.market.counts import Counts, compressed
+from spotvortex.sim.market.random_streams import stream
+from spotvortex.sim.market.shortage_clock import Clock, Clocks, Span, clocks
 
 FULL_COUNT: Final = 20
 """Nodes that are there when an offering is there in full: no more than a cluster would hold, so

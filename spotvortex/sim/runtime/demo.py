@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from spotvortex.ports import Edges
-from spotvortex.sim.loop import PacedLoop, SimClock, offload_inline
-from spotvortex.sim.market import SimMarket
-from spotvortex.sim.scenario import demo
-from spotvortex.sim.world import World
+from spotvortex.sim.cluster.demo_scenario import demo
+from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.runtime.virtual_loop import PacedLoop, SimClock, offload_inline
+from spotvortex.sim.runtime.world import World
 
 
 @asynccontextmanager

@@ -14,10 +14,10 @@ from typing import Final
 from spotvortex.core.domain.notices import KEPT_S, Notice, NoticeKind
 from spotvortex.core.domain.observation import OwnKind
 from spotvortex.core.domain.types import CapacityType, Freeze
-from spotvortex.sim.faults import ONCE, Fault, FaultKind, Schedule
-from spotvortex.sim.objects import SimNode
-from spotvortex.sim.shelf import Shelf
-from spotvortex.sim.world import World
+from spotvortex.sim.cluster.objects import SimNode
+from spotvortex.sim.runtime.coordination import Shelf
+from spotvortex.sim.runtime.faults import ONCE, Fault, FaultKind, Schedule
+from spotvortex.sim.runtime.world import World
 
 OF_PROCESSES: Final = frozenset(
     {FaultKind.TASK_CRASH, FaultKind.KILL_BEFORE, FaultKind.KILL_AFTER, FaultKind.LATE_WRITE}

@@ -19,7 +19,7 @@ from spotvortex.core.domain.types import Offering
 from spotvortex.market.price_file import PriceRecords, SpotChanges
 from spotvortex.market.recorded import RecordedMarket
 from spotvortex.market.zones import region_of
-from spotvortex.sim.machines import machine_of
+from spotvortex.sim.market.instance_types import machine_of
 
 MAX_AGE_S = 10.0 * 86_400.0
 """Prices of 2021 changed every six hours in the median, but some stood still for weeks: for a

@@ -12,8 +12,8 @@ from enum import StrEnum
 from typing import Final
 
 from spotvortex.core.domain.types import CapacityType, Provisioner
-from spotvortex.sim.capacity import Phase
-from spotvortex.sim.supply import ANNOUNCED, Announcements
+from spotvortex.sim.market.hazard_supply import Phase
+from spotvortex.sim.market.supply import ANNOUNCED, Announcements
 
 STEP_S: Final = 5.0
 """Seconds of a world's step, unless told otherwise."""

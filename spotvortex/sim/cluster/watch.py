@@ -23,9 +23,9 @@ from spotvortex.core.domain.observation import (
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.pool.eviction import PodStanding
 from spotvortex.errors import UnreachableError
-from spotvortex.sim.cluster import Cluster
-from spotvortex.sim.facts import FactsCache, inputs, node_fact, pod_standing, pod_view
-from spotvortex.sim.shape import NodeGroup
+from spotvortex.sim.cluster.facts import FactsCache, inputs, node_fact, pod_standing, pod_view
+from spotvortex.sim.cluster.scenario import NodeGroup
+from spotvortex.sim.cluster.state import Cluster
 
 KEPT_S: Final = 300.0
 """How far back a frame is kept: longer than any watch lags."""

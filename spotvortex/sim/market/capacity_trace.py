@@ -20,7 +20,7 @@ from spotvortex.core.domain.instance_types import generation_of, vcpus_of
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import TraceError
 from spotvortex.market.zones import region_of
-from spotvortex.sim.counts import Counts, compressed
+from spotvortex.sim.market.counts import Counts, compressed
 
 HEADER: Final = "timestamp,instance_type,zone,count"
 MAX_RECORDS: Final = 5_000_000

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from spotvortex.core.domain.observation import OwnKind
 from spotvortex.core.domain.types import CapacityType, Offering
-from spotvortex.sim.machines import machine_of
-from spotvortex.sim.shape import Kind, NodeGroup, Workload
+from spotvortex.sim.cluster.scenario import Kind, NodeGroup, Workload
+from spotvortex.sim.market.instance_types import machine_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

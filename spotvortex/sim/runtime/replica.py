@@ -23,11 +23,9 @@ from spotvortex.pipeline.rate import WriteRate
 from spotvortex.pipeline.supervisor import Ports, TaskEndedError, make_views, supervise
 from spotvortex.ports import Edges, Forecaster, Journal, Market
 from spotvortex.ports_writing import OwnWrite
-from spotvortex.sim.brittle import InjectedError, counted
-from spotvortex.sim.faults import Fault, FaultKind, Schedule
-from spotvortex.sim.hand import plan_on
-from spotvortex.sim.loop import offload_inline
-from spotvortex.sim.shelf import (
+from spotvortex.sim.cluster.api_server import plan_on
+from spotvortex.sim.cluster.watch import Watch
+from spotvortex.sim.runtime.coordination import (
     POLL_S,
     RENEW_S,
     Leadership,
@@ -37,9 +35,17 @@ from spotvortex.sim.shelf import (
     ShelfState,
     StatePort,
 )
-from spotvortex.sim.watching import Watch
-from spotvortex.sim.weather import FaultyForecaster, FaultyMarket, Quiet, SkewedClock, Writer
-from spotvortex.sim.world import World
+from spotvortex.sim.runtime.crashing_tasks import InjectedError, counted
+from spotvortex.sim.runtime.faults import Fault, FaultKind, Schedule
+from spotvortex.sim.runtime.faulty_ports import (
+    FaultyForecaster,
+    FaultyMarket,
+    Quiet,
+    SkewedClock,
+    Writer,
+)
+from spotvortex.sim.runtime.virtual_loop import offload_inline
+from spotvortex.sim.runtime.world import World
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from typing import Final
 
 from spotvortex.core.domain.observation import MAX_LEFT_IN_ORDER
 from spotvortex.core.drain.calls import Answer, BlockedByBudget, Done, Gone
-from spotvortex.sim.machines import Left, machine_of
-from spotvortex.sim.objects import News, Own, SimNode, SimPod
-from spotvortex.sim.shape import Kind, NodeGroup, Workload
+from spotvortex.sim.cluster.objects import News, Own, SimNode, SimPod
+from spotvortex.sim.cluster.scenario import Kind, NodeGroup, Workload
+from spotvortex.sim.market.instance_types import Left, machine_of
 
 _NAME_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.core.domain.types import Offering
-from spotvortex.sim.chance import stream
-from spotvortex.sim.counts import Counts
-from spotvortex.sim.supply import ANNOUNCED, Announcements, Marks, Signal, Strike
+from spotvortex.sim.market.counts import Counts
+from spotvortex.sim.market.random_streams import stream
+from spotvortex.sim.market.supply import ANNOUNCED, Announcements, Marks, Signal, Strike
 
 _NOTHING: Final = Counts(times=(0.0,), values=(0,))
 _TIGHTNESS_MAX: Final = 4.0

@@ -34,10 +34,10 @@ from spotvortex.core.drain.calls import (
     UnmarkNode,
 )
 from spotvortex.core.record.codec import rfc3339
-from spotvortex.sim.cluster import Cluster
-from spotvortex.sim.machines import MIB
-from spotvortex.sim.objects import Own, SimNode, SimPod
-from spotvortex.sim.shape import Kind, Workload
+from spotvortex.sim.cluster.objects import Own, SimNode, SimPod
+from spotvortex.sim.cluster.scenario import Kind, Workload
+from spotvortex.sim.cluster.state import Cluster
+from spotvortex.sim.market.instance_types import MIB
 
 NAMESPACE: Final = "spotvortex"
 

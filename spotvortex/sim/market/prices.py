@@ -21,8 +21,8 @@ from typing import Final, Protocol
 from spotvortex.core.domain.observation import InputHealth, InputState, MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.ports import Market
-from spotvortex.sim.chance import stream
-from spotvortex.sim.machines import MACHINES, machine_of
+from spotvortex.sim.market.instance_types import MACHINES, machine_of
+from spotvortex.sim.market.random_streams import stream
 
 STEP_S: Final = 600.0
 """Grid of the history."""

@@ -18,8 +18,8 @@ from typing import Final
 
 from spotvortex.core.domain.instance_types import vcpus_of
 from spotvortex.core.domain.types import Offering
-from spotvortex.sim.chance import stream
-from spotvortex.sim.supply import ANNOUNCED, Announcements, Marks, Strike
+from spotvortex.sim.market.random_streams import stream
+from spotvortex.sim.market.supply import ANNOUNCED, Announcements, Marks, Strike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

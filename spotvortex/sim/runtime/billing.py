@@ -15,10 +15,10 @@ from typing import Final, Protocol
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.results.accounting import DayTotals
 from spotvortex.results.timeline import Event, EventKind, Hour
-from spotvortex.sim.cluster import Cluster
-from spotvortex.sim.machines import machine_of
-from spotvortex.sim.objects import SimNode
-from spotvortex.sim.shape import Kind, Workload
+from spotvortex.sim.cluster.objects import SimNode
+from spotvortex.sim.cluster.scenario import Kind, Workload
+from spotvortex.sim.cluster.state import Cluster
+from spotvortex.sim.market.instance_types import machine_of
 
 DAY_S: Final = 86_400.0
 HOUR_S: Final = 3600.0

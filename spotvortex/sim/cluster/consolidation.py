@@ -18,12 +18,12 @@ from typing import Final
 
 from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
 from spotvortex.core.drain.calls import Done
-from spotvortex.sim.cluster import Cluster
-from spotvortex.sim.machines import machine_of
-from spotvortex.sim.market import PricedMarket
-from spotvortex.sim.objects import SimNode
-from spotvortex.sim.placement import Placement, may_be_on
-from spotvortex.sim.shape import WHEN_UNDERUTILIZED, Kind, NodeGroup
+from spotvortex.sim.cluster.objects import SimNode
+from spotvortex.sim.cluster.scenario import WHEN_UNDERUTILIZED, Kind, NodeGroup
+from spotvortex.sim.cluster.scheduler import Placement, may_be_on
+from spotvortex.sim.cluster.state import Cluster
+from spotvortex.sim.market.instance_types import machine_of
+from spotvortex.sim.market.prices import PricedMarket
 
 NOMINATED_S: Final = 20.0
 """How long Karpenter leaves a node alone that it has chosen for pods (twice its batch window)."""

@@ -14,9 +14,7 @@ from dataclasses import replace
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.errors import UnknownMachineError
 from spotvortex.results.cluster_snapshot import PoolRow, Snapshot, WorkloadRow
-from spotvortex.sim.capacity import CALM, Phase
-from spotvortex.sim.machines import machine_of
-from spotvortex.sim.shape import (
+from spotvortex.sim.cluster.scenario import (
     WHEN_UNDERUTILIZED,
     Fleet,
     Kind,
@@ -24,6 +22,8 @@ from spotvortex.sim.shape import (
     Scenario,
     Workload,
 )
+from spotvortex.sim.market.hazard_supply import CALM, Phase
+from spotvortex.sim.market.instance_types import machine_of
 
 _BOTH = (CapacityType.SPOT, CapacityType.ON_DEMAND)
 _KINDS = {kind.value: kind for kind in (Kind.DEPLOYMENT, Kind.STATEFUL_SET)}

@@ -1,0 +1,1 @@
+"""The simulated cluster: its objects, its scheduler and controllers, its API server."""

@@ -1,0 +1,1 @@
+"""The simulated cloud: what there is of each offering, and at what price."""
