@@ -21,10 +21,14 @@ from spotvortex.code_digest import code_version
 from spotvortex.core.domain.types import Action
 from spotvortex.edges import kubernetes_edges
 from spotvortex.errors import SpotVortexError
-from spotvortex.report import checks, doctor_screen, document, leaving, records, screen
-from spotvortex.report import explain as explanation
-from spotvortex.report.replays import replay_all
-from spotvortex.sim import command as fault_search
+from spotvortex.faultsearch import report as fault_search
+from spotvortex.report import checks, document
+from spotvortex.report import uninstall as leaving
+from spotvortex.report.assess import screen
+from spotvortex.report.doctor import screen as doctor_screen
+from spotvortex.report.explain import account as explanation
+from spotvortex.report.explain import records
+from spotvortex.report.explain.replays import replay_all
 from spotvortex.sim.runtime.demo import simulated_edges
 from spotvortex.sim.runtime.virtual_loop import PacedLoop
 from spotvortex.telemetry import logs

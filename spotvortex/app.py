@@ -27,22 +27,22 @@ from spotvortex.kube.admin import access_review, eviction_dry_run
 from spotvortex.kube.admin.uninstall import Departure
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.model import forecaster as bundles
-from spotvortex.pipeline.actuation import Hands, Shadow, Silent
+from spotvortex.persistence.memory_file import open_folder
+from spotvortex.pipeline.actuators import Hands, Shadow, Silent
+from spotvortex.pipeline.assessor import Inference
 from spotvortex.pipeline.guard import Guarded
 from spotvortex.pipeline.heartbeats import Heartbeats
-from spotvortex.pipeline.inference import Inference
-from spotvortex.pipeline.rate import WriteRate
 from spotvortex.pipeline.stalls import watch_stalls
 from spotvortex.pipeline.supervisor import Ports, make_views, supervise
+from spotvortex.pipeline.write_rate import WriteRate
 from spotvortex.ports import Background, Edges, Telemetry
 from spotvortex.ports_writing import MemoryStore
 from spotvortex.report import checks
-from spotvortex.report.assessment import Frame, Report, make_report
-from spotvortex.report.doctor import Diagnosis, diagnose
-from spotvortex.report.second_opinion import compared, questions
+from spotvortex.report.assess.assessment import Frame, Report, make_report
+from spotvortex.report.doctor.diagnosis import Diagnosis, diagnose
+from spotvortex.report.doctor.dry_run import compared, questions
 from spotvortex.results.cluster_snapshot import Snapshot, snapshot_of
 from spotvortex.settings import Settings, ignored_variables, kubeconfig, tracing_is_on
-from spotvortex.state.memory_file import open_folder
 from spotvortex.telemetry.hub import Hub
 from spotvortex.telemetry.journal import DecisionJournal, LineFormat, open_sink
 from spotvortex.telemetry.metrics import Metrics

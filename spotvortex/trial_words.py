@@ -17,20 +17,21 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from spotvortex import app, settings, trials
+from spotvortex import app, settings
+from spotvortex.batch import runner
+from spotvortex.batch.executors import dask_executor, local_executor
+from spotvortex.batch.results_file import open_results, read_results
 from spotvortex.errors import ResultsError, SettingsError
-from spotvortex.report import backtest as backtests
-from spotvortex.report import evaluation as report
-from spotvortex.report.backtest import Backtest
+from spotvortex.evaluation import composition, protocol, worlds
+from spotvortex.evaluation.provenance import made_under
+from spotvortex.evaluation.verdict import evaluate as judge_all
 from spotvortex.report.bar import bar
+from spotvortex.report.evaluation import backtest as backtests
+from spotvortex.report.evaluation import evaluation as report
+from spotvortex.report.evaluation.backtest import Backtest
 from spotvortex.results import cluster_snapshot as snapshots
 from spotvortex.results.accounting import RunResult
-from spotvortex.sim import arena, protocol, runner
-from spotvortex.sim.executors import dask_executor, local_executor
 from spotvortex.sim.market.semimarkov import FAMILIES
-from spotvortex.sim.provenance import made_under
-from spotvortex.sim.results_file import open_results, read_results
-from spotvortex.sim.verdict import evaluate as judge_all
 from spotvortex.telemetry import logs
 
 RESULTS: Final = Path("evaluation.jsonl")
@@ -75,7 +76,7 @@ def evaluate(  # noqa: PLR0913 -- options of a command line
     results: Annotated[
         Path, typer.Option(help="Where results are kept; runs that are there are not repeated.")
     ] = RESULTS,
-    policy: Annotated[str, typer.Option(help="Which policy is judged.")] = arena.OURS,
+    policy: Annotated[str, typer.Option(help="Which policy is judged.")] = worlds.OURS,
     workers: WorkersOption = N_CPUS,
     dask: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Send the runs to this dask scheduler.")
@@ -87,15 +88,17 @@ def evaluate(  # noqa: PLR0913 -- options of a command line
     logs.set_up("ERROR")
     of = protocol.load(protocol_file)
     if traces is not None:
-        arena.read_long_trace(traces, of.n_days)
+        worlds.read_long_trace(traces, of.n_days)
     model_dir = settings.load().model_dir
-    extent = trials.quick(of) if quick else trials.whole(of, model_dir, with_variants=variants)
-    specs = trials.specs_of(of, extent, protocol_file, model_dir, traces)
+    extent = (
+        composition.quick(of) if quick else composition.whole(of, model_dir, with_variants=variants)
+    )
+    specs = composition.specs_of(of, extent, protocol_file, model_dir, traces)
     executor = dask_executor(dask) if dask else local_executor(workers)
     wanted = {spec.key for spec in specs}
     _run(specs, executor, results, made_under(of))
     _, found = read_results(results, RunResult)
-    judged = judge_all((r for r in found if trials.key_of(r) in wanted), of, policy)
+    judged = judge_all((r for r in found if composition.key_of(r) in wanted), of, policy)
     if html is not None:
         html.write_text(report.render_html(judged))
     if output is Output.JSON:
@@ -106,7 +109,7 @@ def evaluate(  # noqa: PLR0913 -- options of a command line
 
 
 def _run(
-    specs: Sequence[trials.RunSpec],
+    specs: Sequence[composition.RunSpec],
     opening: AbstractContextManager[Executor],
     path: Path,
     under: str,
@@ -121,7 +124,7 @@ def _run(
         open_results(path, under, _tell) as kept,
         _bar("runs") as advance,
     ):
-        tally = runner.run_specs(specs, trials.work, executor, kept, advance)
+        tally = runner.run_specs(specs, composition.work, executor, kept, advance)
     if tally.failures:
         first = tally.failures[0]
         raise ResultsError(
@@ -173,7 +176,7 @@ def backtest(  # noqa: PLR0913 -- options of a command line
 ) -> None:
     """Replay prices and capacity over a cluster, under several policies side by side."""
     logs.set_up("ERROR")
-    spec = trials.BacktestSpec(
+    spec = composition.BacktestSpec(
         prices=prices,
         snapshot=cluster,
         counts=capacity,
@@ -185,16 +188,16 @@ def backtest(  # noqa: PLR0913 -- options of a command line
         records=decisions,
     )
     of = protocol.load()
-    known = trials.of_one_world(of)
-    chosen = [_one_of(name, known, "--policy") for name in policy or trials.side_by_side(of)]
+    known = composition.of_one_world(of)
+    chosen = [_one_of(name, known, "--policy") for name in policy or composition.side_by_side(of)]
     with _bar("policies") as advance:
         done = iter(range(len(chosen) + 2))
-        n_total = len(dict.fromkeys((arena.B0, *chosen)))
+        n_total = len(dict.fromkeys((worlds.B0, *chosen)))
 
         def each(name: str) -> None:
             advance(runner.Progress(n_ended=next(done), n_total=n_total, key=name))
 
-        accounts = trials.backtest(spec, chosen, each)
+        accounts = composition.backtest(spec, chosen, each)
     found = Backtest(accounts=accounts, costs=of.costs)
     if html is not None:
         html.write_text(backtests.render_html(found))

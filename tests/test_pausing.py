@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from spotvortex.pausing import pause
+from spotvortex.aio import pause
 from spotvortex.sim.runtime.virtual_loop import VirtualLoop
 
 

@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from spotvortex import trials
+from spotvortex.batch.results_file import read_results
 from spotvortex.core.domain.types import CapacityType
+from spotvortex.evaluation import backtest_world, composition, protocol, worlds
 from spotvortex.results import cluster_snapshot as snapshots
 from spotvortex.results.accounting import Costs, RunResult, total_cost_usd, total_of
 from spotvortex.settings import BUNDLED_MODELS
-from spotvortex.sim import arena, protocol, rerun
-from spotvortex.sim.results_file import read_results
 from tests.model.bundles_v1 import go_bundle
 from tests.sim.recordings import DAY_S, START_AT, write_prices
 from tests.sim.test_world import world_of
@@ -75,7 +74,7 @@ def test_an_evaluation_runs_judges_and_goes_on_where_it_was(tmp_path):
     assert (tmp_path / "page.html").read_text().startswith("<!DOCTYPE html>")
     _, results = read_results(tmp_path / "r.jsonl", RunResult)
     of = protocol.load(path)
-    n_policies = len(arena.policies(of)) + len(arena.asides(of)) + 1
+    n_policies = len(worlds.policies(of)) + len(worlds.asides(of)) + 1
     assert len(results) == 3 * n_policies
     assert {r.family for r in results} == {"normal", "stressed", "replay"}
     before = (tmp_path / "r.jsonl").read_bytes()
@@ -103,55 +102,55 @@ def test_a_bundle_with_a_policy_network_is_judged_by_that_too(tmp_path):
     bundle = go_bundle(tmp_path)
     path = small_protocol(tmp_path)
     of = protocol.load(path)
-    extent = trials.whole(of, bundle, with_variants=False)
-    assert set(arena.LEARNED) <= set(extent.policies)
-    assert not set(arena.LEARNED) & set(
-        trials.whole(of, BUNDLED_MODELS, with_variants=False).policies
+    extent = composition.whole(of, bundle, with_variants=False)
+    assert set(worlds.LEARNED) <= set(extent.policies)
+    assert not set(worlds.LEARNED) & set(
+        composition.whole(of, BUNDLED_MODELS, with_variants=False).policies
     )
-    chosen = replace(extent, policies=(arena.B6, arena.OURS_CONSTANT))
-    specs = trials.specs_of(of, chosen, path, bundle, None)
+    chosen = replace(extent, policies=(worlds.B6, worlds.OURS_CONSTANT))
+    specs = composition.specs_of(of, chosen, path, bundle, None)
     spot = {
-        spec.policy: total_of(trials.work(spec).days).spot_node_minutes
+        spec.policy: total_of(composition.work(spec).days).spot_node_minutes
         for spec in specs
         if spec.family == "calm"
     }
-    assert spot[arena.B6] < 0.1 * spot[arena.OURS_CONSTANT]
+    assert spot[worlds.B6] < 0.1 * spot[worlds.OURS_CONSTANT]
 
 
 def test_a_quick_evaluation_is_five_seeds_of_one_mix_of_ours_against_karpenter():
     of = protocol.load()
-    extent = trials.quick(of)
-    specs = trials.specs_of(of, extent, protocol.OWN_PATH, BUNDLED_MODELS, None)
+    extent = composition.quick(of)
+    specs = composition.specs_of(of, extent, protocol.OWN_PATH, BUNDLED_MODELS, None)
     assert len(specs) == 5 * 3 * (1 + 4 + 1)
     assert {s.mix for s in specs} == {"steady"}
-    whole = trials.specs_of(
+    whole = composition.specs_of(
         of,
-        trials.whole(of, BUNDLED_MODELS, with_variants=True),
+        composition.whole(of, BUNDLED_MODELS, with_variants=True),
         protocol.OWN_PATH,
         BUNDLED_MODELS,
         None,
     )
     assert len({s.key for s in whole}) == len(whole)
     assert {s.variant for s in whole} == {v.name for v in of.variants}
-    *lazy, beside, oracle = arena.asides(of)
-    assert {s.variant for s in whole if s.policy in arena.asides(of)} == {""}
-    assert (beside, oracle) == (arena.OURS_BESIDE, arena.OURS_ORACLE)
-    assert [arena.setting_of(name, of).evicts_at_notice for name in lazy] == [False] * len(lazy)
+    *lazy, beside, oracle = worlds.asides(of)
+    assert {s.variant for s in whole if s.policy in worlds.asides(of)} == {""}
+    assert (beside, oracle) == (worlds.OURS_BESIDE, worlds.OURS_ORACLE)
+    assert [worlds.setting_of(name, of).evicts_at_notice for name in lazy] == [False] * len(lazy)
 
 
 def test_the_ablation_without_a_model_is_run_by_one_score_for_all(tmp_path):
     path = small_protocol(tmp_path)
-    spec = trials.RunSpec(
+    spec = composition.RunSpec(
         family="normal",
         mix="steady",
         seed=0,
-        policy=arena.OURS_CONSTANT,
+        policy=worlds.OURS_CONSTANT,
         variant="",
         protocol_path=path,
         model_dir=BUNDLED_MODELS,
     )
-    result = trials.work(spec)
-    assert result.policy == arena.OURS_CONSTANT
+    result = composition.work(spec)
+    assert result.policy == worlds.OURS_CONSTANT
     assert total_of(result.days).all_on_demand_usd > 0.0
 
 
@@ -282,8 +281,9 @@ def test_prices_of_other_types_are_named_as_what_is_missing(tmp_path, capsys, mo
 
 def test_a_replayed_price_is_the_records_own_to_the_second(tmp_path):
     prices = write_prices(tmp_path / "prices.jsonl", 3)
-    world = rerun.open_world(
-        rerun.Sources(prices=prices), rerun.Choice(family="calm", seed=0, n_days=1)
+    world = backtest_world.open_world(
+        backtest_world.Sources(prices=prices),
+        backtest_world.Choice(family="calm", seed=0, n_days=1),
     )
     offering = world.market.offerings[0]
     since, until = START_AT + DAY_S, START_AT + 1.5 * DAY_S

@@ -14,11 +14,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from spotvortex import trials
 from spotvortex.core.domain.types import CapacityType, Offering
+from spotvortex.evaluation import composition, worlds
 from spotvortex.results.cluster_snapshot import NodesRow, PoolRow, Snapshot, WorkloadRow, to_text
 from spotvortex.settings import BUNDLED_MODELS
-from spotvortex.sim import arena
 from tests.sim.recordings import TYPES, ZONES, write_prices
 
 GIB = 1024**3
@@ -52,11 +51,11 @@ def seconds(folder: Path, n_days: int, n_pools: int) -> float:
     """Run one backtest and return what it took."""
     snapshot = folder / f"cluster-{n_pools}.json"
     snapshot.write_text(to_text(cluster(n_pools)))
-    spec = trials.BacktestSpec(
+    spec = composition.BacktestSpec(
         prices=folder / "prices.jsonl", snapshot=snapshot, n_days=n_days, model_dir=BUNDLED_MODELS
     )
     started = time.perf_counter()
-    trials.backtest(spec, (arena.OURS,), lambda _: None)
+    composition.backtest(spec, (worlds.OURS,), lambda _: None)
     took = time.perf_counter() - started
     print(f"{n_days} days, {n_pools} pools: {took:.1f} s", flush=True)
     return took

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from spotvortex.aio import pause
 from spotvortex.aws.inbox import Inbox, Message
 from spotvortex.aws.session import ANSWER_S, BATCH, QueueClient, open_queue
 from spotvortex.core.domain.notices import REBALANCE_TTL_S, Notice
 from spotvortex.core.domain.observation import InputHealth, InputState
 from spotvortex.errors import QueueError, QueueFault
-from spotvortex.pausing import pause
 from spotvortex.ports import NoticeTraffic, WallClock
 
 FIRST_WAIT_S: Final = 1

@@ -16,11 +16,11 @@ from spotvortex.core.decision.messages import Chore
 from spotvortex.core.drain.calls import Answer, Done, Gone
 from spotvortex.core.drain.machine import Finish
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult
-from spotvortex.pipeline.actuation import Hands
+from spotvortex.pipeline.actuators import Hands
 from spotvortex.pipeline.channels import ClosedError, Lane
+from spotvortex.pipeline.drain_task import OneDrain, sharpened
 from spotvortex.pipeline.heartbeats import Heartbeats
-from spotvortex.pipeline.one_drain import OneDrain, sharpened
-from spotvortex.pipeline.waves import Waves
+from spotvortex.pipeline.wave_barrier import Waves
 from spotvortex.ports import Telemetry, WallClock
 from spotvortex.ports_writing import Announcer
 

@@ -36,7 +36,7 @@ from spotvortex.core.drain.calls import (
 )
 from spotvortex.core.drain.messages import DrainOrder
 from spotvortex.core.drain.orders import from_text
-from spotvortex.pipeline.rate import FIRST, Rank, Slots, WriteRate
+from spotvortex.pipeline.write_rate import FIRST, Rank, Slots, WriteRate
 from spotvortex.ports import ClusterView, Telemetry, WallClock
 from spotvortex.ports_writing import Authority, ClusterWriter
 

@@ -17,12 +17,12 @@ from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import Observation
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.owner_rules import PoolRules
-from spotvortex.pipeline.actuation import Hands
+from spotvortex.pipeline.actuators import Hands
+from spotvortex.pipeline.assessor import Inference
 from spotvortex.pipeline.channels import Lane, Latest
 from spotvortex.pipeline.collector import Collector
 from spotvortex.pipeline.drainer import Drainer, Order
 from spotvortex.pipeline.heartbeats import Heartbeats
-from spotvortex.pipeline.inference import Inference
 from spotvortex.pipeline.router import Router
 from spotvortex.pipeline.status import Status
 from spotvortex.ports import Edges, Forecaster, Journal, Telemetry

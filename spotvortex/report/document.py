@@ -11,7 +11,7 @@ import json
 import math
 from typing import TypeAlias
 
-from spotvortex.report.assessment import Report, gates_in_words
+from spotvortex.report.assess.assessment import Report, gates_in_words
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 

@@ -11,10 +11,10 @@ from spotvortex.core.domain.observation import ClusterFacts
 from spotvortex.core.domain.types import Mode
 from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.core.pool.owner_rules import PoolRules
-from spotvortex.pipeline.actuation import Hands, Shadow, Silent
+from spotvortex.pipeline.actuators import Hands, Shadow, Silent
 from spotvortex.pipeline.guard import Guarded
-from spotvortex.pipeline.rate import WriteRate
 from spotvortex.pipeline.supervisor import Ports, make_views, supervise
+from spotvortex.pipeline.write_rate import WriteRate
 from spotvortex.ports import ClusterView, Edges
 from spotvortex.ports_writing import ClusterWriter, OwnWrite
 from spotvortex.sim.market.prices import SimMarket

@@ -15,8 +15,8 @@ from spotvortex.core.drain.calls import (
     EvictPod,
 )
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder
-from spotvortex.pipeline import actuation, drainer
-from spotvortex.pipeline.actuation import Hands, Shadow
+from spotvortex.pipeline import actuators, drainer
+from spotvortex.pipeline.actuators import Hands, Shadow
 from spotvortex.pipeline.channels import Lane
 from spotvortex.pipeline.drainer import Drainer
 from spotvortex.pipeline.heartbeats import Heartbeats
@@ -143,7 +143,7 @@ def test_shadow_sees_a_real_cordon_and_a_node_of_another_uid():
 
 
 def test_shadow_keeps_a_bounded_number_of_nodes(monkeypatch):
-    monkeypatch.setattr(actuation, "MAX_NODES_KEPT", 2)
+    monkeypatch.setattr(actuators, "MAX_NODES_KEPT", 2)
     actuator = shadow()
     evict = EvictPod(namespace="shop", name="a", uid="a", node_uid="", plan_id="p1")
 

@@ -19,10 +19,10 @@ from spotvortex.core.drain.calls import (
 )
 from spotvortex.core.drain.messages import DrainEnd, OrderKind
 from spotvortex.errors import UnreachableError
-from spotvortex.pipeline.actuation import Hands, Shadow
+from spotvortex.pipeline.actuators import Hands, Shadow
 from spotvortex.pipeline.channels import Lane
+from spotvortex.pipeline.drain_task import sharpened
 from spotvortex.pipeline.drainer import REST_S
-from spotvortex.pipeline.one_drain import sharpened
 from tests.core.builders import AT
 from tests.core.flying import loss, order
 from tests.pipeline.test_drainer import Stubborn, carry_out, kinds, still, stubborn

@@ -7,7 +7,7 @@ import pytest
 from spotvortex.core.domain.types import Action
 from spotvortex.core.drain.calls import CreatePlaceholder
 from spotvortex.core.drain.messages import DrainEnd
-from spotvortex.pipeline.actuation import Shadow
+from spotvortex.pipeline.actuators import Shadow
 from spotvortex.pipeline.collector import Collector
 from spotvortex.pipeline.supervisor import TaskEndedError
 from tests.core.builders import AT, cluster, pool

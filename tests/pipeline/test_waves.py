@@ -6,8 +6,8 @@ import pytest
 
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.progress import Progress
-from spotvortex.pipeline import waves as module
-from spotvortex.pipeline.waves import Waves
+from spotvortex.pipeline import wave_barrier as module
+from spotvortex.pipeline.wave_barrier import Waves
 from tests.core.drains import pod, view
 from tests.core.flying import order
 

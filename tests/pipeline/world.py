@@ -13,7 +13,7 @@ from spotvortex.core.domain.observation import ClusterFacts, MarketFacts, Standi
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.scoring.features import build_matrix
 from spotvortex.errors import ModelContractError
-from spotvortex.pipeline.actuation import Hands, Shadow
+from spotvortex.pipeline.actuators import Hands, Shadow
 from spotvortex.pipeline.supervisor import Ports, make_views, supervise
 from spotvortex.ports import Edges
 from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop, offload_inline

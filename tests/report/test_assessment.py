@@ -6,7 +6,7 @@ import pytest
 
 from spotvortex.core.domain.observation import InputState, NodePoolFact
 from spotvortex.core.domain.types import Action, Blocker, CapacityType
-from spotvortex.report.assessment import gates_in_words
+from spotvortex.report.assess.assessment import gates_in_words
 from tests.core.builders import (
     AT,
     HEALTHY,

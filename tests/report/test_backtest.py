@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from spotvortex.errors import ResultsError
-from spotvortex.report.backtest import Backtest, figures_of, render, render_html, show
+from spotvortex.report.evaluation.backtest import Backtest, figures_of, render, render_html, show
 from spotvortex.results.timeline import Account, Event, EventKind, Hour
 from tests.core.outcomes import COSTS, run
 from tests.report.html import assert_accessible, assert_stands_alone, cells, parsed

@@ -12,10 +12,10 @@ from spotvortex.core.domain.observation import InputState
 from spotvortex.core.domain.types import Blocker, CapacityType
 from spotvortex.core.pool.eviction import ServerAnswer
 from spotvortex.errors import SettingsError
-from spotvortex.report.cures import CURES, Trouble, Weight
-from spotvortex.report.doctor import MAX_NAMED, Place, diagnose
-from spotvortex.report.doctor_screen import render, show
-from spotvortex.report.second_opinion import MAX_ASKED, compared, questions
+from spotvortex.report.doctor.diagnosis import MAX_NAMED, Place, diagnose
+from spotvortex.report.doctor.dry_run import MAX_ASKED, compared, questions
+from spotvortex.report.doctor.fixes import CURES, Trouble, Weight
+from spotvortex.report.doctor.screen import render, show
 from tests.core.builders import (
     AT,
     cluster,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from spotvortex.report.evaluation import render, render_html, show
+from spotvortex.report.evaluation.evaluation import render, render_html, show
 from spotvortex.results.verdict import POOLED, Evaluation, line_of_verdict
 from tests.core.appraisals import OUTAGES, gain, row, verdict
 from tests.report.html import assert_accessible, assert_stands_alone, cells, parsed

@@ -14,7 +14,7 @@ from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Action, CapacityType, Mode
 from spotvortex.core.record.record import record_of
 from spotvortex.errors import RecordError
-from spotvortex.report.explain import (
+from spotvortex.report.explain.account import (
     read_account,
     render,
     render_why_not,

@@ -3,7 +3,7 @@
 import json
 
 from spotvortex.core.uninstall import Leaving, Left, Leftover, Thing
-from spotvortex.report.leaving import exit_code, in_words, render
+from spotvortex.report.uninstall import exit_code, in_words, render
 
 NODE = Leftover(thing=Thing.NODE, name="n", detail="cordoned by us")
 LEASE = Leftover(thing=Thing.LEASE, name="l", detail="a")

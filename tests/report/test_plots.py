@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.report.plots import (
+from spotvortex.report.html.plots import (
     MAX_BARS,
     MAX_POINTS,
     Caption,

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from spotvortex.core.domain.types import Mode
 from spotvortex.errors import RecordError
-from spotvortex.report.records import from_daemon, from_file, lines_of
+from spotvortex.report.explain.records import from_daemon, from_file, lines_of
 from spotvortex.server import Views, serve
 from spotvortex.telemetry.journal import DecisionJournal
 from spotvortex.telemetry.metrics import Metrics

@@ -9,7 +9,7 @@ from spotvortex.core.decision.reconcile import decide
 from spotvortex.core.domain.types import Action
 from spotvortex.core.record.record import record_of
 from spotvortex.errors import RecordError
-from spotvortex.report.replays import Tally, replay_all
+from spotvortex.report.explain.replays import Tally, replay_all
 from tests.core.builders import AT, CHEAP, basis, pool_input, risk_of
 
 KINDS = (

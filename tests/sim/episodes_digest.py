@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from spotvortex.sim.search import search
+from spotvortex.faultsearch.search import search
 
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)

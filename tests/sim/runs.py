@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from spotvortex.sim.protocol import OWN_PATH, parse
+from spotvortex.evaluation.protocol import OWN_PATH, parse
 from tests.core.outcomes import run
 
 FAMILIES, MIXES, SEEDS = ("normal", "replay"), ("steady", "bursty"), range(4)

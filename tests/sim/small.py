@@ -13,8 +13,8 @@ from spotvortex.core.drain.calls import (
     MarkNode,
 )
 from spotvortex.core.drain.messages import DrainOrder, OrderKind
+from spotvortex.faultsearch.episode import START_AT, Episode, PoolSpec, scenario_of
 from spotvortex.sim.cluster.scenario import STEP_S, WHEN_EMPTY, Kind, Workload
-from spotvortex.sim.episode import START_AT, Episode, PoolSpec, scenario_of
 from spotvortex.sim.market.hazard_supply import CALM
 from spotvortex.sim.market.instance_types import GIB
 from spotvortex.sim.market.prices import SimMarket

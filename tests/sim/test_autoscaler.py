@@ -6,8 +6,8 @@ import pytest
 
 from spotvortex.core.domain.notices import NoticeKind
 from spotvortex.core.domain.types import CapacityType, Provisioner
+from spotvortex.faultsearch.episode import START_AT
 from spotvortex.sim.cluster.scenario import Fleet, Kind, NodeGroup, Scenario, Workload
-from spotvortex.sim.episode import START_AT
 from spotvortex.sim.market.hazard_supply import CALM, Phase
 from spotvortex.sim.market.instance_types import GIB
 from spotvortex.sim.market.prices import SimMarket

@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from spotvortex.__main__ import cli, main
-from spotvortex.sim import command
-from spotvortex.sim.episode import draw
-from spotvortex.sim.search import play_seed
-from spotvortex.sim.shrinking import from_text, to_text
+from spotvortex.faultsearch import report
+from spotvortex.faultsearch.episode import draw
+from spotvortex.faultsearch.search import play_seed
+from spotvortex.faultsearch.shrink import from_text, to_text
 from tests.sim.variants import VARIANTS
 
 NO_EXPIRY = next(v for v in VARIANTS if v.name == "placeholders that never expire")
@@ -103,7 +103,7 @@ def test_a_file_that_holds_no_episode_is_told_by_name(capsys, monkeypatch, tmp_p
 
 def test_a_folder_that_cannot_be_made_is_told(capsys, monkeypatch, tmp_path):
     NO_EXPIRY.breaks(monkeypatch)
-    monkeypatch.setattr(command, "shrink", lambda episode, *_: episode)
+    monkeypatch.setattr(report, "shrink", lambda episode, *_: episode)
     (tmp_path / "file").write_text("")
     words = ("--episodes", 1, "--seed", 5, "--workers", 1, "--keep", tmp_path / "file")
     assert "cannot be written" in refused(capsys, monkeypatch, *words)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from spotvortex.batch.executors import local_executor
 from spotvortex.errors import EpisodeError
-from spotvortex.sim.episode import MAX_NODES, MAX_TICKS, draw
-from spotvortex.sim.executors import local_executor
+from spotvortex.faultsearch.episode import MAX_NODES, MAX_TICKS, draw
+from spotvortex.faultsearch.search import CRASHED, outcome_of, play_seed, search
+from spotvortex.faultsearch.shrink import from_text, shrink, to_text
 from spotvortex.sim.runtime.faults import FaultKind
-from spotvortex.sim.search import CRASHED, outcome_of, play_seed, search
-from spotvortex.sim.shrinking import from_text, shrink, to_text
 from tests.sim.variants import VARIANTS
 
 KEPT = sorted((Path(__file__).parent / "kept").glob("*.json"))
@@ -137,7 +137,7 @@ def size(episode):
 
 
 def test_shrinking_gives_up_after_so_many_tries(monkeypatch):
-    monkeypatch.setattr("spotvortex.sim.shrinking.MAX_TRIES", 0)
+    monkeypatch.setattr("spotvortex.faultsearch.shrink.MAX_TRIES", 0)
     assert shrink(draw(4), 2, outcome_of) == draw(4)
 
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import pytest
 
+from spotvortex.batch.results_file import open_results, read_results
+from spotvortex.batch.runner import run_specs
 from spotvortex.code_digest import simulator_version
-from spotvortex.report.evaluation import render_html
+from spotvortex.evaluation.protocol import load
+from spotvortex.evaluation.provenance import made_under
+from spotvortex.evaluation.verdict import evaluate
+from spotvortex.report.evaluation.evaluation import render_html
 from spotvortex.results.accounting import RunResult
 from spotvortex.results.verdict import Standing
-from spotvortex.sim.protocol import load
-from spotvortex.sim.provenance import made_under
-from spotvortex.sim.results_file import open_results, read_results
-from spotvortex.sim.runner import run_specs
-from spotvortex.sim.verdict import evaluate
 from tests.core.outcomes import run
 from tests.sim.runs import B3
 

@@ -7,7 +7,7 @@ from spotvortex.core.domain.observation import SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.scoring.features import OfferingContext
 from spotvortex.errors import ModelContractError
-from spotvortex.sim.foresight import CAPACITY_S, RUNTIME_S, Foresight
+from spotvortex.evaluation.oracle_forecaster import CAPACITY_S, RUNTIME_S, Foresight
 from spotvortex.sim.market.counts import Counts
 
 A = Offering(instance_type="m6i.large", zone="us-east-1a")

@@ -6,9 +6,9 @@ import pytest
 
 from spotvortex.core.domain.types import CapacityType, Freeze
 from spotvortex.core.drain.calls import DeletePlaceholders, EvictPod, UnmarkNode
+from spotvortex.faultsearch.episode import START_AT
+from spotvortex.faultsearch.invariants import Bounds, Observer
 from spotvortex.sim.cluster.scenario import Kind
-from spotvortex.sim.episode import START_AT
-from spotvortex.sim.observer import Bounds, Observer
 from spotvortex.sim.runtime.coordination import Shelf
 from tests.sim.small import (
     Clock,

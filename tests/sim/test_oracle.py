@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import Offering
+from spotvortex.evaluation.offline_optimum import Costs, Future, plan
 from spotvortex.sim.market.semimarkov import TRACELIKE, generate
 from spotvortex.sim.market.shortage_clock import Span
-from spotvortex.sim.oracle import Costs, Future, plan
 
 FREE = Costs(move_min=0.0, interruption_min=0.0)
 

@@ -8,8 +8,8 @@ import pytest
 from spotvortex.core.domain.notices import NoticeKind
 from spotvortex.core.domain.observation import OwnKind
 from spotvortex.core.domain.types import CapacityType, Freeze
+from spotvortex.faultsearch.episode import START_AT
 from spotvortex.sim.cluster.scenario import Kind
-from spotvortex.sim.episode import START_AT
 from spotvortex.sim.market.random_streams import stream
 from spotvortex.sim.runtime.coordination import Shelf
 from spotvortex.sim.runtime.external_actors import OF_PEOPLE, OF_PROCESSES, People

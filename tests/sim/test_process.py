@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from spotvortex.core.drain.calls import EvictPod, MarkNode
+from spotvortex.faultsearch.episode import START_AT
 from spotvortex.sim.cluster.scenario import STEP_S
-from spotvortex.sim.episode import START_AT
 from spotvortex.sim.market.prices import SimMarket
 from spotvortex.sim.market.random_streams import stream
 from spotvortex.sim.runtime.coordination import Shelf

@@ -6,9 +6,9 @@ import json
 import pytest
 
 from spotvortex.errors import ProtocolError
+from spotvortex.evaluation.protocol import OWN_PATH, load, parse
 from spotvortex.results.accounting import Costs
 from spotvortex.results.verdict import Gate
-from spotvortex.sim.protocol import OWN_PATH, load, parse
 
 
 def changed(path, value):

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from distributed import LocalCluster
 
+from spotvortex.batch.executors import dask_executor, local_executor, require_same_code
+from spotvortex.batch.results_file import open_results, read_results
+from spotvortex.batch.runner import Tally, run_specs
 from spotvortex.code_digest import simulator_version
 from spotvortex.errors import ResultsError, SettingsError
 from spotvortex.results.accounting import RunResult
-from spotvortex.sim.executors import dask_executor, local_executor, require_same_code
-from spotvortex.sim.results_file import open_results, read_results
-from spotvortex.sim.runner import Tally, run_specs
 from tests.sim.jobs import jobs, work
 
 UNDER = "protocol ab12, code 0.1.0"

@@ -9,7 +9,7 @@ from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.domain.notices import Notice, NoticeKind
 from spotvortex.core.domain.types import Freeze
 from spotvortex.core.scoring import interruption_memory
-from spotvortex.sim.episode import START_AT
+from spotvortex.faultsearch.episode import START_AT
 from spotvortex.sim.runtime.coordination import (
     LEASE_S,
     MARGIN_S,

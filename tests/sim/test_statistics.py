@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.results.verdict import Interval, Spread
-from spotvortex.sim.statistics import (
+from spotvortex.evaluation.statistics import (
     Panel,
     holm,
     median_interval_pct,
@@ -17,6 +16,7 @@ from spotvortex.sim.statistics import (
     sign_test_p,
     spread_of,
 )
+from spotvortex.results.verdict import Interval, Spread
 
 
 def panel(gain, base=None, seeds=None, shared_days=False):

@@ -9,9 +9,10 @@ from dataclasses import fields, is_dataclass, replace
 import pytest
 
 from spotvortex.core.domain.types import CapacityType, Offering
+from spotvortex.evaluation import protocol, worlds
+from spotvortex.evaluation.run import run
 from spotvortex.results.accounting import RunResult, total_of
 from spotvortex.results.timeline import EventKind
-from spotvortex.sim import arena, protocol
 from spotvortex.sim.cluster.demand import Demand
 from spotvortex.sim.cluster.watch import Watch
 from spotvortex.sim.market.counts import Counts
@@ -19,27 +20,26 @@ from spotvortex.sim.market.instance_types import machine_of
 from spotvortex.sim.runtime.billing import pods_per_node
 from spotvortex.sim.runtime.forecasters import ScriptedForecaster
 from spotvortex.sim.runtime.world import World
-from spotvortex.sim.trial import run
 
 PROTOCOL = protocol.load()
 UNCHANGED = PROTOCOL.variants[0]
 
 
 def world(family="stressed", *, seed=1, mix="steady", n_days=1, variant=UNCHANGED):
-    return arena.World(family=family, mix=mix, seed=seed, n_days=n_days, variant=variant)
+    return worlds.World(family=family, mix=mix, seed=seed, n_days=n_days, variant=variant)
 
 
 def model(_policy):
     return ScriptedForecaster(
         script=((0.0, 0.03), (4 * 3600.0, 0.7), (8 * 3600.0, 0.03)),
-        start_at=arena.START_AT,
-        families=arena.FAMILIES_HELD,
+        start_at=worlds.START_AT,
+        families=worlds.FAMILIES_HELD,
     )
 
 
 def calm_model(_policy):
     return ScriptedForecaster(
-        script=((0.0, 0.03),), start_at=arena.START_AT, families=arena.FAMILIES_HELD
+        script=((0.0, 0.03),), start_at=worlds.START_AT, families=worlds.FAMILIES_HELD
     )
 
 
@@ -48,26 +48,26 @@ def named(days, digest):
 
 
 def account(of, policy, **changes):
-    return run(replace(arena.trial_of(of, policy, PROTOCOL, model), **changes), named)
+    return run(replace(worlds.trial_of(of, policy, PROTOCOL, model), **changes), named)
 
 
 @pytest.fixture(scope="module")
 def ours():
-    return account(world(), arena.OURS)
+    return account(world(), worlds.OURS)
 
 
 def test_notices_are_handled_by_us_or_by_karpenter():
     """The same losses, told to either: whoever hears of one empties the node before it goes."""
     heard = {}
-    for policy in (arena.OURS, arena.OURS_BESIDE):
-        trial = arena.trial_of(world(), policy, PROTOCOL, calm_model)
-        assert trial.controller.hears_notices is (policy == arena.OURS)
+    for policy in (worlds.OURS, worlds.OURS_BESIDE):
+        trial = worlds.trial_of(world(), policy, PROTOCOL, calm_model)
+        assert trial.controller.hears_notices is (policy == worlds.OURS)
         days = run(trial, named).result.days
         heard[policy] = total_of(days)
     for total in heard.values():
         assert total.n_interrupted > 0
         assert total.n_budget_violations == 0
-    assert heard[arena.OURS] != heard[arena.OURS_BESIDE]
+    assert heard[worlds.OURS] != heard[worlds.OURS_BESIDE]
 
 
 def test_a_policy_of_ours_moves_nodes_by_itself(ours):
@@ -105,7 +105,7 @@ def test_money_is_node_seconds_times_price(ours, monkeypatch):
             spent.append(price * paid / 3600.0)
 
     monkeypatch.setattr(World, "step", counted)
-    again = account(world("calm"), arena.B0)
+    again = account(world("calm"), worlds.B0)
     assert math.fsum(spent) == pytest.approx(again.result.days[0].node_usd, rel=1e-4)
     spent.clear()
     mixed = account(
@@ -122,14 +122,14 @@ def test_money_is_node_seconds_times_price(ours, monkeypatch):
 def test_every_policy_meets_the_same_demand():
     wanted = {
         policy: account(world(mix="bursty"), policy).result.days[0].demanded_od_usd
-        for policy in (arena.B0, arena.B1, "B2-0.7", "B3-0min-100pct", "B4-1")
+        for policy in (worlds.B0, worlds.B1, "B2-0.7", "B3-0min-100pct", "B4-1")
     }
     assert max(wanted.values()) == pytest.approx(min(wanted.values()), rel=1e-9)
 
 
 def test_all_on_demand_is_never_interrupted_and_all_spot_is():
-    on_demand = account(world(), arena.B0).result.days[0]
-    spot = account(world(), arena.B1).result.days[0]
+    on_demand = account(world(), worlds.B0).result.days[0]
+    spot = account(world(), worlds.B1).result.days[0]
     assert (on_demand.n_interrupted, on_demand.spot_node_minutes) == (0, 0.0)
     assert on_demand.unserved_node_minutes == 0.0
     assert spot.n_interrupted > 0
@@ -152,21 +152,21 @@ def test_slower_boots_leave_more_unserved():
 
 
 def decisions(supply):
-    trial = arena.trial_of(world("calm", n_days=1), arena.OURS, PROTOCOL, model)
+    trial = worlds.trial_of(world("calm", n_days=1), worlds.OURS, PROTOCOL, model)
     return run(replace(trial, supply=supply), named).result.digest
 
 
 def test_what_is_hidden_changes_no_decision_until_it_can_be_seen():
     """Two worlds differ only in how much there is of what nobody holds or tries to get."""
     of = world("calm")
-    counts = {o: Counts(times=(0.0,), values=(40,)) for o in arena.offerings()}
-    trial = arena.trial_of(of, arena.OURS, PROTOCOL, model)
+    counts = {o: Counts(times=(0.0,), values=(40,)) for o in worlds.offerings()}
+    trial = worlds.trial_of(of, worlds.OURS, PROTOCOL, model)
     market = trial.market
-    dearest = max(counts, key=lambda o: market.spot_usd_per_hour(o, arena.START_AT))
+    dearest = max(counts, key=lambda o: market.spot_usd_per_hour(o, worlds.START_AT))
     other = counts | {dearest: Counts(times=(0.0,), values=(1000,))}
     supply = type(trial.supply)
     assert decisions(supply(seed=1, counts=counts)) == decisions(supply(seed=1, counts=other))
-    none = {o: Counts(times=(0.0,), values=(0,)) for o in arena.offerings()}
+    none = {o: Counts(times=(0.0,), values=(0,)) for o in worlds.offerings()}
     assert decisions(supply(seed=1, counts=none)) != decisions(supply(seed=1, counts=counts))
 
 
@@ -196,10 +196,10 @@ def test_what_the_controller_sees_leads_to_no_object_of_the_world():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("spotvortex.sim.runtime.replica.Watch", Spy)
-        account(world(), arena.OURS)
-        trial = arena.trial_of(world(), arena.OURS, PROTOCOL, model)
-        offerings = arena.offerings()
-        reached(trial.market.facts(offerings, arena.START_AT), seen)
+        account(world(), worlds.OURS)
+        trial = worlds.trial_of(world(), worlds.OURS, PROTOCOL, model)
+        offerings = worlds.offerings()
+        reached(trial.market.facts(offerings, worlds.START_AT), seen)
     rooms = {kind.__module__ for kind in seen}
     assert "spotvortex.core.domain.observation" in rooms
     assert not [room for room in rooms if room.startswith("spotvortex.sim")]
@@ -240,7 +240,7 @@ def test_demand_falls_at_night_and_bursts_for_ten_minutes():
 
 
 def test_pods_fill_a_node_by_what_is_scarcer():
-    trial = arena.trial_of(world(), arena.B0, PROTOCOL, model)
+    trial = worlds.trial_of(world(), worlds.B0, PROTOCOL, model)
     workload = trial.scenario.workloads[0]
     assert pods_per_node("m6i.xlarge", workload) == 4
     assert pods_per_node("m6i.xlarge", replace(workload, memory_bytes=8 << 30)) == 1

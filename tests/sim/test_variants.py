@@ -5,7 +5,7 @@ The numbers of a run are printed: `pytest -s tests/sim/test_variants.py`.
 
 import pytest
 
-from spotvortex.sim.search import play_seed
+from spotvortex.faultsearch.search import play_seed
 from tests.sim.variants import VARIANTS, broken
 
 __all__ = ["broken"]

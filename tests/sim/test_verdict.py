@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from spotvortex.errors import ResultsError
+from spotvortex.evaluation.protocol import load
+from spotvortex.evaluation.verdict import evaluate, judge, questions_of
 from spotvortex.results.accounting import Costs
 from spotvortex.results.verdict import Interval, Spread, Standing, line_of_verdict
-from spotvortex.sim.protocol import load
-from spotvortex.sim.verdict import evaluate, judge, questions_of
 from tests.sim.runs import B3, B3_SLOW, LAZY, but, everywhere, small_protocol
 
 PROTOCOL = small_protocol()

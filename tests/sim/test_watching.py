@@ -6,8 +6,8 @@ import pytest
 
 from spotvortex.core.domain.observation import InputState
 from spotvortex.errors import UnreachableError
+from spotvortex.faultsearch.episode import START_AT
 from spotvortex.sim.cluster.watch import KEPT_S, Watch
-from spotvortex.sim.episode import START_AT
 from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
 from tests.sim.small import Clock, anchor, mark, node_of, world_of
 

@@ -9,9 +9,9 @@ import pytest
 
 from spotvortex.core.drain.calls import Again, Done
 from spotvortex.errors import ModelContractError
+from spotvortex.faultsearch.episode import START_AT
 from spotvortex.ports_writing import OwnWrite
 from spotvortex.sim.cluster.api_server import plan_on
-from spotvortex.sim.episode import START_AT
 from spotvortex.sim.market.prices import SimMarket
 from spotvortex.sim.market.random_streams import stream
 from spotvortex.sim.runtime.faults import Fault, FaultKind

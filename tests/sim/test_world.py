@@ -17,7 +17,7 @@ from spotvortex.core.drain.calls import BlockedByBudget, Done, Gone
 from spotvortex.core.pool.blocking import pdb_blocked_nodes
 from spotvortex.core.pool.summary import shape_of
 from spotvortex.core.pool.zone_loss import safe_moves_to_spot
-from spotvortex.report.doctor import diagnose, verdict_on
+from spotvortex.report.doctor.diagnosis import diagnose, verdict_on
 from spotvortex.sim.cluster.demo_scenario import demo
 from spotvortex.sim.cluster.facts import blockers
 from spotvortex.sim.cluster.scenario import STEP_S, Kind

@@ -16,8 +16,8 @@ from spotvortex.core.drain.calls import Halt
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.pool import summary
 from spotvortex.core.scoring.features import OfferingScore
-from spotvortex.pipeline import guard, inference, router
-from spotvortex.pipeline.actuation import Hands
+from spotvortex.pipeline import assessor, guard, router
+from spotvortex.pipeline.actuators import Hands
 from spotvortex.sim.runtime.coordination import Leadership
 
 
@@ -92,7 +92,7 @@ def fears_a_failed_model(patch):
             offering=context.offering, capacity_score=0.99, runtime_score=0.99, in_scope=in_scope
         )
 
-    patch.setattr(inference, "unscored", afraid)
+    patch.setattr(assessor, "unscored", afraid)
 
 
 def writes_in_shadow(patch):

@@ -18,11 +18,11 @@ from spotvortex.core.scoring.interruption_memory import (
     to_text,
 )
 from spotvortex.errors import SettingsError
+from spotvortex.persistence.memory_file import FILE_NAME, MemoryFile, open_folder
+from spotvortex.pipeline.assessor import Inference
 from spotvortex.pipeline.channels import Latest
 from spotvortex.pipeline.heartbeats import Heartbeats
-from spotvortex.pipeline.inference import Inference
 from spotvortex.sim.runtime.virtual_loop import offload_inline
-from spotvortex.state.memory_file import FILE_NAME, MemoryFile, open_folder
 from tests.core.builders import AT, cluster, observation, pool
 from tests.pipeline.world import FlatForecaster, MemoryTelemetry
 

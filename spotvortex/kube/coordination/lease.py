@@ -19,13 +19,13 @@ from typing import Final
 
 import msgspec
 
+from spotvortex.aio import pause
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.record.codec import rfc3339
 from spotvortex.errors import ApiError, ConflictError, NotServedError
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import decoded
-from spotvortex.pausing import pause
 from spotvortex.ports import WallClock
 
 LEASE_S: Final = 15

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from spotvortex.aio import pause
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.record import state as record_state
 from spotvortex.core.record.state import UNSURE_S, StateFormatError
@@ -25,7 +26,6 @@ from spotvortex.kube.coordination.state_store import (
     StateStore,
     TooLargeError,
 )
-from spotvortex.pausing import pause
 from spotvortex.ports import WallClock
 
 VERSION: Final = 1

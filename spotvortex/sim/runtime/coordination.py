@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
+from spotvortex.aio import pause
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.domain.notices import Notice
 from spotvortex.core.domain.observation import InputHealth, InputState, Standing
@@ -18,7 +19,6 @@ from spotvortex.core.domain.types import Freeze
 from spotvortex.core.record import state as record_state
 from spotvortex.core.record.state import UNSURE_S, StateFormatError
 from spotvortex.core.scoring import interruption_memory
-from spotvortex.pausing import pause
 
 LEASE_S: Final = 15.0
 RENEW_S: Final = 2.0

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final, Protocol
 
+from spotvortex.aio import pause
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.drain.calls import Answer, Call
-from spotvortex.pausing import pause
-from spotvortex.pipeline.actuation import Hands, Shadow, Silent
+from spotvortex.pipeline.actuators import Hands, Shadow, Silent
 from spotvortex.pipeline.guard import Guarded
-from spotvortex.pipeline.rate import WriteRate
 from spotvortex.pipeline.supervisor import Ports, TaskEndedError, make_views, supervise
+from spotvortex.pipeline.write_rate import WriteRate
 from spotvortex.ports import Edges, Forecaster, Journal, Market
 from spotvortex.ports_writing import OwnWrite
 from spotvortex.sim.cluster.api_server import plan_on

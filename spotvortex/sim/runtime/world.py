@@ -13,11 +13,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final
 
+from spotvortex.aio import pause
 from spotvortex.core.domain.observation import ClusterFacts, InputHealth, NodeFact, OwnPod
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.drain.calls import Answer, Call, PodView
 from spotvortex.core.pool.eviction import PodStanding
-from spotvortex.pausing import pause
 from spotvortex.ports import WallClock
 from spotvortex.sim.cluster.api_server import Server
 from spotvortex.sim.cluster.consolidation import Disruption

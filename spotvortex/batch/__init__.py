@@ -1,0 +1,1 @@
+"""Many runs over processes or machines, each kept as soon as it has ended."""

@@ -1,0 +1,1 @@
+"""The policy judged: worlds, runs of every policy in them, statistics and a verdict."""

@@ -1,0 +1,124 @@
+"""A failing episode, made as small as it will go, and kept as text.
+
+Comes in: an episode that breaks a promise. Goes out: a smaller one that still does: with fewer
+faults, ticks, processes, pools, nodes and workloads; and episodes as JSON, to be kept and played
+again. May not change what goes wrong into something else: the same promise is broken.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from typing import Final
+
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.record.codec import CodecError, Json, decode, encode
+from spotvortex.errors import EpisodeError
+from spotvortex.faultsearch.episode import Episode, PoolSpec
+from spotvortex.faultsearch.run_episode import Outcome
+
+MAX_TRIES: Final = 200
+"""Episodes played to make a failing one smaller."""
+
+
+def shrink(episode: Episode, promise: int, played: Callable[[Episode], Outcome]) -> Episode:
+    """Return the smallest episode found that still breaks a promise.
+
+    Args:
+        episode: one that breaks it.
+        promise: the number of the promise.
+        played: plays an episode.
+    """
+    smallest, left = episode, MAX_TRIES
+    found: Episode | None = episode
+    while found is not None:  # ends when nothing smaller fails, or after `MAX_TRIES`
+        smallest, found = found, None
+        for smaller in _smaller(smallest):
+            if left <= 0:
+                return smallest
+            left -= 1
+            if any(breach.promise == promise for breach in played(smaller).breaches):
+                found = smaller
+                break
+    return smallest
+
+
+def _smaller(episode: Episode) -> Iterator[Episode]:
+    """Yield episodes with one thing less, the largest steps first."""
+    yield from _with_fewer_faults(episode)
+    for n_ticks in (episode.n_ticks // 2, episode.n_ticks - 5):
+        if n_ticks > 0:
+            yield replace(episode, n_ticks=n_ticks)
+    if episode.n_processes > 1:
+        yield replace(episode, n_processes=1)
+    if len(episode.pools) > 1:
+        yield from (_without(episode, pool) for pool in episode.pools)
+    for pool in episode.pools:
+        yield from _with_fewer_nodes(episode, pool)
+    for workload in episode.workloads:
+        yield replace(episode, workloads=tuple(w for w in episode.workloads if w is not workload))
+
+
+def _with_fewer_faults(episode: Episode) -> Iterator[Episode]:
+    faults = episode.faults
+    if len(faults) > 1:
+        yield replace(episode, faults=())
+    for index in range(len(faults)):
+        yield replace(episode, faults=(*faults[:index], *faults[index + 1 :]))
+
+
+def _with_fewer_nodes(episode: Episode, pool: PoolSpec) -> Iterator[Episode]:
+    fewer = []
+    if pool.n_on_demand > 0:
+        fewer.append(replace(pool, n_on_demand=pool.n_on_demand - 1))
+    if pool.n_spot > 1:
+        fewer.append(replace(pool, n_spot=pool.n_spot - 1))
+    for smaller in fewer:
+        yield replace(episode, pools=tuple(smaller if p is pool else p for p in episode.pools))
+
+
+def _without(episode: Episode, pool: PoolSpec) -> Episode:
+    return replace(
+        episode,
+        pools=tuple(p for p in episode.pools if p is not pool),
+        workloads=tuple(w for w in episode.workloads if w.pool != pool.name),
+    )
+
+
+def to_text(episode: Episode) -> str:
+    """Write an episode down, so that it can be kept and played again.
+
+    Limits go by name, not by place as in a record: an episode outlives the limits of its day.
+    """
+    document = encode(episode)
+    assert isinstance(document, dict)
+    row = document["limits"]
+    assert isinstance(row, list)
+    names = (field.name for field in fields(Limits))
+    return json.dumps({**document, "limits": dict(zip(names, row, strict=True))}, indent=1)
+
+
+def from_text(text: str) -> Episode:
+    """Read an episode back; a limit that it does not name has its default.
+
+    Raises:
+        EpisodeError: it is none; the text says where.
+    """
+    try:
+        document = json.loads(text)
+        if not isinstance(document, dict) or not isinstance(document.get("limits"), dict):
+            raise EpisodeError("no episode: not an object with an object of limits")
+        return decode(Episode, {**document, "limits": _row(document["limits"])})
+    except (ValueError, CodecError) as error:
+        raise EpisodeError(f"no episode: {error}") from error
+
+
+def _row(named: dict[str, Json]) -> Json:
+    """Put named limits into the order of a record."""
+    row = encode(Limits())
+    assert isinstance(row, list)
+    known = dict(zip((field.name for field in fields(Limits)), row, strict=True))
+    if unknown := sorted(named.keys() - known.keys()):
+        raise EpisodeError(f"no episode: unknown limit {unknown[0]}")
+    return list({**known, **named}.values())

@@ -1,0 +1,1 @@
+"""The first look at a cluster: what there is to gain and what would break."""

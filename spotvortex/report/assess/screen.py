@@ -1,0 +1,205 @@
+"""The assessment on a terminal: totals first, at most 60 lines, details on request.
+
+Comes in: a `Report`. Goes out: text through rich. May not compute anything that the JSON output
+does not show too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from spotvortex.core.decision.messages import Decision
+from spotvortex.core.domain.types import Action, Blocker
+from spotvortex.core.pool.zone_loss import Loss
+from spotvortex.report.assess.assessment import OnDemand, Report, gates_in_words
+
+MAX_ROWS: Final = 8
+"""Rows of a block of the first screen; what is left out is counted and shown by --details."""
+
+
+def show(report: Report, console: Console, *, details: bool = False) -> None:
+    """Print the first screen, and every row with `details`."""
+    rows = None if details else MAX_ROWS
+    _head(report, console)
+    _health(report, console)
+    _on_demand(report, console, rows)
+    _breaks(report.losses, console, rows)
+    _would(report.decisions, console, rows)
+    if details:
+        _nodes(report, console)
+        _workloads(report, console)
+    _next(report, console, details=details)
+
+
+def _line(console: Console, *parts: str | tuple[str, str]) -> None:
+    console.print(Text.assemble(*parts), overflow="ellipsis", no_wrap=True)
+
+
+def _title(console: Console, title: str, right: str = "") -> None:
+    _line(console, (f"{title:<36}", "bold"), right)
+
+
+def _more(console: Console, n: int) -> None:
+    if n > 0:
+        _line(console, (f"  … {n} more with --details", "dim"))
+
+
+def _head(report: Report, console: Console) -> None:
+    where = f"context {report.context} · read-only · {report.seconds:.1f} s"
+    _line(console, ("spotvortex assess", "bold"), f"   {where}")
+
+
+def _n(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _health(report: Report, console: Console) -> None:
+    t = report.totals
+    kinds = f"{t.n_spot} spot, {t.n_on_demand} on-demand"
+    kinds += f", {t.n_reserved} reserved" if t.n_reserved else ""
+    kinds += f", {t.n_unknown} of unknown capacity type" if t.n_unknown else ""
+    counts = f"{t.n_pods:,} pods · {t.n_pdbs} PDBs · {t.n_pools} pools ({t.n_mixed_pools} mixed)"
+    _line(console, (" ok  ", "green"), f"{t.n_nodes} nodes ({kinds}) · {counts}")
+    by = ", ".join(f"{n} {provisioner}" for provisioner, n in t.provisioners)
+    if by:
+        _line(console, (" ok  ", "green"), f"pools by provisioner: {by}")
+    if t.n_unpooled:
+        words = f"{t.n_unpooled} nodes belong to no pool and are never moved"
+        _line(console, (" --  ", "dim"), f"{words} (label spotvortex.io/pool)")
+    _cost(report, console)
+    for missing in report.missing:
+        mark = (" !!  ", "red" if missing.required else "yellow")
+        console.print(Text.assemble(mark, f"{missing.name} {missing.state}: {missing.detail}"))
+    words = "commitments (Savings Plans, reserved instances) unknown: money is a range"
+    _line(console, (" !!  ", "yellow"), f"{words} whose low end is 0")
+
+
+def _cost(report: Report, console: Console) -> None:
+    t = report.totals
+    source = " · prices of last resort" if t.last_resort else ""
+    mark = (" ok  ", "green") if t.priced_nodes == t.n_nodes else (" !!  ", "yellow")
+    words = f"${t.cost_usd_per_hour:,.2f}/h at list price for {t.priced_nodes} of {t.n_nodes} nodes"
+    _line(console, mark, words, source)
+
+
+def _on_demand(report: Report, console: Console, rows: int | None) -> None:
+    free = sum(o.n_free for o in report.on_demand)
+    total = sum(o.n_nodes for o in report.on_demand)
+    money = f"$0.00 .. {report.saving_usd_per_hour:,.2f}/h"
+    _title(console, "ON-DEMAND YOU MAY NOT NEED", f"{free} of {total} nodes   {money}")
+    if not total:
+        _line(console, "  there is no on-demand node in any pool: nothing to gain here")
+    pools = sorted(report.on_demand, key=lambda o: (-o.saving_usd_per_hour, -o.n_free, o.pool))
+    shown = [o for o in pools if o.n_free]
+    for pool in islice(shown, rows):
+        _line(console, *_free_words(pool))
+    _more(console, len(shown) - len(shown[:rows]))
+    _cannot_move(report.on_demand, console, rows)
+
+
+def _free_words(pool: OnDemand) -> tuple[str, ...]:
+    since = datetime.fromtimestamp(pool.oldest_at or 0.0, UTC).strftime("%d %b %H:%M")
+    money = f"$0.00 .. {pool.saving_usd_per_hour:,.2f}/h"
+    if not pool.n_priced:
+        money = "saving unknown: no Spot price"
+    elif pool.n_priced < pool.n_free:
+        money += f" ({pool.n_priced} priced)"
+    return (f"  {pool.pool:<18} {pool.n_free:>3} nodes, oldest since {since} UTC   {money}",)
+
+
+def _cannot_move(on_demand: Sequence[OnDemand], console: Console, rows: int | None) -> None:
+    held: Counter[Blocker] = Counter()
+    for pool in on_demand:
+        held.update(dict(pool.held))
+    if held:
+        reasons = ", ".join(f"{blocker} {n}" for blocker, n in sorted(held.items()))
+        _line(console, f"  cannot move {sum(held.values())}: {reasons}")
+    pinned = sorted((o for o in on_demand if o.n_pinned), key=lambda o: (-o.n_pinned, o.pool))
+    for pool in islice(pinned, rows):
+        _line(console, f"  pinned {pool.n_pinned} in {pool.pool}: {pool.pinned}")
+    _more(console, len(pinned) - len(pinned[:rows]))
+
+
+def _breaks(losses: Sequence[Loss], console: Console, rows: int | None) -> None:
+    _title(console, "WHAT BREAKS NEXT", _n(len({loss.pdb for loss in losses}), "workload"))
+    if not losses:
+        _line(console, "  no single Spot offering or zone, if lost, breaks a PodDisruptionBudget")
+    for loss in islice(losses, rows):
+        left = f"{loss.healthy_left} of {loss.healthy} left, PDB needs {loss.desired_healthy}"
+        lost = f"{loss.what} ({_n(loss.n_nodes, 'node')})"
+        _line(console, f"  lose {lost}: {loss.workload or loss.pdb} {left}")
+    _more(console, len(losses) - len(losses[:rows]))
+
+
+def _would(decisions: Sequence[Decision], console: Console, rows: int | None) -> None:
+    _title(console, "WE WOULD (nothing is done)")
+    acting = [d for d in decisions if d.action is not Action.HOLD]
+    holding = [d for d in decisions if d.action is Action.HOLD]
+    for decision in islice((*acting, *holding), rows):
+        _line(console, *_decision_words(decision))
+    _more(console, len(decisions) - len(decisions[:rows]))
+
+
+def _decision_words(decision: Decision) -> Iterable[str]:
+    pool = decision.input
+    nodes = f" {_n(decision.n_nodes, 'node')}" if decision.n_nodes else ""
+    yield f"  {decision.pool:<18} {decision.action}{nodes}"
+    yield f" · spot {pool.n_spot}/{pool.n_counted}"
+    if decision.savings_usd_per_hour:
+        yield f" · {decision.savings_usd_per_hour:+.2f} $/h list"
+    yield f" · confidence {pool.confidence:.2f}"
+    if pool.confidence < 0.995:
+        yield f" (limited by {pool.limiting_term})"
+    if decision.action is Action.HOLD and decision.proposal.action is not Action.HOLD:
+        yield f" · wanted {decision.proposal.action}"
+    yield f" · {gates_in_words(decision)}"
+
+
+def _nodes(report: Report, console: Console) -> None:
+    table = Table(title="nodes by pool, type, zone and capacity type", title_justify="left")
+    for name in ("pool", "type", "zone", "capacity"):
+        table.add_column(name)
+    for name in ("nodes", "$/h each", "$/h", "price from"):
+        table.add_column(name, justify="right")
+    for group in report.groups:
+        price, cost = group.price_usd_per_hour, group.cost_usd_per_hour
+        table.add_row(
+            group.pool or "(none)",
+            group.instance_type,
+            group.zone,
+            group.capacity_type,
+            str(group.n_nodes),
+            "unknown" if price is None else f"{price:.4f}",
+            "unknown" if cost is None else f"{cost:.2f}",
+            "-" if price is None else group.price_source,
+        )
+    console.print(table)
+
+
+def _workloads(report: Report, console: Console) -> None:
+    table = Table(title="workloads that hold nodes in place", title_justify="left")
+    table.add_column("workload")
+    table.add_column("why")
+    table.add_column("nodes", justify="right")
+    for blocked in report.blocked:
+        table.add_row(blocked.workload, blocked.blocker, str(blocked.n_nodes))
+    console.print(table)
+
+
+def _next(report: Report, console: Console, *, details: bool) -> None:
+    more = "" if details else "spotvortex assess --details · "
+    _line(
+        console,
+        ("next: ", "bold"),
+        f"{more}--output json · install shadow: kubectl apply -k deploy/kustomize/overlays/shadow",
+    )
+    if not report.decisions:
+        _line(console, "no pool was found: label nodes spotvortex.io/pool, or use Karpenter or EKS")

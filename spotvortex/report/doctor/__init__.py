@@ -1,0 +1,1 @@
+"""What blocks each node's drain, and the fix."""

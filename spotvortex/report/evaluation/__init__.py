@@ -1,0 +1,1 @@
+"""Judged runs and backtests, as text, JSON and one page."""

@@ -1,0 +1,1 @@
+"""Decision records told to a person, and logs made again."""

@@ -1,0 +1,303 @@
+"""One recorded decision, told to a person.
+
+Comes in: a record's line. Goes out: the decision in a sentence, money, scores, every gate's verdict
+and the nearest flip, as text through rich or as JSON; and what the gates would say to an action
+that nobody proposed. Shows what was recorded, and says whether this code decides the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from spotvortex.core.decision.messages import Decision, Economics, Move, Proposal, Verdict
+from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
+from spotvortex.core.pool.input import Money, PoolInput, Risk
+from spotvortex.core.record.codec import CodecError, decode, rfc3339
+from spotvortex.core.record.counterfactual import Flip, Forced, force
+from spotvortex.core.record.record import read_record
+from spotvortex.core.record.replay import replay
+from spotvortex.errors import RecordError
+from spotvortex.report.assess.assessment import gates_in_words
+from spotvortex.report.document import Json, plain
+
+_COLOURS: Final = {
+    Outcome.ALLOW: "green",
+    Outcome.REFUSE: "red",
+    Outcome.AT_MOST: "yellow",
+    Outcome.NOT_EVALUATED: "dim",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Result:
+    """What a record holds beside its basis, by the names that it has there."""
+
+    id: str
+    action: Action
+    reason: str
+    proposal: Proposal
+    other: Proposal
+    target_ratio: float
+    n_nodes: int
+    verdicts: tuple[Verdict, ...]
+    economics: Economics
+    savings_usd_per_hour: float | None
+    flip: Flip | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A decision as it was recorded. `same` tells whether this code makes the same bytes of it."""
+
+    decision: Decision
+    flip: Flip | None
+    code_version: str
+    digest: str
+    previous: str
+    same: bool
+
+
+def read_account(line: str) -> Account:
+    """Read a record.
+
+    Raises:
+        RecordError: the line is no record that this version can read.
+    """
+    try:
+        recorded = read_record(line)
+        document = json.loads(line)
+        result = decode(_Result, {f.name: document.get(f.name) for f in fields(_Result)})
+        same = replay(line).same
+    except CodecError as error:
+        raise RecordError(f"the record cannot be read by this version: {error}") from error
+    towards = result.action.towards_spot
+    pool = recorded.basis.pool
+    chosen = (pool.to_spot if towards else pool.to_on_demand)[: result.n_nodes]
+    to = CapacityType.SPOT if towards else CapacityType.ON_DEMAND
+    decision = Decision(
+        decision_id=result.id,
+        basis=recorded.basis,
+        proposal=result.proposal,
+        other=result.other,
+        action=result.action,
+        reason=result.reason,
+        verdicts=result.verdicts,
+        economics=result.economics,
+        target_ratio=result.target_ratio,
+        moves=tuple(Move(candidate=candidate, to=to) for candidate in chosen),
+        savings_usd_per_hour=result.savings_usd_per_hour,
+    )
+    return Account(
+        decision=decision,
+        flip=result.flip,
+        code_version=recorded.code_version,
+        digest=recorded.digest,
+        previous=recorded.previous_digest,
+        same=same,
+    )
+
+
+def sentence(decision: Decision) -> str:
+    """Say a decision in one sentence."""
+    pool = decision.input
+    where = f"{pool.n_spot} of {pool.n_counted} nodes on Spot"
+    if decision.action is Action.HOLD:
+        wanted = decision.proposal.action
+        although = "" if wanted is Action.HOLD else f", although {wanted} was proposed"
+        return f"{decision.pool} holds with {where}{although}: {gates_in_words(decision)}."
+    verb = "moves" if decision.mode.writes else "would move"
+    to = "Spot" if decision.action.towards_spot else "on-demand"
+    why = f"{decision.action} for {decision.proposal.reason.replace('_', ' ')}"
+    way = f"from a ratio of {decision.current_ratio:.2f} towards {decision.target_ratio:.2f}"
+    nodes = _count(decision.n_nodes, "node")
+    return f"{decision.pool} with {where} {verb} {nodes} to {to}, {way}: {why}."
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def flip_in_words(flip: Flip | None) -> str:
+    """Say the nearest change, or that there is none."""
+    return str(flip) if flip else "no change of a single figure suffices"
+
+
+def render(account: Account) -> str:
+    """Write an account as indented JSON."""
+    document = plain(account)
+    assert isinstance(document, dict)
+    document["in_words"] = sentence(account.decision)
+    document["flip_in_words"] = flip_in_words(account.flip)
+    return _json(document)
+
+
+def _json(document: Mapping[str, Json]) -> str:
+    return json.dumps(document, indent=2, sort_keys=True, allow_nan=False)
+
+
+def show(account: Account, console: Console) -> None:
+    """Print an account."""
+    decision = account.decision
+    console.print(Text(sentence(decision), style="bold"))
+    facts = Table.grid(padding=(0, 2))
+    for name, words in _facts(account):
+        facts.add_row(Text(name, style="dim"), Text(words))
+    console.print(facts)
+    console.print(_gates(decision.verdicts))
+    if decision.moves:
+        console.print(_moves(decision))
+
+
+def _facts(account: Account) -> Iterator[tuple[str, str]]:
+    decision, pool = account.decision, account.decision.input
+    yield "nearest flip", flip_in_words(account.flip)
+    yield "decided", f"{rfc3339(decision.at)} in cycle {decision.cycle}, mode {decision.mode}"
+    if pool.n_spot:
+        yield "Spot held", f"{_money(pool.spot_money)}; {_risk(pool.spot_risk)}"
+    if pool.n_on_demand_movable:
+        yield "Spot to enter", f"{_money(pool.entry_money)}; {_risk(pool.entry_risk)}"
+    yield "economics", _economics(decision.economics)
+    yield "wave", f"{_usd(decision.savings_usd_per_hour)}/h at list price"
+    yield "confidence", _confidence(pool)
+    yield "proposed", _proposal(decision.proposal)
+    yield "the other policy", _proposal(decision.other)
+    yield "decision", decision.decision_id
+    yield "model", decision.basis.model_digest or "none"
+    same = "decides the same" if account.same else "does NOT make the same record"
+    yield "code", f"{account.code_version}; the code that you run {same}"
+    yield "digest", account.digest
+    yield "record before", account.previous or "none: the first since start"
+
+
+def _usd(value: float | None) -> str:
+    return "unknown" if value is None else f"${value:,.4f}".replace("$-", "-$")
+
+
+def _money(money: Money) -> str:
+    spot, on_demand = money.spot_usd_per_hour, money.on_demand_usd_per_hour
+    if spot is None or on_demand is None:
+        return "price unknown"
+    source = ", of last resort" if money.last_resort else ""
+    return f"{_usd(spot)}/h instead of {_usd(on_demand)}/h{source}"
+
+
+def _risk(risk: Risk) -> str:
+    worst = f", worst {risk.worst} {_score(risk.worst_runtime)}" if risk.worst else ""
+    return f"capacity score {_score(risk.capacity)}, runtime score {_score(risk.runtime)}{worst}"
+
+
+def _score(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"
+
+
+def _economics(economics: Economics) -> str:
+    hours = economics.payback_hours
+    payback = "never paid back" if hours is None else f"paid back in {hours:.2f} h"
+    return (
+        f"a node on Spot saves {_usd(economics.saving_usd_per_hour)}/h, risks "
+        f"{_usd(economics.risk_cost_usd_per_hour)}/h, nets {_usd(economics.net_usd_per_hour)}/h; "
+        f"a move costs {_usd(economics.migration_usd)}, {payback}"
+    )
+
+
+def _confidence(pool: PoolInput) -> str:
+    terms = ", ".join(f"{name} {value:.2f}" for name, value in pool.confidence_terms)
+    limit = f", limited by {pool.limiting_term}" if pool.confidence < 0.995 else ""
+    return f"{pool.confidence:.3f}{limit} ({terms})"
+
+
+def _proposal(proposal: Proposal) -> str:
+    margin = "" if proposal.margin is None else f", margin {proposal.margin:.2f}"
+    return f"{proposal.action} by {proposal.source}: {proposal.reason.replace('_', ' ')}{margin}"
+
+
+def _gates(verdicts: Sequence[Verdict]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("gate", "says", "because", "figures"):
+        table.add_column(name)
+    for verdict in verdicts:
+        says = verdict.outcome if verdict.limit is None else f"{verdict.outcome} {verdict.limit}"
+        figures = ", ".join(f"{name} {value:.6g}" for name, value in verdict.numbers)
+        said = Text(says, style=_COLOURS[verdict.outcome])
+        table.add_row(verdict.gate, said, Text(verdict.reason), Text(figures))
+    return table
+
+
+def _moves(decision: Decision) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("node", "is", "goes to", "pods"):
+        table.add_column(name)
+    for move in decision.moves:
+        node = move.candidate
+        table.add_row(node.node, str(node.offering), move.to, str(node.n_pods))
+    return table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhyNot:
+    """What stands between a pool and an action, by its newest record."""
+
+    pool: str
+    at: float
+    decision_id: str
+    forced: Forced
+    refusing: tuple[str, ...]
+
+    @property
+    def in_words(self) -> str:
+        """Say it in one sentence."""
+        action = self.forced.action
+        if action is Action.HOLD:
+            return f"{self.pool} can always HOLD."
+        if self.refusing:
+            return f"{self.pool} cannot {action}: refused by {', '.join(self.refusing)}."
+        if not self.forced.n_nodes:
+            return f"{self.pool} cannot {action}: {self.forced.reason.replace('_', ' ')}."
+        nodes = _count(self.forced.n_nodes, "node")
+        return f"{self.pool} could {action}: the gates let {nodes} through."
+
+
+def why_not(account: Account, action: Action) -> WhyNot:
+    """Put an action before the gates as they stood when the record was made."""
+    decision = account.decision
+    forced = force(decision.basis, action)
+    return WhyNot(
+        pool=decision.pool,
+        at=decision.at,
+        decision_id=decision.decision_id,
+        forced=forced,
+        refusing=tuple(_refusing(forced.verdicts, decision.mode)),
+    )
+
+
+def _refusing(verdicts: Sequence[Verdict], mode: Mode) -> Iterator[str]:
+    """Yield the gates that refuse; where the mode writes, also those with nothing to judge by."""
+    for verdict in verdicts:
+        blind = mode.writes and verdict.outcome is Outcome.NOT_EVALUATED
+        if blind or verdict.outcome is Outcome.REFUSE:
+            yield verdict.gate
+
+
+def render_why_not(answer: WhyNot) -> str:
+    """Write an answer as indented JSON."""
+    document = plain(answer)
+    assert isinstance(document, dict)
+    document["in_words"] = answer.in_words
+    document["flip_in_words"] = flip_in_words(answer.forced.flip)
+    return _json(document)
+
+
+def show_why_not(answer: WhyNot, console: Console) -> None:
+    """Print an answer."""
+    console.print(Text(answer.in_words, style="bold"))
+    if not answer.forced.n_nodes and answer.forced.action is not Action.HOLD:
+        console.print(Text(f"nearest change: {flip_in_words(answer.forced.flip)}"))
+    console.print(Text(f"as of {rfc3339(answer.at)}, decision {answer.decision_id}", style="dim"))
+    console.print(_gates(answer.forced.verdicts))

@@ -1,1 +1,0 @@
-"""What survives a restart, in plain text on a volume."""
