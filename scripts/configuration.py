@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from spotvortex.setting_words import unit_of, values_of
-from spotvortex.settings import PREFIX, Settings
+from spotvortex.settings.describe import unit_of, values_of
+from spotvortex.settings.model import PREFIX, Settings
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 

@@ -1,8 +1,9 @@
 """Fit the generator of capacity (`spotvortex.sim.market.semimarkov`) on availability series.
 
 Comes in: a folder of series (JSON: `metadata.gap_seconds`, `data` = number of nodes to be had),
-which is not part of the project. Goes out: the figures of `spotvortex/sim/market/generator_facts.py`, to
-be copied there by hand, and how well the generator that uses them agrees with the series.
+which is not part of the project. Goes out: the figures of
+`spotvortex/sim/market/generator_facts.py`, to be copied there by hand, and how well the generator
+that uses them agrees with the series.
 
     python -m scripts.fit_generator DIR
 """

@@ -16,10 +16,10 @@ from typing import Final
 import spotvortex
 from spotvortex import __version__
 
-SHOWING: Final = frozenset({"__main__.py", "report", "server.py", "telemetry", "trial_words.py"})
+SHOWING: Final = frozenset({"__main__.py", "cli", "report", "server.py", "telemetry"})
 """What only shows what was decided."""
 
-SIMULATING: Final = frozenset({"sim", "trials.py"})
+SIMULATING: Final = frozenset({"batch", "evaluation", "faultsearch", "sim"})
 """What makes worlds and judges runs; it decides nothing in a cluster."""
 
 _KINDS: Final = frozenset({".py", ".csv"})

@@ -23,7 +23,7 @@ from spotvortex.core.domain.types import Action
 from spotvortex.core.record.codec import Json, encode, rfc3339
 from spotvortex.core.record.record import DecisionRecord
 from spotvortex.errors import SettingsError
-from spotvortex.ports import WallClock
+from spotvortex.ports.cluster import WallClock
 
 PATHS: Final = ("/healthz", "/readyz", "/metrics", "/decisions", "/decisions/{id}", "/pools")
 MAX_LIMIT: Final = 1_000

@@ -7,15 +7,15 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from spotvortex import app
-from spotvortex.__main__ import cli
+from spotvortex.app.check import check
+from spotvortex.cli.main import cli
 from spotvortex.core.domain.observation import InputHealth, InputState, MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.kube.admin.access_review import REVIEWS, Access
 from spotvortex.kube.cache.inputs import NODEPOOLS, NODES, PDBS
 from spotvortex.report import checks
 from spotvortex.report.checks import Finding
-from spotvortex.settings import Settings
+from spotvortex.settings.model import Settings
 from tests.controlplane.cluster import ControlPlane
 from tests.deploy.manifests import shadow_cluster_role
 from tests.kube.fake_api import Answer, FakeApi, FakeCluster, listed, refused, serving
@@ -141,7 +141,7 @@ async def checked(served, tmp_path, monkeypatch, **values):
         config = tmp_path / "config"
         config.write_text(KUBECONFIG.replace("SERVER", client.server))
         monkeypatch.setenv("KUBECONFIG", str(config))
-        return {c.name: c for c in await app.check(Settings(**values))}
+        return {c.name: c for c in await check(Settings(**values))}
 
 
 KUBECONFIG = """

@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 from typer.testing import CliRunner
 
-from spotvortex.__main__ import cli, main
+from spotvortex.cli.main import cli, main
 from spotvortex.code_digest import code_version
 from spotvortex.core.decision.reconcile import decide
 from spotvortex.core.record.record import record_of

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from spotvortex.edges import within
+from spotvortex.app.kubernetes import within
 
 
 def backgrounds(ends, *, fails=False):

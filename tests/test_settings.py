@@ -14,8 +14,9 @@ from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Mode
 from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.errors import SettingsError
-from spotvortex.setting_words import unit_of
-from spotvortex.settings import PREFIX, Settings, load
+from spotvortex.settings.describe import unit_of
+from spotvortex.settings.load import load
+from spotvortex.settings.model import PREFIX, Settings
 
 NUMBERS = {
     name: field for name, field in Settings.model_fields.items() if field.annotation in (int, float)

@@ -13,7 +13,7 @@ from spotvortex.core.domain.types import CapacityType
 from spotvortex.evaluation import backtest_world, composition, protocol, worlds
 from spotvortex.results import cluster_snapshot as snapshots
 from spotvortex.results.accounting import Costs, RunResult, total_cost_usd, total_of
-from spotvortex.settings import BUNDLED_MODELS
+from spotvortex.settings.model import BUNDLED_MODELS
 from tests.model.bundles_v1 import go_bundle
 from tests.sim.recordings import DAY_S, START_AT, write_prices
 from tests.sim.test_world import world_of

@@ -17,7 +17,7 @@ from pathlib import Path
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.evaluation import composition, worlds
 from spotvortex.results.cluster_snapshot import NodesRow, PoolRow, Snapshot, WorkloadRow, to_text
-from spotvortex.settings import BUNDLED_MODELS
+from spotvortex.settings.model import BUNDLED_MODELS
 from tests.sim.recordings import TYPES, ZONES, write_prices
 
 GIB = 1024**3

@@ -39,7 +39,7 @@ from spotvortex.core.record.record import record_of
 from spotvortex.core.record.replay import replay
 from spotvortex.core.scoring.features import OfferingScore
 from spotvortex.model import forecaster
-from spotvortex.settings import BUNDLED_MODELS
+from spotvortex.settings.model import BUNDLED_MODELS
 
 N_POOLS, N_NODES, N_PDBS = 200, 25, 38
 OFFERINGS = [

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Final
 
 from spotvortex.core.domain.notices import Notice, NoticeKind, Reject, read_notice
-from spotvortex.ports import NoticeTraffic
+from spotvortex.ports.writing import NoticeTraffic
 
 MAX_HELD: Final = 10_000
 """Most pending notices, and most messages in hand; about 1 KiB each."""

@@ -25,7 +25,8 @@ from spotvortex.aws.session import ANSWER_S, BATCH, QueueClient, open_queue
 from spotvortex.core.domain.notices import REBALANCE_TTL_S, Notice
 from spotvortex.core.domain.observation import InputHealth, InputState
 from spotvortex.errors import QueueError, QueueFault
-from spotvortex.ports import NoticeTraffic, WallClock
+from spotvortex.ports.cluster import WallClock
+from spotvortex.ports.writing import NoticeTraffic
 
 FIRST_WAIT_S: Final = 1
 """A long poll while the queue is not known to be well: an idle one says so only at its end."""

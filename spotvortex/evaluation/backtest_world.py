@@ -18,7 +18,7 @@ from spotvortex.evaluation import worlds
 from spotvortex.evaluation.protocol import Protocol
 from spotvortex.evaluation.run import Controller, Trial
 from spotvortex.market.price_file import read_price_file
-from spotvortex.ports import Forecaster
+from spotvortex.ports.model import Forecaster
 from spotvortex.results import cluster_snapshot as snapshots
 from spotvortex.results.accounting import DayTotals, RunResult
 from spotvortex.results.cluster_snapshot import (

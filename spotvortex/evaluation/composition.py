@@ -17,7 +17,7 @@ from spotvortex.evaluation import backtest_world, offline_bound, protocol, world
 from spotvortex.evaluation.protocol import Protocol
 from spotvortex.evaluation.run import run
 from spotvortex.model import forecaster as bundles
-from spotvortex.ports import Forecaster
+from spotvortex.ports.model import Forecaster
 from spotvortex.results.accounting import DayTotals, RunResult
 from spotvortex.results.timeline import Account
 from spotvortex.sim.runtime.forecasters import ScriptedForecaster

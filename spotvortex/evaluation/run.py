@@ -16,7 +16,7 @@ from typing import BinaryIO, Final
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.drain.calls import Answer, Call
-from spotvortex.ports import Forecaster
+from spotvortex.ports.model import Forecaster
 from spotvortex.results.accounting import DayTotals, RunResult
 from spotvortex.results.timeline import Account
 from spotvortex.sim.cluster.demand import Demand

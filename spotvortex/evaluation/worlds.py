@@ -18,7 +18,7 @@ from spotvortex.errors import TraceError
 from spotvortex.evaluation.oracle_forecaster import Foresight
 from spotvortex.evaluation.protocol import KarpenterSetting, Protocol, Variant
 from spotvortex.evaluation.run import Controller, Trial
-from spotvortex.ports import Forecaster
+from spotvortex.ports.model import Forecaster
 from spotvortex.sim.cluster.demand import Demand
 from spotvortex.sim.cluster.scenario import WHEN_UNDERUTILIZED, Fleet, NodeGroup, Scenario, Workload
 from spotvortex.sim.market.capacity_trace import Trace, read_trace

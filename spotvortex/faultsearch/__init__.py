@@ -1,1 +1,1 @@
-"""Random episodes in which much goes wrong, judged by invariants, and made small where one breaks."""
+"""Random episodes in which much goes wrong, judged by invariants, and shrunk where one breaks."""

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-from rich.progress import Progress, TaskID
+from typing import Final, TypeAlias
 
 from spotvortex.batch.executors import local_executor
 from spotvortex.errors import EpisodeError
@@ -23,7 +21,9 @@ from spotvortex.faultsearch.episode import Episode, draw
 from spotvortex.faultsearch.run_episode import Outcome
 from spotvortex.faultsearch.search import Findings, outcome_of, search
 from spotvortex.faultsearch.shrink import from_text, shrink, to_text
-from spotvortex.report.bar import bar
+
+Advance: TypeAlias = Callable[[int, int, str], None]
+"""Is told how many episodes of how many are played, and in words what else is going on."""
 
 MAX_SHRUNK: Final = 5
 """Failing episodes that are made smaller and shown."""
@@ -75,33 +75,33 @@ def _as_json(failure: Failure) -> dict[str, object]:
     }
 
 
-def play_seeds(seeds: range, n_workers: int, keep: Path | None) -> Result:
+def play_seeds(seeds: range, n_workers: int, keep: Path | None, advance: Advance) -> Result:
     """Play the episodes of some seeds, and make the failing ones small.
 
     Args:
         seeds: which.
         n_workers: processes that play; with one they are played in this one.
         keep: a folder for failing episodes, made where there is none.
+        advance: shows how far it has come.
 
     Raises:
         EpisodeError: a failing episode cannot be kept.
     """
-    with _silence(), bar() as progress:
-        task = progress.add_task("episodes", total=len(seeds))
-        found = _search(seeds, n_workers, progress, task)
+    with _silence():
+        found = _search(seeds, n_workers, advance)
         failures = []
         for seed, breach in sorted(found.failing, key=lambda one: one[0])[:MAX_SHRUNK]:
-            progress.update(task, description=f"making seed {seed} smaller")
+            advance(len(seeds), len(seeds), f"making seed {seed} smaller")
             smallest = shrink(draw(seed), breach.promise, outcome_of)
             kept = None if keep is None else _keep(smallest, keep)
             failures.append(Failure(smallest=smallest, outcome=outcome_of(smallest), kept=kept))
     return Result(findings=found, failures=tuple(failures))
 
 
-def _search(seeds: range, n_workers: int, progress: Progress, task: TaskID) -> Findings:
+def _search(seeds: range, n_workers: int, advance: Advance) -> Findings:
     def each(found: Findings) -> None:
-        words = f"{found.n_breaches} breaches" if found.n_breaches else "episodes"
-        progress.update(task, completed=found.n_episodes, description=words)
+        words = f"{found.n_breaches} breaches" if found.n_breaches else ""
+        advance(found.n_episodes, len(seeds), words)
 
     if n_workers == 1:
         return search(seeds, None, each)

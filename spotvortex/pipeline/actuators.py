@@ -24,7 +24,8 @@ from spotvortex.core.drain.calls import (
     UnmarkNode,
 )
 from spotvortex.core.drain.messages import DrainOrder
-from spotvortex.ports import ClusterActuator, ClusterView, Telemetry
+from spotvortex.ports.cluster import ClusterActuator, ClusterView
+from spotvortex.ports.telemetry import Telemetry
 
 MAX_CALLS_KEPT: Final = 10_000
 MAX_NODES_KEPT: Final = 1_000

@@ -34,8 +34,10 @@ from spotvortex.errors import ModelContractError
 from spotvortex.pipeline.bounded_run import BoundedRun
 from spotvortex.pipeline.channels import ClosedError, Latest
 from spotvortex.pipeline.heartbeats import Heartbeats
-from spotvortex.ports import Forecaster, Offload, Telemetry
-from spotvortex.ports_writing import MemoryStore
+from spotvortex.ports.edges import Offload
+from spotvortex.ports.model import Forecaster
+from spotvortex.ports.telemetry import Telemetry
+from spotvortex.ports.writing import MemoryStore
 
 log = logging.getLogger(__name__)
 

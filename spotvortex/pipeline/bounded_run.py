@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from spotvortex.core.scoring.features import Matrix
 from spotvortex.errors import ModelContractError
-from spotvortex.ports import Offload
+from spotvortex.ports.edges import Offload
 
 
 @dataclass(slots=True, kw_only=True)

@@ -18,8 +18,10 @@ from spotvortex.core.drain.interruption import settled
 from spotvortex.core.drain.orders import in_flight
 from spotvortex.pipeline.channels import Latest
 from spotvortex.pipeline.heartbeats import Heartbeats
-from spotvortex.ports import ClusterView, Market, Telemetry, WallClock
-from spotvortex.ports_writing import Authority, Notices
+from spotvortex.ports.cluster import ClusterView, WallClock
+from spotvortex.ports.market import Market
+from spotvortex.ports.telemetry import Telemetry
+from spotvortex.ports.writing import Authority, Notices
 
 BURST_S: Final = 0.1
 """Seconds from a notice to the observation that it wakes, so that a burst is one observation."""

@@ -18,7 +18,8 @@ from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
 from spotvortex.core.drain.progress import Phase, Progress, begin, proceed
 from spotvortex.errors import ApiError
 from spotvortex.pipeline.wave_barrier import Waves
-from spotvortex.ports import ClusterActuator, Span, WallClock
+from spotvortex.ports.cluster import ClusterActuator, WallClock
+from spotvortex.ports.telemetry import Span
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,9 @@ from spotvortex.pipeline.channels import ClosedError, Lane
 from spotvortex.pipeline.drain_task import OneDrain, sharpened
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.pipeline.wave_barrier import Waves
-from spotvortex.ports import Telemetry, WallClock
-from spotvortex.ports_writing import Announcer
+from spotvortex.ports.cluster import WallClock
+from spotvortex.ports.telemetry import Telemetry
+from spotvortex.ports.writing import Announcer
 
 log = logging.getLogger(__name__)
 

@@ -37,8 +37,9 @@ from spotvortex.core.drain.calls import (
 from spotvortex.core.drain.messages import DrainOrder
 from spotvortex.core.drain.orders import from_text
 from spotvortex.pipeline.write_rate import FIRST, Rank, Slots, WriteRate
-from spotvortex.ports import ClusterView, Telemetry, WallClock
-from spotvortex.ports_writing import Authority, ClusterWriter
+from spotvortex.ports.cluster import ClusterView, WallClock
+from spotvortex.ports.telemetry import Telemetry
+from spotvortex.ports.writing import Authority, ClusterWriter
 
 MAX_ASKING: Final = 32
 """Requests for room on their way at once."""

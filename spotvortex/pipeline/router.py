@@ -23,8 +23,8 @@ from spotvortex.pipeline.channels import ClosedError, Lane, Latest
 from spotvortex.pipeline.drainer import Order
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.pipeline.status import Status
-from spotvortex.ports import Journal, Telemetry
-from spotvortex.ports_writing import Announcer, StateStore
+from spotvortex.ports.telemetry import Journal, Telemetry
+from spotvortex.ports.writing import Announcer, StateStore
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from spotvortex.ports import Telemetry
+from spotvortex.ports.telemetry import Telemetry
 
 INTERVAL_S: Final = 0.02
 

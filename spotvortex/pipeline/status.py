@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from spotvortex.core.decision.messages import Plan
 from spotvortex.core.domain.observation import InputHealth, InputState
-from spotvortex.ports import ClusterView
+from spotvortex.ports.cluster import ClusterView
 
 
 @dataclass(slots=True, kw_only=True)

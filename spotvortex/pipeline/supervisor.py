@@ -25,8 +25,10 @@ from spotvortex.pipeline.drainer import Drainer, Order
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.pipeline.router import Router
 from spotvortex.pipeline.status import Status
-from spotvortex.ports import Edges, Forecaster, Journal, Telemetry
-from spotvortex.ports_writing import Announcer, Authority, MemoryStore, Notices, StateStore
+from spotvortex.ports.edges import Edges
+from spotvortex.ports.model import Forecaster
+from spotvortex.ports.telemetry import Journal, Telemetry
+from spotvortex.ports.writing import Announcer, Authority, MemoryStore, Notices, StateStore
 
 LANE_CAPACITY = 1_000
 

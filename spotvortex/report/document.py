@@ -1,33 +1,16 @@
-"""The assessment as one JSON document.
+"""Values of the core as what JSON knows, for every report.
 
-Comes in: a `Report`. Goes out: JSON with every figure of the screen and of its details. Infinite
-and unknown numbers are null.
+Comes in: a value. Goes out: the same as objects, arrays, texts and numbers; infinite and unknown
+numbers are null.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from typing import TypeAlias
 
-from spotvortex.report.assess.assessment import Report, gates_in_words
-
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
-
-
-def render(report: Report) -> str:
-    """Render a report as indented JSON."""
-    document = plain(report)
-    assert isinstance(document, dict)
-    document["saving_usd_per_hour"] = [0.0, report.saving_usd_per_hour]
-    for entry, decision in zip(document["decisions"], report.decisions, strict=True):  # type: ignore[arg-type]
-        assert isinstance(entry, dict)
-        entry["pool"] = decision.pool
-        entry["current_ratio"] = plain(decision.current_ratio)
-        entry["n_nodes"] = decision.n_nodes
-        entry["in_words"] = gates_in_words(decision)
-    return json.dumps(document, indent=2, sort_keys=True, allow_nan=False)
 
 
 def plain(value: object) -> Json:

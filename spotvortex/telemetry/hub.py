@@ -15,7 +15,7 @@ from spotvortex.core.domain.observation import Observation
 from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.core.drain.messages import DrainResult
 from spotvortex.core.pool.assessment import Assessment
-from spotvortex.ports import AttributeValue, Span
+from spotvortex.ports.telemetry import AttributeValue, Span
 from spotvortex.telemetry.metrics import Metrics
 from spotvortex.telemetry.tracing import Tracing
 

@@ -22,7 +22,8 @@ from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.core.drain.messages import DrainResult
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.record.record import shown_risk
-from spotvortex.ports import NoticeTraffic, Traffic
+from spotvortex.ports.edges import Traffic
+from spotvortex.ports.writing import NoticeTraffic
 from spotvortex.telemetry.notices import NoticeSeries
 from spotvortex.telemetry.series import LiveGauge, WithoutCreated
 

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from spotvortex.core.domain.notices import NoticeKind, RejectReason
 from spotvortex.errors import QueueFault
-from spotvortex.ports import NoticeTraffic
+from spotvortex.ports.writing import NoticeTraffic
 
 
 class NoticeSeries(Collector):

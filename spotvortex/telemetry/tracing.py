@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExport
 from opentelemetry.trace import Span as SdkSpan
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from spotvortex.ports import AttributeValue, Span
+from spotvortex.ports.telemetry import AttributeValue, Span
 
 FLUSH_S: Final = 2.0
 

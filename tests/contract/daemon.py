@@ -15,8 +15,9 @@ from spotvortex.pipeline.actuators import Hands, Shadow, Silent
 from spotvortex.pipeline.guard import Guarded
 from spotvortex.pipeline.supervisor import Ports, make_views, supervise
 from spotvortex.pipeline.write_rate import WriteRate
-from spotvortex.ports import ClusterView, Edges
-from spotvortex.ports_writing import ClusterWriter, OwnWrite
+from spotvortex.ports.cluster import ClusterView
+from spotvortex.ports.edges import Edges
+from spotvortex.ports.writing import ClusterWriter, OwnWrite
 from spotvortex.sim.market.prices import SimMarket
 from spotvortex.sim.runtime.faulty_ports import Quiet
 from spotvortex.sim.runtime.forecasters import ScriptedForecaster

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
+from spotvortex.app.kubernetes import Authority, SystemClock
 from spotvortex.core.domain import labels
 from spotvortex.core.domain.observation import NodeFact, Standing
 from spotvortex.core.domain.types import CapacityType
-from spotvortex.edges import Authority, SystemClock
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.cache.view import KubeClusterView
 from spotvortex.kube.coordination import lease as lease_module

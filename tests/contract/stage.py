@@ -23,8 +23,8 @@ from spotvortex.core.drain.calls import (
     MarkNode,
     UnmarkNode,
 )
-from spotvortex.ports import ClusterView, WallClock
-from spotvortex.ports_writing import ClusterWriter
+from spotvortex.ports.cluster import ClusterView, WallClock
+from spotvortex.ports.writing import ClusterWriter
 from spotvortex.sim.market.instance_types import GIB
 
 SPOT, ON_DEMAND = CapacityType.SPOT, CapacityType.ON_DEMAND

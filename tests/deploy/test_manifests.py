@@ -12,7 +12,7 @@ import yaml
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.types import Mode
 from spotvortex.server import PATHS
-from spotvortex.settings import PREFIX, Settings
+from spotvortex.settings.model import PREFIX, Settings
 from tests.deploy.manifests import (
     ACCOUNT,
     ACTIVE,

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from spotvortex.__main__ import cli
+from spotvortex.cli.main import cli
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.labels import PodKind, pod_labels
 from spotvortex.errors import ForbiddenError

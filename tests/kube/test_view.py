@@ -11,7 +11,7 @@ import pytest
 from spotvortex.core.domain.observation import InputState
 from spotvortex.kube.cache import view as module
 from spotvortex.kube.cache.view import KubeClusterView
-from spotvortex.ports import ClusterView
+from spotvortex.ports.cluster import ClusterView
 from tests.kube.fake_api import (
     CUT,
     SILENCE,

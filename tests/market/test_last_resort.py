@@ -15,7 +15,7 @@ from spotvortex.market.last_resort import (
 )
 from spotvortex.market.recorded import RecordedMarket, load_recorded
 from spotvortex.market.zones import region_of
-from spotvortex.ports import Market
+from spotvortex.ports.market import Market
 from tests.market.records import (
     C5_EU,
     M5_A,

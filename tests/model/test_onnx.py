@@ -13,7 +13,7 @@ from onnx.onnx_ml_pb2 import ModelProto
 
 from spotvortex.errors import ModelContractError
 from spotvortex.model.forecaster import OnnxForecaster, load
-from spotvortex.ports import Forecaster
+from spotvortex.ports.model import Forecaster
 from tests.core.builders import AT
 from tests.model.bundles import (
     SHIPPED,

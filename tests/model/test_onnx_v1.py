@@ -21,7 +21,7 @@ from spotvortex.errors import ModelContractError
 from spotvortex.model.artifacts import read_bundle
 from spotvortex.model.forecaster import OnnxForecaster, load
 from spotvortex.model.manifest import read_manifest
-from spotvortex.ports import Forecaster
+from spotvortex.ports.model import Forecaster
 from tests.core.builders import AT
 from tests.model.bundles import SHIPPED, copy_of_shipped, edit_manifest
 from tests.model.bundles_v1 import FAMILIES, go_bundle, list_files, policy_graph, risk_graph

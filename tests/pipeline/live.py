@@ -19,7 +19,7 @@ from spotvortex.core.drain.calls import (
 from spotvortex.core.drain.orders import from_text
 from spotvortex.pipeline.guard import Guarded
 from spotvortex.pipeline.write_rate import WriteRate
-from spotvortex.ports_writing import OwnWrite
+from spotvortex.ports.writing import OwnWrite
 from tests.core.builders import AT, cluster, pool
 from tests.pipeline.world import MemoryTelemetry, SetAuthority, StillCluster, now, pod
 

@@ -15,7 +15,7 @@ from spotvortex.core.scoring.features import build_matrix
 from spotvortex.errors import ModelContractError
 from spotvortex.pipeline.actuators import Hands, Shadow
 from spotvortex.pipeline.supervisor import Ports, make_views, supervise
-from spotvortex.ports import Edges
+from spotvortex.ports.edges import Edges
 from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop, offload_inline
 from tests.core.builders import AT, cluster, quote
 

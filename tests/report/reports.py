@@ -9,8 +9,8 @@ from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.limits import Limits
 from spotvortex.report.assess.assessment import Frame, make_report
+from spotvortex.report.assess.document import render
 from spotvortex.report.assess.screen import show
-from spotvortex.report.document import render
 from tests.core.builders import assessment, observation
 
 FRAME = Frame(context="test", seconds=1.5, version="0.1.0")

@@ -6,7 +6,7 @@ import logging
 import pytest
 from typer.testing import CliRunner
 
-from spotvortex.__main__ import cli, main
+from spotvortex.cli.main import cli, main
 from spotvortex.faultsearch import report
 from spotvortex.faultsearch.episode import draw
 from spotvortex.faultsearch.search import play_seed

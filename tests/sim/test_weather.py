@@ -10,7 +10,7 @@ import pytest
 from spotvortex.core.drain.calls import Again, Done
 from spotvortex.errors import ModelContractError
 from spotvortex.faultsearch.episode import START_AT
-from spotvortex.ports_writing import OwnWrite
+from spotvortex.ports.writing import OwnWrite
 from spotvortex.sim.cluster.api_server import plan_on
 from spotvortex.sim.market.prices import SimMarket
 from spotvortex.sim.market.random_streams import stream

@@ -17,7 +17,7 @@ from spotvortex.core.domain.types import CapacityType, Mode, Outcome
 from spotvortex.core.drain.calls import DeletePlaceholders, Done
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult
 from spotvortex.core.pool.assessment import Assessment
-from spotvortex.ports import Telemetry
+from spotvortex.ports.telemetry import Telemetry
 from spotvortex.telemetry.hub import Hub
 from spotvortex.telemetry.metrics import Metrics
 from spotvortex.telemetry.tracing import FLUSH_S, Tracing, lines_exporter, otlp_exporter

@@ -12,7 +12,8 @@ from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
 from spotvortex.core.drain.calls import Again, DeletePlaceholders
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult
 from spotvortex.core.pool.assessment import Assessment
-from spotvortex.ports import NoticeTraffic, Traffic
+from spotvortex.ports.edges import Traffic
+from spotvortex.ports.writing import NoticeTraffic
 from spotvortex.telemetry.metrics import MAX_FAMILIES, Metrics
 from tests.telemetry.decisions import MODEL, decision, observation, plan, pool_input
 

@@ -25,7 +25,7 @@ from spotvortex.core.uninstall import (
 from spotvortex.errors import ApiError, NotServedError, UnreachableError
 from spotvortex.kube.admin import inventory
 from spotvortex.kube.api.client import KubeClient
-from spotvortex.ports import WallClock
+from spotvortex.ports.cluster import WallClock
 
 ANSWER_S: Final = 15.0
 LOOK_S: Final = 2.0

@@ -36,7 +36,7 @@ from spotvortex.kube.cache.inputs import (
 from spotvortex.kube.cache.refresh import Freshness
 from spotvortex.kube.cache.snapshot import Cluster
 from spotvortex.kube.cache.store import Store
-from spotvortex.ports import Traffic
+from spotvortex.ports.edges import Traffic
 
 OPTIONAL_WAIT_S: Final = 10.0
 """How long `synced` waits for inputs that a decision can do without."""

@@ -26,7 +26,7 @@ from spotvortex.errors import ApiError, ConflictError, NotServedError
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import decoded
-from spotvortex.ports import WallClock
+from spotvortex.ports.cluster import WallClock
 
 LEASE_S: Final = 15
 """How long the lease lasts without being renewed, in seconds."""

@@ -26,7 +26,7 @@ from spotvortex.kube.coordination.state_store import (
     StateStore,
     TooLargeError,
 )
-from spotvortex.ports import WallClock
+from spotvortex.ports.cluster import WallClock
 
 VERSION: Final = 1
 POOLS: Final = "pools"

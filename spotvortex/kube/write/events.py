@@ -21,7 +21,7 @@ from spotvortex.core.record.codec import rfc3339
 from spotvortex.errors import ApiError, NotServedError
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import MERGE_PATCH, KubeClient
-from spotvortex.ports import WallClock
+from spotvortex.ports.cluster import WallClock
 
 NAMESPACE: Final = "default"
 """Where Events about objects without a namespace are kept, and `kubectl describe` looks."""

@@ -28,7 +28,7 @@ from spotvortex.kube.api import paths, wire
 from spotvortex.kube.api.client import MERGE_PATCH, KubeClient
 from spotvortex.kube.api.codec import decoded, ordinal
 from spotvortex.kube.write.manifests import Json, node_patch
-from spotvortex.ports_writing import OwnWrite
+from spotvortex.ports.writing import OwnWrite
 
 ANSWER_S: Final = 10.0
 REMEMBER_S: Final = 60.0

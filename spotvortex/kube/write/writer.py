@@ -48,7 +48,7 @@ from spotvortex.kube.write.manifests import Home, Json
 from spotvortex.kube.write.nodes import NodeWrites
 from spotvortex.kube.write.owner_jobs import Tethers
 from spotvortex.kube.write.placeholder_spec import Original, UnlikeError, likeness
-from spotvortex.ports_writing import OwnWrite
+from spotvortex.ports.writing import OwnWrite
 
 ANSWER_S: Final = 10.0
 """Longest time for one answer; a silent server is Again.

@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 from spotvortex.core.domain.observation import InputHealth, InputState, MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Offering
-from spotvortex.ports import Market
+from spotvortex.ports.market import Market
 from spotvortex.sim.market.instance_types import MACHINES, machine_of
 from spotvortex.sim.market.random_streams import stream
 

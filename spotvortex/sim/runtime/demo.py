@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from spotvortex.ports import Edges
+from spotvortex.ports.edges import Edges
 from spotvortex.sim.cluster.demo_scenario import demo
 from spotvortex.sim.market.prices import SimMarket
 from spotvortex.sim.runtime.virtual_loop import PacedLoop, SimClock, offload_inline

@@ -35,8 +35,10 @@ from spotvortex.core.drain.messages import DrainResult
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.errors import ModelContractError
-from spotvortex.ports import AttributeValue, Forecaster, Market, Span
-from spotvortex.ports_writing import OwnWrite
+from spotvortex.ports.market import Market
+from spotvortex.ports.model import Forecaster
+from spotvortex.ports.telemetry import AttributeValue, Span
+from spotvortex.ports.writing import OwnWrite
 from spotvortex.sim.runtime.faults import Fault, FaultKind
 
 REMEMBER_S: Final = 60.0

@@ -21,8 +21,11 @@ from spotvortex.pipeline.actuators import Hands, Shadow, Silent
 from spotvortex.pipeline.guard import Guarded
 from spotvortex.pipeline.supervisor import Ports, TaskEndedError, make_views, supervise
 from spotvortex.pipeline.write_rate import WriteRate
-from spotvortex.ports import Edges, Forecaster, Journal, Market
-from spotvortex.ports_writing import OwnWrite
+from spotvortex.ports.edges import Edges
+from spotvortex.ports.market import Market
+from spotvortex.ports.model import Forecaster
+from spotvortex.ports.telemetry import Journal
+from spotvortex.ports.writing import OwnWrite
 from spotvortex.sim.cluster.api_server import plan_on
 from spotvortex.sim.cluster.watch import Watch
 from spotvortex.sim.runtime.coordination import (

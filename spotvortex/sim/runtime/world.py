@@ -18,7 +18,7 @@ from spotvortex.core.domain.observation import ClusterFacts, InputHealth, NodeFa
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.drain.calls import Answer, Call, PodView
 from spotvortex.core.pool.eviction import PodStanding
-from spotvortex.ports import WallClock
+from spotvortex.ports.cluster import WallClock
 from spotvortex.sim.cluster.api_server import Server
 from spotvortex.sim.cluster.consolidation import Disruption
 from spotvortex.sim.cluster.facts import inputs, node_fact, own_pods, pod_standing, pod_view

@@ -5,8 +5,8 @@ Comes in and goes out: core values only. May not import an edge.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from spotvortex.core.decision.messages import ControllerState
@@ -81,6 +81,29 @@ class MemoryStore(Protocol):
     def save(self, memory: Memory) -> bool:
         """Save; blocking, so called through `offload`. False where it failed, which is logged."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeTraffic:
+    """What came from a source of notices since start.
+
+    `received`, `redelivered`, `duplicates`, `expired`, `left` and `deleted` count messages:
+    `redelivered` are those still held that came once more, `duplicates` brought nothing new,
+    `expired` counted no longer when they came or before they were settled, `left` were not taken
+    for want of room. `notices` counts new notices by kind, `settled` those that were settled,
+    `rejects` messages without a notice by reason, `errors` failed requests by kind.
+    """
+
+    received: int = 0
+    redelivered: int = 0
+    duplicates: int = 0
+    expired: int = 0
+    left: int = 0
+    deleted: int = 0
+    settled: int = 0
+    notices: Mapping[str, int] = field(default_factory=dict)
+    rejects: Mapping[str, int] = field(default_factory=dict)
+    errors: Mapping[str, int] = field(default_factory=dict)
 
 
 class Notices(Protocol):

@@ -31,9 +31,11 @@ from spotvortex.kube.write.writer import Levers
 from spotvortex.market.last_resort import LastResortMarket, LayeredMarket
 from spotvortex.market.recorded import load_recorded
 from spotvortex.market.scripted import load_scripted
-from spotvortex.ports import Background, Edges, Market, NoticeTraffic
-from spotvortex.ports_writing import Writing
-from spotvortex.settings import Settings, aws_region, kubeconfig
+from spotvortex.ports.edges import Background, Edges
+from spotvortex.ports.market import Market
+from spotvortex.ports.writing import NoticeTraffic, Writing
+from spotvortex.settings.load import aws_region, kubeconfig
+from spotvortex.settings.model import Settings
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,66 @@
+"""Everything that the daemon needs, judged before it is started.
+
+Comes in: settings. Goes out: checks, each by itself. Nothing is kept.
+"""
+
+from __future__ import annotations
+
+from spotvortex.app.kubernetes import SystemClock, market_of
+from spotvortex.core.domain.types import Offering
+from spotvortex.errors import ApiError, ModelContractError, PriceFileError, SettingsError
+from spotvortex.kube.admin import access_review
+from spotvortex.kube.api.client import KubeClient
+from spotvortex.model import forecaster as bundles
+from spotvortex.report import checks
+from spotvortex.settings.load import kubeconfig
+from spotvortex.settings.model import Settings
+
+
+async def check(settings: Settings) -> tuple[checks.Check, ...]:
+    """Look at everything that the daemon needs, and judge each by itself; nothing is kept."""
+    cluster, offerings = await _check_cluster(settings)
+    return (
+        checks.ok("settings", "every variable is known and in range"),
+        _check_model(settings),
+        _check_prices(settings, offerings),
+        *cluster,
+        checks.of_state_dir(settings.state_dir),
+        checks.of_decision_log(settings.decision_log),
+    )
+
+
+async def _check_cluster(settings: Settings) -> tuple[list[checks.Check], frozenset[Offering]]:
+    """Judge the way to the cluster and our rights there, and return what it runs on, if we may."""
+    try:
+        client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
+    except SettingsError as error:
+        return [checks.wrong("cluster", str(error))], frozenset()
+    name = f"{client.context_name} ({client.server})"
+    try:
+        accesses = await access_review.survey(client)
+        nodes = next(a for a in accesses if a.watched.resource.name == "nodes")
+        offerings = await access_review.offerings(client) if nodes.is_whole else frozenset()
+    except ApiError as error:
+        fix = "see to the connection and the credentials of this context"
+        return [checks.wrong("cluster", f"{name}: {error}", fix)], frozenset()
+    finally:
+        await client.close()
+    return [checks.ok("cluster", name), *map(checks.of_access, accesses)], offerings
+
+
+def _check_model(settings: Settings) -> checks.Check:
+    try:
+        bundle = bundles.load(settings.model_dir, settings.cloud)
+    except ModelContractError as error:
+        return checks.wrong("model", str(error))
+    if settings.policy_mode == "rl" and not bundle.has_policy:
+        return checks.no_policy(bundle.name)
+    return checks.of_model(bundle.name, bundle.digest, bundle.degenerate_reason)
+
+
+def _check_prices(settings: Settings, offerings: frozenset[Offering]) -> checks.Check:
+    try:
+        market = market_of(settings)
+    except PriceFileError as error:
+        return checks.wrong("prices", str(error))
+    return checks.of_prices(market.facts(sorted(offerings), SystemClock().now()))

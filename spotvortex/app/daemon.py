@@ -1,0 +1,155 @@
+"""The daemon: opens the edges, hands them to the tasks, closes all in order.
+
+Comes in: settings, and on which side of the world to work. Goes out: a daemon that runs until it is
+stopped. Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
+
+from spotvortex import __version__, server
+from spotvortex.code_digest import code_version
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import Mode
+from spotvortex.errors import SettingsError
+from spotvortex.model import forecaster as bundles
+from spotvortex.persistence.memory_file import open_folder
+from spotvortex.pipeline.actuators import Hands, Shadow, Silent
+from spotvortex.pipeline.guard import Guarded
+from spotvortex.pipeline.stalls import watch_stalls
+from spotvortex.pipeline.supervisor import Ports, make_views, supervise
+from spotvortex.pipeline.write_rate import WriteRate
+from spotvortex.ports.edges import Edges
+from spotvortex.ports.telemetry import Telemetry
+from spotvortex.ports.writing import MemoryStore
+from spotvortex.settings.load import ignored_variables, tracing_is_on
+from spotvortex.settings.model import Settings
+from spotvortex.telemetry.hub import Hub
+from spotvortex.telemetry.journal import DecisionJournal, LineFormat, open_sink
+from spotvortex.telemetry.metrics import Metrics
+from spotvortex.telemetry.tracing import Tracing, otlp_exporter
+
+log = logging.getLogger(__name__)
+
+
+async def run_daemon(
+    settings: Settings, opening: AbstractAsyncContextManager[Edges], stop: asyncio.Event
+) -> None:
+    """Run until `stop` is set or a signal comes, then stop in order; the server closes last."""
+    async with AsyncExitStack() as stack:
+        forecaster = bundles.load(settings.model_dir, settings.cloud)
+        edges = await stack.enter_async_context(opening)
+        limits = _allowed(settings.limits(), edges)
+        metrics = Metrics(version=__version__, mode=limits.mode)
+        exporter = otlp_exporter() if tracing_is_on() else None
+        hub = Hub(metrics, Tracing(exporter, version=__version__))
+        stack.push_async_callback(asyncio.to_thread, hub.close)
+        journal = _journal(settings, metrics)
+        if edges.traffic is not None:
+            metrics.follow(edges.traffic)
+        if edges.notice_traffic is not None:
+            metrics.follow_notices(edges.notice_traffic)
+        ports = Ports(
+            edges=_watched(edges, hub),
+            forecaster=forecaster,
+            hands=_hands(edges, hub, limits, settings.max_writes_per_s),
+            announcer=edges.announcer or Silent(),
+            pool_rules=settings.rules_of_pools(),
+            journal=journal,
+            telemetry=hub,
+            store=_store(settings, edges),
+            state=edges.writing.state if edges.writing else None,
+            authority=edges.writing.authority if edges.writing else None,
+            notices=edges.writing.notices if edges.writing else None,
+        )
+        views = make_views(ports, limits, settings.tick_s)
+        pages = server.Views(
+            health=views.heartbeats,
+            readiness=views.status,
+            metrics=metrics,
+            decisions=journal,
+            plans=views.status,
+            clock=edges.clock,
+        )
+        served = server.serve(
+            settings.http_host, settings.http_port, pages, time_scale=edges.time_scale
+        )
+        port = await stack.enter_async_context(served)
+        _stop_on_signals(stop)
+        log.debug("settings.ignored", extra={"variables": ignored_variables()})
+        log.info("daemon.started", extra={"on": edges.name, "mode": limits.mode, "port": port})
+        await supervise(ports, views, limits, settings.tick_s, stop)
+        log.info("daemon.stopped")
+
+
+def _allowed(limits: Limits, edges: Edges) -> Limits:
+    """Weaken the mode to what the edges can carry out: our rights set the ceiling."""
+    if not limits.mode.writes or edges.writing is not None:
+        return limits
+    return replace(limits, mode=Mode.ADVISE if edges.announcer is not None else Mode.SHADOW)
+
+
+def _hands(edges: Edges, telemetry: Telemetry, limits: Limits, per_s: float) -> Hands:
+    """Give each mode its hand; without anything to write with, all of them only record."""
+    shadow = Shadow(cluster=edges.cluster, telemetry=telemetry)
+    if edges.writing is None:
+        return Hands(recording=shadow, writing=shadow)
+    guarded = Guarded(
+        cluster=edges.cluster,
+        writer=edges.writing.writer,
+        authority=edges.writing.authority,
+        clock=edges.clock,
+        telemetry=telemetry,
+        limits=limits,
+        rate=WriteRate(per_s=per_s, burst=per_s),
+    )
+    return Hands(recording=shadow, writing=guarded)
+
+
+def _journal(settings: Settings, metrics: Metrics) -> DecisionJournal:
+    try:
+        sink = open_sink(settings.decision_log)
+    except OSError as error:
+        raise SettingsError(f"SPOTVORTEX_DECISION_LOG={settings.decision_log}: {error}") from error
+    return DecisionJournal(
+        code_version=code_version(),
+        counts=metrics,
+        sink=sink,
+        line_format=LineFormat(settings.decision_format),
+    )
+
+
+def _store(settings: Settings, edges: Edges) -> MemoryStore | None:
+    """Open the memory's file; a simulated cluster's losses are never mixed with real ones."""
+    if settings.state_dir is not None and edges.time_scale == 1.0:
+        return open_folder(settings.state_dir)
+    return edges.writing.memory if edges.writing else None
+
+
+def _watched(edges: Edges, telemetry: Telemetry) -> Edges:
+    """Add the watch over the loop's stalls, where the loop runs in real time."""
+    if edges.time_scale != 1.0:
+        return edges
+
+    async def stalls(stop: asyncio.Event) -> None:
+        await watch_stalls(telemetry, stop)
+
+    return replace(edges, background=[*edges.background, ("stalls", stalls)])
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    """Stop in order at the first signal; a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        stop.set()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(name)
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, on_signal)

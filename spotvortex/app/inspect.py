@@ -1,0 +1,136 @@
+"""One look at a cluster: assess, doctor, snapshot.
+
+Comes in: settings. Goes out: what was seen, decided once and reported. Nothing is written, and
+nothing stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from spotvortex import __version__
+from spotvortex.app.kubernetes import kubernetes_edges
+from spotvortex.core.decision.messages import ControllerState
+from spotvortex.core.decision.reconcile import reconcile
+from spotvortex.core.domain.observation import InputState, Observation
+from spotvortex.errors import ApiError
+from spotvortex.kube.admin import eviction_dry_run
+from spotvortex.kube.api.client import KubeClient
+from spotvortex.model import forecaster as bundles
+from spotvortex.pipeline.assessor import Inference
+from spotvortex.pipeline.heartbeats import Heartbeats
+from spotvortex.ports.edges import Background, Edges
+from spotvortex.report.assess.assessment import Frame, Report, make_report
+from spotvortex.report.doctor.diagnosis import Diagnosis, diagnose
+from spotvortex.report.doctor.dry_run import compared, questions
+from spotvortex.results.cluster_snapshot import Snapshot, snapshot_of
+from spotvortex.settings.load import kubeconfig
+from spotvortex.settings.model import Settings
+from spotvortex.telemetry.hub import Hub
+from spotvortex.telemetry.metrics import Metrics
+from spotvortex.telemetry.tracing import Tracing
+
+ASSESS_S = 45.0
+"""An assessment that is not done by then says what it is waiting for, and ends."""
+
+
+async def assess(settings: Settings) -> Report:
+    """Read the cluster once, decide once, and report; nothing is written and nothing stays.
+
+    Raises:
+        SettingsError: there is no cluster to read.
+        ApiError: the API server did not let us read nodes and pods in time.
+    """
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    forecaster = bundles.load(settings.model_dir, settings.cloud)
+    limits = settings.limits()
+    telemetry = Hub(Metrics(version=__version__, mode=limits.mode), Tracing(None))
+    inference = Inference(
+        forecaster=forecaster,
+        limits=limits,
+        offload=asyncio.to_thread,
+        telemetry=telemetry,
+        heartbeats=Heartbeats({}),
+    )
+    async with kubernetes_edges(settings) as edges:
+        observation = await _observe_once(edges)
+        assessment = await inference.assess(observation)
+        _, plan = reconcile(ControllerState(), assessment, limits)
+        frame = Frame(context=edges.name, seconds=loop.time() - started, version=__version__)
+        return make_report(plan, frame)
+
+
+async def doctor(settings: Settings, ask: str = "") -> Diagnosis:
+    """Read the cluster once and say what blocks each node's drain.
+
+    Args:
+        settings: where the cluster is.
+        ask: a node's name, or `all`: the API server is asked about its pods too, in dry runs.
+
+    Raises:
+        SettingsError: there is no cluster to read, or no node of that name.
+        ApiError: the API server did not let us read nodes and pods in time.
+    """
+    async with kubernetes_edges(settings) as edges:
+        observation = await _observe_once(edges)
+        seen, standings_on = observation.cluster, edges.cluster.standings_on
+        found = diagnose(seen, standings_on, observation.at, edges.name)
+        if not ask:
+            return found
+        asked, n_left = questions(seen, standings_on, ask)
+    client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
+    try:
+        answers = await eviction_dry_run.ask(client, [question.pod for question in asked])
+    finally:
+        await client.close()
+    return replace(found, asked=compared(asked, answers), n_not_asked=n_left)
+
+
+async def snapshot(settings: Settings) -> Snapshot:
+    """Read the cluster once and write down what a backtest needs to know of it.
+
+    Raises:
+        SettingsError: there is no cluster to read.
+        ApiError: the API server did not let us read nodes and pods in time.
+    """
+    async with kubernetes_edges(settings) as edges:
+        observation = await _observe_once(edges)
+        view = edges.cluster
+        return snapshot_of(observation.cluster, view.pods_on, view.standings_on, observation.at)
+
+
+async def _observe_once(edges: Edges) -> Observation:
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for name, background in edges.background:
+            group.create_task(_run(background, stop), name=name)
+        await _synced_or_denied(edges)
+        now = edges.clock.now()
+        cluster = edges.cluster.snapshot(now)
+        market = edges.market.facts(cluster.offerings, now)
+        stop.set()
+    missing = [h for h in cluster.inputs if h.required and h.state is not InputState.OK]
+    if missing:
+        words = "; ".join(f"{h.name} {h.state}: {h.detail}" for h in missing)
+        raise ApiError(f"{edges.name} could not be read: {words}")
+    return Observation(cycle=1, at=now, cluster=cluster, market=market)
+
+
+async def _synced_or_denied(edges: Edges) -> None:
+    """Wait for the first lists, but not for a right that is missing, nor for ever."""
+    try:
+        async with asyncio.timeout(ASSESS_S), asyncio.TaskGroup() as group:
+            synced = group.create_task(edges.cluster.synced())
+            while not synced.done():
+                await asyncio.wait((synced,), timeout=0.2)
+                health = edges.cluster.health(edges.clock.now())
+                if any(h.required and h.state is InputState.DENIED for h in health):
+                    synced.cancel()
+    except TimeoutError:
+        return
+
+
+async def _run(background: Background, stop: asyncio.Event) -> None:
+    await background(stop)

@@ -1,0 +1,38 @@
+"""The uninstall: what of ours is in a cluster, and its removal.
+
+Comes in: settings, and whether anything may be written. Goes out: what was found and what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from spotvortex.app.kubernetes import SystemClock
+from spotvortex.core.uninstall import Leaving
+from spotvortex.kube.admin.uninstall import Departure
+from spotvortex.kube.api.client import KubeClient
+from spotvortex.settings.load import kubeconfig
+from spotvortex.settings.model import Settings
+
+
+async def uninstall(
+    settings: Settings, wait_s: float, tell: Callable[[str], None], *, apply: bool
+) -> Leaving:
+    """Look for all that is ours in the cluster, and remove it if `apply` is given.
+
+    Args:
+        settings: which cluster, and our namespace there.
+        wait_s: seconds given to a daemon that still runs, to undo what is in flight.
+        tell: shows progress.
+        apply: without it nothing is written.
+
+    Raises:
+        SettingsError: there is no cluster to look at.
+        ApiError: the API server does not let us look, or was lost on the way.
+    """
+    client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
+    try:
+        departure = Departure(client, settings.namespace, SystemClock(), tell)
+        return await (departure.leave(wait_s) if apply else departure.look())
+    finally:
+        await client.close()

@@ -1,0 +1,32 @@
+"""The first look at a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+
+import typer
+from rich.console import Console
+
+from spotvortex.app import inspect
+from spotvortex.cli.options import (
+    ContextOption,
+    DetailsOption,
+    Output,
+    OutputOption,
+    load_quietly,
+)
+from spotvortex.report.assess import document, screen
+
+
+def command(
+    *,
+    context: ContextOption = "",
+    output: OutputOption = Output.TEXT,
+    details: DetailsOption = False,
+) -> None:
+    """Look at the cluster once, read-only, and say what there is to gain and what would break."""
+    report = asyncio.run(inspect.assess(load_quietly(context)))
+    if output is Output.JSON:
+        typer.echo(document.render(report))
+    else:
+        screen.show(report, Console(highlight=False), details=details)

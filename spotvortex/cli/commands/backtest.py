@@ -1,0 +1,80 @@
+"""Prices and capacity, replayed over a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from spotvortex.cli.options import HtmlOption, Output, OutputOption
+from spotvortex.cli.progress import bar
+from spotvortex.errors import SettingsError
+from spotvortex.evaluation import composition, protocol, worlds
+from spotvortex.report.evaluation import backtest as report
+from spotvortex.settings.load import load as load_settings
+from spotvortex.sim.market.semimarkov import FAMILIES
+from spotvortex.telemetry import logs
+
+
+def command(  # noqa: PLR0913 -- options of a command line
+    *,
+    prices: Annotated[Path, typer.Option(help="A price file; see docs/price-file.md.")],
+    cluster: Annotated[
+        Path | None, typer.Option(help="A snapshot of a cluster; else a pool of 20 nodes.")
+    ] = None,
+    capacity: Annotated[
+        Path | None, typer.Option(help="A capacity trace; else capacity is drawn.")
+    ] = None,
+    family: Annotated[
+        str, typer.Option(help="Of what kind drawn capacity is: " + ", ".join(FAMILIES))
+    ] = "normal",
+    policy: Annotated[
+        list[str] | None, typer.Option(help="May be given several times; B0 is always run.")
+    ] = None,
+    days: Annotated[int, typer.Option(min=0, help="0 for all that the prices cover.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of what is drawn.")] = 0,
+    tick: Annotated[float, typer.Option(min=10.0, help="Seconds between our decisions.")] = 600.0,
+    decisions: Annotated[
+        Path | None,
+        typer.Option(help="Write our decision records there, for explain, why-not and replay."),
+    ] = None,
+    html: HtmlOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Replay prices and capacity over a cluster, under several policies side by side."""
+    logs.set_up("ERROR")
+    spec = composition.BacktestSpec(
+        prices=prices,
+        snapshot=cluster,
+        counts=capacity,
+        family=_one_of(family, FAMILIES, "--family"),
+        seed=seed,
+        n_days=days,
+        tick_s=tick,
+        model_dir=load_settings().model_dir,
+        records=decisions,
+    )
+    of = protocol.load()
+    known = composition.of_one_world(of)
+    chosen = [_one_of(n, known, "--policy") for n in policy or composition.side_by_side(of)]
+    n_total = len(dict.fromkeys((worlds.B0, *chosen)))
+    with bar("policies", transient=True) as advance:
+        done = iter(range(n_total + 1))
+        accounts = composition.backtest(spec, chosen, lambda _: advance(next(done), n_total, ""))
+    found = report.Backtest(accounts=accounts, costs=of.costs)
+    if html is not None:
+        html.write_text(report.render_html(found))
+    if output is Output.JSON:
+        typer.echo(report.render(found))
+    else:
+        report.show(found, Console(highlight=False))
+
+
+def _one_of(name: str, known: Iterable[str], option: str) -> str:
+    names = list(known)
+    if name not in names:
+        raise SettingsError(f"{option} {name}: is none of {', '.join(names)}")
+    return name

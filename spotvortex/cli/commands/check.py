@@ -1,0 +1,31 @@
+"""What the daemon needs, looked at before it is started."""
+
+from __future__ import annotations
+
+import asyncio
+
+import typer
+from rich.console import Console
+
+from spotvortex.app.check import check
+from spotvortex.cli.options import ContextOption, Output, OutputOption, load
+from spotvortex.errors import SpotVortexError
+from spotvortex.report import checks
+from spotvortex.telemetry import logs
+
+
+def command(*, context: ContextOption = "", output: OutputOption = Output.TEXT) -> None:
+    """Look at settings, bundle, prices and rights, and name each thing missing with the fix."""
+    found: tuple[checks.Check, ...]
+    try:
+        loaded = load(context)
+    except SpotVortexError as error:
+        found = (checks.wrong("settings", str(error)),)
+    else:
+        logs.set_up("ERROR")
+        found = asyncio.run(check(loaded))
+    if output is Output.JSON:
+        typer.echo(checks.render(found))
+    else:
+        checks.show(found, Console(highlight=False))
+    raise typer.Exit(checks.exit_code(found))

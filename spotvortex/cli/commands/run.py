@@ -1,0 +1,44 @@
+"""The daemon: on a real cluster, or on a simulated one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from spotvortex.app.daemon import run_daemon
+from spotvortex.app.kubernetes import kubernetes_edges
+from spotvortex.cli.options import ContextOption, load
+from spotvortex.sim.runtime.demo import simulated_edges
+from spotvortex.sim.runtime.virtual_loop import PacedLoop
+from spotvortex.telemetry import logs
+
+
+def command(
+    *,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Use the built-in cluster and market.")
+    ] = False,
+    speed: Annotated[
+        float, typer.Option(min=0.1, max=3600.0, help="Simulated seconds per real one.")
+    ] = 60.0,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 1,
+    context: ContextOption = "",
+) -> None:
+    """Decide all day; SPOTVORTEX_MODE says what may be done with a decision.
+
+    `shadow` (the default) records what would be done and writes nothing to the cluster; `advise`
+    says it in Events too; `canary` moves a few nodes of each pool at a time; `active` moves all
+    that the gates let through. A pool's own rule may only weaken the mode.
+    """
+    loaded = load(context)
+    logs.set_up(loaded.log_level)
+    stop = asyncio.Event()
+    if not simulated:
+        asyncio.run(run_daemon(loaded, kubernetes_edges(loaded), stop))
+        return
+    if "decision_format" not in loaded.model_fields_set:
+        loaded = loaded.model_copy(update={"decision_format": "text"})
+    with asyncio.Runner(loop_factory=lambda: PacedLoop(speed)) as runner:
+        runner.run(run_daemon(loaded, simulated_edges(seed), stop))

@@ -1,0 +1,28 @@
+"""Why an action was not taken, and what would have to change."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from spotvortex.cli.options import FileOption, Output, OutputOption, UrlOption, record
+from spotvortex.core.domain.types import Action
+from spotvortex.report.explain import account as accounts
+
+
+def command(
+    pool: Annotated[str, typer.Argument(metavar="POOL", help="By its newest record.")],
+    action: Annotated[Action, typer.Argument(metavar="ACTION", help=", ".join(Action))],
+    *,
+    file: FileOption = None,
+    url: UrlOption = "",
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Say which gates would refuse an action, and the nearest change that would allow it."""
+    answer = accounts.why_not(accounts.read_account(record(pool, file, url)), action)
+    if output is Output.JSON:
+        typer.echo(accounts.render_why_not(answer))
+    else:
+        accounts.show_why_not(answer, Console(highlight=False))

@@ -1,0 +1,118 @@
+"""The list of commands, and how a command ends.
+
+Comes in: arguments. Goes out: an exit code: 0 well, 1 a fault of ours, 2 something to set right by
+the user, who is told what. A command's module is imported only when that command is typed, so that
+`--help` needs none of what runs. Every setting is a variable of the environment; see `settings`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from spotvortex.errors import SpotVortexError
+
+if TYPE_CHECKING:
+    from typer._click import Command as ClickCommand
+    from typer._click import Context, HelpFormatter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command: the module in `cli.commands` whose function `command` it is, and its summary.
+
+    Attributes:
+        name: what is typed.
+        module: the module's name, where it is not the same.
+        summary: one line for the list of commands.
+    """
+
+    name: str
+    summary: str
+    module: str = ""
+
+    def load(self) -> Callable[..., None]:
+        """Import the module and return its function."""
+        module = import_module(f"spotvortex.cli.commands.{self.module or self.name}")
+        function: Callable[..., None] = module.command
+        return function
+
+
+COMMANDS: Final = (
+    Command(name="run", summary="Decide all day; what may be done with it is SPOTVORTEX_MODE."),
+    Command(name="assess", summary="Look at the cluster once: what to gain, what would break."),
+    Command(name="doctor", summary="Look at the cluster once: what blocks each node's drain."),
+    Command(name="check", summary="Look at settings, bundle, prices, rights: what is missing."),
+    Command(name="uninstall", summary="List what the daemon has left behind, or remove it."),
+    Command(name="explain", summary="Say what was decided and why, from its record."),
+    Command(name="why-not", summary="Say which gates would refuse an action.", module="why_not"),
+    Command(name="replay", summary="Make every decision of a log again, and compare."),
+    Command(name="simulate", summary="Play random episodes in which much goes wrong."),
+    Command(name="evaluate", summary="Judge the policy against Karpenter alone, in many worlds."),
+    Command(name="backtest", summary="Replay prices and capacity over a cluster, by policy."),
+    Command(name="snapshot", summary="Write down what a backtest needs to know of the cluster."),
+    Command(name="version", summary="Print the version."),
+)
+"""Every command, in the order of the help."""
+
+
+class LazyGroup(TyperGroup):
+    """A group of commands that imports one only where it is typed."""
+
+    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - click's own signature
+        """Return the names in the order of the table."""
+        return [command.name for command in COMMANDS]
+
+    def get_command(self, ctx: Context, cmd_name: str) -> ClickCommand | None:  # noqa: ARG002
+        """Import a command, None where there is none of that name."""
+        found = next((command for command in COMMANDS if command.name == cmd_name), None)
+        if found is None:
+            return None
+        alone = typer.Typer(**_FORM)
+        alone.command(name=found.name)(found.load())
+        return get_command(alone)
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002
+        """Write the table without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(command.name, command.summary) for command in COMMANDS])
+
+
+_FORM: Final[dict[str, Any]] = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,
+}
+
+cli = typer.Typer(
+    help="How much of each workload pool may run on Spot: decided, proven and explained.",
+    no_args_is_help=True,
+    cls=LazyGroup,
+    **_FORM,
+)
+
+
+@cli.callback()
+def _every_command() -> None:
+    """How much of each workload pool may run on Spot: decided, proven and explained."""
+
+
+def main() -> None:
+    """Run the command line; what the user can set right is told in one line, not a traceback."""
+    sys.exit(_guarded(cli))
+
+
+def _guarded(command: Callable[[], None]) -> int:
+    try:
+        command()
+    except SpotVortexError as error:
+        sys.stderr.write(f"spotvortex: {error}\n")
+        return 2
+    return 0

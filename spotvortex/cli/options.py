@@ -1,0 +1,63 @@
+"""What several commands have in common: options, forms of output, reading of settings.
+
+Comes in: arguments. Goes out: settings with what was typed, or a record that was asked for. May not
+run anything.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spotvortex.report.explain import records
+from spotvortex.settings.load import load as load_settings
+from spotvortex.settings.model import Settings
+from spotvortex.telemetry import logs
+
+
+class Output(StrEnum):
+    """The forms of a report."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+OutputOption = Annotated[Output, typer.Option(help="How the answer is written.")]
+ContextOption = Annotated[str, typer.Option(help="Context of the kubeconfig.")]
+DetailsOption = Annotated[bool, typer.Option("--details", help="Show every row.")]
+WorkersOption = Annotated[
+    int, typer.Option(min=0, help="Processes of this machine; 0 for one a processor.")
+]
+HtmlOption = Annotated[
+    Path | None, typer.Option("--html", help="Also write one self-contained page there.")
+]
+FileOption = Annotated[
+    Path | None, typer.Option("--file", help="A decision log; else SPOTVORTEX_DECISION_LOG.")
+]
+UrlOption = Annotated[
+    str, typer.Option("--url", help="A running daemon, as in http://127.0.0.1:8080.")
+]
+
+
+def load(context: str) -> Settings:
+    """Read the settings; a context that was typed counts before theirs."""
+    loaded = load_settings()
+    return loaded.model_copy(update={"kube_context": context}) if context else loaded
+
+
+def load_quietly(context: str) -> Settings:
+    """Read the settings for a command whose answer is what counts, not its log."""
+    loaded = load(context)
+    logs.set_up("WARNING" if loaded.log_level == "INFO" else loaded.log_level)
+    return loaded
+
+
+def record(wanted: str, file: Path | None, url: str) -> str:
+    """Look a record up where the user says, else in the log, else at the daemon of the settings."""
+    if file is None and not url:
+        loaded = load_settings()
+        file, url = loaded.decision_log, f"http://127.0.0.1:{loaded.http_port}"
+    return records.from_daemon(url, wanted) if file is None else records.from_file(file, wanted)

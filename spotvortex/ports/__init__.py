@@ -1,0 +1,1 @@
+"""What the tasks ask of the outside, as protocols over values of the core."""

@@ -1,0 +1,90 @@
+"""Where decisions, metrics and traces go, in the words of the road.
+
+Comes in: messages and values of the core. Goes out: nothing that the tasks read, but a traceparent
+to hand on. May not import an edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from spotvortex.core.decision.messages import Plan
+from spotvortex.core.domain.observation import (
+    Observation,
+)
+from spotvortex.core.drain.calls import Answer, Call
+from spotvortex.core.drain.messages import DrainResult
+from spotvortex.core.pool.assessment import Assessment
+
+AttributeValue = str | int | float | bool
+
+
+class Journal(Protocol):
+    """Where decision records go."""
+
+    async def append(self, plan: Plan) -> None:
+        """Keep the decisions of a plan that changed, acted, or are due for their hourly record.
+
+        Yields to the loop now and then: a plan may have hundreds of decisions.
+        """
+        ...
+
+
+class Span(Protocol):
+    """One span of the cycle's trace."""
+
+    @property
+    def traceparent(self) -> str:
+        """The W3C trace context to hand on, "" where tracing is off."""
+        ...
+
+    def event(self, name: str, attributes: Mapping[str, AttributeValue]) -> None:
+        """Add an event."""
+        ...
+
+
+class Telemetry(Protocol):
+    """Metrics and traces, in the words of the road; names of series are the other side's matter."""
+
+    def span(
+        self, name: str, parent: str = "", attributes: Mapping[str, AttributeValue] | None = None
+    ) -> AbstractContextManager[Span]:
+        """Open a span below a traceparent, or a new trace where it is empty."""
+        ...
+
+    def observed(self, observation: Observation) -> None:
+        """Take note of an observation."""
+        ...
+
+    def assessed(self, assessment: Assessment) -> None:
+        """Take note of scores."""
+        ...
+
+    async def planned(self, plan: Plan, seconds: float) -> None:
+        """Take note of a plan and of how long its whole cycle took.
+
+        Yields to the loop now and then: a plan may have hundreds of decisions.
+        """
+        ...
+
+    def drained(self, result: DrainResult) -> None:
+        """Take note of a drain's end."""
+        ...
+
+    def would_call(self, call: Call) -> None:
+        """Take note of a request that shadow mode recorded instead of sending it."""
+        ...
+
+    def called(self, call: Call, answer: Answer) -> None:
+        """Take note of a request that was sent, or kept back by a guard, and of its answer."""
+        ...
+
+    def stalled(self, seconds: float) -> None:
+        """Take note of how late the loop was at one moment."""
+        ...
+
+    def replaced(self, channel: str, n: int) -> None:
+        """Take note of messages that a newer one replaced unread."""
+        ...

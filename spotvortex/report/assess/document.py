@@ -1,0 +1,26 @@
+"""The assessment as one JSON document.
+
+Comes in: a `Report`. Goes out: JSON with every figure of the screen and of its details. Infinite
+and unknown numbers are null.
+"""
+
+from __future__ import annotations
+
+import json
+
+from spotvortex.report.assess.assessment import Report, gates_in_words
+from spotvortex.report.document import plain
+
+
+def render(report: Report) -> str:
+    """Render a report as indented JSON."""
+    document = plain(report)
+    assert isinstance(document, dict)
+    document["saving_usd_per_hour"] = [0.0, report.saving_usd_per_hour]
+    for entry, decision in zip(document["decisions"], report.decisions, strict=True):  # type: ignore[arg-type]
+        assert isinstance(entry, dict)
+        entry["pool"] = decision.pool
+        entry["current_ratio"] = plain(decision.current_ratio)
+        entry["n_nodes"] = decision.n_nodes
+        entry["in_words"] = gates_in_words(decision)
+    return json.dumps(document, indent=2, sort_keys=True, allow_nan=False)
