@@ -41,7 +41,7 @@ test-large: $(STAMP) ## the large scenes
 	@$(BIN)/python -m pytest -m large
 
 crash: $(STAMP) ## kill the daemon at every n-th write (CRASH_EVERY=n, 4) of a fall back and return
-	@$(BIN)/python -m pytest -s tests/active/test_crash_everywhere.py
+	@$(BIN)/python -m pytest -s tests/active/crash/test_crash_everywhere.py
 
 simulate: $(STAMP) ## play random episodes with faults (EPISODES=n, 10000; SEED=n, 1) and judge them
 	@$(BIN)/python -m spotvortex simulate --episodes $(EPISODES) --seed $(SEED)

@@ -4,6 +4,7 @@ Everything that tests start listens on 127.0.0.1, and nothing they do connects
 anywhere else; programs are built once, before the first server starts.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -40,6 +41,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def _needs_programs(item: pytest.Item) -> bool:
     marked = item.get_closest_marker("controlplane") or item.get_closest_marker("karpenter")
     return marked is not None or not _FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """Undo what a test did to the log: commands set its level, which later tests would inherit."""
+    root, ours = logging.getLogger(), logging.getLogger("spotvortex")
+    level, own_level = root.level, ours.level
+    handlers, disabled = list(root.handlers), root.manager.disable
+    yield
+    root.setLevel(level)
+    ours.setLevel(own_level)
+    root.handlers[:] = handlers
+    logging.disable(disabled)
 
 
 @pytest.fixture(scope="session")

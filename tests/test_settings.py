@@ -9,13 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts import configuration
-from spotvortex import settings
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Mode
 from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.errors import SettingsError
 from spotvortex.settings.describe import unit_of
-from spotvortex.settings.load import load
+from spotvortex.settings.load import aws_region, ignored_variables, load, tracing_is_on
 from spotvortex.settings.model import PREFIX, Settings
 
 NUMBERS = {
@@ -127,7 +126,7 @@ INJECTED = {
 def test_what_kubernetes_injects_is_ignored_also_under_the_name_of_a_setting():
     assert loaded(**INJECTED) == loaded()
     with environment(**INJECTED, SPOTVORTEX_TICK_S="5"):
-        assert settings.ignored_variables() == sorted(INJECTED)
+        assert ignored_variables() == sorted(INJECTED)
 
 
 @pytest.mark.parametrize("name", ["TEST_PRICE_PROVIDER_FILE", "TEST_PRICE_PROVIDER_JSON"])
@@ -183,7 +182,7 @@ def test_what_is_no_queue_is_refused_before_it_is_asked_for(queue):
 )
 def test_the_region_is_the_one_that_pods_get(variables, region):
     with patch.dict(os.environ, variables, clear=True):
-        assert settings.aws_region() == region
+        assert aws_region() == region
 
 
 def test_risks_must_rise():
@@ -247,7 +246,7 @@ def test_no_number_ever_leaves_its_bounds(variables):
 )
 def test_traces_are_made_where_an_endpoint_is_named(variables, on):
     with patch.dict(os.environ, variables, clear=True):
-        assert settings.tracing_is_on() is on
+        assert tracing_is_on() is on
 
 
 RULES = '{"web": {"mode": "canary", "max-spot-ratio": "0.7", "on-demand-floor": "24 vcpu"}}'

@@ -28,8 +28,8 @@ from tests.controlplane.api import MERGE_PATCH
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.fill import Filler, Scene, fill
 from tests.deploy.manifests import shadow_cluster_role
-from tests.e2e.daemon import Daemon
-from tests.e2e.prices import write_price_file
+from tests.e2e.equipment.daemon import Daemon
+from tests.e2e.equipment.prices import write_price_file
 
 USER = "spotvortex-shadow"
 TICK_S = 2.0

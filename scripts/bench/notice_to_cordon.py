@@ -24,10 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bench.machine import machine
-from tests.active.notices import SHOP, USER, Queue, settings
+from tests.active.scene.notices import SHOP, USER, Queue, settings
 from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
-from tests.controlplane.components import STATIC_CONTROLLERS
 from tests.controlplane.direct import put_pods, sibling
 from tests.controlplane.fill import Filler
 from tests.controlplane.manifests import (
@@ -42,11 +41,12 @@ from tests.controlplane.manifests import (
     pod_status,
     replica_set_manifest,
 )
+from tests.controlplane.processes.components import STATIC_CONTROLLERS
 from tests.core.events import interruption
 from tests.deploy.manifests import active_roles
-from tests.e2e.daemon import Daemon
+from tests.e2e.equipment.daemon import Daemon
 from tests.witness.home import prepare_home
-from tests.witness.names import PLAN
+from tests.witness.judge.names import PLAN
 from tests.witness.writes import Write, order_of, writes_of
 
 PODS_PER_NODE = 10

@@ -245,7 +245,7 @@ def backtest(
 
     Args:
         spec: the world.
-        policies: names out of `arena.policies`, without those that split workloads.
+        policies: names out of `worlds.policies`, without those that split workloads.
         each: is told of every policy before it runs.
 
     Raises:

@@ -5,7 +5,7 @@ constants, and how it compares with another run of the same world. Costs of move
 unserved demand are kept as on-demand money a minute, so that other constants need no new run. May
 not run anything. A figure that has no meaning is None, never zero.
 
-The formulas are those of the evaluation protocol (`spotvortex/sim/protocol.json`).
+The formulas are those of the evaluation protocol (`spotvortex/evaluation/protocol.json`).
 """
 
 from __future__ import annotations

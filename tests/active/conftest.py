@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.active.bench import Provisioner, prepare
+from tests.active.scene.bench import Provisioner, prepare
 from tests.controlplane.cluster import ControlPlane
 
 

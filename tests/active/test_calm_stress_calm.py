@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.active.play import (
+from tests.active.scene.play import (
     Clock,
     anchored,
     daemon_of,
@@ -28,10 +28,10 @@ from tests.active.play import (
     unexplained,
 )
 from tests.controlplane.api import wait_until
-from tests.e2e.daemon import Daemon
-from tests.witness.case import CLUSTER
+from tests.e2e.equipment.daemon import Daemon
+from tests.witness.judge.case import CLUSTER
+from tests.witness.judge.names import PLACEHOLDER
 from tests.witness.market import CALM, HIGH
-from tests.witness.names import PLACEHOLDER
 from tests.witness.recording import Recording
 from tests.witness.scene import POOL, ActiveScene, Counts, Shape
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.active.bench import NO_BUDGET, RULES, Bench, Size
-from tests.active.lives import tail
+from tests.active.scene.bench import NO_BUDGET, RULES, Bench, Size
+from tests.active.scene.lives import tail
 from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.manifests import Manifest, pdb_manifest
-from tests.e2e.daemon import Daemon
+from tests.e2e.equipment.daemon import Daemon
 from tests.witness.crash_proxy import CrashProxy, Do, Fault, Reply
+from tests.witness.judge.names import CORDONED, NAMESPACE
 from tests.witness.market import EMERGENCY, HIGH
-from tests.witness.names import CORDONED, NAMESPACE
 from tests.witness.recording import Recording
 
 pytestmark = pytest.mark.controlplane

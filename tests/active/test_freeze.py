@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from tests.active.town import CONFIG_MAPS, POOL, Size, Town, steady, town
+from tests.active.scene.town import CONFIG_MAPS, POOL, Size, Town, steady, town
 from tests.controlplane.api import wait_until
 from tests.controlplane.credentials import SHADOW_USER
-from tests.witness.case import CLUSTER
-from tests.witness.names import FREEZE
+from tests.witness.judge.case import CLUSTER
+from tests.witness.judge.names import FREEZE
 from tests.witness.recording import Recording
 from tests.witness.writes import seconds, writes_of
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.active.play import (
+from tests.active.scene.play import (
     QUICK,
     SETTLE_S,
     USER,
@@ -26,10 +26,10 @@ from tests.controlplane.manifests import (
     nodepool_manifest,
     pdb_manifest,
 )
-from tests.e2e.daemon import Daemon
-from tests.witness.case import CLUSTER
+from tests.e2e.equipment.daemon import Daemon
+from tests.witness.judge.case import CLUSTER
+from tests.witness.judge.names import CAPACITY_TYPE, NODE_POOL_LABEL, PLACEHOLDER
 from tests.witness.market import HIGH
-from tests.witness.names import CAPACITY_TYPE, NODE_POOL_LABEL, PLACEHOLDER
 from tests.witness.recording import Recording
 from tests.witness.scene import INSTANCE_TYPES, PATIENT, is_ready
 

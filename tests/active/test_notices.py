@@ -8,14 +8,14 @@ import time
 
 import pytest
 
-from tests.active.notices import Pool, Queue, prepare, settings
+from tests.active.scene.notices import Pool, Queue, prepare, settings
 from tests.aws.conftest import Moto, silent
 from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.core.events import interruption, rebalance, scheduled_change, state_change
-from tests.e2e.daemon import Daemon
+from tests.e2e.equipment.daemon import Daemon
 from tests.witness.crash_proxy import CrashProxy, Reply
-from tests.witness.names import AT_RISK
+from tests.witness.judge.names import AT_RISK
 from tests.witness.recording import Recording
 
 pytestmark = pytest.mark.controlplane

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.active.play import (
+from tests.active.scene.play import (
     SETTLE_S,
     Clock,
     anchored,
@@ -26,9 +26,9 @@ from tests.active.play import (
     wait_still,
 )
 from tests.controlplane.api import wait_until
-from tests.e2e.daemon import Daemon
-from tests.witness.case import CLUSTER
-from tests.witness.names import ANCHOR, CAPACITY_TYPE, KIND, NAMESPACE, PLACEHOLDER
+from tests.e2e.equipment.daemon import Daemon
+from tests.witness.judge.case import CLUSTER
+from tests.witness.judge.names import ANCHOR, CAPACITY_TYPE, KIND, NAMESPACE, PLACEHOLDER
 from tests.witness.recording import Recording
 from tests.witness.scene import POOL, SHOP, ActiveScene, Counts, Shape
 

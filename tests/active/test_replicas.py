@@ -9,13 +9,13 @@ from itertools import pairwise
 
 import pytest
 
-from tests.active.lives import LIFE_S
-from tests.active.town import POOL, Size, Town, steady, town
+from tests.active.scene.lives import LIFE_S
+from tests.active.scene.town import POOL, Size, Town, steady, town
 from tests.controlplane.api import wait_until
 from tests.controlplane.credentials import SHADOW_USER
-from tests.e2e.daemon import Daemon
-from tests.witness.case import CLUSTER
+from tests.e2e.equipment.daemon import Daemon
 from tests.witness.crash_proxy import CrashProxy
+from tests.witness.judge.case import CLUSTER
 from tests.witness.recording import Recording
 from tests.witness.writes import seconds, writes_of
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.active.town import CONFIG_MAPS, POOL, town
+from tests.active.scene.town import CONFIG_MAPS, POOL, town
 from tests.controlplane.api import wait_until
 from tests.controlplane.credentials import SHADOW_USER
 from tests.deploy.manifests import active_roles
-from tests.witness.case import CLUSTER
-from tests.witness.kinds import REVIEWS
-from tests.witness.names import FREEZE
+from tests.witness.judge.case import CLUSTER
+from tests.witness.judge.kinds import REVIEWS
+from tests.witness.judge.names import FREEZE
 from tests.witness.recording import Recording
 from tests.witness.writes import writes_of
 

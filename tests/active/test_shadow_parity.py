@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 
 from spotvortex.core.record.record import read_record
-from tests.active.play import SETTLE_S, USER, Clock, daemon_of, install, own_pods
+from tests.active.scene.play import SETTLE_S, USER, Clock, daemon_of, install, own_pods
 from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.deploy.manifests import shadow_cluster_role
-from tests.e2e.daemon import Daemon
-from tests.e2e.otlp import TraceReceiver
-from tests.witness.case import CLUSTER, Breach
+from tests.e2e.equipment.daemon import Daemon
+from tests.e2e.equipment.otlp import TraceReceiver
+from tests.witness.judge.case import CLUSTER, Breach
+from tests.witness.judge.names import PLACEHOLDER
 from tests.witness.market import CALM, HIGH
-from tests.witness.names import PLACEHOLDER
 from tests.witness.recording import Recording
 from tests.witness.scene import POOL, ActiveScene, Shape, active_scene
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.active.town import CONFIG_MAPS, OWN_PODS, POOL, Town, steady, town
+from tests.active.scene.town import CONFIG_MAPS, OWN_PODS, POOL, Town, steady, town
 from tests.controlplane.api import wait_until
 from tests.controlplane.credentials import SHADOW_USER
-from tests.witness.case import CLUSTER
-from tests.witness.names import STATE
+from tests.witness.judge.case import CLUSTER
+from tests.witness.judge.names import STATE
 from tests.witness.recording import Recording
 from tests.witness.writes import writes_of
 

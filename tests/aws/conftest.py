@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 from moto.server import ThreadedMotoServer
 
 from tests.aws.memory_sqs import MemorySqs
-from tests.controlplane.ports import free_port
+from tests.controlplane.processes.ports import free_port
 
 Server = AbstractContextManager[Any]
 

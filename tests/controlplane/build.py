@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.controlplane.process import TETHER
+from tests.controlplane.processes.process import TETHER
 
 GO_MODULE = Path(__file__).parent / "go"
 KUBERNETES_VERSION = "v1.36.3"

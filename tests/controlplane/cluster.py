@@ -15,11 +15,9 @@ from typing import Any, Self
 
 import yaml
 
-from tests.controlplane import components, ending, etcd
 from tests.controlplane.api import Api, wait_until
 from tests.controlplane.audit import AuditLog
 from tests.controlplane.build import Assets, find_assets
-from tests.controlplane.components import LOOPBACK, Layout, Options
 from tests.controlplane.credentials import (
     make_users,
     write_audit_policy,
@@ -27,8 +25,15 @@ from tests.controlplane.credentials import (
     write_signing_key,
     write_token_file,
 )
-from tests.controlplane.ports import free_port
-from tests.controlplane.process import ControlPlaneError, Server, make_folder, remove_folder
+from tests.controlplane.processes import components, ending, etcd
+from tests.controlplane.processes.components import LOOPBACK, Layout, Options
+from tests.controlplane.processes.ports import free_port
+from tests.controlplane.processes.process import (
+    ControlPlaneError,
+    Server,
+    make_folder,
+    remove_folder,
+)
 
 START_S = 90
 STOP_S = 15

@@ -19,7 +19,6 @@ import yaml
 
 from tests.controlplane.api import Api, wait_until
 from tests.controlplane.cluster import READER_ROLE, ControlPlane
-from tests.controlplane.components import STATIC_CONTROLLERS
 from tests.controlplane.fill import Scene, fill, fill_scene
 from tests.controlplane.manifests import (
     NodeShape,
@@ -32,10 +31,11 @@ from tests.controlplane.manifests import (
     pdb_manifest,
     pod_manifest,
 )
-from tests.controlplane.process import PREFIX
+from tests.controlplane.processes.components import STATIC_CONTROLLERS
+from tests.controlplane.processes.process import PREFIX
 from tests.controlplane.proxy import LoopbackProxy
+from tests.paths import ROOT
 
-REPOSITORY = Path(__file__).parents[2]
 pytestmark = pytest.mark.controlplane
 
 
@@ -309,7 +309,7 @@ def _start_in_child(program: str = "ControlPlane(with_kwok=True).start()") -> tu
         "time.sleep(100)\n"
     )
     child = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     assert child.stdout is not None
     folder, pids = json.loads(child.stdout.readline())
@@ -353,7 +353,7 @@ def test_failed_start_names_the_reason_and_leaves_nothing(own_temp, fresh_contro
 def test_script_prints_a_kubeconfig_and_stops_on_sigterm():
     script = subprocess.Popen(
         [sys.executable, "-m", "scripts.control_plane", "--fill", "3"],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -5,7 +5,9 @@ from typing import Any
 
 import yaml
 
-KUSTOMIZE = Path(__file__).parents[2] / "deploy" / "kustomize"
+from tests.paths import ROOT
+
+KUSTOMIZE = ROOT / "deploy" / "kustomize"
 SHADOW = KUSTOMIZE / "overlays" / "shadow"
 ACTIVE = KUSTOMIZE / "overlays" / "active"
 NAMESPACE = "spotvortex"

@@ -4,7 +4,6 @@ import re
 import shutil
 import subprocess
 import tomllib
-from pathlib import Path
 
 import pytest
 import yaml
@@ -27,8 +26,8 @@ from tests.deploy.manifests import (
     render,
     shadow_cluster_role,
 )
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 BASE = KUSTOMIZE / "base"
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.controlplane.cluster import ControlPlane
 from tests.deploy.manifests import shadow_cluster_role
-from tests.e2e import scene
+from tests.e2e.equipment import scene
 
 USER = "spotvortex-shadow"
 

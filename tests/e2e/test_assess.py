@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.controlplane.cluster import ControlPlane
-from tests.e2e import scene
 from tests.e2e.conftest import USER
-from tests.e2e.daemon import REPOSITORY
-from tests.e2e.prices import write_price_file
+from tests.e2e.equipment import scene
+from tests.e2e.equipment.prices import write_price_file
+from tests.paths import ROOT
 
 pytestmark = pytest.mark.controlplane
 
@@ -24,7 +24,7 @@ def assess(
     environment |= {"KUBECONFIG": str(shop.kubeconfig(user)), "COLUMNS": "140", **variables}
     return subprocess.run(
         [sys.executable, "-m", "spotvortex", "assess", *arguments],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,

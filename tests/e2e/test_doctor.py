@@ -12,9 +12,9 @@ import pytest
 from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.deploy.manifests import shadow_cluster_role
-from tests.e2e import sickbay
 from tests.e2e.conftest import USER
-from tests.e2e.daemon import REPOSITORY
+from tests.e2e.equipment import unhealthy_scene
+from tests.paths import ROOT
 
 pytestmark = pytest.mark.controlplane
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.controlplane
 def plane() -> Iterator[ControlPlane]:
     """A control plane of these tests' own: the last one stops a part of it."""
     with ControlPlane(with_kwok=True, karpenter_crds=True) as started:
-        sickbay.build(started)
+        unhealthy_scene.build(started)
         role = shadow_cluster_role()
         started.apply([role])
         started.grant(USER, role["metadata"]["name"])
@@ -37,7 +37,7 @@ def doctor(
     environment |= {"KUBECONFIG": str(plane.kubeconfig(user)), "COLUMNS": "160"}
     return subprocess.run(
         [sys.executable, "-m", "spotvortex", "doctor", *arguments],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,
@@ -58,9 +58,9 @@ def evicted_in_a_dry_run(plane: ControlPlane, name: str) -> tuple[int, list[str]
     body = {
         "apiVersion": "policy/v1",
         "kind": "Eviction",
-        "metadata": {"name": name, "namespace": sickbay.NAMESPACE},
+        "metadata": {"name": name, "namespace": unhealthy_scene.NAMESPACE},
     }
-    path = f"{sickbay.PODS}/{name}/eviction?dryRun=All"
+    path = f"{unhealthy_scene.PODS}/{name}/eviction?dryRun=All"
     status, answer = plane.api().request("POST", path, body)
     causes = answer.get("details", {}).get("causes", [])
     return answer.get("code") or status, [cause["reason"] for cause in causes]
@@ -68,16 +68,17 @@ def evicted_in_a_dry_run(plane: ControlPlane, name: str) -> tuple[int, list[str]
 
 def fixture_of(pod: str) -> str:
     name = pod.partition("/")[2]
-    return max((f for f in sickbay.EXPECTED if name.startswith(f)), key=len)
+    return max((f for f in unhealthy_scene.EXPECTED if name.startswith(f)), key=len)
 
 
 def test_for_each_blocker_the_doctor_says_what_the_eviction_api_answers(plane: ControlPlane):
-    found = diagnosis(plane, "--dry-run-evictions", sickbay.NODE)
+    found = diagnosis(plane, "--dry-run-evictions", unhealthy_scene.NODE)
     asked = {row["pod"]: row for row in found["asked"]}
-    assert {fixture_of(pod) for pod in asked} == set(sickbay.EXPECTED)
+    assert {fixture_of(pod) for pod in asked} == set(unhealthy_scene.EXPECTED)
     for pod, row in asked.items():
         status, causes = evicted_in_a_dry_run(plane, pod.partition("/")[2])
-        assert row["ours"] == row["server"] == status == sickbay.EXPECTED[fixture_of(pod)][0], row
+        expected = unhealthy_scene.EXPECTED[fixture_of(pod)][0]
+        assert row["ours"] == row["server"] == status == expected, row
         assert row["agrees"], row
         assert causes == (["DisruptionBudget"] if status == 429 else []), row
     assert found["n_not_asked"] == 0
@@ -85,13 +86,13 @@ def test_for_each_blocker_the_doctor_says_what_the_eviction_api_answers(plane: C
 
 def test_each_fixture_has_its_trouble_and_every_trouble_its_fix(plane: ControlPlane):
     found = diagnosis(plane)
-    troubles: dict[str, set[str]] = {name: set() for name in sickbay.EXPECTED}
+    troubles: dict[str, set[str]] = {name: set() for name in unhealthy_scene.EXPECTED}
     for finding in found["findings"]:
         assert finding["fix"]
-        assert finding["nodes"] == [sickbay.NODE]
+        assert finding["nodes"] == [unhealthy_scene.NODE]
         for pod in finding["pods"]:
             troubles[fixture_of(pod)].add(finding["trouble"])
-    for name, (_, trouble) in sickbay.EXPECTED.items():
+    for name, (_, trouble) in unhealthy_scene.EXPECTED.items():
         if trouble is not None:
             assert trouble in troubles[name], name
         else:
@@ -104,11 +105,11 @@ def test_the_screen_names_workload_reason_and_fix(plane: ControlPlane):
     done = doctor(plane)
     assert done.returncode == 0, done.stderr
     assert "HOLDS NODES IN PLACE" in done.stdout
-    assert f"{sickbay.NAMESPACE}/Deployment/never: pdb-never-allows" in done.stdout
+    assert f"{unhealthy_scene.NAMESPACE}/Deployment/never: pdb-never-allows" in done.stdout
     assert "fix: " in done.stdout
     everything = doctor(plane, "--details").stdout
     assert "maxUnavailable 0: needs 2 healthy, has 2" in everything
-    assert f"  {sickbay.NODE}  sickbay on-demand  held: " in everything
+    assert f"  {unhealthy_scene.NODE}  sickbay on-demand  held: " in everything
 
 
 def test_the_doctor_only_reads_and_asking_takes_a_right_of_its_own(plane: ControlPlane):
@@ -133,12 +134,12 @@ def test_a_version_of_a_budget_that_was_not_seen_refuses_and_nothing_was_evicted
 ):
     """The last test: without its controllers the cluster cannot take note of new budgets."""
     plane.stop_server("kube-controller-manager")
-    names = {pod["metadata"]["name"] for pod in plane.api().items(sickbay.PODS)}
-    assert {fixture_of(f"x/{name}") for name in names} == set(sickbay.EXPECTED)
-    plane.api().patch(f"{sickbay.PDBS}/open", {"spec": {"maxUnavailable": 2}})
-    plane.api().patch(f"{sickbay.PDBS}/always", {"spec": {"minAvailable": 1}})
+    names = {pod["metadata"]["name"] for pod in plane.api().items(unhealthy_scene.PODS)}
+    assert {fixture_of(f"x/{name}") for name in names} == set(unhealthy_scene.EXPECTED)
+    plane.api().patch(f"{unhealthy_scene.PDBS}/open", {"spec": {"maxUnavailable": 2}})
+    plane.api().patch(f"{unhealthy_scene.PDBS}/always", {"spec": {"minAvailable": 1}})
     wait_until(lambda: _generation(plane, "open") == 2)
-    rows = diagnosis(plane, "--dry-run-evictions", sickbay.NODE)["asked"]
+    rows = diagnosis(plane, "--dry-run-evictions", unhealthy_scene.NODE)["asked"]
     assert all(row["agrees"] for row in rows)
     open_rows = [row for row in rows if fixture_of(row["pod"]) == "open"]
     assert [(row["server"], row["why"]) for row in open_rows] == [
@@ -150,5 +151,5 @@ def test_a_version_of_a_budget_that_was_not_seen_refuses_and_nothing_was_evicted
 
 
 def _generation(plane: ControlPlane, name: str) -> int:
-    found: int = plane.api().get(f"{sickbay.PDBS}/{name}")["metadata"]["generation"]
+    found: int = plane.api().get(f"{unhealthy_scene.PDBS}/{name}")["metadata"]["generation"]
     return found

@@ -8,10 +8,10 @@ import pytest
 from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.proxy import LoopbackProxy
-from tests.e2e import scene
 from tests.e2e.conftest import USER, prepare
-from tests.e2e.daemon import Daemon
-from tests.e2e.prices import write_price_file
+from tests.e2e.equipment import scene
+from tests.e2e.equipment.daemon import Daemon
+from tests.e2e.equipment.prices import write_price_file
 
 pytestmark = pytest.mark.controlplane
 

@@ -14,11 +14,11 @@ from spotvortex.core.record.record import read_record
 from spotvortex.core.record.replay import replay
 from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
-from tests.e2e import scene
 from tests.e2e.conftest import USER
-from tests.e2e.daemon import Daemon
-from tests.e2e.otlp import TraceReceiver
-from tests.e2e.prices import write_price_file
+from tests.e2e.equipment import scene
+from tests.e2e.equipment.daemon import Daemon
+from tests.e2e.equipment.otlp import TraceReceiver
+from tests.e2e.equipment.prices import write_price_file
 
 pytestmark = pytest.mark.controlplane
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.controlplane.api import wait_until
-from tests.e2e.daemon import Daemon
+from tests.e2e.equipment.daemon import Daemon
 
 PAGES = ("/healthz", "/readyz", "/metrics", "/decisions", "/pools")
 

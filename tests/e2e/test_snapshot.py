@@ -9,9 +9,9 @@ import pytest
 
 from spotvortex.results import cluster_snapshot as snapshots
 from tests.controlplane.cluster import ControlPlane
-from tests.e2e import scene
 from tests.e2e.conftest import USER
-from tests.e2e.daemon import REPOSITORY
+from tests.e2e.equipment import scene
+from tests.paths import ROOT
 
 pytestmark = pytest.mark.controlplane
 
@@ -21,7 +21,7 @@ def snapshot(plane: ControlPlane, *arguments: str) -> str:
     environment |= {"KUBECONFIG": str(plane.kubeconfig(USER)), "COLUMNS": "140"}
     done = subprocess.run(
         [sys.executable, "-m", "spotvortex", "snapshot", *arguments],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,

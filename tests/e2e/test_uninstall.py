@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -29,11 +28,12 @@ from tests.controlplane.manifests import (
     node_manifest,
     pod_manifest,
 )
+from tests.paths import ROOT
 
 pytestmark = pytest.mark.controlplane
 
 NUMBERS = itertools.count()
-PAGE = Path(__file__).parents[2] / "docs" / "uninstall.md"
+PAGE = ROOT / "docs" / "uninstall.md"
 LABEL = {label_names.CORDONED: label_names.CORDONED_VALUE}
 JOURNAL = {label_names.DRAIN: '{"phase": "Evicting"}'}
 NODES = {

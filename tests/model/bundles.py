@@ -12,7 +12,9 @@ from typing import Any
 from onnx import TensorProto, helper, numpy_helper
 from onnx.onnx_ml_pb2 import ModelProto
 
-SHIPPED = Path(__file__).parents[2] / "models"
+from tests.paths import ROOT
+
+SHIPPED = ROOT / "models"
 GRAPH = "age_hazard.onnx"
 
 

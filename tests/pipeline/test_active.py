@@ -10,7 +10,7 @@ from spotvortex.core.domain.observation import Standing
 from spotvortex.core.domain.types import Mode
 from spotvortex.core.drain.messages import DrainEnd
 from tests.core.builders import cluster, pool
-from tests.core.flying import notice, on_instances
+from tests.core.in_flight import notice, on_instances
 from tests.pipeline.live import Live, guarded
 from tests.pipeline.world import MemoryNotices, MemoryState, Scene, SetAuthority, run
 

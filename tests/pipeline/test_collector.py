@@ -12,7 +12,7 @@ from spotvortex.pipeline.collector import Collector
 from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.sim.runtime.virtual_loop import SimClock
 from tests.core.builders import AT, WEB_A, WEB_B, cluster, pool, spot
-from tests.core.flying import instance, loss, marked, notice, on_instances, with_nodes
+from tests.core.in_flight import instance, loss, marked, notice, on_instances, with_nodes
 from tests.pipeline.world import (
     MemoryNotices,
     MemoryTelemetry,

@@ -28,9 +28,9 @@ from spotvortex.core.drain.calls import (
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.orders import to_text
 from tests.core.builders import AT, HEALTHY, cluster, health, on_demand, pool
-from tests.core.flying import anchor, loss, order, placeholder
+from tests.core.in_flight import anchor, loss, order, placeholder
+from tests.pipeline.drains.test_drainer_beside import script
 from tests.pipeline.live import Live, guarded, plan_on
-from tests.pipeline.test_drainer_beside import script
 from tests.pipeline.world import now, run
 
 

@@ -15,7 +15,7 @@ from spotvortex.pipeline.heartbeats import Heartbeats
 from spotvortex.pipeline.router import Router
 from spotvortex.pipeline.status import Status
 from tests.core.builders import AT, assessment, observation, pool
-from tests.core.flying import marked, with_nodes
+from tests.core.in_flight import marked, with_nodes
 from tests.pipeline.world import (
     MemoryAnnouncer,
     MemoryJournal,

@@ -18,7 +18,7 @@ from tests.controlplane.manifests import (
 )
 from tests.witness.hand import Hand
 from tests.witness.home import prepare_home
-from tests.witness.names import NAMESPACE
+from tests.witness.judge.names import NAMESPACE
 
 _numbers = itertools.count(1)
 

@@ -27,7 +27,7 @@ from aiohttp import web
 from yarl import URL
 
 from tests.controlplane.cluster import ControlPlane
-from tests.witness.kinds import classify, is_mutating
+from tests.witness.judge.kinds import classify, is_mutating
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_SEEN = 200_000

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.controlplane.api import MERGE_PATCH, Api, wait_until
 from tests.controlplane.cluster import ControlPlane
-from tests.witness.names import (
+from tests.witness.judge.names import (
     ANCHOR,
     CAPACITY_TYPE,
     CORDONED,

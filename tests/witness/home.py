@@ -2,7 +2,7 @@
 
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.manifests import namespace_manifest
-from tests.witness.names import NAMESPACE, PRIORITY_CLASS
+from tests.witness.judge.names import NAMESPACE, PRIORITY_CLASS
 
 
 def prepare_home(plane: ControlPlane) -> None:

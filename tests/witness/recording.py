@@ -11,9 +11,9 @@ from typing import Any, Self
 
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.credentials import SHADOW_USER
-from tests.witness.case import Breach, Rules
-from tests.witness.names import NAMESPACE
-from tests.witness.observer import Observer
+from tests.witness.judge.case import Breach, Rules
+from tests.witness.judge.names import NAMESPACE
+from tests.witness.judge.observer import Observer
 from tests.witness.watch import ClusterWatch, History
 from tests.witness.writes import answers_of, seconds
 

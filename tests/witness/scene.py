@@ -27,7 +27,7 @@ from tests.controlplane.manifests import (
     pod_template,
 )
 from tests.witness.home import prepare_home
-from tests.witness.names import CORDONED, DRAIN, NAMESPACE, PREFIX
+from tests.witness.judge.names import CORDONED, DRAIN, NAMESPACE, PREFIX
 
 POOL = "web"
 SHOP = "shop"

@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from tests.controlplane.api import RequestError
 from tests.controlplane.cluster import ControlPlane
-from tests.witness.names import (
+from tests.witness.judge.names import (
     CAPACITY_TYPE,
     CORDONED,
     DO_NOT_DISRUPT,

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.witness.kinds import REVIEWS
-from tests.witness.names import DRAIN
+from tests.witness.judge.kinds import REVIEWS
+from tests.witness.judge.names import DRAIN
 
 WRITING_VERBS = {"create", "update", "patch", "delete", "deletecollection"}
 Writer = tuple[str, str, str]

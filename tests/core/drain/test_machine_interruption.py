@@ -1,0 +1,205 @@
+"""A node that will be taken away: marked first, and its pods go in time whatever is refused."""
+
+from dataclasses import replace
+
+import pytest
+
+from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType
+from spotvortex.core.drain.calls import (
+    Again,
+    BlockedByBudget,
+    CreateAnchor,
+    CreatePlaceholder,
+    DeleteNodeClaim,
+    EvictPod,
+    Halt,
+    MarkNode,
+    NodeView,
+    Refused,
+    WaveView,
+)
+from spotvortex.core.drain.messages import DrainEnd
+from spotvortex.core.drain.progress import (
+    AFTER_LOSS_S,
+    EVICT_MARGIN_S,
+    OVERDUE,
+    Phase,
+    Progress,
+    proceed,
+)
+from tests.core.builders import AT
+from tests.core.drain.drains import LOSS, ORDER, Script, pod, run
+
+PRESSING_AT = LOSS.deadline - 30.0 - EVICT_MARGIN_S
+ALL_MOVED = ["EvictPod", "DeleteNodeClaim", "DeletePlaceholders"]
+
+
+def first(script, kind):
+    """When the first call of a kind was made."""
+    return next(at for at, c in zip(script.at, script.calls, strict=True) if isinstance(c, kind))
+
+
+def test_the_node_is_marked_before_anything_is_asked_for():
+    script = Script([pod("a"), pod("b")])
+    assert run(script, LOSS)[0] is DrainEnd.DONE
+    assert script.kinds() == [
+        "MarkNode",
+        "CreatePlaceholder",
+        "CreatePlaceholder",
+        "EvictPod",
+        "EvictPod",
+        "DeleteNodeClaim",
+        "DeletePlaceholders",
+    ]
+    assert script.calls[0].urgent
+    assert script.calls[1].capacity_type is CapacityType.UNKNOWN
+    assert script.calls[1].avoid == LOSS.avoid
+
+
+def test_it_waits_for_room_until_the_longest_grace_period_would_no_longer_end_in_time():
+    script = Script([pod("a"), pod("b", grace_s=10.0)], binds=False)
+    assert run(script, LOSS)[0] is DrainEnd.DONE
+    assert 0.0 <= first(script, EvictPod) - PRESSING_AT <= 2.0
+
+
+def test_a_short_notice_asks_for_room_and_does_not_wait_for_it():
+    script = Script([pod("a", grace_s=600.0)], binds=False)
+    run(script, LOSS)
+    assert script.kinds() == ["MarkNode", "CreatePlaceholder", *ALL_MOVED]
+    assert first(script, EvictPod) < AT + 1.0
+
+
+@pytest.mark.parametrize("blocker", sorted(HARD_BLOCKERS))
+def test_no_blocker_holds_a_pod_on_a_node_that_is_lost(blocker):
+    script = Script([pod("a", blockers=(blocker,))])
+    assert run(script, LOSS)[0] is DrainEnd.DONE
+    assert script.evicted() == ["a"]
+
+
+def test_long_grace_periods_go_first_and_then_the_only_ones_of_their_workload():
+    only = (Blocker.SINGLE_REPLICA,)
+    script = Script([pod("a"), pod("b", blockers=only), pod("c", grace_s=60.0)])
+    run(script, LOSS)
+    assert script.evicted() == ["c", "b", "a"]
+
+
+def test_a_node_that_somebody_has_cordoned_already_is_marked_all_the_same():
+    script = Script([pod("a")], cordoned=True)
+    assert run(script, LOSS)[0] is DrainEnd.DONE
+
+
+def test_an_uncordon_by_a_person_ends_it():
+    script = Script([pod("a")], binds=False)
+    *_, progress = run(script, LOSS, steps=4)
+    script.cordoned = False
+    end, reason, *_ = run(script, LOSS, progress=progress)
+    assert (end, reason) == (DrainEnd.ABORTED, "somebody else has uncordoned the node")
+    assert script.kinds()[-2:] == ["UnmarkNode", "DeletePlaceholders"]
+
+
+def test_a_node_that_is_still_there_long_after_its_deadline_is_given_back():
+    script = Script([pod("a")], pods_end=False)
+    end, _, now, _ = run(script, LOSS)
+    assert (end, script.cordoned, script.room) == (DrainEnd.ABORTED, False, {})
+    assert 0.0 <= now - LOSS.deadline - AFTER_LOSS_S <= 2.5
+
+
+def test_a_freeze_undoes_it():
+    script = Script([pod("a")], binds=False)
+    *_, progress = run(script, LOSS, steps=4)
+    script.seen = {"halt": Halt.UNDO, "halt_reason": "frozen by a person"}
+    assert run(script, LOSS, progress=progress)[:2] == (DrainEnd.ABORTED, "frozen by a person")
+    assert not script.cordoned
+
+
+def test_an_overdue_one_is_undone_at_once_and_evicts_nothing():
+    """A pool whose owner no longer wants us to write is not emptied in a hurry."""
+    script = Script([pod("a")], binds=False)
+    *_, progress = run(script, LOSS, steps=4)
+    overdue = replace(LOSS, deadline=OVERDUE)
+    assert run(script, overdue, progress=progress)[0] is DrainEnd.NO_REPLACEMENT
+    assert (script.evicted(), script.cordoned, script.room) == ([], False, {})
+
+
+@pytest.mark.parametrize("deadline", [AT + 120.0, AT + 900.0])
+def test_refused_room_does_not_keep_the_pods_from_going(deadline):
+    script = Script([pod("a"), pod("b")], answers={CreatePlaceholder: [Refused("quota")] * 2})
+    end, reason, *_ = run(script, replace(LOSS, deadline=deadline))
+    assert (end, reason, script.evicted()) == (DrainEnd.DONE, "quota", ["a", "b"])
+    assert 0.0 <= first(script, EvictPod) - (deadline - 30.0 - EVICT_MARGIN_S) <= 2.0
+
+
+def test_a_server_that_takes_no_request_for_room_does_not_keep_the_pods_from_going():
+    script = Script([pod("a")], answers={CreatePlaceholder: [Again("busy")] * 99})
+    end, *_ = run(script, LOSS)
+    assert (end, script.evicted()) == (DrainEnd.DONE, ["a"])
+    assert 0.0 <= first(script, EvictPod) - PRESSING_AT <= 15.0
+
+
+def test_a_pod_that_cannot_be_evicted_does_not_keep_the_others():
+    script = Script([pod("a", grace_s=60.0), pod("b")], answers={EvictPod: [Refused("two PDBs")]})
+    end, _, _, progress = run(script, LOSS)
+    assert (end, script.evicted()) == (DrainEnd.ABORTED, ["a", "b"])
+    assert progress.evicted == {"uid-b"}
+
+
+def test_a_blocked_pod_is_tried_again_until_the_end():
+    script = Script([pod("a")], answers={EvictPod: [BlockedByBudget(0.0)] * 4})
+    assert run(script, LOSS)[0] is DrainEnd.DONE
+    assert script.evicted() == ["a"] * 5
+
+
+def test_an_emptied_node_stays_cordoned_where_its_claim_cannot_be_deleted():
+    script = Script([pod("a")], answers={DeleteNodeClaim: Refused("forbidden")})
+    assert run(script, LOSS)[:2] == (DrainEnd.DONE, "forbidden")
+    assert script.cordoned
+
+
+def test_a_refused_mark_ends_it():
+    script = Script([pod("a")], answers={MarkNode: Refused("forbidden")})
+    assert run(script, LOSS)[:2] == (DrainEnd.REFUSED, "forbidden")
+    assert script.kinds() == ["MarkNode"]
+
+
+def test_a_planned_move_that_becomes_an_interruption_goes_on_with_its_room():
+    script = Script([pod("a"), pod("b")], binds=False)
+    *_, progress = run(script, replace(ORDER, bind_by=AT + 60.0), steps=5)
+    assert (progress.phase, len(script.room)) == (Phase.BINDING, 2)
+    upgraded = replace(LOSS, to=ORDER.to, bind_by=AT + 60.0, deadline=AT + 500.0)
+    end, _, now, _ = run(script, upgraded, progress=progress)
+    assert end is DrainEnd.DONE
+    assert script.kinds().count("CreatePlaceholder") == 2
+    assert now > AT + 300.0
+
+
+def test_a_begun_move_that_becomes_an_interruption_loses_no_time():
+    held = pod("b", blockers=(Blocker.PDB_ALLOWS_ZERO,))
+    script = Script([pod("a"), pod("b")])
+    *_, progress = run(script, steps=5)
+    assert progress.begun
+    script.pods = [held]
+    assert run(script, LOSS, progress=progress, at=AT + 1.0)[0] is DrainEnd.DONE
+    assert script.evicted() == ["a", "b"]
+
+
+def test_a_refused_anchor_does_not_hold_an_upgraded_order():
+    script = Script([pod("a")], answers={CreateAnchor: Refused("quota")})
+    end, *_ = run(script, replace(LOSS, to=CapacityType.ON_DEMAND))
+    assert (end, script.evicted()) == (DrainEnd.DONE, ["a"])
+
+
+@pytest.mark.parametrize(("made", "phase"), [(LOSS, Phase.EVICTING), (ORDER, Phase.BINDING)])
+def test_a_lost_node_with_room_for_its_own_pods_does_not_wait_for_others(made, phase):
+    view = NodeView(
+        node=made.node,
+        uid=made.uid,
+        present=True,
+        cordoned=made is LOSS,
+        marked=made is LOSS,
+        pods=(pod("a"),),
+        bound=1,
+        n_room=1,
+        wave=WaveView(asking=True, bound=1, left=9),
+    )
+    asked = Progress(moving=view.pods, asked=frozenset({view.pods[0].uid}))
+    assert proceed(made, asked, view, AT).phase is phase

@@ -1,0 +1,133 @@
+"""No node of a wave is marked before there is room for all; one without room ends the others."""
+
+from dataclasses import replace
+
+import pytest
+
+from spotvortex.core.drain.messages import DrainEnd
+from spotvortex.core.drain.progress import Progress
+from spotvortex.pipeline import wave_barrier as module
+from spotvortex.pipeline.wave_barrier import Waves
+from tests.core.drain.drains import pod, view
+from tests.core.in_flight import order
+
+A, B = order("web-s0", n_wave=2), order("web-s1", n_wave=2)
+
+
+def joined(*orders):
+    waves = Waves()
+    for one in orders:
+        waves.join(one)
+    return waves
+
+
+def seen(waves, one, n_pods=2, bound=2, **changes):
+    """What the wave shows to an order with so many pods, all of them asked for by default."""
+    pods = tuple(pod(f"{one.node}-{i}") for i in range(n_pods))
+    asked = frozenset(p.uid for p in pods)
+    progress = Progress(**({"moving": pods, "asked": asked} | changes))
+    return waves.see(one, view(*pods, bound=bound), progress).wave
+
+
+def test_there_is_no_room_until_all_of_the_wave_have_come_and_have_asked():
+    waves = joined(A)
+    assert not seen(waves, A).has_room
+    waves.join(B)
+    assert not seen(waves, A).has_room
+    assert seen(waves, B).has_room
+    assert seen(waves, A).has_room
+    assert not seen(waves, B, asked=frozenset()).has_room
+
+
+def test_the_wave_is_known_once_each_of_it_was_seen_or_has_ended():
+    waves = joined(A, B)
+    assert not seen(waves, A).known
+    assert seen(waves, B).known
+    waves = joined(A, B)
+    waves.leave(B, DrainEnd.DONE, "drained", was_marked=True)
+    assert seen(waves, A).known
+
+
+def test_what_counts_is_the_room_of_all_for_the_pods_of_all():
+    waves = joined(A, B)
+    seen(waves, A, n_pods=2, bound=4)
+    both = seen(waves, B, n_pods=2, bound=0)
+    assert (both.bound, both.left, both.has_room) == (4, 4, True)
+    assert not seen(waves, B, n_pods=3, bound=0).has_room
+
+
+def test_a_wave_is_marking_until_each_of_it_is_marked_or_has_ended():
+    waves = joined(A, B)
+    assert seen(waves, A, marked=True).marking
+    assert seen(waves, B).marking
+    assert not seen(waves, B, marked=True).marking
+    waves = joined(A, B)
+    waves.leave(B, DrainEnd.ABORTED, "why", was_marked=False)
+    assert not seen(waves, A, marked=True).marking
+
+
+def test_pods_that_have_been_evicted_need_no_more_room():
+    waves = joined(A, B)
+    seen(waves, A, n_pods=2, bound=1, begun=True, evicted=frozenset({"uid-web-s0-0"}))
+    both = seen(waves, B, n_pods=2, bound=2)
+    assert (both.bound, both.left, both.has_room) == (3, 3, True)
+
+
+def test_room_that_is_lost_again_is_waited_for_again():
+    waves = joined(A, B)
+    seen(waves, A)
+    assert seen(waves, B).has_room
+    assert not seen(waves, A, bound=1).has_room
+    assert not seen(waves, B).has_room
+
+
+def test_a_wave_of_one_waits_for_nobody():
+    one = replace(A, n_wave=1)
+    assert seen(joined(one), one).has_room
+
+
+def test_waves_do_not_meet():
+    alone, other = replace(A, n_wave=1), replace(B, plan_id="p2", n_wave=1)
+    waves = joined(alone, other)
+    seen(waves, other, bound=0)
+    assert seen(waves, alone).has_room
+
+
+@pytest.mark.parametrize(
+    ("end", "was_marked", "ends_others"),
+    [
+        (DrainEnd.NO_REPLACEMENT, False, True),
+        (DrainEnd.ABORTED, False, True),
+        (DrainEnd.ABORTED, True, False),
+        (DrainEnd.REFUSED, False, False),
+        (DrainEnd.GONE, False, False),
+        (DrainEnd.DONE, True, False),
+        (DrainEnd.HANDED_OVER, False, False),
+    ],
+)
+def test_only_an_order_that_found_no_room_ends_the_others(end, was_marked, ends_others):
+    waves = joined(A, B)
+    waves.leave(A, end, "why", was_marked=was_marked)
+    wave = seen(waves, B)
+    assert wave.trouble == ("web-s0 of the same wave: why" if ends_others else "")
+    assert wave.has_room
+
+
+def test_the_first_trouble_is_told():
+    waves = joined(A, B)
+    waves.leave(A, DrainEnd.ABORTED, "first", was_marked=False)
+    waves.leave(B, DrainEnd.ABORTED, "second", was_marked=False)
+    assert "first" in seen(waves, B).trouble
+
+
+def test_an_order_of_an_unknown_wave_is_left_alone():
+    waves = joined()
+    assert seen(waves, A) is None
+    waves.leave(A, DrainEnd.ABORTED, "why", was_marked=False)
+    assert seen(waves, A) is None
+
+
+def test_only_so_many_waves_are_remembered(monkeypatch):
+    monkeypatch.setattr(module, "MAX_WAVES", 2)
+    waves = joined(*(replace(A, plan_id=f"p{i}") for i in range(4)))
+    assert list(waves._waves) == ["p2", "p3"]

@@ -1,0 +1,232 @@
+"""Scores come for every offering; a model that fails gives none, and none moves nothing."""
+
+import asyncio
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spotvortex.core.decision.messages import ControllerState
+from spotvortex.core.decision.reconcile import reconcile
+from spotvortex.core.domain.labels import MAX_SPOT_RATIO
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import NodePoolFact
+from spotvortex.core.domain.types import Action, Mode
+from spotvortex.core.pool.owner_rules import PoolRules
+from spotvortex.core.pool.reduction import MEMORY_CONFIDENCE
+from spotvortex.core.scoring.hazard import Age, integral
+from spotvortex.core.scoring.interruption_memory import PRIOR_LEVEL_PER_HOUR
+from spotvortex.pipeline.assessor import Inference
+from spotvortex.pipeline.channels import ClosedError, Latest
+from spotvortex.pipeline.heartbeats import Heartbeats
+from spotvortex.sim.runtime.virtual_loop import offload_inline
+from tests.core.builders import AT, WEB_A, WEB_B, cluster, observation, on_demand, pool, quote, spot
+from tests.core.builders import market as market_of
+from tests.core.in_flight import marked, order, placeholder, with_nodes
+from tests.pipeline.world import FlatForecaster, MemoryTelemetry, run
+
+
+def inference(forecaster, telemetry=None):
+    return Inference(
+        forecaster=forecaster,
+        offload=offload_inline,
+        telemetry=telemetry or MemoryTelemetry(),
+        limits=Limits(max_input_age_s=60.0),
+        heartbeats=Heartbeats({"inference": 60.0}),
+    )
+
+
+def assess(observed, **of_forecaster):
+    forecaster = FlatForecaster(**of_forecaster)
+    return run(inference(forecaster).assess, observed), forecaster
+
+
+def offerings_of(assessed):
+    return {o.offering: o for pool in assessed.pools for o in pool.offerings}
+
+
+def term(assessed, name):
+    (only,) = assessed.pools
+    return dict(only.confidence_terms)[name]
+
+
+def test_every_offering_has_a_score_rounded_to_six_places():
+    assessed, forecaster = assess(observation(pool()), runtime=0.123456789)
+    assert set(offerings_of(assessed)) == {WEB_A, WEB_B}
+    assert offerings_of(assessed)[WEB_A].runtime_score == 0.123457
+    assert assessed.model_digest == "digest"
+    assert forecaster.asked[0].tolist() == [[2.0, pytest.approx(0.3)]] * 2
+
+
+def test_a_history_shorter_than_a_day_lowers_confidence():
+    short = quote(WEB_A, history_usd_per_hour=(0.03,) * 72)
+    facts = pool(nodes=(spot("s1"),))
+    assert term(assess(observation(facts))[0], "history") == 1.0
+    young = observation(facts, market=market_of(short))
+    assert term(assess(young)[0], "history") == 0.75
+
+
+def test_pools_come_sorted_and_reduced_by_the_limit_of_age():
+    assessed, _ = assess(observation(pool("web"), pool("api")))
+    assert [p.pool for p in assessed.pools] == ["api", "web"]
+    assert dict(assessed.pools[0].confidence_terms)["freshness"] == pytest.approx(
+        1.0 - 0.5 * 2.0 / 60.0, abs=1e-6
+    )
+
+
+def test_the_ends_of_the_training_range_are_in_it():
+    """0.3 as float32 lies a little above 0.3."""
+    assessed, _ = assess(observation(pool()))
+    assert assessed.pools[0].out_of_range == ()
+    assert term(assessed, "model_range") == 1.0
+
+
+@pytest.mark.parametrize("bad", [{"spot_usd_per_hour": None}, {"spot_usd_per_hour": 0.031}])
+def test_what_lies_outside_the_training_range_is_told(bad):
+    observed = observation(pool(), market=market_of(quote(WEB_A, **bad), quote(WEB_B)))
+    assessed, _ = assess(observed)
+    assert assessed.pools[0].out_of_range == (str(WEB_A),)
+
+
+def test_a_family_out_of_scope_is_not_asked_about():
+    other = spot("x", WEB_A.__class__(instance_type="x9.large", zone="us-east-1a"))
+    assessed, forecaster = assess(observation(pool(nodes=(other, spot("s1")))))
+    assert len(forecaster.asked[0]) == 1
+    assert not offerings_of(assessed)[other.offering].in_scope
+    assert offerings_of(assessed)[other.offering].runtime_score is None
+
+
+def test_a_model_that_cannot_be_run_makes_every_pool_hold():
+    observed = observation(pool(n_spot=8), pool("calm"))
+    assessed, _ = assess(observed, fails=True)
+    found = [o for p in assessed.pools for o in p.offerings]
+    assert found
+    assert all(o.runtime_score is None and o.in_scope for o in found)
+    _, plan = reconcile(ControllerState(), assessed, Limits(exit_unsupported=True))
+    assert {d.action for d in plan.decisions} == {Action.HOLD}
+
+
+@pytest.mark.parametrize("broken", [{"runtime": math.nan}, {"capacity": math.inf}])
+def test_where_the_model_abstains_the_memory_answers_with_less_confidence(broken):
+    observed = observation(pool(n_spot=8))
+    assessed, _ = assess(observed, **broken)
+    held_two_hours = Age(held_hours=2.0, since_loss_hours=2.0)
+    expected = -math.expm1(-PRIOR_LEVEL_PER_HOUR * integral(held_two_hours, 2.0))
+    found = [o.runtime_score for o in offerings_of(assessed).values()]
+    assert found == [pytest.approx(expected, abs=1e-6)] * len(found)
+    assert found
+    assert term(assessed, "scores") == MEMORY_CONFIDENCE
+
+
+class ValuingForecaster(FlatForecaster):
+    """Gives every pool the same q-values."""
+
+    def q_values(self, states):
+        if self.fails:
+            return super().q_values(states)
+        return np.tile(np.float32([0.0, 0.1, 0.2, 0.3, 0.4, 0.5]), (len(states), 1))
+
+
+def test_a_policy_network_values_every_pool():
+    observed = observation(pool("web"), pool("api"))
+    assessed = run(inference(ValuingForecaster(has_policy=True)).assess, observed)
+    assert [p.q_values for p in assessed.pools] == [(0.0, 0.1, 0.2, 0.3, 0.4, 0.5)] * 2
+
+
+def test_a_policy_network_that_cannot_be_run_gives_no_values():
+    assessed = run(
+        inference(ValuingForecaster(has_policy=True, fails=True)).assess, observation(pool())
+    )
+    assert [p.q_values for p in assessed.pools] == [None]
+
+
+def test_a_cluster_without_offerings_is_assessed_too():
+    assessed, _ = assess(observation(pool(nodes=())))
+    assert offerings_of(assessed) == {}
+
+
+def test_the_loop_breathes_after_each_pool():
+    async def main():
+        turns = 0
+
+        async def count():
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.ensure_future(count())
+        subject = inference(FlatForecaster())
+        await subject.assess(observation(*(pool(f"p{i}") for i in range(5))))
+        counting.cancel()
+        return turns
+
+    assert run(main) >= 5
+
+
+def test_the_memory_lives_from_cycle_to_cycle_and_feeds_the_next():
+    forecaster = FlatForecaster()
+    subject = inference(forecaster)
+    lost = cluster(pool(nodes=(spot("s1"), on_demand("d1"))))
+
+    async def main():
+        await subject.assess(observation(pool(nodes=(spot("s1"), spot("s2")))))
+        await subject.assess(observation(at=AT + 60.0, cluster=lost))
+
+    run(main)
+    assert subject.memory.offerings[WEB_A].losses == 1.0
+    assert forecaster.asked[1][0][0] == 0.0
+
+
+def test_it_runs_until_its_source_is_closed_and_closes_what_it_feeds():
+    telemetry = MemoryTelemetry()
+    subject = inference(FlatForecaster(), telemetry)
+
+    async def main():
+        source, out = Latest("observations"), Latest("assessments")
+        out.put("unread")
+        source.put(observation(pool()))
+        source.close()
+        await subject.run(source, out)
+        assessed = await out.get()
+        with pytest.raises(ClosedError):
+            await out.get()
+        return assessed
+
+    assert run(main).observation.cycle == 7
+    assert telemetry.of("replaced") == [(0.0, "assessments", 1)]
+    assert telemetry.of("assessed") == [(0.0, 7)]
+    assert [(s.name, s.parent) for s in telemetry.spans] == [("assess", "")]
+
+
+def test_of_settings_and_annotations_the_more_careful_rule_counts():
+    said = NodePoolFact(name="web", pool="web", rules=((MAX_SPOT_RATIO, "0.5"),))
+    observed = observation(pool(node_pools=(said,)), pool("api"))
+    subject = inference(FlatForecaster())
+    subject.pool_rules = {"web": PoolRules(mode=Mode.CANARY, max_spot_ratio=0.7)}
+    api, web = run(subject.assess, observed).pools
+    assert web.rules == PoolRules(mode=Mode.CANARY, max_spot_ratio=0.5)
+    assert api.rules == PoolRules()
+
+
+def test_what_is_in_flight_is_no_candidate_and_counts_as_moving():
+    """Also before its node is marked: its placeholders tell of it."""
+    facts = pool(n_spot=3, n_on_demand=0)
+    facts = with_nodes(facts, marked(facts.nodes[0]))
+    seen = cluster(facts, own_pods=(placeholder(order("web-s1")),))
+    assessed, _ = assess(replace(observation(), cluster=seen))
+    (only,) = assessed.pools
+    assert assessed.in_flight.uids == {"uid-web-s0", "uid-web-s1"}
+    assert [c.node for c in only.to_on_demand] == ["web-s2"]
+    assert (only.n_moving, only.n_spot_movable) == (2, 1)
+
+
+def test_what_is_in_hand_counts_as_under_way_before_the_cluster_shows_any_of_it():
+    seen = replace(observation(pool(n_spot=3, n_on_demand=0)), in_hand=frozenset({"uid-web-s0"}))
+    assessed, _ = assess(seen)
+    (only,) = assessed.pools
+    assert (only.n_in_flight, only.n_moving) == (1, 1)
+    assert {c.node for c in only.to_on_demand} == {"web-s1", "web-s2"}
+    # There is no journal of it to go on with.
+    assert assessed.in_flight.uids == set()
