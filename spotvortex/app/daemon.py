@@ -21,7 +21,7 @@ from spotvortex.model import forecaster as bundles
 from spotvortex.persistence.memory_file import open_folder
 from spotvortex.pipeline.actuators import Hands, Shadow, Silent
 from spotvortex.pipeline.guard import Guarded
-from spotvortex.pipeline.stalls import watch_stalls
+from spotvortex.pipeline.health import watch_stalls
 from spotvortex.pipeline.supervisor import Ports, make_views, supervise
 from spotvortex.pipeline.write_rate import WriteRate
 from spotvortex.ports.edges import Edges

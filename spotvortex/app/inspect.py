@@ -19,7 +19,7 @@ from spotvortex.kube.admin import eviction_dry_run
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.model import forecaster as bundles
 from spotvortex.pipeline.assessor import Inference
-from spotvortex.pipeline.heartbeats import Heartbeats
+from spotvortex.pipeline.health import Heartbeats
 from spotvortex.ports.edges import Background, Edges
 from spotvortex.report.assess.assessment import Frame, Report, make_report
 from spotvortex.report.doctor.diagnosis import Diagnosis, diagnose

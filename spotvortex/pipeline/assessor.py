@@ -33,7 +33,7 @@ from spotvortex.core.scoring.features import Matrix, OfferingContext, OfferingSc
 from spotvortex.errors import ModelContractError
 from spotvortex.pipeline.bounded_run import BoundedRun
 from spotvortex.pipeline.channels import ClosedError, Latest
-from spotvortex.pipeline.heartbeats import Heartbeats
+from spotvortex.pipeline.health import Heartbeats
 from spotvortex.ports.edges import Offload
 from spotvortex.ports.model import Forecaster
 from spotvortex.ports.telemetry import Telemetry

@@ -17,7 +17,7 @@ from spotvortex.core.domain.observation import NO_STANDING, Observation
 from spotvortex.core.drain.interruption import settled
 from spotvortex.core.drain.orders import in_flight
 from spotvortex.pipeline.channels import Latest
-from spotvortex.pipeline.heartbeats import Heartbeats
+from spotvortex.pipeline.health import Heartbeats
 from spotvortex.ports.cluster import ClusterView, WallClock
 from spotvortex.ports.market import Market
 from spotvortex.ports.telemetry import Telemetry

@@ -19,7 +19,7 @@ from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult
 from spotvortex.pipeline.actuators import Hands
 from spotvortex.pipeline.channels import ClosedError, Lane
 from spotvortex.pipeline.drain_task import OneDrain, sharpened
-from spotvortex.pipeline.heartbeats import Heartbeats
+from spotvortex.pipeline.health import Heartbeats
 from spotvortex.pipeline.wave_barrier import Waves
 from spotvortex.ports.cluster import WallClock
 from spotvortex.ports.telemetry import Telemetry

@@ -21,8 +21,7 @@ from spotvortex.core.domain.types import Mode
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.pipeline.channels import ClosedError, Lane, Latest
 from spotvortex.pipeline.drainer import Order
-from spotvortex.pipeline.heartbeats import Heartbeats
-from spotvortex.pipeline.status import Status
+from spotvortex.pipeline.health import Heartbeats, Status
 from spotvortex.ports.telemetry import Journal, Telemetry
 from spotvortex.ports.writing import Announcer, StateStore
 

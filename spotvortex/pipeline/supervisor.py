@@ -22,9 +22,8 @@ from spotvortex.pipeline.assessor import Inference
 from spotvortex.pipeline.channels import Lane, Latest
 from spotvortex.pipeline.collector import Collector
 from spotvortex.pipeline.drainer import Drainer, Order
-from spotvortex.pipeline.heartbeats import Heartbeats
+from spotvortex.pipeline.health import Heartbeats, Status
 from spotvortex.pipeline.router import Router
-from spotvortex.pipeline.status import Status
 from spotvortex.ports.edges import Edges
 from spotvortex.ports.model import Forecaster
 from spotvortex.ports.telemetry import Journal, Telemetry

@@ -24,8 +24,7 @@ from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.record.record import shown_risk
 from spotvortex.ports.edges import Traffic
 from spotvortex.ports.writing import NoticeTraffic
-from spotvortex.telemetry.notices import NoticeSeries
-from spotvortex.telemetry.series import LiveGauge, WithoutCreated
+from spotvortex.telemetry.collectors import LiveGauge, NoticeSeries, WithoutCreated
 
 MAX_FAMILIES: Final = 50
 """Instance families that get a label value of their own; the rest count as "other"."""

@@ -21,7 +21,7 @@ from spotvortex.errors import SettingsError
 from spotvortex.persistence.memory_file import FILE_NAME, MemoryFile, open_folder
 from spotvortex.pipeline.assessor import Inference
 from spotvortex.pipeline.channels import Latest
-from spotvortex.pipeline.heartbeats import Heartbeats
+from spotvortex.pipeline.health import Heartbeats
 from spotvortex.sim.runtime.virtual_loop import offload_inline
 from tests.core.builders import AT, cluster, observation, pool
 from tests.pipeline.world import FlatForecaster, MemoryTelemetry

@@ -19,7 +19,7 @@ from spotvortex.core.scoring.hazard import Age, integral
 from spotvortex.core.scoring.interruption_memory import PRIOR_LEVEL_PER_HOUR
 from spotvortex.pipeline.assessor import Inference
 from spotvortex.pipeline.channels import ClosedError, Latest
-from spotvortex.pipeline.heartbeats import Heartbeats
+from spotvortex.pipeline.health import Heartbeats
 from spotvortex.sim.runtime.virtual_loop import offload_inline
 from tests.core.builders import AT, WEB_A, WEB_B, cluster, observation, on_demand, pool, quote, spot
 from tests.core.builders import market as market_of

@@ -9,7 +9,7 @@ import pytest
 from spotvortex.errors import ModelContractError
 from spotvortex.pipeline.assessor import Inference
 from spotvortex.pipeline.bounded_run import BoundedRun
-from spotvortex.pipeline.heartbeats import Heartbeats
+from spotvortex.pipeline.health import Heartbeats
 from spotvortex.sim.runtime.virtual_loop import offload_inline
 from tests.core.builders import observation, pool
 from tests.pipeline.world import FlatForecaster, MemoryTelemetry, run

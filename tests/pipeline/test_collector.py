@@ -9,7 +9,7 @@ from spotvortex.core.domain.types import Offering
 from spotvortex.errors import UnreachableError
 from spotvortex.pipeline.channels import ClosedError, Latest
 from spotvortex.pipeline.collector import Collector
-from spotvortex.pipeline.heartbeats import Heartbeats
+from spotvortex.pipeline.health import Heartbeats
 from spotvortex.sim.runtime.virtual_loop import SimClock
 from tests.core.builders import AT, WEB_A, WEB_B, cluster, pool, spot
 from tests.core.in_flight import instance, loss, marked, notice, on_instances, with_nodes

@@ -11,9 +11,8 @@ from spotvortex.core.domain.observation import Standing
 from spotvortex.core.domain.types import Mode
 from spotvortex.core.drain.orders import in_flight
 from spotvortex.pipeline.channels import ClosedError, Lane, Latest
-from spotvortex.pipeline.heartbeats import Heartbeats
+from spotvortex.pipeline.health import Heartbeats, Status
 from spotvortex.pipeline.router import Router
-from spotvortex.pipeline.status import Status
 from tests.core.builders import AT, assessment, observation, pool
 from tests.core.in_flight import marked, with_nodes
 from tests.pipeline.world import (

@@ -19,7 +19,7 @@ from spotvortex.pipeline import actuators, drainer
 from spotvortex.pipeline.actuators import Hands, Shadow
 from spotvortex.pipeline.channels import Lane
 from spotvortex.pipeline.drainer import Drainer
-from spotvortex.pipeline.heartbeats import Heartbeats
+from spotvortex.pipeline.health import Heartbeats
 from spotvortex.sim.runtime.virtual_loop import SimClock
 from tests.core.builders import AT, cluster, pool
 from tests.pipeline.world import MemoryAnnouncer, MemoryTelemetry, StillCluster, pod, run

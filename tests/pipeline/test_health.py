@@ -7,9 +7,7 @@ import pytest
 
 from spotvortex.core.decision.messages import Plan
 from spotvortex.core.domain.observation import InputState
-from spotvortex.pipeline.heartbeats import Heartbeats
-from spotvortex.pipeline.stalls import INTERVAL_S, watch_stalls
-from spotvortex.pipeline.status import Status
+from spotvortex.pipeline.health import INTERVAL_S, Heartbeats, Status, watch_stalls
 from tests.core.builders import AT, cluster, health, observation
 from tests.pipeline.world import MemoryTelemetry, StillCluster, run, spend
 

@@ -11,6 +11,12 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
+
+from spotvortex.core.decision.messages import Plan
+from spotvortex.core.domain.observation import InputHealth, InputState
+from spotvortex.ports.cluster import ClusterView
+from spotvortex.ports.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +53,49 @@ class Heartbeats:
             for task, silence in silences.items()
             if silence > self.limits[task]
         ]
+
+
+INTERVAL_S: Final = 0.02
+
+
+async def watch_stalls(telemetry: Telemetry, stop: asyncio.Event) -> None:
+    """Measure until told to stop."""
+    loop = asyncio.get_running_loop()
+    while not stop.is_set():
+        due = loop.time() + INTERVAL_S
+        await asyncio.sleep(INTERVAL_S)
+        telemetry.stalled(max(0.0, loop.time() - due))
+
+
+@dataclass(slots=True, kw_only=True)
+class Status:
+    """The latest plan, and whether the daemon is fit to be asked."""
+
+    cluster: ClusterView
+    max_input_age_s: float
+    plan: Plan | None = None
+
+    def planned(self, plan: Plan) -> None:
+        """Take note of the latest plan."""
+        self.plan = plan
+
+    def last_plan(self) -> Plan | None:
+        """Return the latest plan, None before the first."""
+        return self.plan
+
+    def reasons(self, now: float) -> list[str]:
+        """Return why the daemon is not ready, in words; empty when it is."""
+        found = [self._words(h) for h in self.cluster.health(now) if self._unfit(h)]
+        if self.plan is None:
+            found.append("no decision yet")
+        return found
+
+    def _unfit(self, health: InputHealth) -> bool:
+        if not health.required:
+            return False
+        return health.state is not InputState.OK or not health.age_s <= self.max_input_age_s
+
+    @staticmethod
+    def _words(health: InputHealth) -> str:
+        detail = f": {health.detail}" if health.detail else ""
+        return f"{health.name} {health.state}, confirmed {health.age_s:.0f} s ago{detail}"
