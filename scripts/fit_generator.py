@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from spotvortex.core.domain.types import Offering
 from spotvortex.market.zones import region_of
 from spotvortex.sim.market.capacity_trace import Availability, read_availability
-from spotvortex.sim.market.counts import Counts
+from spotvortex.sim.market.counts import CapacityCounts
 from spotvortex.sim.market.generator_facts import AGE_EDGES_HOURS, TARGET_PER_HOUR
-from spotvortex.sim.market.semimarkov import FAMILIES, Family, generate
-from spotvortex.sim.market.shortage_clock import Span
+from spotvortex.sim.market.semimarkov import FAMILIES, MarketFamily, generate
+from spotvortex.sim.market.shortage_clock import TimeSpan
 
 Floats = NDArray[np.float64]
 
@@ -178,23 +178,25 @@ def losses_per_hour(series: Iterable[Series]) -> float:
     return n_lost / hours
 
 
-def made(family: Family, seeds: int, days: float = DAYS) -> list[dict[Offering, Counts]]:
+def made(
+    family: MarketFamily, seeds: int, days: float = DAYS
+) -> list[dict[Offering, CapacityCounts]]:
     """Let the generator make a few worlds."""
-    span = Span(start_at=0.0, seconds=days * 86400.0)
+    span = TimeSpan(start_at=0.0, seconds=days * 86400.0)
     return [
         generate(seed=10_000 + k, family=family, offerings=OFFERINGS, span=span)
         for k in range(seeds)
     ]
 
 
-def sampled(counts: Counts, grid: Floats) -> NDArray[np.int64]:
+def sampled(counts: CapacityCounts, grid: Floats) -> NDArray[np.int64]:
     """Return the numbers at the times of a grid."""
     at = np.searchsorted(np.array(counts.times), grid, side="right") - 1
     values: NDArray[np.int64] = np.array(counts.values, dtype=np.int64)[np.maximum(at, 0)]
     return values
 
 
-def as_series(worlds: Iterable[dict[Offering, Counts]]) -> list[Series]:
+def as_series(worlds: Iterable[dict[Offering, CapacityCounts]]) -> list[Series]:
     """Look at generated counts on a grid, as the recorder of the series did."""
     grid = np.arange(0.0, DAYS * 86400.0, GRID_S)
     return [
@@ -205,7 +207,7 @@ def as_series(worlds: Iterable[dict[Offering, Counts]]) -> list[Series]:
     ]
 
 
-def exact_losses_per_hour(worlds: Iterable[dict[Offering, Counts]], days: float) -> float:
+def exact_losses_per_hour(worlds: Iterable[dict[Offering, CapacityCounts]], days: float) -> float:
     """Return losses per node-hour of generated counts, none missed between the steps of a grid."""
     counts = [c for world in worlds for c in world.values()]
     n_lost = sum(n for c in counts for _, n in c.falls())
@@ -219,7 +221,7 @@ def steepness(series: Sequence[Series]) -> float:
     return float(np.mean([np.log(hazard[0] / hazard[-1]) for hazard in hazards]))
 
 
-def calibrate_tracelike(series: Sequence[Series]) -> Family:
+def calibrate_tracelike(series: Sequence[Series]) -> MarketFamily:
     """Set what cannot be read off the series, by turns, until the generator agrees with them."""
     family = FAMILIES["tracelike"]
     loss, alike, gone, steep = (
@@ -239,7 +241,7 @@ def calibrate_tracelike(series: Sequence[Series]) -> Family:
     return family
 
 
-def calibrate_base(family: Family, seeds: int) -> Family:
+def calibrate_base(family: MarketFamily, seeds: int) -> MarketFamily:
     """Set the base of a family so that its losses per node-hour are what it stands for."""
     for _ in range(4):
         loss = exact_losses_per_hour(made(family, seeds), DAYS)

@@ -44,7 +44,7 @@ class Health(Protocol):
         ...
 
 
-class Readiness(Protocol):
+class ReadinessSource(Protocol):
     """What is still missing before decisions can be made."""
 
     def reasons(self, now: float) -> Sequence[str]:
@@ -83,11 +83,11 @@ class Decisions(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Views:
+class Sources:
     """What the server answers from."""
 
     health: Health
-    readiness: Readiness
+    readiness: ReadinessSource
     metrics: Exposition
     decisions: Decisions
     plans: Plans
@@ -100,7 +100,7 @@ class _BadQueryError(Exception):
 
 @asynccontextmanager
 async def serve(
-    host: str, port: int, views: Views, *, time_scale: float = 1.0
+    host: str, port: int, views: Sources, *, time_scale: float = 1.0
 ) -> AsyncIterator[int]:
     """Serve until the block is left.
 
@@ -143,7 +143,7 @@ async def _bind(runner: web.AppRunner, host: str, port: int) -> None:
         raise SettingsError(f"SPOTVORTEX_HTTP_HOST={host} cannot be bound: {error}") from error
 
 
-def _application(views: Views) -> web.Application:
+def _application(views: Sources) -> web.Application:
     pages = _Pages(views)
     application = web.Application(middlewares=[_errors_as_json])
     handlers = (
@@ -180,7 +180,7 @@ def _json(
 class _Pages:
     """One method a path."""
 
-    def __init__(self, views: Views) -> None:
+    def __init__(self, views: Sources) -> None:
         self._views = views
 
     async def healthz(self, _request: web.Request) -> web.Response:

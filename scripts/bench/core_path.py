@@ -32,9 +32,9 @@ from spotvortex.core.domain.observation import (
 )
 from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
 from spotvortex.core.pool.assessment import Assessment
-from spotvortex.core.pool.context import sight_of
-from spotvortex.core.pool.reduction import reduce_shape
-from spotvortex.core.pool.summary import shape_of
+from spotvortex.core.pool.context import cycle_context
+from spotvortex.core.pool.reduction import reduce_summary
+from spotvortex.core.pool.summary import summary_of
 from spotvortex.core.record.record import record_of
 from spotvortex.core.record.replay import replay
 from spotvortex.core.scoring.features import OfferingScore
@@ -135,9 +135,9 @@ def main() -> None:
         )
         for o in OFFERINGS
     }
-    sight, facts = sight_of(seen, scores, 60.0), seen.cluster.pools
-    shapes = timed("shape (new facts)", lambda: [shape_of(p) for p in facts])
-    inputs = timed("reduce", lambda: tuple(reduce_shape(shape, sight) for shape in shapes))
+    sight, facts = cycle_context(seen, scores, 60.0), seen.cluster.pools
+    shapes = timed("shape (new facts)", lambda: [summary_of(p) for p in facts])
+    inputs = timed("reduce", lambda: tuple(reduce_summary(shape, sight) for shape in shapes))
     assessment = Assessment(observation=seen, pools=inputs, model_digest="digest")
     _, plan = timed("decide", lambda: reconcile(ControllerState(), assessment, Limits()))
     lines = timed(

@@ -19,10 +19,10 @@ from spotvortex.core.domain.types import Mode
 from spotvortex.errors import SettingsError
 from spotvortex.model import forecaster as bundles
 from spotvortex.persistence.memory_file import open_folder
-from spotvortex.pipeline.actuators import Hands, Shadow, Silent
-from spotvortex.pipeline.guard import Guarded
+from spotvortex.pipeline.actuators import Actuators, NullAnnouncer, RecordingActuator
+from spotvortex.pipeline.guard import GuardedActuator
 from spotvortex.pipeline.health import watch_stalls
-from spotvortex.pipeline.supervisor import Ports, make_views, supervise
+from spotvortex.pipeline.supervisor import Ports, make_boards, supervise
 from spotvortex.pipeline.write_rate import WriteRate
 from spotvortex.ports.edges import Edges
 from spotvortex.ports.telemetry import Telemetry
@@ -58,7 +58,7 @@ async def run_daemon(
             edges=_watched(edges, hub),
             forecaster=forecaster,
             hands=_hands(edges, hub, limits, settings.max_writes_per_s),
-            announcer=edges.announcer or Silent(),
+            announcer=edges.announcer or NullAnnouncer(),
             pool_rules=settings.rules_of_pools(),
             journal=journal,
             telemetry=hub,
@@ -67,8 +67,8 @@ async def run_daemon(
             authority=edges.writing.authority if edges.writing else None,
             notices=edges.writing.notices if edges.writing else None,
         )
-        views = make_views(ports, limits, settings.tick_s)
-        pages = server.Views(
+        views = make_boards(ports, limits, settings.tick_s)
+        pages = server.Sources(
             health=views.heartbeats,
             readiness=views.status,
             metrics=metrics,
@@ -94,12 +94,12 @@ def _allowed(limits: Limits, edges: Edges) -> Limits:
     return replace(limits, mode=Mode.ADVISE if edges.announcer is not None else Mode.SHADOW)
 
 
-def _hands(edges: Edges, telemetry: Telemetry, limits: Limits, per_s: float) -> Hands:
+def _hands(edges: Edges, telemetry: Telemetry, limits: Limits, per_s: float) -> Actuators:
     """Give each mode its hand; without anything to write with, all of them only record."""
-    shadow = Shadow(cluster=edges.cluster, telemetry=telemetry)
+    shadow = RecordingActuator(cluster=edges.cluster, telemetry=telemetry)
     if edges.writing is None:
-        return Hands(recording=shadow, writing=shadow)
-    guarded = Guarded(
+        return Actuators(recording=shadow, writing=shadow)
+    guarded = GuardedActuator(
         cluster=edges.cluster,
         writer=edges.writing.writer,
         authority=edges.writing.authority,
@@ -108,7 +108,7 @@ def _hands(edges: Edges, telemetry: Telemetry, limits: Limits, per_s: float) -> 
         limits=limits,
         rate=WriteRate(per_s=per_s, burst=per_s),
     )
-    return Hands(recording=shadow, writing=guarded)
+    return Actuators(recording=shadow, writing=guarded)
 
 
 def _journal(settings: Settings, metrics: Metrics) -> DecisionJournal:

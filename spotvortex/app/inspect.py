@@ -18,10 +18,10 @@ from spotvortex.errors import ApiError
 from spotvortex.kube.admin import eviction_dry_run
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.model import forecaster as bundles
-from spotvortex.pipeline.assessor import Inference
+from spotvortex.pipeline.assessor import Assessor
 from spotvortex.pipeline.health import Heartbeats
 from spotvortex.ports.edges import Background, Edges
-from spotvortex.report.assess.assessment import Frame, Report, make_report
+from spotvortex.report.assess.assessment import Provenance, Report, make_report
 from spotvortex.report.doctor.diagnosis import Diagnosis, diagnose
 from spotvortex.report.doctor.dry_run import compared, questions
 from spotvortex.results.cluster_snapshot import Snapshot, snapshot_of
@@ -47,7 +47,7 @@ async def assess(settings: Settings) -> Report:
     forecaster = bundles.load(settings.model_dir, settings.cloud)
     limits = settings.limits()
     telemetry = Hub(Metrics(version=__version__, mode=limits.mode), Tracing(None))
-    inference = Inference(
+    inference = Assessor(
         forecaster=forecaster,
         limits=limits,
         offload=asyncio.to_thread,
@@ -58,7 +58,7 @@ async def assess(settings: Settings) -> Report:
         observation = await _observe_once(edges)
         assessment = await inference.assess(observation)
         _, plan = reconcile(ControllerState(), assessment, limits)
-        frame = Frame(context=edges.name, seconds=loop.time() - started, version=__version__)
+        frame = Provenance(context=edges.name, seconds=loop.time() - started, version=__version__)
         return make_report(plan, frame)
 
 

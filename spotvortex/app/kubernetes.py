@@ -16,7 +16,7 @@ from random import Random
 from typing import Final
 
 from spotvortex.aws.interruptions import QueueOptions, open_notices
-from spotvortex.core.domain.observation import Standing
+from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Mode
 from spotvortex.kube.admin import access_review
 from spotvortex.kube.api.client import KubeClient
@@ -24,10 +24,10 @@ from spotvortex.kube.cache.view import KubeClusterView
 from spotvortex.kube.coordination.freeze import FreezeWatch
 from spotvortex.kube.coordination.lease import LeaseKeeper
 from spotvortex.kube.coordination.state import VERSION, ClusterState
-from spotvortex.kube.coordination.state_store import StateStore
+from spotvortex.kube.coordination.state_store import VersionedConfigMap
 from spotvortex.kube.write.events import EventRecorder
-from spotvortex.kube.write.manifests import Home
-from spotvortex.kube.write.writer import Levers
+from spotvortex.kube.write.manifests import PlaceholderOptions
+from spotvortex.kube.write.writer import KubeWriter
 from spotvortex.market.last_resort import LastResortMarket, LayeredMarket
 from spotvortex.market.recorded import load_recorded
 from spotvortex.market.scripted import load_scripted
@@ -93,7 +93,7 @@ class _Side:
 
     background: Sequence[tuple[str, Background]] = ()
     notice_traffic: Callable[[], NoticeTraffic] | None = None
-    announcer: Announcements | None = None
+    announcer: EventAnnouncer | None = None
     writing: Writing | None = None
 
 
@@ -105,7 +105,7 @@ async def _writing_side(
         return _Side()
     identity = settings.identity()
     recorder = EventRecorder(client, identity, SystemClock(), rng)
-    announcer = Announcements(recorder)
+    announcer = EventAnnouncer(recorder)
     said: tuple[tuple[str, Background], ...] = (("events", recorder.run),)
     if not mode.writes:
         return _Side(background=said, announcer=announcer)
@@ -116,7 +116,7 @@ async def _writing_side(
     lease = LeaseKeeper(client, settings.namespace, identity, SystemClock(), rng)
     freeze = FreezeWatch(client, settings.namespace, rng, settings.max_input_age_s)
     state = ClusterState(
-        store=StateStore(client, settings.namespace, VERSION),
+        store=VersionedConfigMap(client, settings.namespace, VERSION),
         clock=SystemClock(),
         leads=lambda: lease.holds(LEASE_MARGIN_S),
         was_kept=lambda: lease.state_kept,
@@ -134,10 +134,10 @@ async def _writing_side(
         )
         notices = await stack.enter_async_context(opening)
         running.append(("notices", notices.run))
-    home = Home(namespace=settings.namespace, image=settings.placeholder_image)
+    home = PlaceholderOptions(namespace=settings.namespace, image=settings.placeholder_image)
     writing = Writing(
-        writer=Levers(client, home, rng),
-        authority=Authority(lease=lease, freeze=freeze, own_node=settings.node_name),
+        writer=KubeWriter(client, home, rng),
+        authority=LeaseAuthority(lease=lease, freeze=freeze, own_node=settings.node_name),
         state=state,
         memory=state.memory,
         notices=notices,
@@ -178,16 +178,16 @@ def _queue_of(settings: Settings) -> QueueOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Authority:
+class LeaseAuthority:
     """Implements `ports.Authority` by the lease and the freeze."""
 
     lease: LeaseKeeper
     freeze: FreezeWatch
     own_node: str
 
-    def standing(self) -> Standing:
+    def standing(self) -> WriteAuthority:
         """Return whether we may write at this instant."""
-        return Standing(
+        return WriteAuthority(
             leader=self.lease.holds(LEASE_MARGIN_S),
             freeze=self.freeze.state(),
             own_node=self.own_node,
@@ -195,7 +195,7 @@ class Authority:
 
 
 @dataclass(frozen=True, slots=True)
-class Announcements:
+class EventAnnouncer:
     """Implements `ports.Announcer` by Events."""
 
     recorder: EventRecorder

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from spotvortex.app.kubernetes import SystemClock
-from spotvortex.core.uninstall import Leaving
-from spotvortex.kube.admin.uninstall import Departure
+from spotvortex.core.uninstall import UninstallResult
+from spotvortex.kube.admin.uninstall import Uninstaller
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.settings.load import kubeconfig
 from spotvortex.settings.model import Settings
@@ -17,7 +17,7 @@ from spotvortex.settings.model import Settings
 
 async def uninstall(
     settings: Settings, wait_s: float, tell: Callable[[str], None], *, apply: bool
-) -> Leaving:
+) -> UninstallResult:
     """Look for all that is ours in the cluster, and remove it if `apply` is given.
 
     Args:
@@ -32,7 +32,7 @@ async def uninstall(
     """
     client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
     try:
-        departure = Departure(client, settings.namespace, SystemClock(), tell)
+        departure = Uninstaller(client, settings.namespace, SystemClock(), tell)
         return await (departure.leave(wait_s) if apply else departure.look())
     finally:
         await client.close()

@@ -21,7 +21,7 @@ MAX_ERROR: Final = 4000
 """Characters of a failure's account that are kept, its last ones."""
 
 
-class Spec(Protocol):
+class KeyedSpec(Protocol):
     """What says all about one run; a module-level frozen dataclass, so that it can be pickled."""
 
     @property
@@ -29,11 +29,11 @@ class Spec(Protocol):
         """Its name, unlike that of any other spec."""
 
 
-AnySpec = TypeVar("AnySpec", bound=Spec)
+AnySpec = TypeVar("AnySpec", bound=KeyedSpec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class RunFailure:
     """A spec that has no result: why, in one line and in full."""
 
     key: str
@@ -42,22 +42,22 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class RunProgress:
     """How far it has come: `key` is the spec just ended, `failure` says whether in vain."""
 
     n_ended: int
     n_total: int
     key: str
-    failure: Failure | None = None
+    failure: RunFailure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class RunTally:
     """What became of the specs: worked on now, there before, or failed."""
 
     n_done: int
     n_skipped: int
-    failures: tuple[Failure, ...]
+    failures: tuple[RunFailure, ...]
 
 
 def run_specs(
@@ -65,8 +65,8 @@ def run_specs(
     work: Callable[[AnySpec], object],
     executor: Executor,
     results: ResultsFile,
-    progress: Callable[[Progress], None],
-) -> Tally:
+    progress: Callable[[RunProgress], None],
+) -> RunTally:
     """Work on every spec that has no result yet, and write each result as it comes.
 
     Args:
@@ -83,17 +83,17 @@ def run_specs(
         raise ValueError("two specs have one key")
     left = [spec for spec in specs if spec.key not in results.keys]
     futures = {_submitted(executor, work, spec): spec.key for spec in left}
-    failures: list[Failure] = []
+    failures: list[RunFailure] = []
     try:
         for n_ended, future in enumerate(as_completed(futures), 1):
             key = futures[future]
             failure = _kept(future, key, results)
             failures += [failure] if failure else []
-            progress(Progress(n_ended=n_ended, n_total=len(left), key=key, failure=failure))
+            progress(RunProgress(n_ended=n_ended, n_total=len(left), key=key, failure=failure))
     finally:
         for future in futures:
             future.cancel()
-    return Tally(
+    return RunTally(
         n_done=len(left) - len(failures),
         n_skipped=len(specs) - len(left),
         failures=tuple(sorted(failures, key=lambda f: f.key)),
@@ -112,9 +112,9 @@ def _submitted(
         return failed
 
 
-def _kept(future: Future[object], key: str, results: ResultsFile) -> Failure | None:
+def _kept(future: Future[object], key: str, results: ResultsFile) -> RunFailure | None:
     if future.cancelled():
-        return Failure(key=key, reason="cancelled", account="")
+        return RunFailure(key=key, reason="cancelled", account="")
     error = future.exception()
     if error is None:
         try:
@@ -125,4 +125,4 @@ def _kept(future: Future[object], key: str, results: ResultsFile) -> Failure | N
             return None
     account = "".join(traceback.format_exception(error))[-MAX_ERROR:]
     words = str(error).partition("\n")[0]
-    return Failure(key=key, reason=f"{type(error).__name__}: {words}", account=account)
+    return RunFailure(key=key, reason=f"{type(error).__name__}: {words}", account=account)

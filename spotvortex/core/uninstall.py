@@ -15,7 +15,7 @@ from spotvortex.core.domain import labels
 from spotvortex.core.domain.labels import PodKind
 
 
-class Thing(StrEnum):
+class ObjectKind(StrEnum):
     """The kinds of things that we leave in a cluster, in the order in which they are removed."""
 
     NODE = "node"
@@ -26,8 +26,8 @@ class Thing(StrEnum):
     FREEZE = "freeze"
 
 
-ORDER: Final = tuple(Thing)
-OF_THE_DAEMON: Final = frozenset({Thing.STATE, Thing.LEASE, Thing.FREEZE})
+ORDER: Final = tuple(ObjectKind)
+OF_THE_DAEMON: Final = frozenset({ObjectKind.STATE, ObjectKind.LEASE, ObjectKind.FREEZE})
 """What a running daemon would write again, and the freeze that holds it back."""
 
 
@@ -45,7 +45,7 @@ class Leftover:
         cordoned: on a node, whether it is cordoned, by anybody.
     """
 
-    thing: Thing
+    thing: ObjectKind
     name: str
     uid: str = ""
     version: str = ""
@@ -64,12 +64,12 @@ class Leftover:
 
         Anchors are none: a frozen daemon lets them run out, and they keep nothing in its hands.
         """
-        if self.thing is Thing.NODE:
+        if self.thing is ObjectKind.NODE:
             return bool(self.marks & {labels.CORDONED, labels.DRAIN})
-        return self.thing is Thing.POD and self.detail == PodKind.PLACEHOLDER
+        return self.thing is ObjectKind.POD and self.detail == PodKind.PLACEHOLDER
 
     @property
-    def key(self) -> tuple[Thing, str]:
+    def key(self) -> tuple[ObjectKind, str]:
         """What makes it the same thing in a later inventory."""
         return self.thing, self.name
 
@@ -88,7 +88,7 @@ class Inventory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
+class StillThere:
     """A thing of ours that is still there, and why; "" where nobody tried to remove it."""
 
     leftover: Leftover
@@ -96,11 +96,11 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Leaving:
+class UninstallResult:
     """What was found, and what of it is left; `applied` is false for a dry run."""
 
     found: tuple[Leftover, ...]
-    left: tuple[Left, ...]
+    left: tuple[StillThere, ...]
     applied: bool
 
     @property
@@ -126,17 +126,21 @@ def describe_node(found: frozenset[str], *, cordoned: bool) -> str:
 
 def removable(inventory: Inventory) -> tuple[Leftover, ...]:
     """Return what to remove now, in order; the freeze is never among it, for it goes last."""
-    kept = OF_THE_DAEMON if inventory.daemons else {Thing.FREEZE}
+    kept = OF_THE_DAEMON if inventory.daemons else {ObjectKind.FREEZE}
     wanted = (left for left in inventory.leftovers if left.thing not in kept)
     return tuple(sorted(wanted, key=lambda left: (ORDER.index(left.thing), left.name)))
 
 
 def may_thaw(inventory: Inventory) -> bool:
     """Tell whether the freeze may go: nothing else is left, and nobody would begin anew."""
-    return not inventory.daemons and all(left.thing is Thing.FREEZE for left in inventory.leftovers)
+    return not inventory.daemons and all(
+        left.thing is ObjectKind.FREEZE for left in inventory.leftovers
+    )
 
 
-def remaining(inventory: Inventory, failures: dict[tuple[Thing, str], str]) -> tuple[Left, ...]:
+def remaining(
+    inventory: Inventory, failures: dict[tuple[ObjectKind, str], str]
+) -> tuple[StillThere, ...]:
     """Say of everything that is still there why.
 
     Args:
@@ -144,7 +148,7 @@ def remaining(inventory: Inventory, failures: dict[tuple[Thing, str], str]) -> t
         failures: the server's word for each thing whose removal failed.
     """
     return tuple(
-        Left(leftover=left, reason=failures.get(left.key) or _why(left, inventory))
+        StillThere(leftover=left, reason=failures.get(left.key) or _why(left, inventory))
         for left in inventory.leftovers
     )
 
@@ -155,6 +159,6 @@ def _why(left: Leftover, inventory: Inventory) -> str:
             f"a daemon of ours still runs ({', '.join(inventory.daemons)}): "
             "delete the Deployment, then run this again"
         )
-    if left.thing is Thing.FREEZE:
+    if left.thing is ObjectKind.FREEZE:
         return "it goes when nothing else is left"
     return "it is still there or came again: run this once more"

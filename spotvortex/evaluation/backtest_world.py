@@ -30,14 +30,14 @@ from spotvortex.results.cluster_snapshot import (
 )
 from spotvortex.sim.cluster.demand import Demand
 from spotvortex.sim.cluster.from_snapshot import scenario_of
-from spotvortex.sim.cluster.scenario import Kind, Scenario
+from spotvortex.sim.cluster.scenario import Scenario, WorkloadKind
 from spotvortex.sim.market.capacity_trace import read_counts_csv
 from spotvortex.sim.market.count_supply import CountSupply
-from spotvortex.sim.market.counts import Counts
-from spotvortex.sim.market.instance_types import machine_of
+from spotvortex.sim.market.counts import CapacityCounts
+from spotvortex.sim.market.instance_types import instance_type_of
 from spotvortex.sim.market.replay_prices import ReplayMarket
 from spotvortex.sim.market.semimarkov import FAMILIES, generate
-from spotvortex.sim.market.shortage_clock import Span
+from spotvortex.sim.market.shortage_clock import TimeSpan
 from spotvortex.sim.runtime.billing import DAY_S
 
 STEP_S: Final = 30.0
@@ -57,7 +57,7 @@ class Sources:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class BacktestChoice:
     """What is chosen beside the files; `n_days` of 0 means as many as the prices cover."""
 
     family: str
@@ -73,12 +73,12 @@ class OpenWorld:
     seed: int
     n_days: int
     market: ReplayMarket
-    counts: Mapping[Offering, Counts]
+    counts: Mapping[Offering, CapacityCounts]
     scenario: Scenario
     family: str
 
 
-def open_world(sources: Sources, choice: Choice) -> OpenWorld:
+def open_world(sources: Sources, choice: BacktestChoice) -> OpenWorld:
     """Read all files.
 
     Raises:
@@ -91,9 +91,9 @@ def open_world(sources: Sources, choice: Choice) -> OpenWorld:
     start_at, n_days = _days(market, sources.prices, choice.n_days)
     taken = _own(market) if sources.snapshot is None else _read(sources.snapshot)
     scenario = scenario_of(taken, market.offerings, start_at, STEP_S)
-    span = Span(start_at=start_at, seconds=(n_days + 1) * DAY_S)
+    span = TimeSpan(start_at=start_at, seconds=(n_days + 1) * DAY_S)
     if sources.counts is not None:
-        counts: Mapping[Offering, Counts] = read_counts_csv(sources.counts)
+        counts: Mapping[Offering, CapacityCounts] = read_counts_csv(sources.counts)
     else:
         counts = generate(
             seed=choice.seed,
@@ -241,9 +241,9 @@ def _units(scenario: Scenario) -> dict[str, Offering]:
     for fleet in scenario.fleets:
         offering = Offering(instance_type=fleet.instance_type, zone=zones[fleet.group])
         first.setdefault(fleet.group, offering)
-    serving = {w.pool for w in scenario.workloads if w.kind is not Kind.BARE}
+    serving = {w.pool for w in scenario.workloads if w.kind is not WorkloadKind.BARE}
     for pool in serving:
-        machine_of(first[pool].instance_type)
+        instance_type_of(first[pool].instance_type)
     return first
 
 

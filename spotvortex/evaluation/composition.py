@@ -19,7 +19,7 @@ from spotvortex.evaluation.run import run
 from spotvortex.model import forecaster as bundles
 from spotvortex.ports.model import Forecaster
 from spotvortex.results.accounting import DayTotals, RunResult
-from spotvortex.results.timeline import Account
+from spotvortex.results.timeline import RunAccount
 from spotvortex.sim.runtime.forecasters import ScriptedForecaster
 
 CLOUD: Final = "aws"
@@ -122,7 +122,7 @@ def work(spec: RunSpec) -> RunResult:
     """Run one spec: a function of a module, so that it can be sent to another process."""
     of = _protocol(spec.protocol_path)
     variant = next(v for v in of.variants if v.name == spec.variant)
-    world = worlds.World(
+    world = worlds.EvaluationWorld(
         family=spec.family,
         mix=spec.mix,
         seed=spec.seed,
@@ -166,7 +166,7 @@ def _protocol(path: Path) -> Protocol:
 
 
 @lru_cache(maxsize=64)
-def _all_on_demand(world: worlds.World, path: Path) -> tuple[tuple[float, float], ...]:
+def _all_on_demand(world: worlds.EvaluationWorld, path: Path) -> tuple[tuple[float, float], ...]:
     """Return by day what the world costs without Spot, and what was demanded: baseline B0."""
     spec = RunSpec(
         family=world.family,
@@ -240,7 +240,7 @@ def side_by_side(of: Protocol) -> tuple[str, ...]:
 
 def backtest(
     spec: BacktestSpec, policies: Sequence[str], each: Callable[[str], None]
-) -> tuple[Account, ...]:
+) -> tuple[RunAccount, ...]:
     """Run policies in one world, one after the other; the first is all on-demand.
 
     Args:
@@ -257,9 +257,9 @@ def backtest(
     of = protocol.load()
     world = backtest_world.open_world(
         backtest_world.Sources(prices=spec.prices, snapshot=spec.snapshot, counts=spec.counts),
-        backtest_world.Choice(family=spec.family, seed=spec.seed, n_days=spec.n_days),
+        backtest_world.BacktestChoice(family=spec.family, seed=spec.seed, n_days=spec.n_days),
     )
-    accounts: list[Account] = []
+    accounts: list[RunAccount] = []
     for policy in dict.fromkeys((worlds.B0, *policies)):
         each(policy)
         trial = backtest_world.trial_of(world, policy, of, _models(spec.model_dir), spec.tick_s)

@@ -14,30 +14,30 @@ import numpy as np
 from spotvortex.evaluation import offline_optimum, worlds
 from spotvortex.results.accounting import Costs, DayTotals
 from spotvortex.sim.cluster.demand import Demand
-from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.market.prices import SimulatedMarket
 from spotvortex.sim.runtime.billing import DAY_S
 
 GRID_S: Final = 300.0
 """Counts are taken at their least within each step, so a loss in between is seen."""
 
 
-def days_of(world: worlds.World, costs: Costs) -> tuple[DayTotals, ...]:
+def days_of(world: worlds.EvaluationWorld, costs: Costs) -> tuple[DayTotals, ...]:
     """Return the bound's cost, each day an equal share of the whole.
 
     Demand counts in whole nodes, rounded up.
     """
     future = _future(world)
-    told = offline_optimum.Costs(
+    told = offline_optimum.UnitCosts(
         move_min=costs.cm, interruption_min=costs.ci, unserved_ratio=costs.v
     )
     share = offline_optimum.plan(future, told).cost_usd / world.n_days
     return tuple(_day(number, share) for number in range(world.n_days))
 
 
-def _future(world: worlds.World) -> offline_optimum.Future:
+def _future(world: worlds.EvaluationWorld) -> offline_optimum.Future:
     offerings = worlds.offerings()
     times = worlds.START_AT + GRID_S * np.arange(int(world.n_days * DAY_S / GRID_S))
-    market = SimMarket(seed=world.seed, start_at=worlds.START_AT)
+    market = SimulatedMarket(seed=world.seed, start_at=worlds.START_AT)
     counts = worlds.counts_of(world)
     demand = Demand(world.mix, world.seed)
     wanted = [worlds.UNITS * demand.factor(at - worlds.START_AT) for at in times.tolist()]

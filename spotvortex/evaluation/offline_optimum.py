@@ -27,7 +27,7 @@ MINUTES_PER_HOUR: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Costs:
+class UnitCosts:
     """What things cost beside nodes, in minutes of one on-demand node, and ratios to its price.
 
     A planned move costs `move_min`; being taken, or stopping, costs `interruption_min`; a unit
@@ -63,7 +63,7 @@ class Future:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Placements:
     """Where every unit is: int64[n_units, n_steps], and what that costs in USD.
 
     A place below the number of offerings is that offering; then come `on_demand` and `nowhere`.
@@ -75,7 +75,7 @@ class Plan:
     nowhere: int
 
 
-def plan(future: Future, costs: Costs) -> Plan:
+def plan(future: Future, costs: UnitCosts) -> Placements:
     """Place the units one after the other, each in the best way that those before it leave.
 
     Unit k is wanted in the steps in which more than k units are.
@@ -91,7 +91,9 @@ def plan(future: Future, costs: Costs) -> Plan:
         cost_usd += unit_usd
         on_spot = np.flatnonzero(places[unit] < n_offerings)
         left[places[unit, on_spot], on_spot] -= 1
-    return Plan(places=places, cost_usd=cost_usd, on_demand=n_offerings, nowhere=n_offerings + 1)
+    return Placements(
+        places=places, cost_usd=cost_usd, on_demand=n_offerings, nowhere=n_offerings + 1
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,7 @@ class _Problem:
 
 
 def _problem(
-    future: Future, costs: Costs, can_hold: NDArray[np.bool_], is_wanted: NDArray[np.bool_]
+    future: Future, costs: UnitCosts, can_hold: NDArray[np.bool_], is_wanted: NDArray[np.bool_]
 ) -> _Problem:
     """Write down what one unit pays, with the last place nowhere and the one before on-demand."""
     hours = future.step_s / 3600.0

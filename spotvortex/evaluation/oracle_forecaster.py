@@ -17,7 +17,7 @@ from spotvortex.core.domain.instance_types import Scope
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.errors import ModelContractError
-from spotvortex.sim.market.counts import Counts
+from spotvortex.sim.market.counts import CapacityCounts
 
 CAPACITY_S: Final = 3600.0
 RUNTIME_S: Final = 7200.0
@@ -25,7 +25,7 @@ RUNTIME_S: Final = 7200.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Foresight:
+class OracleForecaster:
     """Scores by what will be lost: implements `ports.Forecaster`.
 
     A score is the share of what there is now that will be gone at some time within the horizon:
@@ -33,7 +33,7 @@ class Foresight:
     be launched, and scores 1.
     """
 
-    counts: Mapping[Offering, Counts]
+    counts: Mapping[Offering, CapacityCounts]
     families: tuple[str, ...]
     digest: str = "foresight"
     has_policy: bool = False

@@ -25,7 +25,7 @@ Worlds: TypeAlias = Mapping[World, Mapping[str, RunResult]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class PairedQuestion:
     """Which policy is judged against what, and under which constants.
 
     Attributes:
@@ -93,7 +93,7 @@ def _require_asked_for(result: RunResult, protocol: Protocol) -> None:
         raise ResultsError(f"{_named(result)}: all on-demand costs nothing; nothing was demanded")
 
 
-def pairs_of(worlds: Worlds, family: str, question: Question, bound: str) -> list[Pair]:
+def pairs_of(worlds: Worlds, family: str, question: PairedQuestion, bound: str) -> list[Pair]:
     """Pair the judged policy with the rival's best setting in every world of a family.
 
     The best setting is that of the highest mean net profit, in shares of the cost of all on-demand,
@@ -119,7 +119,7 @@ def pairs_of(worlds: Worlds, family: str, question: Question, bound: str) -> lis
     return pairs
 
 
-def _best_setting(judged: Sequence[Mapping[str, RunResult]], question: Question) -> str:
+def _best_setting(judged: Sequence[Mapping[str, RunResult]], question: PairedQuestion) -> str:
     everywhere = [s for s in question.settings if all(s in runs for runs in judged)]
     if not everywhere:
         example = next(iter(judged[0].values()))

@@ -22,7 +22,7 @@ from typing import Final
 from spotvortex.core.record.codec import CodecError, decode
 from spotvortex.errors import ProtocolError
 from spotvortex.results.accounting import Costs
-from spotvortex.results.verdict import Gate
+from spotvortex.results.verdict import GateBounds
 
 OWN_PATH: Final = Path(__file__).with_name("protocol.json")
 VERSION: Final = 1
@@ -33,14 +33,14 @@ MAX_BYTES: Final = 1_000_000
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
-class Choice(StrEnum):
+class SettingChoice(StrEnum):
     """How one of a baseline's settings is chosen."""
 
     BEST_IN_FAMILY = "highest_mean_net_profit_in_family"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
+class WorldFamily:
     """A family of worlds; one that replays recorded series has no hazard of its own."""
 
     name: str
@@ -81,7 +81,7 @@ class Baselines:
     """Settings of the baselines: static ratios (B2), Karpenter (B3), SpotHedge (B4)."""
 
     b2_spot_ratio: tuple[float, ...]
-    b3_choice: Choice
+    b3_choice: SettingChoice
     b3: tuple[KarpenterSetting, ...]
     b3_lazy: tuple[KarpenterSetting, ...]
     b4_n_extra: tuple[int, ...]
@@ -129,7 +129,7 @@ class Protocol:
 
     version: int
     costs: Costs
-    families: tuple[Family, ...]
+    families: tuple[WorldFamily, ...]
     mixes: tuple[str, ...]
     n_seeds: int
     n_days: int
@@ -138,7 +138,7 @@ class Protocol:
     sensitivities: Sensitivities
     baselines: Baselines
     bound: str
-    gate: Gate
+    gate: GateBounds
     bootstrap: Bootstrap
     digest: str
 
@@ -256,7 +256,7 @@ def _bad_names(protocol: Protocol) -> Iterator[str]:
                 yield f"{field}: {name!r} is no name; use letters, digits, dots and dashes"
 
 
-def _bad_families(families: Sequence[Family]) -> Iterator[str]:
+def _bad_families(families: Sequence[WorldFamily]) -> Iterator[str]:
     for i, family in enumerate(families):
         where, hazard = f"families[{i}].hazard_per_node_hour", family.hazard_per_node_hour
         if family.replays and hazard is not None:

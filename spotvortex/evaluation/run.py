@@ -1,7 +1,7 @@
 """One world under one policy, for days, with its accounts.
 
 Comes in: a world's making and whether the controller takes part, with its model and limits. Goes
-out: an `Account`. With the controller, the daemon's own tasks run in virtual time, as in an
+out: an `RunAccount`. With the controller, the daemon's own tasks run in virtual time, as in an
 episode, only that nothing goes wrong but the market. May not know what policies there are.
 """
 
@@ -18,18 +18,18 @@ from spotvortex.core.domain.types import Offering
 from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.ports.model import Forecaster
 from spotvortex.results.accounting import DayTotals, RunResult
-from spotvortex.results.timeline import Account
+from spotvortex.results.timeline import RunAccount
 from spotvortex.sim.cluster.demand import Demand
 from spotvortex.sim.cluster.scenario import Scenario
 from spotvortex.sim.market.prices import PricedMarket
 from spotvortex.sim.market.random_streams import stream
 from spotvortex.sim.market.supply import Supply
-from spotvortex.sim.runtime.billing import DAY_S, Ledger
-from spotvortex.sim.runtime.coordination import Shelf
-from spotvortex.sim.runtime.external_actors import People
+from spotvortex.sim.runtime.billing import DAY_S, Billing
+from spotvortex.sim.runtime.coordination import CoordinationObjects
+from spotvortex.sim.runtime.external_actors import ExternalActors
 from spotvortex.sim.runtime.faults import Schedule
-from spotvortex.sim.runtime.journal import Records
-from spotvortex.sim.runtime.replica import Place, Process
+from spotvortex.sim.runtime.journal import EpisodeJournal
+from spotvortex.sim.runtime.replica import Replica, SharedWorld
 from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
 from spotvortex.sim.runtime.world import World
 
@@ -75,13 +75,13 @@ class Trial:
     controller: Controller | None = None
 
 
-class Nobody:
+class NullWitness:
     """Watches nothing: the witness of a run in which nothing is judged."""
 
-    def asked(self, process: Process, call: Call, sent_at: float) -> None:
+    def asked(self, process: Replica, call: Call, sent_at: float) -> None:
         """Drop it."""
 
-    def answered(self, process: Process, call: Call, answer: Answer) -> None:
+    def answered(self, process: Replica, call: Call, answer: Answer) -> None:
         """Drop it."""
 
 
@@ -89,7 +89,7 @@ def run(
     trial: Trial,
     name: Callable[[tuple[DayTotals, ...], str], RunResult],
     records: BinaryIO | None = None,
-) -> Account:
+) -> RunAccount:
     """Run a trial to its end.
 
     Args:
@@ -102,7 +102,7 @@ def run(
         runner.run(ran.go())
     ledger = ran.ledger
     result = name(tuple(ledger.days), ran.digest())
-    return Account(result=result, hours=tuple(ledger.hours), events=tuple(ledger.events))
+    return RunAccount(result=result, hours=tuple(ledger.hours), events=tuple(ledger.events))
 
 
 class _Run:
@@ -125,7 +125,7 @@ class _Run:
             supply=trial.supply,
             captures=trial.controller is not None,
         )
-        self.ledger = Ledger(
+        self.ledger = Billing(
             cluster=self._world.cluster,
             prices=trial.market,
             since=self._since,
@@ -133,8 +133,8 @@ class _Run:
             spare=trial.spare_pods,
         )
         self._world.ledger = self.ledger
-        self._records = Records(sink=records, in_outline=records is None)
-        self._shelf = Shelf()
+        self._records = EpisodeJournal(sink=records, in_outline=records is None)
+        self._shelf = CoordinationObjects()
         self._ended = asyncio.Event()
 
     def digest(self) -> str:
@@ -168,8 +168,8 @@ class _Run:
                     wanted = demand.replicas(key, n, self._world.at - self._since)
                     self._world.want(key, wanted + self._trial.spare_pods.get(key, 0))
 
-    def _people(self) -> People:
-        return People(
+    def _people(self) -> ExternalActors:
+        return ExternalActors(
             world=self._world,
             shelf=self._shelf,
             schedule=Schedule(()),
@@ -178,18 +178,18 @@ class _Run:
             zero_at=self._since,
         )
 
-    def _process(self, controller: Controller) -> Process:
-        place = Place(
+    def _process(self, controller: Controller) -> Replica:
+        place = SharedWorld(
             world=self._world,
             shelf=self._shelf,
             market=self._trial.market,
             forecaster=controller.forecaster,
             schedule=Schedule(()),
-            witness=Nobody(),
+            witness=NullWitness(),
             clock=self._clock.now,
             zero_at=self._since,
         )
-        return Process(
+        return Replica(
             place=place,
             number=0,
             limits=controller.limits,

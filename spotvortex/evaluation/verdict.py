@@ -1,8 +1,9 @@
 """From the results of many runs to a verdict, as the protocol says.
 
-Comes in: results of runs and the protocol. Goes out: a `Verdict` for each question: the protocol's
-own, and one for each of its sensitivities that was run. Intervals draw from a generator whose seed
-stands in the protocol, so the same results give the same verdict. May not choose what is asked.
+Comes in: results of runs and the protocol. Goes out: a `Appraisal` for each question: the
+protocol's own, and one for each of its sensitivities that was run. Intervals draw from a generator
+whose seed stands in the protocol, so the same results give the same verdict. May not choose what is
+asked.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 
 from spotvortex.errors import ResultsError
-from spotvortex.evaluation.pairing import Pair, Question, Worlds, pairs_of, worlds_of
+from spotvortex.evaluation.pairing import Pair, PairedQuestion, Worlds, pairs_of, worlds_of
 from spotvortex.evaluation.protocol import KarpenterSetting, Protocol
 from spotvortex.evaluation.statistics import (
     Panel,
@@ -39,12 +40,12 @@ from spotvortex.results.accounting import (
 )
 from spotvortex.results.verdict import (
     POOLED,
+    Appraisal,
     Evaluation,
     FamilyVerdict,
     Gain,
-    Gate,
+    GateBounds,
     Outages,
-    Verdict,
 )
 
 Base: TypeAlias = Callable[[DayTotals], float]
@@ -57,10 +58,10 @@ class _Case:
     """What every row of a verdict rests on."""
 
     protocol: Protocol
-    question: Question
+    question: PairedQuestion
 
     @property
-    def gate(self) -> Gate:
+    def gate(self) -> GateBounds:
         return self.protocol.gate
 
 
@@ -78,7 +79,7 @@ def evaluate(results: Iterable[RunResult], protocol: Protocol, policy: str) -> E
     )
 
 
-def judge(results: Iterable[RunResult], protocol: Protocol, question: Question) -> Verdict:
+def judge(results: Iterable[RunResult], protocol: Protocol, question: PairedQuestion) -> Appraisal:
     """Answer one question.
 
     Raises:
@@ -87,10 +88,12 @@ def judge(results: Iterable[RunResult], protocol: Protocol, question: Question) 
     return answer(worlds_of(results, protocol), protocol, question)
 
 
-def questions_of(protocol: Protocol, policy: str) -> Iterator[Question]:
+def questions_of(protocol: Protocol, policy: str) -> Iterator[PairedQuestion]:
     """Yield the protocol's question, then those with another constant, world or rival."""
     baselines = protocol.baselines
-    main = Question(policy=policy, rival="B3", settings=_names(baselines.b3), costs=protocol.costs)
+    main = PairedQuestion(
+        policy=policy, rival="B3", settings=_names(baselines.b3), costs=protocol.costs
+    )
     yield main
     for ci in protocol.sensitivities.ci:
         yield replace(main, costs=replace(main.costs, ci=ci))
@@ -103,7 +106,7 @@ def _names(settings: Sequence[KarpenterSetting]) -> tuple[str, ...]:
     return tuple(s.name for s in settings)
 
 
-def _was_run(worlds: Worlds, question: Question) -> bool:
+def _was_run(worlds: Worlds, question: PairedQuestion) -> bool:
     return any(
         world[3] == question.variant
         and question.policy in runs
@@ -112,7 +115,7 @@ def _was_run(worlds: Worlds, question: Question) -> bool:
     )
 
 
-def answer(worlds: Worlds, protocol: Protocol, question: Question) -> Verdict:
+def answer(worlds: Worlds, protocol: Protocol, question: PairedQuestion) -> Appraisal:
     """Answer one question from runs that are in order.
 
     Raises:
@@ -129,7 +132,7 @@ def answer(worlds: Worlds, protocol: Protocol, question: Question) -> Verdict:
         raise ResultsError(f"{question.policy} was not run{where}; run it, or name another policy")
     rows = [_row(case, name, [group]) for name, group in groups.items()]
     corrected = holm([row.sign_p for row in rows])
-    return Verdict(
+    return Appraisal(
         policy=question.policy,
         rival=question.rival,
         costs=question.costs,
@@ -173,7 +176,7 @@ def _row(case: _Case, name: str, groups: Sequence[Group]) -> FamilyVerdict:
     )
 
 
-def _profit_passes(gate: Gate, improvement: Gain | None, void_points: float | None) -> bool:
+def _profit_passes(gate: GateBounds, improvement: Gain | None, void_points: float | None) -> bool:
     """Ask the ratio of the worlds that have one, and points of the others."""
     by_ratio = improvement is None or improvement.spread.median >= gate.min_improvement_pct
     by_points = void_points is None or void_points >= gate.min_void_points

@@ -15,7 +15,7 @@ from typing import Final
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import CapacityType, Mode, Offering
 from spotvortex.errors import TraceError
-from spotvortex.evaluation.oracle_forecaster import Foresight
+from spotvortex.evaluation.oracle_forecaster import OracleForecaster
 from spotvortex.evaluation.protocol import KarpenterSetting, Protocol, Variant
 from spotvortex.evaluation.run import Controller, Trial
 from spotvortex.ports.model import Forecaster
@@ -23,14 +23,14 @@ from spotvortex.sim.cluster.demand import Demand
 from spotvortex.sim.cluster.scenario import WHEN_UNDERUTILIZED, Fleet, NodeGroup, Scenario, Workload
 from spotvortex.sim.market.capacity_trace import Trace, read_trace
 from spotvortex.sim.market.count_supply import CountSupply
-from spotvortex.sim.market.counts import Counts
-from spotvortex.sim.market.hazard_supply import CALM, Phase
+from spotvortex.sim.market.counts import CapacityCounts
+from spotvortex.sim.market.hazard_supply import CALM, RegimePhase
 from spotvortex.sim.market.instance_types import GIB
-from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.market.prices import SimulatedMarket
 from spotvortex.sim.market.random_streams import stream
-from spotvortex.sim.market.semimarkov import FAMILIES, Family, generate
-from spotvortex.sim.market.shortage_clock import Span
-from spotvortex.sim.market.supply import Announcements, Notices
+from spotvortex.sim.market.semimarkov import FAMILIES, MarketFamily, generate
+from spotvortex.sim.market.shortage_clock import TimeSpan
+from spotvortex.sim.market.supply import NoticeTiming, Signals
 from spotvortex.sim.runtime.billing import DAY_S, pods_per_node
 
 START_AT: Final = 1_785_229_200.0
@@ -68,7 +68,7 @@ _ON_DEMAND: Final = CapacityType.ON_DEMAND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class EvaluationWorld:
     """Which world: everything that all policies share. `traces` are counts for a replayed one."""
 
     family: str
@@ -111,7 +111,7 @@ def asides(protocol: Protocol) -> tuple[str, ...]:
 
 
 def trial_of(
-    world: World, policy: str, protocol: Protocol, forecaster: Callable[[str], Forecaster]
+    world: EvaluationWorld, policy: str, protocol: Protocol, forecaster: Callable[[str], Forecaster]
 ) -> Trial:
     """Make the trial of one policy in one world.
 
@@ -138,7 +138,7 @@ def trial_of(
         )
     return Trial(
         scenario=_scenario(world, setting, capacity_types_of(policy), workloads),
-        market=SimMarket(seed=world.seed, start_at=START_AT),
+        market=SimulatedMarket(seed=world.seed, start_at=START_AT),
         supply=CountSupply(seed=world.seed, counts=counts, announced=_announced(world.variant)),
         seed=world.seed,
         n_days=world.n_days,
@@ -149,8 +149,8 @@ def trial_of(
     )
 
 
-def _foresight(counts: Mapping[Offering, Counts]) -> Foresight:
-    return Foresight(counts=counts, families=FAMILIES_HELD)
+def _foresight(counts: Mapping[Offering, CapacityCounts]) -> OracleForecaster:
+    return OracleForecaster(counts=counts, families=FAMILIES_HELD)
 
 
 def limits_of(step_s: float, *, is_learned: bool = False) -> Limits:
@@ -214,7 +214,7 @@ def _split(workload: Workload, spot_ratio: float) -> tuple[Workload, Workload]:
 
 
 def _scenario(
-    world: World,
+    world: EvaluationWorld,
     setting: KarpenterSetting,
     capacity_types: tuple[CapacityType, ...],
     workloads: tuple[Workload, ...],
@@ -236,19 +236,19 @@ def _scenario(
         groups=(group,),
         fleets=() if capacity_types == (_SPOT,) else (first,),
         workloads=workloads,
-        phases=(Phase(starts_s=0.0, regime=CALM),),
+        phases=(RegimePhase(starts_s=0.0, regime=CALM),),
         step_s=STEP_S,
         boot_factor=world.variant.boot_factor,
     )
 
 
-def _announced(variant: Variant) -> Announcements:
-    return Announcements(notices=Notices(flawed_ratio=variant.notice_loss_ratio))
+def _announced(variant: Variant) -> Signals:
+    return Signals(notices=NoticeTiming(flawed_ratio=variant.notice_loss_ratio))
 
 
-def counts_of(world: World) -> Mapping[Offering, Counts]:
+def counts_of(world: EvaluationWorld) -> Mapping[Offering, CapacityCounts]:
     """Return how much of each offering there is: replayed, or generated."""
-    span = Span(start_at=START_AT, seconds=(world.n_days + 1) * DAY_S)
+    span = TimeSpan(start_at=START_AT, seconds=(world.n_days + 1) * DAY_S)
     if world.traces is not None:
         return _replayed(world, world.traces, span)
     family = FAMILIES[world.family]
@@ -261,11 +261,13 @@ def counts_of(world: World) -> Mapping[Offering, Counts]:
     )
 
 
-def _scaled(family: Family, factor: float) -> Family:
+def _scaled(family: MarketFamily, factor: float) -> MarketFamily:
     return replace(family, base_per_hour=family.base_per_hour * factor)
 
 
-def _replayed(world: World, path: Path, span: Span) -> Mapping[Offering, Counts]:
+def _replayed(
+    world: EvaluationWorld, path: Path, span: TimeSpan
+) -> Mapping[Offering, CapacityCounts]:
     """Lay recorded counts over the offerings; each seed begins on another day of the record.
 
     Raises:
@@ -298,5 +300,5 @@ def read_long_trace(path: Path, n_days: int) -> Trace:
     return trace
 
 
-def _shifted(counts: Counts, seconds: float) -> Counts:
-    return Counts(times=tuple(t + seconds for t in counts.times), values=counts.values)
+def _shifted(counts: CapacityCounts, seconds: float) -> CapacityCounts:
+    return CapacityCounts(times=tuple(t + seconds for t in counts.times), values=counts.values)

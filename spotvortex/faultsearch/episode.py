@@ -20,13 +20,13 @@ from spotvortex.sim.cluster.scenario import (
     WHEN_EMPTY,
     WHEN_UNDERUTILIZED,
     Fleet,
-    Kind,
     NodeGroup,
     Scenario,
     Workload,
+    WorkloadKind,
 )
-from spotvortex.sim.market.hazard_supply import CALM, STRESS, Phase, Regime
-from spotvortex.sim.market.instance_types import GIB, machine_of
+from spotvortex.sim.market.hazard_supply import CALM, STRESS, Regime, RegimePhase
+from spotvortex.sim.market.instance_types import GIB, instance_type_of
 from spotvortex.sim.market.random_streams import stream
 from spotvortex.sim.runtime.faults import Fault, FaultKind
 
@@ -132,8 +132,8 @@ def scenario_of(episode: Episode) -> Scenario:
         fleets=tuple(fleets),
         workloads=episode.workloads,
         phases=(
-            Phase(starts_s=0.0, regime=episode.regime),
-            Phase(starts_s=episode.busy_s, regime=CALM),
+            RegimePhase(starts_s=0.0, regime=episode.regime),
+            RegimePhase(starts_s=episode.busy_s, regime=CALM),
         ),
         hears_notices=episode.hears_notices,
     )
@@ -230,7 +230,7 @@ def _pools(chance: Random) -> tuple[PoolSpec, ...]:
 
 def _workloads(chance: Random, pool: PoolSpec) -> list[Workload]:
     """Fill about three fifths of a pool: services, sometimes a store, a singleton, a bare pod."""
-    room_milli = 0.6 * (pool.n_spot + pool.n_on_demand) * machine_of(_TYPES[0]).cpu_milli
+    room_milli = 0.6 * (pool.n_spot + pool.n_on_demand) * instance_type_of(_TYPES[0]).cpu_milli
     found: list[Workload] = []
     while room_milli > 0.0 and len(found) < 6:
         workload = _workload(chance, pool.name, len(found))
@@ -240,9 +240,11 @@ def _workloads(chance: Random, pool: PoolSpec) -> list[Workload]:
 
 
 def _workload(chance: Random, pool: str, number: int) -> Workload:
-    kind = chance.choice((Kind.DEPLOYMENT,) * 6 + (Kind.STATEFUL_SET, Kind.BARE))
-    replicas = 1 if kind is Kind.BARE else chance.choice((1, 2, 3, 4, 6))
-    budget = None if kind is Kind.BARE else chance.choice((None, 1, 1, 2))
+    kind = chance.choice(
+        (WorkloadKind.DEPLOYMENT,) * 6 + (WorkloadKind.STATEFUL_SET, WorkloadKind.BARE)
+    )
+    replicas = 1 if kind is WorkloadKind.BARE else chance.choice((1, 2, 3, 4, 6))
+    budget = None if kind is WorkloadKind.BARE else chance.choice((None, 1, 1, 2))
     return Workload(
         namespace=pool,
         name=f"app-{number}",
@@ -253,7 +255,7 @@ def _workload(chance: Random, pool: str, number: int) -> Workload:
         memory_bytes=GIB,
         grace_s=chance.choice((5.0, 30.0, 90.0)),
         max_unavailable=budget,
-        zonal_volume=kind is Kind.STATEFUL_SET,
+        zonal_volume=kind is WorkloadKind.STATEFUL_SET,
         do_not_disrupt=chance.random() < 0.05,
     )
 

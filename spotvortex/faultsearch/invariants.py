@@ -33,8 +33,8 @@ from spotvortex.core.drain.calls import (
     MarkNode,
 )
 from spotvortex.sim.cluster.objects import Own, SimNode, SimPod
-from spotvortex.sim.cluster.scenario import Kind
-from spotvortex.sim.cluster.state import Cluster
+from spotvortex.sim.cluster.scenario import WorkloadKind
+from spotvortex.sim.cluster.state import ClusterObjects
 
 GRACE_S: Final = 6.0
 """A step of the world and a second: what may pass between a change and its being seen."""
@@ -44,7 +44,7 @@ LONGEST_LIFE_S: Final = 1800.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
+class EpisodeBounds:
     """What was asked of the controller in an episode; see `core.domain.limits`.
 
     `skew_s` is how far its clock may jump, `longest_order_s` how long a node may carry a journal.
@@ -104,15 +104,15 @@ class Record(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Observer:
+class InvariantChecker:
     """Keeps count; `breaches` is empty in a good episode.
 
     `all_dead` once every process has died for good: cordons with their journals may stay then.
     """
 
-    cluster: Cluster
+    cluster: ClusterObjects
     record: Record
-    bounds: Bounds
+    bounds: EpisodeBounds
     clock: Callable[[], float]
     zero_at: float
     all_dead: bool = False
@@ -226,7 +226,7 @@ class Observer:
         self._before = (pod, voluntary, self._ready_of(pod))
         if node is not None and voluntary:
             self._n_from_spot += node.capacity_type is CapacityType.SPOT
-            held = pod.workload.do_not_disrupt or pod.workload.kind is Kind.BARE
+            held = pod.workload.do_not_disrupt or pod.workload.kind is WorkloadKind.BARE
             self._check(6, not held, f"{pod.key} must not be disrupted")
             self._judge_room_of(call, pod)
 

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 from spotvortex.batch.executors import local_executor
 from spotvortex.errors import EpisodeError
 from spotvortex.faultsearch.episode import Episode, draw
-from spotvortex.faultsearch.run_episode import Outcome
+from spotvortex.faultsearch.run_episode import EpisodeOutcome
 from spotvortex.faultsearch.search import Findings, outcome_of, search
 from spotvortex.faultsearch.shrink import from_text, shrink, to_text
 
@@ -34,7 +34,7 @@ class Failure:
     """A failing episode at its smallest, with what became of it. `kept` is its file, or none."""
 
     smallest: Episode
-    outcome: Outcome
+    outcome: EpisodeOutcome
     kept: Path | None
 
 

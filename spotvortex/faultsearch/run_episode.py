@@ -1,7 +1,8 @@
 """Plays one episode: the daemon's own tasks, in virtual time, in a small bad world.
 
-Comes in: an `Episode`. Goes out: an `Outcome`: breaches, checks, and the digest of every decision
-record. The same episode gives the same outcome, byte for byte. May not judge: `observer` does.
+Comes in: an `Episode`. Goes out: an `EpisodeOutcome`: breaches, checks, and the digest of every
+decision record. The same episode gives the same outcome, byte for byte. May not judge: `observer`
+does.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.faultsearch.episode import CALM_S, QUIET_S, START_AT, Episode, scenario_of
-from spotvortex.faultsearch.invariants import Bounds, Breach, Observer
+from spotvortex.faultsearch.invariants import Breach, EpisodeBounds, InvariantChecker
 from spotvortex.sim.cluster.scenario import STEP_S
-from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.market.prices import SimulatedMarket
 from spotvortex.sim.market.random_streams import stream
-from spotvortex.sim.runtime.coordination import Shelf
+from spotvortex.sim.runtime.coordination import CoordinationObjects
 from spotvortex.sim.runtime.crashing_tasks import brittle
-from spotvortex.sim.runtime.external_actors import People
+from spotvortex.sim.runtime.external_actors import ExternalActors
 from spotvortex.sim.runtime.faults import FaultKind, Schedule
 from spotvortex.sim.runtime.forecasters import ScriptedForecaster
-from spotvortex.sim.runtime.journal import Records
-from spotvortex.sim.runtime.replica import Place, Process
+from spotvortex.sim.runtime.journal import EpisodeJournal
+from spotvortex.sim.runtime.replica import Replica, SharedWorld
 from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
 from spotvortex.sim.runtime.world import World
 
@@ -31,7 +32,7 @@ _DEATH: Final = frozenset({FaultKind.DEATH})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class EpisodeOutcome:
     """What became of an episode. `seconds` is simulated time."""
 
     seed: int
@@ -46,7 +47,7 @@ class Outcome:
     n_lost: int
 
 
-def play(episode: Episode) -> Outcome:
+def play(episode: Episode) -> EpisodeOutcome:
     """Play an episode to its end."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         if any(f.kind is FaultKind.TASK_CRASH for f in episode.faults):
@@ -61,13 +62,13 @@ class _Play:
         self._episode = episode
         scenario = scenario_of(episode)
         self._clock = SimClock(START_AT, loop)
-        market = SimMarket(seed=episode.seed, start_at=START_AT)
+        market = SimulatedMarket(seed=episode.seed, start_at=START_AT)
         self._world = World(
             scenario=scenario, seed=episode.seed, clock=self._clock, market=market, captures=True
         )
-        self._shelf = Shelf()
-        self._records = Records()
-        self._observer = Observer(
+        self._shelf = CoordinationObjects()
+        self._records = EpisodeJournal()
+        self._observer = InvariantChecker(
             cluster=self._world.cluster,
             record=self._shelf,
             bounds=_bounds(episode),
@@ -75,7 +76,7 @@ class _Play:
             zero_at=START_AT,
         )
         self._schedule = Schedule(episode.faults)
-        self._people = People(
+        self._people = ExternalActors(
             world=self._world,
             shelf=self._shelf,
             schedule=self._schedule,
@@ -84,7 +85,7 @@ class _Play:
             zero_at=START_AT,
         )
         self._ended = asyncio.Event()
-        place = Place(
+        place = SharedWorld(
             world=self._world,
             shelf=self._shelf,
             market=market,
@@ -95,7 +96,7 @@ class _Play:
             zero_at=START_AT,
         )
         self._processes = [
-            Process(
+            Replica(
                 place=place,
                 number=number,
                 limits=episode.limits,
@@ -108,7 +109,7 @@ class _Play:
             for number in range(episode.n_processes)
         ]
 
-    async def run(self) -> Outcome:
+    async def run(self) -> EpisodeOutcome:
         """Let time pass until the episode is over, and judge what is left."""
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(p.run(self._ended)) for p in self._processes]
@@ -148,8 +149,8 @@ class _Play:
             mute = (f for f in faults if f.kind is FaultKind.MODEL_FAILS and f.at_s == 0.0)
             self._observer.model_alone(is_mute=any(f.lasts_s >= whole_s for f in mute))
 
-    def _outcome(self) -> Outcome:
-        return Outcome(
+    def _outcome(self) -> EpisodeOutcome:
+        return EpisodeOutcome(
             seed=self._episode.seed,
             digest=self._records.sha.hexdigest(),
             breaches=tuple(self._observer.breaches),
@@ -163,10 +164,10 @@ class _Play:
         )
 
 
-def _bounds(episode: Episode) -> Bounds:
+def _bounds(episode: Episode) -> EpisodeBounds:
     limits = episode.limits
     skews = [abs(f.size) for f in episode.faults if f.kind is FaultKind.CLOCK_SKEW]
-    return Bounds(
+    return EpisodeBounds(
         writes=limits.mode.writes,
         settle_s=limits.settle_s,
         max_pool_ratio=limits.max_pool_disruption_ratio,

@@ -18,7 +18,7 @@ from typing import Final
 
 from spotvortex.faultsearch.episode import Episode, draw
 from spotvortex.faultsearch.invariants import Breach
-from spotvortex.faultsearch.run_episode import Outcome, play
+from spotvortex.faultsearch.run_episode import EpisodeOutcome, play
 from spotvortex.pipeline.supervisor import TaskEndedError
 
 CHUNK: Final = 8
@@ -43,7 +43,7 @@ class Findings:
     failing: list[tuple[int, Breach]] = field(default_factory=list)
     digests: dict[int, str] = field(default_factory=dict)
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: EpisodeOutcome) -> None:
         """Take the outcome of one more episode."""
         self.n_episodes += 1
         self.seconds += outcome.seconds
@@ -95,7 +95,7 @@ class Findings:
         }
 
 
-def outcome_of(episode: Episode) -> Outcome:
+def outcome_of(episode: Episode) -> EpisodeOutcome:
     """Play an episode; a controller that crashes by itself has broken a promise as well."""
     try:
         return play(episode)
@@ -104,7 +104,7 @@ def outcome_of(episode: Episode) -> Outcome:
         frames = traceback.extract_tb(inner.__traceback__)
         where = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
         text = f"the controller crashed: {inner!r}{where}"
-        return Outcome(
+        return EpisodeOutcome(
             seed=episode.seed,
             digest="",
             breaches=(Breach(promise=CRASHED, at_s=0.0, text=text),),
@@ -130,12 +130,12 @@ def _began(error: BaseException) -> BaseException:
     return next((e for e in found if not isinstance(e, TaskEndedError)), found[0])
 
 
-def play_seed(seed: int) -> Outcome:
+def play_seed(seed: int) -> EpisodeOutcome:
     """Play the episode of a seed."""
     return outcome_of(draw(seed))
 
 
-def _play_apart(seed: int) -> Outcome:
+def _play_apart(seed: int) -> EpisodeOutcome:
     """Play the episode of a seed in a worker, whose log nobody reads."""
     logging.disable(logging.CRITICAL)
     return play_seed(seed)

@@ -16,13 +16,13 @@ from spotvortex.core.domain.limits import Limits
 from spotvortex.core.record.codec import CodecError, Json, decode, encode
 from spotvortex.errors import EpisodeError
 from spotvortex.faultsearch.episode import Episode, PoolSpec
-from spotvortex.faultsearch.run_episode import Outcome
+from spotvortex.faultsearch.run_episode import EpisodeOutcome
 
 MAX_TRIES: Final = 200
 """Episodes played to make a failing one smaller."""
 
 
-def shrink(episode: Episode, promise: int, played: Callable[[Episode], Outcome]) -> Episode:
+def shrink(episode: Episode, promise: int, played: Callable[[Episode], EpisodeOutcome]) -> Episode:
     """Return the smallest episode found that still breaks a promise.
 
     Args:

@@ -33,7 +33,7 @@ class ScriptedPriceError(SpotVortexError):
     """A script has no price to give: by its own wish, at its end, or for lack of a series."""
 
 
-class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ScriptStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One answer of a script; None is left to the default, an empty list or 0 is an answer."""
 
     current_price: float | None = None
@@ -42,7 +42,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     volatility: float | None = None
     error: str | None = None
 
-    def over(self, default: Step) -> Step:
+    def over(self, default: ScriptStep) -> ScriptStep:
         """Return this step with its gaps filled from the default, field by field."""
         own = {name: getattr(self, name) for name in self.__struct_fields__}
         said = {name: value for name, value in own.items() if value not in (None, "")}
@@ -51,14 +51,14 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def says_something(self) -> bool:
         """Tell whether any field is set."""
-        return self.over(Step()) != Step()
+        return self.over(ScriptStep()) != ScriptStep()
 
 
-class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PriceScript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole script: series by `<instanceType>:<zone>`, either side of which may be `*`."""
 
-    default: Step | None = None
-    series: dict[str, list[Step] | None] | None = None
+    default: ScriptStep | None = None
+    series: dict[str, list[ScriptStep] | None] | None = None
     repeat_last: bool | None = None
 
 
@@ -75,9 +75,9 @@ class ScriptedPrice:
 class FakePriceProvider:
     """Plays a scenario: a spot call moves its series on, an on-demand call does not."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: PriceScript) -> None:
         """Take a scenario that `read_scenario` has checked."""
-        self._default = scenario.default or Step()
+        self._default = scenario.default or ScriptStep()
         self._series = {key: steps or [] for key, steps in (scenario.series or {}).items()}
         self._repeats = scenario.repeat_last is not False
         self._cursors = dict.fromkeys(self._series, 0)
@@ -109,7 +109,7 @@ class FakePriceProvider:
         keys = (f"{kind}:{place}", f"{kind}:*", f"*:{place}", "*:*")
         return next((key for key in keys if key in self._series), None)
 
-    def _step(self, key: str | None, instance_type: str, zone: str) -> Step:
+    def _step(self, key: str | None, instance_type: str, zone: str) -> ScriptStep:
         if key is None:
             if not self._default.says_something:
                 raise ScriptedPriceError(
@@ -122,7 +122,7 @@ class FakePriceProvider:
         return steps[cursor].over(self._default)
 
 
-def _price(step: Step, instance_type: str, zone: str) -> ScriptedPrice:
+def _price(step: ScriptStep, instance_type: str, zone: str) -> ScriptedPrice:
     if step.error:
         raise ScriptedPriceError(
             f"fake price provider injected error for {instance_type}:{zone}: {step.error}"
@@ -198,7 +198,7 @@ def _health(quotes: Mapping[Offering, SpotQuote], errors: Sequence[str]) -> Inpu
     )
 
 
-def read_scenario(raw: bytes, name: str) -> Scenario:
+def read_scenario(raw: bytes, name: str) -> PriceScript:
     """Read and check a scenario.
 
     Args:
@@ -209,7 +209,7 @@ def read_scenario(raw: bytes, name: str) -> Scenario:
         PriceFileError: it cannot be read; the text names the field and the place.
     """
     try:
-        scenario = msgspec.json.decode(raw, type=Scenario)
+        scenario = msgspec.json.decode(raw, type=PriceScript)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PriceFileError(f"{name}: {error}. {_HELP}") from error
     fault = _fault(scenario)
@@ -218,8 +218,8 @@ def read_scenario(raw: bytes, name: str) -> Scenario:
     return scenario
 
 
-def _fault(scenario: Scenario) -> str:
-    if not scenario.series and not (scenario.default or Step()).says_something:
+def _fault(scenario: PriceScript) -> str:
+    if not scenario.series and not (scenario.default or ScriptStep()).says_something:
         return "fake price scenario must define default and/or series"
     for key, steps in (scenario.series or {}).items():
         if not key.strip():

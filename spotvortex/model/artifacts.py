@@ -51,7 +51,7 @@ def read_bundle(folder: Path, expected_cloud: str) -> Bundle:
     """
     raw = _manifest_bytes(folder / MANIFEST_NAME)
     manifest = read_manifest(raw, expected_cloud)
-    shelf = _Shelf(root=folder.resolve(), listed=manifest.artifacts)
+    shelf = _Folder(root=folder.resolve(), listed=manifest.artifacts)
     files = {name: shelf.content_of(name) for name in manifest.artifacts}
     return Bundle(
         manifest=manifest,
@@ -60,7 +60,7 @@ def read_bundle(folder: Path, expected_cloud: str) -> Bundle:
     )
 
 
-def _graph(name: str, files: Mapping[str, bytes], shelf: _Shelf) -> Graph:
+def _graph(name: str, files: Mapping[str, bytes], shelf: _Folder) -> Graph:
     """Join a network with every file that it opens."""
     try:
         tensors = external_tensors(files[name])
@@ -85,7 +85,7 @@ def _check_whole(tensor: External, n_bytes: int) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Shelf:
+class _Folder:
     """The folder of a bundle and what its manifest lists there, name to sha256."""
 
     root: Path

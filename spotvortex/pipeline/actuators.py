@@ -1,4 +1,4 @@
-"""The hands: `Shadow`, which writes down and changes nothing, and `Hands`, which chooses.
+"""The actuators: one that writes down and changes nothing, and the choice between it and another.
 
 Comes in: calls of the drainer. Goes out: the answers a calm cluster would give, and every call,
 counted and kept. So that a drain can be followed to its end, the effects of the recorded calls are
@@ -32,7 +32,7 @@ MAX_NODES_KEPT: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hands:
+class Actuators:
     """The actuator of each mode: `writing` for the modes that write, `recording` for the others."""
 
     recording: ClusterActuator
@@ -43,7 +43,7 @@ class Hands:
         return self.writing if mode.writes else self.recording
 
 
-class Silent:
+class NullAnnouncer:
     """Says nothing: the announcer where nothing is written."""
 
     def say(self, node: str, uid: str, reason: str, text: str, *, warning: bool = False) -> None:
@@ -60,7 +60,7 @@ class Effects:
 
 
 @dataclass(slots=True, kw_only=True)
-class Shadow:
+class RecordingActuator:
     """Records calls instead of making them."""
 
     cluster: ClusterView

@@ -23,11 +23,11 @@ from spotvortex.core.domain.observation import Observation, PoolFacts
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.drain.orders import in_flight
 from spotvortex.core.pool.assessment import Assessment
-from spotvortex.core.pool.context import sight_of
+from spotvortex.core.pool.context import cycle_context
 from spotvortex.core.pool.input import PoolInput
 from spotvortex.core.pool.owner_rules import PoolRules, more_careful
-from spotvortex.core.pool.reduction import reduce_shape
-from spotvortex.core.pool.summary import PoolShape, shape_of
+from spotvortex.core.pool.reduction import reduce_summary
+from spotvortex.core.pool.summary import PoolSummary, summary_of
 from spotvortex.core.scoring import interruption_memory
 from spotvortex.core.scoring.features import Matrix, OfferingContext, OfferingScore
 from spotvortex.errors import ModelContractError
@@ -49,7 +49,7 @@ RUN_LIMIT_S: Final = 5.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Inference:
+class Assessor:
     """Scores each observation. `memory` is the only thing that lives from cycle to cycle.
 
     It is saved to `store`, where there is one, once a minute and at the end.
@@ -65,7 +65,7 @@ class Inference:
     memory: interruption_memory.Memory = field(default=interruption_memory.EMPTY_MEMORY)
     run_limit_s: float = RUN_LIMIT_S
     _saved_at: float = -math.inf
-    _shapes: Mapping[str, PoolShape] = field(default_factory=dict)
+    _shapes: Mapping[str, PoolSummary] = field(default_factory=dict)
     _model: BoundedRun = field(init=False)
 
     def __post_init__(self) -> None:
@@ -120,15 +120,15 @@ class Inference:
         self,
         observation: Observation,
         scores: Mapping[Offering, OfferingScore],
-        pledged: frozenset[str],
+        in_flight_uids: frozenset[str],
     ) -> tuple[PoolInput, ...]:
         """Reduce every pool, with a breath for the loop after each."""
-        sight = sight_of(observation, scores, self.limits.max_input_age_s, pledged)
-        shapes: dict[str, PoolShape] = {}
+        sight = cycle_context(observation, scores, self.limits.max_input_age_s, in_flight_uids)
+        shapes: dict[str, PoolSummary] = {}
         pools: list[PoolInput] = []
         for facts in sorted(observation.cluster.pools, key=lambda p: p.name):
             shape = shapes[facts.name] = self._shape(facts)
-            pools.append(self._ruled(reduce_shape(shape, sight)))
+            pools.append(self._ruled(reduce_summary(shape, sight)))
             await asyncio.sleep(0)
         self._shapes = shapes
         return tuple(pools)
@@ -138,10 +138,10 @@ class Inference:
         said = self.pool_rules.get(pool.pool)
         return pool if said is None else replace(pool, rules=more_careful(pool.rules, said))
 
-    def _shape(self, facts: PoolFacts) -> PoolShape:
+    def _shape(self, facts: PoolFacts) -> PoolSummary:
         """Return the last shape while the facts are the same object, else a new one."""
         known = self._shapes.get(facts.name)
-        return known if known is not None and known.facts is facts else shape_of(facts, known)
+        return known if known is not None and known.facts is facts else summary_of(facts, known)
 
     async def _valued(self, pools: tuple[PoolInput, ...]) -> tuple[PoolInput, ...]:
         """Add the policy network's q-values, where the bundle has one and it can be run."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from spotvortex.core.domain.observation import NO_STANDING, Observation
+from spotvortex.core.domain.observation import NO_AUTHORITY, Observation
 from spotvortex.core.drain.interruption import settled
 from spotvortex.core.drain.orders import in_flight
 from spotvortex.pipeline.channels import Latest
@@ -109,7 +109,7 @@ class Collector:
                 market=self.market.facts(cluster.offerings, now),
                 traceparent=span.traceparent,
                 seconds=asyncio.get_running_loop().time() - started,
-                standing=NO_STANDING if self.authority is None else self.authority.standing(),
+                standing=NO_AUTHORITY if self.authority is None else self.authority.standing(),
                 notices=notices,
                 notice_inputs=self.notices.health(now) if self.notices is not None else (),
                 in_hand=self.in_hand(),

@@ -15,9 +15,9 @@ from spotvortex.aio import pause
 from spotvortex.core.drain.calls import Halt, NodeView
 from spotvortex.core.drain.machine import Do, Finish, Wait, advance, next_step
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
-from spotvortex.core.drain.progress import Phase, Progress, begin, proceed
+from spotvortex.core.drain.progress import DrainPhase, DrainProgress, begin, proceed
 from spotvortex.errors import ApiError
-from spotvortex.pipeline.wave_barrier import Waves
+from spotvortex.pipeline.wave_barrier import WaveBarrier
 from spotvortex.ports.cluster import ClusterActuator, WallClock
 from spotvortex.ports.telemetry import Span
 
@@ -30,15 +30,15 @@ _LEFT: Final = Finish(DrainEnd.HANDED_OVER, "stopped in an interruption: left to
 
 
 @dataclass(slots=True, kw_only=True)
-class OneDrain:
+class DrainTask:
     """One order on its way; `order` may be sharpened from outside between two steps."""
 
     order: DrainOrder
     hand: ClusterActuator
     clock: WallClock
-    waves: Waves
+    waves: WaveBarrier
     span: Span
-    progress: Progress
+    progress: DrainProgress
     _refreshed: bool = False
 
     @classmethod
@@ -47,9 +47,9 @@ class OneDrain:
         order: DrainOrder,
         hand: ClusterActuator,
         clock: WallClock,
-        waves: Waves,
+        waves: WaveBarrier,
         span: Span,
-    ) -> OneDrain:
+    ) -> DrainTask:
         """Look at the node and begin, or go on where an earlier process was."""
         progress = begin(order, await hand.look(order))
         return cls(order=order, hand=hand, clock=clock, waves=waves, span=span, progress=progress)
@@ -82,7 +82,7 @@ class OneDrain:
     def _wants_refresh(self) -> bool:
         """Before a planned mark the node is read anew; a node that is lost has no time for it."""
         planned = self.order.kind is OrderKind.DRAIN
-        return planned and self.progress.phase is Phase.MARKING and not self._refreshed
+        return planned and self.progress.phase is DrainPhase.MARKING and not self._refreshed
 
     async def _refresh(self) -> None:
         try:

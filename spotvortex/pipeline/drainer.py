@@ -12,15 +12,15 @@ import logging
 from dataclasses import dataclass, field
 from typing import Final
 
-from spotvortex.core.decision.messages import Chore
+from spotvortex.core.decision.messages import MaintenanceCall
 from spotvortex.core.drain.calls import Answer, Done, Gone
 from spotvortex.core.drain.machine import Finish
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult
-from spotvortex.pipeline.actuators import Hands
+from spotvortex.pipeline.actuators import Actuators
 from spotvortex.pipeline.channels import ClosedError, Lane
-from spotvortex.pipeline.drain_task import OneDrain, sharpened
+from spotvortex.pipeline.drain_task import DrainTask, sharpened
 from spotvortex.pipeline.health import Heartbeats
-from spotvortex.pipeline.wave_barrier import Waves
+from spotvortex.pipeline.wave_barrier import WaveBarrier
 from spotvortex.ports.cluster import WallClock
 from spotvortex.ports.telemetry import Telemetry
 from spotvortex.ports.writing import Announcer
@@ -41,21 +41,21 @@ _CHORE: Final = ""
 
 _BAD_ENDS: Final = frozenset({DrainEnd.ABORTED, DrainEnd.REFUSED, DrainEnd.NO_REPLACEMENT})
 
-Order = DrainOrder | Chore
+Order = DrainOrder | MaintenanceCall
 
 
 @dataclass(slots=True, kw_only=True)
 class Drainer:
     """Drains nodes and does chores by the hands of their modes."""
 
-    hands: Hands
+    hands: Actuators
     clock: WallClock
     telemetry: Telemetry
     heartbeats: Heartbeats
     announcer: Announcer
-    _drains: dict[str, OneDrain | None] = field(default_factory=dict)
+    _drains: dict[str, DrainTask | None] = field(default_factory=dict)
     _chores: set[str] = field(default_factory=set)
-    _waves: Waves = field(default_factory=Waves)
+    _waves: WaveBarrier = field(default_factory=WaveBarrier)
     _over: dict[tuple[str, str], float] = field(default_factory=dict)
 
     async def run(self, lane: Lane[Order], stop: asyncio.Event) -> None:
@@ -70,7 +70,7 @@ class Drainer:
                 return
 
     def _take(self, order: Order, stop: asyncio.Event, group: asyncio.TaskGroup) -> None:
-        if isinstance(order, Chore):
+        if isinstance(order, MaintenanceCall):
             if order.key not in self._chores and not self._is_over(_CHORE, order.key):
                 self._chores.add(order.key)
                 group.create_task(self._chore(order))
@@ -99,7 +99,7 @@ class Drainer:
         self._over = {key: until for key, until in self._over.items() if now < until}
         return (plan_id, key) in self._over
 
-    async def _chore(self, chore: Chore) -> None:
+    async def _chore(self, chore: MaintenanceCall) -> None:
         """Make one request. One that failed comes up again, since its reason is still there."""
         with self.heartbeats.at_work("drainer"):
             attributes = {"call": type(chore.call).__name__, "pool": chore.pool}
@@ -124,7 +124,7 @@ class Drainer:
         attributes = {"node": order.node, "pool": order.pool, "to": str(order.to)}
         hand = self.hands.of(order.mode)
         with self.telemetry.span("drain", order.traceparent, attributes) as span:
-            one = await OneDrain.start(order, hand, self.clock, self._waves, span)
+            one = await DrainTask.start(order, hand, self.clock, self._waves, span)
             self._drains[order.uid] = one
             for n_steps in range(MAX_STEPS + MAX_UNDOING_STEPS):
                 self.heartbeats.beat("drainer")
@@ -133,7 +133,7 @@ class Drainer:
                     return self._ended(one, finish)
         raise AssertionError(f"the drain of {order.node} cannot even be undone")
 
-    def _ended(self, one: OneDrain, finish: Finish) -> DrainResult:
+    def _ended(self, one: DrainTask, finish: Finish) -> DrainResult:
         begun = one.progress.begun or one.progress.marked
         self._waves.leave(one.order, finish.end, finish.reason, was_marked=begun)
         one.hand.forget(one.order)
@@ -168,7 +168,7 @@ class Drainer:
             self.announcer.say(order.node, order.uid, reason, text, warning=warning)
 
 
-def _log_chore(chore: Chore, answer: Answer) -> None:
+def _log_chore(chore: MaintenanceCall, answer: Answer) -> None:
     level = logging.INFO if isinstance(answer, Done | Gone) else logging.WARNING
     log.log(
         level,

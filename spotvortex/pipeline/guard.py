@@ -48,7 +48,7 @@ _COUNTED: Final = (CapacityType.SPOT, CapacityType.ON_DEMAND, CapacityType.RESER
 
 
 @dataclass(slots=True, kw_only=True)
-class Guarded:
+class GuardedActuator:
     """Makes the calls that every check lets through."""
 
     cluster: ClusterView

@@ -68,7 +68,7 @@ async def watch_stalls(telemetry: Telemetry, stop: asyncio.Event) -> None:
 
 
 @dataclass(slots=True, kw_only=True)
-class Status:
+class Readiness:
     """The latest plan, and whether the daemon is fit to be asked."""
 
     cluster: ClusterView

@@ -21,7 +21,7 @@ from spotvortex.core.domain.types import Mode
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.pipeline.channels import ClosedError, Lane, Latest
 from spotvortex.pipeline.drainer import Order
-from spotvortex.pipeline.health import Heartbeats, Status
+from spotvortex.pipeline.health import Heartbeats, Readiness
 from spotvortex.ports.telemetry import Journal, Telemetry
 from spotvortex.ports.writing import Announcer, StateStore
 
@@ -34,7 +34,7 @@ class Router:
 
     limits: Limits
     journal: Journal
-    status: Status
+    status: Readiness
     telemetry: Telemetry
     heartbeats: Heartbeats
     announcer: Announcer
@@ -89,7 +89,7 @@ class Router:
                 continue
             if not lane.offer(order.uid, order) and order in plan.orders:
                 log.warning("router.order_not_queued", extra={"node": order.node})
-        for chore in plan.chores:
+        for chore in plan.maintenance_calls:
             if may_write or not chore.mode.writes:
                 lane.offer(chore.key, chore)
 

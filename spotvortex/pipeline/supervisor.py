@@ -17,12 +17,12 @@ from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import Observation
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.owner_rules import PoolRules
-from spotvortex.pipeline.actuators import Hands
-from spotvortex.pipeline.assessor import Inference
+from spotvortex.pipeline.actuators import Actuators
+from spotvortex.pipeline.assessor import Assessor
 from spotvortex.pipeline.channels import Lane, Latest
 from spotvortex.pipeline.collector import Collector
 from spotvortex.pipeline.drainer import Drainer, Order
-from spotvortex.pipeline.health import Heartbeats, Status
+from spotvortex.pipeline.health import Heartbeats, Readiness
 from spotvortex.pipeline.router import Router
 from spotvortex.ports.edges import Edges
 from spotvortex.ports.model import Forecaster
@@ -42,7 +42,7 @@ class Ports:
 
     edges: Edges
     forecaster: Forecaster
-    hands: Hands
+    hands: Actuators
     journal: Journal
     telemetry: Telemetry
     announcer: Announcer
@@ -54,25 +54,25 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Views:
+class Boards:
     """What the server may look at."""
 
-    status: Status
+    status: Readiness
     heartbeats: Heartbeats
 
 
-def make_views(ports: Ports, limits: Limits, tick_s: float) -> Views:
+def make_boards(ports: Ports, limits: Limits, tick_s: float) -> Boards:
     """Make the boards that tasks write to and the server reads."""
     patience_s = max(60.0, 5.0 * tick_s)
     tasks = ("collector", "inference", "router", "drainer")
-    return Views(
-        status=Status(cluster=ports.edges.cluster, max_input_age_s=limits.max_input_age_s),
+    return Boards(
+        status=Readiness(cluster=ports.edges.cluster, max_input_age_s=limits.max_input_age_s),
         heartbeats=Heartbeats(dict.fromkeys(tasks, patience_s)),
     )
 
 
 async def supervise(
-    ports: Ports, views: Views, limits: Limits, tick_s: float, stop: asyncio.Event
+    ports: Ports, views: Boards, limits: Limits, tick_s: float, stop: asyncio.Event
 ) -> None:
     """Run the daemon until `stop` is set, then stop in order.
 
@@ -100,7 +100,7 @@ async def supervise(
         edges_stop.set()
 
 
-def _observing(ports: Ports, views: Views, tick_s: float, drainer: Drainer) -> Collector:
+def _observing(ports: Ports, views: Boards, tick_s: float, drainer: Drainer) -> Collector:
     return Collector(
         cluster=ports.edges.cluster,
         market=ports.edges.market,
@@ -114,8 +114,8 @@ def _observing(ports: Ports, views: Views, tick_s: float, drainer: Drainer) -> C
     )
 
 
-def _scoring(ports: Ports, views: Views, limits: Limits) -> Inference:
-    return Inference(
+def _scoring(ports: Ports, views: Boards, limits: Limits) -> Assessor:
+    return Assessor(
         forecaster=ports.forecaster,
         limits=limits,
         pool_rules=ports.pool_rules,
@@ -126,7 +126,7 @@ def _scoring(ports: Ports, views: Views, limits: Limits) -> Inference:
     )
 
 
-def _acting(ports: Ports, views: Views, limits: Limits) -> tuple[Router, Drainer]:
+def _acting(ports: Ports, views: Boards, limits: Limits) -> tuple[Router, Drainer]:
     router = Router(
         limits=limits,
         journal=ports.journal,

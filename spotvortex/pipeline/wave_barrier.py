@@ -11,7 +11,7 @@ from typing import Final
 
 from spotvortex.core.drain.calls import NodeView, WaveView
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder
-from spotvortex.core.drain.progress import Progress, is_asking, to_evict
+from spotvortex.core.drain.progress import DrainProgress, is_asking, to_evict
 
 MAX_WAVES: Final = 1_000
 """Waves remembered; of older ones no member is left."""
@@ -37,7 +37,7 @@ class _Wave:
 
 
 @dataclass(slots=True)
-class Waves:
+class WaveBarrier:
     """The waves in hand, by plan."""
 
     _waves: dict[str, _Wave] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Waves:
         while len(self._waves) > MAX_WAVES:
             del self._waves[next(iter(self._waves))]
 
-    def see(self, order: DrainOrder, view: NodeView, progress: Progress) -> NodeView:
+    def see(self, order: DrainOrder, view: NodeView, progress: DrainProgress) -> NodeView:
         """Note how an order is getting on, and lay over its view how the whole wave stands."""
         wave = self._waves.get(order.plan_id)
         if wave is None:

@@ -16,7 +16,7 @@ from spotvortex.core.domain.observation import (
 )
 from spotvortex.core.drain.calls import Answer, Call, NodeView, PodView
 from spotvortex.core.drain.messages import DrainOrder
-from spotvortex.core.pool.eviction import PodStanding
+from spotvortex.core.pool.eviction import PodEvictability
 
 
 class WallClock(Protocol):
@@ -50,7 +50,7 @@ class ClusterView(Protocol):
         """Return the pods bound to a node, sorted by namespace and name."""
         ...
 
-    def standings_on(self, node: str) -> tuple[PodStanding, ...]:
+    def standings_on(self, node: str) -> tuple[PodEvictability, ...]:
         """Return the same pods with all that stands against moving them."""
         ...
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.domain.notices import Notice
-from spotvortex.core.domain.observation import InputHealth, Standing
+from spotvortex.core.domain.observation import InputHealth, WriteAuthority
 from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.core.scoring.interruption_memory import Memory
 
@@ -46,7 +46,7 @@ class ClusterWriter(Protocol):
 class Authority(Protocol):
     """Whether we may write at this instant: the lease, and whether a person has frozen us."""
 
-    def standing(self) -> Standing:
+    def standing(self) -> WriteAuthority:
         """Return it, at no cost."""
         ...
 

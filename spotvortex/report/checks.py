@@ -25,7 +25,7 @@ from spotvortex.report.document import plain
 _STYLES: Final = {"ok": "green", "missing": "yellow", "wrong": "red"}
 
 
-class Finding(StrEnum):
+class CheckStatus(StrEnum):
     """How one thing was found."""
 
     OK = "ok"
@@ -41,7 +41,7 @@ class Check:
     """
 
     name: str
-    finding: Finding
+    finding: CheckStatus
     detail: str
     fix: str = ""
     required: bool = True
@@ -49,22 +49,22 @@ class Check:
 
 def ok(name: str, detail: str) -> Check:
     """Say that a thing is as it should be."""
-    return Check(name=name, finding=Finding.OK, detail=detail)
+    return Check(name=name, finding=CheckStatus.OK, detail=detail)
 
 
 def missing(name: str, detail: str, fix: str = "", *, required: bool = False) -> Check:
     """Say that a thing is not there; `fix` is empty where the detail names it."""
-    return Check(name=name, finding=Finding.MISSING, detail=detail, fix=fix, required=required)
+    return Check(name=name, finding=CheckStatus.MISSING, detail=detail, fix=fix, required=required)
 
 
 def wrong(name: str, detail: str, fix: str = "", *, required: bool = True) -> Check:
     """Say that a thing is there and does not serve; `fix` as above."""
-    return Check(name=name, finding=Finding.WRONG, detail=detail, fix=fix, required=required)
+    return Check(name=name, finding=CheckStatus.WRONG, detail=detail, fix=fix, required=required)
 
 
 def exit_code(found: tuple[Check, ...]) -> int:
     """Return 0 if all is well, 1 if only what is optional is not, else 2."""
-    unwell = [check for check in found if check.finding is not Finding.OK]
+    unwell = [check for check in found if check.finding is not CheckStatus.OK]
     if any(check.required for check in unwell):
         return 2
     return 1 if unwell else 0

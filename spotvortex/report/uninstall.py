@@ -1,6 +1,6 @@
 """What leaving a cluster has found and done, for `uninstall`.
 
-Comes in: a `Leaving`. Goes out: text or JSON with the same facts, and the exit code.
+Comes in: a `UninstallResult`. Goes out: text or JSON with the same facts, and the exit code.
 """
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from spotvortex.core.uninstall import Leaving, Leftover
+from spotvortex.core.uninstall import Leftover, UninstallResult
 from spotvortex.report.document import Json
 
 
-def exit_code(leaving: Leaving) -> int:
+def exit_code(leaving: UninstallResult) -> int:
     """Return 0 if nothing of ours is there any more, else 1; the same for a dry run."""
     return 1 if leaving.left else 0
 
 
-def in_words(leaving: Leaving) -> Iterator[str]:
+def in_words(leaving: UninstallResult) -> Iterator[str]:
     """Yield the lines for a person."""
     for removed in leaving.removed:
         yield f"removed  {_named(removed)}"
@@ -31,7 +31,7 @@ def in_words(leaving: Leaving) -> Iterator[str]:
         yield "This was a dry run and nothing was written; --apply removes it."
 
 
-def render(leaving: Leaving) -> str:
+def render(leaving: UninstallResult) -> str:
     """Render the same as indented JSON."""
     left: list[Json] = [_plain(entry.leftover) | {"reason": entry.reason} for entry in leaving.left]
     document = {

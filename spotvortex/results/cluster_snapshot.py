@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 from spotvortex.core.domain.observation import ClusterFacts, PdbFact, PoolFacts
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering
 from spotvortex.core.drain.calls import PodView
-from spotvortex.core.pool.eviction import PodStanding
+from spotvortex.core.pool.eviction import PodEvictability
 from spotvortex.core.record.codec import CodecError, decode, encode
 
 VERSION: Final = 1
@@ -83,7 +83,7 @@ class SnapshotError(ValueError):
 
 Word = TypeVar("Word", bound=str)
 Pods = Callable[[str], Sequence[PodView]]
-Standings = Callable[[str], Sequence[PodStanding]]
+Standings = Callable[[str], Sequence[PodEvictability]]
 
 
 def snapshot_of(facts: ClusterFacts, pods_on: Pods, standings_on: Standings, at: float) -> Snapshot:
@@ -104,7 +104,7 @@ def _pool(
     pool: PoolFacts, pods_on: Pods, standings_on: Standings, budgets: dict[str, PdbFact]
 ) -> PoolRow:
     counted = Counter((node.offering, node.capacity_type) for node in pool.nodes)
-    by_owner: dict[str, list[tuple[PodView, PodStanding]]] = defaultdict(list)
+    by_owner: dict[str, list[tuple[PodView, PodEvictability]]] = defaultdict(list)
     for node in pool.nodes:
         views = {view.uid: view for view in pods_on(node.name)}
         for standing in standings_on(node.name):
@@ -131,7 +131,7 @@ def _union(lists: Iterable[tuple[Word, ...]]) -> tuple[Word, ...]:
 
 
 def _workload(
-    key: str, pods: list[tuple[PodView, PodStanding]], budgets: dict[str, PdbFact]
+    key: str, pods: list[tuple[PodView, PodEvictability]], budgets: dict[str, PdbFact]
 ) -> WorkloadRow:
     namespace, kind, name = (*key.split("/", 2), "", "")[:3]
     blockers = {b for _, standing in pods for b in standing.blockers}

@@ -38,7 +38,7 @@ class Hour:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class TimelineEvent:
     """Something that happened at one moment; `n` counts what happened at once, as nodes lost."""
 
     at_h: float
@@ -48,9 +48,9 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class RunAccount:
     """One policy's run in one world: its sums, its hours and its events, in order of time."""
 
     result: RunResult
     hours: tuple[Hour, ...] = ()
-    events: tuple[Event, ...] = ()
+    events: tuple[TimelineEvent, ...] = ()

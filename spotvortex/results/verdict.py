@@ -17,7 +17,7 @@ POOLED: Final = "pooled"
 """The name of the row over all families."""
 
 
-class Standing(StrEnum):
+class GateStatus(StrEnum):
     """What became of the gate; a pass needs every world that the protocol asks for."""
 
     PASS = "PASS"  # noqa: S105 -- a verdict
@@ -51,7 +51,7 @@ class Gain:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
+class GateBounds:
     """What a policy has to reach.
 
     Attributes:
@@ -143,11 +143,11 @@ class FamilyVerdict:
     outage_passes: bool
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> GateStatus:
         """Tell what became of the gate here."""
         if not (self.profit_passes and self.outage_passes):
-            return Standing.FAIL
-        return Standing.PASS if self.n_worlds >= self.n_expected else Standing.INCOMPLETE
+            return GateStatus.FAIL
+        return GateStatus.PASS if self.n_worlds >= self.n_expected else GateStatus.INCOMPLETE
 
     @property
     def failed_on(self) -> tuple[str, ...]:
@@ -157,7 +157,7 @@ class FamilyVerdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Appraisal:
     """What all runs of one policy say, under one set of constants.
 
     Attributes:
@@ -176,7 +176,7 @@ class Verdict:
     rival: str
     costs: Costs
     variant: str
-    gate: Gate
+    gate: GateBounds
     protocol_digest: str
     families: tuple[FamilyVerdict, ...]
     missing: tuple[str, ...]
@@ -190,15 +190,15 @@ class Verdict:
     @property
     def passes(self) -> bool:
         """Tell whether the gate is passed pooled and in every family of the protocol."""
-        return not self.missing and all(r.standing is Standing.PASS for r in self.rows)
+        return not self.missing and all(r.standing is GateStatus.PASS for r in self.rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """The verdict under the protocol's constants, and the same question under others."""
 
-    main: Verdict
-    others: tuple[Verdict, ...] = ()
+    main: Appraisal
+    others: tuple[Appraisal, ...] = ()
 
 
 def signed(value: float | None, digits: int = 1) -> str:
@@ -209,19 +209,19 @@ def signed(value: float | None, digits: int = 1) -> str:
     return f"{rounded:+.{digits}f}"
 
 
-def conditions_of(verdict: Verdict) -> str:
+def conditions_of(verdict: Appraisal) -> str:
     """Say under what the verdict was reached, in a few words."""
     costs = verdict.costs
     words = f"v {costs.v:g}, cm {costs.cm:g}, ci {costs.ci:g}"
     return f"{words}, {verdict.variant}" if verdict.variant else words
 
 
-def line_of_verdict(verdict: Verdict) -> str:
+def line_of_verdict(verdict: Appraisal) -> str:
     """Say the verdict in one line: the pooled row, and every family that does not pass."""
     return "; ".join((_pooled_words(verdict), *_family_words(verdict)))
 
 
-def _pooled_words(verdict: Verdict) -> str:
+def _pooled_words(verdict: Appraisal) -> str:
     row = verdict.pooled
     who = f"{verdict.policy} against {verdict.rival} ({conditions_of(verdict)})"
     profit = f"net profit {improvement_words(row)}, needs {verdict.gate.min_improvement_pct:+g} %"
@@ -241,11 +241,11 @@ def improvement_words(row: FamilyVerdict) -> str:
     return f"{signed(gain.spread.median)} % [{low}, {high}]"
 
 
-def _family_words(verdict: Verdict) -> Iterator[str]:
+def _family_words(verdict: Appraisal) -> Iterator[str]:
     for row in verdict.families:
-        if row.standing is Standing.FAIL:
+        if row.standing is GateStatus.FAIL:
             yield f"FAIL in {row.family} on {' and '.join(row.failed_on)}"
-        elif row.standing is Standing.INCOMPLETE:
+        elif row.standing is GateStatus.INCOMPLETE:
             yield f"INCOMPLETE in {row.family}: {row.n_worlds} of {row.n_expected} worlds"
     if verdict.missing:
         yield f"not run: {', '.join(verdict.missing)}"

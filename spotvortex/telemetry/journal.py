@@ -37,7 +37,7 @@ class LineFormat(StrEnum):
     TEXT = "text"
 
 
-class Sink(Protocol):
+class LineSink(Protocol):
     """An unbuffered file: one `write` is one system call and may take less than it was given."""
 
     def write(self, data: bytes, /) -> int | None:
@@ -45,7 +45,7 @@ class Sink(Protocol):
         ...
 
 
-class Counts(Protocol):
+class JournalCounts(Protocol):
     """Who counts what the journal does."""
 
     def recorded(self, decision: Decision) -> None:
@@ -84,8 +84,8 @@ class DecisionJournal:
         self,
         *,
         code_version: str,
-        counts: Counts,
-        sink: Sink | None = None,
+        counts: JournalCounts,
+        sink: LineSink | None = None,
         line_format: LineFormat = LineFormat.JSON,
         capacity: int = CAPACITY,
     ) -> None:
@@ -124,7 +124,7 @@ class DecisionJournal:
         self._counts.recorded(decision)
         return record.line if self._format is LineFormat.JSON else describe(decision)
 
-    def _write(self, sink: Sink, lines: Sequence[str], at: float) -> None:
+    def _write(self, sink: LineSink, lines: Sequence[str], at: float) -> None:
         """Write all lines in one call; a line that was torn before is ended first."""
         data = "".join(f"{line}\n" for line in lines).encode(errors="replace")
         start = b"\n" if self._torn else b""

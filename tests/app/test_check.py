@@ -14,7 +14,7 @@ from spotvortex.core.domain.types import Offering
 from spotvortex.kube.admin.access_review import REVIEWS, Access
 from spotvortex.kube.cache.inputs import NODEPOOLS, NODES, PDBS
 from spotvortex.report import checks
-from spotvortex.report.checks import Finding
+from spotvortex.report.checks import CheckStatus
 from spotvortex.settings.model import Settings
 from tests.controlplane.cluster import ControlPlane
 from tests.deploy.manifests import shadow_cluster_role
@@ -53,7 +53,7 @@ def test_the_exit_code_is_that_of_the_worst(found, code):
 
 def test_a_degenerate_model_is_wrong_and_still_decides():
     found = checks.of_model("m", "d" * 64, "flat")
-    assert (found.finding, found.required) == (Finding.WRONG, False)
+    assert (found.finding, found.required) == (CheckStatus.WRONG, False)
     assert "SPOTVORTEX_MODEL_DIR" in found.fix
     assert checks.of_model("m", "d" * 64, "").detail == "m, digest dddddddddddd"
 
@@ -61,16 +61,16 @@ def test_a_degenerate_model_is_wrong_and_still_decides():
 @pytest.mark.parametrize(
     ("facts", "finding"),
     [
-        (market(PRICED), Finding.OK),
-        (market(PRICED, state=InputState.STALE), Finding.WRONG),
-        (market(PRICED, state=InputState.ABSENT), Finding.MISSING),
-        (market(PRICED, SpotQuote(offering=WEB_B)), Finding.MISSING),
+        (market(PRICED), CheckStatus.OK),
+        (market(PRICED, state=InputState.STALE), CheckStatus.WRONG),
+        (market(PRICED, state=InputState.ABSENT), CheckStatus.MISSING),
+        (market(PRICED, SpotQuote(offering=WEB_B)), CheckStatus.MISSING),
     ],
 )
 def test_prices_are_never_needed_to_start(facts, finding):
     found = checks.of_prices(facts)
     assert found.finding is finding
-    assert found.finding is Finding.OK or not found.required
+    assert found.finding is CheckStatus.OK or not found.required
 
 
 def test_prices_say_what_they_cover_and_how_old_they_are():
@@ -88,11 +88,11 @@ def test_prices_say_what_they_cover_and_how_old_they_are():
 @pytest.mark.parametrize(
     ("watched", "served", "denied", "expected"),
     [
-        (NODES, True, (), (Finding.OK, True)),
-        (NODES, True, ("list", "watch"), (Finding.MISSING, True)),
-        (NODES, False, (), (Finding.WRONG, True)),
-        (PDBS, True, ("watch",), (Finding.MISSING, False)),
-        (NODEPOOLS, False, (), (Finding.OK, True)),
+        (NODES, True, (), (CheckStatus.OK, True)),
+        (NODES, True, ("list", "watch"), (CheckStatus.MISSING, True)),
+        (NODES, False, (), (CheckStatus.WRONG, True)),
+        (PDBS, True, ("watch",), (CheckStatus.MISSING, False)),
+        (NODEPOOLS, False, (), (CheckStatus.OK, True)),
     ],
 )
 def test_a_right_is_as_grave_as_what_is_lost_without_it(watched, served, denied, expected):
@@ -102,18 +102,18 @@ def test_a_right_is_as_grave_as_what_is_lost_without_it(watched, served, denied,
 
 
 def test_a_state_folder_must_be_there_and_writable(tmp_path):
-    assert checks.of_state_dir(None).finding is Finding.MISSING
-    assert checks.of_state_dir(tmp_path).finding is Finding.OK
+    assert checks.of_state_dir(None).finding is CheckStatus.MISSING
+    assert checks.of_state_dir(tmp_path).finding is CheckStatus.OK
     gone = checks.of_state_dir(tmp_path / "gone")
-    assert (gone.finding, gone.required) == (Finding.WRONG, True)
+    assert (gone.finding, gone.required) == (CheckStatus.WRONG, True)
     assert "SPOTVORTEX_STATE_DIR" in gone.detail
 
 
 def test_a_decision_log_must_be_a_file_that_can_be_written(tmp_path):
-    assert checks.of_decision_log(None).finding is Finding.OK
-    assert checks.of_decision_log(tmp_path / "new.jsonl").finding is Finding.OK
-    assert checks.of_decision_log(tmp_path).finding is Finding.WRONG
-    assert checks.of_decision_log(tmp_path / "gone" / "new.jsonl").finding is Finding.WRONG
+    assert checks.of_decision_log(None).finding is CheckStatus.OK
+    assert checks.of_decision_log(tmp_path / "new.jsonl").finding is CheckStatus.OK
+    assert checks.of_decision_log(tmp_path).finding is CheckStatus.WRONG
+    assert checks.of_decision_log(tmp_path / "gone" / "new.jsonl").finding is CheckStatus.WRONG
 
 
 def test_each_check_is_one_line_with_its_fix(capsys):
@@ -178,16 +178,16 @@ async def test_without_prices_and_state_it_works(tmp_path, monkeypatch):
     found = await checked(cluster(), tmp_path, monkeypatch)
     assert checks.exit_code(tuple(found.values())) == 1
     assert "SPOTVORTEX_PRICE_FILE" in found["prices"].detail
-    assert found["state_dir"].finding is Finding.MISSING
+    assert found["state_dir"].finding is CheckStatus.MISSING
 
 
 async def test_old_prices_and_broken_prices_are_told_apart(tmp_path, monkeypatch):
     path = write_prices(tmp_path / "prices.jsonl", 9e5)
     found = await checked(cluster(), tmp_path, monkeypatch, price_file=path)
-    assert (found["prices"].finding, found["prices"].required) == (Finding.WRONG, False)
+    assert (found["prices"].finding, found["prices"].required) == (CheckStatus.WRONG, False)
     path.write_text("{}\n")
     found = await checked(cluster(), tmp_path, monkeypatch, price_file=path)
-    assert (found["prices"].finding, found["prices"].required) == (Finding.WRONG, True)
+    assert (found["prices"].finding, found["prices"].required) == (CheckStatus.WRONG, True)
 
 
 async def test_scripted_prices_are_looked_at_like_others(tmp_path, monkeypatch):
@@ -195,18 +195,18 @@ async def test_scripted_prices_are_looked_at_like_others(tmp_path, monkeypatch):
     found = await checked(
         cluster(), tmp_path, monkeypatch, test_price_provider_json=script, e2e_suite="eksa-ca"
     )
-    assert found["prices"].finding is Finding.OK
+    assert found["prices"].finding is CheckStatus.OK
 
 
 async def test_without_a_bundle_nothing_would_start(tmp_path, monkeypatch):
     found = await checked(cluster(), tmp_path, monkeypatch, model_dir=tmp_path)
-    assert found["model"].finding is Finding.WRONG
+    assert found["model"].finding is CheckStatus.WRONG
     assert "MODEL_MANIFEST.json" in found["model"].detail
 
 
 async def test_the_learned_policy_needs_a_bundle_that_has_one(tmp_path, monkeypatch):
     found = await checked(cluster(), tmp_path, monkeypatch, policy_mode="rl")
-    assert (found["model"].finding, found["model"].required) == (Finding.WRONG, True)
+    assert (found["model"].finding, found["model"].required) == (CheckStatus.WRONG, True)
     assert "SPOTVORTEX_POLICY_MODE" in found["model"].fix
 
 
@@ -222,7 +222,7 @@ async def test_a_server_that_refuses_us_is_named(tmp_path, monkeypatch):
     served = cluster(**{"/api/v1": FakeApi([refused(401, "Unauthorized")])})
     served.apis[REVIEWS] = FakeApi([Answer(None, status=500)])
     found = await checked(served, tmp_path, monkeypatch)
-    assert found["cluster"].finding is Finding.WRONG
+    assert found["cluster"].finding is CheckStatus.WRONG
     assert "one (http://127.0.0.1" in found["cluster"].detail
 
 

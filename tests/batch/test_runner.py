@@ -10,7 +10,7 @@ from distributed import LocalCluster
 
 from spotvortex.batch.executors import dask_executor, local_executor, require_same_code
 from spotvortex.batch.results_file import open_results, read_results
-from spotvortex.batch.runner import Tally, run_specs
+from spotvortex.batch.runner import RunTally, run_specs
 from spotvortex.code_digest import simulator_version
 from spotvortex.errors import ResultsError, SettingsError
 from spotvortex.results.accounting import RunResult
@@ -47,7 +47,7 @@ def expected(n):
 
 def test_results_come_back_exactly_and_in_order_of_their_keys(path, threads):
     tally, seen = run_all(path, jobs(20), threads)
-    assert tally == Tally(n_done=20, n_skipped=0, failures=())
+    assert tally == RunTally(n_done=20, n_skipped=0, failures=())
     assert [(p.n_ended, p.n_total) for p in seen] == [(i, 20) for i in range(1, 21)]
     assert {p.key for p in seen} == {job.key for job in jobs(20)}
     assert results_in(path) == expected(20)
@@ -106,7 +106,7 @@ def test_a_worker_with_other_code_or_none_is_refused():
 def test_what_is_there_is_not_worked_on_again(path, threads):
     run_all(path, jobs(4), threads)
     tally, seen = run_all(path, jobs(6, j0="raises"), threads)
-    assert tally == Tally(n_done=2, n_skipped=4, failures=())
+    assert tally == RunTally(n_done=2, n_skipped=4, failures=())
     assert {p.key for p in seen} == {"job-004", "job-005"}
     assert results_in(path) == expected(6)
 
@@ -122,7 +122,7 @@ def test_a_failing_spec_is_reported_and_loses_no_other(path, threads):
     assert {p.key for p in seen if p.failure} == {"job-003", "job-007"}
     assert len(results_in(path)[1]) == 8
     again, _ = run_all(path, jobs(10), threads)
-    assert again == Tally(n_done=2, n_skipped=8, failures=())
+    assert again == RunTally(n_done=2, n_skipped=8, failures=())
 
 
 def test_a_worker_that_dies_costs_what_it_had_in_hand_and_nothing_that_is_written(path):

@@ -283,7 +283,7 @@ def test_a_replayed_price_is_the_records_own_to_the_second(tmp_path):
     prices = write_prices(tmp_path / "prices.jsonl", 3)
     world = backtest_world.open_world(
         backtest_world.Sources(prices=prices),
-        backtest_world.Choice(family="calm", seed=0, n_days=1),
+        backtest_world.BacktestChoice(family="calm", seed=0, n_days=1),
     )
     offering = world.market.offerings[0]
     since, until = START_AT + DAY_S, START_AT + 1.5 * DAY_S

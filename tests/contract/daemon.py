@@ -11,17 +11,17 @@ from spotvortex.core.domain.observation import ClusterFacts
 from spotvortex.core.domain.types import Mode
 from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.core.pool.owner_rules import PoolRules
-from spotvortex.pipeline.actuators import Hands, Shadow, Silent
-from spotvortex.pipeline.guard import Guarded
-from spotvortex.pipeline.supervisor import Ports, make_views, supervise
+from spotvortex.pipeline.actuators import Actuators, NullAnnouncer, RecordingActuator
+from spotvortex.pipeline.guard import GuardedActuator
+from spotvortex.pipeline.supervisor import Ports, make_boards, supervise
 from spotvortex.pipeline.write_rate import WriteRate
 from spotvortex.ports.cluster import ClusterView
 from spotvortex.ports.edges import Edges
 from spotvortex.ports.writing import ClusterWriter, OwnWrite
-from spotvortex.sim.market.prices import SimMarket
-from spotvortex.sim.runtime.faulty_ports import Quiet
+from spotvortex.sim.market.prices import SimulatedMarket
+from spotvortex.sim.runtime.faulty_ports import NullTelemetry
 from spotvortex.sim.runtime.forecasters import ScriptedForecaster
-from spotvortex.sim.runtime.journal import Records
+from spotvortex.sim.runtime.journal import EpisodeJournal
 from spotvortex.sim.runtime.virtual_loop import offload_inline
 from tests.contract.stage import Stage
 
@@ -75,9 +75,9 @@ async def daemon(stage: Stage, rules: PoolRules) -> AsyncIterator[Recorded]:
     view: ClusterView = OnePool(stage.view, stage.pool)  # type: ignore[assignment]
     authority = await stage.candidate("daemon")
     await stage.until(lambda: authority.standing().leader)
-    telemetry, recorded = Quiet(), Recorded(stage.writer)
+    telemetry, recorded = NullTelemetry(), Recorded(stage.writer)
     start_at = stage.clock.now()
-    guarded = Guarded(
+    guarded = GuardedActuator(
         cluster=view,
         writer=recorded,
         authority=authority,
@@ -90,20 +90,22 @@ async def daemon(stage: Stage, rules: PoolRules) -> AsyncIterator[Recorded]:
         edges=Edges(
             name="stage",
             cluster=view,
-            market=SimMarket(seed=1, start_at=start_at),
+            market=SimulatedMarket(seed=1, start_at=start_at),
             clock=stage.clock,
             offload=offload_inline,
         ),
         forecaster=ScriptedForecaster(script=((0.0, CALM),), start_at=start_at),
-        hands=Hands(recording=Shadow(cluster=view, telemetry=telemetry), writing=guarded),
-        journal=Records().chain(),
+        hands=Actuators(
+            recording=RecordingActuator(cluster=view, telemetry=telemetry), writing=guarded
+        ),
+        journal=EpisodeJournal().chain(),
         telemetry=telemetry,
-        announcer=Silent(),
+        announcer=NullAnnouncer(),
         authority=authority,
         pool_rules={stage.pool: rules},
     )
     stop = asyncio.Event()
-    views = make_views(ports, LIMITS, 1.0)
+    views = make_boards(ports, LIMITS, 1.0)
     running = asyncio.ensure_future(supervise(ports, views, LIMITS, 1.0, stop))
     try:
         yield recorded

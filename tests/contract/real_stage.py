@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
-from spotvortex.app.kubernetes import Authority, SystemClock
+from spotvortex.app.kubernetes import LeaseAuthority, SystemClock
 from spotvortex.core.domain import labels
-from spotvortex.core.domain.observation import NodeFact, Standing
+from spotvortex.core.domain.observation import NodeFact, WriteAuthority
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.cache.view import KubeClusterView
 from spotvortex.kube.coordination import lease as lease_module
 from spotvortex.kube.coordination.freeze import FreezeWatch
 from spotvortex.kube.coordination.lease import LeaseKeeper
-from spotvortex.kube.write.manifests import Home
-from spotvortex.kube.write.writer import Levers
+from spotvortex.kube.write.manifests import PlaceholderOptions
+from spotvortex.kube.write.writer import KubeWriter
 from spotvortex.sim.market.instance_types import MACHINES
 from tests.contract.stage import SPOT, TYPE, ZONES, Load, Pod, Pool, node_of, truth
 from tests.controlplane.cluster import ControlPlane
@@ -53,14 +53,14 @@ _numbers = itertools.count(1)
 class RealCandidate:
     """A keeper of the lease and a watch on the freeze, behind a network of its own."""
 
-    authority: Authority
+    authority: LeaseAuthority
     proxy: LoopbackProxy
     keeping: asyncio.Task[None]
     watching: asyncio.Task[None]
     stopping: asyncio.Event
     ends: AsyncExitStack
 
-    def standing(self) -> Standing:
+    def standing(self) -> WriteAuthority:
         return self.authority.standing()
 
     async def stop(self) -> None:
@@ -91,7 +91,7 @@ class RealStage:
     pool: str
     home: str
     shop: str
-    writer: Levers
+    writer: KubeWriter
     view: KubeClusterView
     proxy: LoopbackProxy
     patience_s: float
@@ -210,7 +210,7 @@ class RealStage:
         freeze = FreezeWatch(client, self.home, Random(name), 20.0)
         stopping = asyncio.Event()
         made = RealCandidate(
-            authority=Authority(lease=keeper, freeze=freeze, own_node=""),
+            authority=LeaseAuthority(lease=keeper, freeze=freeze, own_node=""),
             proxy=proxy,
             keeping=asyncio.ensure_future(keeper.run(stopping)),
             watching=asyncio.ensure_future(freeze.run(asyncio.Event())),
@@ -288,7 +288,7 @@ async def real_stage(
             pool=name,
             home=home,
             shop=shop,
-            writer=Levers(near, Home(namespace=home), Random(home)),
+            writer=KubeWriter(near, PlaceholderOptions(namespace=home), Random(home)),
             view=view,
             proxy=proxy,
             patience_s=200.0 if buys else 60.0,

@@ -9,19 +9,19 @@ from random import Random
 from typing import Any, Final
 
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import NodeFact, Standing
+from spotvortex.core.domain.observation import NodeFact, WriteAuthority
 from spotvortex.core.domain.types import CapacityType, Freeze, Offering
 from spotvortex.sim.cluster.scenario import STEP_S, NodeGroup, Scenario, Workload
 from spotvortex.sim.cluster.watch import Watch
 from spotvortex.sim.market.instance_types import GIB
-from spotvortex.sim.market.prices import SimMarket
-from spotvortex.sim.market.supply import Strike
-from spotvortex.sim.runtime.coordination import LEASE_S, Leadership, Shelf
+from spotvortex.sim.market.prices import SimulatedMarket
+from spotvortex.sim.market.supply import Interruption
+from spotvortex.sim.runtime.coordination import LEASE_S, CoordinationObjects, Leadership
 from spotvortex.sim.runtime.faults import Schedule
-from spotvortex.sim.runtime.faulty_ports import Writer
+from spotvortex.sim.runtime.faulty_ports import FaultyWriter
 from spotvortex.sim.runtime.forecasters import ScriptedForecaster
-from spotvortex.sim.runtime.journal import Records
-from spotvortex.sim.runtime.replica import Place, Process
+from spotvortex.sim.runtime.journal import EpisodeJournal
+from spotvortex.sim.runtime.replica import Replica, SharedWorld
 from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
 from spotvortex.sim.runtime.world import World
 from tests.contract.stage import SPOT, TYPE, ZONES, Body, Load, Pod, Pool, node_of, truth
@@ -44,7 +44,7 @@ class Plenty:
     def launch_fails(self, *_: object) -> bool:
         return False
 
-    def strikes(self, *_: object) -> list[Strike]:
+    def strikes(self, *_: object) -> list[Interruption]:
         return []
 
     def warns(self, *_: object) -> bool:
@@ -77,7 +77,7 @@ class SimCandidate:
     def cut_for_s(self) -> float:
         return 0.0 if self.cut_at is None else max(1e-6, self.clock() - self.cut_at)
 
-    def standing(self) -> Standing:
+    def standing(self) -> WriteAuthority:
         return self.leadership.standing()
 
     async def stop(self) -> None:
@@ -110,7 +110,7 @@ class SimStage:
     def __init__(self, pool: Pool, *, buys: bool) -> None:
         self.pool = POOL
         self.clock = SimClock(START_AT, asyncio.get_running_loop())
-        market = SimMarket(seed=1, start_at=START_AT)
+        market = SimulatedMarket(seed=1, start_at=START_AT)
         scenario = Scenario(
             start_at=START_AT,
             groups=(_group(pool, buys=buys),),
@@ -129,15 +129,15 @@ class SimStage:
         )
         self._group = scenario.groups[0]
         self._cluster = self.world.cluster
-        self._shelf = Shelf()
+        self._shelf = CoordinationObjects()
         self._never_ready: set[str] = set()
         self.candidates: list[SimCandidate] = []
         self.watch = Watch(self.world.frames, self.clock.now, LAG_S, STALE_AFTER_S)
         self.view = self.watch
-        self.writer = Writer(self._process(market))
+        self.writer = FaultyWriter(self._process(market))
 
-    def _process(self, market: SimMarket) -> Process:
-        place = Place(
+    def _process(self, market: SimulatedMarket) -> Replica:
+        place = SharedWorld(
             world=self.world,
             shelf=self._shelf,
             market=market,
@@ -147,14 +147,14 @@ class SimStage:
             clock=self.clock.now,
             zero_at=START_AT,
         )
-        process = Process(
+        process = Replica(
             place=place,
             number=0,
             limits=Limits(),
             tick_s=10.0,
             lag_s=LAG_S,
             chance=Random(1),
-            journal_of=Records().chain,
+            journal_of=EpisodeJournal().chain,
         )
         process.alive = True
         return process

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from spotvortex.core.domain.observation import NodeFact, OwnPod, PdbFact, Standing
+from spotvortex.core.domain.observation import NodeFact, OwnPod, PdbFact, WriteAuthority
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.drain.calls import (
     Again,
@@ -76,7 +76,7 @@ class Pod:
 class Candidate(Protocol):
     """One process that asks for the lease, and watches for a freeze."""
 
-    def standing(self) -> Standing:
+    def standing(self) -> WriteAuthority:
         """As `ports_writing.Authority`."""
         ...
 

@@ -23,16 +23,16 @@ from spotvortex.core.domain.observation import (
 )
 from spotvortex.core.domain.types import Action, Blocker, CapacityType, Offering, Provisioner
 from spotvortex.core.pool.assessment import Assessment
-from spotvortex.core.pool.context import sight_of
-from spotvortex.core.pool.eviction import PodStanding
+from spotvortex.core.pool.context import cycle_context
+from spotvortex.core.pool.eviction import PodEvictability
 from spotvortex.core.pool.input import (
     MAX_CANDIDATES,
     Candidate,
+    LossSafety,
     Money,
+    NodePoolFit,
     PoolInput,
     Risk,
-    Room,
-    Safety,
 )
 from spotvortex.core.pool.reduction import reduce_pool
 from spotvortex.core.scoring.features import OfferingScore
@@ -110,7 +110,7 @@ def standing(**changes):
         "grace_s": 30.0,
         "cpu_milli": 100,
     }
-    return PodStanding(**(values | changes))
+    return PodEvictability(**(values | changes))
 
 
 def placed(budget, *nodes):
@@ -196,7 +196,7 @@ def assessment(observed, **of_every_score):
 
 def assessed_with(observed, scores):
     """Reduce every pool of an observation by these scores."""
-    sight = sight_of(observed, scores, Limits().max_input_age_s)
+    sight = cycle_context(observed, scores, Limits().max_input_age_s)
     by_name = sorted(observed.cluster.pools, key=lambda p: p.name)
     pools = tuple(reduce_pool(facts, sight) for facts in by_name)
     return Assessment(observation=observed, pools=pools, model_digest="digest")
@@ -232,14 +232,14 @@ def safety(**changes):
         "margin_zone": "us-east-1a",
         "safe_to_spot_nodes": 8,
     }
-    return Safety(**(values | changes))
+    return LossSafety(**(values | changes))
 
 
 def room(**changes):
     """A NodePool without limits that may take every node."""
     values = {"node_pool": "web", "n_placed": 10, "sizes_known": True}
     sizes = {"launch_cpu_milli": 2000, "launch_memory_mib": 8192}
-    return Room(**(values | sizes | changes))
+    return NodePoolFit(**(values | sizes | changes))
 
 
 def pool_input(*, n_spot=10, n_on_demand=10, **changes):

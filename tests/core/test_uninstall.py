@@ -5,17 +5,17 @@ import pytest
 from spotvortex.core.domain import labels
 from spotvortex.core.uninstall import (
     Inventory,
-    Leaving,
-    Left,
     Leftover,
-    Thing,
+    ObjectKind,
+    StillThere,
+    UninstallResult,
     describe_node,
     may_thaw,
     remaining,
     removable,
 )
 
-EVERYTHING = tuple(Leftover(thing=thing, name="x") for thing in reversed(Thing))
+EVERYTHING = tuple(Leftover(thing=thing, name="x") for thing in reversed(ObjectKind))
 BOTH = frozenset({labels.CORDONED, labels.DRAIN})
 
 
@@ -24,18 +24,18 @@ def names(leftovers):
 
 
 def test_nodes_go_first_and_the_freeze_is_not_among_what_goes():
-    assert names(removable(Inventory(leftovers=EVERYTHING))) == list(Thing)[:-1]
+    assert names(removable(Inventory(leftovers=EVERYTHING))) == list(ObjectKind)[:-1]
 
 
 def test_what_a_running_daemon_would_write_again_stays():
     inventory = Inventory(leftovers=EVERYTHING, daemons=("pod a",))
-    assert names(removable(inventory)) == [Thing.NODE, Thing.POD, Thing.TETHER]
+    assert names(removable(inventory)) == [ObjectKind.NODE, ObjectKind.POD, ObjectKind.TETHER]
 
 
 def test_marked_nodes_and_placeholders_are_in_flight_and_what_nobody_undoes_is_not():
-    marked = [Leftover(thing=Thing.NODE, name=m, marks=frozenset({m})) for m in sorted(BOTH)]
-    risky = Leftover(thing=Thing.NODE, name="risky", marks=frozenset({labels.AT_RISK}))
-    pods = [Leftover(thing=Thing.POD, name=kind, detail=kind) for kind in labels.PodKind]
+    marked = [Leftover(thing=ObjectKind.NODE, name=m, marks=frozenset({m})) for m in sorted(BOTH)]
+    risky = Leftover(thing=ObjectKind.NODE, name="risky", marks=frozenset({labels.AT_RISK}))
+    pods = [Leftover(thing=ObjectKind.POD, name=kind, detail=kind) for kind in labels.PodKind]
     inventory = Inventory(leftovers=(*marked, risky, *pods, *EVERYTHING))
     assert inventory.n_in_flight == 3
     assert [left.name for left in inventory.leftovers if left.is_in_flight] == [
@@ -48,9 +48,9 @@ def test_marked_nodes_and_placeholders_are_in_flight_and_what_nobody_undoes_is_n
     ("leftovers", "daemons", "thawed"),
     [
         ((), (), True),
-        ((Thing.FREEZE,), (), True),
-        ((Thing.FREEZE,), ("lease of a",), False),
-        ((Thing.FREEZE, Thing.NODE), (), False),
+        ((ObjectKind.FREEZE,), (), True),
+        ((ObjectKind.FREEZE,), ("lease of a",), False),
+        ((ObjectKind.FREEZE, ObjectKind.NODE), (), False),
     ],
 )
 def test_the_freeze_goes_when_nothing_else_is_there_and_nobody_runs(leftovers, daemons, thawed):
@@ -70,7 +70,7 @@ def test_the_freeze_goes_when_nothing_else_is_there_and_nobody_runs(leftovers, d
     ],
 )
 def test_a_cordon_is_ours_by_label_and_journal_together(found, cordoned, ours):
-    left = Leftover(thing=Thing.NODE, name="n", marks=found, cordoned=cordoned)
+    left = Leftover(thing=ObjectKind.NODE, name="n", marks=found, cordoned=cordoned)
     assert left.is_our_cordon is ours
 
 
@@ -93,9 +93,9 @@ def test_a_nodes_marks_are_told_in_words(found, cordoned, words):
 
 
 def test_each_thing_that_is_left_has_its_reason():
-    node = Leftover(thing=Thing.NODE, name="n")
-    pod = Leftover(thing=Thing.POD, name="p")
-    freeze = Leftover(thing=Thing.FREEZE, name="f")
+    node = Leftover(thing=ObjectKind.NODE, name="n")
+    pod = Leftover(thing=ObjectKind.POD, name="p")
+    freeze = Leftover(thing=ObjectKind.FREEZE, name="f")
     inventory = Inventory(leftovers=(node, pod, freeze))
     reasons = [left.reason for left in remaining(inventory, {node.key: "no right to patch"})]
     assert reasons == [
@@ -106,13 +106,13 @@ def test_each_thing_that_is_left_has_its_reason():
 
 
 def test_a_running_daemon_is_named_as_the_reason():
-    lease = Leftover(thing=Thing.LEASE, name="l")
+    lease = Leftover(thing=ObjectKind.LEASE, name="l")
     inventory = Inventory(leftovers=(lease,), daemons=("pod a", "lease of a"))
     (left,) = remaining(inventory, {})
     assert "still runs (pod a, lease of a): delete the Deployment" in left.reason
 
 
 def test_what_was_found_and_is_not_left_was_removed():
-    node, pod = Leftover(thing=Thing.NODE, name="n"), Leftover(thing=Thing.POD, name="n")
-    leaving = Leaving(found=(node, pod), left=(Left(leftover=pod),), applied=True)
+    node, pod = Leftover(thing=ObjectKind.NODE, name="n"), Leftover(thing=ObjectKind.POD, name="n")
+    leaving = UninstallResult(found=(node, pod), left=(StillThere(leftover=pod),), applied=True)
     assert leaving.removed == (node,)

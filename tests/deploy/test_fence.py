@@ -8,7 +8,7 @@ import pytest
 
 from spotvortex.core.domain import labels
 from spotvortex.core.domain.labels import PodKind, pod_labels
-from spotvortex.kube.write.manifests import tether_job, tether_reference
+from spotvortex.kube.write.manifests import owner_job, owner_reference
 from tests.controlplane.api import MERGE_PATCH, wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.manifests import (
@@ -52,14 +52,14 @@ class Place:
         here["metadata"]["labels"] = RESTRICTED
         self.admin.apply([here, *active_bounds(namespace)])
         self.tether = self.admin.create(
-            tether_job(f"{labels.TETHER_PREFIX}scene", namespace, labels.LONGEST_LIFE_S)
+            owner_job(f"{labels.TETHER_PREFIX}scene", namespace, labels.LONGEST_LIFE_S)
         )
 
     def put_up_the_fence(self):
         self.admin.apply(active_fence(self.username, self.namespace))
         wait_until(self._refuses_nodes, 60)
         # Each policy, and each right, is taken up in its own time; a dry run does no harm.
-        job = tether_job(f"{labels.TETHER_PREFIX}probe", self.namespace, 60)
+        job = owner_job(f"{labels.TETHER_PREFIX}probe", self.namespace, 60)
         untied, other = self.pod(), deepcopy(job)
         del untied["metadata"]["ownerReferences"]
         other["metadata"]["name"] = "other"
@@ -102,16 +102,14 @@ class Place:
                 "namespace": self.namespace,
                 "labels": pod_labels(kind, plan_id="p-1", for_uid="u-1", pool="web"),
                 "ownerReferences": [
-                    tether_reference(
-                        self.tether["metadata"]["name"], self.tether["metadata"]["uid"]
-                    )
+                    owner_reference(self.tether["metadata"]["name"], self.tether["metadata"]["uid"])
                 ],
             },
             "spec": self._quiet() | own | spec,
         }
 
     def _quiet(self):
-        job = tether_job(f"{labels.TETHER_PREFIX}x", self.namespace, 60)
+        job = owner_job(f"{labels.TETHER_PREFIX}x", self.namespace, 60)
         template = deepcopy(job["spec"]["template"]["spec"])
         requests = {"cpu": "1m", "memory": "1Mi"}
         template["containers"][0]["resources"] = {"requests": requests}
@@ -190,7 +188,7 @@ def test_placeholders_anchors_and_tethers_are_made_and_deleted(ours):
         ok(ours.create(manifest))
     pods = f"/api/v1/namespaces/{ours.namespace}/pods"
     ok(ours.us.request("DELETE", f"{pods}?labelSelector={labels.selector()}"))
-    job = tether_job(f"{labels.TETHER_PREFIX}y", ours.namespace, 60)
+    job = owner_job(f"{labels.TETHER_PREFIX}y", ours.namespace, 60)
     ok(ours.create(job))
     assert ours.us.request("DELETE", ours.admin.path_of(job))[0] == 403
 
@@ -289,7 +287,7 @@ CORDON = "a cordon comes and goes with our label alone"
         ({"metadata": {"annotations": {"karpenter.sh/do-not-disrupt": "true"}}}, NOTES),
         ({"metadata": {"annotations": {"spotvortex.io/other": "x"}}}, NOTES),
         ({"metadata": {"finalizers": ["spotvortex.io/last"]}}, META),
-        ({"metadata": {"ownerReferences": [tether_reference("a", "b")]}}, META),
+        ({"metadata": {"ownerReferences": [owner_reference("a", "b")]}}, META),
         ({"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}}, SPEC),
         ({"spec": {"podCIDR": "10.0.0.0/24", "podCIDRs": ["10.0.0.0/24"]}}, SPEC),
         ({"spec": {"unschedulable": True}}, CORDON),
@@ -393,15 +391,15 @@ def test_a_pod_elsewhere_and_a_pod_of_others_are_left_alone(wide):
     ],
 )
 def test_a_job_that_would_run_or_stay_is_refused(wide, spec):
-    job = tether_job(f"{labels.TETHER_PREFIX}{next(numbers)}", wide.namespace, 60)
+    job = owner_job(f"{labels.TETHER_PREFIX}{next(numbers)}", wide.namespace, 60)
     job["spec"] = {k: v for k, v in (job["spec"] | spec).items() if v is not None}
     assert is_fenced(wide.create(job))
 
 
 def test_a_job_of_another_name_or_place_is_refused(wide):
-    named = tether_job(f"{labels.TETHER_PREFIX}z", wide.namespace, 60)
+    named = owner_job(f"{labels.TETHER_PREFIX}z", wide.namespace, 60)
     named["metadata"]["name"] = "other"
-    placed = tether_job(f"{labels.TETHER_PREFIX}z", "default", 60)
+    placed = owner_job(f"{labels.TETHER_PREFIX}z", "default", 60)
     assert [is_fenced(wide.create(job)) for job in (named, placed)] == [True, True]
 
 

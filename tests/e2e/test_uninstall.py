@@ -18,7 +18,7 @@ from spotvortex.cli.main import cli
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.labels import PodKind, pod_labels
 from spotvortex.errors import ForbiddenError
-from spotvortex.kube.write.manifests import tether_job, tether_reference
+from spotvortex.kube.write.manifests import owner_job, owner_reference
 from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.manifests import (
@@ -94,10 +94,8 @@ class Place:
             self.api.create(manifest)
 
     def make_pods(self):
-        job = tether_job(
-            f"{label_names.TETHER_PREFIX}a", self.namespace, label_names.LONGEST_LIFE_S
-        )
-        owner = tether_reference(
+        job = owner_job(f"{label_names.TETHER_PREFIX}a", self.namespace, label_names.LONGEST_LIFE_S)
+        owner = owner_reference(
             f"{label_names.TETHER_PREFIX}a", self.api.create(job)["metadata"]["uid"]
         )
         placeholder = self.pod("asks", PodKind.PLACEHOLDER, spec={"nodeSelector": {"no": "such"}})

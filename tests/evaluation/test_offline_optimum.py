@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import Offering
-from spotvortex.evaluation.offline_optimum import Costs, Future, plan
+from spotvortex.evaluation.offline_optimum import Future, UnitCosts, plan
 from spotvortex.sim.market.semimarkov import TRACELIKE, generate
-from spotvortex.sim.market.shortage_clock import Span
+from spotvortex.sim.market.shortage_clock import TimeSpan
 
-FREE = Costs(move_min=0.0, interruption_min=0.0)
+FREE = UnitCosts(move_min=0.0, interruption_min=0.0)
 
 
 def future(spot, counts, wanted, step_s=300.0):
@@ -72,7 +72,7 @@ def worlds(draw, most_steps=4):
 
 
 COSTS = st.builds(
-    Costs,
+    UnitCosts,
     move_min=st.sampled_from([0.0, 3.0, 10.0]),
     interruption_min=st.sampled_from([0.0, 5.0, 15.0]),
     unserved_ratio=st.sampled_from([0.5, 1.5]),
@@ -114,19 +114,19 @@ def test_two_units_never_cost_less_than_the_best_of_all_ways(made, costs):
 def test_a_short_gap_is_sat_out_on_demand_and_a_dear_offering_is_left():
     spot = [[0.3] * 24, [0.4] * 24]
     counts = [[1] * 12 + [0] * 6 + [1] * 6, [0] * 24]
-    found = plan(future(spot, counts, [1] * 24), Costs())
+    found = plan(future(spot, counts, [1] * 24), UnitCosts())
     assert found.places[0].tolist() == [0] * 12 + [found.on_demand] * 6 + [0] * 6
     assert found.cost_usd == pytest.approx(18 / 12 * 0.3 + 6 / 12 + 2 * 3 / 60)
 
 
 def test_going_nowhere_is_an_interruption_unless_nobody_asks():
     gap = future([[0.3] * 6], [[1, 1, 0, 0, 1, 1]], [1] * 6)
-    cheap = Costs(move_min=30.0, interruption_min=1.0, unserved_ratio=0.5)
+    cheap = UnitCosts(move_min=30.0, interruption_min=1.0, unserved_ratio=0.5)
     found = plan(gap, cheap)
     assert found.places[0].tolist() == [0, 0, found.nowhere, found.nowhere, 0, 0]
     assert found.cost_usd == pytest.approx(4 / 12 * 0.3 + 2 / 12 * 0.5 + 1 / 60)
     idle = future([[0.3] * 6], [[1] * 6], [1, 1, 0, 0, 1, 1])
-    assert plan(idle, Costs()).cost_usd == pytest.approx(4 / 12 * 0.3)
+    assert plan(idle, UnitCosts()).cost_usd == pytest.approx(4 / 12 * 0.3)
 
 
 def test_units_share_what_there_is():
@@ -143,7 +143,10 @@ def a_week():
         for zone in "abc"
     ]
     made = generate(
-        seed=1, family=TRACELIKE, offerings=offerings, span=Span(start_at=0.0, seconds=7 * 86400.0)
+        seed=1,
+        family=TRACELIKE,
+        offerings=offerings,
+        span=TimeSpan(start_at=0.0, seconds=7 * 86400.0),
     )
     counts = np.stack([made[o].on_grid(0.0, 300.0, 2016) for o in offerings])
     spot = np.repeat(np.linspace(0.3, 0.45, 12)[:, None], 2016, axis=1)
@@ -152,6 +155,6 @@ def a_week():
 
 def test_a_week_of_twelve_offerings_and_twenty_units_takes_seconds():
     began = time.process_time()
-    found = plan(a_week(), Costs())
+    found = plan(a_week(), UnitCosts())
     assert time.process_time() - began < 6.0
     assert 0.25 < found.cost_usd / (20 * 168) < 0.6

@@ -7,14 +7,14 @@ from spotvortex.core.domain.observation import SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.scoring.features import OfferingContext
 from spotvortex.errors import ModelContractError
-from spotvortex.evaluation.oracle_forecaster import CAPACITY_S, RUNTIME_S, Foresight
-from spotvortex.sim.market.counts import Counts
+from spotvortex.evaluation.oracle_forecaster import CAPACITY_S, RUNTIME_S, OracleForecaster
+from spotvortex.sim.market.counts import CapacityCounts
 
 A = Offering(instance_type="m6i.large", zone="us-east-1a")
 B = Offering(instance_type="m6i.large", zone="us-east-1b")
 FALLS_AT = 10_000.0
-COUNTS = Counts(times=(0.0, FALLS_AT, FALLS_AT + 60.0), values=(8, 2, 20))
-MODEL = Foresight(counts={A: COUNTS}, families=("m6i",))
+COUNTS = CapacityCounts(times=(0.0, FALLS_AT, FALLS_AT + 60.0), values=(8, 2, 20))
+MODEL = OracleForecaster(counts={A: COUNTS}, families=("m6i",))
 
 
 def scores(offering, at):

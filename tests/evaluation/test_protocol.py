@@ -8,7 +8,7 @@ import pytest
 from spotvortex.errors import ProtocolError
 from spotvortex.evaluation.protocol import OWN_PATH, load, parse
 from spotvortex.results.accounting import Costs
-from spotvortex.results.verdict import Gate
+from spotvortex.results.verdict import GateBounds
 
 
 def changed(path, value):
@@ -36,7 +36,7 @@ def test_the_constants_are_those_that_were_agreed_before_the_first_result():
     }
     assert (len(protocol.mixes), protocol.n_seeds, protocol.n_days) == (3, 30, 7)
     assert protocol.max_pools == 3
-    assert protocol.gate == Gate(
+    assert protocol.gate == GateBounds(
         min_improvement_pct=2.0,
         max_outage_delta_minutes=0.0,
         void_below_ratio=0.1,

@@ -14,7 +14,7 @@ from spotvortex.evaluation.provenance import made_under
 from spotvortex.evaluation.verdict import evaluate
 from spotvortex.report.evaluation.evaluation import render_html
 from spotvortex.results.accounting import RunResult
-from spotvortex.results.verdict import Standing
+from spotvortex.results.verdict import GateStatus
 from tests.evaluation.runs import B3
 from tests.results.accounts import run
 
@@ -65,7 +65,7 @@ def test_runs_of_the_whole_protocol_become_a_verdict(tmp_path):
     assert under == line
     evaluation = evaluate(read, PROTOCOL, "rules")
     assert evaluation.main.passes
-    assert evaluation.main.pooled.standing is Standing.PASS
+    assert evaluation.main.pooled.standing is GateStatus.PASS
     assert evaluation.main.pooled.n_worlds == 360
     assert [v.costs.ci for v in evaluation.others] == [5.0, 60.0]
     assert "PASS pooled" in render_html(evaluation)

@@ -15,8 +15,8 @@ from spotvortex.results.accounting import RunResult, total_of
 from spotvortex.results.timeline import EventKind
 from spotvortex.sim.cluster.demand import Demand
 from spotvortex.sim.cluster.watch import Watch
-from spotvortex.sim.market.counts import Counts
-from spotvortex.sim.market.instance_types import machine_of
+from spotvortex.sim.market.counts import CapacityCounts
+from spotvortex.sim.market.instance_types import instance_type_of
 from spotvortex.sim.runtime.billing import pods_per_node
 from spotvortex.sim.runtime.forecasters import ScriptedForecaster
 from spotvortex.sim.runtime.world import World
@@ -26,7 +26,7 @@ UNCHANGED = PROTOCOL.variants[0]
 
 
 def world(family="stressed", *, seed=1, mix="steady", n_days=1, variant=UNCHANGED):
-    return worlds.World(family=family, mix=mix, seed=seed, n_days=n_days, variant=variant)
+    return worlds.EvaluationWorld(family=family, mix=mix, seed=seed, n_days=n_days, variant=variant)
 
 
 def model(_policy):
@@ -101,7 +101,7 @@ def test_money_is_node_seconds_times_price(ours, monkeypatch):
             if node.capacity_type is CapacityType.SPOT:
                 price = market.spot_usd_per_hour(node.offering, since + seconds / 2)
             else:
-                price = machine_of(node.offering.instance_type).on_demand_usd_per_hour
+                price = instance_type_of(node.offering.instance_type).on_demand_usd_per_hour
             spent.append(price * paid / 3600.0)
 
     monkeypatch.setattr(World, "step", counted)
@@ -159,14 +159,14 @@ def decisions(supply):
 def test_what_is_hidden_changes_no_decision_until_it_can_be_seen():
     """Two worlds differ only in how much there is of what nobody holds or tries to get."""
     of = world("calm")
-    counts = {o: Counts(times=(0.0,), values=(40,)) for o in worlds.offerings()}
+    counts = {o: CapacityCounts(times=(0.0,), values=(40,)) for o in worlds.offerings()}
     trial = worlds.trial_of(of, worlds.OURS, PROTOCOL, model)
     market = trial.market
     dearest = max(counts, key=lambda o: market.spot_usd_per_hour(o, worlds.START_AT))
-    other = counts | {dearest: Counts(times=(0.0,), values=(1000,))}
+    other = counts | {dearest: CapacityCounts(times=(0.0,), values=(1000,))}
     supply = type(trial.supply)
     assert decisions(supply(seed=1, counts=counts)) == decisions(supply(seed=1, counts=other))
-    none = {o: Counts(times=(0.0,), values=(0,)) for o in worlds.offerings()}
+    none = {o: CapacityCounts(times=(0.0,), values=(0,)) for o in worlds.offerings()}
     assert decisions(supply(seed=1, counts=none)) != decisions(supply(seed=1, counts=counts))
 
 
@@ -249,6 +249,6 @@ def test_pods_fill_a_node_by_what_is_scarcer():
 
 def test_an_unknown_type_names_what_is_missing():
     with pytest.raises(Exception, match="on-demand price"):
-        machine_of("q9z.4xlarge")
-    assert machine_of("m5.4xlarge").cpu_milli == 15_920
+        instance_type_of("q9z.4xlarge")
+    assert instance_type_of("m5.4xlarge").cpu_milli == 15_920
     assert Offering(instance_type="m5.4xlarge", zone="a").family == "m5"

@@ -8,7 +8,7 @@ from spotvortex.errors import ResultsError
 from spotvortex.evaluation.protocol import load
 from spotvortex.evaluation.verdict import evaluate, judge, questions_of
 from spotvortex.results.accounting import Costs
-from spotvortex.results.verdict import Interval, Spread, Standing, line_of_verdict
+from spotvortex.results.verdict import GateStatus, Interval, Spread, line_of_verdict
 from tests.evaluation.runs import B3, B3_SLOW, LAZY, but, everywhere, small_protocol
 
 PROTOCOL = small_protocol()
@@ -44,7 +44,9 @@ def test_a_policy_that_earns_enough_and_is_never_out_for_longer_passes():
     assert verdict.protocol_digest == PROTOCOL.digest
 
 
-@pytest.mark.parametrize(("node_usd", "standing"), [(37.81, Standing.FAIL), (37.79, Standing.PASS)])
+@pytest.mark.parametrize(
+    ("node_usd", "standing"), [(37.81, GateStatus.FAIL), (37.79, GateStatus.PASS)]
+)
 def test_the_gate_is_two_percent_of_net_profit(node_usd, standing):
     assert verdict_of(ours(node_usd=node_usd), rivals()).pooled.standing is standing
 
@@ -54,7 +56,7 @@ def test_one_world_with_longer_outage_fails_its_family_and_the_whole():
         return (r.family, r.mix, r.seed) == ("replay", "bursty", 2)
 
     verdict = verdict_of(but(ours(), one, outage_minutes=4.25), rivals())
-    assert [f.standing for f in verdict.families] == [Standing.PASS, Standing.FAIL]
+    assert [f.standing for f in verdict.families] == [GateStatus.PASS, GateStatus.FAIL]
     outages = verdict.pooled.outages
     assert (outages.n_less, outages.n_equal, outages.n_more) == (15, 0, 1)
     assert (outages.worst_delta_minutes, outages.worst_world) == (0.5, "replay/bursty seed 2")
@@ -124,12 +126,12 @@ def test_void_worlds_are_judged_by_points_beside_the_others():
 
 def test_a_missing_world_or_family_makes_the_verdict_incomplete():
     some = verdict_of([r for r in ours() if r.seed], rivals())
-    assert some.pooled.standing is Standing.INCOMPLETE
+    assert some.pooled.standing is GateStatus.INCOMPLETE
     normal = verdict_of(ours(families=("normal",)), rivals())
     assert normal.missing == ("replay",)
     assert (normal.families[0].standing, normal.pooled.standing) == (
-        Standing.PASS,
-        Standing.INCOMPLETE,
+        GateStatus.PASS,
+        GateStatus.INCOMPLETE,
     )
     assert not normal.passes
 

@@ -7,9 +7,9 @@ import pytest
 from spotvortex.core.domain.types import CapacityType, Freeze
 from spotvortex.core.drain.calls import DeletePlaceholders, EvictPod, UnmarkNode
 from spotvortex.faultsearch.episode import START_AT
-from spotvortex.faultsearch.invariants import Bounds, Observer
-from spotvortex.sim.cluster.scenario import Kind
-from spotvortex.sim.runtime.coordination import Shelf
+from spotvortex.faultsearch.invariants import EpisodeBounds, InvariantChecker
+from spotvortex.sim.cluster.scenario import WorkloadKind
+from spotvortex.sim.runtime.coordination import CoordinationObjects
 from tests.sim.small import (
     Clock,
     anchor,
@@ -24,7 +24,7 @@ from tests.sim.small import (
     world_of,
 )
 
-BOUNDS = Bounds(
+BOUNDS = EpisodeBounds(
     writes=True,
     settle_s=300.0,
     max_pool_ratio=0.34,
@@ -52,8 +52,8 @@ class Scene:
 
     world: object
     clock: Clock
-    observer: Observer
-    shelf: Shelf
+    observer: InvariantChecker
+    shelf: CoordinationObjects
     replica: Replica = field(default_factory=Replica)
 
     def send(self, call):
@@ -84,9 +84,9 @@ class Scene:
 def scene(bounds=BOUNDS, **changes):
     clock = Clock()
     world = world_of(clock, **changes)
-    shelf = Shelf()
+    shelf = CoordinationObjects()
     shelf.renew("replica-0", START_AT)
-    observer = Observer(
+    observer = InvariantChecker(
         cluster=world.cluster, record=shelf, bounds=bounds, clock=clock.now, zero_at=START_AT
     )
     observer.look()
@@ -212,7 +212,7 @@ def test_a_mark_that_is_taken_away_leaves_a_good_end(seen, node):
 
 
 def test_pods_that_must_not_be_disrupted_stay():
-    for workload in (app(do_not_disrupt=True), app(kind=Kind.BARE, replicas=1)):
+    for workload in (app(do_not_disrupt=True), app(kind=WorkloadKind.BARE, replicas=1)):
         seen = scene(workloads=(workload,))
         pod = next(p for p in seen.world.cluster.pods.values() if p.workload.name == "app")
         node = seen.world.cluster.nodes[pod.node]

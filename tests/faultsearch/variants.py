@@ -17,7 +17,7 @@ from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.pool import summary
 from spotvortex.core.scoring.features import OfferingScore
 from spotvortex.pipeline import assessor, guard, router
-from spotvortex.pipeline.actuators import Hands
+from spotvortex.pipeline.actuators import Actuators
 from spotvortex.sim.runtime.coordination import Leadership
 
 
@@ -41,7 +41,7 @@ def evicts_before_ready(patch):
 
 
 def no_budget(patch):
-    patch.setattr(guard.Guarded, "_over_budget", lambda _self, _call: None)
+    patch.setattr(guard.GuardedActuator, "_over_budget", lambda _self, _call: None)
 
 
 def no_journal(patch):
@@ -77,7 +77,7 @@ def asks_again(patch):
 
 
 def acts_on_stale_inputs(patch):
-    patch.setattr(guard.Guarded, "_stale", lambda _self: "")
+    patch.setattr(guard.GuardedActuator, "_stale", lambda _self: "")
 
 
 def never_undoes(patch):
@@ -96,7 +96,7 @@ def fears_a_failed_model(patch):
 
 
 def writes_in_shadow(patch):
-    patch.setattr(Hands, "of", lambda self, _mode: self.writing)
+    patch.setattr(Actuators, "of", lambda self, _mode: self.writing)
 
 
 def no_precondition(patch):
@@ -112,15 +112,15 @@ def saves_nothing(patch):
 
 
 def freeze_does_not_stop_a_drain(patch):
-    objection = guard.Guarded._objection
+    objection = guard.GuardedActuator._objection
 
     def deaf(self, call):
         said = objection(self, call)
         frozen = self.authority.standing().freeze is not Freeze.NONE
         return None if frozen and said is not None else said
 
-    patch.setattr(guard.Guarded, "_objection", deaf)
-    patch.setattr(guard.Guarded, "_halt", lambda _self: (Halt.NONE, ""))
+    patch.setattr(guard.GuardedActuator, "_objection", deaf)
+    patch.setattr(guard.GuardedActuator, "_halt", lambda _self: (Halt.NONE, ""))
 
 
 def no_floor(patch):

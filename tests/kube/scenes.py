@@ -13,8 +13,8 @@ from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.drain.calls import CreateAnchor, CreatePlaceholder
 from spotvortex.kube.api.client import KubeClient
-from spotvortex.kube.write.manifests import Home
-from spotvortex.kube.write.writer import Levers
+from spotvortex.kube.write.manifests import PlaceholderOptions
+from spotvortex.kube.write.writer import KubeWriter
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.manifests import NodeShape, PodShape, node_manifest, pod_manifest
 
@@ -34,7 +34,7 @@ class Site:
     plane: ControlPlane
     namespace: str
     client: KubeClient
-    levers: Levers
+    levers: KubeWriter
     nodes: list[str] = field(default_factory=list)
 
     async def do(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -89,7 +89,9 @@ async def site(plane: ControlPlane, **home: Any) -> AsyncIterator[Site]:
     namespace = fresh("ours")
     await asyncio.to_thread(plane.apply, [restricted(namespace), priority_class()])
     async with connected(plane) as client:
-        levers = Levers(client, Home(namespace=namespace, **home), Random(namespace))
+        levers = KubeWriter(
+            client, PlaceholderOptions(namespace=namespace, **home), Random(namespace)
+        )
         here = Site(plane, namespace, client, levers)
         try:
             yield here

@@ -22,7 +22,7 @@ from spotvortex.core.domain.observation import (
     SpotQuote,
 )
 from spotvortex.core.domain.types import Action, CapacityType, Offering, Outcome, Provisioner
-from spotvortex.core.pool.context import Sight
+from spotvortex.core.pool.context import CycleContext
 from spotvortex.core.pool.reduction import reduce_pool
 from spotvortex.core.scoring.features import OfferingScore
 from spotvortex.errors import PriceFileError
@@ -59,7 +59,7 @@ def calm(offering: Offering) -> OfferingScore:
 def decided(market: MarketFacts, now: float, offerings: Sequence[Offering] = (M5_A,)) -> Decision:
     """Decide for a pool of on-demand nodes that would go to Spot at any known, low price."""
     nodes = tuple(on_demand_node(f"n{i}", o) for i, o in enumerate((*offerings, *offerings)))
-    sight = Sight(
+    sight = CycleContext(
         at=now,
         quotes=market.quotes,
         scores={o: calm(o) for o in offerings},

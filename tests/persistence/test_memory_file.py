@@ -19,7 +19,7 @@ from spotvortex.core.scoring.interruption_memory import (
 )
 from spotvortex.errors import SettingsError
 from spotvortex.persistence.memory_file import FILE_NAME, MemoryFile, open_folder
-from spotvortex.pipeline.assessor import Inference
+from spotvortex.pipeline.assessor import Assessor
 from spotvortex.pipeline.channels import Latest
 from spotvortex.pipeline.health import Heartbeats
 from spotvortex.sim.runtime.virtual_loop import offload_inline
@@ -184,7 +184,7 @@ def test_a_folder_that_is_none_stops_the_start_and_names_its_setting(tmp_path):
 def test_inference_goes_on_from_the_saved_memory_and_saves_at_the_end(tmp_path):
     store = open_folder(tmp_path)
     store.save(KNOWN)
-    subject = Inference(
+    subject = Assessor(
         forecaster=FlatForecaster(),
         offload=offload_inline,
         telemetry=MemoryTelemetry(),

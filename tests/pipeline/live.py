@@ -17,7 +17,7 @@ from spotvortex.core.drain.calls import (
     UnmarkNode,
 )
 from spotvortex.core.drain.orders import from_text
-from spotvortex.pipeline.guard import Guarded
+from spotvortex.pipeline.guard import GuardedActuator
 from spotvortex.pipeline.write_rate import WriteRate
 from spotvortex.ports.writing import OwnWrite
 from tests.core.builders import AT, cluster, pool
@@ -157,7 +157,7 @@ class AtClock:
 def guarded(live=None, *, limits=None, per_s=100.0, burst=1000.0):
     """A guard before a live cluster in which nothing speaks against a write."""
     live = live or Live()
-    return Guarded(
+    return GuardedActuator(
         cluster=LiveView(live=live),
         writer=LiveWriter(live=live),
         authority=SetAuthority(),

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import Standing
+from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Mode
 from spotvortex.core.drain.messages import DrainEnd
 from tests.core.builders import cluster, pool
@@ -78,7 +78,7 @@ def test_a_mode_that_does_not_write_writes_nothing(mode):
 
 def test_a_standby_observes_and_decides_and_never_writes():
     world = live()
-    scene = daemon(world, authority=SetAuthority(Standing()))
+    scene = daemon(world, authority=SetAuthority(WriteAuthority()))
     run(scene.daemon_for, 95.0)
     assert (world.log, scene.state.noted) == ([], [])
     assert len(scene.journal.plans) == 4

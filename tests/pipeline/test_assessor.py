@@ -17,7 +17,7 @@ from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.core.pool.reduction import MEMORY_CONFIDENCE
 from spotvortex.core.scoring.hazard import Age, integral
 from spotvortex.core.scoring.interruption_memory import PRIOR_LEVEL_PER_HOUR
-from spotvortex.pipeline.assessor import Inference
+from spotvortex.pipeline.assessor import Assessor
 from spotvortex.pipeline.channels import ClosedError, Latest
 from spotvortex.pipeline.health import Heartbeats
 from spotvortex.sim.runtime.virtual_loop import offload_inline
@@ -28,7 +28,7 @@ from tests.pipeline.world import FlatForecaster, MemoryTelemetry, run
 
 
 def inference(forecaster, telemetry=None):
-    return Inference(
+    return Assessor(
         forecaster=forecaster,
         offload=offload_inline,
         telemetry=telemetry or MemoryTelemetry(),

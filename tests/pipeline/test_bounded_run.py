@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spotvortex.errors import ModelContractError
-from spotvortex.pipeline.assessor import Inference
+from spotvortex.pipeline.assessor import Assessor
 from spotvortex.pipeline.bounded_run import BoundedRun
 from spotvortex.pipeline.health import Heartbeats
 from spotvortex.sim.runtime.virtual_loop import offload_inline
@@ -100,7 +100,7 @@ class StuckForecaster(FlatForecaster):
 
 def test_a_model_that_hangs_gives_no_scores_and_the_cycle_goes_on(caplog):
     forecaster = StuckForecaster()
-    subject = Inference(
+    subject = Assessor(
         forecaster=forecaster,
         offload=asyncio.to_thread,
         telemetry=MemoryTelemetry(),

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import InputState, Standing
+from spotvortex.core.domain.observation import InputState, WriteAuthority
 from spotvortex.core.domain.types import CapacityType, Freeze
 from spotvortex.core.drain.calls import (
     Again,
@@ -102,10 +102,10 @@ def test_every_call_goes_through_where_nothing_speaks_against_it(call):
 @pytest.mark.parametrize(
     ("standing", "words"),
     [
-        (Standing(), "we do not hold the lease"),
-        (Standing(leader=False, freeze=Freeze.SOFT), "we do not hold the lease"),
-        (Standing(leader=True, freeze=Freeze.HARD), "frozen: hard"),
-        (Standing(leader=True, freeze=Freeze.UNKNOWN), "frozen: unknown"),
+        (WriteAuthority(), "we do not hold the lease"),
+        (WriteAuthority(leader=False, freeze=Freeze.SOFT), "we do not hold the lease"),
+        (WriteAuthority(leader=True, freeze=Freeze.HARD), "frozen: hard"),
+        (WriteAuthority(leader=True, freeze=Freeze.UNKNOWN), "frozen: unknown"),
     ],
 )
 def test_nothing_at_all_is_written_without_the_lease_or_in_a_hard_freeze(call, standing, words):
@@ -118,7 +118,7 @@ def test_nothing_at_all_is_written_without_the_lease_or_in_a_hard_freeze(call, s
 
 def test_a_soft_freeze_lets_only_undoing_through():
     guard = guarded()
-    guard.authority.now = Standing(leader=True, freeze=Freeze.SOFT)
+    guard.authority.now = WriteAuthority(leader=True, freeze=Freeze.SOFT)
     assert apply(guard, *UNDOING_CALLS) == [Done()] * 4
     assert apply(guard, *OTHER_CALLS) == [Refused("frozen by a person")] * 6
 
@@ -259,7 +259,7 @@ def test_the_checks_come_after_the_wait_for_the_rate():
     async def main():
         guard = guarded(per_s=1.0, burst=1.0)
         loop = asyncio.get_running_loop()
-        loop.call_later(0.5, setattr, guard.authority, "now", Standing())
+        loop.call_later(0.5, setattr, guard.authority, "now", WriteAuthority())
         return [await guard.apply(room()), await guard.apply(room("web-s1"))], now()
 
     answers, at = run(main)
@@ -331,11 +331,11 @@ def test_a_view_that_is_newer_than_our_own_write_counts():
 @pytest.mark.parametrize(
     ("standing", "halt", "reason"),
     [
-        (Standing(leader=True), Halt.NONE, ""),
-        (Standing(), Halt.DROP, "we do not hold the lease"),
-        (Standing(leader=True, freeze=Freeze.SOFT), Halt.UNDO, "frozen by a person"),
-        (Standing(leader=True, freeze=Freeze.HARD), Halt.DROP, "frozen: hard"),
-        (Standing(leader=True, freeze=Freeze.UNKNOWN), Halt.DROP, "frozen: unknown"),
+        (WriteAuthority(leader=True), Halt.NONE, ""),
+        (WriteAuthority(), Halt.DROP, "we do not hold the lease"),
+        (WriteAuthority(leader=True, freeze=Freeze.SOFT), Halt.UNDO, "frozen by a person"),
+        (WriteAuthority(leader=True, freeze=Freeze.HARD), Halt.DROP, "frozen: hard"),
+        (WriteAuthority(leader=True, freeze=Freeze.UNKNOWN), Halt.DROP, "frozen: unknown"),
     ],
 )
 def test_a_look_says_whether_the_order_may_go_on(standing, halt, reason):
@@ -370,7 +370,7 @@ class Turning:
         self.at, self.then = at, standing
 
     def standing(self):
-        return self.then if now() >= self.at else Standing(leader=True)
+        return self.then if now() >= self.at else WriteAuthority(leader=True)
 
 
 def waiting_for_room():
@@ -381,7 +381,7 @@ def waiting_for_room():
 
 def test_a_soft_freeze_in_mid_move_leaves_nothing_of_ours():
     guard = waiting_for_room()
-    guard.authority = Turning(10.0, Standing(leader=True, freeze=Freeze.SOFT))
+    guard.authority = Turning(10.0, WriteAuthority(leader=True, freeze=Freeze.SOFT))
     ((at, end, result),) = script(guard, (0.0, order("web-s0")))
     assert (at, end, result.reason) == (10.0, DrainEnd.ABORTED, "frozen by a person")
     assert written(guard) == ["CreatePlaceholder", "DeletePlaceholders"]
@@ -390,11 +390,11 @@ def test_a_soft_freeze_in_mid_move_leaves_nothing_of_ours():
 
 def test_a_lost_lease_in_mid_move_leaves_everything_as_it_is_for_the_next_leader():
     guard = waiting_for_room()
-    guard.authority = Turning(10.0, Standing())
+    guard.authority = Turning(10.0, WriteAuthority())
     ((at, end, _),) = script(guard, (0.0, order("web-s0")))
     assert (at, end, written(guard)) == (10.0, DrainEnd.HANDED_OVER, ["CreatePlaceholder"])
     guard.cluster.live.receiver = "web-d7"
-    guard.authority = Turning(0.0, Standing(leader=True))
+    guard.authority = Turning(0.0, WriteAuthority(leader=True))
     own = guard.cluster.live.facts.own_pods
     guard.cluster.live.facts = replace(
         guard.cluster.live.facts, own_pods=tuple(replace(p, node="web-d7") for p in own)

@@ -7,7 +7,7 @@ import pytest
 
 from spotvortex.core.decision.messages import Plan
 from spotvortex.core.domain.observation import InputState
-from spotvortex.pipeline.health import INTERVAL_S, Heartbeats, Status, watch_stalls
+from spotvortex.pipeline.health import INTERVAL_S, Heartbeats, Readiness, watch_stalls
 from tests.core.builders import AT, cluster, health, observation
 from tests.pipeline.world import MemoryTelemetry, StillCluster, run, spend
 
@@ -62,7 +62,7 @@ async def test_a_task_without_a_limit_may_not_beat():
 
 def status_of(*inputs):
     facts = cluster(inputs=inputs)
-    return Status(cluster=StillCluster(facts=facts), max_input_age_s=60.0)
+    return Readiness(cluster=StillCluster(facts=facts), max_input_age_s=60.0)
 
 
 def test_readiness_names_what_is_missing():

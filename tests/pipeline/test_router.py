@@ -7,11 +7,11 @@ import pytest
 
 from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import Standing
+from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Mode
 from spotvortex.core.drain.orders import in_flight
 from spotvortex.pipeline.channels import ClosedError, Lane, Latest
-from spotvortex.pipeline.health import Heartbeats, Status
+from spotvortex.pipeline.health import Heartbeats, Readiness
 from spotvortex.pipeline.router import Router
 from tests.core.builders import AT, assessment, observation, pool
 from tests.core.in_flight import marked, with_nodes
@@ -29,7 +29,7 @@ def router(store=None, **limits):
     return Router(
         limits=Limits(**limits),
         journal=MemoryJournal(),
-        status=Status(cluster=StillCluster(), max_input_age_s=60.0),
+        status=Readiness(cluster=StillCluster(), max_input_age_s=60.0),
         telemetry=MemoryTelemetry(),
         heartbeats=Heartbeats({"router": 60.0}),
         announcer=MemoryAnnouncer(),
@@ -103,7 +103,7 @@ ACTIVE = {"mode": Mode.ACTIVE, "on_demand_floor_nodes": 1}
 def led(*, at=AT, leader=True, facts=None):
     """What a replica sees: an order in flight, and another that may be made."""
     flying = facts or with_nodes(pool(), marked(pool().nodes[0]))
-    seen = observation(flying, at=at, standing=Standing(leader=leader))
+    seen = observation(flying, at=at, standing=WriteAuthority(leader=leader))
     return replace(assessment(seen), in_flight=in_flight(seen.cluster))
 
 

@@ -7,7 +7,7 @@ import pytest
 from spotvortex.core.domain.types import Action
 from spotvortex.core.drain.calls import CreatePlaceholder
 from spotvortex.core.drain.messages import DrainEnd
-from spotvortex.pipeline.actuators import Shadow
+from spotvortex.pipeline.actuators import RecordingActuator
 from spotvortex.pipeline.collector import Collector
 from spotvortex.pipeline.supervisor import TaskEndedError
 from tests.core.builders import AT, cluster, pool
@@ -64,11 +64,11 @@ def test_the_daemon_is_healthy_while_it_works_and_while_it_waits_for_its_first_s
     assert run(main, Scene(cluster=StillCluster(sync_s=450.0))) == []
 
 
-class NeverBinds(Shadow):
+class NeverBinds(RecordingActuator):
     """Asks for room that never comes."""
 
     async def apply(self, call):
-        answer = await Shadow.apply(self, call)
+        answer = await RecordingActuator.apply(self, call)
         if isinstance(call, CreatePlaceholder):
             self.forget_room(call.for_uid)
         return answer

@@ -9,12 +9,12 @@ import numpy as np
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.domain.instance_types import Scope
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import ClusterFacts, MarketFacts, Standing
+from spotvortex.core.domain.observation import ClusterFacts, MarketFacts, WriteAuthority
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.scoring.features import build_matrix
 from spotvortex.errors import ModelContractError
-from spotvortex.pipeline.actuators import Hands, Shadow
-from spotvortex.pipeline.supervisor import Ports, make_views, supervise
+from spotvortex.pipeline.actuators import Actuators, RecordingActuator
+from spotvortex.pipeline.supervisor import Ports, make_boards, supervise
 from spotvortex.ports.edges import Edges
 from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop, offload_inline
 from tests.core.builders import AT, cluster, quote
@@ -216,7 +216,7 @@ class MemoryState:
 class SetAuthority:
     """Says what it is set to."""
 
-    now: Standing = field(default_factory=lambda: Standing(leader=True))
+    now: WriteAuthority = field(default_factory=lambda: WriteAuthority(leader=True))
 
     def standing(self):
         return self.now
@@ -282,7 +282,9 @@ class Scene:
         return SimClock(AT, asyncio.get_running_loop())
 
     def ports(self):
-        self.actuator = self.actuator or Shadow(cluster=self.cluster, telemetry=self.telemetry)
+        self.actuator = self.actuator or RecordingActuator(
+            cluster=self.cluster, telemetry=self.telemetry
+        )
         edges = Edges(
             name="still",
             cluster=self.cluster,
@@ -294,7 +296,7 @@ class Scene:
         return Ports(
             edges=edges,
             forecaster=self.forecaster,
-            hands=Hands(recording=self.actuator, writing=self.writing or self.actuator),
+            hands=Actuators(recording=self.actuator, writing=self.writing or self.actuator),
             authority=self.authority,
             state=self.state,
             notices=self.notices,
@@ -306,7 +308,7 @@ class Scene:
     async def daemon(self):
         """Run until told to stop."""
         ports = self.ports()
-        self.views = make_views(ports, self.limits, TICK_S)
+        self.views = make_boards(ports, self.limits, TICK_S)
         await supervise(ports, self.views, self.limits, TICK_S, self.stop)
 
     async def daemon_for(self, seconds):

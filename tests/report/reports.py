@@ -8,12 +8,12 @@ from rich.console import Console
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.limits import Limits
-from spotvortex.report.assess.assessment import Frame, make_report
+from spotvortex.report.assess.assessment import Provenance, make_report
 from spotvortex.report.assess.document import render
 from spotvortex.report.assess.screen import show
 from tests.core.builders import assessment, observation
 
-FRAME = Frame(context="test", seconds=1.5, version="0.1.0")
+FRAME = Provenance(context="test", seconds=1.5, version="0.1.0")
 
 
 def report(*pools, observed=None, **of_every_score):

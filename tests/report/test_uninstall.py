@@ -2,15 +2,15 @@
 
 import json
 
-from spotvortex.core.uninstall import Leaving, Left, Leftover, Thing
+from spotvortex.core.uninstall import Leftover, ObjectKind, StillThere, UninstallResult
 from spotvortex.report.uninstall import exit_code, in_words, render
 
-NODE = Leftover(thing=Thing.NODE, name="n", detail="cordoned by us")
-LEASE = Leftover(thing=Thing.LEASE, name="l", detail="a")
+NODE = Leftover(thing=ObjectKind.NODE, name="n", detail="cordoned by us")
+LEASE = Leftover(thing=ObjectKind.LEASE, name="l", detail="a")
 
 
 def test_a_dry_run_tells_what_there_is_and_that_nothing_was_written():
-    leaving = Leaving(found=(NODE,), left=(Left(leftover=NODE),), applied=False)
+    leaving = UninstallResult(found=(NODE,), left=(StillThere(leftover=NODE),), applied=False)
     assert list(in_words(leaving)) == [
         "found    node n (cordoned by us)",
         "This was a dry run and nothing was written; --apply removes it.",
@@ -19,8 +19,8 @@ def test_a_dry_run_tells_what_there_is_and_that_nothing_was_written():
 
 
 def test_what_is_left_is_told_with_its_reason():
-    left = (Left(leftover=LEASE, reason="it is held"),)
-    leaving = Leaving(found=(NODE, LEASE), left=left, applied=True)
+    left = (StillThere(leftover=LEASE, reason="it is held"),)
+    leaving = UninstallResult(found=(NODE, LEASE), left=left, applied=True)
     assert list(in_words(leaving)) == [
         "removed  node n (cordoned by us)",
         "left     lease l (a): it is held",
@@ -37,6 +37,6 @@ def test_what_is_left_is_told_with_its_reason():
 
 
 def test_an_empty_cluster_is_told_as_such():
-    leaving = Leaving(found=(NODE,), left=(), applied=True)
+    leaving = UninstallResult(found=(NODE,), left=(), applied=True)
     assert list(in_words(leaving))[-1].startswith("Nothing of ours is in this cluster")
     assert exit_code(leaving) == 0

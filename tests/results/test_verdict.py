@@ -7,7 +7,7 @@ import pytest
 from spotvortex.results.verdict import (
     POOLED,
     Evaluation,
-    Standing,
+    GateStatus,
     conditions_of,
     improvement_words,
     line_of_verdict,
@@ -22,12 +22,12 @@ NO_OUTAGE = {"outage_passes": False}
 @pytest.mark.parametrize(
     ("given", "standing", "failed_on"),
     [
-        ({}, Standing.PASS, ()),
-        (NO_PROFIT, Standing.FAIL, ("profit",)),
-        (NO_OUTAGE, Standing.FAIL, ("outage",)),
-        (NO_PROFIT | NO_OUTAGE, Standing.FAIL, ("profit", "outage")),
-        ({"n_worlds": 89}, Standing.INCOMPLETE, ()),
-        (NO_OUTAGE | {"n_worlds": 89}, Standing.FAIL, ("outage",)),
+        ({}, GateStatus.PASS, ()),
+        (NO_PROFIT, GateStatus.FAIL, ("profit",)),
+        (NO_OUTAGE, GateStatus.FAIL, ("outage",)),
+        (NO_PROFIT | NO_OUTAGE, GateStatus.FAIL, ("profit", "outage")),
+        ({"n_worlds": 89}, GateStatus.INCOMPLETE, ()),
+        (NO_OUTAGE | {"n_worlds": 89}, GateStatus.FAIL, ("outage",)),
     ],
 )
 def test_a_family_passes_only_with_both_conditions_and_all_worlds(given, standing, failed_on):

@@ -4,17 +4,17 @@ from dataclasses import replace
 
 from spotvortex.results.verdict import (
     POOLED,
+    Appraisal,
     FamilyVerdict,
     Gain,
-    Gate,
+    GateBounds,
     Interval,
     Outages,
     Spread,
-    Verdict,
 )
 from tests.results.accounts import COSTS
 
-GATE = Gate(
+GATE = GateBounds(
     min_improvement_pct=2.0,
     max_outage_delta_minutes=0.0,
     void_below_ratio=0.1,
@@ -66,7 +66,7 @@ def row(family, **given):
 
 
 def verdict(*families, **given):
-    made = Verdict(
+    made = Appraisal(
         policy="rules",
         rival="B3",
         costs=COSTS,

@@ -4,8 +4,8 @@ import json
 from datetime import UTC, datetime
 
 from spotvortex.core.domain.types import Offering
-from spotvortex.sim.market.instance_types import machine_of
-from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.market.instance_types import instance_type_of
+from spotvortex.sim.market.prices import SimulatedMarket
 
 START_AT = 1_785_229_200.0
 TYPES = ("c6i.xlarge", "m5.xlarge", "m6i.xlarge", "r6i.xlarge")
@@ -16,12 +16,12 @@ STEP_S = 6.2 * 3600.0
 
 def write_prices(path, n_days, *, seed=1, types=TYPES, zones=ZONES):
     """Write a price file of JSON Lines that covers so many days."""
-    market = SimMarket(seed=seed, start_at=START_AT)
+    market = SimulatedMarket(seed=seed, start_at=START_AT)
     lines = [
         {
             "InstanceType": kind,
             "Region": "us-east-1",
-            "OnDemandPrice": machine_of(kind).on_demand_usd_per_hour,
+            "OnDemandPrice": instance_type_of(kind).on_demand_usd_per_hour,
         }
         for kind in types
     ]

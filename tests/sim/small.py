@@ -14,10 +14,10 @@ from spotvortex.core.drain.calls import (
 )
 from spotvortex.core.drain.messages import DrainOrder, OrderKind
 from spotvortex.faultsearch.episode import START_AT, Episode, PoolSpec, scenario_of
-from spotvortex.sim.cluster.scenario import STEP_S, WHEN_EMPTY, Kind, Workload
+from spotvortex.sim.cluster.scenario import STEP_S, WHEN_EMPTY, Workload, WorkloadKind
 from spotvortex.sim.market.hazard_supply import CALM
 from spotvortex.sim.market.instance_types import GIB
-from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.market.prices import SimulatedMarket
 from spotvortex.sim.runtime.world import World
 
 PLAN = "plan-1"
@@ -45,7 +45,7 @@ def app(**changes):
     usual = Workload(
         namespace="web",
         name="app",
-        kind=Kind.DEPLOYMENT,
+        kind=WorkloadKind.DEPLOYMENT,
         pool="web",
         replicas=6,
         cpu_milli=600,
@@ -74,7 +74,7 @@ def episode(**changes):
 def world_of(clock=None, of_groups=None, **changes):
     """A world as of an episode; `of_groups` changes its NodePools in what no episode varies."""
     drawn = episode(**changes)
-    market = SimMarket(seed=drawn.seed, start_at=START_AT)
+    market = SimulatedMarket(seed=drawn.seed, start_at=START_AT)
     scenario = scenario_of(drawn)
     groups = tuple(replace(group, **(of_groups or {})) for group in scenario.groups)
     scenario = replace(scenario, groups=groups)

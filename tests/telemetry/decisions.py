@@ -40,12 +40,12 @@ from spotvortex.core.pool.input import (
     MAX_CANDIDATES,
     MAX_OFFERINGS,
     Candidate,
+    LossSafety,
     Money,
+    NodePoolFit,
     OfferingInput,
     PoolInput,
     Risk,
-    Room,
-    Safety,
 )
 
 AT = 1_784_003_670.25
@@ -105,7 +105,7 @@ def candidates(kind: str, offerings: tuple[OfferingInput, ...], n: int) -> tuple
     )
 
 
-def room(n_placed: int, **changes: Any) -> Room:
+def room(n_placed: int, **changes: Any) -> NodePoolFit:
     """A NodePool with limits that leave more than enough."""
     values: dict[str, Any] = {
         "node_pool": "web",
@@ -115,7 +115,7 @@ def room(n_placed: int, **changes: Any) -> Room:
         "launch_cpu_milli": 16_000,
         "launch_memory_mib": 63_472,
     }
-    return Room(**(values | changes))
+    return NodePoolFit(**(values | changes))
 
 
 def pool_input(*, n_offerings: int = 3, n_candidates: int = 2, **changes: Any) -> PoolInput:
@@ -157,7 +157,7 @@ def pool_input(*, n_offerings: int = 3, n_candidates: int = 2, **changes: Any) -
             covered_ratio=0.958333,
             last_resort=False,
         ),
-        "safety": Safety(
+        "safety": LossSafety(
             n_pdbs=14,
             known=True,
             margin_pods=1,

@@ -96,7 +96,7 @@ def _run(
         bar("runs", transient=True) as advance,
     ):
 
-        def each(done: runner.Progress) -> None:
+        def each(done: runner.RunProgress) -> None:
             advance(done.n_ended, done.n_total, "")
 
         tally = runner.run_specs(specs, composition.work, executor, kept, each)

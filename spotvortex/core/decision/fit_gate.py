@@ -13,7 +13,7 @@ from typing import Final
 from spotvortex.core.decision.messages import Verdict
 from spotvortex.core.decision.verdicts import allow, at_most, not_evaluated, refuse
 from spotvortex.core.domain.types import Action, Provisioner
-from spotvortex.core.pool.input import Candidate, PoolInput, Room
+from spotvortex.core.pool.input import Candidate, NodePoolFit, PoolInput
 from spotvortex.core.pool.nodepool_fit import launches, mib_up
 
 _PROOF: Final = "placeholders prove it before any eviction"
@@ -41,7 +41,7 @@ def judge(pool: PoolInput, action: Action) -> Verdict:
     return allow("fit", f"no NodePool to judge by: {_PROOF}", **numbers)
 
 
-def _by_node_pool(room: Room, candidates: Sequence[Candidate]) -> Verdict:
+def _by_node_pool(room: NodePoolFit, candidates: Sequence[Candidate]) -> Verdict:
     if not candidates:
         return allow("fit", "no node to be placed")
     if not room.n_placed:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from spotvortex.core.decision.messages import Chore, Decision, Move
+from spotvortex.core.decision.messages import Decision, MaintenanceCall, Move
 from spotvortex.core.decision.rule_policy import floor_nodes, max_spot_nodes
 from spotvortex.core.domain.notices import NoticeKind
 from spotvortex.core.domain.observation import NodeFact, Observation, PoolFacts, anchored_until
@@ -35,9 +35,9 @@ MAX_CHORES: Final = 200
 """Chores of one cycle; what is left over comes up again in the next."""
 
 
-def chores(
+def maintenance_calls(
     observation: Observation, decisions: Iterable[Decision], flying: InFlight
-) -> tuple[Chore, ...]:
+) -> tuple[MaintenanceCall, ...]:
     """Say what is to be kept up, released or cleared away, at most `MAX_CHORES`."""
     by_pool = {decision.pool: decision for decision in decisions}
     found = [*_leftovers(flying), *_risks(observation, by_pool)]
@@ -61,7 +61,7 @@ def is_released(decision: Decision, move: Move) -> bool:
 
 def _anchors(
     pool: PoolFacts, decision: Decision, until: Mapping[str, float], *, is_busy: bool
-) -> Iterator[Chore]:
+) -> Iterator[MaintenanceCall]:
     released = {m.candidate.uid: m for m in decision.moves if is_released(decision, m)}
     for uid, move in sorted(released.items()):
         call = DeleteAnchors(node=move.candidate.node, node_uid=uid)
@@ -110,7 +110,7 @@ def _on_demand(pool: PoolFacts) -> list[NodeFact]:
     ]
 
 
-def _anchor(node: NodeFact, decision: Decision, reason: str) -> Chore:
+def _anchor(node: NodeFact, decision: Decision, reason: str) -> MaintenanceCall:
     call = anchor_call(
         node.name,
         node.uid,
@@ -122,8 +122,8 @@ def _anchor(node: NodeFact, decision: Decision, reason: str) -> Chore:
     return _chore(f"anchor/{node.uid}", decision, call, reason)
 
 
-def _chore(key: str, decision: Decision, call: Call, reason: str) -> Chore:
-    return Chore(
+def _chore(key: str, decision: Decision, call: Call, reason: str) -> MaintenanceCall:
+    return MaintenanceCall(
         key=key,
         pool=decision.pool,
         call=call,
@@ -133,7 +133,7 @@ def _chore(key: str, decision: Decision, call: Call, reason: str) -> Chore:
     )
 
 
-def _risks(observation: Observation, by_pool: Mapping[str, Decision]) -> Iterator[Chore]:
+def _risks(observation: Observation, by_pool: Mapping[str, Decision]) -> Iterator[MaintenanceCall]:
     """Note rebalance recommendations on their nodes, and take away the notes that have run out."""
     nodes = nodes_by_instance(observation.cluster)
     for notice in observation.notices:
@@ -147,7 +147,7 @@ def _risks(observation: Observation, by_pool: Mapping[str, Decision]) -> Iterato
             yield _chore(f"risk/{node.uid}", decision, call, "rebalance recommendation")
     for node in observation.cluster.nodes:
         if node.at_risk and not observation.at < risk_until(node.at_risk):
-            yield Chore(
+            yield MaintenanceCall(
                 key=f"risk/{node.uid}",
                 pool=node.pool,
                 call=ClearRisk(node=node.name, uid=node.uid),
@@ -165,10 +165,10 @@ def risk_until(text: str) -> float:
     return at.replace(tzinfo=at.tzinfo or UTC).timestamp()
 
 
-def _leftovers(flying: InFlight) -> Iterator[Chore]:
+def _leftovers(flying: InFlight) -> Iterator[MaintenanceCall]:
     """Undo what carries a journal that we cannot read: it is ours, and nobody goes on with it."""
     for node in flying.unread_marks:
-        yield Chore(
+        yield MaintenanceCall(
             key=f"unread/{node.uid}",
             pool=node.pool,
             call=UnmarkNode(node=node.name, uid=node.uid, plan_id=""),
@@ -177,7 +177,7 @@ def _leftovers(flying: InFlight) -> Iterator[Chore]:
         )
     plans = {(pod.plan_id, pod.for_uid) for pod in flying.unread_pods}
     for plan_id, for_uid in sorted(plans):
-        yield Chore(
+        yield MaintenanceCall(
             key=f"unread/{plan_id}/{for_uid}",
             pool="",
             call=DeletePlaceholders(plan_id=plan_id, for_uid=for_uid),

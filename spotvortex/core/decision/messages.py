@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import NO_STANDING, Observation, Standing
+from spotvortex.core.domain.observation import NO_AUTHORITY, Observation, WriteAuthority
 from spotvortex.core.domain.types import RATIO_STEP, Action, CapacityType, Mode, Outcome
 from spotvortex.core.drain.calls import Call
 from spotvortex.core.drain.messages import DrainOrder
@@ -111,7 +111,7 @@ class Basis:
     limits: Limits
     model_digest: str
     traceparent: str = ""
-    standing: Standing = NO_STANDING
+    standing: WriteAuthority = NO_AUTHORITY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +199,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chore:
+class MaintenanceCall:
     """One request by itself: an anchor renewed or released, a note on a node, a leftover removed.
 
     `key` is the same for the same chore on the same object, so that it is queued once.
@@ -228,7 +228,7 @@ class Plan:
     observation: Observation
     traceparent: str = ""
     resumed: tuple[DrainOrder, ...] = ()
-    chores: tuple[Chore, ...] = ()
+    maintenance_calls: tuple[MaintenanceCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

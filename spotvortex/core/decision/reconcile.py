@@ -15,7 +15,7 @@ from typing import Final
 from spotvortex.core.decision import gates
 from spotvortex.core.decision.budgets import cluster_budget
 from spotvortex.core.decision.economics import entry_economics, held_economics
-from spotvortex.core.decision.maintenance import chores, is_released
+from spotvortex.core.decision.maintenance import is_released, maintenance_calls
 from spotvortex.core.decision.messages import (
     Basis,
     ControllerState,
@@ -109,7 +109,7 @@ def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limi
         observation=observation,
         traceparent=observation.traceparent,
         resumed=_resumed(observation, assessment.in_flight, limits_of),
-        chores=chores(observation, ordered, assessment.in_flight),
+        maintenance_calls=maintenance_calls(observation, ordered, assessment.in_flight),
     )
     return _next_state(state, ordered), plan
 

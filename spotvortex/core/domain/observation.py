@@ -275,7 +275,7 @@ class ClusterFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class WriteAuthority:
     """Whether we may write at all at this instant.
 
     `leader` while we hold the lease. `unsure` while what was remembered is lost, so that we only
@@ -290,7 +290,7 @@ class Standing:
     own_node: str = ""
 
 
-NO_STANDING: Final = Standing()
+NO_AUTHORITY: Final = WriteAuthority()
 """What we have where nothing is ever written."""
 
 
@@ -338,7 +338,7 @@ class Observation:
     market: MarketFacts
     traceparent: str = ""
     seconds: float = 0.0
-    standing: Standing = NO_STANDING
+    standing: WriteAuthority = NO_AUTHORITY
     notices: tuple[Notice, ...] = ()
     notice_inputs: tuple[InputHealth, ...] = ()
     in_hand: frozenset[str] = frozenset()

@@ -75,6 +75,10 @@ class Action(StrEnum):
         return self in (Action.DECREASE_10, Action.DECREASE_30, Action.EMERGENCY_EXIT)
 
 
+MIN_PRICE_USD_PER_HOUR: Final = 1e-9
+MAX_PRICE_USD_PER_HOUR: Final = 1e6
+"""Outside of these a figure is an error of its source, not a price."""
+
 RATIO_STEP: Final[dict[Action, float]] = {
     Action.HOLD: 0.0,
     Action.DECREASE_10: -0.10,
@@ -143,3 +147,11 @@ class Offering:
 def short(value: float) -> float:
     """Six decimals are more than any figure here is worth, and they keep records short."""
     return round(value, 6)
+
+
+def is_price(value: float) -> bool:
+    """Tell whether a figure can be a price in USD per hour; what cannot is an error of its source.
+
+    The dearest instance type costs some hundred dollars an hour.
+    """
+    return MIN_PRICE_USD_PER_HOUR <= value <= MAX_PRICE_USD_PER_HOUR

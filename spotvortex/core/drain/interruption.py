@@ -13,7 +13,7 @@ from typing import Final
 
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.notices import Notice, NoticeKind, instance_id_of
-from spotvortex.core.domain.observation import ClusterFacts, NodeFact, Observation, Standing
+from spotvortex.core.domain.observation import ClusterFacts, NodeFact, Observation, WriteAuthority
 from spotvortex.core.domain.types import CapacityType, Freeze
 from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind
 
@@ -63,7 +63,7 @@ def interruption_orders(
     return tuple(sorted(orders.values(), key=lambda o: (o.deadline, o.node)))
 
 
-def _may_act(standing: Standing) -> bool:
+def _may_act(standing: WriteAuthority) -> bool:
     return standing.leader and standing.freeze is Freeze.NONE and not standing.unsure
 
 

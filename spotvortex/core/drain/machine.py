@@ -42,7 +42,7 @@ from spotvortex.core.drain.calls import (
 )
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
 from spotvortex.core.drain.orders import to_text
-from spotvortex.core.drain.progress import Phase, Progress, to_anchor, to_evict
+from spotvortex.core.drain.progress import DrainPhase, DrainProgress, to_anchor, to_evict
 
 POLL_S: Final = 2.0
 """Seconds between two looks while waiting for capacity or for pods to end."""
@@ -82,37 +82,37 @@ class Finish:
 Step = Do | Wait | Finish
 
 
-def next_step(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> Step:
+def next_step(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float) -> Step:
     """Say the one next thing to do for an order."""
     if view.halt is Halt.DROP:
         return Finish(DrainEnd.HANDED_OVER, view.halt_reason)
     pause = progress.retry_at.get("", now) - now
-    if pause > 0.0 and progress.phase is not Phase.EVICTING:
+    if pause > 0.0 and progress.phase is not DrainPhase.EVICTING:
         return Wait(min(MAX_WAIT_S, pause))
     return _step(order, progress, view, now)
 
 
-def _step(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> Step:
+def _step(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float) -> Step:
     match progress.phase:
-        case Phase.ASKING:
+        case DrainPhase.ASKING:
             return Do(_placeholder(order, progress, view))
-        case Phase.BINDING | Phase.WAITING:
+        case DrainPhase.BINDING | DrainPhase.WAITING:
             return Wait(POLL_S)
-        case Phase.ANCHORING:
+        case DrainPhase.ANCHORING:
             return Do(_anchor(order, progress, view, now))
-        case Phase.MARKING:
+        case DrainPhase.MARKING:
             return Do(_mark(order, view))
-        case Phase.EVICTING:
+        case DrainPhase.EVICTING:
             return _evict(order, progress, view, now)
-        case Phase.RELEASING:
+        case DrainPhase.RELEASING:
             return _release(order, progress, view)
-        case Phase.UNDOING:
+        case DrainPhase.UNDOING:
             return _undo(order, progress, view)
         case _ as never:
             assert_never(never)
 
 
-def _placeholder(order: DrainOrder, progress: Progress, view: NodeView) -> CreatePlaceholder:
+def _placeholder(order: DrainOrder, progress: DrainProgress, view: NodeView) -> CreatePlaceholder:
     pod = next(pod for pod in progress.moving if pod.uid not in progress.asked)
     digest = hashlib.sha256(f"{order.plan_id}|{pod.uid}".encode()).hexdigest()[:16]
     return CreatePlaceholder(
@@ -133,7 +133,7 @@ def _placeholder(order: DrainOrder, progress: Progress, view: NodeView) -> Creat
     )
 
 
-def _anchor(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> CreateAnchor:
+def _anchor(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float) -> CreateAnchor:
     receiver = to_anchor(order, progress, view, now)[0]
     return anchor_call(
         receiver.node,
@@ -156,7 +156,7 @@ def _mark(order: DrainOrder, view: NodeView) -> MarkNode:
     )
 
 
-def _evict(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> Step:
+def _evict(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float) -> Step:
     free = [pod for pod in to_evict(progress, view) if _may_go(order, progress, pod)]
     due = [pod for pod in free if progress.retry_at.get(pod.uid, now) <= now]
     if not due:
@@ -184,14 +184,14 @@ def _evict(order: DrainOrder, progress: Progress, view: NodeView, now: float) ->
     )
 
 
-def _may_go(order: DrainOrder, progress: Progress, pod: PodView) -> bool:
+def _may_go(order: DrainOrder, progress: DrainProgress, pod: PodView) -> bool:
     """Only pods that have room and that nothing holds go, unless the node is lost anyway."""
     if order.kind is OrderKind.INTERRUPTION:
         return True
     return pod.uid in progress.asked and not HARD_BLOCKERS.intersection(pod.blockers)
 
 
-def _release(order: DrainOrder, progress: Progress, view: NodeView) -> Step:
+def _release(order: DrainOrder, progress: DrainProgress, view: NodeView) -> Step:
     if order.node_claim and not progress.released:
         claim = DeleteNodeClaim(node_claim=order.node_claim, node=order.node, plan_id=order.plan_id)
         return Do(claim)
@@ -200,7 +200,7 @@ def _release(order: DrainOrder, progress: Progress, view: NodeView) -> Step:
     return Finish(DrainEnd.DONE, progress.reason or "drained")
 
 
-def _undo(order: DrainOrder, progress: Progress, view: NodeView) -> Step:
+def _undo(order: DrainOrder, progress: DrainProgress, view: NodeView) -> Step:
     if (progress.marked or progress.maybe_marked) and view.present:
         return Do(UnmarkNode(node=order.node, uid=order.uid, plan_id=order.plan_id))
     if _has_left(progress, view):
@@ -208,7 +208,7 @@ def _undo(order: DrainOrder, progress: Progress, view: NodeView) -> Step:
     return Finish(progress.end, progress.reason)
 
 
-def _has_left(progress: Progress, view: NodeView) -> bool:
+def _has_left(progress: DrainProgress, view: NodeView) -> bool:
     return bool(progress.asked or progress.found or view.n_room) and not progress.cleaned
 
 
@@ -216,7 +216,7 @@ def _clean(order: DrainOrder) -> DeletePlaceholders:
     return DeletePlaceholders(plan_id=order.plan_id, for_uid=order.uid)
 
 
-def advance(progress: Progress, call: Call, answer: Answer, now: float) -> Progress:
+def advance(progress: DrainProgress, call: Call, answer: Answer, now: float) -> DrainProgress:
     """Take the answer to a request into account."""
     counted = replace(progress, n_calls=progress.n_calls + 1)
     match answer:
@@ -236,7 +236,9 @@ def advance(progress: Progress, call: Call, answer: Answer, now: float) -> Progr
             assert_never(never)
 
 
-def _again(progress: Progress, call: Call, reason: str, retry_s: float, now: float) -> Progress:
+def _again(
+    progress: DrainProgress, call: Call, reason: str, retry_s: float, now: float
+) -> DrainProgress:
     """Try later; the deadline ends an eviction that never works, a count all other requests."""
     if isinstance(call, EvictPod):
         # A silent server may have carried it out: the workload that is now one pod short must not
@@ -254,7 +256,7 @@ def _without(tries: Mapping[str, int], key: str) -> Mapping[str, int]:
     return {k: n for k, n in tries.items() if k != key} if key in tries else tries
 
 
-def _later(progress: Progress, key: str, asked_s: float, now: float) -> Progress:
+def _later(progress: DrainProgress, key: str, asked_s: float, now: float) -> DrainProgress:
     """Wait as long as the server asks, or else 2 s doubling to 15 s, spread by up to a fifth."""
     n = progress.tries.get(key, 0)
     doubled = min(MAX_WAIT_S, FIRST_RETRY_S * 2.0 ** min(n, 8))
@@ -267,7 +269,7 @@ def _later(progress: Progress, key: str, asked_s: float, now: float) -> Progress
     )
 
 
-def _carried_out(progress: Progress, call: Call) -> Progress:
+def _carried_out(progress: DrainProgress, call: Call) -> DrainProgress:
     match call:
         case CreatePlaceholder(pod_uid=uid):
             return replace(progress, asked=progress.asked | {uid})
@@ -287,9 +289,9 @@ def _carried_out(progress: Progress, call: Call) -> Progress:
             raise AssertionError(f"a drain makes no {type(call).__name__}")
 
 
-def _refused(progress: Progress, call: Call, reason: str) -> Progress:
+def _refused(progress: DrainProgress, call: Call, reason: str) -> DrainProgress:
     """Give up; what cannot even be undone is left to expire by itself, and said."""
-    if progress.phase is Phase.UNDOING or isinstance(call, DeletePlaceholders):
+    if progress.phase is DrainPhase.UNDOING or isinstance(call, DeletePlaceholders):
         # IMPORTANT: where the mark stays the room stays too. Whoever finds the mark takes the room
         # for granted.
         return replace(
@@ -301,10 +303,10 @@ def _refused(progress: Progress, call: Call, reason: str) -> Progress:
         return _gone_without(progress, call, reason)
     asking = isinstance(call, CreatePlaceholder | CreateAnchor)
     end = DrainEnd.NO_REPLACEMENT if asking else DrainEnd.REFUSED
-    return replace(progress, phase=Phase.UNDOING, end=end, reason=reason)
+    return replace(progress, phase=DrainPhase.UNDOING, end=end, reason=reason)
 
 
-def _gone_without(progress: Progress, call: Call, reason: str) -> Progress:
+def _gone_without(progress: DrainProgress, call: Call, reason: str) -> DrainProgress:
     """Go on without what was refused: a node that is lost takes its other pods with it."""
     said = replace(progress, reason=reason)
     if isinstance(call, EvictPod):

@@ -35,7 +35,7 @@ _PASSING: Final = frozenset({Blocker.PDB_ALLOWS_ZERO, Blocker.SINGLE_REPLICA})
 """Blockers that evictions of ours may bring about: once begun, they are waited for."""
 
 
-class Phase(StrEnum):
+class DrainPhase(StrEnum):
     """Where an order stands."""
 
     ASKING = "asking"
@@ -49,7 +49,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class DrainProgress:
     """How far an order has got.
 
     `moving` are the pods for whose room capacity is asked, `asked` the uids of those for which it
@@ -60,7 +60,7 @@ class Progress:
     for what is no eviction.
     """
 
-    phase: Phase = Phase.ASKING
+    phase: DrainPhase = DrainPhase.ASKING
     moving: tuple[PodView, ...] = ()
     asked: frozenset[str] = frozenset()
     asked_at: float = math.inf
@@ -81,7 +81,7 @@ class Progress:
     reason: str = ""
 
 
-def begin(order: DrainOrder, view: NodeView) -> Progress:
+def begin(order: DrainOrder, view: NodeView) -> DrainProgress:
     """Start an order, or go on with one that carries our mark already.
 
     A node of a planned move was marked only after all room was bound: whatever of that room is
@@ -91,7 +91,7 @@ def begin(order: DrainOrder, view: NodeView) -> Progress:
     moving = movers(view)
     begun = view.marked and planned
     asked = frozenset(pod.uid for pod in moving) if begun else frozenset[str]()
-    return Progress(
+    return DrainProgress(
         moving=moving, asked=asked, found=view.n_room > 0, marked=view.marked, begun=begun
     )
 
@@ -101,9 +101,11 @@ def movers(view: NodeView) -> tuple[PodView, ...]:
     return tuple(pod for pod in view.pods if not pod.stays)
 
 
-def proceed(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> Progress:
+def proceed(
+    order: DrainOrder, progress: DrainProgress, view: NodeView, now: float
+) -> DrainProgress:
     """Move on to the phase that the node, as it is now, calls for."""
-    if progress.phase is Phase.UNDOING or _is_drained(progress, view):
+    if progress.phase is DrainPhase.UNDOING or _is_drained(progress, view):
         return progress
     progress = replace(
         progress,
@@ -114,17 +116,17 @@ def proceed(order: DrainOrder, progress: Progress, view: NodeView, now: float) -
     trouble = _trouble(order, progress, view, now)
     if trouble is not None:
         end, reason = trouble
-        return replace(progress, phase=Phase.UNDOING, end=end, reason=reason)
+        return replace(progress, phase=DrainPhase.UNDOING, end=end, reason=reason)
     if not progress.begun:
         progress = replace(progress, moving=_with_newcomers(progress.moving, view))
         progress = _as_asked(_without_lost_room(progress, view, now), view)
     return replace(progress, phase=_phase(order, progress, view, now))
 
 
-def _is_drained(progress: Progress, view: NodeView) -> bool:
+def _is_drained(progress: DrainProgress, view: NodeView) -> bool:
     """From here on the node may go, as it should, and what is left to do takes two requests."""
     empty = view.cordoned and not movers(view)
-    return progress.phase is Phase.RELEASING and (empty or not view.present)
+    return progress.phase is DrainPhase.RELEASING and (empty or not view.present)
 
 
 def _with_newcomers(moving: tuple[PodView, ...], view: NodeView) -> tuple[PodView, ...]:
@@ -135,7 +137,7 @@ def _with_newcomers(moving: tuple[PodView, ...], view: NodeView) -> tuple[PodVie
     return (*kept, *(pod for uid, pod in there.items() if uid not in known))
 
 
-def _without_lost_room(progress: Progress, view: NodeView, now: float) -> Progress:
+def _without_lost_room(progress: DrainProgress, view: NodeView, now: float) -> DrainProgress:
     """Ask anew where room has gone: nobody else brings a placeholder back.
 
     A pod of a higher priority, a provisioner, or the taint of a node that has just come may delete
@@ -153,7 +155,7 @@ def _without_lost_room(progress: Progress, view: NodeView, now: float) -> Progre
     return replace(progress, asked=frozenset(), asked_at=math.inf, found=True)
 
 
-def _as_asked(progress: Progress, view: NodeView) -> Progress:
+def _as_asked(progress: DrainProgress, view: NodeView) -> DrainProgress:
     """Ask for nothing twice in an order that was found again.
 
     A placeholder may be missing because a pod of another node of the wave has taken its room. What
@@ -165,7 +167,7 @@ def _as_asked(progress: Progress, view: NodeView) -> Progress:
 
 
 def _trouble(
-    order: DrainOrder, progress: Progress, view: NodeView, now: float
+    order: DrainOrder, progress: DrainProgress, view: NodeView, now: float
 ) -> tuple[DrainEnd, str] | None:
     if not view.present:
         return DrainEnd.GONE, "the node is gone"
@@ -182,9 +184,9 @@ def _trouble(
 
 
 def _late(
-    order: DrainOrder, progress: Progress, view: NodeView, now: float
+    order: DrainOrder, progress: DrainProgress, view: NodeView, now: float
 ) -> tuple[DrainEnd, str] | None:
-    asking = progress.phase in (Phase.ASKING, Phase.BINDING) and not progress.begun
+    asking = progress.phase in (DrainPhase.ASKING, DrainPhase.BINDING) and not progress.begun
     if order.kind is OrderKind.INTERRUPTION:
         limit = order.deadline + AFTER_LOSS_S
     else:
@@ -197,20 +199,20 @@ def _late(
     return DrainEnd.ABORTED, f"not done by its deadline, in phase {progress.phase}"
 
 
-def _uncordoned(progress: Progress, view: NodeView) -> tuple[DrainEnd, str] | None:
+def _uncordoned(progress: DrainProgress, view: NodeView) -> tuple[DrainEnd, str] | None:
     if progress.marked and not view.cordoned:
         return DrainEnd.ABORTED, "somebody else has uncordoned the node"
     return None
 
 
-def _cordon_trouble(progress: Progress, view: NodeView) -> tuple[DrainEnd, str] | None:
+def _cordon_trouble(progress: DrainProgress, view: NodeView) -> tuple[DrainEnd, str] | None:
     """The cordon is ours from the mark on; a person's cordon or uncordon ends the order."""
     if view.cordoned and not progress.marked:
         return DrainEnd.ABORTED, "somebody else has cordoned the node"
     return _uncordoned(progress, view)
 
 
-def _pod_trouble(progress: Progress, view: NodeView) -> tuple[DrainEnd, str] | None:
+def _pod_trouble(progress: DrainProgress, view: NodeView) -> tuple[DrainEnd, str] | None:
     lasting = HARD_BLOCKERS - _PASSING if progress.begun else HARD_BLOCKERS
     held = next((p for p in to_evict(progress, view) if lasting.intersection(p.blockers)), None)
     if held is None:
@@ -219,10 +221,10 @@ def _pod_trouble(progress: Progress, view: NodeView) -> tuple[DrainEnd, str] | N
     return DrainEnd.REFUSED, f"{held.namespace}/{held.name} must not be moved: {why}"
 
 
-def _phase(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> Phase:
+def _phase(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float) -> DrainPhase:
     """Say which phase comes next; an interrupted node is marked before anything is asked for."""
     if not progress.marked and order.kind is OrderKind.INTERRUPTION:
-        return Phase.MARKING
+        return DrainPhase.MARKING
     pressing = _is_pressing(order, progress, now)
     waits = not progress.begun and not pressing
     # Once the first pod has gone, the pods that follow it take the placeholders' room. A node that
@@ -231,25 +233,27 @@ def _phase(order: DrainOrder, progress: Progress, view: NodeView, now: float) ->
     # Nor does an order that was found again before it knows what the others of its wave have.
     asks = asks and not (progress.found and view.wave is not None and not view.wave.known)
     if asks and any(pod.uid not in progress.asked for pod in progress.moving):
-        return Phase.ASKING
+        return DrainPhase.ASKING
     if waits and not _has_room(order, progress, view):
-        return Phase.BINDING
+        return DrainPhase.BINDING
     if waits and to_anchor(order, progress, view, now):
-        return Phase.ANCHORING
+        return DrainPhase.ANCHORING
     if not progress.marked:
-        return Phase.MARKING
+        return DrainPhase.MARKING
     if to_evict(progress, view):
-        return Phase.WAITING if _waits_for_marks(order, progress, view) else Phase.EVICTING
-    return Phase.WAITING if movers(view) else Phase.RELEASING
+        return (
+            DrainPhase.WAITING if _waits_for_marks(order, progress, view) else DrainPhase.EVICTING
+        )
+    return DrainPhase.WAITING if movers(view) else DrainPhase.RELEASING
 
 
-def _waits_for_marks(order: DrainOrder, progress: Progress, view: NodeView) -> bool:
+def _waits_for_marks(order: DrainOrder, progress: DrainProgress, view: NodeView) -> bool:
     """Tell whether a pod that goes now could come up again on a node that is drained next."""
     planned = order.kind is OrderKind.DRAIN and not progress.begun
     return planned and view.wave is not None and view.wave.marking
 
 
-def _is_pressing(order: DrainOrder, progress: Progress, now: float) -> bool:
+def _is_pressing(order: DrainOrder, progress: DrainProgress, now: float) -> bool:
     """Tell whether an interrupted node's pods must go now to end before it does."""
     if order.kind is not OrderKind.INTERRUPTION:
         return False
@@ -257,7 +261,9 @@ def _is_pressing(order: DrainOrder, progress: Progress, now: float) -> bool:
     return now >= order.deadline - grace_s - EVICT_MARGIN_S
 
 
-def to_anchor(order: DrainOrder, progress: Progress, view: NodeView, now: float) -> list[Receiver]:
+def to_anchor(
+    order: DrainOrder, progress: DrainProgress, view: NodeView, now: float
+) -> list[Receiver]:
     """Return the on-demand receivers that no anchor keeps long enough.
 
     IMPORTANT: before the drain. Once the moved pods have taken the placeholders' room, nothing else
@@ -271,13 +277,13 @@ def to_anchor(order: DrainOrder, progress: Progress, view: NodeView, now: float)
     ]
 
 
-def to_evict(progress: Progress, view: NodeView) -> list[PodView]:
+def to_evict(progress: DrainProgress, view: NodeView) -> list[PodView]:
     """Return the pods that are still to be evicted."""
     done = progress.evicted | progress.given_up
     return [pod for pod in movers(view) if not pod.terminating and pod.uid not in done]
 
 
-def _has_room(order: DrainOrder, progress: Progress, view: NodeView) -> bool:
+def _has_room(order: DrainOrder, progress: DrainProgress, view: NodeView) -> bool:
     """Tell whether the pods of this node, and of all that are drained with it, have room.
 
     A node that is lost has no time for the others: room for its own pods is enough.
@@ -288,8 +294,8 @@ def _has_room(order: DrainOrder, progress: Progress, view: NodeView) -> bool:
     return view.wave.has_room
 
 
-def is_asking(progress: Progress) -> bool:
+def is_asking(progress: DrainProgress) -> bool:
     """Tell whether an order has not asked for all its room yet."""
-    if progress.begun or progress.phase is Phase.UNDOING:
+    if progress.begun or progress.phase is DrainPhase.UNDOING:
         return False
     return any(pod.uid not in progress.asked for pod in progress.moving)

@@ -1,7 +1,7 @@
 """What is seen of the world beside one pool: prices, scores, and what of ours is under way.
 
-Comes in: an observation and the scores made from it. Goes out: a `Sight`. What is no figure (NaN, a
-price of zero, a score outside 0..1) counts as unknown, never as good news. May not judge.
+Comes in: an observation and the scores made from it. Goes out: a `CycleContext`. What is no figure
+(NaN, a price of zero, a score outside 0..1) counts as unknown, never as good news. May not judge.
 """
 
 from __future__ import annotations
@@ -18,21 +18,18 @@ from spotvortex.core.domain.observation import (
     SpotQuote,
     anchored_until,
 )
-from spotvortex.core.domain.types import Offering, short
+from spotvortex.core.domain.types import Offering, is_price, short
 from spotvortex.core.scoring.features import OfferingScore
-
-MAX_PRICE_USD_PER_HOUR: Final = 1e6
-"""A price above this is an error of its source, not a price."""
 
 NO_QUOTE: Final = SpotQuote(offering=Offering(instance_type="", zone=""))
 """Stands for a quote that is not there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class CycleContext:
     """What is seen of the world beside one pool, the same for all pools of a cycle.
 
-    By uid of nodes: `pledged` are those that orders of ours are about, `anchored` those that
+    By uid of nodes: `in_flight_uids` are those that orders of ours are about, `anchored` those that
     anchors of ours keep, `at_risk` those that it was recommended to leave.
     """
 
@@ -41,22 +38,22 @@ class Sight:
     scores: Mapping[Offering, OfferingScore]
     inputs: tuple[InputHealth, ...]
     max_input_age_s: float
-    pledged: frozenset[str] = frozenset()
+    in_flight_uids: frozenset[str] = frozenset()
     anchored: frozenset[str] = frozenset()
     at_risk: frozenset[str] = frozenset()
     own_node: str = ""
 
 
-def sight_of(
+def cycle_context(
     observation: Observation,
     scores: Mapping[Offering, OfferingScore],
     max_input_age_s: float,
-    pledged: frozenset[str] = frozenset(),
-) -> Sight:
-    """Gather what all pools of a cycle share; `pledged` are those that the cluster shows."""
+    in_flight_uids: frozenset[str] = frozenset(),
+) -> CycleContext:
+    """Gather what all pools of a cycle share; `in_flight_uids` are those that the cluster shows."""
     cluster = observation.cluster
-    return Sight(
-        pledged=pledged | observation.in_hand,
+    return CycleContext(
+        in_flight_uids=in_flight_uids | observation.in_hand,
         anchored=frozenset(anchored_until(cluster.own_pods, observation.at)),
         at_risk=frozenset(node.uid for node in cluster.nodes if node.at_risk),
         own_node=observation.standing.own_node,
@@ -68,7 +65,7 @@ def sight_of(
     )
 
 
-def trusted(sight: Sight, nodes: Sequence[NodeFact]) -> Sight:
+def trusted(sight: CycleContext, nodes: Sequence[NodeFact]) -> CycleContext:
     """Keep what concerns these nodes, without what is no figure."""
     offerings = dict.fromkeys(node.offering for node in nodes)
     return replace(
@@ -80,14 +77,18 @@ def trusted(sight: Sight, nodes: Sequence[NodeFact]) -> Sight:
 
 def _priced(quote: SpotQuote) -> SpotQuote:
     """Drop what is no price, and what was recorded in the future or at no time."""
-    spot = _within(quote.spot_usd_per_hour, 1e-9, MAX_PRICE_USD_PER_HOUR)
+    spot = _price(quote.spot_usd_per_hour)
     if spot is None and quote.spot_usd_per_hour is not None:
         quote = replace(quote, age_s=math.inf)
     return replace(
         quote,
         spot_usd_per_hour=spot if quote.age_s >= 0.0 else None,
-        on_demand_usd_per_hour=_within(quote.on_demand_usd_per_hour, 1e-9, MAX_PRICE_USD_PER_HOUR),
+        on_demand_usd_per_hour=_price(quote.on_demand_usd_per_hour),
     )
+
+
+def _price(value: float | None) -> float | None:
+    return short(value) if value is not None and is_price(value) else None
 
 
 def _scored(score: OfferingScore) -> OfferingScore:

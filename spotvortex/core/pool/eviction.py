@@ -20,7 +20,7 @@ from spotvortex.core.domain.observation import PdbFact
 from spotvortex.core.domain.types import Blocker
 
 
-class Standing(Protocol):
+class PodStatus(Protocol):
     """How a pod stands, as far as the Eviction API looks.
 
     `terminating` has a deletion time; `pending` is phase Pending, or finished (Succeeded, Failed):
@@ -38,7 +38,7 @@ class Standing(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PodStanding:
+class PodEvictability:
     """One pod of a node, with all that stands against moving it.
 
     `workload` is `namespace/Kind/name` of its owner, or of itself where it has none. `stays` is
@@ -112,7 +112,7 @@ class ServerAnswer:
 _EVICTABLE: Final = Evictable()
 
 
-def eviction_verdict(pod: Standing, budgets: Sequence[PdbFact]) -> Verdict:
+def eviction_verdict(pod: PodStatus, budgets: Sequence[PdbFact]) -> Verdict:
     """Say what the Eviction API would answer now.
 
     Args:

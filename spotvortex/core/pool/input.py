@@ -92,7 +92,7 @@ class Money:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Safety:
+class LossSafety:
     """How far the budgets of the pool are from breaking; see `safety`."""
 
     RECORDED_AS_ROW: ClassVar = True
@@ -106,7 +106,7 @@ class Safety:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class NodePoolFit:
     """Where the movable nodes of one direction could go, in the words of one NodePool; see `room`.
 
     `node_pool` is "" where none allows what is wanted, or none is served. Of the movable nodes
@@ -169,13 +169,13 @@ class PoolInput:
     entry_risk: Risk
     spot_money: Money
     entry_money: Money
-    safety: Safety
+    safety: LossSafety
     to_on_demand: tuple[Candidate, ...]
     to_spot: tuple[Candidate, ...]
     n_spot_movable: int
     n_on_demand_movable: int
-    room_on_demand: Room
-    room_spot: Room
+    room_on_demand: NodePoolFit
+    room_spot: NodePoolFit
     blocked: tuple[tuple[Blocker, int], ...]
     unsupported: tuple[str, ...]
     out_of_range: tuple[str, ...]

@@ -1,9 +1,9 @@
 """Where the nodes of a pool could go, as its NodePools say.
 
 Comes in: the NodePools of one pool, and movable nodes, the first to move first. Goes out: the same
-nodes with those first that one NodePool may take, and a `Room` that tells of it. Known are its
-requirements for zone and instance type and its limits; taints, labels and other requirements are
-not read: that a pod may run there after all is proven by placeholders, before any eviction.
+nodes with those first that one NodePool may take, and a `NodePoolFit` that tells of it. Known are
+its requirements for zone and instance type and its limits; taints, labels and other requirements
+are not read: that a pod may run there after all is proven by placeholders, before any eviction.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 from spotvortex.core.domain.instance_types import vcpus_of
 from spotvortex.core.domain.observation import NodeFact, NodePoolFact
 from spotvortex.core.domain.types import Blocker, CapacityType
-from spotvortex.core.pool.input import MAX_CANDIDATES, Room
+from spotvortex.core.pool.input import MAX_CANDIDATES, NodePoolFit
 
 MIB: Final = 1 << 20
 
@@ -41,7 +41,7 @@ def place(
     wanted: CapacityType,
     nodes: Sequence[NodeFact],
     seen: Sizes,
-) -> tuple[tuple[NodeFact, ...], Room]:
+) -> tuple[tuple[NodeFact, ...], NodePoolFit]:
     """Choose the NodePool that has most room for the nodes to move first.
 
     One NodePool is chosen although several may share a wave, the more careful reading: first of
@@ -57,7 +57,7 @@ def place(
     offers = [_offer(p, nodes, seen) for p in node_pools if _allows(p, wanted)]
     if not offers:
         cpu, memory = _largest(seen.values())
-        return tuple(nodes), Room(launch_cpu_milli=cpu, launch_memory_mib=mib_up(memory))
+        return tuple(nodes), NodePoolFit(launch_cpu_milli=cpu, launch_memory_mib=mib_up(memory))
     best = min(offers, key=_rank)
     hosted = {id(node) for node in best.hosted}
     others = [node for node in nodes if id(node) not in hosted]
@@ -65,7 +65,7 @@ def place(
 
 
 @dataclass(frozen=True, slots=True)
-class Launches:
+class LaunchHeadroom:
     """How many launches the limits let through, and what the next one would exceed.
 
     `short_of` is "" where all are let through, else `cpu_milli`, `memory_mib` or `nodes`: of that
@@ -78,7 +78,7 @@ class Launches:
     left: int = 0
 
 
-def launches(room: Room, needs: Sequence[tuple[int, int]]) -> Launches:
+def launches(room: NodePoolFit, needs: Sequence[tuple[int, int]]) -> LaunchHeadroom:
     """Count the nodes, in this order, for whose pods the limits leave room.
 
     A wave adds capacity before it takes any away. Near a limit Karpenter counts a launch that is
@@ -99,10 +99,10 @@ def launches(room: Room, needs: Sequence[tuple[int, int]]) -> Launches:
         )
         for what, amount, left in asked:
             if left is not None and amount > left:
-                return Launches(n_before, what, amount, left)
+                return LaunchHeadroom(n_before, what, amount, left)
         cpu += max(need_cpu, room.launch_cpu_milli)
         memory += max(need_mib, room.launch_memory_mib)
-    return Launches(len(needs))
+    return LaunchHeadroom(len(needs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,7 @@ class _Offer:
     first: int
     launch: tuple[int, int]
 
-    def room(self, others: Sequence[NodeFact], seen: Sizes) -> Room:
+    def room(self, others: Sequence[NodeFact], seen: Sizes) -> NodePoolFit:
         """Tell of it; `others` are the nodes that it cannot take."""
         return replace(
             _limits_of(self.node_pool, self.launch),
@@ -143,9 +143,9 @@ def _offer(node_pool: NodePoolFact, nodes: Sequence[NodeFact], seen: Sizes) -> _
     )
 
 
-def _limits_of(node_pool: NodePoolFact, launch: tuple[int, int]) -> Room:
+def _limits_of(node_pool: NodePoolFact, launch: tuple[int, int]) -> NodePoolFit:
     memory = node_pool.memory_left_bytes
-    return Room(
+    return NodePoolFit(
         node_pool=node_pool.name,
         cpu_left_milli=node_pool.cpu_left_milli,
         memory_left_mib=None if memory is None else memory // MIB,

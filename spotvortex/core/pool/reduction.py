@@ -22,22 +22,22 @@ from spotvortex.core.domain.observation import (
     PoolFacts,
     SpotQuote,
 )
-from spotvortex.core.domain.types import Blocker, CapacityType, Offering, short
-from spotvortex.core.pool.context import NO_QUOTE, Sight, trusted
+from spotvortex.core.domain.types import Blocker, CapacityType, Offering, is_price, short
+from spotvortex.core.pool.context import NO_QUOTE, CycleContext, trusted
 from spotvortex.core.pool.input import (
     MAX_CANDIDATES,
     MAX_OFFERINGS,
     Candidate,
+    LossSafety,
     Money,
+    NodePoolFit,
     OfferingInput,
     PoolInput,
     Risk,
-    Room,
-    Safety,
 )
 from spotvortex.core.pool.nodepool_fit import Sizes, place, sizes_of
 from spotvortex.core.pool.owner_rules import all_careful, read_rules
-from spotvortex.core.pool.summary import PoolShape, shape_of
+from spotvortex.core.pool.summary import PoolSummary, summary_of
 from spotvortex.core.pool.zone_loss import safe_moves_to_spot
 from spotvortex.core.scoring.features import price_ratio
 
@@ -56,12 +56,12 @@ _CONSOLIDATING: Final = frozenset({"WhenEmptyOrUnderutilized", "WhenUnderutilize
 """Policies of NodePools under which Karpenter replaces a node by a cheaper one."""
 
 
-def reduce_pool(pool: PoolFacts, sight: Sight) -> PoolInput:
+def reduce_pool(pool: PoolFacts, sight: CycleContext) -> PoolInput:
     """Reduce one pool to what its decision reads."""
-    return reduce_shape(shape_of(pool), sight)
+    return reduce_summary(summary_of(pool), sight)
 
 
-def reduce_shape(shape: PoolShape, sight: Sight) -> PoolInput:
+def reduce_summary(shape: PoolSummary, sight: CycleContext) -> PoolInput:
     """Reduce one pool whose shape is known already."""
     nodes, spot = shape.nodes, shape.spot
     sight = trusted(sight, nodes)
@@ -79,7 +79,7 @@ def reduce_shape(shape: PoolShape, sight: Sight) -> PoolInput:
         n_reserved=shape.n_of(CapacityType.RESERVED),
         n_unknown=shape.n_of(CapacityType.UNKNOWN),
         n_spot_out_of_scope=sum(o.n_spot for o in offerings if not o.in_scope),
-        n_moving=sum(1 for n in nodes if n.moving or n.cordoned or n.uid in sight.pledged),
+        n_moving=sum(1 for n in nodes if n.moving or n.cordoned or n.uid in sight.in_flight_uids),
         n_not_ready=sum(1 for n in nodes if not n.ready),
         allows_spot=CapacityType.SPOT in shape.capacity_types,
         allows_on_demand=CapacityType.ON_DEMAND in shape.capacity_types,
@@ -113,7 +113,7 @@ def reduce_shape(shape: PoolShape, sight: Sight) -> PoolInput:
     return _with_ours(found, shape, sight)
 
 
-def _with_ours(found: PoolInput, shape: PoolShape, sight: Sight) -> PoolInput:
+def _with_ours(found: PoolInput, shape: PoolSummary, sight: CycleContext) -> PoolInput:
     """Add what is asked for the pool, what is on the move there, and what of ours is there."""
     kept = [n for n in shape.nodes if n.capacity_type in _KEPT]
     return replace(
@@ -121,7 +121,7 @@ def _with_ours(found: PoolInput, shape: PoolShape, sight: Sight) -> PoolInput:
         node_vcpu=_node_vcpu(shape.on_demand or shape.nodes),
         n_spot_leaving=_n_leaving(shape.spot, sight),
         n_on_demand_leaving=_n_leaving(kept, sight),
-        n_in_flight=sum(1 for n in shape.nodes if n.uid in sight.pledged and not n.moving),
+        n_in_flight=sum(1 for n in shape.nodes if n.uid in sight.in_flight_uids and not n.moving),
         n_anchored=sum(1 for n in shape.on_demand if n.uid in sight.anchored),
         consolidates=any(p.consolidation in _CONSOLIDATING for p in shape.facts.node_pools),
         rules=all_careful(read_rules(p.rules) for p in shape.facts.node_pools),
@@ -129,8 +129,8 @@ def _with_ours(found: PoolInput, shape: PoolShape, sight: Sight) -> PoolInput:
 
 
 def _places(
-    shape: PoolShape, sight: Sight, to: CapacityType, seen: Sizes
-) -> tuple[tuple[NodeFact, ...], Room]:
+    shape: PoolSummary, sight: CycleContext, to: CapacityType, seen: Sizes
+) -> tuple[tuple[NodeFact, ...], NodePoolFit]:
     """Return the nodes that may move there, best first, and the room that NodePools have."""
     if to is CapacityType.ON_DEMAND:
         movable = _free(shape.movable_spot, sight)
@@ -141,13 +141,13 @@ def _places(
     return place(shape.facts.node_pools, to, ranked, seen)
 
 
-def _free(nodes: Iterable[NodeFact], sight: Sight) -> tuple[NodeFact, ...]:
+def _free(nodes: Iterable[NodeFact], sight: CycleContext) -> tuple[NodeFact, ...]:
     """Leave out what an order of ours is about already."""
-    return tuple(n for n in nodes if n.uid not in sight.pledged)
+    return tuple(n for n in nodes if n.uid not in sight.in_flight_uids)
 
 
-def _n_leaving(nodes: Iterable[NodeFact], sight: Sight) -> int:
-    return sum(1 for n in nodes if n.moving or n.cordoned or n.uid in sight.pledged)
+def _n_leaving(nodes: Iterable[NodeFact], sight: CycleContext) -> int:
+    return sum(1 for n in nodes if n.moving or n.cordoned or n.uid in sight.in_flight_uids)
 
 
 def _node_vcpu(nodes: Iterable[NodeFact]) -> int:
@@ -170,13 +170,13 @@ def _steps_since_move(nodes: Sequence[NodeFact], at: float) -> float:
     return short(min(min(ages, default=math.inf) / 600.0, MAX_STEPS))
 
 
-def _price_deviation(nodes: Sequence[NodeFact], sight: Sight) -> float:
+def _price_deviation(nodes: Sequence[NodeFact], sight: CycleContext) -> float:
     """Return the sample deviation of the last 12 price points of the commonest offering."""
     counts = Counter(n.offering for n in nodes)
     offering = min(counts, key=lambda o: (-counts[o], o), default=NO_QUOTE.offering)
     history = sight.quotes.get(offering, NO_QUOTE).history_usd_per_hour[-12:]
-    finite = [price for price in history if math.isfinite(price)]
-    return short(statistics.stdev(finite)) if len(finite) > 1 else 0.0
+    prices = [price for price in history if is_price(price)]
+    return short(statistics.stdev(prices)) if len(prices) > 1 else 0.0
 
 
 def _is_bad(health: InputHealth, max_age_s: float) -> bool:
@@ -185,14 +185,14 @@ def _is_bad(health: InputHealth, max_age_s: float) -> bool:
     return health.state is not InputState.OK or not health.age_s <= max_age_s
 
 
-def _oldest_input_s(sight: Sight) -> float:
+def _oldest_input_s(sight: CycleContext) -> float:
     """Return the age of the oldest required input, infinite where there is none or no number."""
     ages = [h.age_s for h in sight.inputs if h.required]
     return short(max((math.inf if math.isnan(age) else age for age in ages), default=math.inf))
 
 
 def _ranked(
-    nodes: Iterable[NodeFact], sight: Sight, rank: Callable[[Offering], float]
+    nodes: Iterable[NodeFact], sight: CycleContext, rank: Callable[[Offering], float]
 ) -> tuple[NodeFact, ...]:
     """Order movable nodes: offerings by rank in turn, the smallest blast radius of each first.
 
@@ -211,7 +211,7 @@ def _ranked(
     return tuple(picked)
 
 
-def _candidate(node: NodeFact, sight: Sight) -> Candidate:
+def _candidate(node: NodeFact, sight: CycleContext) -> Candidate:
     return Candidate(
         node=node.name,
         uid=node.uid,
@@ -225,17 +225,17 @@ def _candidate(node: NodeFact, sight: Sight) -> Candidate:
     )
 
 
-def _runtime(sight: Sight, offering: Offering) -> float:
+def _runtime(sight: CycleContext, offering: Offering) -> float:
     score = sight.scores.get(offering)
     return score.runtime_score if score and score.runtime_score is not None else 1.0
 
 
-def _price_ratio(sight: Sight, offering: Offering) -> float:
+def _price_ratio(sight: CycleContext, offering: Offering) -> float:
     ratio = price_ratio(sight.quotes.get(offering, NO_QUOTE))
     return ratio if math.isfinite(ratio) else math.inf
 
 
-def _offerings(nodes: Sequence[NodeFact], sight: Sight) -> tuple[OfferingInput, ...]:
+def _offerings(nodes: Sequence[NodeFact], sight: CycleContext) -> tuple[OfferingInput, ...]:
     n_spot: dict[Offering, int] = {}
     n_on_demand: dict[Offering, int] = {}
     for node in nodes:
@@ -250,7 +250,7 @@ def _offerings(nodes: Sequence[NodeFact], sight: Sight) -> tuple[OfferingInput, 
 
 
 def _offering_input(
-    offering: Offering, n_spot: int, n_on_demand: int, sight: Sight
+    offering: Offering, n_spot: int, n_on_demand: int, sight: CycleContext
 ) -> OfferingInput:
     quote = sight.quotes.get(offering, NO_QUOTE)
     score = sight.scores.get(offering)
@@ -272,7 +272,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return short(math.fsum(known) / len(known)) if known else None
 
 
-def _risk(nodes: Sequence[NodeFact], sight: Sight) -> Risk:
+def _risk(nodes: Sequence[NodeFact], sight: CycleContext) -> Risk:
     scores = [s for n in nodes if (s := sight.scores.get(n.offering)) is not None]
     known = [s for s in scores if s.runtime_score is not None]
     worst = max(known, key=lambda s: (s.runtime_score or 0.0, s.offering), default=None)
@@ -284,7 +284,7 @@ def _risk(nodes: Sequence[NodeFact], sight: Sight) -> Risk:
     )
 
 
-def _money(nodes: Sequence[NodeFact], sight: Sight) -> Money:
+def _money(nodes: Sequence[NodeFact], sight: CycleContext) -> Money:
     quotes = [sight.quotes.get(n.offering, NO_QUOTE) for n in nodes]
     known = [q for q in quotes if math.isfinite(price_ratio(q))]
     return Money(
@@ -302,10 +302,10 @@ def _too_old_s(quotes: Iterable[SpotQuote]) -> float | None:
     return short(max(ages)) if ages else None
 
 
-def _safety(shape: PoolShape, entry: Sequence[NodeFact], sight: Sight) -> Safety:
+def _safety(shape: PoolSummary, entry: Sequence[NodeFact], sight: CycleContext) -> LossSafety:
     margin = shape.margins.tightest
     pdbs = next((h for h in sight.inputs if h.name == "pdbs"), None)
-    return Safety(
+    return LossSafety(
         n_pdbs=len(shape.facts.pdbs),
         known=pdbs is not None and pdbs.state is InputState.OK,
         margin_pods=margin.pods if margin else None,
@@ -322,7 +322,7 @@ def _blocked(blockers: Mapping[str, Set[Blocker]]) -> tuple[tuple[Blocker, int],
     return tuple(sorted(counts.items()))
 
 
-def _out_of_range(offerings: Sequence[OfferingInput], sight: Sight) -> tuple[str, ...]:
+def _out_of_range(offerings: Sequence[OfferingInput], sight: CycleContext) -> tuple[str, ...]:
     found = [
         str(o.offering)
         for o in offerings
@@ -331,7 +331,7 @@ def _out_of_range(offerings: Sequence[OfferingInput], sight: Sight) -> tuple[str
     return tuple(sorted(found)[:MAX_CANDIDATES])
 
 
-def _confidence(nodes: Sequence[NodeFact], sight: Sight) -> tuple[tuple[str, float], ...]:
+def _confidence(nodes: Sequence[NodeFact], sight: CycleContext) -> tuple[tuple[str, float], ...]:
     """Terms 0..1: how fresh, how well priced, how long a history, how near the training range."""
     n = len(nodes)
     if n == 0:

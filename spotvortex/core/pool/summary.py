@@ -1,6 +1,6 @@
 """What the facts of one pool say by themselves, before prices, scores and time come in.
 
-Comes in: the facts of one pool. Goes out: a `PoolShape`, dear to compute and good for as long as
+Comes in: the facts of one pool. Goes out: a `PoolSummary`, dear to compute and good for as long as
 the facts are the same object. The order in which nodes or budgets come never matters.
 """
 
@@ -16,7 +16,7 @@ from spotvortex.core.pool.zone_loss import Margins, budget_pods, worst_zone_marg
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolShape:
+class PoolSummary:
     """One pool, sorted and summed.
 
     `nodes` are sorted by name; `movable_*` are those of a kind that nothing holds in place, nor
@@ -43,7 +43,7 @@ class PoolShape:
         return sum(1 for node in self.nodes if node.capacity_type is kind)
 
 
-def shape_of(pool: PoolFacts, before: PoolShape | None = None) -> PoolShape:
+def summary_of(pool: PoolFacts, before: PoolSummary | None = None) -> PoolSummary:
     """Sort and sum one pool; an earlier shape of it only saves work."""
     nodes = tuple(sorted(pool.nodes, key=lambda n: (n.name, n.uid)))
     pdb_blocked = pdb_blocked_nodes(pool)
@@ -52,7 +52,7 @@ def shape_of(pool: PoolFacts, before: PoolShape | None = None) -> PoolShape:
     on_demand = tuple(n for n in nodes if n.capacity_type is CapacityType.ON_DEMAND)
     movable_on_demand = _movable(on_demand, blockers, HARD_BLOCKERS | {Blocker.PINNED_ON_DEMAND})
     usable = [n for n in nodes if n.ready and not n.cordoned and not n.moving]
-    return PoolShape(
+    return PoolSummary(
         facts=pool,
         nodes=nodes,
         spot=spot,

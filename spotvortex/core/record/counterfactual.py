@@ -1,8 +1,9 @@
 """The nearest change of one figure that would have changed a decision.
 
-Comes in: the basis of a decision. Goes out: a `Flip`, or none where no single figure suffices; the
-same basis gives the same flip. Thresholds are sought by bisection, so where an action comes and
-goes along a knob, one of its thresholds is found. May not say what a figure means: see `knobs`.
+Comes in: the basis of a decision. Goes out: a `Counterfactual`, or none where no single figure
+suffices; the same basis gives the same flip. Thresholds are sought by bisection, so where an action
+comes and goes along a knob, one of its thresholds is found. May not say what a figure means: see
+`knobs`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from spotvortex.core.decision.messages import Basis, Proposal, Verdict
 from spotvortex.core.decision.planning import Wave, plan_wave
 from spotvortex.core.decision.policies import both_proposals
 from spotvortex.core.domain.types import Action, Outcome
-from spotvortex.core.record.counterfactual_inputs import FLAG, KNOB_BY_NAME, KNOBS, POLICY, Knob
+from spotvortex.core.record.counterfactual_inputs import FLAG, KNOB_BY_NAME, KNOBS, POLICY, Variable
 
 Propose = Callable[[Basis], Proposal]
 
@@ -28,7 +29,7 @@ _GATE_BY_NAME: Final = dict(zip(gates.GATE_NAMES, gates.GATES, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flip:
+class Counterfactual:
     """With `knob` at `at` instead of `now`, and all else as it was, the action is `action`."""
 
     RECORDED_AS_ROW: ClassVar = True
@@ -46,7 +47,7 @@ class Flip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forced:
+class WhatIf:
     """What the gates say to an action that nobody proposed, and how many nodes they leave of it.
 
     `flip` is the nearest single change with which it would be taken, None where it is taken as it
@@ -57,25 +58,25 @@ class Forced:
     verdicts: tuple[Verdict, ...]
     n_nodes: int
     reason: str
-    flip: Flip | None
+    flip: Counterfactual | None
 
 
-def nearest_flip(basis: Basis) -> Flip | None:
+def nearest_counterfactual(basis: Basis) -> Counterfactual | None:
     """Return the smallest relative change of one figure that changes what is decided."""
-    return _nearest_change(Stand.of(basis, _proposed))
+    return _nearest_change(Evaluated.of(basis, _proposed))
 
 
-def apply(basis: Basis, flip: Flip) -> Basis:
+def apply(basis: Basis, flip: Counterfactual) -> Basis:
     """Return the basis as it would have to be."""
     return KNOB_BY_NAME[flip.knob].set(basis, flip.at)
 
 
-def force(basis: Basis, action: Action) -> Forced:
+def force(basis: Basis, action: Action) -> WhatIf:
     """Put an action before the gates, whatever the policies propose."""
     proposal = Proposal(action=action, reason="asked", source="person")
-    stand = Stand.of(basis, lambda _: proposal)
+    stand = Evaluated.of(basis, lambda _: proposal)
     taken = stand.wave.action is action
-    return Forced(
+    return WhatIf(
         action=action,
         verdicts=stand.verdicts,
         n_nodes=len(stand.wave.moves),
@@ -90,7 +91,7 @@ def _proposed(basis: Basis) -> Proposal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stand:
+class Evaluated:
     """How a decision stands, so that after a change only what it reaches is asked again.
 
     `wave` is that of `reconcile.decide` where `propose` asks the policies.
@@ -111,7 +112,7 @@ class Stand:
         wave = _wave(case, verdicts)
         return cls(basis=basis, propose=propose, proposal=proposal, verdicts=verdicts, wave=wave)
 
-    def is_beyond(self, knob: Knob) -> bool:
+    def is_beyond(self, knob: Variable) -> bool:
         """Tell whether a knob cannot matter: it steers no policy, and something else says HOLD."""
         if POLICY in knob.readers:
             return False
@@ -120,7 +121,7 @@ class Stand:
         )
         return refused or self.proposal.action is Action.HOLD
 
-    def action_with(self, knob: Knob, value: float) -> Action:
+    def action_with(self, knob: Variable, value: float) -> Action:
         """Return the action with one figure changed."""
         changed = knob.set(self.basis, value)
         proposal = self.propose(changed) if POLICY in knob.readers else self.proposal
@@ -145,9 +146,9 @@ def _wave(case: Case, verdicts: Sequence[Verdict]) -> Wave:
     return plan_wave(case.pool, case.proposal, ruling, case.limits)
 
 
-def _nearest_change(stand: Stand) -> Flip | None:
+def _nearest_change(stand: Evaluated) -> Counterfactual | None:
     """Return the smallest relative change of one figure that changes the action."""
-    best: Flip | None = None
+    best: Counterfactual | None = None
     reach = math.inf
     for knob in KNOBS:
         now = knob.get(stand.basis)
@@ -161,10 +162,10 @@ def _nearest_change(stand: Stand) -> Flip | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Way:
+class _Direction:
     """The values to try on one side of where a knob is, `n` of them, the nearest first."""
 
-    knob: Knob
+    knob: Variable
     now: float
     start: int
     sign: int
@@ -179,7 +180,7 @@ class _Way:
         return abs(at - _bounded(self.knob, self.now)) / _size(self.knob, self.now)
 
 
-def _ways(knob: Knob, now: float, reach: float) -> Iterator[_Way]:
+def _ways(knob: Variable, now: float, reach: float) -> Iterator[_Direction]:
     """Yield the sides to look at, none further away than `reach`, a relative change."""
     span, now = knob.span, round(now, 6)
     exact = _bounded(knob, now) / span.step
@@ -188,20 +189,20 @@ def _ways(knob: Knob, now: float, reach: float) -> Iterator[_Way]:
     n_up = int(min(furthest + exact, span.high / span.step) + 1e-9) - up
     n_down = down - math.ceil(max(exact - furthest, span.low / span.step) - 1e-9)
     if n_up > 0 and span.rises:
-        yield _Way(knob=knob, now=now, start=up, sign=1, n=n_up)
+        yield _Direction(knob=knob, now=now, start=up, sign=1, n=n_up)
     if n_down > 0 and span.falls:
-        yield _Way(knob=knob, now=now, start=down, sign=-1, n=n_down)
+        yield _Direction(knob=knob, now=now, start=down, sign=-1, n=n_down)
 
 
-def _bounded(knob: Knob, now: float) -> float:
+def _bounded(knob: Variable, now: float) -> float:
     return min(max(now, knob.span.low), knob.span.high)
 
 
-def _size(knob: Knob, now: float) -> float:
+def _size(knob: Variable, now: float) -> float:
     return max(abs(_bounded(knob, now)), knob.span.whole)
 
 
-def _first_change(stand: Stand, way: _Way) -> Flip | None:
+def _first_change(stand: Evaluated, way: _Direction) -> Counterfactual | None:
     """Return where the action changes on one side, by bisection between here and the far end."""
     before, near, far = stand.wave.action, 0, way.n
     after = stand.action_with(way.knob, way.value(far))
@@ -214,4 +215,4 @@ def _first_change(stand: Stand, way: _Way) -> Flip | None:
             near = middle
         else:
             far, after = middle, found
-    return Flip(knob=way.knob.name, now=way.now, at=way.value(far), action=after)
+    return Counterfactual(knob=way.knob.name, now=way.now, at=way.value(far), action=after)

@@ -14,7 +14,7 @@ from spotvortex.core.decision.gates import GATE_NAMES
 from spotvortex.core.decision.messages import Basis
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Action
-from spotvortex.core.pool.input import Money, PoolInput, Room, Safety
+from spotvortex.core.pool.input import LossSafety, Money, NodePoolFit, PoolInput
 
 POLICY: Final = "policy"
 """The reader of a figure that is no gate."""
@@ -24,7 +24,7 @@ CERTAIN: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class Bounds:
     """Between what bounds a figure is turned, and on what grid thresholds are given.
 
     A change counts in shares of the figure, or of `whole` where that is more: a node, or a flag, as
@@ -41,24 +41,24 @@ class Span:
     falls: bool = True
 
 
-RATIO: Final = Span()
-DISCOUNT: Final = Span(low=-1.0, high=0.99)
-Q_VALUE: Final = Span(low=-1e3, high=1e3)
-CAP: Final = Span(falls=False)
-NODES_LEFT: Final = Span(high=1e4, step=1.0, whole=10.0, falls=False)
-NODES_TAKEN: Final = Span(high=1e4, step=1.0, whole=10.0, rises=False)
-PODS: Final = Span(low=-1.0, high=1e4, step=1.0, whole=10.0, rises=False)
-AGE_S: Final = Span(high=7200.0, step=0.1, whole=10.0)
-WAIT_S: Final = Span(high=86_400.0, step=1.0, whole=3600.0, falls=False)
-CPU_MILLI: Final = Span(high=1e9, step=1.0, whole=40_000.0, falls=False)
-MEMORY_MIB: Final = Span(high=1e9, step=1.0, whole=163_840.0, falls=False)
+RATIO: Final = Bounds()
+DISCOUNT: Final = Bounds(low=-1.0, high=0.99)
+Q_VALUE: Final = Bounds(low=-1e3, high=1e3)
+CAP: Final = Bounds(falls=False)
+NODES_LEFT: Final = Bounds(high=1e4, step=1.0, whole=10.0, falls=False)
+NODES_TAKEN: Final = Bounds(high=1e4, step=1.0, whole=10.0, rises=False)
+PODS: Final = Bounds(low=-1.0, high=1e4, step=1.0, whole=10.0, rises=False)
+AGE_S: Final = Bounds(high=7200.0, step=0.1, whole=10.0)
+WAIT_S: Final = Bounds(high=86_400.0, step=1.0, whole=3600.0, falls=False)
+CPU_MILLI: Final = Bounds(high=1e9, step=1.0, whole=40_000.0, falls=False)
+MEMORY_MIB: Final = Bounds(high=1e9, step=1.0, whole=163_840.0, falls=False)
 """Ten nodes of 4 vCPU and 16 GiB are as much as ten nodes."""
 
-FLAG: Final = Span(step=1.0, whole=10.0, falls=False)
+FLAG: Final = Bounds(step=1.0, whole=10.0, falls=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Knob:
+class Variable:
     """One figure of a basis; `get` answers None where it is not known, or cannot be turned.
 
     `readers` are the gates that read the figure, and `POLICY` where a policy does: whoever asks
@@ -66,38 +66,38 @@ class Knob:
     """
 
     name: str
-    span: Span
+    span: Bounds
     readers: tuple[str, ...]
     get: Callable[[Basis], float | None]
     set: Callable[[Basis, float], Basis]
 
 
-_PutRoom = Callable[[PoolInput, Room], PoolInput]
+_PutRoom = Callable[[PoolInput, NodePoolFit], PoolInput]
 
 
 def _of_pool(
     name: str,
-    span: Span,
+    span: Bounds,
     readers: tuple[str, ...],
     get: Callable[[PoolInput], float | None],
     put: Callable[[PoolInput, float], PoolInput],
-) -> Knob:
-    return Knob(
+) -> Variable:
+    return Variable(
         name, span, readers, lambda b: get(b.pool), lambda b, v: replace(b, pool=put(b.pool, v))
     )
 
 
 def _of_limits(
     name: str,
-    span: Span,
+    span: Bounds,
     readers: tuple[str, ...],
     get: Callable[[Limits], float],
     put: Callable[[Limits, float], Limits],
-) -> Knob:
+) -> Variable:
     def turned(basis: Basis, value: float) -> Basis:
         return replace(basis, limits=put(basis.limits, value))
 
-    return Knob(name, span, readers, lambda b: get(b.limits), turned)
+    return Variable(name, span, readers, lambda b: get(b.limits), turned)
 
 
 def _flag(
@@ -105,14 +105,14 @@ def _flag(
     readers: tuple[str, ...],
     is_missing: Callable[[PoolInput], bool],
     mend: Callable[[PoolInput], PoolInput],
-) -> Knob:
+) -> Variable:
     """Make a knob of what is wrong and could be right; what is right is not turned."""
     return _of_pool(
         name, FLAG, readers, lambda p: 0.0 if is_missing(p) else None, lambda p, _: mend(p)
     )
 
 
-def _q_value(action: Action) -> Knob:
+def _q_value(action: Action) -> Variable:
     i = tuple(Action).index(action)
 
     def get(basis: Basis) -> float | None:
@@ -124,7 +124,7 @@ def _q_value(action: Action) -> Knob:
         changed = (*values[:i], value, *values[i + 1 :])
         return replace(basis, pool=replace(basis.pool, q_values=changed))
 
-    return Knob(f"q-value of {action}", Q_VALUE, (POLICY,), get, put)
+    return Variable(f"q-value of {action}", Q_VALUE, (POLICY,), get, put)
 
 
 def _discount(money: Money) -> float | None:
@@ -149,19 +149,24 @@ def _aged(basis: Basis, oldest_s: float) -> Basis:
     return replace(basis, pool=aged)
 
 
-def _safe_nodes(safety: Safety, n: float) -> Safety:
+def _safe_nodes(safety: LossSafety, n: float) -> LossSafety:
     """Let so many nodes be safe to move; where any is, no budget is short."""
     margin = safety.margin_pods
     spare = max(0, margin) if margin is not None and n >= 1 else margin
     return replace(safety, safe_to_spot_nodes=int(n), margin_pods=spare)
 
 
-def _room_knobs(kind: str, read: Callable[[PoolInput], Room], put: _PutRoom) -> tuple[Knob, ...]:
+def _room_knobs(
+    kind: str, read: Callable[[PoolInput], NodePoolFit], put: _PutRoom
+) -> tuple[Variable, ...]:
     """Make the knobs of the room that there is for nodes of one kind."""
 
     def knob(
-        name: str, span: Span, get: Callable[[Room], int | None], turn: Callable[[Room, int], Room]
-    ) -> Knob:
+        name: str,
+        span: Bounds,
+        get: Callable[[NodePoolFit], int | None],
+        turn: Callable[[NodePoolFit, int], NodePoolFit],
+    ) -> Variable:
         def now(pool: PoolInput) -> float | None:
             value = get(read(pool)) if read(pool).node_pool else None
             return None if value is None else float(value)
@@ -250,21 +255,21 @@ KNOBS: Final = (
         lambda p: p.confidence,
         lambda p, v: replace(p, confidence_terms=(("confidence", v),)),
     ),
-    Knob(
+    Variable(
         "seconds since the last wave",
         WAIT_S,
         ("cooldown", "budgets"),
         lambda b: _since(b, b.state.last_wave_at),
         lambda b, v: replace(b, state=replace(b.state, last_wave_at=b.pool.at - v)),
     ),
-    Knob(
+    Variable(
         "seconds since the last fall back",
         WAIT_S,
         ("cooldown",),
         lambda b: _since(b, b.state.last_decrease_at),
         lambda b, v: replace(b, state=replace(b.state, last_decrease_at=b.pool.at - v)),
     ),
-    Knob(
+    Variable(
         "seconds since the oldest input",
         AGE_S,
         ("input_freshness", "confidence"),
@@ -292,7 +297,7 @@ KNOBS: Final = (
         lambda p: float(p.n_moving),
         lambda p, v: replace(p, n_moving=int(v)),
     ),
-    Knob(
+    Variable(
         "nodes of the cluster that may still move",
         NODES_LEFT,
         ("budgets",),

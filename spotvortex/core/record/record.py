@@ -21,7 +21,7 @@ from spotvortex.core.decision.messages import Basis, Decision
 from spotvortex.core.domain.types import Action, Outcome
 from spotvortex.core.pool.input import PoolInput, Risk
 from spotvortex.core.record.codec import CodecError, Json, decode, encode, fold, rfc3339, unfold
-from spotvortex.core.record.counterfactual import nearest_flip
+from spotvortex.core.record.counterfactual import nearest_counterfactual
 
 SCHEMA: Final = 4
 HEARTBEAT_S: Final = 3600.0
@@ -82,7 +82,7 @@ def _document(decision: Decision) -> dict[str, Json]:
         "verdicts": encode(decision.verdicts),
         "economics": encode(decision.economics),
         "savings_usd_per_hour": encode(decision.savings_usd_per_hour),
-        "flip": encode(nearest_flip(decision.basis)),
+        "flip": encode(nearest_counterfactual(decision.basis)),
         "confidence": encode(decision.input.confidence),
         "confidence_limit": decision.input.limiting_term,
         "trace": _trace_id(decision.basis.traceparent),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from spotvortex.core.domain.instance_types import generation_of, vcpus_of
 from spotvortex.core.domain.observation import SpotQuote
-from spotvortex.core.domain.types import Offering
+from spotvortex.core.domain.types import Offering, is_price
 
 Matrix = NDArray[np.float32]
 
@@ -63,13 +63,11 @@ class OfferingScore:
 
 
 def price_ratio(quote: SpotQuote) -> float:
-    """Return spot / on-demand, or NaN where either price is unknown, infinite or not positive."""
+    """Return spot / on-demand, or NaN where either is unknown or no price."""
     spot, on_demand = quote.spot_usd_per_hour, quote.on_demand_usd_per_hour
     if spot is None or on_demand is None:
         return math.nan
-    if not (0.0 < spot < math.inf and 0.0 < on_demand < math.inf):
-        return math.nan
-    return spot / on_demand
+    return spot / on_demand if is_price(spot) and is_price(on_demand) else math.nan
 
 
 def price_change(quote: SpotQuote, hours: float) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from spotvortex.core.pool.eviction import PodStanding, ServerAnswer
+from spotvortex.core.pool.eviction import PodEvictability, ServerAnswer
 from spotvortex.errors import ApiError, UnreachableError
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import read_status
@@ -17,7 +17,7 @@ from spotvortex.kube.api.codec import read_status
 ANSWER_S: Final = 10.0
 
 
-async def ask(client: KubeClient, pods: Iterable[PodStanding]) -> tuple[ServerAnswer, ...]:
+async def ask(client: KubeClient, pods: Iterable[PodEvictability]) -> tuple[ServerAnswer, ...]:
     """Ask about each pod in turn.
 
     Raises:
@@ -26,7 +26,7 @@ async def ask(client: KubeClient, pods: Iterable[PodStanding]) -> tuple[ServerAn
     return tuple([await ask_one(client, pod) for pod in pods])
 
 
-async def ask_one(client: KubeClient, pod: PodStanding) -> ServerAnswer:
+async def ask_one(client: KubeClient, pod: PodEvictability) -> ServerAnswer:
     """Ask about one pod.
 
     Raises:
@@ -44,7 +44,7 @@ async def ask_one(client: KubeClient, pod: PodStanding) -> ServerAnswer:
     return ServerAnswer(status=told.code or 201, message=told.message or "")
 
 
-def _eviction(pod: PodStanding) -> Mapping[str, object]:
+def _eviction(pod: PodEvictability) -> Mapping[str, object]:
     return {
         "apiVersion": "policy/v1",
         "kind": "Eviction",

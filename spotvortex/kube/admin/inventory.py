@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.labels import PodKind
-from spotvortex.core.uninstall import Inventory, Leftover, Thing, describe_node
+from spotvortex.core.uninstall import Inventory, Leftover, ObjectKind, describe_node
 from spotvortex.errors import NotServedError
 from spotvortex.kube.api import wire
 from spotvortex.kube.api.client import KubeClient
@@ -66,17 +66,17 @@ class _Lease(_Object, frozen=True, gc=False):
 _Kind = TypeVar("_Kind", bound=_Object)
 
 
-def paths(namespace: str) -> dict[Thing, str]:
+def paths(namespace: str) -> dict[ObjectKind, str]:
     """Return the collection in which each kind of thing lies."""
     core, batch = f"/api/v1/namespaces/{namespace}", f"/apis/batch/v1/namespaces/{namespace}"
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
     return {
-        Thing.NODE: NODES,
-        Thing.POD: f"{core}/pods",
-        Thing.TETHER: f"{batch}/jobs",
-        Thing.STATE: f"{core}/configmaps",
-        Thing.LEASE: leases,
-        Thing.FREEZE: f"{core}/configmaps",
+        ObjectKind.NODE: NODES,
+        ObjectKind.POD: f"{core}/pods",
+        ObjectKind.TETHER: f"{batch}/jobs",
+        ObjectKind.STATE: f"{core}/configmaps",
+        ObjectKind.LEASE: leases,
+        ObjectKind.FREEZE: f"{core}/configmaps",
     }
 
 
@@ -93,16 +93,16 @@ async def take(client: KubeClient, namespace: str, now: float) -> Inventory:
     """
     leftovers: list[Leftover] = [node async for node in _nodes(client)]
     where, daemons = paths(namespace), list[str]()
-    async for pod in _listed(client, where[Thing.POD], _Pod):
+    async for pod in _listed(client, where[ObjectKind.POD], _Pod):
         leftovers += _our_pod(pod)
         daemons += _daemon(pod)
-    async for job in _listed(client, where[Thing.TETHER], _Object):
+    async for job in _listed(client, where[ObjectKind.TETHER], _Object):
         leftovers += _our_job(job)
-    async for configmap in _listed(client, where[Thing.STATE], _Object, METADATA_LIST):
+    async for configmap in _listed(client, where[ObjectKind.STATE], _Object, METADATA_LIST):
         leftovers += _our_configmap(configmap)
-    async for lease in _listed(client, where[Thing.LEASE], _Lease):
+    async for lease in _listed(client, where[ObjectKind.LEASE], _Lease):
         if lease.metadata.name == label_names.LEASE:
-            leftovers.append(_leftover(Thing.LEASE, lease.metadata, _holder(lease)))
+            leftovers.append(_leftover(ObjectKind.LEASE, lease.metadata, _holder(lease)))
             daemons += [f"lease of {_holder(lease)}"] if _is_held(lease, now) else []
     return Inventory(leftovers=tuple(leftovers), daemons=tuple(daemons))
 
@@ -123,7 +123,7 @@ async def node(client: KubeClient, name: str) -> Leftover | None:
         return None
     cordoned = bool(found.spec and found.spec.unschedulable)
     return Leftover(
-        thing=Thing.NODE,
+        thing=ObjectKind.NODE,
         name=found.metadata.name,
         uid=found.metadata.uid,
         version=found.metadata.resource_version,
@@ -152,7 +152,7 @@ def _our_pod(pod: _Pod) -> list[Leftover]:
     kind = labels.get(label_names.KIND, "")
     if labels.get(label_names.MANAGED_BY) != label_names.MANAGER or kind not in set(PodKind):
         return []
-    return [_leftover(Thing.POD, pod.metadata, kind)]
+    return [_leftover(ObjectKind.POD, pod.metadata, kind)]
 
 
 def _daemon(pod: _Pod) -> list[str]:
@@ -167,15 +167,15 @@ def _our_job(job: _Object) -> list[Leftover]:
     ours = labels.get(label_names.MANAGED_BY) == label_names.MANAGER and name.startswith(
         label_names.TETHER_PREFIX
     )
-    return [_leftover(Thing.TETHER, job.metadata, "tether of our pods")] if ours else []
+    return [_leftover(ObjectKind.TETHER, job.metadata, "tether of our pods")] if ours else []
 
 
 def _our_configmap(configmap: _Object) -> list[Leftover]:
     name = configmap.metadata.name
     if name == label_names.FREEZE:
-        return [_leftover(Thing.FREEZE, configmap.metadata, "ConfigMap")]
+        return [_leftover(ObjectKind.FREEZE, configmap.metadata, "ConfigMap")]
     if name == label_names.STATE or name.startswith(f"{label_names.STATE}-"):
-        return [_leftover(Thing.STATE, configmap.metadata, "state")]
+        return [_leftover(ObjectKind.STATE, configmap.metadata, "state")]
     return []
 
 
@@ -190,7 +190,7 @@ def _is_held(lease: _Lease, now: float) -> bool:
     return now < spec.renew_time.timestamp() + (spec.lease_duration_seconds or 0)
 
 
-def _leftover(thing: Thing, meta: _Meta, detail: str) -> Leftover:
+def _leftover(thing: ObjectKind, meta: _Meta, detail: str) -> Leftover:
     return Leftover(
         thing=thing, name=meta.name, uid=meta.uid, version=meta.resource_version, detail=detail
     )

@@ -14,10 +14,10 @@ from typing import Final
 from spotvortex.core.domain import labels
 from spotvortex.core.uninstall import (
     Inventory,
-    Leaving,
-    Left,
     Leftover,
-    Thing,
+    ObjectKind,
+    StillThere,
+    UninstallResult,
     may_thaw,
     remaining,
     removable,
@@ -42,7 +42,7 @@ _MERGE_PATCH: Final = "application/merge-patch+json"
 Tell = Callable[[str], None]
 
 
-class Departure:
+class Uninstaller:
     """One run of leaving.
 
     Args:
@@ -56,18 +56,20 @@ class Departure:
         self._client, self._namespace, self._clock = client, namespace, clock
         self._tell = tell
         self._paths = inventory.paths(namespace)
-        self._failures: dict[tuple[Thing, str], str] = {}
+        self._failures: dict[tuple[ObjectKind, str], str] = {}
 
-    async def look(self) -> Leaving:
+    async def look(self) -> UninstallResult:
         """Say what there is, and write nothing.
 
         Raises:
             ApiError: something cannot be read.
         """
         found = (await self._take()).leftovers
-        return Leaving(found=found, left=tuple(Left(leftover=f) for f in found), applied=False)
+        return UninstallResult(
+            found=found, left=tuple(StillThere(leftover=f) for f in found), applied=False
+        )
 
-    async def leave(self, wait_s: float) -> Leaving:
+    async def leave(self, wait_s: float) -> UninstallResult:
         """Remove all that is ours, the freeze last.
 
         Args:
@@ -79,7 +81,7 @@ class Departure:
         """
         found = await self._take()
         if not found.leftovers:
-            return Leaving(found=(), left=(), applied=True)
+            return UninstallResult(found=(), left=(), applied=True)
         await self._freeze()
         for wanted in removable(await self._undone(wait_s)):
             await self._try(wanted)
@@ -89,7 +91,7 @@ class Departure:
                 await self._try(freeze)
             last = await self._take()
         left = remaining(last, self._failures)
-        return Leaving(found=found.leftovers, left=left, applied=True)
+        return UninstallResult(found=found.leftovers, left=left, applied=True)
 
     async def _take(self) -> Inventory:
         return await inventory.take(self._client, self._namespace, self._clock.now())
@@ -99,7 +101,7 @@ class Departure:
         metadata = {"name": labels.FREEZE, "namespace": self._namespace}
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
         try:
-            await self._client.send("POST", self._paths[Thing.FREEZE], body, timeout=ANSWER_S)
+            await self._client.send("POST", self._paths[ObjectKind.FREEZE], body, timeout=ANSWER_S)
         except NotServedError:
             return
         except ApiError as error:
@@ -135,7 +137,7 @@ class Departure:
     async def _try(self, left: Leftover) -> None:
         """Remove one thing, or keep the server's reason; a server out of reach ends it all."""
         try:
-            if left.thing is Thing.NODE:
+            if left.thing is ObjectKind.NODE:
                 await self._unmark(left)
             else:
                 await self._delete(left)
@@ -153,7 +155,7 @@ class Departure:
             try:
                 await self._client.send(
                     "PATCH",
-                    f"{self._paths[Thing.NODE]}/{left.name}",
+                    f"{self._paths[ObjectKind.NODE]}/{left.name}",
                     unmarking(left),
                     content_type=_MERGE_PATCH,
                     timeout=ANSWER_S,

@@ -19,7 +19,7 @@ T = TypeVar("T")
 AnyObject = wire.Pod | wire.Node | wire.Pdb | wire.Owner | wire.NodePool | wire.ConfigMap
 Obj = TypeVar("Obj", bound=AnyObject)
 
-_EVENT = msgspec.json.Decoder(wire.Event)
+_EVENT = msgspec.json.Decoder(wire.WatchEvent)
 _NAMED = msgspec.json.Decoder(wire.Owner)
 _VERSIONED = msgspec.json.Decoder(wire.Versioned)
 _RAW_LIST = msgspec.json.Decoder(wire.ObjectList[Raw])
@@ -97,7 +97,7 @@ def _page(meta: wire.ListMeta, objects: list[T], skipped: list[str]) -> Page[T]:
     )
 
 
-def read_event(line: bytes) -> wire.Event:
+def read_event(line: bytes) -> wire.WatchEvent:
     """Read one line of a watch.
 
     Raises:
@@ -130,10 +130,10 @@ def ordinal(version: str | None) -> int:
     return int(version) if version and version.isdecimal() else -1
 
 
-def read_status(body: bytes | Raw) -> wire.Status:
+def read_status(body: bytes | Raw) -> wire.ApiStatus:
     """Return the Status body of an error, an empty one where there is none."""
     try:
-        status = msgspec.json.decode(body, type=wire.Status)
+        status = msgspec.json.decode(body, type=wire.ApiStatus)
     except msgspec.DecodeError:
-        return wire.Status()
-    return status if status.kind == "Status" else wire.Status()
+        return wire.ApiStatus()
+    return status if status.kind == "Status" else wire.ApiStatus()

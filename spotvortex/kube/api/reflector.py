@@ -67,7 +67,7 @@ log = logging.getLogger(__name__)
 Obj_contra = TypeVar("Obj_contra", contravariant=True)
 
 
-class Sink(Protocol[Obj_contra]):
+class ObjectSink(Protocol[Obj_contra]):
     """Where the objects of one resource go, by key."""
 
     def put(self, key: str, obj: Obj_contra) -> None:
@@ -127,7 +127,7 @@ class Reflector(Generic[Obj]):
         client: KubeClient,
         resource: Resource,
         codec: Codec[Obj],
-        sink: Sink[Obj],
+        sink: ObjectSink[Obj],
         rng: Random,
     ) -> None:
         self._client = client
@@ -362,7 +362,7 @@ class Reflector(Generic[Obj]):
         self._failures = 0
         self._succeeded()
 
-    def _change(self, event: wire.Event) -> None:
+    def _change(self, event: wire.WatchEvent) -> None:
         obj = self._codec.object(event.object)
         key = read_key(event.object) if obj is None else obj.metadata.key
         if event.type == "DELETED":

@@ -333,7 +333,7 @@ class StatusDetails(Wire, frozen=True, gc=False):
     retry_after_seconds: int | None = None
 
 
-class Status(Wire, frozen=True, gc=False):
+class ApiStatus(Wire, frozen=True, gc=False):
     """The body of an error."""
 
     kind: str | None = None
@@ -357,7 +357,7 @@ class ObjectList(Wire, Generic[T], frozen=True, gc=False):
     items: list[T] | None = None
 
 
-class Event(Wire, frozen=True, gc=False):
+class WatchEvent(Wire, frozen=True, gc=False):
     """One line of a watch; what `object` is depends on `type`."""
 
     type: str

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 Value = TypeVar("Value")
 
 
-class Groups(Generic[Value]):
+class SortedGroups(Generic[Value]):
     """Pools of values."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Groups(Generic[Value]):
 
 
 @dataclass(slots=True)
-class Changes:
+class DirtySet:
     """Marks since the last snapshot.
 
     `pool_names` is set when a NodePool or node group came or went, so that any node may belong

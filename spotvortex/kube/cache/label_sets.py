@@ -15,7 +15,7 @@ from typing import TypeVar
 from spotvortex.core.domain.observation import PdbFact
 from spotvortex.kube.api import wire
 from spotvortex.kube.api.selectors import check, matches
-from spotvortex.kube.cache.indexes import Changes
+from spotvortex.kube.cache.indexes import DirtySet
 from spotvortex.kube.cache.pdbs import Lookup, fact_of
 from spotvortex.kube.cache.pods import PodRecord
 
@@ -40,7 +40,7 @@ class LabelSet:
 
 
 @dataclass(slots=True, eq=False)
-class Budget:
+class MatchedPdb:
     """A budget as the server shows it, with the label sets that it matches."""
 
     pdb: wire.Pdb
@@ -52,16 +52,16 @@ class Budget:
         return self.pdb.spec.selector if self.pdb.spec is not None else None
 
 
-class Budgets:
+class MatchedPdbs:
     """Label sets and budgets, matched with each other; also the sink of budgets."""
 
-    def __init__(self, changes: Changes) -> None:
+    def __init__(self, changes: DirtySet) -> None:
         self._changes = changes
         self._sets: dict[int, LabelSet] = {}
         self._by_identity: dict[tuple[str, frozenset[tuple[str, str]]], LabelSet] = {}
         self._sets_in: dict[str, dict[int, LabelSet]] = {}
-        self._budgets: dict[str, Budget] = {}
-        self._budgets_in: dict[str, dict[str, Budget]] = {}
+        self._budgets: dict[str, MatchedPdb] = {}
+        self._budgets_in: dict[str, dict[str, MatchedPdb]] = {}
         self._next_number = 0
 
     def label_set(self, namespace: str, labels: Mapping[str, str]) -> int:
@@ -119,7 +119,7 @@ class Budgets:
 
     def put(self, key: str, obj: wire.Pdb) -> None:
         """Take a budget; it is matched again only if its selector changed."""
-        new = Budget(obj)
+        new = MatchedPdb(obj)
         # IMPORTANT: before anything is kept, or the pods that come later could not be matched.
         check(new.selector)
         self._changes.pdbs.add(key)
@@ -171,7 +171,7 @@ class Budgets:
         budget = self._budgets.get(key)
         return None if budget is None else fact_of(budget.pdb, self._covered(budget), lookup)
 
-    def _covered(self, budget: Budget) -> Iterator[PodRecord]:
+    def _covered(self, budget: MatchedPdb) -> Iterator[PodRecord]:
         """Pods that are being deleted count nowhere, as in the disruption controller."""
         for number in budget.label_sets:
             for pod in self._sets[number].pods.values():

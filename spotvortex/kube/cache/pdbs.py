@@ -28,7 +28,7 @@ class Lookup:
 
 
 @dataclass(slots=True, eq=False)
-class _Tally:
+class _PodCounts:
     """The covered pods, counted by node and by owner."""
 
     healthy: dict[str, int] = field(default_factory=dict)
@@ -38,8 +38,8 @@ class _Tally:
     owners: dict[str, int] = field(default_factory=dict)
 
 
-def _counted(covered: Iterable[PodRecord]) -> _Tally:
-    tally = _Tally()
+def _counted(covered: Iterable[PodRecord]) -> _PodCounts:
+    tally = _PodCounts()
     healthy, owners = tally.healthy, tally.owners
     for pod in covered:
         node, owner = pod.node, pod.owner

@@ -42,7 +42,7 @@ _ON_DEMAND: Final = _Side(
 _SPOT: Final = _Side(frozenset({CapacityType.SPOT}), CapacityType.ON_DEMAND, "-spot")
 
 
-class Costs(Struct, frozen=True, gc=False):
+class PodCosts(Struct, frozen=True, gc=False):
     """What an interruption and a start of a pod cost, as its owner says; None where unsaid.
 
     `outage_hours` and `startup_s` come from the annotations `spotvortex.io/outage-penalty`
@@ -53,7 +53,7 @@ class Costs(Struct, frozen=True, gc=False):
     startup_s: float | None = None
 
 
-_UNSAID: Final = Costs()
+_UNSAID: Final = PodCosts()
 _MAX_OUTAGE_HOURS: Final = 1000.0
 _MAX_STARTUP_S: Final = 86_400.0
 
@@ -80,7 +80,7 @@ class PodRecord(Struct, frozen=True, gc=False):
     terminating: bool
     stays: bool
     blockers: tuple[Blocker, ...]
-    costs: Costs
+    costs: PodCosts
 
 
 LabelSetOf = Callable[[str, dict[str, str]], int]
@@ -124,16 +124,16 @@ def record_of(
     )
 
 
-def _costs_of(notes: wire.PodAnnotations | None) -> Costs:
+def _costs_of(notes: wire.PodAnnotations | None) -> PodCosts:
     if notes is None or (notes.outage_penalty is None and notes.startup_time is None):
         return _UNSAID
     return _read_costs(notes.outage_penalty or "", notes.startup_time or "")
 
 
 @lru_cache(maxsize=1024)
-def _read_costs(outage: str, startup: str) -> Costs:
+def _read_costs(outage: str, startup: str) -> PodCosts:
     """Read both annotations; one that is no number in its bounds says nothing."""
-    return Costs(
+    return PodCosts(
         outage_hours=_number(outage.removesuffix("h"), _MAX_OUTAGE_HOURS),
         startup_s=_number(startup.removesuffix("s"), _MAX_STARTUP_S),
     )

@@ -20,7 +20,7 @@ from spotvortex.errors import NotServedError, ServerError
 from spotvortex.kube.api import paths, wire
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import Codec, Obj, ordinal
-from spotvortex.kube.api.reflector import Sink
+from spotvortex.kube.api.reflector import ObjectSink
 from spotvortex.kube.cache.inputs import NODES, PODS
 from spotvortex.kube.cache.store import Store
 
@@ -34,10 +34,10 @@ _REMOVED: Final = math.inf
 Touched = dict[str, float]
 
 
-class Tap(Generic[Obj]):
+class RecordingSink(Generic[Obj]):
     """A sink before another one, which can be asked what came through for a while."""
 
-    def __init__(self, sink: Sink[Obj]) -> None:
+    def __init__(self, sink: ObjectSink[Obj]) -> None:
         self.sink = sink
         self._listeners: list[Touched] = []
 
@@ -68,15 +68,15 @@ class Tap(Generic[Obj]):
             self._listeners[:] = [other for other in self._listeners if other is not touched]
 
 
-class Freshness:
+class NodeRefresher:
     """Reads single nodes anew; the watches of nodes, pods and budgets run through its taps."""
 
     def __init__(self, client: KubeClient, store: Store) -> None:
         self._client = client
         self._store = store
-        self.nodes: Tap[wire.Node] = Tap(store.nodes)
-        self.pods: Tap[wire.Pod] = Tap(store.pods)
-        self.budgets: Tap[wire.Pdb] = Tap(store.budgets)
+        self.nodes: RecordingSink[wire.Node] = RecordingSink(store.nodes)
+        self.pods: RecordingSink[wire.Pod] = RecordingSink(store.pods)
+        self.budgets: RecordingSink[wire.Pdb] = RecordingSink(store.budgets)
 
     async def refresh(self, name: str) -> None:
         """Read a node, its pods and their budgets anew.
@@ -111,7 +111,12 @@ class Freshness:
         _take(self.nodes, name, node, touched)
 
     async def _list(
-        self, tap: Tap[Obj], codec: Codec[Obj], path: str, query: dict[str, str], known: set[str]
+        self,
+        tap: RecordingSink[Obj],
+        codec: Codec[Obj],
+        path: str,
+        query: dict[str, str],
+        known: set[str],
     ) -> set[str]:
         """Put what a list holds, and forget what of the known it does not; return its keys."""
         with tap.listen() as touched:
@@ -140,7 +145,7 @@ class Freshness:
         raise ServerError(f"{path}: more than {MAX_PAGES} pages", reason="TooMany")
 
 
-def _take(tap: Tap[Obj], key: str, obj: Obj, touched: Touched) -> None:
+def _take(tap: RecordingSink[Obj], key: str, obj: Obj, touched: Touched) -> None:
     """Put an object, unless the watch has brought something newer meanwhile."""
     if touched.get(key, -1.0) > ordinal(obj.metadata.resource_version):
         return

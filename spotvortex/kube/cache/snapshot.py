@@ -18,24 +18,24 @@ from spotvortex.core.domain.observation import (
     PoolFacts,
 )
 from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
-from spotvortex.kube.cache.indexes import Groups
+from spotvortex.kube.cache.indexes import SortedGroups
 from spotvortex.kube.cache.pdbs import Lookup
 from spotvortex.kube.cache.store import Store
 
 _UNPOOLED = ""
 
 
-class Cluster:
+class SnapshotBuilder:
     """Facts of the last snapshot, brought up to date at the next."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lookup = Lookup(workload=store.workloads.name_of, node=self.node)
         self._nodes: dict[str, NodeFact] = {}
-        self._members: Groups[NodeFact] = Groups()
+        self._members: SortedGroups[NodeFact] = SortedGroups()
         self._pdbs: dict[str, PdbFact] = {}
         self._pools_of_pdb: dict[str, frozenset[str]] = {}
-        self._pdbs_in: Groups[PdbFact] = Groups()
+        self._pdbs_in: SortedGroups[PdbFact] = SortedGroups()
         self._node_pools: dict[str, tuple[NodePoolFact, ...]] = {}
         self._pools: dict[str, PoolFacts] = {}
         self._all_pools: tuple[PoolFacts, ...] = ()

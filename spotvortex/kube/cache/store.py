@@ -21,13 +21,13 @@ from spotvortex.core.domain.observation import (
 )
 from spotvortex.core.domain.types import Blocker
 from spotvortex.core.drain.calls import PodView
-from spotvortex.core.pool.eviction import PodStanding
+from spotvortex.core.pool.eviction import PodEvictability
 from spotvortex.kube.api import wire
-from spotvortex.kube.cache.indexes import Changes
-from spotvortex.kube.cache.label_sets import Budgets
+from spotvortex.kube.cache.indexes import DirtySet
+from spotvortex.kube.cache.label_sets import MatchedPdbs
 from spotvortex.kube.cache.nodes import GroupNames, NodeRow, named_pool, node_pool_fact, row_of
 from spotvortex.kube.cache.own_pods import OwnPods
-from spotvortex.kube.cache.pods import Costs, PodRecord, is_finished, record_of
+from spotvortex.kube.cache.pods import PodCosts, PodRecord, is_finished, record_of
 from spotvortex.kube.cache.workloads import Workloads
 
 
@@ -35,7 +35,7 @@ class Pods:
     """Unfinished pods by key and by node, and ours; the sink of pods."""
 
     def __init__(
-        self, changes: Changes, workloads: Workloads, budgets: Budgets, own: OwnPods
+        self, changes: DirtySet, workloads: Workloads, budgets: MatchedPdbs, own: OwnPods
     ) -> None:
         self._changes = changes
         self._own = own
@@ -98,7 +98,7 @@ class Pods:
         """Sum the pods of a node anew."""
         n_pods = n_workload = cpu = memory = workload_cpu = workload_memory = 0
         largest_cpu = largest_memory = 0
-        costs: list[Costs] = []
+        costs: list[PodCosts] = []
         blocked: set[tuple[Blocker, str]] = set()
         for pod in self.on(node):
             n_pods += 1
@@ -157,10 +157,10 @@ class Pods:
             blockers=tuple(sorted(self.blockers_of(pod))),
         )
 
-    def standing_of(self, pod: PodRecord) -> PodStanding:
+    def standing_of(self, pod: PodRecord) -> PodEvictability:
         """Return a pod with all that stands against moving it."""
         namespace, _, name = pod.key.partition("/")
-        return PodStanding(
+        return PodEvictability(
             namespace=namespace,
             name=name,
             uid=pod.uid,
@@ -183,7 +183,7 @@ def _largest(values: Iterable[float | None]) -> float | None:
 class NodePools:
     """NodePools by name, and the names of all groups; the sink of NodePools."""
 
-    def __init__(self, changes: Changes) -> None:
+    def __init__(self, changes: DirtySet) -> None:
         self._changes = changes
         self._facts: dict[str, NodePoolFact] = {}
         self.names = GroupNames()
@@ -233,7 +233,7 @@ class NodePools:
 class Nodes:
     """Nodes by name; the sink of nodes."""
 
-    def __init__(self, changes: Changes, node_pools: NodePools) -> None:
+    def __init__(self, changes: DirtySet, node_pools: NodePools) -> None:
         self._changes = changes
         self._node_pools = node_pools
         self._rows: dict[str, NodeRow] = {}
@@ -276,9 +276,9 @@ class Store:
 
     def __init__(self, namespace: str = "") -> None:
         self._own = OwnPods(namespace)
-        self.changes = Changes()
+        self.changes = DirtySet()
         self.workloads = Workloads(self.changes)
-        self.budgets = Budgets(self.changes)
+        self.budgets = MatchedPdbs(self.changes)
         self.pods = Pods(self.changes, self.workloads, self.budgets, self._own)
         self.node_pools = NodePools(self.changes)
         self.nodes = Nodes(self.changes, self.node_pools)

@@ -17,11 +17,11 @@ from typing import Any, Final
 
 from spotvortex.core.domain.observation import ClusterFacts, InputHealth, NodeFact, OwnPod
 from spotvortex.core.drain.calls import PodView
-from spotvortex.core.pool.eviction import PodStanding
+from spotvortex.core.pool.eviction import PodEvictability
 from spotvortex.kube.api import wire
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import Codec, Obj
-from spotvortex.kube.api.reflector import Reflector, Sink
+from spotvortex.kube.api.reflector import ObjectSink, Reflector
 from spotvortex.kube.cache.inputs import (
     NODEPOOLS,
     NODES,
@@ -33,8 +33,8 @@ from spotvortex.kube.cache.inputs import (
     confirm_by_probes,
     health_of,
 )
-from spotvortex.kube.cache.refresh import Freshness
-from spotvortex.kube.cache.snapshot import Cluster
+from spotvortex.kube.cache.refresh import NodeRefresher
+from spotvortex.kube.cache.snapshot import SnapshotBuilder
 from spotvortex.kube.cache.store import Store
 from spotvortex.ports.edges import Traffic
 
@@ -62,8 +62,8 @@ class KubeClusterView:
         self._rng = rng
         self._stale_after_s = stale_after_s
         store = self._store = Store(namespace)
-        fresh = self._fresh = Freshness(client, store)
-        self._cluster = Cluster(store)
+        fresh = self._fresh = NodeRefresher(client, store)
+        self._cluster = SnapshotBuilder(store)
         self._seen = False
         self.reflectors: dict[Input, Reflector[Any]] = {
             NODES: self._reflector(NODES, Codec(wire.Node), fresh.nodes),
@@ -73,7 +73,9 @@ class KubeClusterView:
             NODEPOOLS: self._reflector(NODEPOOLS, Codec(wire.NodePool), store.node_pools),
         }
 
-    def _reflector(self, watched: Input, codec: Codec[Obj], sink: Sink[Obj]) -> Reflector[Obj]:
+    def _reflector(
+        self, watched: Input, codec: Codec[Obj], sink: ObjectSink[Obj]
+    ) -> Reflector[Obj]:
         return Reflector(self._client, watched.resource, codec, sink, self._rng)
 
     @property
@@ -176,7 +178,7 @@ class KubeClusterView:
         views = (pods.view_of(pod) for pod in pods.on(node))
         return tuple(sorted(views, key=lambda v: (v.namespace, v.name)))
 
-    def standings_on(self, node: str) -> tuple[PodStanding, ...]:
+    def standings_on(self, node: str) -> tuple[PodEvictability, ...]:
         """Return the pods bound to a node with what holds them, sorted by namespace and name."""
         pods = self._store.pods
         found = (pods.standing_of(pod) for pod in pods.on(node))

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Final
 
 from spotvortex.kube.api import wire
-from spotvortex.kube.cache.indexes import Changes
+from spotvortex.kube.cache.indexes import DirtySet
 from spotvortex.kube.cache.pods import PodRecord
 
 # The alphabet of Kubernetes' SafeEncodeString, in which template hashes are written.
@@ -33,7 +33,7 @@ def guessed_workload(owner: str) -> str:
 class Workloads:
     """Live pods by controller, and controllers by workload; also the sink of ReplicaSets."""
 
-    def __init__(self, changes: Changes) -> None:
+    def __init__(self, changes: DirtySet) -> None:
         self._changes = changes
         self._pods: dict[str, dict[str, PodRecord]] = {}
         self._controllers: dict[str, set[str]] = {}

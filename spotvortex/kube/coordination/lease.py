@@ -48,7 +48,7 @@ RELEASE_S: Final = 2.0
 log = logging.getLogger(__name__)
 
 
-class Spec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class LeaseSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """What a Lease says; times are for people, nothing here reads them."""
 
     holder_identity: str | None = None
@@ -58,7 +58,7 @@ class Spec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     lease_transitions: int | None = None
 
 
-class Metadata(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class LeaseMetadata(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """By which a change is seen, the precondition of the next, and what else is kept."""
 
     uid: str
@@ -69,8 +69,8 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 class Lease(msgspec.Struct, frozen=True):
     """A Lease of coordination.k8s.io/v1."""
 
-    metadata: Metadata
-    spec: Spec = Spec()
+    metadata: LeaseMetadata
+    spec: LeaseSpec = LeaseSpec()
 
 
 class LeaseKeeper:
@@ -162,7 +162,7 @@ class LeaseKeeper:
         Our time is not made longer by it.
         """
         found = await self._look()
-        spec = found.spec if found is not None else Spec()
+        spec = found.spec if found is not None else LeaseSpec()
         mine = (known.spec.holder_identity, known.spec.acquire_time)
         if (spec.holder_identity, spec.acquire_time) != mine:
             self._lose("taken")
@@ -220,9 +220,9 @@ class LeaseKeeper:
         self._won(_decoded(answer), sent_at)
         log.info("lease.acquired", extra={"holder": self._identity, "before": ""})
 
-    def _spec(self, n_transitions: int) -> Spec:
+    def _spec(self, n_transitions: int) -> LeaseSpec:
         now = self._now()
-        return Spec(
+        return LeaseSpec(
             holder_identity=self._identity,
             lease_duration_seconds=LEASE_S,
             acquire_time=now,
@@ -230,12 +230,12 @@ class LeaseKeeper:
             lease_transitions=n_transitions,
         )
 
-    async def _write(self, known: Lease, spec: Spec, timeout_s: float) -> Lease:
+    async def _write(self, known: Lease, spec: LeaseSpec, timeout_s: float) -> Lease:
         """Write the lease if it is still the one that we know."""
         body = self._manifest(msgspec.to_builtins(known.metadata), spec)
         return _decoded(await self._client.send("PUT", self._path, body, timeout=timeout_s))
 
-    def _manifest(self, metadata: Mapping[str, object], spec: Spec) -> dict[str, object]:
+    def _manifest(self, metadata: Mapping[str, object], spec: LeaseSpec) -> dict[str, object]:
         labels = {label_names.MANAGED_BY: label_names.MANAGER}
         if self.state_kept:
             notes = metadata.get("annotations")

@@ -23,8 +23,8 @@ from spotvortex.kube.coordination.state_store import (
     Aside,
     Changed,
     Saved,
-    StateStore,
     TooLargeError,
+    VersionedConfigMap,
 )
 from spotvortex.ports.cluster import WallClock
 
@@ -63,7 +63,7 @@ class ClusterState:
     that is not there is then lost, and not just of a first start. `keep` says that one was saved.
     """
 
-    store: StateStore
+    store: VersionedConfigMap
     clock: WallClock
     leads: Callable[[], bool]
     was_kept: Callable[[], bool]

@@ -66,7 +66,7 @@ class _Stored(msgspec.Struct, frozen=True):
     data: dict[str, str] = {}
 
 
-class StateStore:
+class VersionedConfigMap:
     """One ConfigMap of texts by key, with the version of their format.
 
     `version` is the format that the caller writes; what is of a later one is kept aside.

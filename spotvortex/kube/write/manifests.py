@@ -15,7 +15,7 @@ from typing import Final
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.drain.calls import CreateAnchor, CreatePlaceholder
 from spotvortex.kube.api.node_labels import POOL
-from spotvortex.kube.write.placeholder_spec import Likeness
+from spotvortex.kube.write.placeholder_spec import PlaceholderSpec
 
 Json = dict[str, object]
 
@@ -38,7 +38,7 @@ _CONTAINER_SECURITY: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Home:
+class PlaceholderOptions:
     """Where our pods live and what they run.
 
     `durations` says that the provisioner reads "30m" in do-not-disrupt (Karpenter >= 1.15); an
@@ -50,7 +50,9 @@ class Home:
     durations: bool = True
 
 
-def placeholder(call: CreatePlaceholder, like: Likeness, home: Home, tether: Json) -> Json:
+def placeholder(
+    call: CreatePlaceholder, like: PlaceholderSpec, home: PlaceholderOptions, tether: Json
+) -> Json:
     """Return a pod that asks for the room of another one.
 
     Topology spread and pod (anti-)affinity are not copied. Both count pods by labels, and ours
@@ -76,7 +78,7 @@ def placeholder(call: CreatePlaceholder, like: Likeness, home: Home, tether: Jso
     return _pod(call.name, home, labels, notes, tether) | {"spec": spec}
 
 
-def anchor(call: CreateAnchor, home: Home, tether: Json) -> Json:
+def anchor(call: CreateAnchor, home: PlaceholderOptions, tether: Json) -> Json:
     """Return a tiny pod that keeps a node; it is bound by name, past the scheduler.
 
     A selector or affinity would tell Karpenter that the pod can run nowhere else, and the node
@@ -92,7 +94,9 @@ def anchor(call: CreateAnchor, home: Home, tether: Json) -> Json:
     return _pod(call.name, home, labels, notes, tether) | {"spec": spec}
 
 
-def _pod(name: str, home: Home, labels: Json, notes: Mapping[str, str], tether: Json) -> Json:
+def _pod(
+    name: str, home: PlaceholderOptions, labels: Json, notes: Mapping[str, str], tether: Json
+) -> Json:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -118,7 +122,11 @@ def _labels(kind: str, plan_id: str, for_uid: str, pool: str) -> Json:
 
 
 def _spec(
-    home: Home, requests: Mapping[str, str], *, limits: Mapping[str, str], expires_s: int
+    home: PlaceholderOptions,
+    requests: Mapping[str, str],
+    *,
+    limits: Mapping[str, str],
+    expires_s: int,
 ) -> Json:
     container: Json = {
         "name": "pause",
@@ -136,7 +144,7 @@ def _spec(
     }
 
 
-def tether_job(name: str, namespace: str, lifetime_s: int) -> Json:
+def owner_job(name: str, namespace: str, lifetime_s: int) -> Json:
     """Return a Job that runs nothing and vanishes, with all that name it as their owner.
 
     With no completions asked for it is complete at once and never has a pod. From then on the
@@ -178,7 +186,7 @@ def tether_job(name: str, namespace: str, lifetime_s: int) -> Json:
     }
 
 
-def tether_reference(name: str, uid: str) -> Json:
+def owner_reference(name: str, uid: str) -> Json:
     """Return the entry of `ownerReferences` that ties a pod to a tether; it stays a bare pod.
 
     `controller` is false: Karpenter and Cluster Autoscaler then do not take the Job for something

@@ -17,7 +17,7 @@ from spotvortex.core.domain import labels
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import decoded
-from spotvortex.kube.write.manifests import Json, tether_job, tether_reference
+from spotvortex.kube.write.manifests import Json, owner_job, owner_reference
 
 TETHER_FRESH_S: Final = 300.0
 """How long one tether is given to new pods, at most."""
@@ -38,7 +38,7 @@ class _Created(msgspec.Struct, frozen=True):
     metadata: _Metadata
 
 
-class Tethers:
+class OwnerJobs:
     """The newest tether of each lifetime."""
 
     def __init__(self, client: KubeClient, namespace: str, rng: Random) -> None:
@@ -72,11 +72,11 @@ class Tethers:
     async def _make(self, lifetime_s: int) -> Json:
         # A random name, so that a lost answer or a restart never meets an old one.
         name = f"{labels.TETHER_PREFIX}{self._rng.getrandbits(40):010x}"
-        job = tether_job(name, self._namespace, lifetime_s)
+        job = owner_job(name, self._namespace, lifetime_s)
         path = paths.jobs(self._namespace)
         body = await self._client.send("POST", path, job, timeout=ANSWER_S)
         stored = decoded(body, _Created)
-        return tether_reference(stored.metadata.name, stored.metadata.uid)
+        return owner_reference(stored.metadata.name, stored.metadata.uid)
 
 
 def _loop_time() -> float:

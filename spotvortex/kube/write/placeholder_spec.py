@@ -1,7 +1,7 @@
 """What a placeholder takes over from the pod whose room it asks for.
 
-Comes in: the pod as the server sends it, and a call. Goes out: a `Likeness`, or the reason why
-there can be none. The placeholder may run on those nodes where the pod may, less what the call
+Comes in: the pod as the server sends it, and a call. Goes out: a `PlaceholderSpec`, or the reason
+why there can be none. The placeholder may run on those nodes where the pod may, less what the call
 rules out. May not know how either is read or written.
 """
 
@@ -35,16 +35,16 @@ _GIVEN: Final = frozenset({"cpu", "memory"})
 _UNLIMITED: Final = frozenset({"ephemeral-storage"})
 
 
-class Resources(Struct, frozen=True):
+class ContainerResources(Struct, frozen=True):
     """All requests of a container, by name of the resource."""
 
     requests: dict[str, Quantity] | None = None
 
 
-class Container(Struct, frozen=True, rename="camel"):
+class PodContainer(Struct, frozen=True, rename="camel"):
     """A container of the pod."""
 
-    resources: Resources | None = None
+    resources: ContainerResources | None = None
     restart_policy: str | None = None
 
 
@@ -55,16 +55,16 @@ class Preference(Struct, frozen=True):
     preference: Json
 
 
-class NodeSelector(Struct, frozen=True, rename="camel"):
+class RequiredTerms(Struct, frozen=True, rename="camel"):
     """Terms of which one must hold, each as it is written."""
 
     node_selector_terms: list[Json] | None = None
 
 
-class NodeAffinity(Struct, frozen=True):
+class PodNodeAffinity(Struct, frozen=True):
     """What is required and preferred of nodes."""
 
-    required: NodeSelector | None = field(
+    required: RequiredTerms | None = field(
         default=None, name="requiredDuringSchedulingIgnoredDuringExecution"
     )
     preferred: list[Preference] | None = field(
@@ -72,23 +72,23 @@ class NodeAffinity(Struct, frozen=True):
     )
 
 
-class Affinity(Struct, frozen=True, rename="camel"):
+class PodAffinity(Struct, frozen=True, rename="camel"):
     """Only towards nodes."""
 
-    node_affinity: NodeAffinity | None = None
+    node_affinity: PodNodeAffinity | None = None
 
 
-class Spec(Struct, frozen=True, rename="camel"):
+class OriginalSpec(Struct, frozen=True, rename="camel"):
     """What decides where the pod may run."""
 
     node_selector: dict[str, str] | None = None
-    affinity: Affinity | None = None
+    affinity: PodAffinity | None = None
     tolerations: list[dict[str, object]] | None = None
-    containers: list[Container] | None = None
-    init_containers: list[Container] | None = None
+    containers: list[PodContainer] | None = None
+    init_containers: list[PodContainer] | None = None
 
 
-class Metadata(Struct, frozen=True):
+class OriginalMetadata(Struct, frozen=True):
     """By which the pod is known."""
 
     uid: str
@@ -97,12 +97,12 @@ class Metadata(Struct, frozen=True):
 class Original(Struct, frozen=True):
     """The pod that will take the placeholder's room."""
 
-    metadata: Metadata
-    spec: Spec
+    metadata: OriginalMetadata
+    spec: OriginalSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Likeness:
+class PlaceholderSpec:
     """What was taken over; `requests` are those beside CPU and memory, which the call gives."""
 
     node_selector: dict[str, str]
@@ -112,11 +112,11 @@ class Likeness:
     limits: dict[str, str]
 
 
-class UnlikeError(ValueError):
+class UnsatisfiableError(ValueError):
     """The pod itself rules out what is asked for; the text says what."""
 
 
-def likeness(call: CreatePlaceholder, spec: Spec) -> Likeness:
+def placeholder_spec(call: CreatePlaceholder, spec: OriginalSpec) -> PlaceholderSpec:
     """Return what a placeholder for this pod has to look like.
 
     Raises:
@@ -125,7 +125,7 @@ def likeness(call: CreatePlaceholder, spec: Spec) -> Likeness:
     """
     tolerations = [t for t in spec.tolerations or () if t.get("key") != UNSCHEDULABLE]
     requests = _other_requests(spec)
-    return Likeness(
+    return PlaceholderSpec(
         node_selector=_selector(call, spec.node_selector or {}),
         node_affinity=_affinity(call, spec, tolerations),
         tolerations=tolerations,
@@ -146,7 +146,7 @@ def _selector(call: CreatePlaceholder, own: Mapping[str, str]) -> dict[str, str]
         wanted[ZONE] = call.zone
     for key, value in wanted.items():
         if key in own and not _is_same(key, own[key], value):
-            raise UnlikeError(f"{call.for_pod} itself demands {key}={own[key]}, not {value}")
+            raise UnsatisfiableError(f"{call.for_pod} itself demands {key}={own[key]}, not {value}")
     return wanted | dict(own)
 
 
@@ -155,7 +155,7 @@ def _is_same(key: str, own: str, wanted: str) -> bool:
 
 
 def _affinity(
-    call: CreatePlaceholder, spec: Spec, tolerations: Iterable[Mapping[str, object]]
+    call: CreatePlaceholder, spec: OriginalSpec, tolerations: Iterable[Mapping[str, object]]
 ) -> Json:
     own = spec.affinity and spec.affinity.node_affinity
     required = (own and own.required and own.required.node_selector_terms) or []
@@ -223,7 +223,7 @@ def _with(term: Json, added: list[Json]) -> Json:
     return term | {"matchExpressions": [*expressions, *added]}
 
 
-def _other_requests(spec: Spec) -> dict[str, str]:
+def _other_requests(spec: OriginalSpec) -> dict[str, str]:
     """Sum what the pod asks for beside CPU and memory: devices, huge pages, scratch space.
 
     As the scheduler does: the larger of what runs together and what any init container needs.
@@ -240,7 +240,7 @@ def _other_requests(spec: Spec) -> dict[str, str]:
     return {name: str(max(together.get(name, 0), most.get(name, 0))) for name in names}
 
 
-def _amounts(containers: Iterable[Container]) -> Iterator[tuple[str, int]]:
+def _amounts(containers: Iterable[PodContainer]) -> Iterator[tuple[str, int]]:
     for container in containers:
         requests = (container.resources and container.resources.requests) or {}
         for name, quantity in requests.items():

@@ -44,10 +44,10 @@ from spotvortex.kube.api.errors import (
     of_write,
 )
 from spotvortex.kube.write import manifests
-from spotvortex.kube.write.manifests import Home, Json
+from spotvortex.kube.write.manifests import Json, PlaceholderOptions
 from spotvortex.kube.write.nodes import NodeWrites
-from spotvortex.kube.write.owner_jobs import Tethers
-from spotvortex.kube.write.placeholder_spec import Original, UnlikeError, likeness
+from spotvortex.kube.write.owner_jobs import OwnerJobs
+from spotvortex.kube.write.placeholder_spec import Original, UnsatisfiableError, placeholder_spec
 from spotvortex.ports.writing import OwnWrite
 
 ANSWER_S: Final = 10.0
@@ -81,13 +81,13 @@ class _Claim(msgspec.Struct, frozen=True):
     status: _ClaimStatus = _ClaimStatus()
 
 
-class Levers:
+class KubeWriter:
     """Carries calls out in one cluster."""
 
-    def __init__(self, client: KubeClient, home: Home, rng: Random) -> None:
+    def __init__(self, client: KubeClient, home: PlaceholderOptions, rng: Random) -> None:
         self._client = client
         self._home = home
-        self._tethers = Tethers(client, home.namespace, rng)
+        self._tethers = OwnerJobs(client, home.namespace, rng)
         self._nodes = NodeWrites(client)
 
     def own_write(self, uid: str, seen_version: str = "") -> OwnWrite | None:
@@ -147,8 +147,8 @@ class Levers:
         if original is None:
             return Gone()
         try:
-            like = likeness(call, original.spec)
-        except UnlikeError as error:
+            like = placeholder_spec(call, original.spec)
+        except UnsatisfiableError as error:
             return Refused(reason=str(error))
         except ValueError as error:
             return Refused(reason=f"{call.for_pod}: {error}")

@@ -46,7 +46,7 @@ _PINNED: Final = Blocker.PINNED_ON_DEMAND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeGroup:
+class NodeGroupRow:
     """Nodes of one pool, type, zone and capacity type. Prices in USD/h, None where unknown."""
 
     pool: str
@@ -134,7 +134,7 @@ class Report:
     seconds: float
     version: str
     totals: Totals
-    groups: tuple[NodeGroup, ...]
+    groups: tuple[NodeGroupRow, ...]
     on_demand: tuple[OnDemand, ...]
     blocked: tuple[BlockedBy, ...]
     losses: tuple[Loss, ...]
@@ -148,7 +148,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class Provenance:
     """What surrounds the facts: where they were read, and how long that took."""
 
     context: str
@@ -156,7 +156,7 @@ class Frame:
     version: str
 
 
-def make_report(plan: Plan, frame: Frame) -> Report:
+def make_report(plan: Plan, frame: Provenance) -> Report:
     """Put together what the screen and the JSON output show."""
     cluster, market = plan.observation.cluster, plan.observation.market
     groups = tuple(_groups(cluster, market))
@@ -180,11 +180,11 @@ def make_report(plan: Plan, frame: Frame) -> Report:
     )
 
 
-def _groups(cluster: ClusterFacts, market: MarketFacts) -> Iterable[NodeGroup]:
+def _groups(cluster: ClusterFacts, market: MarketFacts) -> Iterable[NodeGroupRow]:
     counts = Counter((n.pool, n.offering, n.capacity_type) for n in cluster.nodes)
     for (pool, offering, kind), n in sorted(counts.items()):
         quote = market.quotes.get(offering, SpotQuote(offering=offering))
-        yield NodeGroup(
+        yield NodeGroupRow(
             pool=pool,
             instance_type=offering.instance_type,
             zone=offering.zone,
@@ -207,7 +207,7 @@ def _price(quote: SpotQuote, kind: CapacityType) -> float | None:
             return None
 
 
-def _totals(cluster: ClusterFacts, groups: Sequence[NodeGroup]) -> Totals:
+def _totals(cluster: ClusterFacts, groups: Sequence[NodeGroupRow]) -> Totals:
     kinds: Counter[CapacityType] = Counter()
     for group in groups:
         kinds[group.capacity_type] += group.n_nodes

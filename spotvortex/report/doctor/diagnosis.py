@@ -22,7 +22,7 @@ from spotvortex.core.domain.observation import (
 )
 from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType
 from spotvortex.core.pool.blocking import blockers_of, pdb_blocked_nodes
-from spotvortex.core.pool.eviction import Blocked, PodStanding, Refusal, eviction_verdict
+from spotvortex.core.pool.eviction import Blocked, PodEvictability, Refusal, eviction_verdict
 from spotvortex.report.assess.assessment import MissingInput
 from spotvortex.report.doctor.fixes import CURES, Trouble, Weight
 
@@ -32,11 +32,11 @@ LONG_GRACE_S: Final = 120.0
 MAX_NAMED: Final = 20
 """Nodes and pods that a finding names; it counts all of them."""
 
-StandingsOn = Callable[[str], Sequence[PodStanding]]
+StandingsOn = Callable[[str], Sequence[PodEvictability]]
 """Gives the pods of a node by its name."""
 
 
-class Place(StrEnum):
+class DrainReadiness(StrEnum):
     """Where a node stands for the planning; each node is in one."""
 
     FREE = "free"
@@ -52,7 +52,7 @@ class Place(StrEnum):
 class Share:
     """Part of a cluster: nodes, their allocatable milli-CPU, and both as 0..1 of all."""
 
-    place: Place
+    place: DrainReadiness
     n_nodes: int
     cpu_milli: int
     nodes_ratio: float
@@ -83,7 +83,7 @@ class NodeReport:
     name: str
     pool: str
     capacity_type: CapacityType
-    place: Place
+    place: DrainReadiness
     troubles: tuple[Trouble, ...]
 
 
@@ -192,8 +192,8 @@ def diagnose(cluster: ClusterFacts, standings_on: StandingsOn, at: float, name: 
 
 
 def _hits_on(
-    node: NodeFact, pods: Sequence[PodStanding], budgets: Mapping[str, PdbFact]
-) -> Iterator[tuple[PodStanding | None, _Hit]]:
+    node: NodeFact, pods: Sequence[PodEvictability], budgets: Mapping[str, PdbFact]
+) -> Iterator[tuple[PodEvictability | None, _Hit]]:
     if node.do_not_disrupt:
         yield None, _Hit(trouble=Trouble.DO_NOT_DISRUPT_NODE)
     for pod in pods:
@@ -201,7 +201,7 @@ def _hits_on(
             yield pod, hit
 
 
-def _hits(pod: PodStanding, budgets: Mapping[str, PdbFact]) -> Iterator[_Hit]:
+def _hits(pod: PodEvictability, budgets: Mapping[str, PdbFact]) -> Iterator[_Hit]:
     for blocker in pod.blockers:
         trouble = _OF_BLOCKER.get(blocker)
         if trouble is not None:
@@ -215,14 +215,14 @@ def _hits(pod: PodStanding, budgets: Mapping[str, PdbFact]) -> Iterator[_Hit]:
         yield _of_budget(verdict, pod, budgets[verdict.pdb])
 
 
-def verdict_on(pod: PodStanding, budgets: Mapping[str, PdbFact]) -> Blocked | None:
+def verdict_on(pod: PodEvictability, budgets: Mapping[str, PdbFact]) -> Blocked | None:
     """Say what the Eviction API would refuse a pod for, None where it would evict it."""
     covering = [budgets[key] for key in pod.budgets if key in budgets]
     verdict = eviction_verdict(pod, covering)
     return verdict if isinstance(verdict, Blocked) else None
 
 
-def _of_budget(verdict: Blocked, pod: PodStanding, pdb: PdbFact) -> _Hit:
+def _of_budget(verdict: Blocked, pod: PodEvictability, pdb: PdbFact) -> _Hit:
     figures = f"{pdb.terms}: needs {pdb.desired_healthy} healthy, has {pdb.current_healthy}"
     match verdict.refusal:
         case Refusal.TWO_BUDGETS:
@@ -244,7 +244,7 @@ def _zero(pdb: PdbFact) -> Trouble:
     return Trouble.PDB_NEVER_ALLOWS if never else Trouble.PDB_ALLOWS_ZERO
 
 
-def _gather(group: _Group, node: NodeFact, pod: PodStanding | None, hit: _Hit) -> None:
+def _gather(group: _Group, node: NodeFact, pod: PodEvictability | None, hit: _Hit) -> None:
     group.nodes[node.name] = node.allocatable_cpu_milli
     if hit.detail:
         group.details[hit.detail] = None
@@ -274,30 +274,30 @@ def _importance(finding: Finding) -> tuple[int, int, str, str, str]:
     return weight, -finding.n_nodes, finding.workload, finding.trouble, finding.pdb
 
 
-def _places(cluster: ClusterFacts) -> Mapping[str, Place]:
-    found = {node.name: Place.UNPOOLED for node in cluster.unpooled}
+def _places(cluster: ClusterFacts) -> Mapping[str, DrainReadiness]:
+    found = {node.name: DrainReadiness.UNPOOLED for node in cluster.unpooled}
     for pool in cluster.pools:
         found.update(_places_in(pool))
     return found
 
 
-def _places_in(pool: PoolFacts) -> Iterator[tuple[str, Place]]:
+def _places_in(pool: PoolFacts) -> Iterator[tuple[str, DrainReadiness]]:
     pdb_blocked = pdb_blocked_nodes(pool)
     for node in pool.nodes:
         if node.capacity_type not in (CapacityType.SPOT, CapacityType.ON_DEMAND):
-            yield node.name, Place.NEVER_MOVED
+            yield node.name, DrainReadiness.NEVER_MOVED
         elif not HARD_BLOCKERS.isdisjoint(blockers_of(node, pdb_blocked)):
-            yield node.name, Place.HELD
+            yield node.name, DrainReadiness.HELD
         elif not node.ready or node.cordoned or node.moving:
-            yield node.name, Place.BUSY
+            yield node.name, DrainReadiness.BUSY
         else:
-            yield node.name, Place.FREE
+            yield node.name, DrainReadiness.FREE
 
 
-def _shares(nodes: Sequence[NodeFact], places: Mapping[str, Place]) -> tuple[Share, ...]:
+def _shares(nodes: Sequence[NodeFact], places: Mapping[str, DrainReadiness]) -> tuple[Share, ...]:
     cpu = sum(node.allocatable_cpu_milli for node in nodes)
     found = []
-    for place in Place:
+    for place in DrainReadiness:
         held = [node for node in nodes if places[node.name] is place]
         part = sum(node.allocatable_cpu_milli for node in held)
         found.append(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.core.domain.observation import ClusterFacts
-from spotvortex.core.pool.eviction import Blocked, PodStanding, ServerAnswer
+from spotvortex.core.pool.eviction import Blocked, PodEvictability, ServerAnswer
 from spotvortex.errors import SettingsError
 from spotvortex.report.doctor.diagnosis import Asked, StandingsOn, verdict_on
 
@@ -21,17 +21,17 @@ MAX_ASKED: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class EvictionQuestion:
     """One pod, where it is, and what we think that the server will say."""
 
-    pod: PodStanding
+    pod: PodEvictability
     node: str
     ours: Blocked | None
 
 
 def questions(
     cluster: ClusterFacts, standings_on: StandingsOn, node: str
-) -> tuple[list[Question], int]:
+) -> tuple[list[EvictionQuestion], int]:
     """Return what to ask about one node, or `all`, and how many pods are left out.
 
     Raises:
@@ -42,7 +42,7 @@ def questions(
         raise SettingsError(f"there is no node {node!r}; `kubectl get nodes` lists them")
     budgets = {pdb.key: pdb for pdb in cluster.pdbs}
     found = [
-        Question(pod=pod, node=name, ours=verdict_on(pod, budgets))
+        EvictionQuestion(pod=pod, node=name, ours=verdict_on(pod, budgets))
         for name in names
         for pod in standings_on(name)
         if not pod.stays
@@ -51,12 +51,14 @@ def questions(
     return found[:MAX_ASKED], max(0, len(found) - MAX_ASKED)
 
 
-def compared(asked: Iterable[Question], answers: Sequence[ServerAnswer]) -> tuple[Asked, ...]:
+def compared(
+    asked: Iterable[EvictionQuestion], answers: Sequence[ServerAnswer]
+) -> tuple[Asked, ...]:
     """Put the server's answers beside ours."""
     return tuple(_row(q, answer) for q, answer in zip(asked, answers, strict=True))
 
 
-def _row(question: Question, answer: ServerAnswer) -> Asked:
+def _row(question: EvictionQuestion, answer: ServerAnswer) -> Asked:
     ours, pod = question.ours, question.pod
     expected = 201 if ours is None else ours.status
     return Asked(

@@ -15,7 +15,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from spotvortex.report.doctor.diagnosis import Asked, Diagnosis, Finding, Place
+from spotvortex.report.doctor.diagnosis import Asked, Diagnosis, DrainReadiness, Finding
 from spotvortex.report.doctor.fixes import Weight
 from spotvortex.report.document import plain
 
@@ -29,11 +29,11 @@ TITLES: Final = {
 }
 
 PLACES: Final = {
-    Place.FREE: "can move",
-    Place.HELD: "held by what is listed below",
-    Place.BUSY: "cordoned, leaving or not Ready",
-    Place.NEVER_MOVED: "reserved or of unknown capacity type: never moved",
-    Place.UNPOOLED: "of no pool: never moved (label spotvortex.io/pool)",
+    DrainReadiness.FREE: "can move",
+    DrainReadiness.HELD: "held by what is listed below",
+    DrainReadiness.BUSY: "cordoned, leaving or not Ready",
+    DrainReadiness.NEVER_MOVED: "reserved or of unknown capacity type: never moved",
+    DrainReadiness.UNPOOLED: "of no pool: never moved (label spotvortex.io/pool)",
 }
 
 

@@ -20,7 +20,7 @@ from rich.text import Text
 from spotvortex.errors import ResultsError
 from spotvortex.report.document import plain
 from spotvortex.report.html.page import heading, page, paragraph, table
-from spotvortex.report.html.plots import Caption, Lane, Line, event_plot, line_plot
+from spotvortex.report.html.plots import Caption, EventRow, Line, event_plot, line_plot
 from spotvortex.results.accounting import (
     Costs,
     net_profit_usd,
@@ -29,14 +29,14 @@ from spotvortex.results.accounting import (
     total_cost_usd,
     total_of,
 )
-from spotvortex.results.timeline import Account, EventKind
+from spotvortex.results.timeline import EventKind, RunAccount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backtest:
     """Accounts of one world, in the order in which they are shown."""
 
-    accounts: tuple[Account, ...]
+    accounts: tuple[RunAccount, ...]
     costs: Costs
 
     def __post_init__(self) -> None:
@@ -82,7 +82,7 @@ def figures_of(backtest: Backtest) -> tuple[Figures, ...]:
     return tuple(_figures(account, backtest.costs) for account in backtest.accounts)
 
 
-def _figures(account: Account, costs: Costs) -> Figures:
+def _figures(account: RunAccount, costs: Costs) -> Figures:
     result = account.result
     totals = total_of(result.days)
     counts: Counter[EventKind] = Counter()
@@ -227,11 +227,11 @@ def _drawings(backtest: Backtest) -> Iterator[str]:
     yield from _event_drawing(accounts)
 
 
-def _event_drawing(accounts: Sequence[Account]) -> Iterator[str]:
+def _event_drawing(accounts: Sequence[RunAccount]) -> Iterator[str]:
     if not any(account.events for account in accounts):
         return
     lanes = [
-        Lane(
+        EventRow(
             name=f"{account.result.policy} {kind}",
             events=tuple((e.at_h / 24.0, e.n) for e in account.events if e.kind is kind),
             colour=i,
@@ -249,7 +249,7 @@ def _caption(ident: str, title: str, description: str, y_unit: str = "") -> Capt
     return Caption(ident=ident, title=title, description=words, x_unit="day", y_unit=y_unit)
 
 
-def _days(accounts: Sequence[Account]) -> float:
+def _days(accounts: Sequence[RunAccount]) -> float:
     return float(max(len(account.result.days) for account in accounts))
 
 

@@ -19,9 +19,9 @@ from spotvortex.report.document import Json, plain
 from spotvortex.report.html.page import heading, page, paragraph, table
 from spotvortex.report.html.plots import Caption, Whisker, whisker_plot
 from spotvortex.results.verdict import (
+    Appraisal,
     Evaluation,
     FamilyVerdict,
-    Verdict,
     conditions_of,
     improvement_words,
     line_of_verdict,
@@ -82,7 +82,7 @@ def _note(row: FamilyVerdict) -> str:
     return "; ".join(notes)
 
 
-def _sensitivity_cells(verdict: Verdict) -> tuple[str, ...]:
+def _sensitivity_cells(verdict: Appraisal) -> tuple[str, ...]:
     row = verdict.pooled
     return (
         verdict.rival,
@@ -94,7 +94,7 @@ def _sensitivity_cells(verdict: Verdict) -> tuple[str, ...]:
     )
 
 
-def _notes(verdict: Verdict) -> Iterator[str]:
+def _notes(verdict: Appraisal) -> Iterator[str]:
     gate = verdict.gate
     yield (
         f"gate: median net profit {gate.min_improvement_pct:+g} % or more, and no world with more"
@@ -151,7 +151,7 @@ def render(evaluation: Evaluation) -> str:
     return json.dumps(document, indent=2, sort_keys=True, allow_nan=False)
 
 
-def _document(verdict: Verdict) -> Json:
+def _document(verdict: Appraisal) -> Json:
     document = plain(verdict)
     assert isinstance(document, dict)
     document |= {"passes": verdict.passes, "line": line_of_verdict(verdict)}
@@ -182,7 +182,7 @@ def render_html(evaluation: Evaluation) -> str:
     return page(f"SpotVortex evaluation: {verdict.policy} against {verdict.rival}", parts)
 
 
-def _drawing(verdict: Verdict) -> Iterator[str]:
+def _drawing(verdict: Appraisal) -> Iterator[str]:
     whiskers = [
         Whisker(
             name=row.family,
@@ -204,7 +204,7 @@ def _drawing(verdict: Verdict) -> Iterator[str]:
         yield whisker_plot(caption, whiskers, verdict.gate.min_improvement_pct)
 
 
-def _sensitivities(others: Iterable[Verdict]) -> Iterator[str]:
+def _sensitivities(others: Iterable[Appraisal]) -> Iterator[str]:
     rows = [_sensitivity_cells(verdict) for verdict in others]
     if rows:
         yield heading("Sensitivities")

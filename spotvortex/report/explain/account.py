@@ -20,7 +20,7 @@ from spotvortex.core.decision.messages import Decision, Economics, Move, Proposa
 from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
 from spotvortex.core.pool.input import Money, PoolInput, Risk
 from spotvortex.core.record.codec import CodecError, decode, rfc3339
-from spotvortex.core.record.counterfactual import Flip, Forced, force
+from spotvortex.core.record.counterfactual import Counterfactual, WhatIf, force
 from spotvortex.core.record.record import read_record
 from spotvortex.core.record.replay import replay
 from spotvortex.errors import RecordError
@@ -49,22 +49,22 @@ class _Result:
     verdicts: tuple[Verdict, ...]
     economics: Economics
     savings_usd_per_hour: float | None
-    flip: Flip | None
+    flip: Counterfactual | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class DecisionAccount:
     """A decision as it was recorded. `same` tells whether this code makes the same bytes of it."""
 
     decision: Decision
-    flip: Flip | None
+    flip: Counterfactual | None
     code_version: str
     digest: str
     previous: str
     same: bool
 
 
-def read_account(line: str) -> Account:
+def read_account(line: str) -> DecisionAccount:
     """Read a record.
 
     Raises:
@@ -94,7 +94,7 @@ def read_account(line: str) -> Account:
         moves=tuple(Move(candidate=candidate, to=to) for candidate in chosen),
         savings_usd_per_hour=result.savings_usd_per_hour,
     )
-    return Account(
+    return DecisionAccount(
         decision=decision,
         flip=result.flip,
         code_version=recorded.code_version,
@@ -124,12 +124,12 @@ def _count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
-def flip_in_words(flip: Flip | None) -> str:
+def flip_in_words(flip: Counterfactual | None) -> str:
     """Say the nearest change, or that there is none."""
     return str(flip) if flip else "no change of a single figure suffices"
 
 
-def render(account: Account) -> str:
+def render(account: DecisionAccount) -> str:
     """Write an account as indented JSON."""
     document = plain(account)
     assert isinstance(document, dict)
@@ -142,7 +142,7 @@ def _json(document: Mapping[str, Json]) -> str:
     return json.dumps(document, indent=2, sort_keys=True, allow_nan=False)
 
 
-def show(account: Account, console: Console) -> None:
+def show(account: DecisionAccount, console: Console) -> None:
     """Print an account."""
     decision = account.decision
     console.print(Text(sentence(decision), style="bold"))
@@ -155,7 +155,7 @@ def show(account: Account, console: Console) -> None:
         console.print(_moves(decision))
 
 
-def _facts(account: Account) -> Iterator[tuple[str, str]]:
+def _facts(account: DecisionAccount) -> Iterator[tuple[str, str]]:
     decision, pool = account.decision, account.decision.input
     yield "nearest flip", flip_in_words(account.flip)
     yield "decided", f"{rfc3339(decision.at)} in cycle {decision.cycle}, mode {decision.mode}"
@@ -247,7 +247,7 @@ class WhyNot:
     pool: str
     at: float
     decision_id: str
-    forced: Forced
+    forced: WhatIf
     refusing: tuple[str, ...]
 
     @property
@@ -264,7 +264,7 @@ class WhyNot:
         return f"{self.pool} could {action}: the gates let {nodes} through."
 
 
-def why_not(account: Account, action: Action) -> WhyNot:
+def why_not(account: DecisionAccount, action: Action) -> WhyNot:
     """Put an action before the gates as they stood when the record was made."""
     decision = account.decision
     forced = force(decision.basis, action)

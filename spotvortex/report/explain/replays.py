@@ -19,7 +19,7 @@ from spotvortex.report.explain.records import lines_of
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
+class ReplayTally:
     """What came of a log.
 
     `mismatches` are the numbers of the lines that came out otherwise, `altered` of those among
@@ -58,13 +58,13 @@ def _at(numbers: list[int]) -> str:
     return f" (line {', '.join(map(str, numbers[:5]))}{more})"
 
 
-def replay_all(path: Path) -> Tally:
+def replay_all(path: Path) -> ReplayTally:
     """Make every record of a log again.
 
     Raises:
         RecordError: the file cannot be read, or a line is no record; the text names the line.
     """
-    tally = Tally()
+    tally = ReplayTally()
     last: str | None = None
     for number, line in enumerate(lines_of(path), 1):
         try:
@@ -78,7 +78,7 @@ def replay_all(path: Path) -> Tally:
     return tally
 
 
-def _count(tally: Tally, number: int, line: str, result: Replay) -> None:
+def _count(tally: ReplayTally, number: int, line: str, result: Replay) -> None:
     tally.n_records += 1
     tally.n_starts += not result.previous
     tally.versions[result.code_version] += 1

@@ -55,7 +55,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
+class EventRow:
     """A named row of events: where, and how many at once; `colour` is that of a line so placed."""
 
     name: str
@@ -132,7 +132,7 @@ def line_plot(caption: Caption, lines: Sequence[Line], y_max: float | None = Non
     return _svg(caption, _INNER, [*parts, *_legend([line.name for line in lines], _INNER)])
 
 
-def event_plot(caption: Caption, lanes: Sequence[Lane], x_range: Point) -> str:
+def event_plot(caption: Caption, lanes: Sequence[EventRow], x_range: Point) -> str:
     """Draw one row for each lane; a bar is as high as its stretch has events."""
     inner = _LANE * max(1, len(lanes))
     field = _Field(x=_range(x_range), y=(0.0, 1.0), inner=inner, left=_NAMES)
@@ -145,7 +145,7 @@ def event_plot(caption: Caption, lanes: Sequence[Lane], x_range: Point) -> str:
     return _svg(caption, inner, parts)
 
 
-def _bars(field: _Field, lane: Lane, base: float) -> Iterator[str]:
+def _bars(field: _Field, lane: EventRow, base: float) -> Iterator[str]:
     low, high = field.x
     counts: Counter[int] = Counter()
     for x, n in lane.events:

@@ -35,8 +35,8 @@ from spotvortex.core.drain.calls import (
 )
 from spotvortex.core.record.codec import rfc3339
 from spotvortex.sim.cluster.objects import Own, SimNode, SimPod
-from spotvortex.sim.cluster.scenario import Kind, Workload
-from spotvortex.sim.cluster.state import Cluster
+from spotvortex.sim.cluster.scenario import Workload, WorkloadKind
+from spotvortex.sim.cluster.state import ClusterObjects
 from spotvortex.sim.market.instance_types import MIB
 
 NAMESPACE: Final = "spotvortex"
@@ -49,10 +49,10 @@ _ANCHOR_MEMORY_BYTES: Final = 8 * MIB
 
 
 @dataclass(slots=True, kw_only=True)
-class Server:
+class SimulatedApiServer:
     """Carries calls out on a cluster at an instant."""
 
-    cluster: Cluster
+    cluster: ClusterObjects
     chance: Random
     quota_pods: int = QUOTA_PODS
 
@@ -133,7 +133,7 @@ class Server:
         workload = Workload(
             namespace=NAMESPACE,
             name=call.name,
-            kind=Kind.OURS,
+            kind=WorkloadKind.OURS,
             pool=call.pool,
             cpu_milli=call.cpu_milli,
             memory_bytes=call.memory_bytes,
@@ -155,7 +155,7 @@ class Server:
         workload = Workload(
             namespace=NAMESPACE,
             name=call.name,
-            kind=Kind.OURS,
+            kind=WorkloadKind.OURS,
             pool=call.pool,
             cpu_milli=_ANCHOR_CPU_MILLI,
             memory_bytes=_ANCHOR_MEMORY_BYTES,

@@ -19,10 +19,10 @@ from typing import Final
 from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
 from spotvortex.core.drain.calls import Done
 from spotvortex.sim.cluster.objects import SimNode
-from spotvortex.sim.cluster.scenario import WHEN_UNDERUTILIZED, Kind, NodeGroup
-from spotvortex.sim.cluster.scheduler import Placement, may_be_on
-from spotvortex.sim.cluster.state import Cluster
-from spotvortex.sim.market.instance_types import machine_of
+from spotvortex.sim.cluster.scenario import WHEN_UNDERUTILIZED, NodeGroup, WorkloadKind
+from spotvortex.sim.cluster.scheduler import Scheduler, may_be_on
+from spotvortex.sim.cluster.state import ClusterObjects
+from spotvortex.sim.market.instance_types import instance_type_of
 from spotvortex.sim.market.prices import PricedMarket
 
 NOMINATED_S: Final = 20.0
@@ -48,11 +48,11 @@ class _Replacement:
     by: str
 
 
-class Disruption:
+class DisruptionController:
     """Ends nodes. `n_evicted` and `n_consolidated` count what it did."""
 
     def __init__(
-        self, cluster: Cluster, placement: Placement, market: PricedMarket, chance: Random
+        self, cluster: ClusterObjects, placement: Scheduler, market: PricedMarket, chance: Random
     ) -> None:
         """Start with nothing under way."""
         self._cluster = cluster
@@ -178,9 +178,9 @@ class Disruption:
                 return
 
     def _is_unneeded(self, node: SimNode) -> bool:
-        machine = machine_of(node.offering.instance_type)
+        machine = instance_type_of(node.offering.instance_type)
         used = max(node.cpu_used / machine.cpu_milli, node.memory_used / machine.memory_bytes)
-        kept = any(p.keeps_node or p.workload.kind is Kind.BARE for p in node.pods.values())
+        kept = any(p.keeps_node or p.workload.kind is WorkloadKind.BARE for p in node.pods.values())
         return node.ready and not node.moving and not kept and used < UNNEEDED_RATIO
 
     def _is_settled(self, node: SimNode, at: float) -> bool:
@@ -218,7 +218,7 @@ class Disruption:
             n.name: [m.cpu_milli - n.cpu_used, m.memory_bytes - n.memory_used]
             for n in self._cluster.by_pool[node.group.pool].values()
             if n is not node and n.ready and n.takes_pods
-            for m in (machine_of(n.offering.instance_type),)
+            for m in (instance_type_of(n.offering.instance_type),)
         }
         for pod in sorted(node.movable, key=lambda p: (-p.workload.cpu_milli, p.name)):
             cpu, memory = pod.workload.cpu_milli, pod.workload.memory_bytes

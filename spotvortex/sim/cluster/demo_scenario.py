@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 from spotvortex.core.domain.types import CapacityType, Provisioner
-from spotvortex.sim.cluster.scenario import Fleet, Kind, NodeGroup, Scenario, Workload
-from spotvortex.sim.market.hazard_supply import CALM, STRESS, Phase
+from spotvortex.sim.cluster.scenario import Fleet, NodeGroup, Scenario, Workload, WorkloadKind
+from spotvortex.sim.market.hazard_supply import CALM, STRESS, RegimePhase
 from spotvortex.sim.market.instance_types import GIB, MIB
-from spotvortex.sim.market.supply import Announcements, Notices
+from spotvortex.sim.market.supply import NoticeTiming, Signals
 
 SPOT: Final = CapacityType.SPOT
 ON_DEMAND: Final = CapacityType.ON_DEMAND
@@ -152,7 +152,7 @@ def _store(name: str, cpu_milli: int, memory_gib: int) -> Workload:
     return Workload(
         namespace="data",
         name=name,
-        kind=Kind.STATEFUL_SET,
+        kind=WorkloadKind.STATEFUL_SET,
         pool="stateful",
         replicas=3,
         cpu_milli=cpu_milli,
@@ -168,7 +168,7 @@ def _daemon(name: str, cpu_milli: int, memory_mib: int) -> Workload:
     return Workload(
         namespace="kube-system",
         name=name,
-        kind=Kind.DAEMON_SET,
+        kind=WorkloadKind.DAEMON_SET,
         cpu_milli=cpu_milli,
         memory_bytes=memory_mib * MIB,
     )
@@ -216,7 +216,7 @@ _ODDITIES: Final = (
     Workload(
         namespace="back-office",
         name="importer",
-        kind=Kind.BARE,
+        kind=WorkloadKind.BARE,
         pool="legacy",
         cpu_milli=500,
         memory_bytes=1 * GIB,
@@ -265,10 +265,10 @@ def demo() -> Scenario:
         groups=_GROUPS,
         fleets=_FLEETS,
         workloads=_SERVICES + _ODDITIES,
-        announced=Announcements(notices=Notices(flawed_ratio=0.9)),
+        announced=Signals(notices=NoticeTiming(flawed_ratio=0.9)),
         phases=(
-            Phase(starts_s=0.0, regime=CALM),
-            Phase(starts_s=3.0 * 3600.0, regime=STRESS),
-            Phase(starts_s=4.5 * 3600.0, regime=CALM),
+            RegimePhase(starts_s=0.0, regime=CALM),
+            RegimePhase(starts_s=3.0 * 3600.0, regime=STRESS),
+            RegimePhase(starts_s=4.5 * 3600.0, regime=CALM),
         ),
     )

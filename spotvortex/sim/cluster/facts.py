@@ -25,11 +25,11 @@ from spotvortex.core.domain.observation import (
 )
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering, Provisioner
 from spotvortex.core.drain.calls import PodView
-from spotvortex.core.pool.eviction import PodStanding
+from spotvortex.core.pool.eviction import PodEvictability
 from spotvortex.sim.cluster.objects import SimNode, SimPod
-from spotvortex.sim.cluster.scenario import Kind, NodeGroup, Workload
-from spotvortex.sim.cluster.state import Cluster
-from spotvortex.sim.market.instance_types import Left, machine_of
+from spotvortex.sim.cluster.scenario import NodeGroup, Workload, WorkloadKind
+from spotvortex.sim.cluster.state import ClusterObjects
+from spotvortex.sim.market.instance_types import GroupRoom, instance_type_of
 
 _INPUTS: Final = (
     ("nodes", True),
@@ -44,7 +44,7 @@ _INPUTS: Final = (
 class FactsCache:
     """Facts by name, made anew only for what changed."""
 
-    def __init__(self, cluster: Cluster, groups: tuple[NodeGroup, ...]) -> None:
+    def __init__(self, cluster: ClusterObjects, groups: tuple[NodeGroup, ...]) -> None:
         """Start with every pool of the groups, without nodes."""
         self._cluster = cluster
         self._nodes: dict[str, NodeFact] = {}
@@ -115,7 +115,7 @@ class FactsCache:
         )
 
 
-def own_pods(cluster: Cluster) -> tuple[OwnPod, ...]:
+def own_pods(cluster: ClusterObjects) -> tuple[OwnPod, ...]:
     """Return the controller's pods, sorted by name."""
     return tuple(sorted(map(own_pod, cluster.own.values()), key=lambda pod: pod.name))
 
@@ -146,7 +146,7 @@ def inputs(age_s: float) -> tuple[InputHealth, ...]:
 
 def node_fact(node: SimNode) -> NodeFact:
     """Return one node as the API server shows it."""
-    machine = machine_of(node.offering.instance_type)
+    machine = instance_type_of(node.offering.instance_type)
     is_karpenter = node.group.provisioner is Provisioner.KARPENTER
     return NodeFact(
         name=node.name,
@@ -197,9 +197,9 @@ def node_load(node: SimNode) -> NodeLoad:
 def blockers(workload: Workload) -> tuple[Blocker, ...]:
     """Return why pods of a workload cannot be moved freely, PDBs apart."""
     found = (
-        (Blocker.BARE_POD, workload.kind is Kind.BARE),
+        (Blocker.BARE_POD, workload.kind is WorkloadKind.BARE),
         (Blocker.DO_NOT_DISRUPT, workload.do_not_disrupt),
-        (Blocker.SINGLE_REPLICA, workload.kind is not Kind.BARE and workload.replicas == 1),
+        (Blocker.SINGLE_REPLICA, workload.kind is not WorkloadKind.BARE and workload.replicas == 1),
         (Blocker.VOLUME, workload.zonal_volume),
         (Blocker.PINNED_ON_DEMAND, workload.capacity_type is CapacityType.ON_DEMAND),
         (Blocker.PINNED_SPOT, workload.capacity_type is CapacityType.SPOT),
@@ -207,7 +207,7 @@ def blockers(workload: Workload) -> tuple[Blocker, ...]:
     return tuple(blocker for blocker, holds in found if holds)
 
 
-def pdb_fact(workload: Workload, cluster: Cluster) -> PdbFact:
+def pdb_fact(workload: Workload, cluster: ClusterObjects) -> PdbFact:
     """Return the budget of a workload. A pod that is not Ready yet is Pending here."""
     pods = cluster.pods_of[workload.key].values()
     healthy = Counter(pod.node for pod in pods if pod.ready)
@@ -240,7 +240,7 @@ def _is_leaving(node: SimNode) -> bool:
     return node.cordoned or node.moving
 
 
-def _on_spot(healthy: Counter[str], cluster: Cluster) -> tuple[SpotShare, ...]:
+def _on_spot(healthy: Counter[str], cluster: ClusterObjects) -> tuple[SpotShare, ...]:
     nodes: dict[Offering, list[SimNode]] = {}
     for name in healthy:
         node = cluster.nodes[name]
@@ -257,10 +257,10 @@ def _on_spot(healthy: Counter[str], cluster: Cluster) -> tuple[SpotShare, ...]:
     )
 
 
-def pod_standing(pod: SimPod) -> PodStanding:
+def pod_standing(pod: SimPod) -> PodEvictability:
     """Return one pod with all that stands against moving it."""
     view, workload = pod_view(pod), pod.workload
-    return PodStanding(
+    return PodEvictability(
         namespace=view.namespace,
         name=view.name,
         uid=view.uid,
@@ -291,7 +291,7 @@ def pod_view(pod: SimPod) -> PodView:
     )
 
 
-def _node_pool_fact(group: NodeGroup, left: Left) -> NodePoolFact:
+def _node_pool_fact(group: NodeGroup, left: GroupRoom) -> NodePoolFact:
     return NodePoolFact(
         name=group.name,
         pool=group.pool,

@@ -17,16 +17,16 @@ from spotvortex.results.cluster_snapshot import PoolRow, Snapshot, WorkloadRow
 from spotvortex.sim.cluster.scenario import (
     WHEN_UNDERUTILIZED,
     Fleet,
-    Kind,
     NodeGroup,
     Scenario,
     Workload,
+    WorkloadKind,
 )
-from spotvortex.sim.market.hazard_supply import CALM, Phase
-from spotvortex.sim.market.instance_types import machine_of
+from spotvortex.sim.market.hazard_supply import CALM, RegimePhase
+from spotvortex.sim.market.instance_types import instance_type_of
 
 _BOTH = (CapacityType.SPOT, CapacityType.ON_DEMAND)
-_KINDS = {kind.value: kind for kind in (Kind.DEPLOYMENT, Kind.STATEFUL_SET)}
+_KINDS = {kind.value: kind for kind in (WorkloadKind.DEPLOYMENT, WorkloadKind.STATEFUL_SET)}
 
 
 def scenario_of(
@@ -49,7 +49,7 @@ def scenario_of(
         groups=tuple(_group(pool, priced) for pool in snapshot.pools if pool.nodes),
         fleets=tuple(fleet for pool in snapshot.pools for fleet in _fleets(pool)),
         workloads=_workloads(snapshot),
-        phases=(Phase(starts_s=0.0, regime=CALM),),
+        phases=(RegimePhase(starts_s=0.0, regime=CALM),),
         step_s=step_s,
     )
 
@@ -65,7 +65,7 @@ def _group(pool: PoolRow, priced: Collection[Offering]) -> NodeGroup:
             f"{', '.join(zones)}; give a price file that covers them"
         )
     for instance_type in known:
-        machine_of(instance_type)
+        instance_type_of(instance_type)
     return NodeGroup(
         name=pool.name,
         pool=pool.name,
@@ -105,12 +105,12 @@ def _workloads(snapshot: Snapshot) -> tuple[Workload, ...]:
 
 
 def _workload(pool: PoolRow, row: WorkloadRow) -> Workload:
-    kind = _KINDS.get(row.kind, Kind.DEPLOYMENT)
+    kind = _KINDS.get(row.kind, WorkloadKind.DEPLOYMENT)
     bare = row.kind == "Pod"
     workload = Workload(
         namespace=row.namespace,
         name=row.name,
-        kind=Kind.BARE if bare else kind,
+        kind=WorkloadKind.BARE if bare else kind,
         pool=pool.name,
         replicas=1 if bare else row.replicas,
         cpu_milli=max(1, row.cpu_milli),

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from spotvortex.core.domain.observation import OwnKind
 from spotvortex.core.domain.types import CapacityType, Offering
-from spotvortex.sim.cluster.scenario import Kind, NodeGroup, Workload
-from spotvortex.sim.market.instance_types import machine_of
+from spotvortex.sim.cluster.scenario import NodeGroup, Workload, WorkloadKind
+from spotvortex.sim.market.instance_types import instance_type_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +59,8 @@ class SimPod:
         """Keep what is asked again and again."""
         workload = self.workload
         self.key = f"{workload.namespace}/{self.name}"
-        self.stays = workload.kind in (Kind.DAEMON_SET, Kind.OURS)
-        self.keeps_node = workload.do_not_disrupt or workload.kind is Kind.OURS
+        self.stays = workload.kind in (WorkloadKind.DAEMON_SET, WorkloadKind.OURS)
+        self.keeps_node = workload.do_not_disrupt or workload.kind is WorkloadKind.OURS
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -116,7 +116,7 @@ class SimNode:
 
     def fits(self, workload: Workload) -> bool:
         """Tell whether one more pod of a workload has room."""
-        machine = machine_of(self.offering.instance_type)
+        machine = instance_type_of(self.offering.instance_type)
         return (
             self.cpu_used + workload.cpu_milli <= machine.cpu_milli
             and self.memory_used + workload.memory_bytes <= machine.memory_bytes
@@ -124,7 +124,7 @@ class SimNode:
 
 
 @dataclass(slots=True)
-class News:
+class ClusterChanges:
     """What has happened since somebody last took note: for accounts.
 
     `removed` are nodes with the time of their end, `moved` nodes of which a first pod was evicted

@@ -12,8 +12,8 @@ from enum import StrEnum
 from typing import Final
 
 from spotvortex.core.domain.types import CapacityType, Provisioner
-from spotvortex.sim.market.hazard_supply import Phase
-from spotvortex.sim.market.supply import ANNOUNCED, Announcements
+from spotvortex.sim.market.hazard_supply import RegimePhase
+from spotvortex.sim.market.supply import ANNOUNCED, Signals
 
 STEP_S: Final = 5.0
 """Seconds of a world's step, unless told otherwise."""
@@ -26,7 +26,7 @@ WHEN_EMPTY: Final = "WhenEmpty"
 WHEN_UNDERUTILIZED: Final = "WhenEmptyOrUnderutilized"
 
 
-class Kind(StrEnum):
+class WorkloadKind(StrEnum):
     """Who owns a pod; BARE means nobody, so nothing brings it back, OURS the controller."""
 
     DEPLOYMENT = "Deployment"
@@ -47,7 +47,7 @@ class Workload:
 
     namespace: str
     name: str
-    kind: Kind = Kind.DEPLOYMENT
+    kind: WorkloadKind = WorkloadKind.DEPLOYMENT
     pool: str = ""
     replicas: int = 1
     cpu_milli: int
@@ -130,8 +130,8 @@ class Scenario:
     groups: tuple[NodeGroup, ...]
     fleets: tuple[Fleet, ...]
     workloads: tuple[Workload, ...]
-    phases: tuple[Phase, ...]
+    phases: tuple[RegimePhase, ...]
     hears_notices: bool = False
-    announced: Announcements = ANNOUNCED
+    announced: Signals = ANNOUNCED
     step_s: float = STEP_S
     boot_factor: float = 1.0

@@ -21,9 +21,9 @@ from typing import Final
 
 from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
 from spotvortex.sim.cluster.objects import Own, SimNode, SimPod
-from spotvortex.sim.cluster.scenario import Kind, NodeGroup, Workload
-from spotvortex.sim.cluster.state import Cluster
-from spotvortex.sim.market.instance_types import machine_of
+from spotvortex.sim.cluster.scenario import NodeGroup, Workload, WorkloadKind
+from spotvortex.sim.cluster.state import ClusterObjects
+from spotvortex.sim.market.instance_types import instance_type_of
 from spotvortex.sim.market.prices import PricedMarket
 from spotvortex.sim.market.supply import Supply
 
@@ -37,7 +37,7 @@ _START_SIGMA: Final = 0.596
 
 
 @dataclass(slots=True, kw_only=True)
-class Launches:
+class LaunchLog:
     """What the provisioner did so far."""
 
     n_launched: int = 0
@@ -54,12 +54,12 @@ class _Choice:
     offering: Offering
 
 
-class Placement:
+class Scheduler:
     """Places pods. Nothing but `place`, `replace` and `launch` changes the cluster."""
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: ClusterObjects,
         supply: Supply,
         market: PricedMarket,
         chance: Random,
@@ -72,10 +72,10 @@ class Placement:
         self._market = market
         self._chance = chance
         self._unavailable_until: dict[Offering, float] = {}
-        daemons = [w for w in cluster.workloads.values() if w.kind is Kind.DAEMON_SET]
+        daemons = [w for w in cluster.workloads.values() if w.kind is WorkloadKind.DAEMON_SET]
         self._daemon_cpu = sum(w.cpu_milli for w in daemons)
         self._daemon_memory = sum(w.memory_bytes for w in daemons)
-        self.launches = Launches()
+        self.launches = LaunchLog()
 
     def place(self, groups: tuple[NodeGroup, ...], at: float) -> None:
         """Find a node for every pending pod, workloads first, then oldest; buy nodes for the rest.
@@ -117,7 +117,7 @@ class Placement:
 
     def _victims(self, node: SimNode, pod: SimPod) -> list[SimPod] | None:
         """Return the placeholders whose end makes room for a pod, None where that is not enough."""
-        machine = machine_of(node.offering.instance_type)
+        machine = instance_type_of(node.offering.instance_type)
         cpu = machine.cpu_milli - node.cpu_used - pod.workload.cpu_milli
         memory = machine.memory_bytes - node.memory_used - pod.workload.memory_bytes
         victims = []
@@ -178,7 +178,7 @@ class Placement:
                 not n.ready,
                 in_zone[n.offering.zone],
                 on_node[n.name],
-                n.cpu_used / machine_of(n.offering.instance_type).cpu_milli,
+                n.cpu_used / instance_type_of(n.offering.instance_type).cpu_milli,
                 n.name,
             ),
             default=None,
@@ -267,7 +267,7 @@ class Placement:
 
     def holds(self, instance_type: str, cpu_milli: int, memory_bytes: int) -> bool:
         """Tell whether a new node of a type, with its DaemonSet pods, has room for so much."""
-        machine = machine_of(instance_type)
+        machine = instance_type_of(instance_type)
         return (
             self._daemon_cpu + cpu_milli <= machine.cpu_milli
             and self._daemon_memory + memory_bytes <= machine.memory_bytes
@@ -275,7 +275,7 @@ class Placement:
 
     def _cost(self, choice: _Choice, needed_cpu_milli: int, at: float) -> tuple[float, Offering]:
         """Price per hour and useful milli-core, Spot weighed by how tight the offering is."""
-        machine = machine_of(choice.offering.instance_type)
+        machine = instance_type_of(choice.offering.instance_type)
         useful = min(machine.cpu_milli - self._daemon_cpu, max(needed_cpu_milli, 1))
         if choice.capacity_type is not CapacityType.SPOT:
             price = self._market.on_demand_usd_per_hour(choice.offering)

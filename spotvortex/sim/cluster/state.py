@@ -14,14 +14,14 @@ from typing import Final
 
 from spotvortex.core.domain.observation import MAX_LEFT_IN_ORDER
 from spotvortex.core.drain.calls import Answer, BlockedByBudget, Done, Gone
-from spotvortex.sim.cluster.objects import News, Own, SimNode, SimPod
-from spotvortex.sim.cluster.scenario import Kind, NodeGroup, Workload
-from spotvortex.sim.market.instance_types import Left, machine_of
+from spotvortex.sim.cluster.objects import ClusterChanges, Own, SimNode, SimPod
+from spotvortex.sim.cluster.scenario import NodeGroup, Workload, WorkloadKind
+from spotvortex.sim.market.instance_types import GroupRoom, instance_type_of
 
 _NAME_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 
 
-class Cluster:
+class ClusterObjects:
     """Nodes and pods by name, in the order of their making.
 
     `by_pool` has the nodes of each pool; `changes` counts, by pool, what may matter to a
@@ -37,7 +37,7 @@ class Cluster:
         """
         self._chance = chance
         self.workloads = {workload.key: workload for workload in workloads}
-        self._daemons = tuple(w for w in workloads if w.kind is Kind.DAEMON_SET)
+        self._daemons = tuple(w for w in workloads if w.kind is WorkloadKind.DAEMON_SET)
         self._serial = 0
         self._volume_zone: dict[str, str] = {}
         self.nodes: dict[str, SimNode] = {}
@@ -52,15 +52,17 @@ class Cluster:
         self.changes: Counter[str] = Counter()
         self.by_pool: dict[str, dict[str, SimNode]] = {}
         self.left_in_order: deque[str] = deque(maxlen=MAX_LEFT_IN_ORDER)
-        self.news = News(workloads=set(self.workloads))
+        self.news = ClusterChanges(workloads=set(self.workloads))
         self._n_ready: Counter[str] = Counter()
 
-    def left(self, group: NodeGroup) -> Left:
+    def left(self, group: NodeGroup) -> GroupRoom:
         """Return what the limits of a group leave, never negative."""
         machines = [
-            machine_of(n.offering.instance_type) for n in self.nodes.values() if n.group is group
+            instance_type_of(n.offering.instance_type)
+            for n in self.nodes.values()
+            if n.group is group
         ]
-        return Left(
+        return GroupRoom(
             cpu_milli=_less(group.cpu_limit_milli, sum(m.cpu_milli for m in machines)),
             memory_bytes=_less(group.memory_limit_bytes, sum(m.memory_bytes for m in machines)),
             nodes=_less(group.node_limit, len(machines)),
@@ -147,11 +149,11 @@ class Cluster:
     def restore(self, workload: Workload, at: float) -> None:
         """Create the pods that a workload lacks; a terminating StatefulSet pod keeps its name."""
         pods = self.pods_of[workload.key]
-        if workload.kind is Kind.DEPLOYMENT:
+        if workload.kind is WorkloadKind.DEPLOYMENT:
             n_live = sum(1 for pod in pods.values() if not pod.terminating)
             for _ in range(workload.replicas - n_live):
                 self._create_pod(workload, self._free_name(workload), at)
-        elif workload.kind is Kind.STATEFUL_SET:
+        elif workload.kind is WorkloadKind.STATEFUL_SET:
             for name in (f"{workload.name}-{ordinal}" for ordinal in range(workload.replicas)):
                 if f"{workload.namespace}/{name}" not in pods:
                     self._create_pod(workload, name, at)

@@ -1,6 +1,6 @@
 """What a watch shows of the simulated cluster: the cluster as it was a moment ago.
 
-Comes in: the cluster, captured after each change. Goes out: `Frames`, the last minutes of it, and
+Comes in: the cluster, captured after each change. Goes out: `History`, the last minutes of it, and
 `Watch`, one process's view through a connection that lags, or is cut. May not change the cluster.
 """
 
@@ -21,38 +21,38 @@ from spotvortex.core.domain.observation import (
     OwnPod,
 )
 from spotvortex.core.drain.calls import PodView
-from spotvortex.core.pool.eviction import PodStanding
+from spotvortex.core.pool.eviction import PodEvictability
 from spotvortex.errors import UnreachableError
 from spotvortex.sim.cluster.facts import FactsCache, inputs, node_fact, pod_standing, pod_view
 from spotvortex.sim.cluster.scenario import NodeGroup
-from spotvortex.sim.cluster.state import Cluster
+from spotvortex.sim.cluster.state import ClusterObjects
 
 KEPT_S: Final = 300.0
 """How far back a frame is kept: longer than any watch lags."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class ClusterVersion:
     """The cluster at one instant, by node name where it is about nodes."""
 
     at: float
     facts: ClusterFacts
     nodes: Mapping[str, NodeFact]
     pods: Mapping[str, tuple[PodView, ...]]
-    standings: Mapping[str, tuple[PodStanding, ...]]
+    standings: Mapping[str, tuple[PodEvictability, ...]]
 
 
-class Frames:
+class History:
     """The last minutes of a cluster."""
 
-    def __init__(self, cluster: Cluster, groups: tuple[NodeGroup, ...], at: float) -> None:
+    def __init__(self, cluster: ClusterObjects, groups: tuple[NodeGroup, ...], at: float) -> None:
         """Begin with the cluster as it is."""
         self._cluster = cluster
         self._cache = FactsCache(cluster, groups)
-        self._frames: deque[Frame] = deque()
+        self._frames: deque[ClusterVersion] = deque()
         self._nodes: dict[str, NodeFact] = {}
         self._pods: dict[str, tuple[PodView, ...]] = {}
-        self._standings: dict[str, tuple[PodStanding, ...]] = {}
+        self._standings: dict[str, tuple[PodEvictability, ...]] = {}
         self.capture(at)
 
     def capture(self, at: float) -> None:
@@ -61,7 +61,7 @@ class Frames:
         facts = self._cache.facts(0.0)
         if changed or not self._frames:
             self._renew(changed or set(self._cluster.nodes))
-        frame = Frame(
+        frame = ClusterVersion(
             at=at, facts=facts, nodes=self._nodes, pods=self._pods, standings=self._standings
         )
         if self._frames and self._frames[-1].at >= at:
@@ -85,11 +85,11 @@ class Frames:
             self._pods[name] = tuple(map(pod_view, pods))
             self._standings[name] = tuple(map(pod_standing, pods))
 
-    def latest(self) -> Frame:
+    def latest(self) -> ClusterVersion:
         """Return the newest frame."""
         return self._frames[-1]
 
-    def as_of(self, at: float) -> Frame:
+    def as_of(self, at: float) -> ClusterVersion:
         """Return the newest frame of a time or before, the oldest kept where there is none."""
         index = bisect_right(self._frames, at, key=lambda frame: frame.at)
         return self._frames[max(0, index - 1)]
@@ -106,7 +106,7 @@ class Watch:
     """
 
     def __init__(
-        self, frames: Frames, clock: Callable[[], float], lag_s: float, stale_after_s: float
+        self, frames: History, clock: Callable[[], float], lag_s: float, stale_after_s: float
     ) -> None:
         self._frames = frames
         self._clock = clock
@@ -114,7 +114,7 @@ class Watch:
         self._stale_after_s = stale_after_s
         self._cut_at: float | None = None
         self._shown_at = float("-inf")
-        self._fresh: dict[str, Frame] = {}
+        self._fresh: dict[str, ClusterVersion] = {}
 
     def cut(self) -> None:
         """Let nothing through any more."""
@@ -124,7 +124,7 @@ class Watch:
         """Let everything through again."""
         self._cut_at = None
 
-    def _frame(self) -> Frame:
+    def _frame(self) -> ClusterVersion:
         """Return what is shown now; a watch never goes back."""
         until = self._clock() - self.lag_s
         if self._cut_at is not None:
@@ -132,7 +132,7 @@ class Watch:
         self._shown_at = max(self._shown_at, until)
         return self._frames.as_of(self._shown_at)
 
-    def _frame_of(self, node: str) -> Frame:
+    def _frame_of(self, node: str) -> ClusterVersion:
         """Return what is shown of one node, which may have been read anew."""
         shown, fresh = self._frame(), self._fresh.get(node)
         if fresh is None or fresh.at <= shown.at:
@@ -164,7 +164,7 @@ class Watch:
         """Return the pods bound to a node as shown."""
         return self._frame_of(node).pods.get(node, ())
 
-    def standings_on(self, node: str) -> tuple[PodStanding, ...]:
+    def standings_on(self, node: str) -> tuple[PodEvictability, ...]:
         """Return the same pods with what holds them."""
         return self._frame_of(node).standings.get(node, ())
 

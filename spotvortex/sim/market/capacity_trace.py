@@ -20,7 +20,7 @@ from spotvortex.core.domain.instance_types import generation_of, vcpus_of
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import TraceError
 from spotvortex.market.zones import region_of
-from spotvortex.sim.market.counts import Counts, compressed
+from spotvortex.sim.market.counts import CapacityCounts, compressed
 
 HEADER: Final = "timestamp,instance_type,zone,count"
 MAX_RECORDS: Final = 5_000_000
@@ -44,12 +44,12 @@ class _BadTraceError(Exception):
 class Trace:
     """Counts by offering, and the span that all of them were recorded in, epoch seconds."""
 
-    counts: Mapping[Offering, Counts]
+    counts: Mapping[Offering, CapacityCounts]
     start_at: float
     end_at: float
 
 
-def read_counts_csv(path: Path) -> dict[Offering, Counts]:
+def read_counts_csv(path: Path) -> dict[Offering, CapacityCounts]:
     """Read counts by offering from a CSV file; see `read_trace`."""
     return dict(read_trace(path).counts)
 
@@ -192,7 +192,7 @@ class Availability:
     step_s: float
     values: tuple[int, ...]
 
-    def counts(self, start_at: float, full: int) -> Counts:
+    def counts(self, start_at: float, full: int) -> CapacityCounts:
         """Return the trace as counts that begin at a time, its highest number scaled to `full`."""
         highest = max(1, *self.values)
         times = [start_at + self.step_s * k for k in range(len(self.values))]

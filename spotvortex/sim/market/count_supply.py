@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.core.domain.types import Offering
-from spotvortex.sim.market.counts import Counts
+from spotvortex.sim.market.counts import CapacityCounts
 from spotvortex.sim.market.random_streams import stream
-from spotvortex.sim.market.supply import ANNOUNCED, Announcements, Marks, Signal, Strike
+from spotvortex.sim.market.supply import ANNOUNCED, Interruption, PoissonEvents, Signal, Signals
 
-_NOTHING: Final = Counts(times=(0.0,), values=(0,))
+_NOTHING: Final = CapacityCounts(times=(0.0,), values=(0,))
 _TIGHTNESS_MAX: Final = 4.0
 
 
@@ -38,8 +38,8 @@ class CountSupply:
         self,
         *,
         seed: int,
-        counts: Mapping[Offering, Counts],
-        announced: Announcements = ANNOUNCED,
+        counts: Mapping[Offering, CapacityCounts],
+        announced: Signals = ANNOUNCED,
     ) -> None:
         """Open the market.
 
@@ -75,7 +75,7 @@ class CountSupply:
 
     def strikes(
         self, offering: Offering, ages_s: Sequence[float], at: float, seconds: float
-    ) -> list[Strike]:
+    ) -> list[Interruption]:
         """Return random victims of the falls to come. See `Supply.strikes`."""
         n_there = len(ages_s) + len(self._leaving.get(offering, ()))
         counts = self._counts.get(offering, _NOTHING)
@@ -89,7 +89,7 @@ class CountSupply:
         self._leaving[offering] = leaving + [loss.leaves_at for loss in told]
         victims = stream(self._seed, "victims", offering, at).sample(range(len(ages_s)), len(told))
         return [
-            Strike(index=index, leaves_at=max(at, loss.leaves_at))
+            Interruption(index=index, leaves_at=max(at, loss.leaves_at))
             for index, loss in sorted(zip(victims, told, strict=True))
         ]
 
@@ -150,7 +150,9 @@ class CountSupply:
         return _Loss(tell_at=leaves_at - lead_s, leaves_at=leaves_at)
 
 
-def _true_alarms(seed: int, offering: Offering, counts: Counts, signal: Signal) -> list[float]:
+def _true_alarms(
+    seed: int, offering: Offering, counts: CapacityCounts, signal: Signal
+) -> list[float]:
     """Draw when the falls of an offering are recommended to be left, in the order of time."""
     if signal.sensitivity_ratio <= 0.0:
         return []
@@ -162,12 +164,14 @@ def _true_alarms(seed: int, offering: Offering, counts: Counts, signal: Signal) 
     return sorted(found)
 
 
-def _false_alarms(seed: int, offering: Offering, counts: Counts, signal: Signal) -> Marks:
+def _false_alarms(
+    seed: int, offering: Offering, counts: CapacityCounts, signal: Signal
+) -> PoissonEvents:
     chance = stream(seed, "false-alarm", offering)
-    return Marks(chance, signal.false_per_day / 24.0, counts.times[0])
+    return PoissonEvents(chance, signal.false_per_day / 24.0, counts.times[0])
 
 
-def _tightness(counts: Mapping[Offering, Counts]) -> dict[Offering, float]:
+def _tightness(counts: Mapping[Offering, CapacityCounts]) -> dict[Offering, float]:
     """Weigh each offering's losses per node-hour against the middle of all, within 1/4 to 4."""
     rates = {offering: _losses_per_hour(one) for offering, one in counts.items()}
     logs = [math.log(rate) for rate in rates.values()]
@@ -178,7 +182,7 @@ def _tightness(counts: Mapping[Offering, Counts]) -> dict[Offering, float]:
     }
 
 
-def _losses_per_hour(counts: Counts) -> float:
+def _losses_per_hour(counts: CapacityCounts) -> float:
     """Return losses per node-hour, of one full loss and one full hour more than were seen."""
     full = max(1, *counts.values)
     n_lost = sum(size for _, size in counts.falls())

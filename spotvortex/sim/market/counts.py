@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class CapacityCounts:
     """A number that holds from each time until the next, the last one for ever.
 
     `times` are seconds since the epoch and rise strictly; `values` are not negative. Before the
@@ -75,7 +75,7 @@ class Counts:
         return max(0, bisect_right(self.times, at) - 1)
 
 
-def compressed(times: list[float], values: list[int]) -> Counts:
+def compressed(times: list[float], values: list[int]) -> CapacityCounts:
     """Return counts without the records that change nothing.
 
     Args:
@@ -83,4 +83,6 @@ def compressed(times: list[float], values: list[int]) -> Counts:
         values: the number from each time on.
     """
     kept = [k for k in range(len(values)) if k == 0 or values[k] != values[k - 1]]
-    return Counts(times=tuple(times[k] for k in kept), values=tuple(values[k] for k in kept))
+    return CapacityCounts(
+        times=tuple(times[k] for k in kept), values=tuple(values[k] for k in kept)
+    )

@@ -19,7 +19,7 @@ from typing import Final
 from spotvortex.core.domain.instance_types import vcpus_of
 from spotvortex.core.domain.types import Offering
 from spotvortex.sim.market.random_streams import stream
-from spotvortex.sim.market.supply import ANNOUNCED, Announcements, Marks, Strike
+from spotvortex.sim.market.supply import ANNOUNCED, Interruption, PoissonEvents, Signals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ STRESS: Final = Regime(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
+class RegimePhase:
     """A regime that holds from `starts_s` seconds after the start until the next phase."""
 
     starts_s: float
@@ -72,7 +72,7 @@ _SHORTAGE_SIGMA: Final = 0.6
 _TIER_SIGMA: Final = 0.5
 
 
-class Capacity:
+class HazardSupply:
     """The Spot market's hidden side, by hazards: implements `Supply`.
 
     A recommendation comes when an offering begins to run short, as nothing is known ahead here.
@@ -82,10 +82,10 @@ class Capacity:
         self,
         *,
         seed: int,
-        phases: tuple[Phase, ...],
+        phases: tuple[RegimePhase, ...],
         offerings: Iterable[Offering],
         start_at: float,
-        announced: Announcements = ANNOUNCED,
+        announced: Signals = ANNOUNCED,
     ) -> None:
         """Open with no shortage.
 
@@ -107,8 +107,8 @@ class Capacity:
         self._tiers = {o: _tier(seed, o) for zone in self._by_zone.values() for o in zone}
         self._short_until: dict[Offering, float] = {}
         self._short_since: dict[Offering, float] = {}
-        self._marks: dict[tuple[Offering, int], Marks] = {}
-        self._false: dict[Offering, Marks] = {}
+        self._marks: dict[tuple[Offering, int], PoissonEvents] = {}
+        self._false: dict[Offering, PoissonEvents] = {}
         self.n_shortages = 0
 
     def regime(self, at: float) -> Regime:
@@ -145,7 +145,7 @@ class Capacity:
 
     def strikes(
         self, offering: Offering, ages_s: Sequence[float], at: float, seconds: float
-    ) -> list[Strike]:
+    ) -> list[Interruption]:
         """Return who is struck in the step. See `Supply.strikes`.
 
         Each place in `ages_s` has marks of its own, as many as the highest hazard asks for; a mark
@@ -158,7 +158,7 @@ class Capacity:
             if drawn and min(drawn) * ceiling < self.hazard_per_hour(offering, age_s, at):
                 chance = stream(self._seed, "notice", offering, index, at)
                 leaves_at = at + self._announced.notices.lead_s(chance)
-                found.append(Strike(index=index, leaves_at=leaves_at))
+                found.append(Interruption(index=index, leaves_at=leaves_at))
         return found
 
     def warns(self, offering: Offering, at: float, seconds: float) -> bool:
@@ -171,7 +171,9 @@ class Capacity:
                 return True
         if offering not in self._false:
             chance = stream(self._seed, "false-alarm", offering)
-            self._false[offering] = Marks(chance, signal.false_per_day / 24.0, self._start_at)
+            self._false[offering] = PoissonEvents(
+                chance, signal.false_per_day / 24.0, self._start_at
+            )
         return bool(self._false[offering].between(at - seconds, at))
 
     def _ceiling_per_hour(self, offering: Offering) -> float:
@@ -179,11 +181,11 @@ class Capacity:
         level = max(phase.regime.hazard_per_hour for phase in self._phases)
         return level * self._tiers[offering] * _AGE_FACTORS[0][1] + _SHORTAGE_HAZARD_PER_HOUR
 
-    def _marks_of(self, offering: Offering, index: int, per_hour: float) -> Marks:
+    def _marks_of(self, offering: Offering, index: int, per_hour: float) -> PoissonEvents:
         marks = self._marks.get((offering, index))
         if marks is None:
             chance = stream(self._seed, "strike", offering, index)
-            marks = self._marks[offering, index] = Marks(chance, per_hour, self._start_at)
+            marks = self._marks[offering, index] = PoissonEvents(chance, per_hour, self._start_at)
         return marks
 
     def _run_short(self, zone: str, at: float, regime: Regime) -> None:

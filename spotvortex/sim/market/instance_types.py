@@ -1,6 +1,6 @@
 """Instance types: their size and on-demand price.
 
-Comes in: the name of an instance type. Goes out: a `Machine`: from a table of those that the
+Comes in: the name of an instance type. Goes out: a `InstanceType`: from a table of those that the
 simulated region has, or, for any other, by what AWS's names tell and the shipped price table. May
 not hold anything that changes; on-demand prices of general families in us-east-1 did not change
 once from 2022 to 2026.
@@ -21,7 +21,7 @@ MIB: Final = 1024**2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
+class InstanceType:
     """What one node of an instance type offers to pods, and its list price."""
 
     cpu_milli: int
@@ -29,16 +29,16 @@ class Machine:
     on_demand_usd_per_hour: float
 
 
-def _machine(instance_type: str, memory_gib: int, on_demand_usd_per_hour: float) -> Machine:
+def _machine(instance_type: str, memory_gib: int, on_demand_usd_per_hour: float) -> InstanceType:
     """Take off what EKS keeps for kubelet and kernel: about 80 milli-cores, 7 % and 700 MiB."""
-    return Machine(
+    return InstanceType(
         cpu_milli=round(vcpus_of(instance_type) * 1000) - 80,
         memory_bytes=round(memory_gib * GIB * 0.93) - 700 * MIB,
         on_demand_usd_per_hour=on_demand_usd_per_hour,
     )
 
 
-MACHINES: Final[dict[str, Machine]] = {
+MACHINES: Final[dict[str, InstanceType]] = {
     name: _machine(name, memory_gib, price)
     for name, memory_gib, price in (
         ("c5.2xlarge", 16, 0.34),
@@ -65,7 +65,7 @@ unknown class is taken to have 4 GiB, of which workloads that are bound by CPU s
 
 
 @lru_cache(maxsize=4096)
-def machine_of(instance_type: str) -> Machine:
+def instance_type_of(instance_type: str) -> InstanceType:
     """Return what a node of an instance type offers, and its list price.
 
     Raises:
@@ -86,7 +86,7 @@ def machine_of(instance_type: str) -> Machine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
+class GroupRoom:
     """What the limits of a group leave, None where it has none."""
 
     cpu_milli: int | None
@@ -95,7 +95,7 @@ class Left:
 
     def takes(self, instance_type: str) -> bool:
         """Tell whether one more node of a type stays within the limits."""
-        machine = machine_of(instance_type)
+        machine = instance_type_of(instance_type)
         needs = (
             (machine.cpu_milli, self.cpu_milli),
             (machine.memory_bytes, self.memory_bytes),

@@ -21,7 +21,7 @@ from typing import Final, Protocol
 from spotvortex.core.domain.observation import InputHealth, InputState, MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.ports.market import Market
-from spotvortex.sim.market.instance_types import MACHINES, machine_of
+from spotvortex.sim.market.instance_types import MACHINES, instance_type_of
 from spotvortex.sim.market.random_streams import stream
 
 STEP_S: Final = 600.0
@@ -55,7 +55,7 @@ class PriceTrack:
             since: the time of the first record, seconds since the epoch.
         """
         self._chance = stream(seed, "price", offering)
-        self._on_demand = machine_of(offering.instance_type).on_demand_usd_per_hour
+        self._on_demand = instance_type_of(offering.instance_type).on_demand_usd_per_hour
         drawn = _RATIO_MEDIAN * math.exp(self._chance.gauss(0.0, _RATIO_SIGMA))
         self._base = min(max(drawn, _RATIO_MIN * 1.02), _RATIO_MAX * 0.98)
         self._ratio = self._base
@@ -143,7 +143,7 @@ class PricedMarket(Market, Protocol):
         ...
 
 
-class SimMarket:
+class SimulatedMarket:
     """Quotes for every offering of a known instance type; the rest stay unknown."""
 
     def __init__(self, *, seed: int, start_at: float) -> None:
@@ -169,7 +169,7 @@ class SimMarket:
 
     def on_demand_usd_per_hour(self, offering: Offering) -> float:
         """Return the list price."""
-        return machine_of(offering.instance_type).on_demand_usd_per_hour
+        return instance_type_of(offering.instance_type).on_demand_usd_per_hour
 
     def spot_usd(self, offering: Offering, since: float, until: float) -> float:
         """Return what one Spot node costs from a time to another, in USD."""

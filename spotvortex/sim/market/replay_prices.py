@@ -19,7 +19,7 @@ from spotvortex.core.domain.types import Offering
 from spotvortex.market.price_file import PriceRecords, SpotChanges
 from spotvortex.market.recorded import RecordedMarket
 from spotvortex.market.zones import region_of
-from spotvortex.sim.market.instance_types import machine_of
+from spotvortex.sim.market.instance_types import instance_type_of
 
 MAX_AGE_S = 10.0 * 86_400.0
 """Prices of 2021 changed every six hours in the median, but some stood still for weeks: for a
@@ -57,7 +57,11 @@ class ReplayMarket:
         """Return the list price."""
         key = (offering.instance_type, region_of(offering.zone))
         price = self._on_demand.get(key)
-        return machine_of(offering.instance_type).on_demand_usd_per_hour if price is None else price
+        return (
+            instance_type_of(offering.instance_type).on_demand_usd_per_hour
+            if price is None
+            else price
+        )
 
     def spot_usd(self, offering: Offering, since: float, until: float) -> float:
         """Return what one Spot node costs from a time to another, in USD."""

@@ -16,9 +16,9 @@ from typing import Final
 
 from spotvortex.core.domain.types import Offering
 from spotvortex.sim.market import generator_facts as facts
-from spotvortex.sim.market.counts import Counts, compressed
+from spotvortex.sim.market.counts import CapacityCounts, compressed
 from spotvortex.sim.market.random_streams import stream
-from spotvortex.sim.market.shortage_clock import Clock, Clocks, Span, clocks
+from spotvortex.sim.market.shortage_clock import ShortageClock, ShortageClocks, TimeSpan, clocks
 
 FULL_COUNT: Final = 20
 """Nodes that are there when an offering is there in full: no more than a cluster would hold, so
@@ -31,7 +31,7 @@ _MIN_GAP_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
+class MarketFamily:
     """A kind of market: how often an offering is lost, and how much offerings and times differ."""
 
     name: str
@@ -42,10 +42,10 @@ class Family:
     age_exponent: float = facts.AGE_EXPONENT
 
 
-CALM: Final = Family(name="calm", base_per_hour=facts.BASE_PER_HOUR["calm"])
-NORMAL: Final = Family(name="normal", base_per_hour=facts.BASE_PER_HOUR["normal"])
-STRESSED: Final = Family(name="stressed", base_per_hour=facts.BASE_PER_HOUR["stressed"])
-TRACELIKE: Final = Family(
+CALM: Final = MarketFamily(name="calm", base_per_hour=facts.BASE_PER_HOUR["calm"])
+NORMAL: Final = MarketFamily(name="normal", base_per_hour=facts.BASE_PER_HOUR["normal"])
+STRESSED: Final = MarketFamily(name="stressed", base_per_hour=facts.BASE_PER_HOUR["stressed"])
+TRACELIKE: Final = MarketFamily(
     name="tracelike",
     base_per_hour=facts.BASE_PER_HOUR["tracelike"],
     frailty_sigma=facts.TRACE_FRAILTY_SIGMA,
@@ -56,11 +56,11 @@ FAMILIES: Final = {family.name: family for family in (CALM, NORMAL, STRESSED, TR
 def generate(
     *,
     seed: int,
-    family: Family,
+    family: MarketFamily,
     offerings: Iterable[Offering],
-    span: Span,
+    span: TimeSpan,
     full_count: int = FULL_COUNT,
-) -> dict[Offering, Counts]:
+) -> dict[Offering, CapacityCounts]:
     """Draw how many nodes of each offering there are.
 
     An offering's counts depend on seed, family, offering and span alone, not on which others are
@@ -73,7 +73,7 @@ def generate(
         span: from when to when; the last number holds beyond it.
         full_count: nodes of an offering that is there in full, at least 1.
     """
-    whole = Span(start_at=span.start_at - _BURN_IN_S, seconds=span.seconds + _BURN_IN_S)
+    whole = TimeSpan(start_at=span.start_at - _BURN_IN_S, seconds=span.seconds + _BURN_IN_S)
     ordered = sorted(set(offerings))
     found = {}
     for offering, ticking in clocks(seed, ordered, whole, family.pressure_sigma).items():
@@ -85,7 +85,9 @@ def generate(
 class _Course:
     """One offering on its way between full, part and nothing."""
 
-    def __init__(self, seed: int, family: Family, offering: Offering, ticking: Clocks) -> None:
+    def __init__(
+        self, seed: int, family: MarketFamily, offering: Offering, ticking: ShortageClocks
+    ) -> None:
         self._chance = stream(seed, "course", offering)
         frailty, recovery = _levels(stream(seed, "frailty", offering), family)
         power, last = family.age_exponent, facts.RECOVERIES_PER_HOUR[-1]
@@ -96,7 +98,7 @@ class _Course:
         ]
         self._clocks = ticking
 
-    def walk(self, span: Span, full: int) -> tuple[list[float], list[int]]:
+    def walk(self, span: TimeSpan, full: int) -> tuple[list[float], list[int]]:
         """Return times and numbers; starts in full."""
         at, count = span.start_at, full
         times, values = [at], [count]
@@ -121,7 +123,7 @@ class _Course:
         return due, _fall(chance, count) if falls else full
 
 
-def cascaded(counts: Counts, full_count: int, chance: Random) -> Counts:
+def cascaded(counts: CapacityCounts, full_count: int, chance: Random) -> CapacityCounts:
     """Let an offering that is there or not, as in most published traces, be lost in parts.
 
     Args:
@@ -150,7 +152,7 @@ def _descent(chance: Random, count: int) -> list[int]:
     return steps
 
 
-def _levels(chance: Random, family: Family) -> tuple[float, float]:
+def _levels(chance: Random, family: MarketFamily) -> tuple[float, float]:
     """Draw an offering's frailty, of mean 1 over offerings, and the speed of its recoveries."""
     mine, other = chance.gauss(0.0, 1.0), chance.gauss(0.0, 1.0)
     sigma, shared = family.frailty_sigma, facts.RECOVERY_CORRELATION
@@ -159,7 +161,7 @@ def _levels(chance: Random, family: Family) -> tuple[float, float]:
     return frailty, family.recovery_speed * math.exp(facts.RECOVERY_SIGMA * both)
 
 
-def _due(clock: Clock, since: float, per_hour: Sequence[float], needed: float) -> float:
+def _due(clock: ShortageClock, since: float, per_hour: Sequence[float], needed: float) -> float:
     """Return when a hazard by age has added up to what is needed, infinity where it never does.
 
     Args:
@@ -195,7 +197,7 @@ def _part(chance: Random, count: int) -> int:
     return min(max(drawn, 1), count - 1)
 
 
-def _cut(times: list[float], values: list[int], start_at: float) -> Counts:
+def _cut(times: list[float], values: list[int], start_at: float) -> CapacityCounts:
     """Return the part from a time on."""
     before = [value for at, value in zip(times, values, strict=True) if at <= start_at]
     later = [k for k, at in enumerate(times) if at > start_at]

@@ -29,7 +29,7 @@ STEP_S: Final = 1800.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class TimeSpan:
     """A span of simulated time: seconds since the epoch, and its length."""
 
     start_at: float
@@ -41,7 +41,7 @@ class Span:
         return self.start_at + self.seconds
 
 
-class Clock:
+class ShortageClock:
     """A clock whose speed changes every `STEP_S`; it stands still outside its span."""
 
     def __init__(self, start_at: float, speeds: Sequence[float]) -> None:
@@ -74,16 +74,16 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clocks:
+class ShortageClocks:
     """The two clocks of an offering."""
 
-    losses: Clock
-    recoveries: Clock
+    losses: ShortageClock
+    recoveries: ShortageClock
 
 
 def clocks(
-    seed: int, offerings: Iterable[Offering], span: Span, sigma: float
-) -> dict[Offering, Clocks]:
+    seed: int, offerings: Iterable[Offering], span: TimeSpan, sigma: float
+) -> dict[Offering, ShortageClocks]:
     """Draw the shortages of a span.
 
     Args:
@@ -102,9 +102,11 @@ def clocks(
                 waves[name] = _wave(seed, name, n_steps)
             weight = sigma * math.sqrt(share)
             sums = [x + weight * y for x, y in zip(sums, waves[name], strict=True)]
-        found[offering] = Clocks(
-            losses=Clock(span.start_at, [math.exp(x - sigma * sigma / 2.0) for x in sums]),
-            recoveries=Clock(span.start_at, [math.exp(-x - sigma * sigma / 2.0) for x in sums]),
+        found[offering] = ShortageClocks(
+            losses=ShortageClock(span.start_at, [math.exp(x - sigma * sigma / 2.0) for x in sums]),
+            recoveries=ShortageClock(
+                span.start_at, [math.exp(-x - sigma * sigma / 2.0) for x in sums]
+            ),
         )
     return found
 

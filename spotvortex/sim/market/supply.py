@@ -25,7 +25,7 @@ FLAWED_RATIO: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Strike:
+class Interruption:
     """One node that is taken.
 
     `index` is its place among the nodes asked about; `leaves_at` equals now where there was no
@@ -55,7 +55,7 @@ class Supply(Protocol):
 
     def strikes(
         self, offering: Offering, ages_s: Sequence[float], at: float, seconds: float
-    ) -> list[Strike]:
+    ) -> list[Interruption]:
         """Return who is struck in the step, by index; call it once a step.
 
         Args:
@@ -76,7 +76,7 @@ class Supply(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notices:
+class NoticeTiming:
     """How far ahead interruption notices come; of the flawed, half are late and half missing."""
 
     ahead_s: float = NOTICE_S
@@ -105,18 +105,18 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Announcements:
+class Signals:
     """How the market tells what is to come."""
 
-    notices: Notices = field(default_factory=Notices)
+    notices: NoticeTiming = field(default_factory=NoticeTiming)
     signal: Signal = field(default_factory=Signal)
 
 
-ANNOUNCED: Final = Announcements()
+ANNOUNCED: Final = Signals()
 """Notices as AWS gives them, with the assumed flaws, and no rebalance recommendations."""
 
 
-class Marks:
+class PoissonEvents:
     """A Poisson process in time, each event with a uniform number; made on demand and kept."""
 
     def __init__(self, chance: Random, per_hour: float, start_at: float) -> None:

@@ -14,18 +14,18 @@ from typing import Final, Protocol
 
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.results.accounting import DayTotals
-from spotvortex.results.timeline import Event, EventKind, Hour
+from spotvortex.results.timeline import EventKind, Hour, TimelineEvent
 from spotvortex.sim.cluster.objects import SimNode
-from spotvortex.sim.cluster.scenario import Kind, Workload
-from spotvortex.sim.cluster.state import Cluster
-from spotvortex.sim.market.instance_types import machine_of
+from spotvortex.sim.cluster.scenario import Workload, WorkloadKind
+from spotvortex.sim.cluster.state import ClusterObjects
+from spotvortex.sim.market.instance_types import instance_type_of
 
 DAY_S: Final = 86_400.0
 HOUR_S: Final = 3600.0
 MINIMUM_S: Final = 60.0
 """EC2 bills Linux instances by the second, a minute at least."""
 
-_SERVING: Final = (Kind.DEPLOYMENT, Kind.STATEFUL_SET)
+_SERVING: Final = (WorkloadKind.DEPLOYMENT, WorkloadKind.STATEFUL_SET)
 
 
 class Prices(Protocol):
@@ -68,7 +68,7 @@ class _Serving:
 
 
 @dataclass(slots=True, kw_only=True)
-class Ledger:
+class Billing:
     """Counts for one world from `since`, seconds since the epoch.
 
     `unit_of` names, by pool, the offering in whose nodes demand is counted; `spare` is how many
@@ -76,14 +76,14 @@ class Ledger:
     many launches have failed so far.
     """
 
-    cluster: Cluster
+    cluster: ClusterObjects
     prices: Prices
     since: float
     unit_of: dict[str, Offering]
     spare: dict[str, int] = field(default_factory=dict)
     days: list[DayTotals] = field(default_factory=list)
     hours: list[Hour] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
+    events: list[TimelineEvent] = field(default_factory=list)
     n_launch_failures: int = 0
     _sums: _Sums = field(default_factory=_Sums)
     _serving: dict[str, _Serving] = field(default_factory=dict)
@@ -120,7 +120,7 @@ class Ledger:
             self._sums.n_interrupted += 1
             self._sums.interrupted += per_minute
         at_h = (at - self.since) / HOUR_S
-        self.events.append(Event(at_h=at_h, kind=kind, detail=str(node.offering)))
+        self.events.append(TimelineEvent(at_h=at_h, kind=kind, detail=str(node.offering)))
 
     def _bill(self, node: SimNode, until: float) -> None:
         since = self._billed_until.get(node.uid, max(node.created_at, self.since))
@@ -215,7 +215,7 @@ class Ledger:
 
 def pods_per_node(instance_type: str, workload: Workload) -> int:
     """Return how many pods of a workload fill a node of a type, at least one."""
-    machine = machine_of(instance_type)
+    machine = instance_type_of(instance_type)
     by_cpu = machine.cpu_milli // max(1, workload.cpu_milli)
     by_memory = machine.memory_bytes // max(1, workload.memory_bytes)
     return max(1, min(by_cpu, by_memory))

@@ -14,7 +14,7 @@ from typing import Final
 from spotvortex.aio import pause
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.domain.notices import Notice
-from spotvortex.core.domain.observation import InputHealth, InputState, Standing
+from spotvortex.core.domain.observation import InputHealth, InputState, WriteAuthority
 from spotvortex.core.domain.types import Freeze
 from spotvortex.core.record import state as record_state
 from spotvortex.core.record.state import UNSURE_S, StateFormatError
@@ -28,7 +28,7 @@ MARGIN_S: Final = 2.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Shelf:
+class CoordinationObjects:
     """The objects themselves. Times are true ones, seconds since the epoch.
 
     `freezes` are the freeze's changes, oldest first; `terms` who took the lease when.
@@ -79,7 +79,7 @@ class Leadership:
     `cut_for_s` says for how long the process has been cut off, 0 while it is not.
     """
 
-    shelf: Shelf
+    shelf: CoordinationObjects
     name: str
     clock: Callable[[], float]
     lag_s: Callable[[], float]
@@ -115,10 +115,10 @@ class Leadership:
             shelf.renew(self.name, at)
             self.valid_until = at + LEASE_S
 
-    def standing(self) -> Standing:
+    def standing(self) -> WriteAuthority:
         """Return whether we may write at this instant."""
         leader = self.clock() + MARGIN_S < self.valid_until
-        return Standing(leader=leader, freeze=self._freeze(), own_node="")
+        return WriteAuthority(leader=leader, freeze=self._freeze(), own_node="")
 
     def _freeze(self) -> Freeze:
         cut_s = self.cut_for_s()
@@ -128,10 +128,10 @@ class Leadership:
 
 
 @dataclass(slots=True, kw_only=True)
-class ShelfState:
+class StateAccess:
     """One process's way to what is remembered: implements `StateStore` and `MemoryStore`."""
 
-    shelf: Shelf
+    shelf: CoordinationObjects
     clock: Callable[[], float]
     is_cut: Callable[[], bool]
     leads: Callable[[], bool]
@@ -178,9 +178,9 @@ class ShelfState:
 
 @dataclass(frozen=True, slots=True)
 class StatePort:
-    """`ports_writing.StateStore` by a `ShelfState`."""
+    """`ports_writing.StateStore` by a `StateAccess`."""
 
-    at: ShelfState
+    at: StateAccess
 
     async def load(self) -> ControllerState:
         """Read."""
@@ -193,9 +193,9 @@ class StatePort:
 
 @dataclass(frozen=True, slots=True)
 class MemoryPort:
-    """`ports_writing.MemoryStore` by a `ShelfState`."""
+    """`ports_writing.MemoryStore` by a `StateAccess`."""
 
-    at: ShelfState
+    at: StateAccess
 
     def load(self) -> interruption_memory.Memory:
         """Read."""
@@ -210,7 +210,7 @@ class MemoryPort:
 class QueueReader:
     """One process's reader of the queue: implements `ports_writing.Notices`."""
 
-    shelf: Shelf
+    shelf: CoordinationObjects
     may_read: Callable[[], bool]
     poll_s: float = POLL_S
     _seen: int = 0

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 from spotvortex.ports.edges import Edges
 from spotvortex.sim.cluster.demo_scenario import demo
-from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.market.prices import SimulatedMarket
 from spotvortex.sim.runtime.virtual_loop import PacedLoop, SimClock, offload_inline
 from spotvortex.sim.runtime.world import World
 
@@ -23,7 +23,7 @@ async def simulated_edges(seed: int) -> AsyncIterator[Edges]:
     loop = asyncio.get_running_loop()
     scenario = demo()
     clock = SimClock(scenario.start_at, loop)
-    market = SimMarket(seed=seed, start_at=scenario.start_at)
+    market = SimulatedMarket(seed=seed, start_at=scenario.start_at)
     world = World(scenario=scenario, seed=seed, clock=clock, market=market)
     speed = loop.speed if isinstance(loop, PacedLoop) else 1.0
     yield Edges(

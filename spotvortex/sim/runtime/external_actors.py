@@ -15,7 +15,7 @@ from spotvortex.core.domain.notices import KEPT_S, Notice, NoticeKind
 from spotvortex.core.domain.observation import OwnKind
 from spotvortex.core.domain.types import CapacityType, Freeze
 from spotvortex.sim.cluster.objects import SimNode
-from spotvortex.sim.runtime.coordination import Shelf
+from spotvortex.sim.runtime.coordination import CoordinationObjects
 from spotvortex.sim.runtime.faults import ONCE, Fault, FaultKind, Schedule
 from spotvortex.sim.runtime.world import World
 
@@ -28,11 +28,11 @@ NOTICE_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class People:
+class ExternalActors:
     """Whoever else acts on one cluster. `zero_at` is the episode's start."""
 
     world: World
-    shelf: Shelf
+    shelf: CoordinationObjects
     schedule: Schedule
     chance: Random
     clock: Callable[[], float]

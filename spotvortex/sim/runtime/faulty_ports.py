@@ -55,7 +55,7 @@ STALE_BY_S: Final = 7 * 86_400.0
 """How old prices are that have stood still."""
 
 
-class Sufferer(Protocol):
+class FaultTarget(Protocol):
     """The process that the faults are about."""
 
     @property
@@ -103,10 +103,10 @@ class Sufferer(Protocol):
 
 
 @dataclass(slots=True)
-class Writer:
+class FaultyWriter:
     """The way from one process to the server: implements `ports_writing.ClusterWriter`."""
 
-    process: Sufferer
+    process: FaultTarget
     _own: dict[str, tuple[float, OwnWrite]] = field(default_factory=dict)
 
     async def apply(self, call: Call) -> Answer:
@@ -167,7 +167,7 @@ class Writer:
         return left if int(seen_version or -1) < left.resource_version else None
 
 
-class Unspanned:
+class NullSpan:
     """A span that nobody looks at."""
 
     traceparent = ""
@@ -176,7 +176,7 @@ class Unspanned:
         """Drop it."""
 
 
-class Quiet:
+class NullTelemetry:
     """Telemetry that nobody looks at: implements `ports.Telemetry`."""
 
     def span(
@@ -213,14 +213,14 @@ class Quiet:
         """Drop it."""
 
 
-_UNSPANNED: Final = Unspanned()
+_UNSPANNED: Final = NullSpan()
 
 
 @dataclass(frozen=True, slots=True)
 class SkewedClock:
     """The process's time of day."""
 
-    process: Sufferer
+    process: FaultTarget
 
     def now(self) -> float:
         """Return seconds since the epoch, as far off as the schedule says."""
@@ -233,7 +233,7 @@ class FaultyMarket:
     """Prices that stand still, are no numbers, or are gone, as the schedule says."""
 
     market: Market
-    process: Sufferer
+    process: FaultTarget
 
     def facts(self, offerings: Iterable[Offering], now: float) -> MarketFacts:
         """Return quotes as the provider gives them."""
@@ -257,7 +257,7 @@ class FaultyForecaster:
     """A model that fails, or gives no numbers, as the schedule says."""
 
     model: Forecaster
-    process: Sufferer
+    process: FaultTarget
 
     @property
     def digest(self) -> str:

@@ -15,7 +15,7 @@ from spotvortex.core.record.record import is_worth_recording, record_of
 
 
 @dataclass(slots=True)
-class Records:
+class EpisodeJournal:
     """Every decision record of an episode, as one running digest: implements `ports.Journal`.
 
     A process that starts anew begins a new chain, as the daemon's own journal does. The lines are
@@ -35,16 +35,16 @@ class Records:
         if self.sink is not None:
             self.sink.write(line)
 
-    def chain(self) -> Chain:
+    def chain(self) -> ReplicaJournal:
         """Begin a process's life."""
-        return Chain(self)
+        return ReplicaJournal(self)
 
 
 @dataclass(slots=True)
-class Chain:
+class ReplicaJournal:
     """The journal of one life."""
 
-    records: Records
+    records: EpisodeJournal
     _last: dict[str, Decision] = field(default_factory=dict)
     _digest: str = ""
 

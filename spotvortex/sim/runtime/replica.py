@@ -17,9 +17,9 @@ from typing import Final, Protocol
 from spotvortex.aio import pause
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.drain.calls import Answer, Call
-from spotvortex.pipeline.actuators import Hands, Shadow, Silent
-from spotvortex.pipeline.guard import Guarded
-from spotvortex.pipeline.supervisor import Ports, TaskEndedError, make_views, supervise
+from spotvortex.pipeline.actuators import Actuators, NullAnnouncer, RecordingActuator
+from spotvortex.pipeline.guard import GuardedActuator
+from spotvortex.pipeline.supervisor import Ports, TaskEndedError, make_boards, supervise
 from spotvortex.pipeline.write_rate import WriteRate
 from spotvortex.ports.edges import Edges
 from spotvortex.ports.market import Market
@@ -31,11 +31,11 @@ from spotvortex.sim.cluster.watch import Watch
 from spotvortex.sim.runtime.coordination import (
     POLL_S,
     RENEW_S,
+    CoordinationObjects,
     Leadership,
     MemoryPort,
     QueueReader,
-    Shelf,
-    ShelfState,
+    StateAccess,
     StatePort,
 )
 from spotvortex.sim.runtime.crashing_tasks import InjectedError, counted
@@ -43,9 +43,9 @@ from spotvortex.sim.runtime.faults import Fault, FaultKind, Schedule
 from spotvortex.sim.runtime.faulty_ports import (
     FaultyForecaster,
     FaultyMarket,
-    Quiet,
+    FaultyWriter,
+    NullTelemetry,
     SkewedClock,
-    Writer,
 )
 from spotvortex.sim.runtime.virtual_loop import offload_inline
 from spotvortex.sim.runtime.world import World
@@ -63,21 +63,21 @@ _CRASH: Final = frozenset({FaultKind.TASK_CRASH})
 class Witness(Protocol):
     """Who watches what reaches the server."""
 
-    def asked(self, process: Process, call: Call, sent_at: float) -> None:
+    def asked(self, process: Replica, call: Call, sent_at: float) -> None:
         """Take note of a request that reaches the server."""
         ...
 
-    def answered(self, process: Process, call: Call, answer: Answer) -> None:
+    def answered(self, process: Replica, call: Call, answer: Answer) -> None:
         """Take note of what the server did."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class SharedWorld:
     """What the processes of one episode share. `zero_at` is the episode's start."""
 
     world: World
-    shelf: Shelf
+    shelf: CoordinationObjects
     market: Market
     forecaster: Forecaster
     schedule: Schedule
@@ -91,13 +91,13 @@ class Place:
 
 
 @dataclass(slots=True, kw_only=True)
-class Process:
+class Replica:
     """One replica. `number` tells it from the others; `lag_s` is how far its watches are behind.
 
     It renews its lease every `renew_s` and asks the queue of notices every `poll_s` seconds.
     """
 
-    place: Place
+    place: SharedWorld
     number: int
     limits: Limits
     tick_s: float
@@ -172,7 +172,7 @@ class Process:
 
     async def _daemon(self, stop: asyncio.Event) -> None:
         ports = self._ports()
-        views = make_views(ports, self.limits, self.tick_s)
+        views = make_boards(ports, self.limits, self.tick_s)
         await supervise(ports, views, self.limits, self.tick_s, stop)
 
     def kill(self) -> None:
@@ -182,7 +182,7 @@ class Process:
             self._task.cancel()
 
     def _ports(self) -> Ports:
-        place, telemetry = self.place, Quiet()
+        place, telemetry = self.place, NullTelemetry()
         self.watch = Watch(place.world.frames, place.clock, self.lag_s, self.limits.max_input_age_s)
         if self.blind_s(place.clock()) > 0.0:
             self.watch.cut()
@@ -196,7 +196,7 @@ class Process:
             renew_s=self.renew_s,
         )
         leads = self._leads
-        state = ShelfState(
+        state = StateAccess(
             shelf=place.shelf, clock=place.clock, is_cut=lambda: self.cut_for_s > 0.0, leads=leads
         )
         clock = SkewedClock(self)
@@ -208,9 +208,9 @@ class Process:
             offload=offload_inline,
             background=[("lease", self._lease), ("weather", self._weather)],
         )
-        guarded = Guarded(
+        guarded = GuardedActuator(
             cluster=self.watch,
-            writer=Writer(self),
+            writer=FaultyWriter(self),
             authority=self.leadership,
             clock=clock,
             telemetry=telemetry,
@@ -220,10 +220,13 @@ class Process:
         return Ports(
             edges=edges,
             forecaster=FaultyForecaster(place.forecaster, self),
-            hands=Hands(recording=Shadow(cluster=self.watch, telemetry=telemetry), writing=guarded),
+            hands=Actuators(
+                recording=RecordingActuator(cluster=self.watch, telemetry=telemetry),
+                writing=guarded,
+            ),
             journal=self.journal_of(),
             telemetry=telemetry,
-            announcer=Silent(),
+            announcer=NullAnnouncer(),
             store=MemoryPort(state),
             state=StatePort(state),
             authority=self.leadership,

@@ -17,21 +17,21 @@ from spotvortex.aio import pause
 from spotvortex.core.domain.observation import ClusterFacts, InputHealth, NodeFact, OwnPod
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.drain.calls import Answer, Call, PodView
-from spotvortex.core.pool.eviction import PodStanding
+from spotvortex.core.pool.eviction import PodEvictability
 from spotvortex.ports.cluster import WallClock
-from spotvortex.sim.cluster.api_server import Server
-from spotvortex.sim.cluster.consolidation import Disruption
+from spotvortex.sim.cluster.api_server import SimulatedApiServer
+from spotvortex.sim.cluster.consolidation import DisruptionController
 from spotvortex.sim.cluster.facts import inputs, node_fact, own_pods, pod_standing, pod_view
 from spotvortex.sim.cluster.objects import SimNode
-from spotvortex.sim.cluster.scenario import Fleet, Kind, Scenario
-from spotvortex.sim.cluster.scheduler import Launches, Placement
-from spotvortex.sim.cluster.state import Cluster
-from spotvortex.sim.cluster.watch import Frames
-from spotvortex.sim.market.hazard_supply import Capacity
+from spotvortex.sim.cluster.scenario import Fleet, Scenario, WorkloadKind
+from spotvortex.sim.cluster.scheduler import LaunchLog, Scheduler
+from spotvortex.sim.cluster.state import ClusterObjects
+from spotvortex.sim.cluster.watch import History
+from spotvortex.sim.market.hazard_supply import HazardSupply
 from spotvortex.sim.market.prices import PricedMarket
 from spotvortex.sim.market.random_streams import stream
 from spotvortex.sim.market.supply import Supply
-from spotvortex.sim.runtime.billing import Ledger
+from spotvortex.sim.runtime.billing import Billing
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +41,10 @@ _ON_DEMAND_AGE_H: Final = (240.0, 0.7)
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
+class LossTally:
     """What happened since the start. `n_noticed` of the `n_lost` nodes went after a notice."""
 
-    launches: Launches
+    launches: LaunchLog
     n_lost: int = 0
     n_noticed: int = 0
     pending_pod_s: float = 0.0
@@ -77,28 +77,28 @@ class World:
         self._clock = clock
         self._captures = captures
         self.step_s = scenario.step_s
-        self.ledger: Ledger | None = None
+        self.ledger: Billing | None = None
         self._at = scenario.start_at
         self._chance = stream(seed, "world")
-        self.cluster = Cluster(stream(seed, "names"), scenario.workloads)
-        self._supply = supply or Capacity(
+        self.cluster = ClusterObjects(stream(seed, "names"), scenario.workloads)
+        self._supply = supply or HazardSupply(
             seed=seed,
             phases=scenario.phases,
             offerings=_spot_offerings(scenario),
             start_at=scenario.start_at,
             announced=scenario.announced,
         )
-        self._placement = Placement(
+        self._placement = Scheduler(
             self.cluster, self._supply, market, self._chance, scenario.boot_factor
         )
-        self._disruption = Disruption(self.cluster, self._placement, market, self._chance)
+        self._disruption = DisruptionController(self.cluster, self._placement, market, self._chance)
         self._unheard: list[SimNode] = []
         self._at_risk: list[SimNode] = []
         self._n_failures_told = 0
-        self.tally = Tally(launches=self._placement.launches)
+        self.tally = LossTally(launches=self._placement.launches)
         self._settle()
-        self.server = Server(cluster=self.cluster, chance=stream(seed, "server"))
-        self.frames = Frames(self.cluster, scenario.groups, self._at)
+        self.server = SimulatedApiServer(cluster=self.cluster, chance=stream(seed, "server"))
+        self.frames = History(self.cluster, scenario.groups, self._at)
 
     @property
     def at(self) -> float:
@@ -136,7 +136,7 @@ class World:
     async def refresh(self, node: str) -> None:
         """Return at once: what is shown is the world itself."""
 
-    def standings_on(self, node: str) -> tuple[PodStanding, ...]:
+    def standings_on(self, node: str) -> tuple[PodEvictability, ...]:
         """Return the pods bound to a node with what holds them, sorted by namespace and name."""
         found = self.cluster.nodes.get(node)
         standings = (pod_standing(pod) for pod in (found.pods.values() if found else ()))
@@ -228,7 +228,7 @@ class World:
     def want(self, key: str, replicas: int) -> None:
         """Let a Deployment want another number of pods; others have a fixed one."""
         workload = self.cluster.workloads[key]
-        if workload.kind is Kind.DEPLOYMENT and workload.replicas != replicas:
+        if workload.kind is WorkloadKind.DEPLOYMENT and workload.replicas != replicas:
             self.cluster.scale(workload, replicas, self._at)
 
     def take_failures(self) -> int:
@@ -268,7 +268,7 @@ class World:
         for fleet in self._scenario.fleets:
             self._buy(fleet)
         for workload in self._scenario.workloads:
-            if workload.kind is Kind.BARE:
+            if workload.kind is WorkloadKind.BARE:
                 self.cluster.create_bare(workload, self._at)
             else:
                 self.cluster.restore(workload, self._at)

@@ -11,9 +11,9 @@ from spotvortex.core.decision.gates import GATES, NOT_BINDING_ON_EXIT, SHOWS_S, 
 from spotvortex.core.decision.messages import ClusterBudget, Economics, PoolState, Verdict
 from spotvortex.core.decision.planning import plan_wave
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import Standing
+from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Action, Freeze, Mode, Outcome, Provisioner
-from spotvortex.core.pool.input import Risk, Room
+from spotvortex.core.pool.input import NodePoolFit, Risk
 from spotvortex.core.pool.owner_rules import PoolRules
 from tests.core import odd
 from tests.core.builders import (
@@ -47,7 +47,7 @@ UNSUPPORTED = pool_input(unsupported=("x9",))
 SWITCHED_ON = Limits(exit_unsupported=True)
 
 
-UNSERVED = {"room_on_demand": Room(), "room_spot": Room(launch_cpu_milli=4000)}
+UNSERVED = {"room_on_demand": NodePoolFit(), "room_spot": NodePoolFit(launch_cpu_milli=4000)}
 
 
 def to_on_demand(**changes):
@@ -61,7 +61,7 @@ def after(wave_s, decrease_s=None):
 
 def standing(**changes):
     """A case of a mode that writes, where we lead and nothing stops us but what is given."""
-    return case(limits=ACTIVE, standing=Standing(**({"leader": True} | changes)))
+    return case(limits=ACTIVE, standing=WriteAuthority(**({"leader": True} | changes)))
 
 
 def unsafe(**changes):

@@ -11,7 +11,7 @@ from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.notices import NoticeKind
-from spotvortex.core.domain.observation import NodePoolFact, Standing, anchored_until
+from spotvortex.core.domain.observation import NodePoolFact, WriteAuthority, anchored_until
 from spotvortex.core.domain.types import CapacityType, Mode
 from spotvortex.core.drain.calls import (
     ClearRisk,
@@ -33,7 +33,7 @@ from tests.core.in_flight import (
     with_nodes,
 )
 
-LEADER = Standing(leader=True)
+LEADER = WriteAuthority(leader=True)
 CONSOLIDATING = (NodePoolFact(name="web", pool="web", consolidation="WhenEmptyOrUnderutilized"),)
 MIXED = {"node_pools": CONSOLIDATING}
 IDLE = load(n_workload_pods=0)
@@ -49,8 +49,8 @@ def planned(*pools, own_pods=(), state=None, notices=(), limits=None, unpooled=(
     return reconcile(state or ControllerState(), assessed, limits)[1]
 
 
-def chores(*pools, **changes):
-    return planned(*pools, **changes).chores
+def wanted(*pools, **changes):
+    return planned(*pools, **changes).maintenance_calls
 
 
 def calls(found, kind):
@@ -67,7 +67,7 @@ SETTLING = ControllerState(pools={"web": PoolState(last_wave_at=AT - 1.0)})
 
 def test_an_anchor_is_renewed_when_little_is_left_of_it():
     pods = (anchor("web-d0", FRESH - 1.0), anchor("web-d1", FRESH + 1.0))
-    (chore,) = chores(pool(), own_pods=pods, state=SETTLING)
+    (chore,) = wanted(pool(), own_pods=pods, state=SETTLING)
     assert (chore.call.node, chore.call.node_uid) == ("web-d0", "uid-web-d0")
     assert (chore.call.expires_s, chore.mode) == (LONGEST_LIFE_S, Mode.ACTIVE)
     assert (chore.key, chore.reason) == ("anchor/uid-web-d0", "still wanted")
@@ -77,7 +77,7 @@ def test_an_anchor_is_renewed_when_little_is_left_of_it():
 def test_a_short_lifetime_of_leftovers_shortens_the_anchors_and_their_renewal():
     pods = (anchor("web-d0", AT + 29.0), anchor("web-d1", AT + 31.0))
     limits = {"leftover_s": 90}
-    (chore,) = chores(pool(), own_pods=pods, state=SETTLING, limits=limits)
+    (chore,) = wanted(pool(), own_pods=pods, state=SETTLING, limits=limits)
     assert (chore.call.node, chore.call.expires_s) == ("web-d0", 90)
 
 
@@ -85,15 +85,15 @@ def test_while_what_was_remembered_is_lost_anchors_are_kept_and_none_is_made_or_
     pods = (anchor("web-d0", FRESH - 1.0), anchor("web-d1", FRESH + 1.0))
     lost = ControllerState(unsure_until=AT + 1.0)
     limits = {"on_demand_floor_nodes": 3}
-    found = chores(pool(), own_pods=pods, state=lost, limits=limits)
+    found = wanted(pool(), own_pods=pods, state=lost, limits=limits)
     assert [(c.call.node, c.reason) for c in found] == [("web-d0", "still wanted")]
-    sure = chores(pool(), own_pods=pods, state=SETTLING, limits=limits)
+    sure = wanted(pool(), own_pods=pods, state=SETTLING, limits=limits)
     assert len(sure) == 2
 
 
 def test_of_two_anchors_on_a_node_the_longer_counts():
     pods = (anchor("web-d0", AT + 5.0), anchor("web-d0", FRESH + 1.0))
-    assert chores(pool(), own_pods=pods, state=SETTLING) == ()
+    assert wanted(pool(), own_pods=pods, state=SETTLING) == ()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_the_floor_is_anchored_on_the_oldest_nodes_that_are_held_anyway_first():
     facts = pool(n_spot=2, n_on_demand=4)
     held = replace(facts.nodes[5], do_not_disrupt=True)
     old = replace(facts.nodes[4], created_at=1.0)
-    found = chores(
+    found = wanted(
         with_nodes(facts, held, old), state=SETTLING, limits={"on_demand_floor_nodes": 3}
     )
     assert anchored(found) == ["web-d3", "web-d2", "web-d0"]
@@ -115,26 +115,26 @@ def test_the_floor_is_anchored_on_the_oldest_nodes_that_are_held_anyway_first():
 
 
 def test_anchors_that_are_there_count_for_the_floor():
-    found = chores(
+    found = wanted(
         pool(), own_pods=(anchor("web-d5"),), state=SETTLING, limits={"on_demand_floor_nodes": 2}
     )
     assert anchored(found) == ["web-d0"]
 
 
 def test_the_floor_in_vcpu_is_anchored_in_whole_nodes():
-    found = chores(pool(), state=SETTLING, limits={"on_demand_floor_vcpu": 5})
+    found = wanted(pool(), state=SETTLING, limits={"on_demand_floor_vcpu": 5})
     assert len(anchored(found)) == 3
 
 
 def test_the_cap_on_spot_is_kept_by_anchors_too():
-    found = chores(pool(n_spot=2, n_on_demand=8), state=SETTLING, limits={"max_spot_ratio": 0.75})
+    found = wanted(pool(n_spot=2, n_on_demand=8), state=SETTLING, limits={"max_spot_ratio": 0.75})
     assert len(anchored(found)) == 3
 
 
 def test_reserved_nodes_count_for_the_floor():
     facts = pool()
     reserved = replace(facts.nodes[2], capacity_type=CapacityType.RESERVED)
-    found = chores(with_nodes(facts, reserved), state=SETTLING, limits={"on_demand_floor_nodes": 2})
+    found = wanted(with_nodes(facts, reserved), state=SETTLING, limits={"on_demand_floor_nodes": 2})
     assert len(anchored(found)) == 1
 
 
@@ -142,13 +142,13 @@ def test_reserved_nodes_count_for_the_floor():
 def test_no_anchor_goes_to_a_node_that_is_going_or_not_ready(changes):
     facts = pool(n_spot=2, n_on_demand=3)
     facts = with_nodes(facts, replace(facts.nodes[2], **changes))
-    found = chores(facts, state=SETTLING, limits={"on_demand_floor_nodes": 3})
+    found = wanted(facts, state=SETTLING, limits={"on_demand_floor_nodes": 3})
     assert anchored(found) == ["web-d1", "web-d2"]
 
 
 def test_in_a_mode_that_does_not_write_nothing_is_kept_up():
     limits = {"mode": Mode.ADVISE, "on_demand_floor_nodes": 3}
-    assert chores(pool(), own_pods=(anchor("web-d0", AT + 1.0),), limits=limits) == ()
+    assert wanted(pool(), own_pods=(anchor("web-d0", AT + 1.0),), limits=limits) == ()
 
 
 def test_a_return_where_the_provisioner_consolidates_releases_anchors_and_drains_nothing():
@@ -157,8 +157,8 @@ def test_a_return_where_the_provisioner_consolidates_releases_anchors_and_drains
     (decision,) = plan.decisions
     assert decision.n_nodes == 1
     assert plan.orders == ()
-    assert [c.node for c in calls(plan.chores, DeleteAnchors)] == ["web-d0"]
-    assert plan.chores[0].reason == "INCREASE_30 economic_increase"
+    assert [c.node for c in calls(plan.maintenance_calls, DeleteAnchors)] == ["web-d0"]
+    assert plan.maintenance_calls[0].reason == "INCREASE_30 economic_increase"
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_return_where_the_provisioner_consolidates_releases_anchors_and_drains
 def test_any_other_return_is_a_drain(changes, pods):
     plan = planned(pool(n_on_demand=1, **changes), own_pods=pods)
     assert [o.node for o in plan.orders] == ["web-d0"]
-    assert calls(plan.chores, DeleteAnchors) == []
+    assert calls(plan.maintenance_calls, DeleteAnchors) == []
 
 
 ALL_SPOT_WANTED = {"medium_risk": 0.01, "high_risk": 0.9}
@@ -178,7 +178,7 @@ def test_an_anchor_beyond_what_is_wanted_is_released_where_nothing_runs():
     pods = tuple(anchor(f"web-d{i}") for i in range(4))
     held = pool(n_spot=0)
     facts = with_nodes(held, *(replace(held.nodes[i], load=IDLE) for i in (0, 1)))
-    found = chores(facts, own_pods=pods, limits=ALL_SPOT_WANTED | {"on_demand_floor_nodes": 3})
+    found = wanted(facts, own_pods=pods, limits=ALL_SPOT_WANTED | {"on_demand_floor_nodes": 3})
     assert [c.node for c in calls(found, DeleteAnchors)] == ["web-d1"]
     assert found[0].reason == "nothing runs there"
 
@@ -189,20 +189,20 @@ def test_an_idle_nodes_anchor_stays_while_the_pool_is_busy_or_settling():
     pods = (anchor("web-d0"),)
     in_hand = placeholder(order("web-d5"))
     limits = ALL_SPOT_WANTED
-    assert chores(facts, own_pods=(*pods, in_hand), limits=limits) == ()
-    assert chores(facts, own_pods=pods, state=SETTLING, limits=limits) == ()
-    assert calls(chores(facts, own_pods=pods, limits=limits), DeleteAnchors)
+    assert wanted(facts, own_pods=(*pods, in_hand), limits=limits) == ()
+    assert wanted(facts, own_pods=pods, state=SETTLING, limits=limits) == ()
+    assert calls(wanted(facts, own_pods=pods, limits=limits), DeleteAnchors)
 
 
 def test_a_recommendation_is_noted_once_and_cleared_when_it_has_run_out():
     facts = on_instances(pool())
     advice = notice("web-s0", kind=NoticeKind.REBALANCE, deadline=None, until=AT + 60.0)
-    (noted,) = calls(chores(facts, notices=(advice,), state=SETTLING), NoteRisk)
+    (noted,) = calls(wanted(facts, notices=(advice,), state=SETTLING), NoteRisk)
     assert (noted.node, noted.uid, noted.until) == ("web-s0", "uid-web-s0", AT + 60.0)
     for until, cleared in ((AT + 60.0, 0), (AT, 1), (AT - 60.0, 1)):
         text = datetime.fromtimestamp(until, UTC).isoformat().replace("+00:00", "Z")
         there = with_nodes(facts, replace(facts.nodes[0], at_risk=text))
-        found = chores(there, notices=(advice,), state=SETTLING)
+        found = wanted(there, notices=(advice,), state=SETTLING)
         assert calls(found, NoteRisk) == []
         assert len(calls(found, ClearRisk)) == cleared
 
@@ -218,7 +218,7 @@ def test_a_recommendation_is_noted_once_and_cleared_when_it_has_run_out():
 )
 def test_what_is_no_recommendation_for_us_to_note_is_not_noted(found, limits):
     facts = on_instances(pool())
-    assert calls(chores(facts, notices=(found,), state=SETTLING, limits=limits), NoteRisk) == []
+    assert calls(wanted(facts, notices=(found,), state=SETTLING, limits=limits), NoteRisk) == []
 
 
 def test_a_note_that_is_no_time_is_over_and_one_without_a_zone_is_utc():
@@ -228,7 +228,7 @@ def test_a_note_that_is_no_time_is_over_and_one_without_a_zone_is_utc():
 
 def test_a_note_on_a_node_of_no_pool_is_cleared_too():
     lone = node("lone", pool="", at_risk="soon")
-    (chore,) = chores(pool(), unpooled=(lone,), state=SETTLING)
+    (chore,) = wanted(pool(), unpooled=(lone,), state=SETTLING)
     assert (chore.call, chore.mode) == (ClearRisk(node="lone", uid="uid-lone"), Mode.ACTIVE)
 
 
@@ -236,7 +236,7 @@ def test_what_carries_a_journal_that_cannot_be_read_is_undone():
     facts = pool()
     strange = with_nodes(facts, replace(facts.nodes[0], mark="{", cordoned=True))
     pods = tuple(placeholder(order("web-s1"), n, order="{") for n in range(2))
-    found = chores(strange, own_pods=pods, state=SETTLING)
+    found = wanted(strange, own_pods=pods, state=SETTLING)
     assert [c.call for c in found] == [
         UnmarkNode(node="web-s0", uid="uid-web-s0", plan_id=""),
         DeletePlaceholders(plan_id="p1", for_uid="uid-web-s1"),
@@ -247,10 +247,10 @@ def test_what_carries_a_journal_that_cannot_be_read_is_undone():
 def test_what_can_be_read_is_no_leftover():
     facts = pool()
     facts = with_nodes(facts, marked(facts.nodes[0]))
-    assert chores(facts, own_pods=(placeholder(order("web-s1")),), state=SETTLING) == ()
+    assert wanted(facts, own_pods=(placeholder(order("web-s1")),), state=SETTLING) == ()
 
 
 def test_one_cycle_has_a_bounded_number_of_chores_with_a_key_each():
     nodes = tuple(on_demand(f"d{i}") for i in range(MAX_CHORES + 50))
-    found = chores(pool(nodes=nodes), limits={"on_demand_floor_nodes": MAX_CHORES + 50})
+    found = wanted(pool(nodes=nodes), limits={"on_demand_floor_nodes": MAX_CHORES + 50})
     assert len(found) == len({c.key for c in found}) == MAX_CHORES

@@ -15,7 +15,7 @@ from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.decision.reconcile import reconcile, reconcile_steps
 from spotvortex.core.decision.rule_policy import max_ratio
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import ClusterFacts, InputState, MarketFacts, Standing
+from spotvortex.core.domain.observation import ClusterFacts, InputState, MarketFacts, WriteAuthority
 from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
 from spotvortex.core.record.record import record_of
 from tests.core import odd
@@ -124,7 +124,7 @@ def test_a_mode_that_writes_moves_nothing_without_the_lease(assessed, limits):
 @odd.many
 @given(odd.assessments, odd.limits, st.sampled_from([Mode.CANARY, Mode.ACTIVE]))
 def test_every_plan_of_a_mode_that_writes_obeys_the_same_bounds(assessed, limits, mode):
-    leading = replace(assessed.observation, standing=Standing(leader=True))
+    leading = replace(assessed.observation, standing=WriteAuthority(leader=True))
     limits = replace(limits, mode=mode)
     plan = decided(replace(assessed, observation=leading), limits)
     check_plan(plan, limits)

@@ -8,7 +8,7 @@ from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.decision.reconcile import FAILED_RETURN_S, MAX_GONE, MAX_PROBATION, reconcile
 from spotvortex.core.domain.labels import MAX_SPOT_RATIO, MODE, ON_DEMAND_FLOOR
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import EMPTY_LOAD, NodeLoad, NodePoolFact, Standing
+from spotvortex.core.domain.observation import EMPTY_LOAD, NodeLoad, NodePoolFact, WriteAuthority
 from spotvortex.core.domain.types import Action, CapacityType, Freeze, Mode
 from spotvortex.core.drain.messages import OrderKind
 from spotvortex.core.drain.orders import in_flight
@@ -27,7 +27,7 @@ from tests.core.in_flight import (
 )
 
 ACTIVE = Limits(mode=Mode.ACTIVE)
-LEADER = Standing(leader=True)
+LEADER = WriteAuthority(leader=True)
 WIDE = {"max_pool_disruption_ratio": 1.0, "max_cluster_disruption_ratio": 1.0}
 
 
@@ -185,7 +185,7 @@ def test_while_what_was_remembered_is_lost_nothing_is_written_and_then_it_is_aga
 @pytest.mark.parametrize("freeze", [f for f in Freeze if f is not Freeze.NONE])
 def test_a_freeze_stops_planned_moves_and_interruptions(freeze):
     facts = on_instances(pool())
-    standing = Standing(leader=True, freeze=freeze)
+    standing = WriteAuthority(leader=True, freeze=freeze)
     _, plan = cycle(facts, standing=standing, notices=(notice("web-s0"),))
     assert plan.orders == ()
 

@@ -6,7 +6,7 @@ import pytest
 
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.notices import NoticeKind
-from spotvortex.core.domain.observation import Standing
+from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import CapacityType, Freeze, Mode
 from spotvortex.core.drain.interruption import (
     LOSSES,
@@ -31,7 +31,7 @@ from tests.core.in_flight import (
 )
 
 WEB, API = on_instances(pool("web", n_spot=3)), on_instances(pool("api"))
-LEADER = Standing(leader=True)
+LEADER = WriteAuthority(leader=True)
 LIMITS = {"web": Limits(mode=Mode.ACTIVE), "api": Limits(mode=Mode.SHADOW)}
 
 
@@ -115,9 +115,9 @@ def test_what_is_no_node_of_a_known_pool_is_left():
 @pytest.mark.parametrize(
     "standing",
     [
-        Standing(),
-        Standing(leader=True, unsure=True),
-        *(Standing(leader=True, freeze=f) for f in Freeze if f is not Freeze.NONE),
+        WriteAuthority(),
+        WriteAuthority(leader=True, unsure=True),
+        *(WriteAuthority(leader=True, freeze=f) for f in Freeze if f is not Freeze.NONE),
     ],
 )
 def test_nothing_is_ordered_where_nothing_may_be_written(standing):

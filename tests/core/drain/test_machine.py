@@ -33,7 +33,7 @@ from spotvortex.core.drain.machine import (
 )
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.orders import to_text
-from spotvortex.core.drain.progress import Phase, Progress, begin, proceed
+from spotvortex.core.drain.progress import DrainPhase, DrainProgress, begin, proceed
 from tests.core.builders import AT
 from tests.core.drain.drains import ORDER, Script, pod, run, view
 
@@ -41,7 +41,9 @@ from tests.core.drain.drains import ORDER, Script, pod, run, view
 def evicting(*pods, **changes):
     """An order whose room is there and whose node is marked."""
     asked = frozenset(p.uid for p in pods)
-    return Progress(phase=Phase.EVICTING, moving=pods, asked=asked, marked=True, **changes)
+    return DrainProgress(
+        phase=DrainPhase.EVICTING, moving=pods, asked=asked, marked=True, **changes
+    )
 
 
 def marked_view(*pods, **changes):
@@ -166,7 +168,7 @@ def test_a_budget_on_anything_but_an_eviction_is_a_refusal():
 
 def test_a_call_that_no_drain_makes_is_a_fault_of_ours():
     with pytest.raises(AssertionError, match="a drain makes no NoteRisk"):
-        advance(Progress(), NoteRisk(node="n1", uid="u", until=AT), Done(), AT)
+        advance(DrainProgress(), NoteRisk(node="n1", uid="u", until=AT), Done(), AT)
 
 
 @pytest.mark.parametrize("answer", [BlockedByBudget, lambda s: Again("busy", s)])
@@ -233,7 +235,7 @@ def test_an_eviction_whose_answer_was_lost_makes_its_pods_twin_no_reason_to_give
     progress = advance(progress, evict, Again("timeout"), AT)
     alone = replace(twin, blockers=(Blocker.SINGLE_REPLICA,))
     progress = proceed(ORDER, progress, marked_view(alone), AT)
-    assert progress.phase is Phase.EVICTING
+    assert progress.phase is DrainPhase.EVICTING
 
 
 def test_a_mark_whose_answer_was_lost_is_undone_even_where_no_view_shows_it():
@@ -285,9 +287,9 @@ def test_a_hard_blocker_ends_the_order_before_it_begins(blocker):
 @pytest.mark.parametrize(
     ("blocker", "phase"),
     [
-        (Blocker.PDB_ALLOWS_ZERO, Phase.EVICTING),
-        (Blocker.SINGLE_REPLICA, Phase.EVICTING),
-        (Blocker.DO_NOT_DISRUPT, Phase.UNDOING),
+        (Blocker.PDB_ALLOWS_ZERO, DrainPhase.EVICTING),
+        (Blocker.SINGLE_REPLICA, DrainPhase.EVICTING),
+        (Blocker.DO_NOT_DISRUPT, DrainPhase.UNDOING),
     ],
 )
 def test_what_our_own_evictions_bring_about_is_waited_for(blocker, phase):
@@ -295,7 +297,7 @@ def test_what_our_own_evictions_bring_about_is_waited_for(blocker, phase):
     seen = marked_view(pod("b", blockers=(blocker,)))
     after = proceed(ORDER, begun, seen, AT)
     assert after.phase is phase
-    if phase is Phase.EVICTING:
+    if phase is DrainPhase.EVICTING:
         assert next_step(ORDER, after, seen, AT) == Wait(POLL_S)
 
 
@@ -307,23 +309,23 @@ def test_what_our_own_evictions_bring_about_is_waited_for(blocker, phase):
     ],
 )
 def test_a_persons_cordon_or_uncordon_ends_the_order(marked, reason):
-    progress = Progress(moving=(pod("a"),), asked=frozenset({"uid-a"}), marked=marked)
+    progress = DrainProgress(moving=(pod("a"),), asked=frozenset({"uid-a"}), marked=marked)
     after = proceed(ORDER, progress, view(pod("a"), cordoned=not marked, bound=1), AT)
-    assert (after.phase, after.end, after.reason) == (Phase.UNDOING, DrainEnd.ABORTED, reason)
+    assert (after.phase, after.end, after.reason) == (DrainPhase.UNDOING, DrainEnd.ABORTED, reason)
 
 
 def test_a_node_that_goes_when_drained_is_done_and_one_that_goes_before_is_gone():
     away = view(present=False)
-    for phase, end in ((Phase.RELEASING, DrainEnd.DONE), (Phase.WAITING, DrainEnd.GONE)):
+    for phase, end in ((DrainPhase.RELEASING, DrainEnd.DONE), (DrainPhase.WAITING, DrainEnd.GONE)):
         progress = replace(evicting(pod("a"), released=True, cleaned=True), phase=phase)
         after = proceed(ORDER, progress, away, AT)
         assert next_step(ORDER, after, away, AT).end is end
 
 
 def test_a_drained_node_is_released_even_past_the_deadline():
-    progress = replace(evicting(pod("a")), phase=Phase.RELEASING)
+    progress = replace(evicting(pod("a")), phase=DrainPhase.RELEASING)
     after = proceed(replace(ORDER, deadline=AT), progress, view(cordoned=True), AT + 1.0)
-    assert after.phase is Phase.RELEASING
+    assert after.phase is DrainPhase.RELEASING
 
 
 def test_a_pod_that_does_not_end_leaves_the_node_uncordoned_at_the_deadline():
@@ -349,6 +351,6 @@ def test_an_order_that_must_stop_is_undone_and_one_that_may_not_write_is_left_as
 
 
 def test_what_is_undone_is_left_too_once_nothing_may_be_written():
-    undoing = replace(evicting(pod("a")), phase=Phase.UNDOING, end=DrainEnd.ABORTED)
+    undoing = replace(evicting(pod("a")), phase=DrainPhase.UNDOING, end=DrainEnd.ABORTED)
     seen = marked_view(pod("a"), halt=Halt.DROP, halt_reason="no lease")
     assert next_step(ORDER, undoing, seen, AT) == Finish(DrainEnd.HANDED_OVER, "no lease")

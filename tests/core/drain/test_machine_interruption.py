@@ -23,8 +23,8 @@ from spotvortex.core.drain.progress import (
     AFTER_LOSS_S,
     EVICT_MARGIN_S,
     OVERDUE,
-    Phase,
-    Progress,
+    DrainPhase,
+    DrainProgress,
     proceed,
 )
 from tests.core.builders import AT
@@ -164,7 +164,7 @@ def test_a_refused_mark_ends_it():
 def test_a_planned_move_that_becomes_an_interruption_goes_on_with_its_room():
     script = Script([pod("a"), pod("b")], binds=False)
     *_, progress = run(script, replace(ORDER, bind_by=AT + 60.0), steps=5)
-    assert (progress.phase, len(script.room)) == (Phase.BINDING, 2)
+    assert (progress.phase, len(script.room)) == (DrainPhase.BINDING, 2)
     upgraded = replace(LOSS, to=ORDER.to, bind_by=AT + 60.0, deadline=AT + 500.0)
     end, _, now, _ = run(script, upgraded, progress=progress)
     assert end is DrainEnd.DONE
@@ -188,7 +188,9 @@ def test_a_refused_anchor_does_not_hold_an_upgraded_order():
     assert (end, script.evicted()) == (DrainEnd.DONE, ["a"])
 
 
-@pytest.mark.parametrize(("made", "phase"), [(LOSS, Phase.EVICTING), (ORDER, Phase.BINDING)])
+@pytest.mark.parametrize(
+    ("made", "phase"), [(LOSS, DrainPhase.EVICTING), (ORDER, DrainPhase.BINDING)]
+)
 def test_a_lost_node_with_room_for_its_own_pods_does_not_wait_for_others(made, phase):
     view = NodeView(
         node=made.node,
@@ -201,5 +203,5 @@ def test_a_lost_node_with_room_for_its_own_pods_does_not_wait_for_others(made, p
         n_room=1,
         wave=WaveView(asking=True, bound=1, left=9),
     )
-    asked = Progress(moving=view.pods, asked=frozenset({view.pods[0].uid}))
+    asked = DrainProgress(moving=view.pods, asked=frozenset({view.pods[0].uid}))
     assert proceed(made, asked, view, AT).phase is phase

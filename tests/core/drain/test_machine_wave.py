@@ -11,8 +11,8 @@ from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.progress import (
     ANCHOR_LEFT,
     LOST_ROOM_S,
-    Phase,
-    Progress,
+    DrainPhase,
+    DrainProgress,
     is_asking,
     proceed,
 )
@@ -64,46 +64,46 @@ def test_a_node_waits_for_the_room_of_its_wave_before_the_mark(short):
 
 def test_room_that_another_node_of_the_wave_has_taken_is_made_up_for_by_its_own():
     """The room of a wave is nobody's own: what counts is that there is enough for all."""
-    progress = Progress(moving=(pod("a"),), asked=frozenset({"uid-a"}))
+    progress = DrainProgress(moving=(pod("a"),), asked=frozenset({"uid-a"}))
     seen = view(pod("a"), bound=0, wave=wave(bound=1, left=1))
-    assert proceed(ORDER, progress, seen, AT).phase is Phase.MARKING
+    assert proceed(ORDER, progress, seen, AT).phase is DrainPhase.MARKING
     alone = view(pod("a"), bound=0)
-    assert proceed(ORDER, progress, alone, AT).phase is Phase.BINDING
+    assert proceed(ORDER, progress, alone, AT).phase is DrainPhase.BINDING
 
 
 def test_no_pod_goes_while_a_node_of_the_wave_could_still_receive_it():
-    progress = Progress(moving=(pod("a"),), asked=frozenset({"uid-a"}), marked=True)
+    progress = DrainProgress(moving=(pod("a"),), asked=frozenset({"uid-a"}), marked=True)
     seen = view(pod("a"), bound=1, cordoned=True, marked=True, wave=wave(marking=True))
     waiting = proceed(ORDER, progress, seen, AT)
-    assert waiting.phase is Phase.WAITING
-    assert proceed(ORDER, waiting, replace(seen, wave=wave()), AT).phase is Phase.EVICTING
+    assert waiting.phase is DrainPhase.WAITING
+    assert proceed(ORDER, waiting, replace(seen, wave=wave()), AT).phase is DrainPhase.EVICTING
     # A node that is lost waits for nobody, nor does one whose pods had begun to go.
-    assert proceed(LOSS, progress, seen, AT).phase is Phase.EVICTING
-    assert proceed(ORDER, replace(progress, begun=True), seen, AT).phase is Phase.EVICTING
+    assert proceed(LOSS, progress, seen, AT).phase is DrainPhase.EVICTING
+    assert proceed(ORDER, replace(progress, begun=True), seen, AT).phase is DrainPhase.EVICTING
 
 
 def test_after_a_restart_nothing_is_asked_for_again_while_the_wave_has_enough():
     """One of two placeholders was taken by a pod of another node, whose own is there for it."""
-    known = Progress(moving=(pod("a"), pod("b")), asked=frozenset({"uid-a"}), found=True)
+    known = DrainProgress(moving=(pod("a"), pod("b")), asked=frozenset({"uid-a"}), found=True)
     seen = view(pod("a"), pod("b"), bound=1, wave=wave(asking=True))
     progress = proceed(ORDER, known, seen, AT)
     assert not is_asking(progress)
-    assert progress.phase is Phase.BINDING
+    assert progress.phase is DrainPhase.BINDING
     seen = replace(seen, wave=wave())
-    assert proceed(ORDER, progress, seen, AT).phase is Phase.MARKING
+    assert proceed(ORDER, progress, seen, AT).phase is DrainPhase.MARKING
 
 
 @pytest.mark.parametrize(
     ("stands", "phase"),
     [
-        (wave(bound=1), Phase.ASKING),
-        (wave(asking=True, bound=1), Phase.ASKING),
-        (wave(known=False), Phase.BINDING),
-        (wave(known=False, bound=1), Phase.BINDING),
+        (wave(bound=1), DrainPhase.ASKING),
+        (wave(asking=True, bound=1), DrainPhase.ASKING),
+        (wave(known=False), DrainPhase.BINDING),
+        (wave(known=False, bound=1), DrainPhase.BINDING),
     ],
 )
 def test_after_a_restart_what_lacks_is_asked_for_once_all_of_the_wave_are_known(stands, phase):
-    known = Progress(moving=(pod("a"), pod("b")), asked=frozenset({"uid-a"}), found=True)
+    known = DrainProgress(moving=(pod("a"), pod("b")), asked=frozenset({"uid-a"}), found=True)
     progress = proceed(ORDER, known, view(pod("a"), pod("b"), bound=1, wave=stands), AT)
     assert progress.phase is phase
     assert is_asking(progress)
@@ -114,26 +114,26 @@ def lacking(now=AT + LOST_ROOM_S, seen=None, **changes):
     both = (pod("a"), pod("b"))
     asked = {"asked": frozenset({"uid-a", "uid-b"}), "asked_at": AT, "moving": both}
     return proceed(
-        ORDER, Progress(**(asked | changes)), seen or view(*both, n_room=1, bound=1), now
+        ORDER, DrainProgress(**(asked | changes)), seen or view(*both, n_room=1, bound=1), now
     )
 
 
 def test_room_that_has_gone_is_asked_for_anew_once_the_view_must_show_it():
-    assert lacking(AT + LOST_ROOM_S - 0.1).phase is Phase.BINDING
+    assert lacking(AT + LOST_ROOM_S - 0.1).phase is DrainPhase.BINDING
     anew = lacking()
-    assert (anew.phase, is_asking(anew)) == (Phase.ASKING, True)
+    assert (anew.phase, is_asking(anew)) == (DrainPhase.ASKING, True)
     # What is asked for anew is cleaned up even where no placeholder is seen.
     assert anew.found
-    assert lacking(seen=view(pod("a"), pod("b"), n_room=2, bound=1)).phase is Phase.BINDING
-    assert lacking(begun=True).phase is not Phase.ASKING
+    assert lacking(seen=view(pod("a"), pod("b"), n_room=2, bound=1)).phase is DrainPhase.BINDING
+    assert lacking(begun=True).phase is not DrainPhase.ASKING
 
 
 @pytest.mark.parametrize(
     ("stands", "phase"),
     [
-        (wave(bound=3, left=4, room=3), Phase.ASKING),
-        (wave(bound=3, left=4, room=4), Phase.BINDING),
-        (wave(bound=4, left=4, room=4), Phase.MARKING),
+        (wave(bound=3, left=4, room=3), DrainPhase.ASKING),
+        (wave(bound=3, left=4, room=4), DrainPhase.BINDING),
+        (wave(bound=4, left=4, room=4), DrainPhase.MARKING),
     ],
 )
 def test_room_that_has_gone_is_asked_for_anew_only_where_the_wave_lacks_it(stands, phase):
@@ -143,13 +143,13 @@ def test_room_that_has_gone_is_asked_for_anew_only_where_the_wave_lacks_it(stand
 
 def test_a_node_that_is_lost_asks_not_again_for_what_was_refused():
     both = (pod("a"), pod("b"))
-    asked = Progress(
+    asked = DrainProgress(
         asked=frozenset({"uid-a", "uid-b"}), asked_at=AT, moving=both, urgent=True, marked=True
     )
     seen = view(*both, n_room=1, bound=1, cordoned=True, marked=True)
-    assert proceed(LOSS, asked, seen, AT + LOST_ROOM_S).phase is Phase.ASKING
+    assert proceed(LOSS, asked, seen, AT + LOST_ROOM_S).phase is DrainPhase.ASKING
     refused = replace(asked, reason="exceeded quota")
-    assert proceed(LOSS, refused, seen, AT + LOST_ROOM_S).phase is Phase.BINDING
+    assert proceed(LOSS, refused, seen, AT + LOST_ROOM_S).phase is DrainPhase.BINDING
 
 
 def test_a_placeholder_that_vanishes_is_made_again_and_the_move_goes_on():
@@ -164,8 +164,10 @@ def test_a_placeholder_that_vanishes_is_made_again_and_the_move_goes_on():
 
 
 def test_a_new_order_asks_for_all_its_room_whatever_the_wave_has():
-    progress = proceed(ORDER, Progress(moving=(pod("a"),)), view(pod("a"), wave=wave(bound=9)), AT)
-    assert progress.phase is Phase.ASKING
+    progress = proceed(
+        ORDER, DrainProgress(moving=(pod("a"),)), view(pod("a"), wave=wave(bound=9)), AT
+    )
+    assert progress.phase is DrainPhase.ASKING
 
 
 def test_a_node_whose_wave_has_no_room_gives_up_before_the_mark_and_not_after():
@@ -189,10 +191,10 @@ def test_a_node_whose_wave_has_no_room_gives_up_before_the_mark_and_not_after():
         ({}, True),
         ({"asked": frozenset({"uid-a"})}, False),
         ({"begun": True}, False),
-        ({"phase": Phase.UNDOING}, False),
+        ({"phase": DrainPhase.UNDOING}, False),
         ({"moving": ()}, False),
     ],
 )
 def test_an_order_asks_until_it_has_asked_for_every_pod(changes, asking):
-    progress = Progress(**({"moving": (pod("a"),)} | changes))
+    progress = DrainProgress(**({"moving": (pod("a"),)} | changes))
     assert is_asking(progress) is asking

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from spotvortex.core.domain.observation import NodePoolFact
 from spotvortex.core.domain.types import Blocker, CapacityType
-from spotvortex.core.pool.input import Room
-from spotvortex.core.pool.nodepool_fit import Launches, launches, place, sizes_of
+from spotvortex.core.pool.input import NodePoolFit
+from spotvortex.core.pool.nodepool_fit import LaunchHeadroom, launches, place, sizes_of
 from tests.core import odd
 from tests.core.builders import GIB, WEB_A, WEB_B, load, room, spot, with_load_blocker
 
@@ -39,7 +39,7 @@ NODES = (spot("a1"), spot("b1", WEB_B))
 def test_without_node_pools_only_the_sizes_seen_are_told():
     order, found = placed(NODES)
     assert order == NODES
-    assert found == Room(launch_cpu_milli=2000, launch_memory_mib=MIB_OF_NODE)
+    assert found == NodePoolFit(launch_cpu_milli=2000, launch_memory_mib=MIB_OF_NODE)
 
 
 def test_a_node_pool_that_does_not_allow_what_is_wanted_is_not_asked():
@@ -117,11 +117,13 @@ def test_the_node_pool_with_room_is_chosen_then_the_one_for_the_first_node():
 
 def test_launches_stop_at_the_first_that_would_exceed_a_limit():
     needs = [(900, GIB)] * 3
-    assert launches(room(), needs) == Launches(3)
-    assert launches(room(nodes_left=1), needs) == Launches(1, "nodes", 2, 1)
-    assert launches(room(cpu_left_milli=2899), needs) == Launches(1, "cpu_milli", 2900, 2899)
-    assert launches(room(memory_left_mib=9216), needs) == Launches(2, "memory_mib", 17_408, 9216)
-    assert launches(room(nodes_left=0), []) == Launches(0)
+    assert launches(room(), needs) == LaunchHeadroom(3)
+    assert launches(room(nodes_left=1), needs) == LaunchHeadroom(1, "nodes", 2, 1)
+    assert launches(room(cpu_left_milli=2899), needs) == LaunchHeadroom(1, "cpu_milli", 2900, 2899)
+    assert launches(room(memory_left_mib=9216), needs) == LaunchHeadroom(
+        2, "memory_mib", 17_408, 9216
+    )
+    assert launches(room(nodes_left=0), []) == LaunchHeadroom(0)
 
 
 @odd.few

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spotvortex.core.domain.observation import InputState, NodePoolFact
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering
-from spotvortex.core.pool.context import Sight
+from spotvortex.core.pool.context import CycleContext
 from spotvortex.core.pool.input import MAX_CANDIDATES, MAX_OFFERINGS, Money, Risk
 from spotvortex.core.pool.reduction import reduce_pool
 from tests.core import odd
@@ -41,7 +41,7 @@ def sight(**changes):
         "inputs": HEALTHY,
         "max_input_age_s": 60.0,
     }
-    return Sight(**(values | changes))
+    return CycleContext(**(values | changes))
 
 
 def reduced(*nodes, seen=None, **changes):
@@ -287,7 +287,7 @@ def test_safety_knows_budgets_only_when_they_can_be_read():
 @given(odd.scenes(), st.randoms(use_true_random=False))
 def test_the_order_of_everything_does_not_matter(scene, rng):
     def seen(inputs):
-        return Sight(
+        return CycleContext(
             at=AT,
             quotes=scene.observation.market.quotes,
             scores=scene.scores,
@@ -306,13 +306,25 @@ def test_the_order_of_everything_does_not_matter(scene, rng):
         assert reduce_pool(mixed, seen(shuffled)) == reduce_pool(facts, seen(inputs))
 
 
+@pytest.mark.parametrize("odd_price", [1e308, -1e308, 1e7, 0.0, -0.04, math.inf, math.nan])
+def test_what_is_no_price_has_no_part_in_the_deviation(odd_price):
+    """An overflow here once ended the daemon."""
+    history = (0.03, 0.05) * 6
+    plain, spoilt = (
+        reduced(spot("s1", WEB_A), seen=sight(quotes={WEB_A: quote(WEB_A, history_usd_per_hour=h)}))
+        for h in (history, (odd_price, *history[1:]))
+    )
+    found = spoilt.price_deviation_usd_per_hour
+    assert found == pytest.approx(plain.price_deviation_usd_per_hour, rel=0.1)
+
+
 @odd.few
 @given(odd.scenes())
 def test_no_figure_in_a_reduced_input_is_nan(scene):
     for facts in scene.observation.cluster.pools:
         found = reduce_pool(
             facts,
-            Sight(
+            CycleContext(
                 at=AT,
                 quotes=scene.observation.market.quotes,
                 scores=scene.scores,

@@ -10,7 +10,13 @@ from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.decision.reconcile import decide, reconcile
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Action, Mode
-from spotvortex.core.record.counterfactual import Flip, Stand, apply, force, nearest_flip
+from spotvortex.core.record.counterfactual import (
+    Counterfactual,
+    Evaluated,
+    apply,
+    force,
+    nearest_counterfactual,
+)
 from spotvortex.core.record.counterfactual_inputs import KNOB_BY_NAME, KNOBS
 from spotvortex.core.record.record import record_of
 from spotvortex.core.record.replay import replay
@@ -63,7 +69,7 @@ def check_flip(made, flip):
 @given(odd.assessments, odd.limits)
 def test_applying_the_nearest_flip_changes_the_action(assessed, limits):
     for made in bases_of(assessed, limits):
-        flip = nearest_flip(made)
+        flip = nearest_counterfactual(made)
         if flip is not None:
             check_flip(made, flip)
 
@@ -74,7 +80,7 @@ def test_a_flip_of_the_learned_policy_changes_its_action(values, runtime):
     made = learned(values)
     if runtime is not None and 0.0 <= runtime <= 1.0:
         made = replace(made, pool=replace(made.pool, spot_risk=risk_of(runtime)))
-    flip = nearest_flip(made)
+    flip = nearest_counterfactual(made)
     if flip is not None:
         check_flip(made, flip)
 
@@ -83,7 +89,7 @@ def test_a_flip_of_the_learned_policy_changes_its_action(values, runtime):
 @given(odd.assessments, odd.limits, st.data())
 def test_what_a_change_does_is_known_without_asking_every_gate_again(assessed, limits, data):
     for made in bases_of(assessed, limits):
-        stand = Stand.of(made, lambda b: decide(b).proposal)
+        stand = Evaluated.of(made, lambda b: decide(b).proposal)
         for knob in KNOBS:
             if knob.get(made) is None:
                 continue
@@ -197,26 +203,26 @@ def test_applying_the_change_that_would_allow_an_action_allows_it(assessed, limi
     ],
 )
 def test_a_flip_reads_like_a_sentence(made, words):
-    flip = nearest_flip(made)
+    flip = nearest_counterfactual(made)
     assert str(flip) == words
     check_flip(made, flip)
 
 
 def test_where_two_things_stand_in_the_way_there_is_no_flip():
     made = basis(pool_input(bad_inputs=("pods",), out_of_range=("x9.large/a",)), state=WAITING)
-    assert nearest_flip(made) is None
+    assert nearest_counterfactual(made) is None
 
 
 def test_an_age_that_is_not_known_is_turned_all_the_same():
     made = basis(pool_input(oldest_input_s=float("inf"), bad_inputs=("nodes",)))
-    flip = nearest_flip(made)
+    flip = nearest_counterfactual(made)
     assert str(flip) == "would INCREASE_30 if seconds since the oldest input <= 20, now inf"
     check_flip(made, flip)
 
 
 def test_a_figure_that_is_no_number_is_not_turned():
     made = basis(state=PoolState(last_wave_at=float("nan")))
-    assert nearest_flip(made) == nearest_flip(basis())
+    assert nearest_counterfactual(made) == nearest_counterfactual(basis())
 
 
 def test_aged_inputs_are_as_reduction_would_have_them():
@@ -257,5 +263,5 @@ def test_a_mode_that_writes_has_no_single_change_yet():
 
 
 def test_a_flip_of_other_code_can_be_said_too():
-    flip = Flip(knob="moon phase", now=0.4, at=0.5, action=Action.HOLD)
+    flip = Counterfactual(knob="moon phase", now=0.4, at=0.5, action=Action.HOLD)
     assert str(flip) == "would HOLD if moon phase >= 0.5, now 0.4"

@@ -5,17 +5,17 @@ import datetime as dt
 import pytest
 
 from spotvortex.core.domain import labels as label_names
-from spotvortex.core.uninstall import Thing
+from spotvortex.core.uninstall import ObjectKind
 from spotvortex.errors import ServerError, UnreachableError
 from spotvortex.kube.admin.inventory import paths, take
-from spotvortex.kube.admin.uninstall import MAX_TRIES, Departure
+from spotvortex.kube.admin.uninstall import MAX_TRIES, Uninstaller
 from tests.kube.fake_api import CUT, Answer, FakeApi, FakeCluster, listed, refused, serving, watched
 
 NAMESPACE = "ours"
 PATHS = paths(NAMESPACE)
 NOW = 1_800_000_000.0
 BOTH = {"labels": {label_names.CORDONED: "true"}, "annotations": {label_names.DRAIN: "{}"}}
-FREEZE = f"{PATHS[Thing.FREEZE]}/{label_names.FREEZE}"
+FREEZE = f"{PATHS[ObjectKind.FREEZE]}/{label_names.FREEZE}"
 
 
 class Clock:
@@ -31,19 +31,19 @@ def node(version, *, cordoned=True, **meta):
 def cluster(*answers, nodes=(), **changes):
     """One node whose own path gives these answers; the rest of the cluster is empty."""
     empty = {path: FakeApi([listed()]) for path in PATHS.values()}
-    lists = {PATHS[Thing.NODE]: FakeApi([*nodes, listed()])}
-    one = {f"{PATHS[Thing.NODE]}/n": FakeApi(list(answers)), FREEZE: FakeApi([Answer({})])}
+    lists = {PATHS[ObjectKind.NODE]: FakeApi([*nodes, listed()])}
+    one = {f"{PATHS[ObjectKind.NODE]}/n": FakeApi(list(answers)), FREEZE: FakeApi([Answer({})])}
     return FakeCluster(empty | lists | one | changes)
 
 
 async def left_of(served, told=None):
     async with serving(served) as client:
-        departure = Departure(client, NAMESPACE, Clock(), (told or []).append)
+        departure = Uninstaller(client, NAMESPACE, Clock(), (told or []).append)
         return await departure.leave(0.0)
 
 
 def patches(served):
-    return served.apis[f"{PATHS[Thing.NODE]}/n"].posted
+    return served.apis[f"{PATHS[ObjectKind.NODE]}/n"].posted
 
 
 async def test_a_node_that_changed_is_read_again_and_what_is_no_longer_ours_stays():
@@ -96,7 +96,7 @@ async def test_a_refusal_is_the_reason_and_the_freeze_stays_with_what_is_left():
         refused(403, "you may not"),
         Answer(node("1")),
         nodes=[listed(node("1"))] * 3,
-        **{PATHS[Thing.FREEZE]: FakeApi([listed(), Answer({}), frozen])},
+        **{PATHS[ObjectKind.FREEZE]: FakeApi([listed(), Answer({}), frozen])},
     )
     reasons = {left.leftover.name: left.reason for left in (await left_of(served)).left}
     assert reasons == {
@@ -120,12 +120,12 @@ async def test_all_pages_of_nodes_are_read():
     async with serving(served) as client:
         found = await take(client, NAMESPACE, NOW)
     assert [left.name for left in found.leftovers] == ["n"]
-    asked = served.apis[PATHS[Thing.NODE]].asked
+    asked = served.apis[PATHS[ObjectKind.NODE]].asked
     assert [query.get("continue") for query in asked] == [None, "t"]
 
 
 async def test_what_cannot_be_read_is_an_error_and_never_an_empty_inventory():
-    served = cluster(**{PATHS[Thing.POD]: FakeApi([Answer({"items": [{"metadata": {}}]})])})
+    served = cluster(**{PATHS[ObjectKind.POD]: FakeApi([Answer({"items": [{"metadata": {}}]})])})
     async with serving(served) as client:
         with pytest.raises(ServerError, match="unreadable"):
             await take(client, NAMESPACE, NOW)
@@ -146,11 +146,11 @@ async def test_a_lease_tells_a_running_daemon_while_it_is_held(spec, runs):
         spec = spec | {"renewTime": rfc3339(spec["renewTime"])}
     lease = {"metadata": {"name": label_names.LEASE}, "spec": spec}
     foreign = {"metadata": {"name": "other"}, "spec": spec}
-    served = cluster(**{PATHS[Thing.LEASE]: FakeApi([listed(lease, foreign)])})
+    served = cluster(**{PATHS[ObjectKind.LEASE]: FakeApi([listed(lease, foreign)])})
     async with serving(served) as client:
         found = await take(client, NAMESPACE, NOW)
     assert found.daemons == (("lease of a",) if runs else ())
-    assert [left.thing for left in found.leftovers] == [Thing.LEASE]
+    assert [left.thing for left in found.leftovers] == [ObjectKind.LEASE]
 
 
 def rfc3339(seconds):
@@ -169,7 +169,7 @@ def rfc3339(seconds):
 )
 async def test_pods_are_told_apart_by_their_labels(labels, phase, leftovers, daemons):
     pod = {"metadata": {"name": "p", "labels": labels}, "status": {"phase": phase}}
-    served = cluster(**{PATHS[Thing.POD]: FakeApi([listed(pod)])})
+    served = cluster(**{PATHS[ObjectKind.POD]: FakeApi([listed(pod)])})
     async with serving(served) as client:
         found = await take(client, NAMESPACE, NOW)
     assert (len(found.leftovers), len(found.daemons)) == (leftovers, daemons)

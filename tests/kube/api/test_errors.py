@@ -18,8 +18,8 @@ from spotvortex.core.drain.calls import (
     UnmarkNode,
 )
 from spotvortex.kube.api.errors import api_error, of_write
-from spotvortex.kube.write.manifests import Home
-from spotvortex.kube.write.writer import Levers
+from spotvortex.kube.write.manifests import PlaceholderOptions
+from spotvortex.kube.write.writer import KubeWriter
 from tests.kube.fake_api import Answer, FakeApi, client_for, refused, serving, watched
 from tests.kube.scenes import anchor_call, placeholder_call
 
@@ -34,7 +34,9 @@ JOB = Answer({"metadata": {"name": "t", "uid": "j"}}, status=201)
 async def answer_of(call, *answers):
     api = FakeApi(list(answers))
     async with serving(api) as client:
-        return await Levers(client, Home(namespace="ours"), Random(1)).apply(call), api
+        return await KubeWriter(client, PlaceholderOptions(namespace="ours"), Random(1)).apply(
+            call
+        ), api
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,9 @@ async def test_silence_is_no_refusal(monkeypatch):
 async def test_no_server_is_no_refusal():
     client = client_for("http://127.0.0.1:9")
     try:
-        found = await Levers(client, Home(namespace="ours"), Random(1)).apply(EVICT)
+        found = await KubeWriter(client, PlaceholderOptions(namespace="ours"), Random(1)).apply(
+            EVICT
+        )
     finally:
         await client.close()
     assert isinstance(found, Again)
@@ -92,7 +96,7 @@ async def test_no_server_is_no_refusal():
 async def test_a_busy_server_is_left_alone_by_every_call():
     api = FakeApi([refused(429, "busy", headers={"Retry-After": "4"}), Answer({})])
     async with serving(api) as client:
-        levers = Levers(client, Home(namespace="ours"), Random(1))
+        levers = KubeWriter(client, PlaceholderOptions(namespace="ours"), Random(1))
         await levers.apply(EVICT)
         answer = await levers.apply(DeletePlaceholders(plan_id="p", for_uid="n"))
         assert isinstance(answer, Again)

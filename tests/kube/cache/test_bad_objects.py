@@ -20,7 +20,7 @@ from spotvortex.core.decision.reconcile import decide
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import InputState, MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Action, Blocker, CapacityType, Offering, Provisioner
-from spotvortex.core.pool.context import Sight
+from spotvortex.core.pool.context import CycleContext
 from spotvortex.core.pool.reduction import reduce_pool
 from spotvortex.core.scoring import interruption_memory
 from spotvortex.core.scoring.features import OfferingScore
@@ -89,7 +89,7 @@ def decided(facts):
     score = OfferingScore(
         offering=offering, capacity_score=0.01, runtime_score=0.01, in_scope=True, n_history=1009
     )
-    sight = Sight(
+    sight = CycleContext(
         at=AT,
         quotes={offering: quote},
         scores={offering: score},
@@ -450,7 +450,7 @@ def test_any_value_anywhere_is_read_or_refused_and_decisions_go_on(odd, order):
             continue
     scene.put("pods", pod("b", **HELD))
     for pool in scene.snapshot().pools:
-        sight = Sight(at=AT, quotes={}, scores={}, inputs=(), max_input_age_s=60.0)
+        sight = CycleContext(at=AT, quotes={}, scores={}, inputs=(), max_input_age_s=60.0)
         found = reduce_pool(pool, sight)
         assert 0.0 <= found.confidence <= 1.0
     assert any(p.key == "default/b" for p in scene.store.pods.on("n1"))

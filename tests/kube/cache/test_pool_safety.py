@@ -20,7 +20,7 @@ from spotvortex.core.domain.observation import (
     PoolFacts,
 )
 from spotvortex.core.domain.types import Action, Outcome
-from spotvortex.core.pool.context import sight_of
+from spotvortex.core.pool.context import cycle_context
 from spotvortex.core.pool.reduction import reduce_pool
 from tests.core.builders import case, placed
 from tests.kube import objects
@@ -116,7 +116,7 @@ def pools_of(raw):
 def waves(facts, reading):
     """For each pool that the gate lets grow, the nodes that may go."""
     seen = Observation(cycle=1, at=1e9, cluster=facts, market=MarketFacts())
-    sight = sight_of(seen, {}, 60.0)
+    sight = cycle_context(seen, {}, 60.0)
     for pool in facts.pools:
         data = reduce_pool(reading(pool), sight)
         verdict = pool_safety(case(Action.INCREASE_30, pool=data))

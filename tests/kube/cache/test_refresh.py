@@ -10,7 +10,7 @@ from spotvortex.errors import ServerError
 from spotvortex.kube.api import wire
 from spotvortex.kube.api.codec import Codec
 from spotvortex.kube.cache import refresh as freshness
-from spotvortex.kube.cache.refresh import Freshness
+from spotvortex.kube.cache.refresh import NodeRefresher
 from spotvortex.kube.cache.store import Store
 from spotvortex.kube.cache.view import KubeClusterView
 from tests.controlplane.manifests import NodeShape, PodShape, pdb_manifest
@@ -50,7 +50,7 @@ class Scene:
 
     async def refresh(self):
         async with serving(self) as client:
-            self.freshness = Freshness(client, self.store)
+            self.freshness = NodeRefresher(client, self.store)
             await self.freshness.refresh("n1")
         return sorted(p.key for p in self.store.pods.on("n1"))
 

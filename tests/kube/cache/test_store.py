@@ -14,7 +14,7 @@ from spotvortex.core.pool.eviction import Blocked, eviction_verdict
 from spotvortex.kube.api import wire
 from spotvortex.kube.api.codec import Codec
 from spotvortex.kube.cache.pdbs import Lookup
-from spotvortex.kube.cache.snapshot import Cluster
+from spotvortex.kube.cache.snapshot import SnapshotBuilder
 from spotvortex.kube.cache.store import Store
 from tests.kube.objects import container, node, node_pool, pdb, pod, replica_set
 
@@ -32,7 +32,7 @@ class Scene:
 
     def __init__(self, namespace=""):
         self.store = Store(namespace)
-        self.cluster = Cluster(self.store)
+        self.cluster = SnapshotBuilder(self.store)
 
     def put(self, table, *objects):
         for plain in objects:

@@ -19,8 +19,8 @@ from spotvortex.kube.coordination.state_store import (
     Changed,
     Loaded,
     Saved,
-    StateStore,
     TooLargeError,
+    VersionedConfigMap,
 )
 from tests.controlplane.proxy import LoopbackProxy
 from tests.kube.fake_api import (
@@ -71,7 +71,7 @@ class Place:
         await asyncio.to_thread(self.plane.api().delete, f"{self.path}/{name}")
 
     def state(self, version=1):
-        return StateStore(self.client, self.namespace, version)
+        return VersionedConfigMap(self.client, self.namespace, version)
 
 
 @pytest.fixture
@@ -239,14 +239,14 @@ class TestState:
 async def test_an_answer_that_cannot_be_read_is_an_error():
     async with serving(FakeApi([Answer({"metadata": {}})])) as client:
         with pytest.raises(ServerError, match="unreadable ConfigMap"):
-            await StateStore(client, "ours", 1).load()
+            await VersionedConfigMap(client, "ours", 1).load()
 
 
 async def test_a_server_that_fails_is_an_error_and_nothing_is_taken_as_saved():
     stored = Answer({"metadata": {"resourceVersion": "7"}, "data": {"version": "1"}})
     api = FakeApi([stored, refused(500), stored])
     async with serving(api) as client:
-        state = StateStore(client, "ours", 1)
+        state = VersionedConfigMap(client, "ours", 1)
         await state.load()
         with pytest.raises(ServerError):
             await state.save({})

@@ -3,7 +3,7 @@
 import pytest
 
 from spotvortex.core.domain import labels
-from spotvortex.kube.write.manifests import tether_job, tether_reference
+from spotvortex.kube.write.manifests import owner_job, owner_reference
 from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.manifests import (
@@ -23,9 +23,9 @@ LIFETIME_S = 6
 def test_a_tether_has_a_name_of_ours_and_a_life_that_ends():
     for name, lifetime_s in (("other", 60), (f"{labels.TETHER_PREFIX}a", 0)):
         with pytest.raises(AssertionError):
-            tether_job(name, NAMESPACE, lifetime_s)
+            owner_job(name, NAMESPACE, lifetime_s)
     with pytest.raises(AssertionError):
-        tether_job(f"{labels.TETHER_PREFIX}a", NAMESPACE, labels.LONGEST_LIFE_S + 1)
+        owner_job(f"{labels.TETHER_PREFIX}a", NAMESPACE, labels.LONGEST_LIFE_S + 1)
 
 
 def pod(name, owner=None, **changes):
@@ -39,9 +39,9 @@ def pod(name, owner=None, **changes):
 def test_pods_that_run_and_pods_that_wait_go_with_their_tether(control_plane: ControlPlane):
     api = control_plane.api()
     control_plane.apply([namespace_manifest(NAMESPACE), node_manifest("tethered", NodeShape())])
-    job = tether_job(f"{labels.TETHER_PREFIX}a", NAMESPACE, LIFETIME_S)
+    job = owner_job(f"{labels.TETHER_PREFIX}a", NAMESPACE, LIFETIME_S)
     uid = api.create(job)["metadata"]["uid"]
-    owner = tether_reference(f"{labels.TETHER_PREFIX}a", uid)
+    owner = owner_reference(f"{labels.TETHER_PREFIX}a", uid)
     api.create(pod("runs", owner, node_name="tethered"))
     api.create(pod("waits", owner, spec={"nodeSelector": {"no": "such"}}))
     api.create(pod("free", spec={"nodeSelector": {"no": "such"}}))

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from spotvortex.core.domain.types import CapacityType
-from spotvortex.kube.write.manifests import Home, placeholder
-from spotvortex.kube.write.placeholder_spec import Original, UnlikeError, likeness
+from spotvortex.kube.write.manifests import PlaceholderOptions, placeholder
+from spotvortex.kube.write.placeholder_spec import Original, UnsatisfiableError, placeholder_spec
 from tests.kube.scenes import placeholder_call
 
 POD = {"metadata": {"namespace": "web", "name": "a", "uid": "u"}, "spec": {}}
@@ -33,7 +33,7 @@ AVOID = "m5.large/us-east-1a"
 
 def like(spec, **changes):
     pod = msgspec.json.decode(msgspec.json.encode(POD | {"spec": spec}), type=Original)
-    return likeness(placeholder_call(POD, **changes), pod.spec)
+    return placeholder_spec(placeholder_call(POD, **changes), pod.spec)
 
 
 def required(*terms, **more):
@@ -119,7 +119,7 @@ def test_no_toleration_lets_a_placeholder_onto_a_node_that_we_cordoned():
     ],
 )
 def test_a_selector_of_the_pod_that_contradicts_is_never_dropped(key, own):
-    with pytest.raises(UnlikeError, match=f"web/a itself demands {key}={own}"):
+    with pytest.raises(UnsatisfiableError, match=f"web/a itself demands {key}={own}"):
         like({"nodeSelector": {key: own}}, node_pool="web", zone="us-east-1b")
 
 
@@ -147,7 +147,7 @@ def test_devices_and_scratch_space_are_asked_for_as_the_scheduler_counts_them():
     assert found.requests == {"gpu.test": "5", "ephemeral-storage": str(2**30)}
     assert found.limits == {"gpu.test": "5"}
     call = placeholder_call(POD, pool="no label, this")
-    pod = placeholder(call, found, Home(namespace="ours"), {})
+    pod = placeholder(call, found, PlaceholderOptions(namespace="ours"), {})
     resources = pod["spec"]["containers"][0]["resources"]
     assert resources["requests"] == found.requests | {"cpu": "100m", "memory": str(2**27)}
     assert "spotvortex.io/pool" not in pod["metadata"]["labels"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from spotvortex.core.decision.messages import Chore
+from spotvortex.core.decision.messages import MaintenanceCall
 from spotvortex.core.domain.types import CapacityType, Mode
 from spotvortex.core.drain.calls import (
     BlockedByBudget,
@@ -16,7 +16,7 @@ from spotvortex.core.drain.calls import (
 )
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder
 from spotvortex.pipeline import actuators, drainer
-from spotvortex.pipeline.actuators import Hands, Shadow
+from spotvortex.pipeline.actuators import Actuators, RecordingActuator
 from spotvortex.pipeline.channels import Lane
 from spotvortex.pipeline.drainer import Drainer
 from spotvortex.pipeline.health import Heartbeats
@@ -56,7 +56,7 @@ def still(**pods):
 
 
 @dataclass(slots=True)
-class Stubborn(Shadow):
+class Stubborn(RecordingActuator):
     """A shadow that answers some kinds of calls as told; its placeholders may never be bound."""
 
     answers: dict = field(default_factory=dict)
@@ -67,10 +67,10 @@ class Stubborn(Shadow):
         if type(call) in self.answers:
             self.calls.append(call)
             return self.answers[type(call)]
-        return await Shadow.apply(self, call)
+        return await RecordingActuator.apply(self, call)
 
     async def look(self, wanted):
-        seen = await Shadow.look(self, wanted)
+        seen = await RecordingActuator.look(self, wanted)
         return seen if self.binds else replace(seen, bound=0)
 
 
@@ -80,7 +80,7 @@ def kinds(actuator):
 
 def a_drainer(actuator, announcer=None):
     return Drainer(
-        hands=Hands(recording=actuator, writing=actuator),
+        hands=Actuators(recording=actuator, writing=actuator),
         announcer=announcer or MemoryAnnouncer(),
         clock=SimClock(AT, asyncio.get_running_loop()),
         telemetry=actuator.telemetry,
@@ -94,7 +94,7 @@ def carry_out(actuator, *orders, stop_at=None, announcer=None):
     async def main():
         loop, stop, lane = asyncio.get_running_loop(), asyncio.Event(), Lane("drains", 9)
         for one in orders:
-            assert lane.offer(one.key if isinstance(one, Chore) else one.uid, one)
+            assert lane.offer(one.key if isinstance(one, MaintenanceCall) else one.uid, one)
         lane.close()
         if stop_at == 0.0:
             stop.set()
@@ -110,7 +110,7 @@ def carry_out(actuator, *orders, stop_at=None, announcer=None):
 
 
 def shadow(world=None):
-    return Shadow(cluster=world or still(), telemetry=MemoryTelemetry())
+    return RecordingActuator(cluster=world or still(), telemetry=MemoryTelemetry())
 
 
 def stubborn(world=None, **changes):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from spotvortex.core.decision.messages import Chore
+from spotvortex.core.decision.messages import MaintenanceCall
 from spotvortex.core.domain.types import Mode
 from spotvortex.core.drain.calls import (
     Again,
@@ -19,7 +19,7 @@ from spotvortex.core.drain.calls import (
 )
 from spotvortex.core.drain.messages import DrainEnd, OrderKind
 from spotvortex.errors import UnreachableError
-from spotvortex.pipeline.actuators import Hands, Shadow
+from spotvortex.pipeline.actuators import Actuators, RecordingActuator
 from spotvortex.pipeline.channels import Lane
 from spotvortex.pipeline.drain_task import sharpened
 from spotvortex.pipeline.drainer import REST_S
@@ -39,7 +39,7 @@ def chore(key="k", **changes):
         "reason": "why",
         "traceparent": "trace",
     }
-    return Chore(**(values | changes))
+    return MaintenanceCall(**(values | changes))
 
 
 def script(actuator, *entries, stop_at=None):
@@ -52,7 +52,7 @@ def script(actuator, *entries, stop_at=None):
             running = group.create_task(subject.run(lane, stop))
             for at, one in entries:
                 await asyncio.sleep(at - now())
-                lane.offer(one.key if isinstance(one, Chore) else one.uid, one)
+                lane.offer(one.key if isinstance(one, MaintenanceCall) else one.uid, one)
             if stop_at is not None:
                 await asyncio.sleep(stop_at - now())
                 stop.set()
@@ -79,7 +79,7 @@ def test_a_node_without_room_ends_its_whole_wave_before_any_mark():
     @dataclass(slots=True)
     class OneWithout(Stubborn):
         async def look(self, wanted):
-            seen = await Shadow.look(self, wanted)
+            seen = await RecordingActuator.look(self, wanted)
             return replace(seen, bound=0) if wanted.node == "web-s1" else seen
 
     actuator = OneWithout(cluster=still(), telemetry=MemoryTelemetry())
@@ -179,7 +179,7 @@ def test_the_hand_is_that_of_the_orders_mode(mode):
     async def main():
         lane = Lane("drains", 9)
         subject = drainer(recording)
-        subject.hands = Hands(recording=recording, writing=writing)
+        subject.hands = Actuators(recording=recording, writing=writing)
         lane.offer("a", chore(mode=mode))
         lane.close()
         await subject.run(lane, asyncio.Event())

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from spotvortex.core.drain.messages import DrainEnd
-from spotvortex.core.drain.progress import Progress
+from spotvortex.core.drain.progress import DrainProgress
 from spotvortex.pipeline import wave_barrier as module
-from spotvortex.pipeline.wave_barrier import Waves
+from spotvortex.pipeline.wave_barrier import WaveBarrier
 from tests.core.drain.drains import pod, view
 from tests.core.in_flight import order
 
@@ -15,7 +15,7 @@ A, B = order("web-s0", n_wave=2), order("web-s1", n_wave=2)
 
 
 def joined(*orders):
-    waves = Waves()
+    waves = WaveBarrier()
     for one in orders:
         waves.join(one)
     return waves
@@ -25,7 +25,7 @@ def seen(waves, one, n_pods=2, bound=2, **changes):
     """What the wave shows to an order with so many pods, all of them asked for by default."""
     pods = tuple(pod(f"{one.node}-{i}") for i in range(n_pods))
     asked = frozenset(p.uid for p in pods)
-    progress = Progress(**({"moving": pods, "asked": asked} | changes))
+    progress = DrainProgress(**({"moving": pods, "asked": asked} | changes))
     return waves.see(one, view(*pods, bound=bound), progress).wave
 
 

@@ -11,7 +11,7 @@ from spotvortex.core.domain.observation import InputState
 from spotvortex.core.domain.types import Blocker, CapacityType
 from spotvortex.core.pool.eviction import ServerAnswer
 from spotvortex.errors import SettingsError
-from spotvortex.report.doctor.diagnosis import MAX_NAMED, Place, diagnose
+from spotvortex.report.doctor.diagnosis import MAX_NAMED, DrainReadiness, diagnose
 from spotvortex.report.doctor.dry_run import MAX_ASKED, compared, questions
 from spotvortex.report.doctor.fixes import CURES, Trouble, Weight
 from spotvortex.report.doctor.screen import render, show
@@ -111,7 +111,7 @@ def test_two_budgets_are_both_named():
 def test_a_grace_period_longer_than_a_notice_is_a_warning_only(grace_s, warned):
     found = diagnosed(standing(grace_s=grace_s))
     assert troubles(found) == ([Trouble.LONG_GRACE] if warned else [])
-    assert [s.n_nodes for s in found.shares if s.place is Place.FREE] == [1]
+    assert [s.n_nodes for s in found.shares if s.place is DrainReadiness.FREE] == [1]
 
 
 def test_a_mark_on_a_node_is_the_nodes_own_trouble():
@@ -134,7 +134,7 @@ def test_every_node_is_in_one_place_and_the_shares_add_up():
     counts = {place: share.n_nodes for place, share in shares.items()}
     assert counts == {"free": 1, "held": 1, "busy": 3, "never-moved": 1, "unpooled": 1}
     assert sum(s.cpu_milli for s in found.shares) == found.cpu_milli == 18_000
-    assert shares[Place.HELD].cpu_ratio == pytest.approx(1 / 3)
+    assert shares[DrainReadiness.HELD].cpu_ratio == pytest.approx(1 / 3)
     assert sum(s.nodes_ratio for s in found.shares) == pytest.approx(1.0)
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from spotvortex.errors import ResultsError
 from spotvortex.report.evaluation.backtest import Backtest, figures_of, render, render_html, show
-from spotvortex.results.timeline import Account, Event, EventKind, Hour
+from spotvortex.results.timeline import EventKind, Hour, RunAccount, TimelineEvent
 from tests.report.pages import assert_accessible, assert_stands_alone, cells, parsed
 from tests.results.accounts import COSTS, run
 
@@ -26,14 +26,16 @@ FIGURES = {
 
 
 def account(policy, hours=48, n_events=5, **given):
-    return Account(
+    return RunAccount(
         result=run(policy, **given),
         hours=tuple(
             Hour(at_h=float(h), cost_usd_per_hour=2.0 + h % 5, spot_ratio=0.5, n_nodes=20)
             for h in range(hours)
         ),
         events=tuple(
-            Event(at_h=i / 10.0, kind=kind, n=2) for i in range(n_events) for kind in EventKind
+            TimelineEvent(at_h=i / 10.0, kind=kind, n=2)
+            for i in range(n_events)
+            for kind in EventKind
         ),
     )
 

@@ -12,7 +12,7 @@ from spotvortex.report.html.plots import (
     MAX_BARS,
     MAX_POINTS,
     Caption,
-    Lane,
+    EventRow,
     Line,
     Whisker,
     event_plot,
@@ -99,7 +99,7 @@ def test_a_drawing_without_figures_is_still_a_drawing():
         line_plot(CAPTION, []),
         line_plot(CAPTION, [Line(name="a", points=())]),
         event_plot(CAPTION, [], (0.0, 0.0)),
-        event_plot(CAPTION, [Lane(name="a", events=())], (0.0, 1.0)),
+        event_plot(CAPTION, [EventRow(name="a", events=())], (0.0, 1.0)),
         whisker_plot(CAPTION, [], 2.0),
     ):
         assert drawn(svg).findtext("title") == "T"
@@ -107,13 +107,13 @@ def test_a_drawing_without_figures_is_still_a_drawing():
 
 def test_bars_count_what_happened_at_once_and_never_grow_in_number():
     events = tuple((i / 1000.0, 2) for i in range(10_000))
-    svg = event_plot(CAPTION, [Lane(name="moves", events=events)], (0.0, 10.0))
+    svg = event_plot(CAPTION, [EventRow(name="moves", events=events)], (0.0, 10.0))
     assert len(list(drawn(svg).iter("rect"))) == MAX_BARS
     assert "moves: 20000" in {t.text for t in drawn(svg).iter("text")}
 
 
 def test_events_beyond_the_range_are_drawn_at_its_edge():
-    svg = event_plot(CAPTION, [Lane(name="a", events=((-5.0, 1), (99.0, 1)))], (0.0, 10.0))
+    svg = event_plot(CAPTION, [EventRow(name="a", events=((-5.0, 1), (99.0, 1)))], (0.0, 10.0))
     xs = sorted(float(r.get("x")) for r in drawn(svg).iter("rect"))
     assert xs == [270.0, pytest.approx(880.0 - 610.0 / MAX_BARS, abs=0.1)]
 

@@ -16,7 +16,7 @@ from spotvortex.core.drain.calls import (
     UnmarkNode,
 )
 from spotvortex.sim.cluster.api_server import NAMESPACE, plan_on
-from spotvortex.sim.cluster.scenario import Kind
+from spotvortex.sim.cluster.scenario import WorkloadKind
 from tests.sim.small import (
     PLAN,
     anchor,
@@ -203,4 +203,4 @@ def test_what_we_make_expires(world, node):
 def test_a_mark_that_cannot_be_read_has_no_plan(world, node):
     world.cluster.mark(node, "{}")
     assert plan_on(node) == ""
-    assert node.movable[0].workload.kind is Kind.DEPLOYMENT
+    assert node.movable[0].workload.kind is WorkloadKind.DEPLOYMENT

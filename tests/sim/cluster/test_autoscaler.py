@@ -7,14 +7,14 @@ import pytest
 from spotvortex.core.domain.notices import NoticeKind
 from spotvortex.core.domain.types import CapacityType, Provisioner
 from spotvortex.faultsearch.episode import START_AT
-from spotvortex.sim.cluster.scenario import Fleet, Kind, NodeGroup, Scenario, Workload
-from spotvortex.sim.market.hazard_supply import CALM, Phase
+from spotvortex.sim.cluster.scenario import Fleet, NodeGroup, Scenario, Workload, WorkloadKind
+from spotvortex.sim.market.hazard_supply import CALM, RegimePhase
 from spotvortex.sim.market.instance_types import GIB
-from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.market.prices import SimulatedMarket
 from spotvortex.sim.market.random_streams import stream
-from spotvortex.sim.market.supply import Announcements, Notices, Signal
-from spotvortex.sim.runtime.coordination import Shelf
-from spotvortex.sim.runtime.external_actors import People
+from spotvortex.sim.market.supply import NoticeTiming, Signal, Signals
+from spotvortex.sim.runtime.coordination import CoordinationObjects
+from spotvortex.sim.runtime.external_actors import ExternalActors
 from spotvortex.sim.runtime.faults import Schedule
 from spotvortex.sim.runtime.world import World
 
@@ -41,10 +41,10 @@ def world_of(*workloads, n_nodes=3, capacity_type=CapacityType.ON_DEMAND, announ
         groups=(group,),
         fleets=(fleet,),
         workloads=workloads,
-        phases=(Phase(starts_s=0.0, regime=replace(CALM, hazard_per_hour=0.0)),),
-        announced=announced or Announcements(),
+        phases=(RegimePhase(starts_s=0.0, regime=replace(CALM, hazard_per_hour=0.0)),),
+        announced=announced or Signals(),
     )
-    market = SimMarket(seed=1, start_at=START_AT)
+    market = SimulatedMarket(seed=1, start_at=START_AT)
     return World(scenario=scenario, seed=1, clock=StoppedClock(), market=market)
 
 
@@ -71,7 +71,7 @@ def test_a_node_that_nobody_needs_goes_after_ten_minutes_one_at_a_time():
     "kept",
     [
         app("held", do_not_disrupt=True),
-        app("alone", kind=Kind.BARE),
+        app("alone", kind=WorkloadKind.BARE),
         app("busy", replicas=3, cpu_milli=2500),
     ],
 )
@@ -91,12 +91,12 @@ def test_a_budget_that_allows_nothing_keeps_the_pods_where_they_are():
 
 def test_a_rebalance_recommendation_reaches_the_queue_for_each_node_of_the_offering():
     signal = Signal(sensitivity_ratio=0.0, false_per_day=2000.0)
-    announced = Announcements(notices=Notices(), signal=signal)
+    announced = Signals(notices=NoticeTiming(), signal=signal)
     world = world_of(
         app(replicas=3, cpu_milli=2500), capacity_type=CapacityType.SPOT, announced=announced
     )
-    shelf = Shelf()
-    people = People(
+    shelf = CoordinationObjects()
+    people = ExternalActors(
         world=world,
         shelf=shelf,
         schedule=Schedule(()),

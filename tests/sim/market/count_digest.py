@@ -5,7 +5,7 @@ import sys
 
 from spotvortex.core.domain.types import Offering
 from spotvortex.sim.market.semimarkov import FAMILIES, generate
-from spotvortex.sim.market.shortage_clock import Span
+from spotvortex.sim.market.shortage_clock import TimeSpan
 
 OFFERINGS = {
     Offering(instance_type=name, zone=f"us-east-1{zone}")
@@ -17,7 +17,7 @@ OFFERINGS = {
 def digest(seed):
     """Hash what every family gives for a week."""
     hashed = hashlib.sha256()
-    span = Span(start_at=1_785_229_200.0, seconds=7 * 86400.0)
+    span = TimeSpan(start_at=1_785_229_200.0, seconds=7 * 86400.0)
     for family in FAMILIES.values():
         counts = generate(seed=seed, family=family, offerings=OFFERINGS, span=span)
         hashed.update(repr(counts).encode())

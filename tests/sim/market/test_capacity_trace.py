@@ -16,7 +16,7 @@ from spotvortex.sim.market.capacity_trace import (
     read_availability,
     read_counts_csv,
 )
-from spotvortex.sim.market.counts import Counts
+from spotvortex.sim.market.counts import CapacityCounts
 
 A = Offering(instance_type="m6i.large", zone="us-east-1a")
 B = Offering(instance_type="c6i.2xlarge", zone="us-east-1b")
@@ -53,8 +53,8 @@ def test_counts_are_read_by_offering_whatever_their_order(tmp_path):
     rows = [row(0, A, 5), row(10, A, 5), row(20, A, 2), row(0, B, 7), "\n", row(1439, B, 0)]
     at = T0.timestamp()
     assert read_counts_csv(write(tmp_path, HEADER + "\r\n" + "".join(rows))) == {
-        A: Counts(times=(at, at + 1200.0), values=(5, 2)),
-        B: Counts(times=(at, at + 1439 * 60.0), values=(7, 0)),
+        A: CapacityCounts(times=(at, at + 1200.0), values=(5, 2)),
+        B: CapacityCounts(times=(at, at + 1439 * 60.0), values=(7, 0)),
     }
 
 
@@ -125,7 +125,7 @@ def test_a_published_trace_becomes_counts_of_the_size_asked_for(tmp_path):
     path = write(tmp_path, trace([16, 16, 4, 0, 16], orientation="1=available"), "t.json")
     read = read_availability(path)
     assert read == Availability(step_s=300.0, values=(16, 16, 4, 0, 16))
-    assert read.counts(1000.0, 20) == Counts(
+    assert read.counts(1000.0, 20) == CapacityCounts(
         times=(1000.0, 1600.0, 1900.0, 2200.0), values=(20, 5, 0, 20)
     )
     assert Availability(step_s=300.0, values=(0, 0)).counts(0.0, 20).values == (0,)

@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import Offering
 from spotvortex.sim.market.count_supply import CountSupply
-from spotvortex.sim.market.counts import Counts
+from spotvortex.sim.market.counts import CapacityCounts
 from spotvortex.sim.market.semimarkov import TRACELIKE, generate
-from spotvortex.sim.market.shortage_clock import Span
-from spotvortex.sim.market.supply import Announcements, Notices, Signal, Supply
+from spotvortex.sim.market.shortage_clock import TimeSpan
+from spotvortex.sim.market.supply import NoticeTiming, Signal, Signals, Supply
 from tests.sim.market.test_counts import step_functions
 
 A = Offering(instance_type="m6i.large", zone="us-east-1a")
 B = Offering(instance_type="m6i.large", zone="us-east-1b")
 STEP_S = 5.0
-WITHOUT_FLAW = Announcements(notices=Notices(flawed_ratio=0.0))
+WITHOUT_FLAW = Signals(notices=NoticeTiming(flawed_ratio=0.0))
 
 
 def supply_of(counts, announced=WITHOUT_FLAW, seed=1):
@@ -41,7 +41,7 @@ def hold(supply: Supply, n_wanted, until):
     return seen
 
 
-FALLS = Counts(times=(0.0, 1000.0, 2000.0), values=(8, 3, 8))
+FALLS = CapacityCounts(times=(0.0, 1000.0, 2000.0), values=(8, 3, 8))
 
 
 def test_a_notice_comes_two_minutes_before_the_fall_and_to_no_more_than_must_go():
@@ -73,7 +73,7 @@ def test_victims_are_drawn_at_random_and_the_same_for_the_same_seed():
 
 
 def test_late_and_missing_notices_are_told_when_they_come():
-    always = Announcements(notices=Notices(flawed_ratio=1.0))
+    always = Signals(notices=NoticeTiming(flawed_ratio=1.0))
     leads = []
     for seed in range(60):
         supply, n_stays = supply_of(FALLS, always, seed), 8
@@ -88,7 +88,7 @@ def test_late_and_missing_notices_are_told_when_they_come():
 
 
 def test_a_node_that_left_on_its_own_is_not_missed():
-    supply = supply_of(FALLS, Announcements(notices=Notices(flawed_ratio=1.0)))
+    supply = supply_of(FALLS, Signals(notices=NoticeTiming(flawed_ratio=1.0)))
     struck = supply.strikes(A, [60.0] * 8, 880.0, STEP_S)
     assert supply.strikes(A, [60.0] * 3, 885.0, STEP_S) == []
     assert len(struck) + 3 <= 8
@@ -98,14 +98,16 @@ def test_a_node_that_left_on_its_own_is_not_missed():
 @settings(max_examples=60, deadline=None)
 @given(step_functions(), st.integers(0, 50), st.sampled_from([0.0, 0.05, 0.5, 1.0]))
 def test_never_more_are_there_than_there_can_be(counts, seed, flawed):
-    supply = supply_of(counts, Announcements(notices=Notices(flawed_ratio=flawed)), seed)
+    supply = supply_of(counts, Signals(notices=NoticeTiming(flawed_ratio=flawed)), seed)
     for at, n_stays, n_there in hold(supply, 6, 800.0):
         assert n_stays <= n_there <= counts.at(at)
 
 
 def falling_every_two_hours(n_days):
     times = [0.0] + [3600.0 * k for k in range(1, n_days * 24)]
-    return Counts(times=tuple(times), values=tuple(4 if k % 2 else 0 for k in range(len(times))))
+    return CapacityCounts(
+        times=tuple(times), values=tuple(4 if k % 2 else 0 for k in range(len(times)))
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,7 +116,7 @@ def falling_every_two_hours(n_days):
 def test_recommendations_come_ten_to_twenty_minutes_before_a_fall(sensitivity, low, high):
     counts = falling_every_two_hours(20)
     signal = Signal(sensitivity_ratio=sensitivity)
-    supply = supply_of(counts, Announcements(signal=signal))
+    supply = supply_of(counts, Signals(signal=signal))
     warned = [60.0 * k for k in range(20 * 24 * 60) if supply.warns(A, 60.0 * k, 60.0)]
     assert low <= len(warned) <= high
     for at in warned:
@@ -122,21 +124,21 @@ def test_recommendations_come_ten_to_twenty_minutes_before_a_fall(sensitivity, l
 
 
 def test_recommendations_also_come_for_nothing():
-    supply = supply_of(FALLS, Announcements(signal=Signal(false_per_day=10.0)))
+    supply = supply_of(FALLS, Signals(signal=Signal(false_per_day=10.0)))
     n_warned = sum(supply.warns(A, 60.0 * k, 60.0) for k in range(20 * 24 * 60))
     assert 150 < n_warned < 250
     assert not any(supply.warns(B, 60.0 * k, 60.0) for k in range(1000))
 
 
 def test_the_offering_that_falls_more_often_is_the_tighter_one():
-    steady = Counts(times=(0.0, 20 * 86400.0), values=(4, 3))
+    steady = CapacityCounts(times=(0.0, 20 * 86400.0), values=(4, 3))
     supply = CountSupply(seed=1, counts={A: falling_every_two_hours(20), B: steady})
     assert 0.25 <= supply.tightness(B) < 1.0 < supply.tightness(A) <= 4.0
     assert CountSupply(seed=1, counts={}).tightness(A) == 4.0
 
 
 def test_who_holds_generated_capacity_loses_as_often_as_its_family_says():
-    span = Span(start_at=0.0, seconds=10 * 86400.0)
+    span = TimeSpan(start_at=0.0, seconds=10 * 86400.0)
     offerings = [Offering(instance_type=t, zone="us-east-1a") for t in ("m6i.large", "c6i.large")]
     counts = generate(seed=4, family=TRACELIKE, offerings=offerings, span=span)
     for offering in offerings:

@@ -4,16 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.sim.market.counts import Counts, compressed
+from spotvortex.sim.market.counts import CapacityCounts, compressed
 
-COUNTS = Counts(times=(0.0, 100.0, 200.0, 300.0), values=(5, 2, 2, 7))
+COUNTS = CapacityCounts(times=(0.0, 100.0, 200.0, 300.0), values=(5, 2, 2, 7))
 
 
 @st.composite
 def step_functions(draw):
     times = sorted(draw(st.sets(st.integers(0, 500), min_size=1, max_size=12)))
     values = draw(st.lists(st.integers(0, 6), min_size=len(times), max_size=len(times)))
-    return Counts(times=tuple(map(float, times)), values=tuple(values))
+    return CapacityCounts(times=tuple(map(float, times)), values=tuple(values))
 
 
 def test_a_number_holds_until_the_next_record():
@@ -37,7 +37,7 @@ def test_falls_and_node_hours_are_counted():
 
 
 def test_records_that_change_nothing_are_dropped():
-    assert compressed([0.0, 1.0, 2.0], [3, 3, 4]) == Counts(times=(0.0, 2.0), values=(3, 4))
+    assert compressed([0.0, 1.0, 2.0], [3, 3, 4]) == CapacityCounts(times=(0.0, 2.0), values=(3, 4))
 
 
 @given(step_functions(), st.integers(0, 60), st.integers(1, 60), st.integers(1, 12))

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from spotvortex.core.domain.types import Offering
-from spotvortex.sim.market.hazard_supply import CALM, STRESS, Capacity, Phase
-from spotvortex.sim.market.supply import Announcements, Notices, Signal, Supply
+from spotvortex.sim.market.hazard_supply import CALM, STRESS, HazardSupply, RegimePhase
+from spotvortex.sim.market.supply import NoticeTiming, Signal, Signals, Supply
 
 OFFERINGS = tuple(
     Offering(instance_type=name, zone=zone)
@@ -15,14 +15,14 @@ OFFERINGS = tuple(
 )
 
 
-ALWAYS_CALM = (Phase(starts_s=0.0, regime=CALM),)
+ALWAYS_CALM = (RegimePhase(starts_s=0.0, regime=CALM),)
 
 
-WITHOUT_FLAW = Announcements(notices=Notices(flawed_ratio=0.0))
+WITHOUT_FLAW = Signals(notices=NoticeTiming(flawed_ratio=0.0))
 
 
 def capacity(seed=1, phases=ALWAYS_CALM, announced=WITHOUT_FLAW):
-    return Capacity(
+    return HazardSupply(
         seed=seed, phases=phases, offerings=OFFERINGS, start_at=1000.0, announced=announced
     )
 
@@ -30,11 +30,11 @@ def capacity(seed=1, phases=ALWAYS_CALM, announced=WITHOUT_FLAW):
 def at_level(per_hour, **changes):
     """A regime without shortages in which every node of middle age has this hazard."""
     regime = replace(STRESS, hazard_per_hour=per_hour, shortages_per_hour=0.0, **changes)
-    return (Phase(starts_s=0.0, regime=regime),)
+    return (RegimePhase(starts_s=0.0, regime=regime),)
 
 
 def test_regimes_follow_the_timetable():
-    phases = (Phase(starts_s=0.0, regime=CALM), Phase(starts_s=60.0, regime=STRESS))
+    phases = (RegimePhase(starts_s=0.0, regime=CALM), RegimePhase(starts_s=60.0, regime=STRESS))
     hidden = capacity(phases=phases)
     assert [hidden.regime(at).name for at in (900.0, 1000.0, 1059.9, 1060.0)] == [
         "calm",
@@ -45,7 +45,7 @@ def test_regimes_follow_the_timetable():
 
 
 def test_hazard_falls_with_age_and_rises_with_stress():
-    calm, stress = capacity(), capacity(phases=(Phase(starts_s=0.0, regime=STRESS),))
+    calm, stress = capacity(), capacity(phases=(RegimePhase(starts_s=0.0, regime=STRESS),))
     ages = (600.0, 2000.0, 7200.0, 20000.0, 90000.0)
     hazards = [calm.hazard_per_hour(OFFERINGS[0], age, 1000.0) for age in ages]
     assert hazards == sorted(hazards, reverse=True)
@@ -55,8 +55,8 @@ def test_hazard_falls_with_age_and_rises_with_stress():
 
 def test_a_shortage_strikes_one_zone_and_passes():
     certain = replace(STRESS, shortages_per_hour=3600.0 * 3, hit_ratio=1.0)
-    calm = Phase(starts_s=2.0, regime=CALM)
-    hidden = capacity(phases=(Phase(starts_s=0.0, regime=certain), calm))
+    calm = RegimePhase(starts_s=2.0, regime=CALM)
+    hidden = capacity(phases=(RegimePhase(starts_s=0.0, regime=certain), calm))
     hidden.advance(1001.0, 0.3)
     short = {o for o in OFFERINGS if hidden.is_short(o, 1001.0)}
     zones = {o.zone for o in short}
@@ -70,7 +70,7 @@ def test_a_shortage_strikes_one_zone_and_passes():
 
 
 def test_shortages_do_not_depend_on_what_is_launched():
-    phases = (Phase(starts_s=0.0, regime=STRESS),)
+    phases = (RegimePhase(starts_s=0.0, regime=STRESS),)
     quiet, busy = capacity(phases=phases), capacity(phases=phases)
     for k in range(2000):
         at = 1000.0 + 5.0 * k
@@ -95,7 +95,7 @@ def test_nodes_are_struck_as_often_as_their_hazard_says():
 
 
 def test_a_strike_comes_two_minutes_ahead_and_few_late_or_without_notice():
-    hidden = capacity(phases=at_level(1.0), announced=Announcements())
+    hidden = capacity(phases=at_level(1.0), announced=Signals())
     leads = [
         strike.leaves_at - at
         for k in range(1, 4000)
@@ -127,8 +127,8 @@ def test_launches_fail_by_chance_and_the_same_for_everyone():
 
 
 def count_warnings(signal):
-    phases = (Phase(starts_s=0.0, regime=STRESS),)
-    hidden: Supply = capacity(phases=phases, announced=Announcements(signal=signal))
+    phases = (RegimePhase(starts_s=0.0, regime=STRESS),)
+    hidden: Supply = capacity(phases=phases, announced=Signals(signal=signal))
     n_warned = 0
     for k in range(1, 86_400 // 60):
         hidden.advance(1000.0 + 60.0 * k, 60.0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.scoring.features import price_change
 from spotvortex.sim.market.instance_types import MACHINES
-from spotvortex.sim.market.prices import HISTORY_POINTS, STEP_S, PriceTrack, SimMarket
+from spotvortex.sim.market.prices import HISTORY_POINTS, STEP_S, PriceTrack, SimulatedMarket
 
 START = 1_785_229_200.0
 DAY = 86400.0
@@ -59,7 +59,7 @@ def test_ratios_to_on_demand_are_those_of_the_market(records):
 
 
 def test_history_covers_a_week_on_the_grid_from_the_first_moment():
-    quote = SimMarket(seed=1, start_at=START).facts(OFFERINGS[:1], START).quotes[OFFERINGS[0]]
+    quote = SimulatedMarket(seed=1, start_at=START).facts(OFFERINGS[:1], START).quotes[OFFERINGS[0]]
     assert len(quote.history_usd_per_hour) == HISTORY_POINTS == 1009
     assert quote.step_s == STEP_S == 600.0
     assert abs(price_change(quote, 168.0)) < 0.5
@@ -67,7 +67,7 @@ def test_history_covers_a_week_on_the_grid_from_the_first_moment():
 
 
 def test_history_moves_on_by_one_point_each_grid_step():
-    market = SimMarket(seed=1, start_at=START)
+    market = SimulatedMarket(seed=1, start_at=START)
     histories = [
         market.facts(OFFERINGS[:1], START + k * STEP_S).quotes[OFFERINGS[0]].history_usd_per_hour
         for k in range(200)
@@ -92,8 +92,8 @@ def test_history_means_weigh_the_time_on_each_side_of_a_change():
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.floats(0.0, 30 * DAY), min_size=1, max_size=6), st.integers(0, 50))
 def test_a_price_depends_on_seed_offering_and_time_alone(times, seed):
-    forward = SimMarket(seed=seed, start_at=START)
-    backward = SimMarket(seed=seed, start_at=START)
+    forward = SimulatedMarket(seed=seed, start_at=START)
+    backward = SimulatedMarket(seed=seed, start_at=START)
     backward.facts(OFFERINGS[:6], START)
     seen = {t: forward.facts(OFFERINGS[:2], START + t).quotes for t in sorted(times)}
     again = {t: backward.facts(OFFERINGS[:2], START + t).quotes for t in sorted(times)[::-1]}
@@ -102,7 +102,7 @@ def test_a_price_depends_on_seed_offering_and_time_alone(times, seed):
 
 def test_an_unknown_instance_type_has_no_price():
     unknown = Offering(instance_type="z9.large", zone="us-east-1a")
-    facts = SimMarket(seed=1, start_at=START).facts([unknown, OFFERINGS[0]], START)
+    facts = SimulatedMarket(seed=1, start_at=START).facts([unknown, OFFERINGS[0]], START)
     assert facts.quotes[unknown].spot_usd_per_hour is None
     assert facts.quotes[unknown].on_demand_usd_per_hour is None
     assert facts.quotes[unknown].history_usd_per_hour == ()
@@ -111,7 +111,7 @@ def test_an_unknown_instance_type_has_no_price():
 
 def test_seeds_give_different_prices():
     prices = {
-        SimMarket(seed=seed, start_at=START).spot_usd_per_hour(OFFERINGS[0], START)
+        SimulatedMarket(seed=seed, start_at=START).spot_usd_per_hour(OFFERINGS[0], START)
         for seed in range(8)
     }
     assert len(prices) == 8

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import Offering
-from spotvortex.sim.market.counts import Counts
+from spotvortex.sim.market.counts import CapacityCounts
 from spotvortex.sim.market.generator_facts import TARGET_PER_HOUR
 from spotvortex.sim.market.random_streams import stream
 from spotvortex.sim.market.semimarkov import FAMILIES, TRACELIKE, cascaded, generate
-from spotvortex.sim.market.shortage_clock import STEP_S, Clock, Span
+from spotvortex.sim.market.shortage_clock import STEP_S, ShortageClock, TimeSpan
 from tests.paths import ROOT
 from tests.sim.market.test_counts import step_functions
 
@@ -30,7 +30,7 @@ OFFERINGS = tuple(
 
 
 def worlds(name, n_seeds=8, days=7.0):
-    span = Span(start_at=START, seconds=days * DAY)
+    span = TimeSpan(start_at=START, seconds=days * DAY)
     return [
         generate(seed=seed, family=FAMILIES[name], offerings=OFFERINGS, span=span)
         for seed in range(n_seeds)
@@ -116,7 +116,7 @@ def test_a_young_offering_is_lost_sooner_than_an_old_one():
 
 
 def test_an_offering_does_not_depend_on_which_others_are_asked_for():
-    span = Span(start_at=START, seconds=3 * DAY)
+    span = TimeSpan(start_at=START, seconds=3 * DAY)
     alone = generate(seed=3, family=TRACELIKE, offerings=OFFERINGS[:1], span=span)
     among = generate(seed=3, family=TRACELIKE, offerings=OFFERINGS[::-1], span=span)
     assert among[OFFERINGS[0]] == alone[OFFERINGS[0]]
@@ -124,7 +124,7 @@ def test_an_offering_does_not_depend_on_which_others_are_asked_for():
 
 @pytest.mark.parametrize("full", [1, 2, 50])
 def test_there_are_never_more_than_the_full_number(full):
-    span = Span(start_at=START, seconds=20 * DAY)
+    span = TimeSpan(start_at=START, seconds=20 * DAY)
     made = generate(
         seed=1, family=TRACELIKE, offerings=OFFERINGS, span=span, full_count=full
     ).values()
@@ -134,7 +134,7 @@ def test_there_are_never_more_than_the_full_number(full):
 
 
 def test_ninety_days_of_twelve_offerings_take_less_than_two_seconds():
-    span = Span(start_at=START, seconds=90 * DAY)
+    span = TimeSpan(start_at=START, seconds=90 * DAY)
     began = time.process_time()
     generate(seed=1, family=TRACELIKE, offerings=OFFERINGS, span=span)
     assert time.process_time() - began < 2.0
@@ -160,7 +160,7 @@ def test_same_seed_gives_the_same_counts_under_two_hash_seeds():
     st.floats(0.001, 0.999),
 )
 def test_a_clock_tells_when_it_shows_what_it_shows(speeds, share):
-    clock = Clock(1000.0, speeds)
+    clock = ShortageClock(1000.0, speeds)
     at = 1000.0 + share * STEP_S * len(speeds)
     assert clock.when(clock.reading(at)) == pytest.approx(at, abs=1e-3)
     assert clock.reading(0.0) == 0.0
@@ -181,7 +181,7 @@ def test_a_cascade_is_full_where_there_was_something_and_below_where_not(counts,
 
 
 def test_a_cascade_ends_with_nothing_after_a_few_parts():
-    there = Counts(times=(0.0, 1000.0), values=(1, 0))
+    there = CapacityCounts(times=(0.0, 1000.0), values=(1, 0))
     made = [cascaded(there, 20, stream(seed, "cascade")) for seed in range(300)]
     steps = [len(c.values) - 2 for c in made]
     assert all(c.values[0] == 20 and c.values[-1] == 0 for c in made)

@@ -5,7 +5,7 @@ import hashlib
 import sys
 
 from spotvortex.sim.cluster.demo_scenario import demo
-from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.market.prices import SimulatedMarket
 from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
 from spotvortex.sim.runtime.world import World
 
@@ -14,7 +14,7 @@ async def digest(seed, hours):
     """Hash every snapshot and quote, one a simulated minute."""
     scenario = demo()
     clock = SimClock(scenario.start_at, asyncio.get_running_loop())
-    market = SimMarket(seed=seed, start_at=scenario.start_at)
+    market = SimulatedMarket(seed=seed, start_at=scenario.start_at)
     world = World(scenario=scenario, seed=seed, clock=clock, market=market)
     stop = asyncio.Event()
     hashed = hashlib.sha256()

@@ -13,11 +13,11 @@ from spotvortex.faultsearch.episode import START_AT
 from spotvortex.sim.runtime.coordination import (
     LEASE_S,
     MARGIN_S,
+    CoordinationObjects,
     Leadership,
     MemoryPort,
     QueueReader,
-    Shelf,
-    ShelfState,
+    StateAccess,
     StatePort,
 )
 from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
@@ -38,7 +38,7 @@ def leadership_of(shelf, clock, name="one", cut_s=lambda: 0.0, lag_s=0.0):
 
 
 def test_who_led_is_known_at_any_time():
-    shelf = Shelf()
+    shelf = CoordinationObjects()
     shelf.renew("one", 0.0)
     shelf.renew("one", 10.0)
     shelf.renew("two", 25.0)
@@ -47,7 +47,7 @@ def test_who_led_is_known_at_any_time():
 
 
 def test_only_its_holder_gives_a_lease_back():
-    shelf = Shelf()
+    shelf = CoordinationObjects()
     shelf.renew("one", 0.0)
     shelf.release("two")
     assert shelf.holder == "one"
@@ -63,7 +63,7 @@ def in_virtual_time(main):
 
 def test_a_leader_renews_and_gives_back_at_the_stop():
     async def main(clock):
-        shelf, stop = Shelf(), asyncio.Event()
+        shelf, stop = CoordinationObjects(), asyncio.Event()
         first = leadership_of(shelf, clock)
         async with asyncio.TaskGroup() as group:
             group.create_task(first.run(stop))
@@ -77,7 +77,7 @@ def test_a_leader_renews_and_gives_back_at_the_stop():
 
 def test_a_leader_that_is_cut_off_stops_before_another_may_begin():
     async def main(clock):
-        shelf, stop, cut_s = Shelf(), asyncio.Event(), [0.0]
+        shelf, stop, cut_s = CoordinationObjects(), asyncio.Event(), [0.0]
         first = leadership_of(shelf, clock, "one", lambda: cut_s[0])
         second = leadership_of(shelf, clock, "two")
         last_led = first_led = 0.0
@@ -101,7 +101,7 @@ def test_a_leader_that_is_cut_off_stops_before_another_may_begin():
 
 
 def test_a_freeze_is_seen_after_the_lag_and_unknown_when_blind_for_long():
-    shelf, clock, cut_s = Shelf(), Clock(), [0.0]
+    shelf, clock, cut_s = CoordinationObjects(), Clock(), [0.0]
     leader = leadership_of(shelf, clock, cut_s=lambda: cut_s[0], lag_s=3.0)
     shelf.freezes.append((clock.at, Freeze.SOFT))
     assert leader.standing().freeze is Freeze.NONE
@@ -116,11 +116,11 @@ def test_a_freeze_is_seen_after_the_lag_and_unknown_when_blind_for_long():
 
 
 def state_of(shelf, clock, is_cut=False):
-    return ShelfState(shelf=shelf, clock=clock.now, is_cut=lambda: is_cut, leads=lambda: True)
+    return StateAccess(shelf=shelf, clock=clock.now, is_cut=lambda: is_cut, leads=lambda: True)
 
 
 async def test_state_is_saved_by_compare_and_set():
-    shelf, clock = Shelf(), Clock()
+    shelf, clock = CoordinationObjects(), Clock()
     one, two = StatePort(state_of(shelf, clock)), StatePort(state_of(shelf, clock))
     assert await one.load() == await two.load() == ControllerState()
     kept = ControllerState(unsure_until=5.0)
@@ -132,12 +132,12 @@ async def test_state_is_saved_by_compare_and_set():
 
 
 async def test_nobody_saves_who_has_not_read():
-    assert not await StatePort(state_of(Shelf(), Clock())).save(ControllerState())
+    assert not await StatePort(state_of(CoordinationObjects(), Clock())).save(ControllerState())
 
 
 @pytest.mark.parametrize("text", [None, '{"v":99}', "scribble"])
 async def test_state_that_is_lost_or_cannot_be_read_makes_unsure_for_a_day(text):
-    shelf, clock = Shelf(), Clock()
+    shelf, clock = CoordinationObjects(), Clock()
     port = StatePort(state_of(shelf, clock))
     await port.load()
     await port.save(ControllerState())
@@ -149,13 +149,13 @@ async def test_state_that_is_lost_or_cannot_be_read_makes_unsure_for_a_day(text)
 
 
 async def test_who_is_cut_off_reads_and_saves_nothing():
-    port = StatePort(state_of(Shelf(), Clock(), is_cut=True))
+    port = StatePort(state_of(CoordinationObjects(), Clock(), is_cut=True))
     assert (await port.load()).unsure_until > START_AT
     assert not await port.save(ControllerState())
 
 
 async def test_the_memory_goes_with_the_state():
-    shelf, clock = Shelf(), Clock()
+    shelf, clock = CoordinationObjects(), Clock()
     at = state_of(shelf, clock)
     memory, state = MemoryPort(at), StatePort(at)
     assert memory.load() == interruption_memory.EMPTY_MEMORY
@@ -181,7 +181,7 @@ def notice(key, instance_id="i-1", deadline=None, until=START_AT + 600.0):
 
 
 def test_notices_come_once_each_the_most_urgent_first_until_settled():
-    shelf = Shelf()
+    shelf = CoordinationObjects()
     reader = QueueReader(shelf=shelf, may_read=lambda: True)
     shelf.tell(notice("late", "i-2", START_AT + 100.0))
     shelf.tell(notice("none", "i-3"))
@@ -195,14 +195,14 @@ def test_notices_come_once_each_the_most_urgent_first_until_settled():
 
 
 def test_only_who_leads_reads_the_queue():
-    shelf = Shelf()
+    shelf = CoordinationObjects()
     shelf.tell(notice("one"))
     assert QueueReader(shelf=shelf, may_read=lambda: False).pending(START_AT) == ()
 
 
 def test_a_new_notice_wakes_who_waits_for_it():
     async def main(clock):
-        shelf = Shelf()
+        shelf = CoordinationObjects()
         reader = QueueReader(shelf=shelf, may_read=lambda: True)
         async with asyncio.TaskGroup() as group:
             waiting = group.create_task(reader.arrived())

@@ -9,10 +9,10 @@ from spotvortex.core.domain.notices import NoticeKind
 from spotvortex.core.domain.observation import OwnKind
 from spotvortex.core.domain.types import CapacityType, Freeze
 from spotvortex.faultsearch.episode import START_AT
-from spotvortex.sim.cluster.scenario import Kind
+from spotvortex.sim.cluster.scenario import WorkloadKind
 from spotvortex.sim.market.random_streams import stream
-from spotvortex.sim.runtime.coordination import Shelf
-from spotvortex.sim.runtime.external_actors import OF_PEOPLE, OF_PROCESSES, People
+from spotvortex.sim.runtime.coordination import CoordinationObjects
+from spotvortex.sim.runtime.external_actors import OF_PEOPLE, OF_PROCESSES, ExternalActors
 from spotvortex.sim.runtime.faults import ONCE, Fault, FaultKind, Schedule
 from tests.sim.small import Clock, anchor, app, node_of, placeholder, pool, world_of
 
@@ -28,9 +28,9 @@ def world(clock):
 
 
 def people(world, clock, *faults):
-    return People(
+    return ExternalActors(
         world=world,
-        shelf=Shelf(),
+        shelf=CoordinationObjects(),
         schedule=Schedule(faults),
         chance=stream(1, "people"),
         clock=clock.now,
@@ -130,7 +130,7 @@ def test_somebody_takes_away_or_scribbles_on_what_we_remember(world, clock, kind
 
 @pytest.mark.parametrize(("factor", "n_pods"), [(0.5, 3), (1.5, 9), (0.01, 1)])
 def test_deployments_are_scaled_to_one_replica_at_least(clock, factor, n_pods):
-    store = app(name="store", kind=Kind.STATEFUL_SET, replicas=2)
+    store = app(name="store", kind=WorkloadKind.STATEFUL_SET, replicas=2)
     world = world_of(clock, workloads=(app(replicas=6), store))
     act(world, clock, FaultKind.SCALED, factor)
     assert len(world.cluster.pods_of["web/Deployment/app"]) == n_pods

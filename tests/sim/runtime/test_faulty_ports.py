@@ -12,7 +12,7 @@ from spotvortex.errors import ModelContractError
 from spotvortex.faultsearch.episode import START_AT
 from spotvortex.ports.writing import OwnWrite
 from spotvortex.sim.cluster.api_server import plan_on
-from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.market.prices import SimulatedMarket
 from spotvortex.sim.market.random_streams import stream
 from spotvortex.sim.runtime.faults import Fault, FaultKind
 from spotvortex.sim.runtime.faulty_ports import (
@@ -21,9 +21,9 @@ from spotvortex.sim.runtime.faulty_ports import (
     STALE_BY_S,
     FaultyForecaster,
     FaultyMarket,
-    Quiet,
+    FaultyWriter,
+    NullTelemetry,
     SkewedClock,
-    Writer,
 )
 from spotvortex.sim.runtime.forecasters import ScriptedForecaster
 from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
@@ -79,7 +79,7 @@ def sent(of_node, **suffering):
     async def main():
         clock = SimClock(START_AT, asyncio.get_running_loop())
         sufferer = Sufferer(clock=clock, world=world_of(clock), **suffering)
-        writer = Writer(sufferer)
+        writer = FaultyWriter(sufferer)
         call = of_node(node_of(sufferer.world))
         try:
             answer = await writer.apply(call)
@@ -174,7 +174,7 @@ def test_a_clock_is_as_far_off_as_the_schedule_says():
 def quotes(**faults):
     world = world_of()
     offerings = [node.offering for node in world.cluster.nodes.values()]
-    market = SimMarket(seed=1, start_at=START_AT)
+    market = SimulatedMarket(seed=1, start_at=START_AT)
     kinds = {FaultKind(name.replace("_", "-")): 0.0 for name in faults}
     return FaultyMarket(market, Sufferer(faults=kinds)).facts(offerings, START_AT).quotes
 
@@ -224,7 +224,7 @@ def test_a_model_may_fail_or_give_no_numbers():
 
 
 async def test_telemetry_that_nobody_looks_at_drops_everything():
-    quiet = Quiet()
+    quiet = NullTelemetry()
     with quiet.span("cycle") as span:
         span.event("seen", {})
     assert span.traceparent == ""

@@ -9,15 +9,15 @@ import pytest
 from spotvortex.core.drain.calls import EvictPod, MarkNode
 from spotvortex.faultsearch.episode import START_AT
 from spotvortex.sim.cluster.scenario import STEP_S
-from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.market.prices import SimulatedMarket
 from spotvortex.sim.market.random_streams import stream
-from spotvortex.sim.runtime.coordination import Shelf
+from spotvortex.sim.runtime.coordination import CoordinationObjects
 from spotvortex.sim.runtime.crashing_tasks import brittle
-from spotvortex.sim.runtime.external_actors import People
+from spotvortex.sim.runtime.external_actors import ExternalActors
 from spotvortex.sim.runtime.faults import Fault, FaultKind, Schedule
 from spotvortex.sim.runtime.forecasters import ScriptedForecaster
-from spotvortex.sim.runtime.journal import Records
-from spotvortex.sim.runtime.replica import RESTART_S, Place, Process
+from spotvortex.sim.runtime.journal import EpisodeJournal
+from spotvortex.sim.runtime.replica import RESTART_S, Replica, SharedWorld
 from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
 from tests.sim.small import episode, world_of
 
@@ -50,9 +50,9 @@ class Witness:
 class Scene:
     processes: list
     witness: Witness
-    shelf: Shelf
+    shelf: CoordinationObjects
     world: object
-    records: Records
+    records: EpisodeJournal
 
 
 def lived(seconds, *faults, n_processes=1, script=HIGH, **changes):
@@ -61,20 +61,20 @@ def lived(seconds, *faults, n_processes=1, script=HIGH, **changes):
     async def main():
         clock = SimClock(START_AT, asyncio.get_running_loop())
         drawn = episode(script=script, **changes)
-        world, shelf = world_of(clock, script=script, **changes), Shelf()
-        witness, records, ended = Witness(clock.now), Records(), asyncio.Event()
+        world, shelf = world_of(clock, script=script, **changes), CoordinationObjects()
+        witness, records, ended = Witness(clock.now), EpisodeJournal(), asyncio.Event()
         schedule = Schedule(faults)
-        place = Place(
+        place = SharedWorld(
             world=world,
             shelf=shelf,
-            market=SimMarket(seed=1, start_at=START_AT),
+            market=SimulatedMarket(seed=1, start_at=START_AT),
             forecaster=ScriptedForecaster(script=script, start_at=START_AT),
             schedule=schedule,
             witness=witness,
             clock=clock.now,
             zero_at=START_AT,
         )
-        people = People(
+        people = ExternalActors(
             world=world,
             shelf=shelf,
             schedule=schedule,
@@ -83,7 +83,7 @@ def lived(seconds, *faults, n_processes=1, script=HIGH, **changes):
             zero_at=START_AT,
         )
         processes = [
-            Process(
+            Replica(
                 place=place,
                 number=number,
                 limits=drawn.limits,

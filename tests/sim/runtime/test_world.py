@@ -15,15 +15,15 @@ from spotvortex.core.domain.observation import InputState, NodeLoad
 from spotvortex.core.domain.types import Blocker, CapacityType
 from spotvortex.core.drain.calls import BlockedByBudget, Done, Gone
 from spotvortex.core.pool.blocking import pdb_blocked_nodes
-from spotvortex.core.pool.summary import shape_of
+from spotvortex.core.pool.summary import summary_of
 from spotvortex.core.pool.zone_loss import safe_moves_to_spot
 from spotvortex.report.doctor.diagnosis import diagnose, verdict_on
 from spotvortex.sim.cluster.demo_scenario import demo
 from spotvortex.sim.cluster.facts import blockers
-from spotvortex.sim.cluster.scenario import STEP_S, Kind
-from spotvortex.sim.market.hazard_supply import CALM, STRESS, Phase
+from spotvortex.sim.cluster.scenario import STEP_S, WorkloadKind
+from spotvortex.sim.market.hazard_supply import CALM, STRESS, RegimePhase
 from spotvortex.sim.market.instance_types import MACHINES
-from spotvortex.sim.market.prices import SimMarket
+from spotvortex.sim.market.prices import SimulatedMarket
 from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
 from spotvortex.sim.runtime.world import World
 
@@ -40,9 +40,9 @@ class StoppedClock:
 def world_of(seed=1, *regimes):
     scenario = demo()
     if regimes:
-        phases = tuple(Phase(starts_s=3600.0 * k, regime=r) for k, r in enumerate(regimes))
+        phases = tuple(RegimePhase(starts_s=3600.0 * k, regime=r) for k, r in enumerate(regimes))
         scenario = replace(scenario, phases=phases)
-    market = SimMarket(seed=seed, start_at=scenario.start_at)
+    market = SimulatedMarket(seed=seed, start_at=scenario.start_at)
     return World(scenario=scenario, seed=seed, clock=StoppedClock(), market=market)
 
 
@@ -57,7 +57,7 @@ def nodes_of(world):
 
 def naive_load(world, name):
     pods = [pod for pod in world.cluster.pods.values() if pod.node == name]
-    moved = [pod for pod in pods if pod.workload.kind is not Kind.DAEMON_SET]
+    moved = [pod for pod in pods if pod.workload.kind is not WorkloadKind.DAEMON_SET]
     blocked = {(b, pod.workload.key) for pod in moved for b in blockers(pod.workload)}
     load = NodeLoad(
         n_pods=len(pods),
@@ -112,13 +112,13 @@ def check_owners(world):
         pods = [p for p in world.cluster.pods.values() if p.workload is workload]
         live = [p for p in pods if not p.terminating]
         match workload.kind:
-            case Kind.DEPLOYMENT:
+            case WorkloadKind.DEPLOYMENT:
                 assert len(live) == workload.replicas
-            case Kind.STATEFUL_SET:
+            case WorkloadKind.STATEFUL_SET:
                 assert len(pods) == workload.replicas
-            case Kind.DAEMON_SET:
+            case WorkloadKind.DAEMON_SET:
                 assert sorted(p.node for p in pods) == sorted(world.cluster.nodes)
-            case Kind.BARE:
+            case WorkloadKind.BARE:
                 assert len(pods) <= 1
 
 
@@ -149,7 +149,7 @@ def test_demo_starts_with_sixty_nodes_in_six_pools_and_nothing_pending():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_demo_has_room_for_more_spot_in_web_and_none_in_api(seed):
-    shapes = {pool.name: shape_of(pool) for pool in world_of(seed).snapshot(0.0).pools}
+    shapes = {pool.name: summary_of(pool) for pool in world_of(seed).snapshot(0.0).pools}
     safe = {
         name: safe_moves_to_spot(
             [n.name for n in shape.movable_on_demand], shape.budget_pods, shape.margins
@@ -164,9 +164,9 @@ def limited_world(**limits):
     """The demo with limits on its NodePool `batch`, of 14 nodes of 8 vCPU, stressed at once."""
     scenario = demo()
     groups = tuple(replace(g, **limits) if g.name == "batch" else g for g in scenario.groups)
-    harsh = (Phase(starts_s=0.0, regime=HARSH),)
+    harsh = (RegimePhase(starts_s=0.0, regime=HARSH),)
     scenario = replace(scenario, groups=groups, phases=harsh)
-    market = SimMarket(seed=1, start_at=scenario.start_at)
+    market = SimulatedMarket(seed=1, start_at=scenario.start_at)
     return World(scenario=scenario, seed=1, clock=StoppedClock(), market=market)
 
 
@@ -400,7 +400,7 @@ def test_run_steps_on_the_grid_makes_up_for_lost_time_and_stops_at_once():
         loop = asyncio.get_running_loop()
         scenario = demo()
         clock = SimClock(scenario.start_at, loop)
-        market = SimMarket(seed=1, start_at=scenario.start_at)
+        market = SimulatedMarket(seed=1, start_at=scenario.start_at)
         await asyncio.sleep(33.0)
         world = World(scenario=scenario, seed=1, clock=clock, market=market)
         stop = asyncio.Event()
