@@ -117,10 +117,10 @@ def _pool(
             for (offering, capacity_type), count in sorted(counted.items())
         ),
         workloads=tuple(_workload(key, by_owner[key], budgets) for key in sorted(by_owner)),
-        capacity_types=_union(p.capacity_types for p in pool.node_pools),
-        instance_types=_union(p.instance_types for p in pool.node_pools),
-        zones=_union(p.zones for p in pool.node_pools),
-        consolidation=next((p.consolidation for p in pool.node_pools if p.consolidation), ""),
+        capacity_types=_union(p.capacity_types for p in pool.node_groups),
+        instance_types=_union(p.instance_types for p in pool.node_groups),
+        zones=_union(p.zones for p in pool.node_groups),
+        consolidation=next((p.consolidation for p in pool.node_groups if p.consolidation), ""),
     )
 
 

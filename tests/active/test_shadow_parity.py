@@ -173,7 +173,7 @@ def test_the_first_drain_makes_the_requests_that_shadow_has_recorded(both: Both)
 
 
 def test_the_first_drain_asks_for_as_much_room_as_shadow_would(both: Both):
-    for kind in ("CreatePlaceholder", "MarkNode", "DeleteNodeClaim"):
+    for kind in ("CreatePlaceholder", "MarkNode", "ReleaseNode"):
         assert both.active.drains[0].count(kind) == both.shadow.drains[0].count(kind), kind
     # A budget may make it ask for an eviction more than once.
     assert both.active.drains[0].count("EvictPod") >= both.shadow.drains[0].count("EvictPod") > 0

@@ -11,13 +11,13 @@ from spotvortex.core.drain.calls import (
     CreateAnchor,
     CreatePlaceholder,
     DeleteAnchors,
-    DeleteNodeClaim,
     DeletePlaceholders,
     Done,
     EvictPod,
     Gone,
     MarkNode,
     Refused,
+    ReleaseNode,
 )
 from spotvortex.core.pool.owner_rules import PoolRules
 from tests.contract.daemon import daemon
@@ -97,7 +97,7 @@ async def pending_pods_get_nodes_of_the_cheaper_kind(stage):
     assert len(nodes_of(stage)) == 3
     assert {node.capacity_type for node in nodes_of(stage)} == {SPOT}
     assert await hosts(stage, "app") == names(stage)
-    assert all(node.node_claim and node.node_pool == stage.pool for node in nodes_of(stage))
+    assert all(node.claim and node.node_group == stage.pool for node in nodes_of(stage))
 
 
 @scene(STILL)
@@ -217,13 +217,13 @@ async def a_claim_that_we_delete_takes_its_node_and_no_other_away(stage):
     load = Load(name="app", replicas=3, max_unavailable=1)
     await running(stage, load)
     (node,) = nodes_of(stage)
-    other = DeleteNodeClaim(node_claim=node.node_claim, node="another", plan_id=PLAN)
+    other = ReleaseNode(claim=node.claim, node="another", plan_id=PLAN)
     answer = await stage.writer.apply(other)
     assert isinstance(answer, Refused)
     assert f"is for {node.name}" in answer.reason
-    nobody = DeleteNodeClaim(node_claim="nobody", node=node.name, plan_id=PLAN)
+    nobody = ReleaseNode(claim="nobody", node=node.name, plan_id=PLAN)
     assert await stage.writer.apply(nobody) == Gone()
-    call = DeleteNodeClaim(node_claim=node.node_claim, node=node.name, plan_id=PLAN)
+    call = ReleaseNode(claim=node.claim, node=node.name, plan_id=PLAN)
     assert await stage.writer.apply(call) == Done()
     assert await stage.writer.apply(call) == Done()
     await drained(stage, node, load)
@@ -271,7 +271,7 @@ CHAIN = (
     CreateAnchor,
     MarkNode,
     EvictPod,
-    DeleteNodeClaim,
+    ReleaseNode,
     DeletePlaceholders,
 )
 """The kinds of write of a wave, each wholly before the next."""

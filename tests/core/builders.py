@@ -28,9 +28,9 @@ from spotvortex.core.pool.eviction import PodEvictability
 from spotvortex.core.pool.input import (
     MAX_CANDIDATES,
     Candidate,
+    GroupFit,
     LossSafety,
     Money,
-    NodePoolFit,
     PoolInput,
     Risk,
 )
@@ -68,8 +68,8 @@ def node(name="n1", **changes):
         "offering": WEB_A,
         "capacity_type": CapacityType.SPOT,
         "created_at": AT - 7200.0,
-        "node_pool": "web",
-        "node_claim": f"claim-{name}",
+        "node_group": "web",
+        "claim": f"claim-{name}",
         "allocatable_cpu_milli": 2000,
         "allocatable_memory_bytes": 8 * GIB,
         "load": load(),
@@ -213,8 +213,8 @@ def candidate(name="n1", **changes):
     values = {
         "node": name,
         "uid": f"uid-{name}",
-        "node_claim": f"claim-{name}",
-        "node_pool": "web",
+        "claim": f"claim-{name}",
+        "node_group": "web",
         "offering": WEB_A,
         "n_pods": 3,
         "workload_cpu_milli": 900,
@@ -237,9 +237,9 @@ def safety(**changes):
 
 def room(**changes):
     """A NodePool without limits that may take every node."""
-    values = {"node_pool": "web", "n_placed": 10, "sizes_known": True}
+    values = {"node_group": "web", "n_placed": 10, "sizes_known": True}
     sizes = {"launch_cpu_milli": 2000, "launch_memory_mib": 8192}
-    return NodePoolFit(**(values | sizes | changes))
+    return GroupFit(**(values | sizes | changes))
 
 
 def pool_input(*, n_spot=10, n_on_demand=10, **changes):

@@ -14,8 +14,8 @@ from spotvortex.core.domain.observation import (
     InputState,
     MarketFacts,
     NodeFact,
+    NodeGroupFact,
     NodeLoad,
-    NodePoolFact,
     Observation,
     PdbFact,
     PoolFacts,
@@ -96,7 +96,7 @@ def nodes(draw, name, pool):
         provisioner=Provisioner.KARPENTER,
         offering=draw(offerings),
         capacity_type=draw(st.sampled_from(SIDES)),
-        node_claim=f"claim-{name}",
+        claim=f"claim-{name}",
         load=draw(st.sampled_from(LOADS)),
         **(values | draw(st.sampled_from(CONDITIONS))),
     )
@@ -120,16 +120,16 @@ def pdbs(name, node_names):
 
 NODE_POOLS = (
     *((),) * 6,
-    (NodePoolFact(name="np", pool="web"),),
-    (NodePoolFact(name="np", pool="web", capacity_types=(CapacityType.SPOT,)),),
-    (NodePoolFact(name="np", pool="web", capacity_types=(CapacityType.ON_DEMAND,)),),
-    (NodePoolFact(name="np", pool="web", cpu_left_milli=2500, memory_left_bytes=9 << 30),),
-    (NodePoolFact(name="np", pool="web", nodes_left=0, cpu_left_milli=0),),
+    (NodeGroupFact(name="np", pool="web"),),
+    (NodeGroupFact(name="np", pool="web", capacity_types=(CapacityType.SPOT,)),),
+    (NodeGroupFact(name="np", pool="web", capacity_types=(CapacityType.ON_DEMAND,)),),
+    (NodeGroupFact(name="np", pool="web", cpu_left_milli=2500, memory_left_bytes=9 << 30),),
+    (NodeGroupFact(name="np", pool="web", nodes_left=0, cpu_left_milli=0),),
     (
-        NodePoolFact(name="a", pool="web", zones=("a",), nodes_left=1),
-        NodePoolFact(name="b", pool="web", zones=("b",), instance_types=TYPES[:1]),
+        NodeGroupFact(name="a", pool="web", zones=("a",), nodes_left=1),
+        NodeGroupFact(name="b", pool="web", zones=("b",), instance_types=TYPES[:1]),
     ),
-    (NodePoolFact(name="np", pool="web", max_cpu_milli=1000, max_memory_bytes=1 << 30),),
+    (NodeGroupFact(name="np", pool="web", max_cpu_milli=1000, max_memory_bytes=1 << 30),),
 )
 
 
@@ -146,7 +146,7 @@ def pools(draw, name="web", max_nodes=8):
         pdbs=tuple(
             placed(draw(pdbs(f"pdb{i}", names)), *made) for i in range(draw(st.integers(0, 3)))
         ),
-        node_pools=tuple(draw(st.sampled_from(NODE_POOLS))),
+        node_groups=tuple(draw(st.sampled_from(NODE_POOLS))),
     )
 
 

@@ -49,7 +49,7 @@ def test_every_kind_of_request_was_sent(found):
         "CreateAnchor",
         "CreatePlaceholder",
         "DeleteAnchors",
-        "DeleteNodeClaim",
+        "ReleaseNode",
         "DeletePlaceholders",
         "EvictPod",
         "MarkNode",

@@ -7,13 +7,13 @@ from spotvortex.core.domain.observation import OwnKind, OwnPod
 from spotvortex.core.drain.calls import (
     CreateAnchor,
     CreatePlaceholder,
-    DeleteNodeClaim,
     DeletePlaceholders,
     Done,
     EvictPod,
     Gone,
     MarkNode,
     Refused,
+    ReleaseNode,
     UnmarkNode,
 )
 from spotvortex.core.drain.orders import from_text
@@ -75,7 +75,7 @@ class LiveWriter:
             case DeletePlaceholders(for_uid=uid):
                 kept = tuple(p for p in self.live.facts.own_pods if p.for_uid != uid)
                 self.live.facts = replace(self.live.facts, own_pods=kept)
-            case DeleteNodeClaim(node=name):
+            case ReleaseNode(node=name):
                 self.live.change_nodes(lambda n: replace(n, moving=n.moving or n.name == name))
         return Done()
 

@@ -18,7 +18,7 @@ MOVE_TO_SPOT = [
     "CreatePlaceholder",
     "MarkNode",
     "EvictPod",
-    "DeleteNodeClaim",
+    "ReleaseNode",
     "DeletePlaceholders",
 ]
 

@@ -11,7 +11,7 @@ from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.labels import MAX_SPOT_RATIO
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import NodePoolFact
+from spotvortex.core.domain.observation import NodeGroupFact
 from spotvortex.core.domain.types import Action, Mode
 from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.core.pool.reduction import MEMORY_CONFIDENCE
@@ -201,8 +201,8 @@ def test_it_runs_until_its_source_is_closed_and_closes_what_it_feeds():
 
 
 def test_of_settings_and_annotations_the_more_careful_rule_counts():
-    said = NodePoolFact(name="web", pool="web", rules=((MAX_SPOT_RATIO, "0.5"),))
-    observed = observation(pool(node_pools=(said,)), pool("api"))
+    said = NodeGroupFact(name="web", pool="web", rules=((MAX_SPOT_RATIO, "0.5"),))
+    observed = observation(pool(node_groups=(said,)), pool("api"))
     subject = inference(FlatForecaster())
     subject.pool_rules = {"web": PoolRules(mode=Mode.CANARY, max_spot_ratio=0.7)}
     api, web = run(subject.assess, observed).pools

@@ -14,7 +14,6 @@ from spotvortex.core.drain.calls import (
     CreateAnchor,
     CreatePlaceholder,
     DeleteAnchors,
-    DeleteNodeClaim,
     DeletePlaceholders,
     Done,
     EvictPod,
@@ -23,6 +22,7 @@ from spotvortex.core.drain.calls import (
     MarkNode,
     NoteRisk,
     Refused,
+    ReleaseNode,
     UnmarkNode,
 )
 from spotvortex.core.drain.messages import DrainEnd
@@ -48,7 +48,7 @@ def room(name="web-s0"):
         for_uid=made.uid,
         pool="web",
         capacity_type=CapacityType.ON_DEMAND,
-        node_pool="web",
+        node_group="web",
         for_pod="shop/a",
         pod_uid="uid-a",
         cpu_milli=1,
@@ -70,7 +70,7 @@ OTHER_CALLS = (
     mark(),
     room(),
     EvictPod(namespace="shop", name="a", uid="uid-a", node_uid="uid-web-s0", plan_id="p1"),
-    DeleteNodeClaim(node_claim="claim-web-s0", node="web-s0", plan_id="p1"),
+    ReleaseNode(claim="claim-web-s0", node="web-s0", plan_id="p1"),
     CreateAnchor(
         name="a", node="web-d0", node_uid="uid-web-d0", pool="web", plan_id="p1", expires_s=9
     ),

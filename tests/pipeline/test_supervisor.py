@@ -39,7 +39,7 @@ def test_one_wave_a_settle_window_is_carried_out_in_shadow():
         "MarkNode",
         "EvictPod",
         "EvictPod",
-        "DeleteNodeClaim",
+        "ReleaseNode",
         "DeletePlaceholders",
     ]
     assert daemon.views.status.reasons(AT) == []

@@ -8,9 +8,9 @@ from spotvortex.core.drain import orders
 from spotvortex.core.drain.calls import (
     CreateAnchor,
     CreatePlaceholder,
-    DeleteNodeClaim,
     EvictPod,
     MarkNode,
+    ReleaseNode,
 )
 from spotvortex.core.drain.messages import DrainOrder, OrderKind
 from spotvortex.faultsearch.episode import START_AT, Episode, PoolSpec, scenario_of
@@ -108,8 +108,8 @@ def journal(node, plan_id=PLAN, deadline=START_AT + 900.0, reason="HIGH"):
             pool=node.group.pool,
             node=node.name,
             uid=node.uid,
-            node_claim=node.node_claim,
-            node_pool=node.group.name,
+            claim=node.claim,
+            node_group=node.group.name,
             to=CapacityType.ON_DEMAND,
             avoid="",
             reason=reason,
@@ -149,7 +149,7 @@ def placeholder(pod, node, **changes):
         for_uid=node.uid,
         pool=node.group.pool,
         capacity_type=CapacityType.ON_DEMAND,
-        node_pool=node.group.name,
+        node_group=node.group.name,
         for_pod=pod.key,
         pod_uid=pod.uid,
         cpu_milli=pod.workload.cpu_milli,
@@ -175,5 +175,5 @@ def anchor(target, **changes):
 
 
 def claim_of(target, **changes):
-    usual = DeleteNodeClaim(node_claim=target.node_claim, node=target.name, plan_id=PLAN)
+    usual = ReleaseNode(claim=target.claim, node=target.name, plan_id=PLAN)
     return replace(usual, **changes)

@@ -40,9 +40,9 @@ from spotvortex.core.pool.input import (
     MAX_CANDIDATES,
     MAX_OFFERINGS,
     Candidate,
+    GroupFit,
     LossSafety,
     Money,
-    NodePoolFit,
     OfferingInput,
     PoolInput,
     Risk,
@@ -94,8 +94,8 @@ def candidates(kind: str, offerings: tuple[OfferingInput, ...], n: int) -> tuple
         Candidate(
             node=f"ip-10-214-{100 + i}-{len(kind) + 150}.eu-central-1.compute.internal",
             uid=f"{hashlib.sha256(f'{kind}{i}'.encode()).hexdigest()[:8]}-9c1d-4e5f-8a7b-0123456789ab",
-            node_claim=f"checkout-and-payment-workers-{kind[0]}{i}7xz",
-            node_pool="checkout-and-payment-workers",
+            claim=f"checkout-and-payment-workers-{kind[0]}{i}7xz",
+            node_group="checkout-and-payment-workers",
             offering=offerings[(i * 5) % len(offerings)].offering,
             n_pods=17 + i,
             workload_cpu_milli=6250,
@@ -105,17 +105,17 @@ def candidates(kind: str, offerings: tuple[OfferingInput, ...], n: int) -> tuple
     )
 
 
-def room(n_placed: int, **changes: Any) -> NodePoolFit:
+def room(n_placed: int, **changes: Any) -> GroupFit:
     """A NodePool with limits that leave more than enough."""
     values: dict[str, Any] = {
-        "node_pool": "web",
+        "node_group": "web",
         "n_placed": n_placed,
         "cpu_left_milli": 412_000,
         "memory_left_mib": 1_648_640,
         "launch_cpu_milli": 16_000,
         "launch_memory_mib": 63_472,
     }
-    return NodePoolFit(**(values | changes))
+    return GroupFit(**(values | changes))
 
 
 def pool_input(*, n_offerings: int = 3, n_candidates: int = 2, **changes: Any) -> PoolInput:
@@ -274,9 +274,9 @@ def large_input(**changes: Any) -> PoolInput:
             "n_on_demand_movable": 87,
             "n_spot_movable": 191,
             "room_on_demand": room(
-                186, node_pool=LARGE_NAME, misfit="eu-central-1a", nodes_left=120
+                186, node_group=LARGE_NAME, misfit="eu-central-1a", nodes_left=120
             ),
-            "room_spot": room(87, node_pool=LARGE_NAME, nodes_left=120),
+            "room_spot": room(87, node_group=LARGE_NAME, nodes_left=120),
             "blocked": tuple((blocker, 12) for blocker in Blocker),
             **changes,
         },
@@ -303,7 +303,7 @@ def largest_refusal() -> Decision:
     data = large_input(
         safety=replace(pool_input().safety, margin_pods=-12, margin_pdb=f"payments/{LARGE_NAME}"),
         n_on_demand_movable=0,
-        room_spot=room(87, node_pool=LARGE_NAME, misfit="16000m, 30000Mi", cpu_left_milli=4250),
+        room_spot=room(87, node_group=LARGE_NAME, misfit="16000m, 30000Mi", cpu_left_milli=4250),
         n_moving=300,
         entry_money=replace(pool_input().entry_money, spot_usd_per_hour=0.4474),
         out_of_range=tuple(str(o.offering) for o in offering_inputs(MAX_CANDIDATES)),

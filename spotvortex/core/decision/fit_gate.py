@@ -13,8 +13,8 @@ from typing import Final
 from spotvortex.core.decision.messages import Verdict
 from spotvortex.core.decision.verdicts import allow, at_most, not_evaluated, refuse
 from spotvortex.core.domain.types import Action, Provisioner
-from spotvortex.core.pool.input import Candidate, NodePoolFit, PoolInput
-from spotvortex.core.pool.nodepool_fit import launches, mib_up
+from spotvortex.core.pool.group_fit import launches, mib_up
+from spotvortex.core.pool.input import Candidate, GroupFit, PoolInput
 
 _PROOF: Final = "placeholders prove it before any eviction"
 
@@ -30,7 +30,7 @@ def judge(pool: PoolInput, action: Action) -> Verdict:
     towards = action.towards_spot
     room = pool.room_spot if towards else pool.room_on_demand
     candidates = pool.to_spot if towards else pool.to_on_demand
-    if room.node_pool:
+    if room.node_group:
         return _by_node_pool(room, candidates)
     if pool.provisioner is Provisioner.UNKNOWN:
         return not_evaluated("fit", "nobody is known who would make the nodes")
@@ -41,18 +41,18 @@ def judge(pool: PoolInput, action: Action) -> Verdict:
     return allow("fit", f"no NodePool to judge by: {_PROOF}", **numbers)
 
 
-def _by_node_pool(room: NodePoolFit, candidates: Sequence[Candidate]) -> Verdict:
+def _by_node_pool(room: GroupFit, candidates: Sequence[Candidate]) -> Verdict:
     if not candidates:
         return allow("fit", "no node to be placed")
     if not room.n_placed:
-        return refuse("fit", f"{room.node_pool} has no place for pods of {room.misfit}", placed=0)
+        return refuse("fit", f"{room.node_group} has no place for pods of {room.misfit}", placed=0)
     placed = candidates[: room.n_placed]
     found = launches(room, [(c.workload_cpu_milli, c.workload_memory_bytes) for c in placed])
     if found.short_of:
-        reason = f"{found.short_of} limit of {room.node_pool}; launches count in full"
+        reason = f"{found.short_of} limit of {room.node_group}; launches count in full"
         return at_most("fit", found.n, reason, left=found.left, asked=found.asked)
     if len(placed) < len(candidates):
-        reason = f"{room.node_pool} has no place for pods of {room.misfit}"
+        reason = f"{room.node_group} has no place for pods of {room.misfit}"
         return at_most("fit", len(placed), reason, placed=room.n_placed)
     sizes = "" if room.sizes_known else "sizes unknown; "
-    return allow("fit", f"{room.node_pool} may take them; {sizes}{_PROOF}")
+    return allow("fit", f"{room.node_group} may take them; {sizes}{_PROOF}")

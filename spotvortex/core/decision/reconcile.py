@@ -141,7 +141,7 @@ def _emptied(orders: tuple[DrainOrder, ...], observation: Observation) -> frozen
         for order in orders
         if order.kind is OrderKind.INTERRUPTION
         and order.uid in empty
-        and not order.node_claim
+        and not order.claim
         and at < order.deadline + AFTER_LOSS_S
     )
 
@@ -217,8 +217,8 @@ def _orders_of(decision: Decision) -> Iterator[DrainOrder]:
             pool=decision.pool,
             node=move.candidate.node,
             uid=move.candidate.uid,
-            node_claim=move.candidate.node_claim,
-            node_pool=move.candidate.node_pool,
+            claim=move.candidate.claim,
+            node_group=move.candidate.node_group,
             to=move.to,
             reason=f"{decision.action} {decision.reason}",
             deadline=decision.at + limits.drain_deadline_s,

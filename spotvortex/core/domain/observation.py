@@ -80,7 +80,7 @@ class NodeFact:
 
     `moving` is true where somebody is already taking the node away: it is being deleted, or it
     carries a disruption taint of Karpenter, Cluster Autoscaler or the node lifecycle controller.
-    `cordoned` is `spec.unschedulable`. `node_claim` is empty where Karpenter does not own it.
+    `cordoned` is `spec.unschedulable`. `claim` is empty where Karpenter does not own it.
     `mark` is the journal that we left on it, `labelled` whether it has our label of cordoned nodes,
     `at_risk` our note of a rebalance recommendation; each as it stands there.
     """
@@ -96,8 +96,8 @@ class NodeFact:
     cordoned: bool = False
     moving: bool = False
     do_not_disrupt: bool = False
-    node_pool: str = ""
-    node_claim: str = ""
+    node_group: str = ""
+    claim: str = ""
     provider_id: str = ""
     resource_version: str = ""
     allocatable_cpu_milli: int = 0
@@ -169,14 +169,25 @@ class PdbFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodePoolFact:
-    """What a Karpenter NodePool allows. Lists are empty where it says nothing.
+class NodeGroupFact:
+    """A group of nodes that a provisioner grows, as of Karpenter a NodePool, and what it allows.
 
-    `max_cpu_milli` and `max_memory_bytes` are the largest size of a node that its requirements
-    leave, None where they name no size. `consolidation` is the policy, "" where it never does.
-    `*_left` is what its limits leave (`spec.limits` less
-    `status.resources`), never negative, None where it sets no such limit. `rules` are our own
-    annotations on it, name and value as they stand there, sorted by name.
+    Lists are empty where the group says nothing.
+
+    Attributes:
+        name: by which its nodes name it.
+        pool: the workload pool that it serves.
+        capacity_types: how its nodes may be bought.
+        instance_types: the types that it may launch.
+        zones: where it may launch them.
+        consolidation: the policy under which nodes are replaced, "" where none ever is.
+        weight: of two groups that fit, the heavier is tried first.
+        rules: the owner's annotations for SpotVortex, name and value, sorted by name.
+        max_cpu_milli: the largest node that its requirements leave, None where they name no size.
+        max_memory_bytes: the same of memory.
+        cpu_left_milli: what its limits leave, never negative, None where it sets no such limit.
+        memory_left_bytes: the same of memory.
+        nodes_left: the same of nodes.
     """
 
     name: str
@@ -202,7 +213,7 @@ class PoolFacts:
     provisioner: Provisioner
     nodes: tuple[NodeFact, ...]
     pdbs: tuple[PdbFact, ...] = ()
-    node_pools: tuple[NodePoolFact, ...] = ()
+    node_groups: tuple[NodeGroupFact, ...] = ()
 
 
 class OwnKind(StrEnum):

@@ -30,7 +30,7 @@ class CreatePlaceholder:
     for_uid: str
     pool: str
     capacity_type: CapacityType
-    node_pool: str
+    node_group: str
     for_pod: str
     pod_uid: str
     cpu_milli: int
@@ -82,13 +82,13 @@ class EvictPod:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteNodeClaim:
+class ReleaseNode:
     """Delete the drained node's NodeClaim, with its uid as precondition: its provisioner ends it.
 
     The actuator reads the uid anew, and refuses where the claim names another node.
     """
 
-    node_claim: str
+    claim: str
     node: str
     plan_id: str
 
@@ -146,7 +146,7 @@ Call = (
     | MarkNode
     | UnmarkNode
     | EvictPod
-    | DeleteNodeClaim
+    | ReleaseNode
     | DeletePlaceholders
     | CreateAnchor
     | DeleteAnchors

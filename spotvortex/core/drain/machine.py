@@ -27,7 +27,6 @@ from spotvortex.core.drain.calls import (
     Call,
     CreateAnchor,
     CreatePlaceholder,
-    DeleteNodeClaim,
     DeletePlaceholders,
     Done,
     EvictPod,
@@ -37,6 +36,7 @@ from spotvortex.core.drain.calls import (
     NodeView,
     PodView,
     Refused,
+    ReleaseNode,
     UnmarkNode,
     anchor_call,
 )
@@ -121,7 +121,7 @@ def _placeholder(order: DrainOrder, progress: DrainProgress, view: NodeView) -> 
         for_uid=order.uid,
         pool=order.pool,
         capacity_type=order.to,
-        node_pool=order.node_pool,
+        node_group=order.node_group,
         for_pod=f"{pod.namespace}/{pod.name}",
         pod_uid=pod.uid,
         cpu_milli=pod.cpu_milli,
@@ -192,8 +192,8 @@ def _may_go(order: DrainOrder, progress: DrainProgress, pod: PodView) -> bool:
 
 
 def _release(order: DrainOrder, progress: DrainProgress, view: NodeView) -> Step:
-    if order.node_claim and not progress.released:
-        claim = DeleteNodeClaim(node_claim=order.node_claim, node=order.node, plan_id=order.plan_id)
+    if order.claim and not progress.released:
+        claim = ReleaseNode(claim=order.claim, node=order.node, plan_id=order.plan_id)
         return Do(claim)
     if _has_left(progress, view):
         return Do(_clean(order))
@@ -281,7 +281,7 @@ def _carried_out(progress: DrainProgress, call: Call) -> DrainProgress:
             return replace(progress, marked=False, maybe_marked=False)
         case EvictPod(uid=uid):
             return replace(progress, begun=True, evicted=progress.evicted | {uid})
-        case DeleteNodeClaim():
+        case ReleaseNode():
             return replace(progress, released=True)
         case DeletePlaceholders():
             return replace(progress, cleaned=True)

@@ -27,19 +27,31 @@ class OrderKind(StrEnum):
 class DrainOrder:
     """One node to move: ask for its replacement, wait for it, then drain.
 
-    `deadline` is wall time; what is not done by then is undone, or, of an interruption, over. `to`
-    is UNKNOWN where any capacity will do, `avoid` the offering that is being lost, "type/zone".
-    `mode` says whose hand carries it out. Room that is not bound at `bind_by` is given up. `n_wave`
-    counts the nodes that are drained together: none is before there is room for all. `leftover_s`
-    is the lifetime of the pods that it makes, in seconds.
+    Attributes:
+        plan_id: the decision that it carries out.
+        pool: the workload pool.
+        node: the node's name.
+        uid: the node's uid.
+        claim: by what name its provisioner releases the node, "" where nobody does.
+        node_group: the group that the node belongs to, "" of none.
+        to: what capacity is asked for; UNKNOWN where any will do.
+        reason: why, for people.
+        deadline: wall time; what is not done by then is undone, or, of an interruption, over.
+        traceparent: the trace of the cycle that gave it.
+        kind: a drain that was decided on, or an interruption.
+        mode: whose actuator carries it out.
+        avoid: the offering that is being lost, "type/zone", "" of none.
+        bind_by: wall time; room that is not bound by then is given up.
+        n_wave: nodes that are drained together; none is before there is room for all.
+        leftover_s: the lifetime of the pods that it makes, in seconds.
     """
 
     plan_id: str
     pool: str
     node: str
     uid: str
-    node_claim: str
-    node_pool: str
+    claim: str
+    node_group: str
     to: CapacityType
     reason: str
     deadline: float

@@ -67,8 +67,8 @@ def capacity_types_of(pool: PoolFacts) -> frozenset[CapacityType]:
     ever, so a pool of groups can have what it holds; more cannot be known from the cluster alone.
     """
     both = frozenset({CapacityType.SPOT, CapacityType.ON_DEMAND})
-    if pool.node_pools:
-        said = [frozenset(p.capacity_types) or both for p in pool.node_pools]
+    if pool.node_groups:
+        said = [frozenset(p.capacity_types) or both for p in pool.node_groups]
         return frozenset().union(*said)
     if pool.provisioner in (Provisioner.MANAGED_NODE_GROUP, Provisioner.CLUSTER_AUTOSCALER):
         return both & {node.capacity_type for node in pool.nodes}

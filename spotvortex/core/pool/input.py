@@ -41,7 +41,7 @@ class OfferingInput:
 class Candidate:
     """A node that may be moved, with what its move costs.
 
-    `node_claim` and `node_pool` are empty where Karpenter does not own the node. `anchored` is true
+    `claim` and `node_group` are empty where Karpenter does not own the node. `anchored` is true
     where an anchor of ours keeps it.
     """
 
@@ -49,8 +49,8 @@ class Candidate:
 
     node: str
     uid: str
-    node_claim: str
-    node_pool: str
+    claim: str
+    node_group: str
     offering: Offering
     n_pods: int
     workload_cpu_milli: int
@@ -106,10 +106,10 @@ class LossSafety:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodePoolFit:
+class GroupFit:
     """Where the movable nodes of one direction could go, in the words of one NodePool; see `room`.
 
-    `node_pool` is "" where none allows what is wanted, or none is served. Of the movable nodes
+    `node_group` is "" where none allows what is wanted, or none is served. Of the movable nodes
     `n_placed` may go there by zone and size; `misfit` is the zone, or the size of a pod, for which
     the first of the others may not, "" where there is no other. `*_left` is what its limits leave,
     None where it sets none. A launch may count as much as `launch_*`, 0 where no size is known;
@@ -118,7 +118,7 @@ class NodePoolFit:
 
     RECORDED_AS_ROW: ClassVar = True
 
-    node_pool: str = ""
+    node_group: str = ""
     n_placed: int = 0
     misfit: str = ""
     cpu_left_milli: int | None = None
@@ -174,8 +174,8 @@ class PoolInput:
     to_spot: tuple[Candidate, ...]
     n_spot_movable: int
     n_on_demand_movable: int
-    room_on_demand: NodePoolFit
-    room_spot: NodePoolFit
+    room_on_demand: GroupFit
+    room_spot: GroupFit
     blocked: tuple[tuple[Blocker, int], ...]
     unsupported: tuple[str, ...]
     out_of_range: tuple[str, ...]

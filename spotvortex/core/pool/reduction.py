@@ -24,18 +24,18 @@ from spotvortex.core.domain.observation import (
 )
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering, is_price, short
 from spotvortex.core.pool.context import NO_QUOTE, CycleContext, trusted
+from spotvortex.core.pool.group_fit import Sizes, place, sizes_of
 from spotvortex.core.pool.input import (
     MAX_CANDIDATES,
     MAX_OFFERINGS,
     Candidate,
+    GroupFit,
     LossSafety,
     Money,
-    NodePoolFit,
     OfferingInput,
     PoolInput,
     Risk,
 )
-from spotvortex.core.pool.nodepool_fit import Sizes, place, sizes_of
 from spotvortex.core.pool.owner_rules import all_careful, read_rules
 from spotvortex.core.pool.summary import PoolSummary, summary_of
 from spotvortex.core.pool.zone_loss import safe_moves_to_spot
@@ -123,14 +123,14 @@ def _with_ours(found: PoolInput, shape: PoolSummary, sight: CycleContext) -> Poo
         n_on_demand_leaving=_n_leaving(kept, sight),
         n_in_flight=sum(1 for n in shape.nodes if n.uid in sight.in_flight_uids and not n.moving),
         n_anchored=sum(1 for n in shape.on_demand if n.uid in sight.anchored),
-        consolidates=any(p.consolidation in _CONSOLIDATING for p in shape.facts.node_pools),
-        rules=all_careful(read_rules(p.rules) for p in shape.facts.node_pools),
+        consolidates=any(p.consolidation in _CONSOLIDATING for p in shape.facts.node_groups),
+        rules=all_careful(read_rules(p.rules) for p in shape.facts.node_groups),
     )
 
 
 def _places(
     shape: PoolSummary, sight: CycleContext, to: CapacityType, seen: Sizes
-) -> tuple[tuple[NodeFact, ...], NodePoolFit]:
+) -> tuple[tuple[NodeFact, ...], GroupFit]:
     """Return the nodes that may move there, best first, and the room that NodePools have."""
     if to is CapacityType.ON_DEMAND:
         movable = _free(shape.movable_spot, sight)
@@ -138,7 +138,7 @@ def _places(
     else:
         movable = _free(shape.movable_on_demand, sight)
         ranked = _ranked(movable, sight, lambda o: _price_ratio(sight, o))
-    return place(shape.facts.node_pools, to, ranked, seen)
+    return place(shape.facts.node_groups, to, ranked, seen)
 
 
 def _free(nodes: Iterable[NodeFact], sight: CycleContext) -> tuple[NodeFact, ...]:
@@ -215,8 +215,8 @@ def _candidate(node: NodeFact, sight: CycleContext) -> Candidate:
     return Candidate(
         node=node.name,
         uid=node.uid,
-        node_claim=node.node_claim,
-        node_pool=node.node_pool,
+        claim=node.claim,
+        node_group=node.node_group,
         offering=node.offering,
         n_pods=node.load.n_workload_pods,
         workload_cpu_milli=node.load.workload_cpu_milli,

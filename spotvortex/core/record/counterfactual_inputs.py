@@ -14,7 +14,7 @@ from spotvortex.core.decision.gates import GATE_NAMES
 from spotvortex.core.decision.messages import Basis
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Action
-from spotvortex.core.pool.input import LossSafety, Money, NodePoolFit, PoolInput
+from spotvortex.core.pool.input import GroupFit, LossSafety, Money, PoolInput
 
 POLICY: Final = "policy"
 """The reader of a figure that is no gate."""
@@ -72,7 +72,7 @@ class Variable:
     set: Callable[[Basis, float], Basis]
 
 
-_PutRoom = Callable[[PoolInput, NodePoolFit], PoolInput]
+_PutRoom = Callable[[PoolInput, GroupFit], PoolInput]
 
 
 def _of_pool(
@@ -157,18 +157,18 @@ def _safe_nodes(safety: LossSafety, n: float) -> LossSafety:
 
 
 def _room_knobs(
-    kind: str, read: Callable[[PoolInput], NodePoolFit], put: _PutRoom
+    kind: str, read: Callable[[PoolInput], GroupFit], put: _PutRoom
 ) -> tuple[Variable, ...]:
     """Make the knobs of the room that there is for nodes of one kind."""
 
     def knob(
         name: str,
         span: Bounds,
-        get: Callable[[NodePoolFit], int | None],
-        turn: Callable[[NodePoolFit, int], NodePoolFit],
+        get: Callable[[GroupFit], int | None],
+        turn: Callable[[GroupFit, int], GroupFit],
     ) -> Variable:
         def now(pool: PoolInput) -> float | None:
-            value = get(read(pool)) if read(pool).node_pool else None
+            value = get(read(pool)) if read(pool).node_group else None
             return None if value is None else float(value)
 
         return _of_pool(name, span, ("fit",), now, lambda p, v: put(p, turn(read(p), int(v))))

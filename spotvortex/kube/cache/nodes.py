@@ -1,7 +1,7 @@
 """What a node or NodePool says by itself.
 
 Comes in: a node or a NodePool as the server sends it. Goes out: a `NodeRow`, whose fact lacks only
-pool and load, and a `NodePoolFact` that lacks only its pool. A quantity that cannot be read is a
+pool and load, and a `NodeGroupFact` that lacks only its pool. A quantity that cannot be read is a
 ValueError. May not know other objects.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from spotvortex.core.domain import labels as label_names
-from spotvortex.core.domain.observation import NodeFact, NodePoolFact
+from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
 from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
 from spotvortex.kube.api import wire
 from spotvortex.kube.api.node_labels import (
@@ -109,8 +109,8 @@ def _fact(node: wire.Node, labels: Mapping[str, str]) -> NodeFact:
         cordoned=bool(spec.unschedulable),
         moving=meta.deletion_timestamp is not None or any(map(_is_leaving, spec.taints or ())),
         do_not_disrupt=any(annotations.get(name) == "true" for name in _PEACE),
-        node_pool=labels.get(NODEPOOL, ""),
-        node_claim=next(_claims(meta), ""),
+        node_group=labels.get(NODEPOOL, ""),
+        claim=next(_claims(meta), ""),
         provider_id=spec.provider_id or "",
         resource_version=meta.resource_version or "",
         allocatable_cpu_milli=0 if room.cpu is None else cpu_milli(room.cpu),
@@ -153,7 +153,7 @@ def named_pool(pool: wire.NodePool) -> str:
     )
 
 
-def node_pool_fact(pool: wire.NodePool) -> NodePoolFact:
+def node_pool_fact(pool: wire.NodePool) -> NodeGroupFact:
     """Reduce a NodePool; its pool is left empty.
 
     Raises:
@@ -166,7 +166,7 @@ def node_pool_fact(pool: wire.NodePool) -> NodePoolFact:
     rules = list((template.spec.requirements if template.spec else None) or ())
     given = (template.metadata.labels if template.metadata else None) or {}
     rules += [wire.Requirement(key, "In", [value]) for key, value in given.items()]
-    return NodePoolFact(
+    return NodeGroupFact(
         name=pool.metadata.name,
         pool="",
         capacity_types=_capacity_types(rules),

@@ -13,7 +13,7 @@ from spotvortex.core.domain.observation import (
     ClusterFacts,
     InputHealth,
     NodeFact,
-    NodePoolFact,
+    NodeGroupFact,
     PdbFact,
     PoolFacts,
 )
@@ -36,7 +36,7 @@ class SnapshotBuilder:
         self._pdbs: dict[str, PdbFact] = {}
         self._pools_of_pdb: dict[str, frozenset[str]] = {}
         self._pdbs_in: SortedGroups[PdbFact] = SortedGroups()
-        self._node_pools: dict[str, tuple[NodePoolFact, ...]] = {}
+        self._node_pools: dict[str, tuple[NodeGroupFact, ...]] = {}
         self._pools: dict[str, PoolFacts] = {}
         self._all_pools: tuple[PoolFacts, ...] = ()
         self._unpooled: tuple[NodeFact, ...] = ()
@@ -72,7 +72,7 @@ class SnapshotBuilder:
         if not (changes.pool_names or changes.node_pools):
             return
         changes.pool_names = changes.node_pools = False
-        fresh: dict[str, tuple[NodePoolFact, ...]] = {}
+        fresh: dict[str, tuple[NodeGroupFact, ...]] = {}
         for fact in self._store.node_pools.facts():
             fresh[fact.pool] = (*fresh.get(fact.pool, ()), fact)
         for pool in fresh.keys() | self._node_pools.keys():
@@ -153,7 +153,7 @@ class SnapshotBuilder:
             provisioner=_provisioner(nodes),
             nodes=nodes,
             pdbs=self._pdbs_in.values(pool),
-            node_pools=self._node_pools.get(pool, ()),
+            node_groups=self._node_pools.get(pool, ()),
         )
 
 

@@ -15,8 +15,8 @@ from dataclasses import replace
 from spotvortex.core.domain.observation import (
     MAX_LEFT_IN_ORDER,
     BlockedWorkload,
+    NodeGroupFact,
     NodeLoad,
-    NodePoolFact,
     OwnPod,
 )
 from spotvortex.core.domain.types import Blocker
@@ -185,7 +185,7 @@ class NodePools:
 
     def __init__(self, changes: DirtySet) -> None:
         self._changes = changes
-        self._facts: dict[str, NodePoolFact] = {}
+        self._facts: dict[str, NodeGroupFact] = {}
         self.names = GroupNames()
         self.group_names = GroupNames()
 
@@ -208,14 +208,14 @@ class NodePools:
             del self.names.served[key]
             self._changes.pool_names = self._changes.node_pools = True
 
-    def facts(self) -> Iterator[NodePoolFact]:
+    def facts(self) -> Iterator[NodeGroupFact]:
         """Return the NodePools with their pools, sorted by name."""
         for name in sorted(self._facts):
             yield replace(self._facts[name], pool=self.names.pool_of(name))
 
     def see(self, row: NodeRow) -> None:
         """Take note of the groups that a node belongs to."""
-        new_pool = self.names.see(row.fact.node_pool)
+        new_pool = self.names.see(row.fact.node_group)
         if self.group_names.see(row.node_group) or new_pool:
             self._changes.pool_names = True
 
@@ -225,8 +225,8 @@ class NodePools:
             return ""
         if row.pool_label:
             return row.pool_label
-        if row.fact.node_pool:
-            return self.names.pool_of(row.fact.node_pool)
+        if row.fact.node_group:
+            return self.names.pool_of(row.fact.node_group)
         return self.group_names.pool_of(row.node_group) if row.node_group else ""
 
 

@@ -140,8 +140,8 @@ def _selector(call: CreatePlaceholder, own: Mapping[str, str]) -> dict[str, str]
     wanted: dict[str, str] = {}
     if call.capacity_type is not CapacityType.UNKNOWN:
         wanted[CAPACITY_TYPE] = call.capacity_type.value
-    if call.node_pool:
-        wanted[NODEPOOL] = call.node_pool
+    if call.node_group:
+        wanted[NODEPOOL] = call.node_group
     if call.zone:
         wanted[ZONE] = call.zone
     for key, value in wanted.items():

@@ -22,7 +22,6 @@ from spotvortex.core.drain.calls import (
     CreateAnchor,
     CreatePlaceholder,
     DeleteAnchors,
-    DeleteNodeClaim,
     DeletePlaceholders,
     Done,
     EvictPod,
@@ -30,6 +29,7 @@ from spotvortex.core.drain.calls import (
     MarkNode,
     NoteRisk,
     Refused,
+    ReleaseNode,
     UnmarkNode,
 )
 from spotvortex.errors import ApiError, ConflictError, NotServedError
@@ -118,7 +118,7 @@ class KubeWriter:
                 return await self._tethered(
                     call, lambda tether: manifests.anchor(call, self._home, tether)
                 )
-            case DeleteNodeClaim():
+            case ReleaseNode():
                 return await self._delete_claim(call)
             case DeletePlaceholders():
                 labels = {
@@ -205,15 +205,15 @@ class KubeWriter:
             return Refused(reason=words)
         return Again(reason=words) if metadata.deletion_timestamp else Done()
 
-    async def _delete_claim(self, call: DeleteNodeClaim) -> Answer:
-        path = paths.node_claim(call.node_claim)
+    async def _delete_claim(self, call: ReleaseNode) -> Answer:
+        path = paths.node_claim(call.claim)
         claim = decoded(await self._client.get_bytes(path, timeout=ANSWER_S), _Claim)
         named = claim.status.node_name
         if not named:
             # Karpenter writes the name a moment after the node has come.
-            return Again(reason=f"NodeClaim {call.node_claim} names no node yet")
+            return Again(reason=f"NodeClaim {call.claim} names no node yet")
         if named != call.node:
-            return Refused(reason=f"NodeClaim {call.node_claim} is for {named}, not {call.node}")
+            return Refused(reason=f"NodeClaim {call.claim} is for {named}, not {call.node}")
         if claim.metadata.deletion_timestamp:
             return Done()
         options = manifests.deletion(uid=claim.metadata.uid)

@@ -271,7 +271,7 @@ def _pinned_by_pool(pool: PoolFacts) -> str:
     """Say what keeps a whole pool on-demand, "" where nothing does."""
     if CapacityType.SPOT in capacity_types_of(pool):
         return ""
-    if pool.node_pools:
+    if pool.node_groups:
         return "its NodePool allows on-demand only"
     return "a node group has one capacity type; it needs a Spot twin"
 

@@ -23,7 +23,6 @@ from spotvortex.core.drain.calls import (
     CreateAnchor,
     CreatePlaceholder,
     DeleteAnchors,
-    DeleteNodeClaim,
     DeletePlaceholders,
     Done,
     EvictPod,
@@ -31,6 +30,7 @@ from spotvortex.core.drain.calls import (
     MarkNode,
     NoteRisk,
     Refused,
+    ReleaseNode,
     UnmarkNode,
 )
 from spotvortex.core.record.codec import rfc3339
@@ -67,7 +67,7 @@ class SimulatedApiServer:
                 return self._place(call, at)
             case CreateAnchor():
                 return self._anchor(call, at)
-            case DeleteNodeClaim():
+            case ReleaseNode():
                 return self._delete_claim(call)
             case DeletePlaceholders():
                 return self._delete(OwnKind.PLACEHOLDER, call.for_uid, call.plan_id, at)
@@ -146,7 +146,7 @@ class SimulatedApiServer:
             for_uid=call.for_uid,
             expires_at=at + call.expires_s,
             order=call.order,
-            node_pool=call.node_pool,
+            node_group=call.node_group,
             avoid=call.avoid,
         )
         return self._create(workload, own, at, call.zone)
@@ -190,13 +190,13 @@ class SimulatedApiServer:
         self.cluster.create_own(workload, own, at, zone)
         return Done()
 
-    def _delete_claim(self, call: DeleteNodeClaim) -> Answer:
+    def _delete_claim(self, call: ReleaseNode) -> Answer:
         nodes = self.cluster.nodes.values()
-        node = next((n for n in nodes if n.node_claim == call.node_claim), None)
+        node = next((n for n in nodes if n.claim == call.claim), None)
         if node is None:
             return Gone()
         if node.name != call.node:
-            return Refused(reason=f"NodeClaim {call.node_claim} is for {node.name}")
+            return Refused(reason=f"NodeClaim {call.claim} is for {node.name}")
         if not node.deleting:
             self.cluster.delete_claim(node)
         return Done()

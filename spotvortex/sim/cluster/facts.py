@@ -16,8 +16,8 @@ from spotvortex.core.domain.observation import (
     InputHealth,
     InputState,
     NodeFact,
+    NodeGroupFact,
     NodeLoad,
-    NodePoolFact,
     OwnPod,
     PdbFact,
     PoolFacts,
@@ -111,7 +111,7 @@ class FactsCache:
             provisioner=groups[0].provisioner,
             nodes=tuple(sorted(nodes, key=lambda node: node.name)),
             pdbs=tuple(sorted(pdbs, key=lambda pdb: pdb.key)),
-            node_pools=tuple(_node_pool_fact(g, self._cluster.left(g)) for g in karpenter),
+            node_groups=tuple(_node_pool_fact(g, self._cluster.left(g)) for g in karpenter),
         )
 
 
@@ -159,8 +159,8 @@ def node_fact(node: SimNode) -> NodeFact:
         ready=node.ready,
         cordoned=node.cordoned,
         moving=node.moving,
-        node_pool=node.group.name if is_karpenter else "",
-        node_claim=node.node_claim,
+        node_group=node.group.name if is_karpenter else "",
+        claim=node.claim,
         provider_id=f"aws:///{node.offering.zone}/{node.instance_id}",
         resource_version=str(node.version),
         allocatable_cpu_milli=machine.cpu_milli,
@@ -291,8 +291,8 @@ def pod_view(pod: SimPod) -> PodView:
     )
 
 
-def _node_pool_fact(group: NodeGroup, left: GroupRoom) -> NodePoolFact:
-    return NodePoolFact(
+def _node_pool_fact(group: NodeGroup, left: GroupRoom) -> NodeGroupFact:
+    return NodeGroupFact(
         name=group.name,
         pool=group.pool,
         capacity_types=tuple(sorted(group.capacity_types)),

@@ -23,7 +23,7 @@ class Own:
     for_uid: str
     expires_at: float
     order: str = ""
-    node_pool: str = ""
+    node_group: str = ""
     avoid: str = ""
 
 
@@ -80,7 +80,7 @@ class SimNode:
     capacity_type: CapacityType
     created_at: float
     instance_id: str
-    node_claim: str = ""
+    claim: str = ""
     ready_at: float = 0.0
     ready: bool = False
     cordoned: bool = False

@@ -155,7 +155,7 @@ class Scheduler:
             created_at=at,
             ready_at=at + self._boot_factor * self._draw(_BOOT_MEDIAN_S, _BOOT_SIGMA),
             instance_id=f"i-{self._chance.getrandbits(68):017x}",
-            node_claim=f"{group.name}-{cluster.draw_suffix()}" if is_karpenter else "",
+            claim=f"{group.name}-{cluster.draw_suffix()}" if is_karpenter else "",
         )
         cluster.add_node(node)
         self.launches.n_launched += 1
@@ -224,7 +224,7 @@ class Scheduler:
     def _choices(self, pod: SimPod, groups: tuple[NodeGroup, ...], at: float) -> list[_Choice]:
         """List what may be bought for a pod, in the order of trying."""
         pool = pod.workload.pool
-        named = pod.own.node_pool if pod.own is not None else ""
+        named = pod.own.node_group if pod.own is not None else ""
         own = sorted(
             (g for g in groups if g.pool == pool and named in ("", g.name)),
             key=lambda g: (-g.weight, g.name),
@@ -304,6 +304,6 @@ def may_be_on(node: SimNode, pod: SimPod) -> bool:
         and node.takes_pods
         and workload.capacity_type in (None, node.capacity_type)
         and pod.zone in ("", node.offering.zone)
-        and (own is None or own.node_pool in ("", node.group.name))
+        and (own is None or own.node_group in ("", node.group.name))
         and (own is None or not _is_avoided(own, node.capacity_type, node.offering))
     )

@@ -13,7 +13,7 @@ from spotvortex.core.decision.planning import plan_wave
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Action, Freeze, Mode, Outcome, Provisioner
-from spotvortex.core.pool.input import NodePoolFit, Risk
+from spotvortex.core.pool.input import GroupFit, Risk
 from spotvortex.core.pool.owner_rules import PoolRules
 from tests.core import odd
 from tests.core.builders import (
@@ -47,7 +47,7 @@ UNSUPPORTED = pool_input(unsupported=("x9",))
 SWITCHED_ON = Limits(exit_unsupported=True)
 
 
-UNSERVED = {"room_on_demand": NodePoolFit(), "room_spot": NodePoolFit(launch_cpu_milli=4000)}
+UNSERVED = {"room_on_demand": GroupFit(), "room_spot": GroupFit(launch_cpu_milli=4000)}
 
 
 def to_on_demand(**changes):

@@ -11,7 +11,7 @@ from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.notices import NoticeKind
-from spotvortex.core.domain.observation import NodePoolFact, WriteAuthority, anchored_until
+from spotvortex.core.domain.observation import NodeGroupFact, WriteAuthority, anchored_until
 from spotvortex.core.domain.types import CapacityType, Mode
 from spotvortex.core.drain.calls import (
     ClearRisk,
@@ -34,8 +34,8 @@ from tests.core.in_flight import (
 )
 
 LEADER = WriteAuthority(leader=True)
-CONSOLIDATING = (NodePoolFact(name="web", pool="web", consolidation="WhenEmptyOrUnderutilized"),)
-MIXED = {"node_pools": CONSOLIDATING}
+CONSOLIDATING = (NodeGroupFact(name="web", pool="web", consolidation="WhenEmptyOrUnderutilized"),)
+MIXED = {"node_groups": CONSOLIDATING}
 IDLE = load(n_workload_pods=0)
 FRESH = AT + RENEW_BEFORE * LONGEST_LIFE_S
 

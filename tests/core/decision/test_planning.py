@@ -114,7 +114,7 @@ def test_a_wave_stays_within_every_bound(n_spot, n_od, n_reserved, action, limit
 
 
 def test_a_move_carries_its_candidate_whole():
-    one = candidate("a", uid="u-a", node_claim="c-a")
+    one = candidate("a", uid="u-a", claim="c-a")
     pool = pool_input(to_on_demand=(one,))
     (move,) = plan_wave(pool, proposal(Action.DECREASE_30, "high_risk"), FREE, WIDE).moves
     assert (move.candidate, move.to) == (one, CapacityType.ON_DEMAND)

@@ -269,7 +269,7 @@ def test_nodes_that_others_move_use_up_the_budget():
 def test_orders_name_node_claim_and_deadline():
     plan, _ = plan_for(pool())
     (order,) = plan.orders
-    assert (order.node, order.uid, order.node_claim) == ("web-d0", "uid-web-d0", "claim-web-d0")
+    assert (order.node, order.uid, order.claim) == ("web-d0", "uid-web-d0", "claim-web-d0")
     assert (order.to, order.deadline) == (CapacityType.SPOT, AT + 1800.0)
     assert order.plan_id == plan.decisions[0].decision_id
     assert order.reason == "INCREASE_30 economic_increase"

@@ -8,7 +8,7 @@ from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.decision.reconcile import FAILED_RETURN_S, MAX_GONE, MAX_PROBATION, reconcile
 from spotvortex.core.domain.labels import MAX_SPOT_RATIO, MODE, ON_DEMAND_FLOOR
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import EMPTY_LOAD, NodeLoad, NodePoolFact, WriteAuthority
+from spotvortex.core.domain.observation import EMPTY_LOAD, NodeGroupFact, NodeLoad, WriteAuthority
 from spotvortex.core.domain.types import Action, CapacityType, Freeze, Mode
 from spotvortex.core.drain.messages import OrderKind
 from spotvortex.core.drain.orders import in_flight
@@ -49,7 +49,7 @@ def remembering(**changes):
 
 def ruled(*said, **changes):
     """A pool whose NodePool carries annotations."""
-    return pool(**changes, node_pools=(NodePoolFact(name="web", pool="web", rules=said),))
+    return pool(**changes, node_groups=(NodeGroupFact(name="web", pool="web", rules=said),))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_fall_back_remembers_from_where_until_a_return_has_undone_it():
 
 def test_a_rule_in_an_annotation_bounds_its_pool_alone():
     said = ((MAX_SPOT_RATIO, "0.2"), (MODE, "canary"), (ON_DEMAND_FLOOR, "3"))
-    _, plan = cycle(ruled(*said), replace(pool("api"), node_pools=()))
+    _, plan = cycle(ruled(*said), replace(pool("api"), node_groups=()))
     api, web = plan.decisions
     assert (api.mode, api.basis.limits) == (Mode.ACTIVE, ACTIVE)
     assert web.basis.limits == replace(
@@ -208,10 +208,10 @@ def test_all_orders_of_a_wave_tell_its_size_and_the_time_to_bind():
 
 
 def test_a_wave_counts_only_what_it_drains_itself():
-    consolidating = (NodePoolFact(name="w", pool="web", consolidation="WhenUnderutilized"),)
+    consolidating = (NodeGroupFact(name="w", pool="web", consolidation="WhenUnderutilized"),)
     pods = (anchor("web-d0"), anchor("web-d2"))
     _, plan = cycle(
-        pool(n_spot=0, node_pools=consolidating), limits=replace(ACTIVE, **WIDE), own_pods=pods
+        pool(n_spot=0, node_groups=consolidating), limits=replace(ACTIVE, **WIDE), own_pods=pods
     )
     assert plan.decisions[0].action is Action.INCREASE_30
     assert plan.decisions[0].n_nodes == 2
@@ -242,7 +242,7 @@ def emptied(made):
 
 
 def test_an_emptied_node_that_only_waits_for_its_machine_to_go_is_left_alone():
-    made = loss("web-s0", node_claim="")
+    made = loss("web-s0", claim="")
     _, plan = cycle(emptied(made))
     assert plan.resumed == ()
     assert plan.decisions[0].input.n_moving == 1
@@ -251,11 +251,11 @@ def test_an_emptied_node_that_only_waits_for_its_machine_to_go_is_left_alone():
 @pytest.mark.parametrize(
     ("made", "changes"),
     [
-        (order("web-s0", node_claim=""), {}),
+        (order("web-s0", claim=""), {}),
         (loss("web-s0"), {}),
-        (loss("web-s0", node_claim="", deadline=AT - 120.0), {}),
-        (loss("web-s0", node_claim=""), {"cordoned": False}),
-        (loss("web-s0", node_claim=""), {"load": NodeLoad(n_pods=1, n_workload_pods=1)}),
+        (loss("web-s0", claim="", deadline=AT - 120.0), {}),
+        (loss("web-s0", claim=""), {"cordoned": False}),
+        (loss("web-s0", claim=""), {"load": NodeLoad(n_pods=1, n_workload_pods=1)}),
     ],
     ids=["planned", "with-a-claim", "outlives-its-deadline", "uncordoned", "not-empty"],
 )
@@ -267,7 +267,7 @@ def test_an_order_that_has_something_left_to_do_goes_on(made, changes):
 
 
 def test_an_emptied_node_whose_room_is_still_asked_for_is_gone_on_with():
-    made = loss("web-s0", node_claim="")
+    made = loss("web-s0", claim="")
     _, plan = cycle(emptied(made), own_pods=(placeholder(made),))
     assert [o.uid for o in plan.resumed] == [made.uid]
 

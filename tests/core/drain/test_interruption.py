@@ -48,7 +48,7 @@ def test_a_notice_becomes_an_order_of_the_pools_mode():
         Mode.ACTIVE,
         CapacityType.UNKNOWN,
     )
-    assert (made.node, made.uid, made.node_claim) == ("web-s0", "uid-web-s0", "claim-web-s0")
+    assert (made.node, made.uid, made.claim) == ("web-s0", "uid-web-s0", "claim-web-s0")
     assert (made.deadline, made.reason) == (AT + 119.0, "notice interruption")
     assert made.avoid == "m6i.large/us-east-1a"
     assert orders(notice("api-s0"))[0].mode is Mode.SHADOW

@@ -10,7 +10,6 @@ from spotvortex.core.drain.calls import (
     BlockedByBudget,
     CreateAnchor,
     CreatePlaceholder,
-    DeleteNodeClaim,
     DeletePlaceholders,
     Done,
     EvictPod,
@@ -18,6 +17,7 @@ from spotvortex.core.drain.calls import (
     MarkNode,
     NoteRisk,
     Refused,
+    ReleaseNode,
     UnmarkNode,
 )
 from spotvortex.core.drain.machine import (
@@ -61,7 +61,7 @@ def test_a_calm_node_is_moved_in_the_safe_order():
         "MarkNode",
         "EvictPod",
         "EvictPod",
-        "DeleteNodeClaim",
+        "ReleaseNode",
         "DeletePlaceholders",
     ]
     assert script.evicted() == ["b", "a"]
@@ -80,7 +80,7 @@ def test_calls_carry_the_order():
     assert (anchor.node_uid, anchor.expires_s) == ("uid-r1", 90)
     assert (mark.uid, mark.order, mark.urgent) == (ORDER.uid, to_text(order), False)
     assert (evict.uid, evict.node_uid) == ("uid-a", ORDER.uid)
-    assert (claim.node_claim, clean.for_uid) == ("claim-1", ORDER.uid)
+    assert (claim.claim, clean.for_uid) == ("claim-1", ORDER.uid)
 
 
 def test_the_zone_is_asked_for_only_where_a_volume_is_bound_to_it():
@@ -102,12 +102,12 @@ def test_placeholders_have_names_that_a_second_asking_would_not_double():
 def test_an_empty_node_is_marked_and_released_only():
     script = Script([pod("ds", stays=True)])
     assert run(script)[0] is DrainEnd.DONE
-    assert script.kinds() == ["MarkNode", "DeleteNodeClaim"]
+    assert script.kinds() == ["MarkNode", "ReleaseNode"]
 
 
 def test_a_node_without_a_claim_is_left_to_its_provisioner():
     script = Script([pod("a")])
-    assert run(script, replace(ORDER, node_claim=""))[0] is DrainEnd.DONE
+    assert run(script, replace(ORDER, claim=""))[0] is DrainEnd.DONE
     assert script.kinds()[-2:] == ["EvictPod", "DeletePlaceholders"]
 
 
@@ -141,11 +141,11 @@ def test_room_that_was_bound_in_time_is_not_asked_about_again():
         (MarkNode, DrainEnd.REFUSED, ["MarkNode", "DeletePlaceholders"]),
         (EvictPod, DrainEnd.REFUSED, ["EvictPod", "UnmarkNode", "DeletePlaceholders"]),
         (
-            DeleteNodeClaim,
+            ReleaseNode,
             DrainEnd.REFUSED,
-            ["DeleteNodeClaim", "UnmarkNode", "DeletePlaceholders"],
+            ["ReleaseNode", "UnmarkNode", "DeletePlaceholders"],
         ),
-        (DeletePlaceholders, DrainEnd.DONE, ["DeleteNodeClaim", "DeletePlaceholders"]),
+        (DeletePlaceholders, DrainEnd.DONE, ["ReleaseNode", "DeletePlaceholders"]),
     ],
 )
 def test_a_refusal_is_undone_and_told(call, end, kinds):
@@ -200,7 +200,7 @@ def test_other_pods_go_on_while_one_is_blocked():
 
 
 @pytest.mark.parametrize(
-    "call", [CreatePlaceholder, CreateAnchor, MarkNode, DeleteNodeClaim, DeletePlaceholders]
+    "call", [CreatePlaceholder, CreateAnchor, MarkNode, ReleaseNode, DeletePlaceholders]
 )
 def test_what_fails_for_now_is_tried_again_after_a_pause(call):
     script = Script([pod("a")], answers={call: [Again("busy"), Again("busy", 5.0)]})

@@ -10,12 +10,12 @@ from spotvortex.core.drain.calls import (
     BlockedByBudget,
     CreateAnchor,
     CreatePlaceholder,
-    DeleteNodeClaim,
     EvictPod,
     Halt,
     MarkNode,
     NodeView,
     Refused,
+    ReleaseNode,
     WaveView,
 )
 from spotvortex.core.drain.messages import DrainEnd
@@ -31,7 +31,7 @@ from tests.core.builders import AT
 from tests.core.drain.drains import LOSS, ORDER, Script, pod, run
 
 PRESSING_AT = LOSS.deadline - 30.0 - EVICT_MARGIN_S
-ALL_MOVED = ["EvictPod", "DeleteNodeClaim", "DeletePlaceholders"]
+ALL_MOVED = ["EvictPod", "ReleaseNode", "DeletePlaceholders"]
 
 
 def first(script, kind):
@@ -48,7 +48,7 @@ def test_the_node_is_marked_before_anything_is_asked_for():
         "CreatePlaceholder",
         "EvictPod",
         "EvictPod",
-        "DeleteNodeClaim",
+        "ReleaseNode",
         "DeletePlaceholders",
     ]
     assert script.calls[0].urgent
@@ -150,7 +150,7 @@ def test_a_blocked_pod_is_tried_again_until_the_end():
 
 
 def test_an_emptied_node_stays_cordoned_where_its_claim_cannot_be_deleted():
-    script = Script([pod("a")], answers={DeleteNodeClaim: Refused("forbidden")})
+    script = Script([pod("a")], answers={ReleaseNode: Refused("forbidden")})
     assert run(script, LOSS)[:2] == (DrainEnd.DONE, "forbidden")
     assert script.cordoned
 

@@ -88,7 +88,7 @@ def test_placeholders_of_a_node_that_is_gone_are_taken_away():
 def test_a_drained_node_that_was_not_released_yet_is_released():
     script = Script([pod("ds", stays=True)], cordoned=True, marked=True, room={"uid-a": True})
     assert run(script)[0] is DrainEnd.DONE
-    assert script.kinds() == ["DeleteNodeClaim", "DeletePlaceholders"]
+    assert script.kinds() == ["ReleaseNode", "DeletePlaceholders"]
 
 
 def test_a_pod_held_since_our_evictions_began_is_waited_for_after_a_restart_too():

@@ -13,7 +13,6 @@ from spotvortex.core.drain.calls import (
     BlockedByBudget,
     CreateAnchor,
     CreatePlaceholder,
-    DeleteNodeClaim,
     DeletePlaceholders,
     Done,
     EvictPod,
@@ -21,6 +20,7 @@ from spotvortex.core.drain.calls import (
     Halt,
     MarkNode,
     Refused,
+    ReleaseNode,
     UnmarkNode,
 )
 from spotvortex.core.drain.machine import MAX_WAIT_S, Do, Finish, Wait, advance, next_step
@@ -144,7 +144,7 @@ class Wild:
         match call:
             case EvictPod(uid=uid):
                 self.pods.pop(uid, None)
-            case MarkNode() | UnmarkNode() | DeleteNodeClaim():
+            case MarkNode() | UnmarkNode() | ReleaseNode():
                 self.gone_at = now
             case CreatePlaceholder(pod_uid=uid):
                 self.room.setdefault(uid, NEVER)
@@ -166,7 +166,7 @@ class Wild:
                 self.had_room = set()
             case EvictPod(uid=uid):
                 self.evict(uid, now)
-            case DeleteNodeClaim():
+            case ReleaseNode():
                 self.gone_at = now + self.pick(0.0, 60.0)
             case DeletePlaceholders():
                 self.room = {}

@@ -23,8 +23,8 @@ orders = st.builds(
     pool=words,
     node=words,
     uid=words,
-    node_claim=words,
-    node_pool=words,
+    claim=words,
+    node_group=words,
     to=st.sampled_from(CapacityType),
     reason=st.text(max_size=MAX_REASON),
     deadline=finite,
@@ -46,7 +46,7 @@ def test_an_order_is_read_back_as_it_was_written(made):
 def test_the_longest_order_of_a_cluster_fits():
     long = "n" * 253
     made = order(
-        long, pool=long, node_claim=long, node_pool=long, reason="r" * 9999, traceparent="t" * 55
+        long, pool=long, claim=long, node_group=long, reason="r" * 9999, traceparent="t" * 55
     )
     assert len(to_text(made)) <= MAX_TEXT
     assert from_text(to_text(made)).reason == "r" * MAX_REASON

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.domain.observation import InputState, NodePoolFact
+from spotvortex.core.domain.observation import InputState, NodeGroupFact
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering
 from spotvortex.core.pool.context import CycleContext
 from spotvortex.core.pool.input import MAX_CANDIDATES, MAX_OFFERINGS, Money, Risk
@@ -218,8 +218,8 @@ def test_what_the_model_has_not_seen_is_named():
     ],
 )
 def test_a_pool_allows_what_its_node_pools_say(given_types, spot_ok, on_demand_ok):
-    node_pools = tuple(NodePoolFact(name="np", pool="web", capacity_types=t) for t in given_types)
-    found = reduced(node_pools=node_pools)
+    node_groups = tuple(NodeGroupFact(name="np", pool="web", capacity_types=t) for t in given_types)
+    found = reduced(node_groups=node_groups)
     assert (found.allows_spot, found.allows_on_demand) == (spot_ok, on_demand_ok)
 
 

@@ -9,12 +9,12 @@ from spotvortex.core.drain.calls import (
     Again,
     BlockedByBudget,
     ClearRisk,
-    DeleteNodeClaim,
     DeletePlaceholders,
     Done,
     EvictPod,
     Gone,
     Refused,
+    ReleaseNode,
     UnmarkNode,
 )
 from spotvortex.kube.api.errors import api_error, of_write
@@ -110,7 +110,7 @@ async def test_what_cannot_be_read_is_asked_again():
         anchor_call(NODE),
         UnmarkNode(node="n", uid="u", plan_id="p"),
         ClearRisk(node="n", uid="u"),
-        DeleteNodeClaim(node_claim="c", node="n", plan_id="p"),
+        ReleaseNode(claim="c", node="n", plan_id="p"),
     ):
         found, _ = await answer_of(call, Answer({"metadata": 7}))
         assert isinstance(found, Again), call

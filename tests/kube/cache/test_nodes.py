@@ -58,7 +58,7 @@ def test_a_pair_of_node_pools_is_one_pool_before_both_have_nodes():
     pair = (node_pool("web-spot"), node_pool("web-od"))
     scene = Scene().put("node_pools", *pair).put("nodes", node("a", {KARPENTER: "web-od"}))
     (pool,) = scene.snapshot().pools
-    assert (pool.name, [p.name for p in pool.node_pools]) == ("web", ["web-od", "web-spot"])
+    assert (pool.name, [p.name for p in pool.node_groups]) == ("web", ["web-od", "web-spot"])
 
 
 def test_a_pair_outlives_its_last_spot_node():
@@ -165,7 +165,7 @@ def test_a_node_is_reduced_to_what_decisions_read():
     )
     assert found.offering == Offering(instance_type="m6i.large", zone="us-east-1a")
     assert (found.cordoned, found.ready, found.do_not_disrupt) == (True, True, True)
-    assert (found.node_claim, found.provider_id) == ("web-x1", "aws:///us-east-1a/i-1")
+    assert (found.claim, found.provider_id) == ("web-x1", "aws:///us-east-1a/i-1")
     assert (found.created_at, found.resource_version) == (60.0, "42")
     assert (found.allocatable_cpu_milli, found.allocatable_memory_bytes) == (1930, 7 * 2**30)
 
@@ -199,7 +199,7 @@ CAPACITY = "karpenter.sh/capacity-type"
 )
 def test_a_node_pools_requirements_bound_its_capacity_types(rules, kinds):
     (pool,) = Scene().put("node_pools", node_pool("x", rules)).snapshot().pools
-    assert pool.node_pools[0].capacity_types == kinds
+    assert pool.node_groups[0].capacity_types == kinds
 
 
 def test_a_node_pool_is_reduced_to_what_it_allows():
@@ -217,7 +217,7 @@ def test_a_node_pool_is_reduced_to_what_it_allows():
         },
     }
     pool = {"metadata": {"name": "x"}, "spec": spec}
-    found = Scene().put("node_pools", pool).snapshot().pools[0].node_pools[0]
+    found = Scene().put("node_pools", pool).snapshot().pools[0].node_groups[0]
     assert (found.zones, found.instance_types) == (("us-east-1a",), ("c6i.large", "m6i.large"))
     assert (found.weight, found.consolidation) == (10, "WhenEmpty")
 
@@ -236,7 +236,7 @@ def test_a_node_pool_is_reduced_to_what_it_allows():
 )
 def test_a_node_pool_that_never_consolidates_has_no_policy(disruption, policy):
     pool = {"metadata": {"name": "x"}, "spec": {"disruption": disruption}}
-    found = Scene().put("node_pools", pool).snapshot().pools[0].node_pools[0]
+    found = Scene().put("node_pools", pool).snapshot().pools[0].node_groups[0]
     assert found.consolidation == policy
 
 
@@ -245,7 +245,7 @@ def limited(limits, resources=None):
     pool = {"metadata": {"name": "x"}, "spec": {"limits": limits}}
     if resources is not None:
         pool["status"] = {"resources": resources}
-    found = Scene().put("node_pools", pool).snapshot().pools[0].node_pools[0]
+    found = Scene().put("node_pools", pool).snapshot().pools[0].node_groups[0]
     return found.cpu_left_milli, found.memory_left_bytes, found.nodes_left
 
 
@@ -287,10 +287,10 @@ CPU = "karpenter.k8s.aws/instance-cpu"
 )
 def test_requirements_bound_the_size_of_a_node(rules, most):
     (pool,) = Scene().put("node_pools", node_pool("x", rules)).snapshot().pools
-    assert pool.node_pools[0].max_cpu_milli == most
+    assert pool.node_groups[0].max_cpu_milli == most
 
 
 def test_a_bound_on_memory_is_in_mib():
     rules = [rule("karpenter.k8s.aws/instance-memory", "Lt", "16385")]
     (pool,) = Scene().put("node_pools", node_pool("x", rules)).snapshot().pools
-    assert pool.node_pools[0].max_memory_bytes == 16 << 30
+    assert pool.node_groups[0].max_memory_bytes == 16 << 30

@@ -117,7 +117,7 @@ def test_what_we_left_on_a_node_is_a_fact_of_it():
 def test_what_an_owner_says_on_a_node_pool_is_a_fact_of_it():
     notes = {label_names.ON_DEMAND_FLOOR: "2", label_names.MODE: "active", "other": "x"}
     scene = AnyScene().put("node_pools", node_pool("web", annotations=notes), node_pool("web2"))
-    pools = [p for pool in scene.snapshot().pools for p in pool.node_pools]
+    pools = [p for pool in scene.snapshot().pools for p in pool.node_groups]
     assert [p.rules for p in pools] == [
         ((label_names.MODE, "active"), (label_names.ON_DEMAND_FLOOR, "2")),
         (),

@@ -451,7 +451,7 @@ def test_a_node_pool_without_nodes_is_a_pool():
     scene = Scene().put("node_pools", node_pool("batch", [spot]))
     (pool,) = scene.snapshot().pools
     assert (pool.name, pool.nodes) == ("batch", ())
-    assert pool.node_pools[0].capacity_types == (CapacityType.SPOT,)
+    assert pool.node_groups[0].capacity_types == (CapacityType.SPOT,)
     scene.remove("node_pools", "batch")
     assert scene.snapshot().pools == ()
 

@@ -76,7 +76,7 @@ async def test_a_snapshot_joins_all_that_is_watched():
         assert set(states(view).values()) == {InputState.OK}
         assert [h.required for h in facts.inputs] == [True, True, False, False, False]
     (pool,) = facts.pools
-    assert (pool.name, len(pool.nodes), len(pool.node_pools)) == ("web", 1, 1)
+    assert (pool.name, len(pool.nodes), len(pool.node_groups)) == ("web", 1, 1)
     assert pool.pdbs[0].workload == "default/Deployment/web"
     assert (facts.n_pods, facts.n_pdbs) == (2, 1)
     assert [v.name for v in view.pods_on("n1")] == ["a", "b"]

@@ -47,7 +47,7 @@ def terms_of(found):
 
 
 def test_a_plain_pod_leaves_only_what_the_call_wants():
-    found = like({}, node_pool="web", zone="us-east-1b")
+    found = like({}, node_group="web", zone="us-east-1b")
     assert found.node_selector == {
         "karpenter.sh/capacity-type": "on-demand",
         "karpenter.sh/nodepool": "web",
@@ -120,7 +120,7 @@ def test_no_toleration_lets_a_placeholder_onto_a_node_that_we_cordoned():
 )
 def test_a_selector_of_the_pod_that_contradicts_is_never_dropped(key, own):
     with pytest.raises(UnsatisfiableError, match=f"web/a itself demands {key}={own}"):
-        like({"nodeSelector": {key: own}}, node_pool="web", zone="us-east-1b")
+        like({"nodeSelector": {key: own}}, node_group="web", zone="us-east-1b")
 
 
 def test_a_selector_of_the_pod_that_agrees_stays_as_it_is_written():

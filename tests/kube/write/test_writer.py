@@ -11,7 +11,6 @@ from spotvortex.core.drain.calls import (
     BlockedByBudget,
     ClearRisk,
     DeleteAnchors,
-    DeleteNodeClaim,
     DeletePlaceholders,
     Done,
     EvictPod,
@@ -19,6 +18,7 @@ from spotvortex.core.drain.calls import (
     MarkNode,
     NoteRisk,
     Refused,
+    ReleaseNode,
     UnmarkNode,
 )
 from tests.controlplane.manifests import NodeShape, PodShape, pdb_manifest
@@ -106,7 +106,7 @@ async def test_a_placeholder_stands_where_its_pod_could(here):
         },
     }
     pod = await here.pod(PodShape(spec=spec))
-    call = placeholder_call(pod, node_pool=pool, zone="us-east-1b", avoid="c5.large/us-east-1a")
+    call = placeholder_call(pod, node_group=pool, zone="us-east-1b", avoid="c5.large/us-east-1a")
     assert await here.levers.apply(call) == Done()
 
     async def runs():
@@ -137,7 +137,7 @@ async def test_an_offering_to_avoid_is_avoided_and_only_that(here):
     await here.node(NodeShape(instance_type="m5.large", zone="us-east-1a", **shape))
     pod = await here.pod(PodShape())
     call = placeholder_call(
-        pod, node_pool=pool, avoid="m5.large/us-east-1a", capacity_type=CapacityType.UNKNOWN
+        pod, node_group=pool, avoid="m5.large/us-east-1a", capacity_type=CapacityType.UNKNOWN
     )
     assert await here.levers.apply(call) == Done()
 
@@ -165,7 +165,7 @@ async def test_a_pod_that_tolerates_everything_gets_no_node_that_we_cordoned(her
 
     await here.await_true(marked)
     pod = await here.pod(PodShape(spec={"tolerations": [{"operator": "Exists"}]}))
-    call = placeholder_call(pod, node_pool=pool)
+    call = placeholder_call(pod, node_group=pool)
     assert await here.levers.apply(call) == Done()
     other = await here.node(NodeShape(pool=pool, capacity_type="on-demand"))
 
@@ -511,11 +511,11 @@ async def claim_for(here, node_name):
 
 async def test_the_claim_of_a_node_is_deleted_and_one_of_another_node_is_not(here):
     name, path = await claim_for(here, "node-a")
-    other = DeleteNodeClaim(node_claim=name, node="node-b", plan_id=PLAN)
+    other = ReleaseNode(claim=name, node="node-b", plan_id=PLAN)
     answer = await here.levers.apply(other)
     assert answer == Refused(reason=f"NodeClaim {name} is for node-a, not node-b")
     assert "deletionTimestamp" not in (await here.get(path))["metadata"]
-    call = DeleteNodeClaim(node_claim=name, node="node-a", plan_id=PLAN)
+    call = ReleaseNode(claim=name, node="node-a", plan_id=PLAN)
     assert await here.levers.apply(call) == Done()
     assert "deletionTimestamp" in (await here.get(path))["metadata"]
     assert await here.levers.apply(call) == Done()
@@ -526,7 +526,7 @@ async def test_the_claim_of_a_node_is_deleted_and_one_of_another_node_is_not(her
 
 async def test_a_claim_without_a_node_is_not_deleted(here):
     name, path = await claim_for(here, "")
-    call = DeleteNodeClaim(node_claim=name, node="node-a", plan_id=PLAN)
+    call = ReleaseNode(claim=name, node="node-a", plan_id=PLAN)
     assert await here.levers.apply(call) == Again(f"NodeClaim {name} names no node yet")
     await here.do(here.plane.api().patch, path, {"metadata": {"finalizers": None}})
     await here.do(here.plane.api().delete, path)
@@ -537,7 +537,7 @@ async def test_a_claim_without_a_node_is_not_deleted(here):
 
 async def test_when_we_die_for_good_all_pods_of_ours_go_with_their_tether(here):
     pod, node = await here.pod(PodShape()), await here.node()
-    waits = placeholder_call(pod, node_pool=fresh("nowhere"), expires_s=10)
+    waits = placeholder_call(pod, node_group=fresh("nowhere"), expires_s=10)
     runs = anchor_call(node, expires_s=10)
     assert await here.levers.apply(waits) == Done()
     assert await here.levers.apply(runs) == Done()

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from spotvortex.core.drain.calls import DeleteAnchors, DeleteNodeClaim, DeletePlaceholders, Done
+from spotvortex.core.drain.calls import DeleteAnchors, DeletePlaceholders, Done, ReleaseNode
 from tests.controlplane.manifests import PodShape, node_class_manifest, nodepool_manifest
 from tests.kube.scenes import PLAN, anchor_call, fresh, placeholder_call, site
 
@@ -53,7 +53,7 @@ async def test_an_offering_to_avoid_is_not_launched_even_if_only_its_zone_can_di
     async with site(karpenter_control_plane) as here:
         pool = await pool_of_one_type(here, "m5.large")
         pod = await here.pod(PodShape(spec=EVERYTHING))
-        asked = {"node_pool": pool, "cpu_milli": 1500}
+        asked = {"node_group": pool, "cpu_milli": 1500}
         first = placeholder_call(pod, **asked)
         assert await here.levers.apply(first) == Done()
         labels = (await node_under(here, first))["metadata"]["labels"]
@@ -78,7 +78,7 @@ async def test_a_claim_that_we_delete_takes_its_node_away_and_an_anchor_holds_no
     async with site(karpenter_control_plane) as here:
         pool = await pool_of_one_type(here, "c5.large")
         pod = await here.pod(PodShape())
-        call = placeholder_call(pod, node_pool=pool, cpu_milli=500)
+        call = placeholder_call(pod, node_group=pool, cpu_milli=500)
         assert await here.levers.apply(call) == Done()
         node = await node_under(here, call)
         name = node["metadata"]["name"]
@@ -86,7 +86,7 @@ async def test_a_claim_that_we_delete_takes_its_node_away_and_an_anchor_holds_no
         deletion = DeletePlaceholders(plan_id=PLAN, for_uid="node-uid")
         assert await here.levers.apply(deletion) == Done()
         claim = next(o for o in node["metadata"]["ownerReferences"] if o["kind"] == "NodeClaim")
-        end = DeleteNodeClaim(node_claim=claim["name"], node=name, plan_id=PLAN)
+        end = ReleaseNode(claim=claim["name"], node=name, plan_id=PLAN)
 
         async def deleted():
             return await here.levers.apply(end) == Done()
@@ -105,7 +105,7 @@ async def test_an_anchor_keeps_a_node_that_karpenter_would_remove(karpenter_cont
     async with site(karpenter_control_plane) as here:
         pool = await pool_of_one_type(here, "r5.large", after="3s")
         pod = await here.pod(PodShape())
-        calls = [placeholder_call(pod, node_pool=pool, cpu_milli=1500) for _ in range(2)]
+        calls = [placeholder_call(pod, node_group=pool, cpu_milli=1500) for _ in range(2)]
         for call in calls:
             assert await here.levers.apply(call) == Done()
         kept, other = [await node_under(here, call) for call in calls]

@@ -9,10 +9,10 @@ from spotvortex.core.decision.messages import MaintenanceCall
 from spotvortex.core.domain.types import CapacityType, Mode
 from spotvortex.core.drain.calls import (
     BlockedByBudget,
-    DeleteNodeClaim,
     DeletePlaceholders,
     Done,
     EvictPod,
+    ReleaseNode,
 )
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder
 from spotvortex.pipeline import actuators, drainer
@@ -30,7 +30,7 @@ FULL_MOVE = [
     "MarkNode",
     "EvictPod",
     "EvictPod",
-    "DeleteNodeClaim",
+    "ReleaseNode",
     "DeletePlaceholders",
 ]
 
@@ -41,8 +41,8 @@ def order(node="web-s0", **changes):
         "pool": "web",
         "node": node,
         "uid": f"uid-{node}",
-        "node_claim": f"claim-{node}",
-        "node_pool": "web",
+        "claim": f"claim-{node}",
+        "node_group": "web",
         "to": CapacityType.ON_DEMAND,
         "reason": "DECREASE_10 medium_risk",
         "deadline": AT + 600.0,
@@ -226,7 +226,7 @@ def test_an_order_that_cannot_even_be_undone_is_a_fault_of_ours(monkeypatch):
     [
         (0.3, DrainEnd.ABORTED, ["CreatePlaceholder", "DeletePlaceholders"]),
         (1.1, DrainEnd.ABORTED, ["UnmarkNode", "DeletePlaceholders"]),
-        (1.4, DrainEnd.DONE, ["DeleteNodeClaim", "DeletePlaceholders"]),
+        (1.4, DrainEnd.DONE, ["ReleaseNode", "DeletePlaceholders"]),
     ],
 )
 def test_a_stop_undoes_the_order_in_hand_unless_its_node_is_drained_already(stop_at, end, last):
@@ -254,6 +254,6 @@ def test_calls_name_what_they_touch():
     actuator = shadow()
     carry_out(actuator, order())
     claim, clean = list(actuator.calls)[-2:]
-    assert claim == DeleteNodeClaim(node_claim="claim-web-s0", node="web-s0", plan_id="p1")
+    assert claim == ReleaseNode(claim="claim-web-s0", node="web-s0", plan_id="p1")
     assert clean == DeletePlaceholders(plan_id="p1", for_uid="uid-web-s0")
     assert run(actuator.apply, clean) == Done()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.domain.observation import InputState, NodePoolFact
+from spotvortex.core.domain.observation import InputState, NodeGroupFact
 from spotvortex.core.domain.types import Action, Blocker, CapacityType
 from spotvortex.report.assess.assessment import gates_in_words
 from tests.core.builders import (
@@ -90,8 +90,8 @@ def test_pods_that_ask_for_on_demand_pin_their_node():
 
 
 def test_a_node_pool_of_on_demand_only_pins_all_its_nodes():
-    only = NodePoolFact(name="np", pool="web", capacity_types=(CapacityType.ON_DEMAND,))
-    (found,) = report(pool(n_spot=0, node_pools=(only,))).on_demand
+    only = NodeGroupFact(name="np", pool="web", capacity_types=(CapacityType.ON_DEMAND,))
+    (found,) = report(pool(n_spot=0, node_groups=(only,))).on_demand
     assert (found.n_pinned, found.n_free, found.held) == (8, 0, ())
     assert found.pinned == "its NodePool allows on-demand only"
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.domain.observation import InputState, NodePoolFact
+from spotvortex.core.domain.observation import InputState, NodeGroupFact
 from spotvortex.core.domain.types import Blocker, CapacityType
 from tests.core.builders import (
     HEALTHY,
@@ -33,8 +33,8 @@ def free(name):
 
 
 def pinned_by_pool(name):
-    only = NodePoolFact(name=name, pool=name, capacity_types=(CapacityType.ON_DEMAND,))
-    return pool(name, n_spot=0, n_on_demand=1, node_pools=(only,))
+    only = NodeGroupFact(name=name, pool=name, capacity_types=(CapacityType.ON_DEMAND,))
+    return pool(name, n_spot=0, n_on_demand=1, node_groups=(only,))
 
 
 def pinned_by_pods(name):

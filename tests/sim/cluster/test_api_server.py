@@ -183,7 +183,7 @@ def test_anchors_and_placeholders_are_deleted_by_node_and_plan(world, node):
 
 
 def test_a_node_claim_is_deleted_once_and_only_for_the_node_it_names(world, node):
-    assert world.apply(claim_of(node, node_claim="web-none")) == Gone()
+    assert world.apply(claim_of(node, claim="web-none")) == Gone()
     assert isinstance(world.apply(claim_of(node, node="other")), Refused)
     assert not node.deleting
     assert world.apply(claim_of(node)) == Done()

@@ -172,7 +172,7 @@ def limited_world(**limits):
 
 def batch_of(world):
     pools = {pool.name: pool for pool in world.snapshot(world.at).pools}
-    return pools["batch"].node_pools[0], len(pools["batch"].nodes)
+    return pools["batch"].node_groups[0], len(pools["batch"].nodes)
 
 
 def test_what_the_limits_of_a_node_pool_leave_is_shown():
@@ -237,8 +237,8 @@ def test_demo_shows_what_cannot_be_moved():
     assert found["legacy"] == {Blocker.BARE_POD, Blocker.DO_NOT_DISRUPT, Blocker.SINGLE_REPLICA}
     assert found["stateful"] == {Blocker.VOLUME, Blocker.PINNED_ON_DEMAND}
     assert found["web"] == found["batch"] == set()
-    assert pools["legacy"].node_pools == ()
-    assert [p.name for p in pools["api"].node_pools] == ["api-od", "api-spot"]
+    assert pools["legacy"].node_groups == ()
+    assert [p.name for p in pools["api"].node_groups] == ["api-od", "api-spot"]
 
 
 @settings(max_examples=12, deadline=None)

@@ -5,10 +5,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.domain.observation import NodePoolFact
+from spotvortex.core.domain.observation import NodeGroupFact
 from spotvortex.core.domain.types import Blocker, CapacityType
-from spotvortex.core.pool.input import NodePoolFit
-from spotvortex.core.pool.nodepool_fit import LaunchHeadroom, launches, place, sizes_of
+from spotvortex.core.pool.group_fit import LaunchHeadroom, launches, place, sizes_of
+from spotvortex.core.pool.input import GroupFit
 from tests.core import odd
 from tests.core.builders import GIB, WEB_A, WEB_B, load, room, spot, with_load_blocker
 
@@ -17,7 +17,7 @@ MIB_OF_NODE = 8192
 
 
 def node_pool(name="web", **changes):
-    return NodePoolFact(**({"name": name, "pool": "web"} | changes))
+    return NodeGroupFact(**({"name": name, "pool": "web"} | changes))
 
 
 def placed(nodes, *node_pools, wanted=ON_DEMAND):
@@ -39,12 +39,12 @@ NODES = (spot("a1"), spot("b1", WEB_B))
 def test_without_node_pools_only_the_sizes_seen_are_told():
     order, found = placed(NODES)
     assert order == NODES
-    assert found == NodePoolFit(launch_cpu_milli=2000, launch_memory_mib=MIB_OF_NODE)
+    assert found == GroupFit(launch_cpu_milli=2000, launch_memory_mib=MIB_OF_NODE)
 
 
 def test_a_node_pool_that_does_not_allow_what_is_wanted_is_not_asked():
-    assert placed(NODES, node_pool(capacity_types=(SPOT,)))[1].node_pool == ""
-    assert placed(NODES, node_pool(capacity_types=(SPOT,)), wanted=SPOT)[1].node_pool == "web"
+    assert placed(NODES, node_pool(capacity_types=(SPOT,)))[1].node_group == ""
+    assert placed(NODES, node_pool(capacity_types=(SPOT,)), wanted=SPOT)[1].node_group == "web"
 
 
 def test_what_the_limits_leave_is_told():
@@ -107,12 +107,12 @@ def test_a_launch_counts_as_the_largest_type_that_it_may_become():
 
 def test_the_node_pool_with_room_is_chosen_then_the_one_for_the_first_node():
     full, free = node_pool("a", nodes_left=0), node_pool("b", nodes_left=1)
-    assert placed(NODES, full, free)[1].node_pool == "b"
-    assert placed(NODES, free, node_pool("c", nodes_left=2))[1].node_pool == "c"
-    assert placed(NODES, node_pool("z"), node_pool("y"))[1].node_pool == "y"
+    assert placed(NODES, full, free)[1].node_group == "b"
+    assert placed(NODES, free, node_pool("c", nodes_left=2))[1].node_group == "c"
+    assert placed(NODES, node_pool("z"), node_pool("y"))[1].node_group == "y"
     bound = (stateful("b1", WEB_B), *(stateful(f"a{i}", WEB_A) for i in range(3)))
     zonal = [node_pool(z, zones=(z,)) for z in ("us-east-1a", "us-east-1b")]
-    assert placed(bound, *zonal)[1].node_pool == "us-east-1b"
+    assert placed(bound, *zonal)[1].node_group == "us-east-1b"
 
 
 def test_launches_stop_at_the_first_that_would_exceed_a_limit():
@@ -130,8 +130,8 @@ def test_launches_stop_at_the_first_that_would_exceed_a_limit():
 @given(odd.pools(), st.sampled_from([ON_DEMAND, SPOT]))
 def test_no_node_is_lost_and_the_placed_come_first_in_their_order(facts, wanted):
     nodes = tuple(facts.nodes)
-    order, found = place(facts.node_pools, wanted, nodes, sizes_of(nodes))
+    order, found = place(facts.node_groups, wanted, nodes, sizes_of(nodes))
     assert sorted(n.name for n in order) == sorted(n.name for n in nodes)
     first = order[: found.n_placed]
     assert list(first) == [n for n in nodes if n in first]
-    assert (found.n_placed < len(nodes)) == bool(found.misfit) or not found.node_pool
+    assert (found.n_placed < len(nodes)) == bool(found.misfit) or not found.node_group

@@ -1,7 +1,7 @@
 """Where the nodes of a pool could go, as its NodePools say.
 
 Comes in: the NodePools of one pool, and movable nodes, the first to move first. Goes out: the same
-nodes with those first that one NodePool may take, and a `NodePoolFit` that tells of it. Known are
+nodes with those first that one NodePool may take, and a `GroupFit` that tells of it. Known are
 its requirements for zone and instance type and its limits; taints, labels and other requirements
 are not read: that a pod may run there after all is proven by placeholders, before any eviction.
 """
@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from spotvortex.core.domain.instance_types import vcpus_of
-from spotvortex.core.domain.observation import NodeFact, NodePoolFact
+from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
 from spotvortex.core.domain.types import Blocker, CapacityType
-from spotvortex.core.pool.input import MAX_CANDIDATES, NodePoolFit
+from spotvortex.core.pool.input import MAX_CANDIDATES, GroupFit
 
 MIB: Final = 1 << 20
 
@@ -37,11 +37,11 @@ def sizes_of(nodes: Iterable[NodeFact]) -> Sizes:
 
 
 def place(
-    node_pools: Sequence[NodePoolFact],
+    node_groups: Sequence[NodeGroupFact],
     wanted: CapacityType,
     nodes: Sequence[NodeFact],
     seen: Sizes,
-) -> tuple[tuple[NodeFact, ...], NodePoolFit]:
+) -> tuple[tuple[NodeFact, ...], GroupFit]:
     """Choose the NodePool that has most room for the nodes to move first.
 
     One NodePool is chosen although several may share a wave, the more careful reading: first of
@@ -49,15 +49,15 @@ def place(
     one with most room.
 
     Args:
-        node_pools: the NodePools of the pool; none where none is served.
+        node_groups: the NodePools of the pool; none where none is served.
         wanted: what the nodes would become.
         nodes: movable nodes in the order in which they would be moved.
         seen: sizes of instance types.
     """
-    offers = [_offer(p, nodes, seen) for p in node_pools if _allows(p, wanted)]
+    offers = [_offer(p, nodes, seen) for p in node_groups if _allows(p, wanted)]
     if not offers:
         cpu, memory = _largest(seen.values())
-        return tuple(nodes), NodePoolFit(launch_cpu_milli=cpu, launch_memory_mib=mib_up(memory))
+        return tuple(nodes), GroupFit(launch_cpu_milli=cpu, launch_memory_mib=mib_up(memory))
     best = min(offers, key=_rank)
     hosted = {id(node) for node in best.hosted}
     others = [node for node in nodes if id(node) not in hosted]
@@ -78,7 +78,7 @@ class LaunchHeadroom:
     left: int = 0
 
 
-def launches(room: NodePoolFit, needs: Sequence[tuple[int, int]]) -> LaunchHeadroom:
+def launches(room: GroupFit, needs: Sequence[tuple[int, int]]) -> LaunchHeadroom:
     """Count the nodes, in this order, for whose pods the limits leave room.
 
     A wave adds capacity before it takes any away. Near a limit Karpenter counts a launch that is
@@ -109,70 +109,70 @@ def launches(room: NodePoolFit, needs: Sequence[tuple[int, int]]) -> LaunchHeadr
 class _Offer:
     """A NodePool with the nodes that it may take, and what a launch of it may count as."""
 
-    node_pool: NodePoolFact
+    node_group: NodeGroupFact
     hosted: tuple[NodeFact, ...]
     n_launches: int
     first: int
     launch: tuple[int, int]
 
-    def room(self, others: Sequence[NodeFact], seen: Sizes) -> NodePoolFit:
+    def room(self, others: Sequence[NodeFact], seen: Sizes) -> GroupFit:
         """Tell of it; `others` are the nodes that it cannot take."""
         return replace(
-            _limits_of(self.node_pool, self.launch),
+            _limits_of(self.node_group, self.launch),
             n_placed=len(self.hosted),
-            misfit=_misfit(self.node_pool, others[0], seen) if others else "",
-            sizes_known=_sizes_known(self.node_pool, seen),
+            misfit=_misfit(self.node_group, others[0], seen) if others else "",
+            sizes_known=_sizes_known(self.node_group, seen),
         )
 
 
 def _rank(offer: _Offer) -> tuple[bool, int, int, str]:
-    return offer.n_launches == 0, offer.first, -offer.n_launches, offer.node_pool.name
+    return offer.n_launches == 0, offer.first, -offer.n_launches, offer.node_group.name
 
 
-def _offer(node_pool: NodePoolFact, nodes: Sequence[NodeFact], seen: Sizes) -> _Offer:
-    taken = [i for i, node in enumerate(nodes) if not _misfit(node_pool, node, seen)]
-    launch = _launch(node_pool, seen)
+def _offer(node_group: NodeGroupFact, nodes: Sequence[NodeFact], seen: Sizes) -> _Offer:
+    taken = [i for i, node in enumerate(nodes) if not _misfit(node_group, node, seen)]
+    launch = _launch(node_group, seen)
     loads = (nodes[i].load for i in taken[:MAX_CANDIDATES])
     needs = [(load.workload_cpu_milli, load.workload_memory_bytes) for load in loads]
     return _Offer(
-        node_pool=node_pool,
+        node_group=node_group,
         hosted=tuple(nodes[i] for i in taken),
-        n_launches=launches(_limits_of(node_pool, launch), needs).n,
+        n_launches=launches(_limits_of(node_group, launch), needs).n,
         first=taken[0] if taken else len(nodes),
         launch=launch,
     )
 
 
-def _limits_of(node_pool: NodePoolFact, launch: tuple[int, int]) -> NodePoolFit:
-    memory = node_pool.memory_left_bytes
-    return NodePoolFit(
-        node_pool=node_pool.name,
-        cpu_left_milli=node_pool.cpu_left_milli,
+def _limits_of(node_group: NodeGroupFact, launch: tuple[int, int]) -> GroupFit:
+    memory = node_group.memory_left_bytes
+    return GroupFit(
+        node_group=node_group.name,
+        cpu_left_milli=node_group.cpu_left_milli,
         memory_left_mib=None if memory is None else memory // MIB,
-        nodes_left=node_pool.nodes_left,
+        nodes_left=node_group.nodes_left,
         launch_cpu_milli=launch[0],
         launch_memory_mib=mib_up(launch[1]),
     )
 
 
-def _allows(node_pool: NodePoolFact, wanted: CapacityType) -> bool:
-    return not node_pool.capacity_types or wanted in node_pool.capacity_types
+def _allows(node_group: NodeGroupFact, wanted: CapacityType) -> bool:
+    return not node_group.capacity_types or wanted in node_group.capacity_types
 
 
-def _misfit(node_pool: NodePoolFact, node: NodeFact, seen: Sizes) -> str:
+def _misfit(node_group: NodeGroupFact, node: NodeFact, seen: Sizes) -> str:
     """Return the zone or the size that a NodePool has not for the pods of a node, "" where it may.
 
     A pod with a volume can follow it nowhere else, and a pod larger than every node that may be
     bought can run on none. What is not known is no misfit.
     """
     bound = any(blocked.blocker is Blocker.VOLUME for blocked in node.load.blocked)
-    if bound and node_pool.zones and node.offering.zone not in node_pool.zones:
+    if bound and node_group.zones and node.offering.zone not in node_group.zones:
         return node.offering.zone or "no zone"
     cpu, memory = node.load.largest_cpu_milli, node.load.largest_memory_bytes
-    types = node_pool.instance_types
+    types = node_group.instance_types
     too_large = types and not any(_holds(kind, cpu, memory, seen) for kind in types)
-    too_large = too_large or _exceeds(cpu, node_pool.max_cpu_milli)
-    if too_large or _exceeds(memory, node_pool.max_memory_bytes):
+    too_large = too_large or _exceeds(cpu, node_group.max_cpu_milli)
+    if too_large or _exceeds(memory, node_group.max_memory_bytes):
         return f"{cpu}m, {mib_up(memory)}Mi"
     return ""
 
@@ -190,24 +190,24 @@ def _holds(instance_type: str, cpu: int, memory: int, seen: Sizes) -> bool:
     return vcpus == 0.0 or cpu <= vcpus * 1000
 
 
-def _sizes_known(node_pool: NodePoolFact, seen: Sizes) -> bool:
-    if node_pool.max_cpu_milli is not None and node_pool.max_memory_bytes is not None:
+def _sizes_known(node_group: NodeGroupFact, seen: Sizes) -> bool:
+    if node_group.max_cpu_milli is not None and node_group.max_memory_bytes is not None:
         return True
-    return bool(node_pool.instance_types) and all(t in seen for t in node_pool.instance_types)
+    return bool(node_group.instance_types) and all(t in seen for t in node_group.instance_types)
 
 
-def _launch(node_pool: NodePoolFact, seen: Sizes) -> tuple[int, int]:
+def _launch(node_group: NodeGroupFact, seen: Sizes) -> tuple[int, int]:
     """Return the largest milli-CPU and bytes that one launch may count as.
 
     By the types that are listed, or else by the largest seen: a NodePool without a list may buy
     larger ones. Limits count capacity, which is a little more than what a node can allocate.
     """
-    types = node_pool.instance_types or tuple(seen)
+    types = node_group.instance_types or tuple(seen)
     cpu, memory = _largest(seen[kind] for kind in types if kind in seen)
     cpu = max([cpu, *(int(vcpus_of(kind) * 1000) for kind in types)])
-    if node_pool.max_cpu_milli is not None:
-        cpu = node_pool.max_cpu_milli
-    return cpu, node_pool.max_memory_bytes or memory
+    if node_group.max_cpu_milli is not None:
+        cpu = node_group.max_cpu_milli
+    return cpu, node_group.max_memory_bytes or memory
 
 
 def _largest(sizes: Iterable[tuple[int, int]]) -> tuple[int, int]:
