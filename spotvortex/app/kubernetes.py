@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Final, assert_never
 
 from spotvortex.aws.interruptions import QueueOptions, open_notices
 from spotvortex.core.domain.observation import WriteAuthority
@@ -27,12 +27,14 @@ from spotvortex.kube.coordination.state import VERSION, ClusterState
 from spotvortex.kube.coordination.state_store import VersionedConfigMap
 from spotvortex.kube.write.events import EventRecorder
 from spotvortex.kube.write.manifests import PlaceholderOptions
+from spotvortex.kube.write.provisioners import KarpenterProvisioner, NoProvisioner
 from spotvortex.kube.write.writer import KubeWriter
 from spotvortex.market.last_resort import LastResortMarket, LayeredMarket
 from spotvortex.market.recorded import load_recorded
 from spotvortex.market.scripted import load_scripted
 from spotvortex.ports.edges import Background, Edges
 from spotvortex.ports.market import Market
+from spotvortex.ports.provisioner import Provisioner
 from spotvortex.ports.writing import NoticeTraffic, Writing
 from spotvortex.settings.load import aws_region, kubeconfig
 from spotvortex.settings.model import Settings
@@ -109,9 +111,11 @@ async def _writing_side(
     said: tuple[tuple[str, Background], ...] = (("events", recorder.run),)
     if not mode.writes:
         return _Side(background=said, announcer=announcer)
+    provisioner = provisioner_of(settings, client)
     missing = await access_review.missing_write_rights(client, settings.namespace)
-    if missing:
-        log.error("mode.weakened", extra={"to": Mode.ADVISE, "missing": "; ".join(missing)})
+    if provisioner.cannot_move or missing:
+        why = provisioner.cannot_move or "; ".join(missing)
+        log.error("mode.weakened", extra={"to": Mode.ADVISE, "missing": why})
         return _Side(background=said, announcer=announcer)
     lease = LeaseKeeper(client, settings.namespace, identity, SystemClock(), rng)
     freeze = FreezeWatch(client, settings.namespace, rng, settings.max_input_age_s)
@@ -136,7 +140,7 @@ async def _writing_side(
         running.append(("notices", notices.run))
     home = PlaceholderOptions(namespace=settings.namespace, image=settings.placeholder_image)
     writing = Writing(
-        writer=KubeWriter(client, home, rng),
+        writer=KubeWriter(client, home, provisioner, rng),
         authority=LeaseAuthority(lease=lease, freeze=freeze, own_node=settings.node_name),
         state=state,
         memory=state.memory,
@@ -148,6 +152,17 @@ async def _writing_side(
         announcer=announcer,
         writing=writing,
     )
+
+
+def provisioner_of(settings: Settings, client: KubeClient) -> Provisioner:
+    """Return what makes and ends the cluster's nodes, as the settings say."""
+    match settings.provisioner:
+        case "karpenter":
+            return KarpenterProvisioner(client)
+        case "none":
+            return NoProvisioner()
+        case _ as never:
+            assert_never(never)
 
 
 def within(outer: Background, inner: Background) -> Background:

@@ -62,6 +62,10 @@ class Settings(BaseSettings):
     policy_mode: Literal["deterministic", "rl"] = "deterministic"
     """Whose proposals count: the ordered rules, or the bundle's learned policy."""
 
+    provisioner: Literal["karpenter", "none"] = "karpenter"
+    """Who makes and ends nodes: with `none` nothing is moved, whatever the mode; decisions are
+    advice, and say so."""
+
     http_host: str = "127.0.0.1"
     """Address on which /healthz, /readyz, /metrics, /decisions and /pools are served."""
 

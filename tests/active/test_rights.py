@@ -145,3 +145,17 @@ def test_with_one_right_to_write_less_it_advises_says_which_and_writes_nothing(
         assert [str(w) for w in written if w.resource != "events"] == []
     finally:
         place.plane.apply(list(active_roles(SHADOW_USER)))
+
+
+def test_without_a_provisioner_it_advises_says_so_and_writes_nothing(place, tmp_path):
+    with (
+        Recording(place.plane) as recording,
+        place.daemon(USER, tmp_path / "none", SPOTVORTEX_PROVISIONER="none") as daemon,
+    ):
+        daemon.wait_ready()
+        wait_until(daemon.records, 60)
+        assert daemon.records()[-1]["mode"] == "advise"
+        assert "SPOTVORTEX_PROVISIONER is none" in daemon.log_path.read_text()
+        assert daemon.stop() == 0
+    written = writes_of(recording.events(), [SHADOW_USER])
+    assert [str(w) for w in written if w.resource != "events"] == []

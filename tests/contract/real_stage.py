@@ -23,6 +23,7 @@ from spotvortex.kube.coordination import lease as lease_module
 from spotvortex.kube.coordination.freeze import FreezeWatch
 from spotvortex.kube.coordination.lease import LeaseKeeper
 from spotvortex.kube.write.manifests import PlaceholderOptions
+from spotvortex.kube.write.provisioners import KarpenterProvisioner
 from spotvortex.kube.write.writer import KubeWriter
 from spotvortex.sim.market.instance_types import MACHINES
 from tests.contract.stage import SPOT, TYPE, ZONES, Load, Pod, Pool, node_of, truth
@@ -288,7 +289,9 @@ async def real_stage(
             pool=name,
             home=home,
             shop=shop,
-            writer=KubeWriter(near, PlaceholderOptions(namespace=home), Random(home)),
+            writer=KubeWriter(
+                near, PlaceholderOptions(namespace=home), KarpenterProvisioner(near), Random(home)
+            ),
             view=view,
             proxy=proxy,
             patience_s=200.0 if buys else 60.0,

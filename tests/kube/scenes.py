@@ -14,6 +14,7 @@ from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.drain.calls import CreateAnchor, CreatePlaceholder
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.write.manifests import PlaceholderOptions
+from spotvortex.kube.write.provisioners import KarpenterProvisioner
 from spotvortex.kube.write.writer import KubeWriter
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.manifests import NodeShape, PodShape, node_manifest, pod_manifest
@@ -90,7 +91,10 @@ async def site(plane: ControlPlane, **home: Any) -> AsyncIterator[Site]:
     await asyncio.to_thread(plane.apply, [restricted(namespace), priority_class()])
     async with connected(plane) as client:
         levers = KubeWriter(
-            client, PlaceholderOptions(namespace=namespace, **home), Random(namespace)
+            client,
+            PlaceholderOptions(namespace=namespace, **home),
+            KarpenterProvisioner(client),
+            Random(namespace),
         )
         here = Site(plane, namespace, client, levers)
         try:

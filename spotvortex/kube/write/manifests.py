@@ -14,7 +14,6 @@ from typing import Final
 
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.drain.calls import CreateAnchor, CreatePlaceholder
-from spotvortex.kube.api.node_labels import POOL
 from spotvortex.kube.write.placeholder_spec import PlaceholderSpec
 
 Json = dict[str, object]
@@ -74,7 +73,12 @@ def placeholder(
     spec["tolerations"] = like.tolerations
     if like.node_affinity:
         spec["affinity"] = {"nodeAffinity": like.node_affinity}
-    labels = _labels(label_names.PodKind.PLACEHOLDER, call.plan_id, call.for_uid, call.pool)
+    labels = label_names.pod_labels(
+        label_names.PodKind.PLACEHOLDER,
+        plan_id=call.plan_id,
+        for_uid=call.for_uid,
+        pool=call.pool,
+    )
     return _pod(call.name, home, labels, notes, tether) | {"spec": spec}
 
 
@@ -90,12 +94,18 @@ def anchor(call: CreateAnchor, home: PlaceholderOptions, tether: Json) -> Json:
     spec["nodeName"] = call.node
     # Whatever taint the node gets, the anchor stays until it is taken away or its time is over.
     spec["tolerations"] = [{"operator": "Exists"}]
-    labels = _labels(label_names.PodKind.ANCHOR, call.plan_id, call.node_uid, call.pool)
+    labels = label_names.pod_labels(
+        label_names.PodKind.ANCHOR, plan_id=call.plan_id, for_uid=call.node_uid, pool=call.pool
+    )
     return _pod(call.name, home, labels, notes, tether) | {"spec": spec}
 
 
 def _pod(
-    name: str, home: PlaceholderOptions, labels: Json, notes: Mapping[str, str], tether: Json
+    name: str,
+    home: PlaceholderOptions,
+    labels: Mapping[str, str],
+    notes: Mapping[str, str],
+    tether: Json,
 ) -> Json:
     return {
         "apiVersion": "v1",
@@ -103,22 +113,11 @@ def _pod(
         "metadata": {
             "name": name,
             "namespace": home.namespace,
-            "labels": labels,
+            "labels": dict(labels),
             "annotations": dict(notes),
             "ownerReferences": [tether],
         },
     }
-
-
-def _labels(kind: str, plan_id: str, for_uid: str, pool: str) -> Json:
-    """Return our labels; a pool may be called what no label may, and is then left out."""
-    labels: Json = {
-        label_names.MANAGED_BY: label_names.MANAGER,
-        label_names.KIND: kind,
-        label_names.PLAN: plan_id,
-        label_names.FOR: for_uid,
-    }
-    return labels | ({POOL: pool} if label_names.is_label_value(pool) else {})
 
 
 def _spec(

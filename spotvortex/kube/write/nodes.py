@@ -31,6 +31,11 @@ from spotvortex.kube.write.manifests import Json, node_patch
 from spotvortex.ports.writing import OwnWrite
 
 ANSWER_S: Final = 10.0
+"""Longest time for one answer of a write; a silent server is Again.
+
+IMPORTANT: well below the lease's 15 s. A request that a partition holds up must be given up before
+somebody else can lead, or it is carried out after that.
+"""
 REMEMBER_S: Final = 60.0
 """A watch that is this far behind is not used for decisions any more."""
 

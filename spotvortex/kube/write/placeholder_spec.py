@@ -14,17 +14,14 @@ from typing import Final
 from msgspec import Struct, field
 
 from spotvortex.core.domain import labels
-from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.drain.calls import CreatePlaceholder
 from spotvortex.kube.api.node_labels import (
     CAPACITY_TYPE,
-    INSTANCE_TYPE,
-    NODEGROUP_CAPACITY_TYPE,
-    NODEPOOL,
     ZONE,
     normalised,
 )
 from spotvortex.kube.api.quantities import Quantity, memory_bytes
+from spotvortex.ports.provisioner import NodeRule, WantedNodes
 
 Json = dict[str, object]
 
@@ -116,18 +113,25 @@ class UnsatisfiableError(ValueError):
     """The pod itself rules out what is asked for; the text says what."""
 
 
-def placeholder_spec(call: CreatePlaceholder, spec: OriginalSpec) -> PlaceholderSpec:
+def placeholder_spec(
+    call: CreatePlaceholder, wanted: WantedNodes, spec: OriginalSpec
+) -> PlaceholderSpec:
     """Return what a placeholder for this pod has to look like.
 
+    Args:
+        call: whose room is asked for, and in which zone.
+        wanted: what the provisioner says nodes must be like.
+        spec: the pod as it is.
+
     Raises:
-        UnlikeError: the pod's own selector contradicts the call.
+        UnsatisfiableError: the pod's own selector contradicts the call.
         ValueError: a quantity cannot be read.
     """
     tolerations = [t for t in spec.tolerations or () if t.get("key") != UNSCHEDULABLE]
     requests = _other_requests(spec)
     return PlaceholderSpec(
-        node_selector=_selector(call, spec.node_selector or {}),
-        node_affinity=_affinity(call, spec, tolerations),
+        node_selector=_selector(call, wanted, spec.node_selector or {}),
+        node_affinity=_affinity(wanted, spec, tolerations),
         tolerations=tolerations,
         requests=requests,
         # The server wants limits of devices and huge pages to equal their requests.
@@ -135,19 +139,15 @@ def placeholder_spec(call: CreatePlaceholder, spec: OriginalSpec) -> Placeholder
     )
 
 
-def _selector(call: CreatePlaceholder, own: Mapping[str, str]) -> dict[str, str]:
-    """Add to the pod's selector what the call wants; nothing of the pod's is ever dropped."""
-    wanted: dict[str, str] = {}
-    if call.capacity_type is not CapacityType.UNKNOWN:
-        wanted[CAPACITY_TYPE] = call.capacity_type.value
-    if call.node_group:
-        wanted[NODEPOOL] = call.node_group
-    if call.zone:
-        wanted[ZONE] = call.zone
-    for key, value in wanted.items():
+def _selector(
+    call: CreatePlaceholder, wanted: WantedNodes, own: Mapping[str, str]
+) -> dict[str, str]:
+    """Add to the pod's selector what is wanted; nothing of the pod's is ever dropped."""
+    demanded = dict(wanted.labels) | ({ZONE: call.zone} if call.zone else {})
+    for key, value in demanded.items():
         if key in own and not _is_same(key, own[key], value):
             raise UnsatisfiableError(f"{call.for_pod} itself demands {key}={own[key]}, not {value}")
-    return wanted | dict(own)
+    return demanded | dict(own)
 
 
 def _is_same(key: str, own: str, wanted: str) -> bool:
@@ -155,11 +155,11 @@ def _is_same(key: str, own: str, wanted: str) -> bool:
 
 
 def _affinity(
-    call: CreatePlaceholder, spec: OriginalSpec, tolerations: Iterable[Mapping[str, object]]
+    wanted: WantedNodes, spec: OriginalSpec, tolerations: Iterable[Mapping[str, object]]
 ) -> Json:
     own = spec.affinity and spec.affinity.node_affinity
     required = (own and own.required and own.required.node_selector_terms) or []
-    terms = list(_terms(required, _either(call.avoid), _always(tolerations)))
+    terms = list(_terms(required, list(map(_rule, wanted.any_of)), _always(tolerations)))
     found: Json = {}
     if terms:
         found["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": terms}
@@ -168,23 +168,6 @@ def _affinity(
             {"weight": p.weight, "preference": p.preference} for p in own.preferred
         ]
     return found
-
-
-def _either(avoid: str) -> list[Json]:
-    """Return the ways not to be one Spot offering: another type, another zone, or not Spot.
-
-    Another type comes first: Karpenter tries required terms in turn, and only drops the first
-    where it cannot be met. A pool may have one type and one zone, so the last way has to be there.
-    """
-    if not avoid:
-        return []
-    instance_type, _, zone = avoid.partition("/")
-    return [
-        _rule(INSTANCE_TYPE, "NotIn", instance_type),
-        _rule(ZONE, "NotIn", zone),
-        _rule(CAPACITY_TYPE, "In", CapacityType.ON_DEMAND.value, CapacityType.RESERVED.value),
-        _rule(NODEGROUP_CAPACITY_TYPE, "In", "ON_DEMAND"),
-    ]
 
 
 def _always(tolerations: Iterable[Mapping[str, object]]) -> list[Json]:
@@ -199,8 +182,8 @@ def _always(tolerations: Iterable[Mapping[str, object]]) -> list[Json]:
     return []
 
 
-def _rule(key: str, operator: str, *values: str) -> Json:
-    return {"key": key, "operator": operator, "values": list(values)}
+def _rule(rule: NodeRule) -> Json:
+    return {"key": rule.key, "operator": rule.operator.value, "values": list(rule.values)}
 
 
 def _terms(required: list[Json], either: list[Json], always: list[Json]) -> Iterator[Json]:

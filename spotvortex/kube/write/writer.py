@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Final, assert_never
+from typing import assert_never
 
 import msgspec
 
@@ -45,17 +45,11 @@ from spotvortex.kube.api.errors import (
 )
 from spotvortex.kube.write import manifests
 from spotvortex.kube.write.manifests import Json, PlaceholderOptions
-from spotvortex.kube.write.nodes import NodeWrites
+from spotvortex.kube.write.nodes import ANSWER_S, NodeWrites
 from spotvortex.kube.write.owner_jobs import OwnerJobs
 from spotvortex.kube.write.placeholder_spec import Original, UnsatisfiableError, placeholder_spec
+from spotvortex.ports.provisioner import Provisioner, Unable
 from spotvortex.ports.writing import OwnWrite
-
-ANSWER_S: Final = 10.0
-"""Longest time for one answer; a silent server is Again.
-
-IMPORTANT: well below the lease's 15 s. A request that a partition holds up must be given up before
-somebody else can lead, or it is carried out after that.
-"""
 
 
 class _PodMeta(msgspec.Struct, frozen=True, rename="camel"):
@@ -67,26 +61,19 @@ class _OwnPod(msgspec.Struct, frozen=True):
     metadata: _PodMeta
 
 
-class _ClaimMeta(msgspec.Struct, frozen=True, rename="camel"):
-    uid: str
-    deletion_timestamp: str | None = None
-
-
-class _ClaimStatus(msgspec.Struct, frozen=True, rename="camel"):
-    node_name: str = ""
-
-
-class _Claim(msgspec.Struct, frozen=True):
-    metadata: _ClaimMeta
-    status: _ClaimStatus = _ClaimStatus()
-
-
 class KubeWriter:
     """Carries calls out in one cluster."""
 
-    def __init__(self, client: KubeClient, home: PlaceholderOptions, rng: Random) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        home: PlaceholderOptions,
+        provisioner: Provisioner,
+        rng: Random,
+    ) -> None:
         self._client = client
         self._home = home
+        self._provisioner = provisioner
         self._tethers = OwnerJobs(client, home.namespace, rng)
         self._nodes = NodeWrites(client)
 
@@ -119,7 +106,7 @@ class KubeWriter:
                     call, lambda tether: manifests.anchor(call, self._home, tether)
                 )
             case ReleaseNode():
-                return await self._delete_claim(call)
+                return await self._provisioner.release(call)
             case DeletePlaceholders():
                 labels = {
                     label_names.KIND: label_names.PodKind.PLACEHOLDER,
@@ -143,11 +130,14 @@ class KubeWriter:
         return Done()
 
     async def _place(self, call: CreatePlaceholder) -> Answer:
+        wanted = self._provisioner.wanted_nodes(call)
+        if isinstance(wanted, Unable):
+            return Refused(reason=wanted.reason)
         original = await self._original(call)
         if original is None:
             return Gone()
         try:
-            like = placeholder_spec(call, original.spec)
+            like = placeholder_spec(call, wanted, original.spec)
         except UnsatisfiableError as error:
             return Refused(reason=str(error))
         except ValueError as error:
@@ -204,21 +194,6 @@ class KubeWriter:
         if metadata.labels.get(label_names.PLAN) != plan_id:
             return Refused(reason=words)
         return Again(reason=words) if metadata.deletion_timestamp else Done()
-
-    async def _delete_claim(self, call: ReleaseNode) -> Answer:
-        path = paths.node_claim(call.claim)
-        claim = decoded(await self._client.get_bytes(path, timeout=ANSWER_S), _Claim)
-        named = claim.status.node_name
-        if not named:
-            # Karpenter writes the name a moment after the node has come.
-            return Again(reason=f"NodeClaim {call.claim} names no node yet")
-        if named != call.node:
-            return Refused(reason=f"NodeClaim {call.claim} is for {named}, not {call.node}")
-        if claim.metadata.deletion_timestamp:
-            return Done()
-        options = manifests.deletion(uid=claim.metadata.uid)
-        await self._client.send("DELETE", path, options, timeout=ANSWER_S)
-        return Done()
 
     async def _delete_own(self, labels: dict[str, str]) -> Answer:
         """Delete the pods of ours that have all these labels, at once: they do nothing."""

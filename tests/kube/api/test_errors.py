@@ -19,6 +19,7 @@ from spotvortex.core.drain.calls import (
 )
 from spotvortex.kube.api.errors import api_error, of_write
 from spotvortex.kube.write.manifests import PlaceholderOptions
+from spotvortex.kube.write.provisioners import KarpenterProvisioner
 from spotvortex.kube.write.writer import KubeWriter
 from tests.kube.fake_api import Answer, FakeApi, client_for, refused, serving, watched
 from tests.kube.scenes import anchor_call, placeholder_call
@@ -31,12 +32,15 @@ ALREADY = refused(409, 'pods "x" already exists', "AlreadyExists")
 JOB = Answer({"metadata": {"name": "t", "uid": "j"}}, status=201)
 
 
+def writer_of(client):
+    home = PlaceholderOptions(namespace="ours")
+    return KubeWriter(client, home, KarpenterProvisioner(client), Random(1))
+
+
 async def answer_of(call, *answers):
     api = FakeApi(list(answers))
     async with serving(api) as client:
-        return await KubeWriter(client, PlaceholderOptions(namespace="ours"), Random(1)).apply(
-            call
-        ), api
+        return await writer_of(client).apply(call), api
 
 
 @pytest.mark.parametrize(
@@ -85,9 +89,7 @@ async def test_silence_is_no_refusal(monkeypatch):
 async def test_no_server_is_no_refusal():
     client = client_for("http://127.0.0.1:9")
     try:
-        found = await KubeWriter(client, PlaceholderOptions(namespace="ours"), Random(1)).apply(
-            EVICT
-        )
+        found = await writer_of(client).apply(EVICT)
     finally:
         await client.close()
     assert isinstance(found, Again)
@@ -96,7 +98,7 @@ async def test_no_server_is_no_refusal():
 async def test_a_busy_server_is_left_alone_by_every_call():
     api = FakeApi([refused(429, "busy", headers={"Retry-After": "4"}), Answer({})])
     async with serving(api) as client:
-        levers = KubeWriter(client, PlaceholderOptions(namespace="ours"), Random(1))
+        levers = writer_of(client)
         await levers.apply(EVICT)
         answer = await levers.apply(DeletePlaceholders(plan_id="p", for_uid="n"))
         assert isinstance(answer, Again)

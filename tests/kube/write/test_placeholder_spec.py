@@ -6,6 +6,7 @@ import pytest
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.kube.write.manifests import PlaceholderOptions, placeholder
 from spotvortex.kube.write.placeholder_spec import Original, UnsatisfiableError, placeholder_spec
+from spotvortex.kube.write.provisioners import nodes_wanted_of_karpenter
 from tests.kube.scenes import placeholder_call
 
 POD = {"metadata": {"namespace": "web", "name": "a", "uid": "u"}, "spec": {}}
@@ -33,7 +34,8 @@ AVOID = "m5.large/us-east-1a"
 
 def like(spec, **changes):
     pod = msgspec.json.decode(msgspec.json.encode(POD | {"spec": spec}), type=Original)
-    return placeholder_spec(placeholder_call(POD, **changes), pod.spec)
+    call = placeholder_call(POD, **changes)
+    return placeholder_spec(call, nodes_wanted_of_karpenter(call), pod.spec)
 
 
 def required(*terms, **more):

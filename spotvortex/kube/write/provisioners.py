@@ -1,0 +1,132 @@
+"""The ways of provisioning that the API server alone can steer: Karpenter's, and none.
+
+Comes in: calls of the core. Goes out: Karpenter's labels for the nodes that are wanted, and the
+deletion of a drained node's NodeClaim; or, of none, why nothing is moved. May not create a pod.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.drain.calls import (
+    Again,
+    Answer,
+    CreatePlaceholder,
+    Done,
+    Refused,
+    ReleaseNode,
+)
+from spotvortex.kube.api import paths
+from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.api.codec import decoded
+from spotvortex.kube.api.node_labels import (
+    CAPACITY_TYPE,
+    INSTANCE_TYPE,
+    NODEGROUP_CAPACITY_TYPE,
+    NODEPOOL,
+    ZONE,
+)
+from spotvortex.kube.write import manifests
+from spotvortex.kube.write.nodes import ANSWER_S
+from spotvortex.ports.provisioner import NodeRule, RuleOperator, Unable, WantedNodes
+
+NOT_MOVED: Final = "SPOTVORTEX_PROVISIONER is none: decisions are advice, and no node is moved"
+
+
+class _ClaimMeta(msgspec.Struct, frozen=True, rename="camel"):
+    uid: str
+    deletion_timestamp: str | None = None
+
+
+class _ClaimStatus(msgspec.Struct, frozen=True, rename="camel"):
+    node_name: str = ""
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    metadata: _ClaimMeta
+    status: _ClaimStatus = _ClaimStatus()
+
+
+@dataclass(frozen=True, slots=True)
+class KarpenterProvisioner:
+    """Karpenter: implements `ports.provisioner.Provisioner` by labels of nodes and NodeClaims."""
+
+    client: KubeClient
+    name: str = "karpenter"
+
+    def wanted_nodes(self, call: CreatePlaceholder) -> WantedNodes | Unable:
+        """Ask by capacity type and NodePool; an offering is avoided in one of several ways."""
+        return nodes_wanted_of_karpenter(call)
+
+    async def release(self, call: ReleaseNode) -> Answer:
+        """Delete the NodeClaim, with its uid as precondition, if it is that of the node meant."""
+        path = paths.node_claim(call.claim)
+        claim = decoded(await self.client.get_bytes(path, timeout=ANSWER_S), _Claim)
+        named = claim.status.node_name
+        if not named:
+            # Karpenter writes the name a moment after the node has come.
+            return Again(reason=f"NodeClaim {call.claim} names no node yet")
+        if named != call.node:
+            return Refused(reason=f"NodeClaim {call.claim} is for {named}, not {call.node}")
+        if claim.metadata.deletion_timestamp:
+            return Done()
+        options = manifests.deletion(uid=claim.metadata.uid)
+        await self.client.send("DELETE", path, options, timeout=ANSWER_S)
+        return Done()
+
+    @property
+    def cannot_move(self) -> str:
+        """Nothing: what Karpenter cannot give shows in a placeholder that stays pending."""
+        return ""
+
+
+def nodes_wanted_of_karpenter(call: CreatePlaceholder) -> WantedNodes:
+    """Return the labels and rules by which Karpenter launches, or keeps, what is asked for."""
+    labels: dict[str, str] = {}
+    if call.capacity_type is not CapacityType.UNKNOWN:
+        labels[CAPACITY_TYPE] = call.capacity_type.value
+    if call.node_group:
+        labels[NODEPOOL] = call.node_group
+    return WantedNodes(labels=labels, any_of=_anywhere_but(call.avoid))
+
+
+def _anywhere_but(avoid: str) -> tuple[NodeRule, ...]:
+    """Return the ways not to be one Spot offering: another type, another zone, or not Spot.
+
+    Another type comes first: Karpenter tries required terms in turn, and only drops the first
+    where it cannot be met. A pool may have one type and one zone, so the last way has to be there.
+    """
+    if not avoid:
+        return ()
+    instance_type, _, zone = avoid.partition("/")
+    not_spot = (CapacityType.ON_DEMAND.value, CapacityType.RESERVED.value)
+    return (
+        NodeRule(key=INSTANCE_TYPE, operator=RuleOperator.NOT_IN, values=(instance_type,)),
+        NodeRule(key=ZONE, operator=RuleOperator.NOT_IN, values=(zone,)),
+        NodeRule(key=CAPACITY_TYPE, operator=RuleOperator.IN, values=not_spot),
+        NodeRule(key=NODEGROUP_CAPACITY_TYPE, operator=RuleOperator.IN, values=("ON_DEMAND",)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NoProvisioner:
+    """None: implements `ports.provisioner.Provisioner`; what it is asked for, it refuses."""
+
+    name: str = "none"
+
+    def wanted_nodes(self, call: CreatePlaceholder) -> WantedNodes | Unable:  # noqa: ARG002
+        """Refuse: nobody would answer."""
+        return Unable(NOT_MOVED)
+
+    async def release(self, call: ReleaseNode) -> Answer:
+        """Refuse: the node is its owner's to end."""
+        return Refused(reason=f"{NOT_MOVED}; {call.node} stays")
+
+    @property
+    def cannot_move(self) -> str:
+        """Say why."""
+        return NOT_MOVED

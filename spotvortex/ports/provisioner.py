@@ -1,0 +1,86 @@
+"""Whoever makes and ends a pool's nodes, as the writes to the cluster ask it.
+
+Comes in: a call of the core. Goes out: which nodes a placeholder may get, in labels of nodes; how a
+drained node is released; and what cannot be done for a pool, in words. One implementation a way of
+provisioning. May not decide whether anything is moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from spotvortex.core.drain.calls import Answer, CreatePlaceholder, ReleaseNode
+
+
+class RuleOperator(StrEnum):
+    """How a rule compares, in the words of a node selector term."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRule:
+    """One expression over a label of nodes.
+
+    Attributes:
+        key: the label.
+        operator: how its value is compared.
+        values: with what.
+    """
+
+    key: str
+    operator: RuleOperator
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedNodes:
+    """Which nodes a placeholder may get.
+
+    Attributes:
+        labels: every one of them is wanted.
+        any_of: of these rules one must hold, the first that can be met; none where it is empty.
+    """
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    any_of: tuple[NodeRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unable:
+    """What is asked for cannot be had of this provisioner; `reason` is for people."""
+
+    reason: str
+
+
+class Provisioner(Protocol):
+    """One way in which nodes come and go."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in settings and reports."""
+        ...
+
+    def wanted_nodes(self, call: CreatePlaceholder) -> WantedNodes | Unable:
+        """Return what nodes must be like for a placeholder to get the capacity that is asked for.
+
+        What the pod itself demands, and the zone of its volumes, is added by whoever asks.
+        """
+        ...
+
+    async def release(self, call: ReleaseNode) -> Answer:
+        """Have a drained node ended; called again where the answer does not come.
+
+        Raises:
+            ApiError: its server did not answer, or refused.
+        """
+        ...
+
+    @property
+    def cannot_move(self) -> str:
+        """Why no node at all can be moved, "" where nodes can."""
+        ...

@@ -1,0 +1,79 @@
+"""What a provisioner says of the nodes that are wanted, and how it releases one."""
+
+from random import Random
+
+import pytest
+
+from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.drain.calls import Again, Done, Refused, ReleaseNode
+from spotvortex.kube.write.manifests import PlaceholderOptions
+from spotvortex.kube.write.provisioners import (
+    NOT_MOVED,
+    KarpenterProvisioner,
+    NoProvisioner,
+    nodes_wanted_of_karpenter,
+)
+from spotvortex.kube.write.writer import KubeWriter
+from spotvortex.ports.provisioner import RuleOperator, Unable
+from tests.kube.fake_api import Answer, FakeApi, serving
+from tests.kube.scenes import placeholder_call
+
+POD = {"metadata": {"namespace": "web", "name": "a", "uid": "u"}}
+RELEASE = ReleaseNode(claim="web-1", node="n1", plan_id="p")
+
+
+def test_karpenter_is_asked_by_capacity_type_and_nodepool():
+    call = placeholder_call(POD, node_group="web", capacity_type=CapacityType.ON_DEMAND)
+    wanted = nodes_wanted_of_karpenter(call)
+    assert wanted.labels == {
+        "karpenter.sh/capacity-type": "on-demand",
+        "karpenter.sh/nodepool": "web",
+    }
+    assert wanted.any_of == ()
+
+
+def test_any_capacity_in_any_nodepool_demands_no_label():
+    call = placeholder_call(POD, node_group="", capacity_type=CapacityType.UNKNOWN)
+    assert nodes_wanted_of_karpenter(call).labels == {}
+
+
+def test_an_offering_is_avoided_by_another_type_first():
+    call = placeholder_call(POD, avoid="m5.large/us-east-1a")
+    rules = nodes_wanted_of_karpenter(call).any_of
+    assert (rules[0].operator, rules[0].values) == (RuleOperator.NOT_IN, ("m5.large",))
+    assert (rules[1].operator, rules[1].values) == (RuleOperator.NOT_IN, ("us-east-1a",))
+
+
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [
+        ({"metadata": {"uid": "c"}, "status": {}}, Again),
+        ({"metadata": {"uid": "c"}, "status": {"nodeName": "other"}}, Refused),
+        ({"metadata": {"uid": "c"}, "status": {"nodeName": "n1"}}, Done),
+    ],
+)
+async def test_a_claim_is_deleted_only_where_it_is_that_of_the_node(claim, expected):
+    api = FakeApi([Answer(claim)])
+    async with serving(api) as client:
+        answer = await KarpenterProvisioner(client).release(RELEASE)
+    assert isinstance(answer, expected)
+    assert api.methods == (["GET", "DELETE"] if expected is Done else ["GET"])
+
+
+async def test_without_a_provisioner_nothing_is_asked_of_the_server():
+    api = FakeApi([Answer({})])
+    async with serving(api) as client:
+        home = PlaceholderOptions(namespace="ours")
+        writer = KubeWriter(client, home, NoProvisioner(), Random(1))
+        placed = await writer.apply(placeholder_call(POD))
+        released = await writer.apply(RELEASE)
+    assert api.methods == []
+    assert placed == Refused(reason=NOT_MOVED)
+    assert isinstance(released, Refused)
+    assert "n1 stays" in released.reason
+
+
+def test_each_says_whether_it_can_move_anything():
+    none = NoProvisioner()
+    assert isinstance(none.wanted_nodes(placeholder_call(POD)), Unable)
+    assert none.cannot_move == NOT_MOVED
