@@ -1,7 +1,9 @@
-"""Check every relative link and anchor of the Markdown files that git does not ignore.
+"""Check every link, anchor and path of a module in the Markdown files that git does not ignore.
 
-Comes in: the working tree. Goes out: one `file:line: what` a dead link, and exit status 1 if there
-is any. Looks at nothing outside the repository: addresses with a scheme are left alone.
+Comes in: the working tree. Goes out: one `file:line: what` a dead link, or a module in code that is
+not there (below the root, `spotvortex/` or `tests/`), and exit status 1 if there is any. Looks at
+nothing outside the repository: addresses with a scheme are left alone. A changelog tells of the
+past, so its modules may be gone.
 """
 
 from __future__ import annotations
@@ -19,6 +21,10 @@ HEADING = re.compile(r"^ {0,3}#{1,6}\s+(.*?)(?:\s+#+)?\s*$")
 FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
 CODE = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)")
 SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:|^//")
+MODULE = re.compile(r"(?<![\w/.*])(\w[\w/]*/\w+\.py)\b")
+ROOTS = ("", "spotvortex", "tests")
+"""Below which the path of a module may begin."""
+
 EXPLICIT = re.compile(r"<a\s[^>]*\b(?:id|name)=[\"']([^\"']+)")
 
 
@@ -52,6 +58,16 @@ def targets(path: Path) -> Iterator[tuple[int, str]]:
         definition = DEFINITION.match(text)
         if definition:
             yield number, definition[1]
+
+
+def modules(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield every path of a Python module that stands in code, with its line."""
+    if path.name == "CHANGELOG.md":
+        return
+    for number, line in prose(path):
+        for span in CODE.finditer(line):
+            for name in MODULE.findall(span[0]):
+                yield number, name
 
 
 def anchors(path: Path) -> set[str]:
@@ -98,6 +114,12 @@ def main(root: Path) -> int:
         for source in markdown_files(root)
         for number, target in targets(source)
         if (wrong := fault(root, source, target))
+    ]
+    faults += [
+        f"{source.relative_to(root)}:{number}: {name} does not exist"
+        for source in markdown_files(root)
+        for number, name in modules(source)
+        if not any((root / below / name).exists() for below in ROOTS)
     ]
     print("\n".join(faults), end="\n" if faults else "")
     return 1 if faults else 0

@@ -19,7 +19,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 
 HEAD = """# Configuration
 
-<!-- Generated from spotvortex/settings.py by `python -m scripts.configuration`; edit there. -->
+<!-- Generated from `spotvortex/settings/model.py` by `scripts/configuration.py`; edit there. -->
 
 Every setting is a variable of the environment with the prefix `SPOTVORTEX_`, in capitals; an empty
 one counts as unset. A value out of range, or an unknown name with that prefix, stops the start with

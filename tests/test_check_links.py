@@ -71,3 +71,18 @@ def test_an_ignored_file_is_not_checked(tree, capsys):
 def test_anchors_are_made_like_those_of_the_forge(tree):
     assert anchors(tree / "docs" / "a page.md") == {"one", "one-1", "here"}
     assert slug("What `run` does, and why [it](x.md) does") == "what-run-does-and-why-it-does"
+
+
+@pytest.mark.parametrize(
+    ("code", "dead"),
+    [
+        ("`core/gone.py`", ["core/gone.py"]),
+        ("`core/here.py` and `spotvortex/core/here.py::test`", []),
+        ("```\n`core/gone.py`\n```", []),
+        ("core/gone.py outside of code", []),
+    ],
+)
+def test_a_module_that_is_not_there_is_named(tree, code, dead, capsys):
+    (tree / "spotvortex" / "core").mkdir(parents=True)
+    (tree / "spotvortex" / "core" / "here.py").write_text("")
+    assert check(tree, code + "\n", capsys) == [f"README.md:1: {m} does not exist" for m in dead]
