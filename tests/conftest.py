@@ -14,13 +14,14 @@ from hypothesis import settings
 
 from tests.controlplane.build import BuildError, find_assets
 from tests.controlplane.cluster import ControlPlane
+from tests.controlplane.needs import on_control_plane
+
+pytest_plugins = ("tests.flaky",)
 
 # A shared machine has no deadlines, and CI tries the same examples each time.
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
-
-_FIXTURES = {"control_plane", "karpenter_control_plane", "fresh_control_plane"}
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -28,7 +29,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
     A first build takes longer than a test may, and its progress lines are for people.
     """
-    if session.config.option.collectonly or not any(map(_needs_programs, session.items)):
+    if session.config.option.collectonly or not any(map(on_control_plane, session.items)):
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
@@ -36,11 +37,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             find_assets().path("kube-controller-manager")
         except BuildError as error:
             raise pytest.UsageError(str(error)) from error
-
-
-def _needs_programs(item: pytest.Item) -> bool:
-    marked = item.get_closest_marker("controlplane") or item.get_closest_marker("karpenter")
-    return marked is not None or not _FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(autouse=True)
