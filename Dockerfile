@@ -12,6 +12,7 @@ ENV PATH=/venv/bin:$PATH \
 WORKDIR /app
 COPY --from=build /venv /venv
 COPY LICENSE ./
+# spotvortex/model/bundle is a link to ../../models.
 COPY models ./models
 COPY spotvortex ./spotvortex
 USER 65532:65532

@@ -35,7 +35,7 @@ test: $(STAMP) ## every test, those on the real control plane too
 	@$(BIN)/python -m pytest -m "not large" $(BESIDE) $(COVERAGE)
 
 test-unit: $(STAMP) ## the tests that need no control plane, under a minute
-	@$(BIN)/python -m pytest -m "not large and not controlplane and not karpenter and not search"
+	@$(BIN)/python -m pytest -m "not large and not controlplane and not karpenter and not search and not wheel"
 
 test-large: $(STAMP) ## the large scenes
 	@$(BIN)/python -m pytest -m large

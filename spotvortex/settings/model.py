@@ -10,6 +10,7 @@ import os
 import secrets
 import socket
 from dataclasses import fields
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -24,7 +25,8 @@ from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.settings.describe import pool_rules
 
 PREFIX: Final = "SPOTVORTEX_"
-BUNDLED_MODELS: Final = Path(__file__).resolve().parent.parent.parent / "models"
+BUNDLED_MODELS: Final = Path(str(files("spotvortex"))).joinpath("model", "bundle").resolve()
+"""The bundle of the package: in a checkout a link to `models/`, in a wheel the files themselves."""
 
 _RENAMED: Final = frozenset({"mode", "on_demand_floor_nodes", "exit_unsupported"})
 """Limits whose setting has another name or type."""
