@@ -67,7 +67,6 @@ def _day(number: int, usd: float) -> DayTotals:
         n_moved=0,
         n_interrupted=0,
         n_launch_failures=0,
-        n_budget_violations=0,
         outage_minutes=0.0,
         unserved_node_minutes=0.0,
         node_minutes=0.0,

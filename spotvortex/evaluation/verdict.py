@@ -166,7 +166,6 @@ def _row(case: _Case, name: str, groups: Sequence[Group]) -> FamilyVerdict:
         points=points,
         void_points=void_points,
         outages=outages,
-        n_budget_violations=sum(total_of(p.policy.days).n_budget_violations for p in pairs),
         sign_p=p,
         holm_p=p,
         headroom_pct=headroom_pct,

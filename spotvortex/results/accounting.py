@@ -52,7 +52,6 @@ class DayTotals:
         n_moved: planned moves of a node.
         n_interrupted: nodes taken away by the provider.
         n_launch_failures: launches that were answered with a lack of capacity.
-        n_budget_violations: moments at which a PodDisruptionBudget was broken by an eviction.
         outage_minutes: minutes in which a workload had fewer ready pods than its demand less what
             its PodDisruptionBudget allows, summed over workloads.
         unserved_node_minutes: demand that no ready node served.
@@ -70,7 +69,6 @@ class DayTotals:
     n_moved: int
     n_interrupted: int
     n_launch_failures: int
-    n_budget_violations: int
     outage_minutes: float
     unserved_node_minutes: float
     node_minutes: float

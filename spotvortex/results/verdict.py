@@ -116,7 +116,6 @@ class FamilyVerdict:
         points: gain in points of the cost of all on-demand, over all worlds.
         void_points: median of the same over the void worlds, None without any.
         outages: outage and unserved demand.
-        n_budget_violations: moments at which the policy broke a PodDisruptionBudget.
         sign_p: exact two-sided sign test over seeds, of the gain in points.
         holm_p: the same, corrected for the number of families.
         headroom_pct: median improvement of the bound that knows the future, None without it.
@@ -134,7 +133,6 @@ class FamilyVerdict:
     points: Gain
     void_points: float | None
     outages: Outages
-    n_budget_violations: int
     sign_p: float
     holm_p: float
     headroom_pct: float | None

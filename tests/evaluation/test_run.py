@@ -66,7 +66,6 @@ def test_notices_are_handled_by_us_or_by_karpenter():
         heard[policy] = total_of(days)
     for total in heard.values():
         assert total.n_interrupted > 0
-        assert total.n_budget_violations == 0
     assert heard[worlds.OURS] != heard[worlds.OURS_BESIDE]
 
 

@@ -152,10 +152,6 @@ def test_headroom_and_regret_need_the_bound():
     assert (poor.headroom_pct, poor.regret_closed_ratio) == (None, None)
 
 
-def test_violations_of_budgets_are_counted():
-    assert verdict_of(ours(n_budget_violations=1), rivals()).pooled.n_budget_violations == 32
-
-
 def test_replayed_days_are_drawn_for_all_seeds_at_once_so_that_the_interval_is_wider():
     protocol = small_protocol(n_seeds=40)
     results = [

@@ -19,7 +19,6 @@ def day(number=0, **given):
         n_moved=0,
         n_interrupted=0,
         n_launch_failures=0,
-        n_budget_violations=0,
         outage_minutes=0.0,
         unserved_node_minutes=0.0,
         node_minutes=1440.0,

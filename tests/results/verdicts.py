@@ -54,7 +54,6 @@ def row(family, **given):
         points=gain(1.25),
         void_points=None,
         outages=OUTAGES,
-        n_budget_violations=0,
         sign_p=0.001,
         holm_p=0.002,
         headroom_pct=6.0,

@@ -70,7 +70,6 @@ class Figures:
     n_interrupted: int
     n_moved: int
     n_launch_failures: int
-    n_budget_violations: int
     outage_minutes: float
     unserved_node_minutes: float
     n_events: tuple[tuple[EventKind, int], ...]
@@ -99,7 +98,6 @@ def _figures(account: RunAccount, costs: Costs) -> Figures:
         n_interrupted=totals.n_interrupted,
         n_moved=totals.n_moved,
         n_launch_failures=totals.n_launch_failures,
-        n_budget_violations=totals.n_budget_violations,
         outage_minutes=totals.outage_minutes,
         unserved_node_minutes=totals.unserved_node_minutes,
         n_events=tuple((kind, counts[kind]) for kind in EventKind),
@@ -138,17 +136,13 @@ def _percent(ratio: float | None) -> str:
     return "-" if ratio is None else f"{ratio:.1%}"
 
 
-def _notes(backtest: Backtest, figures: Sequence[Figures]) -> Iterator[str]:
-    """Yield what has to be known to read the figures."""
-    costs = backtest.costs
-    yield (
+def _note(costs: Costs) -> str:
+    """Say what has to be known to read the figures."""
+    return (
         f"saved: of the node money of all on-demand; total: nodes, {costs.cm:g} on-demand minutes"
         f" for a move, {costs.ci:g} for a node that AWS took back, and {costs.v:g} times what was"
         " left unserved"
     )
-    for one in figures:
-        if one.n_budget_violations:
-            yield f"{one.policy} broke a PodDisruptionBudget {one.n_budget_violations} times"
 
 
 def show(backtest: Backtest, console: Console) -> None:
@@ -162,8 +156,7 @@ def show(backtest: Backtest, console: Console) -> None:
     for one in figures:
         shown.add_row(*(Text(cell) for cell in _cells(one)))
     console.print(shown)
-    for note in _notes(backtest, figures):
-        console.print(Text(note, style="dim"))
+    console.print(Text(_note(backtest.costs), style="dim"))
 
 
 def _subtitle(backtest: Backtest) -> str:
@@ -187,7 +180,7 @@ def render_html(backtest: Backtest) -> str:
     title = f"SpotVortex backtest: {_subtitle(backtest)}"
     parts = [
         table("Policies side by side", HEAD, (_cells(one) for one in figures)),
-        *(paragraph(note, "faint") for note in _notes(backtest, figures)),
+        paragraph(_note(backtest.costs), "faint"),
         *_drawings(backtest),
         heading("Cost of nodes by day, USD"),
         _by_day(backtest),

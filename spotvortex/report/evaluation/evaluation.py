@@ -71,14 +71,12 @@ def _outage_cells(row: FamilyVerdict) -> tuple[str, ...]:
 
 
 def _note(row: FamilyVerdict) -> str:
-    """Say what the figures of a row do not: the worst world, no power, a broken budget."""
+    """Say what the figures of a row do not: the worst world, no power."""
     notes = []
     if row.outages.n_more:
         notes.append(f"worst in {row.outages.worst_world}")
     if not row.outages.has_power:
         notes.append("no power: the rival had no outage")
-    if row.n_budget_violations:
-        notes.append(f"{row.n_budget_violations} broken budgets")
     return "; ".join(notes)
 
 

@@ -202,7 +202,6 @@ class Billing:
                 n_moved=sums.n_moved,
                 n_interrupted=sums.n_interrupted,
                 n_launch_failures=self.n_launch_failures,
-                n_budget_violations=0,
                 outage_minutes=sums.outage_s / 60.0,
                 unserved_node_minutes=sums.unserved_node_s / 60.0,
                 node_minutes=sums.node_s / 60.0,

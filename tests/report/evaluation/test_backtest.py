@@ -85,12 +85,6 @@ def test_no_figure_is_cut_on_a_narrow_screen():
     assert "…" not in text
 
 
-def test_a_broken_budget_is_never_silent():
-    broken = backtest(account("rules", n_budget_violations=1))
-    assert "rules broke a PodDisruptionBudget 2 times" in screen(broken)
-    assert "rules broke a PodDisruptionBudget 2 times" in render_html(broken)
-
-
 def test_json_has_the_same_figures_and_all_hours_and_events():
     document = json.loads(render(backtest()))
     assert document["world"] == "normal/steady seed 0"
