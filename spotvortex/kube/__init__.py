@@ -1,1 +1,1 @@
-"""The cluster at the API server: reading it fast, and later the one place that writes to it."""
+"""The cluster at the API server: read fast, written to in one place, and left in order."""

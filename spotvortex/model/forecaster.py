@@ -2,7 +2,7 @@
 
 Comes in: a folder with a bundle of either contract. Goes out: a `Forecaster`. It never gives a
 figure that is not a probability: what the model cannot say is NaN. May not read the cluster or the
-market, and leaves onnxruntime to `session`.
+market, and leaves onnxruntime to `model.onnx`.
 """
 
 from __future__ import annotations

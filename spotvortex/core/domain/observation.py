@@ -1,7 +1,7 @@
 """One immutable instant of cluster and market, with the age of every input.
 
 Comes in: rows made by the edges (`kube`, a market, the simulated world). Goes out: the same rows,
-grouped; what the decisions read is reduced from here (`features`). May not judge anything.
+grouped; `core.pool.reduction` makes of them what the decisions read. May not judge anything.
 """
 
 from __future__ import annotations

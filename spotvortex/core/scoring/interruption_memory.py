@@ -57,7 +57,7 @@ MAX_GAP_S: Final = 600.0
 """With a longer gap between two observations, what vanished meanwhile proves nothing."""
 
 MAX_OFFERINGS: Final = 1000
-"""Offerings remembered; the ones untouched for longest are forgotten first."""
+"""Offerings remembered; those with the least exposure and losses are forgotten first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

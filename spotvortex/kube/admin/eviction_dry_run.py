@@ -6,13 +6,15 @@ Comes in: a client and pods. Goes out: the server's answers in its own words. Ev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from spotvortex.core.pool.eviction import PodEvictability, ServerAnswer
 from spotvortex.errors import ApiError, UnreachableError
+from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import read_status
+from spotvortex.kube.write import manifests
 
 ANSWER_S: Final = 10.0
 
@@ -32,9 +34,10 @@ async def ask_one(client: KubeClient, pod: PodEvictability) -> ServerAnswer:
     Raises:
         UnreachableError: the server does not answer.
     """
-    path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/eviction"
+    path = paths.eviction(pod.namespace, pod.name)
+    asked = manifests.eviction(pod.namespace, pod.name, pod.uid)
     try:
-        body = await client.post_bytes(path, _eviction(pod), timeout=ANSWER_S, dry_run=True)
+        body = await client.post_bytes(path, asked, timeout=ANSWER_S, dry_run=True)
     except UnreachableError:
         raise
     except ApiError as error:
@@ -42,12 +45,3 @@ async def ask_one(client: KubeClient, pod: PodEvictability) -> ServerAnswer:
     # Several budgets are refused in the body, whatever the status line says.
     told = read_status(body)
     return ServerAnswer(status=told.code or 201, message=told.message or "")
-
-
-def _eviction(pod: PodEvictability) -> Mapping[str, object]:
-    return {
-        "apiVersion": "policy/v1",
-        "kind": "Eviction",
-        "metadata": {"name": pod.name, "namespace": pod.namespace},
-        "deleteOptions": {"preconditions": {"uid": pod.uid}},
-    }

@@ -15,7 +15,7 @@ from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.uninstall import Inventory, Leftover, ObjectKind, describe_node
 from spotvortex.errors import NotServedError
-from spotvortex.kube.api import wire
+from spotvortex.kube.api import paths, wire
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import decoded
 from spotvortex.kube.cache.inputs import METADATA_LIST
@@ -66,17 +66,15 @@ class _Lease(_Object, frozen=True, gc=False):
 _Kind = TypeVar("_Kind", bound=_Object)
 
 
-def paths(namespace: str) -> dict[ObjectKind, str]:
-    """Return the collection in which each kind of thing lies."""
-    core, batch = f"/api/v1/namespaces/{namespace}", f"/apis/batch/v1/namespaces/{namespace}"
-    leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+def collections(namespace: str) -> dict[ObjectKind, str]:
+    """Return the path of the collection in which each kind of object lies."""
     return {
         ObjectKind.NODE: NODES,
-        ObjectKind.POD: f"{core}/pods",
-        ObjectKind.TETHER: f"{batch}/jobs",
-        ObjectKind.STATE: f"{core}/configmaps",
-        ObjectKind.LEASE: leases,
-        ObjectKind.FREEZE: f"{core}/configmaps",
+        ObjectKind.POD: paths.pods(namespace),
+        ObjectKind.TETHER: paths.jobs(namespace),
+        ObjectKind.STATE: paths.config_maps(namespace),
+        ObjectKind.LEASE: paths.leases(namespace),
+        ObjectKind.FREEZE: paths.config_maps(namespace),
     }
 
 
@@ -92,7 +90,7 @@ async def take(client: KubeClient, namespace: str, now: float) -> Inventory:
         ApiError: something cannot be read.
     """
     leftovers: list[Leftover] = [node async for node in _nodes(client)]
-    where, daemons = paths(namespace), list[str]()
+    where, daemons = collections(namespace), list[str]()
     async for pod in _listed(client, where[ObjectKind.POD], _Pod):
         leftovers += _our_pod(pod)
         daemons += _daemon(pod)
@@ -114,7 +112,7 @@ async def node(client: KubeClient, name: str) -> Leftover | None:
         ApiError: it cannot be read.
     """
     try:
-        body = await client.get_bytes(f"{NODES}/{name}", timeout=ANSWER_S)
+        body = await client.get_bytes(paths.node(name), timeout=ANSWER_S)
     except NotServedError:
         return None
     found = decoded(body, _Node)

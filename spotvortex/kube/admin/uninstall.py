@@ -22,9 +22,10 @@ from spotvortex.core.uninstall import (
     remaining,
     removable,
 )
-from spotvortex.errors import ApiError, NotServedError, UnreachableError
+from spotvortex.errors import ApiError, ConflictError, NotServedError, UnreachableError
 from spotvortex.kube.admin import inventory
-from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.api import paths
+from spotvortex.kube.api.client import MERGE_PATCH, KubeClient
 from spotvortex.ports.cluster import WallClock
 
 ANSWER_S: Final = 15.0
@@ -35,9 +36,6 @@ GONE_S: Final = 15.0
 MAX_TRIES: Final = 5
 PAUSE_S: Final = 0.1
 """Time in seconds after a node's first conflict; it doubles with each."""
-
-_CONFLICT: Final = 409
-_MERGE_PATCH: Final = "application/merge-patch+json"
 
 Tell = Callable[[str], None]
 
@@ -55,7 +53,7 @@ class Uninstaller:
     def __init__(self, client: KubeClient, namespace: str, clock: WallClock, tell: Tell) -> None:
         self._client, self._namespace, self._clock = client, namespace, clock
         self._tell = tell
-        self._paths = inventory.paths(namespace)
+        self._paths = inventory.collections(namespace)
         self._failures: dict[tuple[ObjectKind, str], str] = {}
 
     async def look(self) -> UninstallResult:
@@ -104,9 +102,8 @@ class Uninstaller:
             await self._client.send("POST", self._paths[ObjectKind.FREEZE], body, timeout=ANSWER_S)
         except NotServedError:
             return
-        except ApiError as error:
-            if error.status != _CONFLICT:
-                raise
+        except ConflictError:
+            return
 
     async def _undone(self, wait_s: float) -> Inventory:
         """Wait until a running daemon has undone what is in flight, or the time is over."""
@@ -155,16 +152,14 @@ class Uninstaller:
             try:
                 await self._client.send(
                     "PATCH",
-                    f"{self._paths[ObjectKind.NODE]}/{left.name}",
+                    paths.node(left.name),
                     unmarking(left),
-                    content_type=_MERGE_PATCH,
+                    content_type=MERGE_PATCH,
                     timeout=ANSWER_S,
                 )
             except NotServedError:
                 return
-            except ApiError as error:
-                if error.status != _CONFLICT:
-                    raise
+            except ConflictError:
                 # A new node is written by several controllers at once; soon they are through.
                 await asyncio.sleep(PAUSE_S * 2**n_tries)
                 left = await inventory.node(self._client, left.name)
@@ -174,7 +169,7 @@ class Uninstaller:
 
     async def _delete(self, left: Leftover) -> None:
         options = {"preconditions": {"uid": left.uid}, "propagationPolicy": "Background"}
-        path = f"{self._paths[left.thing]}/{left.name}"
+        path = paths.named(self._paths[left.thing], left.name)
         try:
             await self._client.send("DELETE", path, options, timeout=ANSWER_S)
         except NotServedError:

@@ -72,8 +72,8 @@ class Billing:
     """Counts for one world from `since`, seconds since the epoch.
 
     `unit_of` names, by pool, the offering in whose nodes demand is counted; `spare` is how many
-    pods of each workload are wanted beyond its demand, and so never missed. `failures` tells how
-    many launches have failed so far.
+    pods of each workload are wanted beyond its demand, and so never missed. `n_launch_failures`
+    counts launches that failed today.
     """
 
     cluster: ClusterObjects

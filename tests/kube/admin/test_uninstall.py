@@ -7,12 +7,12 @@ import pytest
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.uninstall import ObjectKind
 from spotvortex.errors import ServerError, UnreachableError
-from spotvortex.kube.admin.inventory import paths, take
+from spotvortex.kube.admin.inventory import collections, take
 from spotvortex.kube.admin.uninstall import MAX_TRIES, Uninstaller
 from tests.kube.fake_api import CUT, Answer, FakeApi, FakeCluster, listed, refused, serving, watched
 
 NAMESPACE = "ours"
-PATHS = paths(NAMESPACE)
+PATHS = collections(NAMESPACE)
 NOW = 1_800_000_000.0
 BOTH = {"labels": {label_names.CORDONED: "true"}, "annotations": {label_names.DRAIN: "{}"}}
 FREEZE = f"{PATHS[ObjectKind.FREEZE]}/{label_names.FREEZE}"
