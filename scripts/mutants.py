@@ -139,10 +139,15 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[ast.AST], None]]]:
             yield f"{value} -> {value + 1}", _add_one
         case ast.Return(value=ast.expr() as value) if not _is_none(value):
             yield "returned value -> None", _return_none
-        case ast.If() | ast.IfExp():
+        case ast.If(test=test) | ast.IfExp(test=test) if not _is_negation(test):
             yield "condition negated", _negate
         case _:
             return
+
+
+def _is_negation(node: ast.AST) -> bool:
+    """A condition that begins with `not` is negated by dropping it, which is counted already."""
+    return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
 
 
 def _name(op: ast.AST) -> str:
