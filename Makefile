@@ -53,6 +53,7 @@ check: $(STAMP) ## format, lint, types, floors, dead links, generated pages
 	@$(BIN)/lint-imports
 	@$(BIN)/python scripts/check_links.py
 	@$(BIN)/python -m scripts.configuration --check
+	@$(BIN)/python -m scripts.gates --check
 
 format: $(STAMP) ## format and mend what can be mended
 	@$(BIN)/ruff format .

@@ -14,10 +14,9 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
-from spotvortex.core.decision.gates import GATE_NAMES
 from spotvortex.core.decision.messages import Decision, Plan
 from spotvortex.core.domain.observation import InputState, Observation
-from spotvortex.core.domain.types import CapacityType, Mode, Outcome
+from spotvortex.core.domain.types import CapacityType, GateName, Mode, Outcome
 from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.core.drain.messages import DrainResult
 from spotvortex.core.pool.assessment import Assessment
@@ -129,7 +128,7 @@ class Metrics:
         self._verdicts = counter(
             "gate_verdicts", "Answers of the gates, each cycle.", "mode", "gate", "outcome"
         )
-        for gate in GATE_NAMES:
+        for gate in GateName:
             for outcome in Outcome:
                 # From 0 on, so that the first answer shows in a rate.
                 self._verdicts.labels(self._mode, gate, outcome.value)

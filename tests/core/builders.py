@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from spotvortex.core.decision.budgets import cluster_budget
-from spotvortex.core.decision.gates import Case
+from spotvortex.core.decision.gates.base import Case
 from spotvortex.core.decision.messages import Basis, ControllerState, Economics, PoolState, Proposal
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.limits import Limits

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spotvortex.core.decision.gates import GATE_NAMES
-from spotvortex.core.domain.types import Blocker
+from spotvortex.core.domain.types import Blocker, GateName
 from spotvortex.core.record.record import read_record
 from spotvortex.core.record.replay import replay
 from tests.controlplane.api import wait_until
@@ -69,7 +68,7 @@ def test_every_pool_gets_a_decision_with_every_gates_verdict(run: Run):
         records = [r for r in run.daemon.records() if r["pool"] == pool]
         assert records, f"no record for {pool}"
         for record in records:
-            assert [verdict[0] for verdict in record["verdicts"]] == list(GATE_NAMES)
+            assert [verdict[0] for verdict in record["verdicts"]] == list(GateName)
             assert all(verdict[2] for verdict in record["verdicts"])
 
 
@@ -91,7 +90,7 @@ def test_there_is_one_trace_a_cycle_with_one_span_a_decision_and_gates_as_events
         assert names.count("cycle") == 1
         decided = [s for s in spans if s.name == "decide"]
         assert {s.attributes["spotvortex.pool"] for s in decided} >= set(scene.POOLS)
-        assert all(s.events == GATE_NAMES for s in decided)
+        assert all(s.events == tuple(GateName) for s in decided)
 
 
 def test_the_api_server_saw_nothing_but_reading_from_us(run: Run):

@@ -9,7 +9,8 @@ from itertools import count
 
 import pytest
 
-from spotvortex.core.decision import gates, maintenance, rule_policy
+from spotvortex.core.decision import maintenance, rule_policy
+from spotvortex.core.decision.gates import disruption
 from spotvortex.core.domain.types import Freeze
 from spotvortex.core.drain import machine, progress
 from spotvortex.core.drain.calls import Halt
@@ -124,7 +125,7 @@ def freeze_does_not_stop_a_drain(patch):
 
 
 def no_floor(patch):
-    for module in (rule_policy, gates, maintenance):
+    for module in (rule_policy, disruption, maintenance):
         patch.setattr(module, "floor_nodes", lambda _pool, _limits: 0)
 
 

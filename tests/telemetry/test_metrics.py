@@ -5,10 +5,9 @@ from dataclasses import replace
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from spotvortex.core.decision.gates import GATE_NAMES
 from spotvortex.core.decision.messages import Proposal, Verdict
 from spotvortex.core.domain.observation import MarketFacts
-from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
+from spotvortex.core.domain.types import Action, CapacityType, GateName, Mode, Outcome
 from spotvortex.core.drain.calls import Again, DeletePlaceholders
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult
 from spotvortex.core.pool.assessment import Assessment
@@ -102,7 +101,7 @@ def test_a_plan_shows_each_pool():
 
 def test_every_gate_has_a_series_for_each_outcome_from_the_start():
     found = samples(metrics(Mode.ACTIVE))
-    for gate in GATE_NAMES:
+    for gate in GateName:
         for outcome in Outcome:
             labels = f"gate={gate},mode=active,outcome={outcome.value}"
             assert found[f"spotvortex_gate_verdicts_total{{{labels}}}"] == 0.0
@@ -111,12 +110,12 @@ def test_every_gate_has_a_series_for_each_outcome_from_the_start():
 def test_every_answer_of_every_gate_is_counted_by_mode():
     made = metrics()
     verdicts = tuple(
-        Verdict(gate=gate, outcome=outcome, reason="") for gate in GATE_NAMES for outcome in Outcome
+        Verdict(gate=gate, outcome=outcome, reason="") for gate in GateName for outcome in Outcome
     )
     made.planned(plan(decision(verdicts=verdicts), decision(pool="b", verdicts=verdicts)), 0.0)
     found = samples(made)
     counts = {name: n for name, n in found.items() if "gate_verdicts_total" in name}
-    assert len(counts) == len(GATE_NAMES) * len(Outcome)
+    assert len(counts) == len(GateName) * len(Outcome)
     assert set(counts.values()) == {2.0}
     assert all("mode=shadow" in name for name in counts)
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import NO_AUTHORITY, Observation, WriteAuthority
-from spotvortex.core.domain.types import RATIO_STEP, Action, CapacityType, Mode, Outcome
+from spotvortex.core.domain.types import RATIO_STEP, Action, CapacityType, GateName, Mode, Outcome
 from spotvortex.core.drain.calls import Call
 from spotvortex.core.drain.messages import DrainOrder
 from spotvortex.core.pool.input import Candidate, PoolInput
@@ -28,7 +28,7 @@ class Verdict:
 
     RECORDED_AS_ROW: ClassVar = True
 
-    gate: str
+    gate: GateName
     outcome: Outcome
     reason: str
     limit: int | None = None
@@ -193,7 +193,7 @@ class Decision:
         return round(steps * self.input.n_counted * saving, 6)
 
     @property
-    def refused_by(self) -> tuple[str, ...]:
+    def refused_by(self) -> tuple[GateName, ...]:
         """The gates that refused."""
         return tuple(v.gate for v in self.verdicts if v.outcome is Outcome.REFUSE)
 

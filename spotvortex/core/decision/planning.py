@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from spotvortex.core.decision.gates import Ruling
+from spotvortex.core.decision.gates.table import Ruling
 from spotvortex.core.decision.messages import Move, Proposal
 from spotvortex.core.decision.rule_policy import max_ratio, max_spot_nodes
 from spotvortex.core.domain.limits import Limits

@@ -12,9 +12,11 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
-from spotvortex.core.decision import gates
 from spotvortex.core.decision.budgets import cluster_budget
 from spotvortex.core.decision.economics import entry_economics, held_economics
+from spotvortex.core.decision.gates.base import Case
+from spotvortex.core.decision.gates.disruption import PEACE_S
+from spotvortex.core.decision.gates.table import combine, evaluate
 from spotvortex.core.decision.maintenance import is_released, maintenance_calls
 from spotvortex.core.decision.messages import (
     Basis,
@@ -170,8 +172,8 @@ def decide(basis: Basis) -> Decision:
     proposal, other = both_proposals(pool, economics, limits)
     if proposal.action.away_from_spot:
         economics = held_economics(pool, limits)
-    verdicts = gates.evaluate(gates.Case(basis=basis, proposal=proposal, economics=economics))
-    ruling = gates.combine(verdicts, limits.mode)
+    verdicts = evaluate(Case(basis=basis, proposal=proposal, economics=economics))
+    ruling = combine(verdicts, limits.mode)
     wave = plan_wave(pool, proposal, ruling, limits)
     return Decision(
         decision_id=_identity(basis),
@@ -271,7 +273,7 @@ def _fallen_back(state: PoolState, at: float) -> PoolState:
 def _returning(state: PoolState, at: float) -> PoolState:
     """Let the next wave of a return be twice as large; forget a failure after a day of peace."""
     fell = state.last_decrease_at
-    at_peace = fell is None or at - fell > gates.PEACE_S
+    at_peace = fell is None or at - fell > PEACE_S
     return replace(
         state,
         last_increase_at=at,

@@ -99,6 +99,26 @@ class Outcome(StrEnum):
     NOT_EVALUATED = "not-evaluated"
 
 
+class GateName(StrEnum):
+    """Every gate in the order in which records list them; records and metrics say these names."""
+
+    LEASE = "lease"
+    INPUT_FRESHNESS = "input_freshness"
+    MODEL_SCOPE = "model_scope"
+    CONFIDENCE = "confidence"
+    MARKET = "market"
+    OUT_OF_DISTRIBUTION = "out_of_distribution"
+    POOL_SAFETY = "pool_safety"
+    ON_DEMAND_FLOOR = "on_demand_floor"
+    FIT = "fit"
+    BUDGETS = "budgets"
+    UTILISATION_HEADROOM = "utilisation_headroom"
+    COOLDOWN = "cooldown"
+    DO_NOT_DISRUPT = "do_not_disrupt"
+    FREEZE = "freeze"
+    MODE = "mode"
+
+
 class Blocker(StrEnum):
     """Why a pod, and so its node, cannot be moved, or only within limits."""
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
-from spotvortex.core.decision import gates
 from spotvortex.core.decision.economics import entry_economics, held_economics
-from spotvortex.core.decision.gates import Case
+from spotvortex.core.decision.gates.base import Case
+from spotvortex.core.decision.gates.table import ask, combine, evaluate
 from spotvortex.core.decision.messages import Basis, Proposal, Verdict
 from spotvortex.core.decision.planning import Wave, plan_wave
 from spotvortex.core.decision.policies import both_proposals
@@ -25,7 +25,6 @@ from spotvortex.core.record.counterfactual_inputs import FLAG, KNOB_BY_NAME, KNO
 Propose = Callable[[Basis], Proposal]
 
 _FLAGS: Final = {knob.name for knob in KNOBS if knob.span is FLAG}
-_GATE_BY_NAME: Final = dict(zip(gates.GATE_NAMES, gates.GATES, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +107,7 @@ class Evaluated:
         """Propose, ask every gate, and size the wave."""
         proposal = propose(basis)
         case = _case(basis, proposal)
-        verdicts = gates.evaluate(case)
+        verdicts = evaluate(case)
         wave = _wave(case, verdicts)
         return cls(basis=basis, propose=propose, proposal=proposal, verdicts=verdicts, wave=wave)
 
@@ -129,10 +128,8 @@ class Evaluated:
             return Action.HOLD
         case = _case(changed, proposal)
         if proposal != self.proposal or proposal.action is Action.EMERGENCY_EXIT:
-            return _wave(case, gates.evaluate(case)).action
-        verdicts = [
-            _GATE_BY_NAME[v.gate](case) if v.gate in knob.readers else v for v in self.verdicts
-        ]
+            return _wave(case, evaluate(case)).action
+        verdicts = [ask(v.gate, case) if v.gate in knob.readers else v for v in self.verdicts]
         return _wave(case, verdicts).action
 
 
@@ -142,7 +139,7 @@ def _case(basis: Basis, proposal: Proposal) -> Case:
 
 
 def _wave(case: Case, verdicts: Sequence[Verdict]) -> Wave:
-    ruling = gates.combine(verdicts, case.limits.mode)
+    ruling = combine(verdicts, case.limits.mode)
     return plan_wave(case.pool, case.proposal, ruling, case.limits)
 
 

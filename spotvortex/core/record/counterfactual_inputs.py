@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
-from spotvortex.core.decision.gates import GATE_NAMES
 from spotvortex.core.decision.messages import Basis
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import Action
+from spotvortex.core.domain.types import Action, GateName
 from spotvortex.core.pool.input import GroupFit, LossSafety, Money, PoolInput
 
 POLICY: Final = "policy"
 """The reader of a figure that is no gate."""
+
+Reader: TypeAlias = GateName | Literal["policy"]
 
 CERTAIN: Final = 1e-9
 """Share by which a price is set below what a discount asks, so that rounding never hides it."""
@@ -67,7 +68,7 @@ class Variable:
 
     name: str
     span: Bounds
-    readers: tuple[str, ...]
+    readers: tuple[Reader, ...]
     get: Callable[[Basis], float | None]
     set: Callable[[Basis, float], Basis]
 
@@ -78,7 +79,7 @@ _PutRoom = Callable[[PoolInput, GroupFit], PoolInput]
 def _of_pool(
     name: str,
     span: Bounds,
-    readers: tuple[str, ...],
+    readers: tuple[Reader, ...],
     get: Callable[[PoolInput], float | None],
     put: Callable[[PoolInput, float], PoolInput],
 ) -> Variable:
@@ -90,7 +91,7 @@ def _of_pool(
 def _of_limits(
     name: str,
     span: Bounds,
-    readers: tuple[str, ...],
+    readers: tuple[Reader, ...],
     get: Callable[[Limits], float],
     put: Callable[[Limits, float], Limits],
 ) -> Variable:
@@ -102,7 +103,7 @@ def _of_limits(
 
 def _flag(
     name: str,
-    readers: tuple[str, ...],
+    readers: tuple[Reader, ...],
     is_missing: Callable[[PoolInput], bool],
     mend: Callable[[PoolInput], PoolInput],
 ) -> Variable:
@@ -171,7 +172,9 @@ def _room_knobs(
             value = get(read(pool)) if read(pool).node_group else None
             return None if value is None else float(value)
 
-        return _of_pool(name, span, ("fit",), now, lambda p, v: put(p, turn(read(p), int(v))))
+        return _of_pool(
+            name, span, (GateName.FIT,), now, lambda p, v: put(p, turn(read(p), int(v)))
+        )
 
     return (
         knob(
@@ -209,7 +212,7 @@ KNOBS: Final = (
     _of_pool(
         "entry discount",
         DISCOUNT,
-        (POLICY, "market"),
+        (POLICY, GateName.MARKET),
         lambda p: _discount(p.entry_money),
         lambda p, v: replace(p, entry_money=_discounted(p.entry_money, v)),
     ),
@@ -223,7 +226,7 @@ KNOBS: Final = (
     _of_pool(
         "entry runtime score",
         RATIO,
-        (POLICY, "market"),
+        (POLICY, GateName.MARKET),
         lambda p: p.entry_risk.runtime,
         lambda p, v: replace(p, entry_risk=replace(p.entry_risk, runtime=v)),
     ),
@@ -251,56 +254,56 @@ KNOBS: Final = (
     _of_pool(
         "confidence",
         RATIO,
-        ("confidence",),
+        (GateName.CONFIDENCE,),
         lambda p: p.confidence,
         lambda p, v: replace(p, confidence_terms=(("confidence", v),)),
     ),
     Variable(
         "seconds since the last wave",
         WAIT_S,
-        ("cooldown", "budgets"),
+        (GateName.COOLDOWN, GateName.BUDGETS),
         lambda b: _since(b, b.state.last_wave_at),
         lambda b, v: replace(b, state=replace(b.state, last_wave_at=b.pool.at - v)),
     ),
     Variable(
         "seconds since the last fall back",
         WAIT_S,
-        ("cooldown",),
+        (GateName.COOLDOWN,),
         lambda b: _since(b, b.state.last_decrease_at),
         lambda b, v: replace(b, state=replace(b.state, last_decrease_at=b.pool.at - v)),
     ),
     Variable(
         "seconds since the oldest input",
         AGE_S,
-        ("input_freshness", "confidence"),
+        (GateName.INPUT_FRESHNESS, GateName.CONFIDENCE),
         lambda b: b.pool.oldest_input_s,
         _aged,
     ),
     _of_pool(
         "nodes that the budgets let go to Spot",
         NODES_LEFT,
-        ("pool_safety",),
+        (GateName.POOL_SAFETY,),
         lambda p: float(p.safety.safe_to_spot_nodes) if p.safety.n_pdbs else None,
         lambda p, v: replace(p, safety=_safe_nodes(p.safety, v)),
     ),
     _of_pool(
         "pods that the tightest budget can spare",
         PODS,
-        ("pool_safety",),
+        (GateName.POOL_SAFETY,),
         lambda p: None if p.safety.margin_pods is None else float(p.safety.margin_pods),
         lambda p, v: replace(p, safety=replace(p.safety, margin_pods=int(v))),
     ),
     _of_pool(
         "nodes of the pool on the move",
         NODES_TAKEN,
-        ("on_demand_floor", "budgets"),
+        (GateName.ON_DEMAND_FLOOR, GateName.BUDGETS),
         lambda p: float(p.n_moving),
         lambda p, v: replace(p, n_moving=int(v)),
     ),
     Variable(
         "nodes of the cluster that may still move",
         NODES_LEFT,
-        ("budgets",),
+        (GateName.BUDGETS,),
         lambda b: float(b.budget.left),
         lambda b, v: replace(b, budget=replace(b.budget, left=int(v))),
     ),
@@ -314,43 +317,43 @@ KNOBS: Final = (
     _of_limits(
         "nodes of the on-demand floor",
         NODES_TAKEN,
-        (POLICY, "on_demand_floor"),
+        (POLICY, GateName.ON_DEMAND_FLOOR),
         lambda limits: float(limits.on_demand_floor_nodes),
         lambda limits, v: replace(limits, on_demand_floor_nodes=int(v)),
     ),
     _flag(
         "every required input could be read",
-        ("input_freshness",),
+        (GateName.INPUT_FRESHNESS,),
         lambda p: bool(p.bad_inputs),
         lambda p: replace(p, bad_inputs=()),
     ),
     _flag(
         "every family were in the model's scope",
-        (POLICY, "model_scope"),
+        (POLICY, GateName.MODEL_SCOPE),
         lambda p: bool(p.unsupported),
         lambda p: replace(p, unsupported=(), n_spot_out_of_scope=0),
     ),
     _flag(
         "every offering were in the training range",
-        ("out_of_distribution",),
+        (GateName.OUT_OF_DISTRIBUTION,),
         lambda p: bool(p.out_of_range),
         lambda p: replace(p, out_of_range=()),
     ),
     _flag(
         "PodDisruptionBudgets could be read",
-        ("pool_safety",),
+        (GateName.POOL_SAFETY,),
         lambda p: not p.safety.known,
         lambda p: replace(p, safety=replace(p.safety, known=True)),
     ),
     _flag(
         "the pool allowed Spot",
-        (POLICY, "fit"),
+        (POLICY, GateName.FIT),
         lambda p: not p.allows_spot,
         lambda p: replace(p, allows_spot=True),
     ),
     _flag(
         "the pool allowed on-demand",
-        (POLICY, "fit"),
+        (POLICY, GateName.FIT),
         lambda p: not p.allows_on_demand,
         lambda p: replace(p, allows_on_demand=True),
     ),
@@ -365,4 +368,3 @@ KNOBS: Final = (
 KNOB_BY_NAME: Final = {knob.name: knob for knob in KNOBS}
 
 assert len(KNOB_BY_NAME) == len(KNOBS)
-assert all({*knob.readers} <= {POLICY, *GATE_NAMES} for knob in KNOBS)

@@ -6,13 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.decision import gates
-from spotvortex.core.decision.gates import GATES, NOT_BINDING_ON_EXIT, SHOWS_S, combine, evaluate
+from spotvortex.core.decision.gates.base import Reply
+from spotvortex.core.decision.gates.disruption import (
+    SHOWS_S,
+    cooldown,
+    dwell_s,
+    utilisation_headroom,
+)
+from spotvortex.core.decision.gates.fit import fit
+from spotvortex.core.decision.gates.table import GATES, ask, combine, evaluate
 from spotvortex.core.decision.messages import ClusterBudget, Economics, PoolState, Verdict
 from spotvortex.core.decision.planning import plan_wave
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import WriteAuthority
-from spotvortex.core.domain.types import Action, Freeze, Mode, Outcome, Provisioner
+from spotvortex.core.domain.types import Action, Freeze, GateName, Mode, Outcome, Provisioner
 from spotvortex.core.pool.input import GroupFit, Risk
 from spotvortex.core.pool.owner_rules import PoolRules
 from tests.core import odd
@@ -30,7 +37,6 @@ from tests.core.builders import (
     safety,
 )
 
-GATE_BY_NAME = {gate.__name__: gate for gate in GATES}
 ACTIVE = Limits(mode=Mode.ACTIVE)
 UP, DOWN, EXIT, HOLD = (
     Action.INCREASE_10,
@@ -243,7 +249,7 @@ BOUNDING = [
 
 @pytest.mark.parametrize(("gate", "subject", "reason"), REFUSING)
 def test_gate_says_no(gate, subject, reason):
-    verdict = GATE_BY_NAME[gate](subject)
+    verdict = ask(gate, subject)
     assert verdict.outcome is Outcome.REFUSE
     assert reason in verdict.reason
     assert verdict.limit is None
@@ -251,48 +257,48 @@ def test_gate_says_no(gate, subject, reason):
 
 @pytest.mark.parametrize(("gate", "subject"), LETTING)
 def test_gate_says_yes(gate, subject):
-    assert GATE_BY_NAME[gate](subject).outcome is Outcome.ALLOW
+    assert ask(gate, subject).outcome is Outcome.ALLOW
 
 
 @pytest.mark.parametrize(("gate", "subject", "limit"), BOUNDING)
 def test_gate_lets_some_nodes_through(gate, subject, limit):
-    verdict = GATE_BY_NAME[gate](subject)
+    verdict = ask(gate, subject)
     assert (verdict.outcome, verdict.limit) == (Outcome.AT_MOST, limit)
 
 
 @pytest.mark.parametrize("gate", ["lease", "freeze"])
 def test_gate_of_writing_is_not_evaluated_where_the_mode_writes_nothing(gate):
     for mode in Mode:
-        verdict = GATE_BY_NAME[gate](case(limits=Limits(mode=mode)))
+        verdict = ask(gate, case(limits=Limits(mode=mode)))
         assert (verdict.outcome is Outcome.NOT_EVALUATED) is not mode.writes
 
 
 def test_what_was_not_evaluated_refuses_only_where_the_mode_writes():
-    verdict = gates.not_evaluated("fit", "no input")
+    verdict = Reply(GateName.FIT).not_evaluated("no input")
     for mode in Mode:
         assert combine([verdict], mode).refused is mode.writes
 
 
 def test_fit_is_not_evaluated_only_where_nobody_is_known_to_make_nodes():
     unknown = pool_input(provisioner=Provisioner.UNKNOWN, **UNSERVED)
-    assert gates.fit(case(DOWN, pool=unknown)).outcome is Outcome.NOT_EVALUATED
+    assert fit(case(DOWN, pool=unknown)).outcome is Outcome.NOT_EVALUATED
     for provisioner in (Provisioner.CLUSTER_AUTOSCALER, Provisioner.MANAGED_NODE_GROUP):
         known = replace(unknown, provisioner=provisioner)
-        verdict = gates.fit(case(DOWN, pool=known))
+        verdict = fit(case(DOWN, pool=known))
         assert verdict.outcome is Outcome.ALLOW
         assert "placeholders prove it before any eviction" in verdict.reason
 
 
 def test_fit_tells_the_numbers_that_it_compared():
-    short = gates.fit(case(DOWN, pool=to_on_demand(cpu_left_milli=899)))
+    short = fit(case(DOWN, pool=to_on_demand(cpu_left_milli=899)))
     assert short.numbers == (("left", 899), ("asked", 900))
-    unserved = gates.fit(case(UP, pool=pool_input(**UNSERVED)))
+    unserved = fit(case(UP, pool=pool_input(**UNSERVED)))
     assert dict(unserved.numbers) == {
         "largest_cpu_milli": 4000,
         "cpu_milli": 900,
         "memory_mib": 3072,
     }
-    assert "sizes unknown" in gates.fit(case(DOWN, pool=to_on_demand(sizes_known=False))).reason
+    assert "sizes unknown" in fit(case(DOWN, pool=to_on_demand(sizes_known=False))).reason
 
 
 rooms = st.builds(
@@ -315,7 +321,7 @@ def test_more_room_never_lets_fewer_nodes_through_and_never_more_than_fit(found,
 
     def n_let(seen):
         data = pool_input(room_on_demand=seen, to_on_demand=wave)
-        ruling = combine([gates.fit(case(DOWN, pool=data))], Mode.ACTIVE)
+        ruling = combine([fit(case(DOWN, pool=data))], Mode.ACTIVE)
         return 0 if ruling.refused else len(wave) if ruling.limit is None else ruling.limit
 
     n = n_let(found)
@@ -331,29 +337,29 @@ def test_more_room_never_lets_fewer_nodes_through_and_never_more_than_fit(found,
     ("n_failed", "seconds"), [(0, 600.0), (1, 1200.0), (4, 9600.0), (5, 14_400.0), (99, 14_400.0)]
 )
 def test_the_dwell_doubles_with_each_failed_return_up_to_its_bound(n_failed, seconds):
-    assert gates.dwell_s(PoolState(n_failed_returns=n_failed), Limits()) == seconds
+    assert dwell_s(PoolState(n_failed_returns=n_failed), Limits()) == seconds
 
 
 def test_a_bound_below_the_dwell_itself_does_not_shorten_it():
     short = Limits(dwell_s=600.0, max_dwell_s=60.0)
-    assert gates.dwell_s(PoolState(n_failed_returns=3), short) == 600.0
+    assert dwell_s(PoolState(n_failed_returns=3), short) == 600.0
 
 
 def test_the_risk_of_a_return_must_be_below_a_share_of_the_threshold():
     """0.8 of 0.35: exactly that is not yet clearly low."""
     for risk, outcome in ((0.28, Outcome.REFUSE), (0.2799, Outcome.AT_MOST)):
         returning = case(UP, state=after(700.0, 700.0), pool=pool_input(entry_risk=risk_of(risk)))
-        assert gates.cooldown(returning).outcome is outcome
+        assert cooldown(returning).outcome is outcome
 
 
 def test_headroom_without_allocatable_figures_is_not_evaluated():
     full = pool_input(cpu_requested_ratio=None, memory_requested_ratio=None)
-    assert gates.utilisation_headroom(case(DOWN, pool=full)).outcome is Outcome.NOT_EVALUATED
+    assert utilisation_headroom(case(DOWN, pool=full)).outcome is Outcome.NOT_EVALUATED
 
 
 def test_all_gates_answer_in_order_whatever_the_others_say():
     worst = case(pool=pool_input(bad_inputs=("nodes",), unsupported=("x9",)))
-    assert tuple(v.gate for v in evaluate(worst)) == gates.GATE_NAMES
+    assert tuple(v.gate for v in evaluate(worst)) == tuple(GateName)
 
 
 EVERYTHING_WRONG = pool_input(
@@ -384,7 +390,7 @@ def test_emergency_exit_skips_only_what_it_may_skip():
         "market",
         "out_of_distribution",
         "cooldown",
-    } == NOT_BINDING_ON_EXIT
+    } == {gate.name for gate in GATES if gate.waits_on_exit is not True}
 
 
 def test_exit_for_an_unsupported_family_waits_until_it_is_switched_on():
@@ -401,7 +407,7 @@ def test_a_skipped_refusal_still_says_what_it_was():
 
 verdicts = st.builds(
     Verdict,
-    gate=st.sampled_from(gates.GATE_NAMES),
+    gate=st.sampled_from(GateName),
     outcome=st.sampled_from(Outcome),
     reason=st.just("because"),
     limit=st.one_of(st.none(), st.integers(-1, 9)),
@@ -451,7 +457,7 @@ def test_a_wave_obeys_every_limit_and_a_refusal_gives_hold(some, action):
 
 
 def test_the_first_refusal_is_named():
-    ruling = combine(
-        [gates.allow("a", ""), gates.refuse("b", ""), gates.refuse("c", "")], Mode.ACTIVE
-    )
-    assert (ruling.refused, ruling.first_refusal) == (True, "b")
+    allowed = Reply(GateName.LEASE).allow("")
+    refused_by = [Reply(name).refuse("") for name in (GateName.MARKET, GateName.FIT)]
+    ruling = combine([allowed, *refused_by], Mode.ACTIVE)
+    assert (ruling.refused, ruling.first_refusal) == (True, GateName.MARKET)

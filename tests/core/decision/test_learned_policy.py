@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.decision.gates import confidence
+from spotvortex.core.decision.gates.inputs import confidence
 from spotvortex.core.decision.learned_policy import (
     ACTIONS,
     STATE_SIZE,

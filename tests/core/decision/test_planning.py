@@ -4,20 +4,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotvortex.core.decision.gates import Ruling
+from spotvortex.core.decision.gates.table import Ruling
 from spotvortex.core.decision.planning import n_wanted, plan_wave, target_ratio
 from spotvortex.core.decision.rule_policy import max_ratio
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import Action, CapacityType
+from spotvortex.core.domain.types import Action, CapacityType, GateName
 from tests.core import odd
 from tests.core.builders import candidate, pool_input, proposal
 
-FREE = Ruling(refused=False, limit=None, first_refusal="")
+FREE = Ruling(refused=False, limit=None, first_refusal=None)
 WIDE = Limits(max_wave_nodes=8)
 
 
 def at_most(n):
-    return Ruling(refused=False, limit=n, first_refusal="")
+    return Ruling(refused=False, limit=n, first_refusal=None)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_hold_moves_nothing_and_keeps_its_reason():
 
 
 def test_a_refusal_gives_hold_and_names_the_gate():
-    ruling = Ruling(refused=True, limit=None, first_refusal="confidence")
+    ruling = Ruling(refused=True, limit=None, first_refusal=GateName.CONFIDENCE)
     wave = plan_wave(pool_input(), proposal(Action.DECREASE_10, "medium_risk"), ruling, Limits())
     assert (wave.action, wave.reason) == (Action.HOLD, "refused_by_confidence")
 

@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.decision.gates import GATE_NAMES, NOT_BINDING_ON_EXIT
 from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.decision.reconcile import reconcile, reconcile_steps
 from spotvortex.core.decision.rule_policy import max_ratio
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import ClusterFacts, InputState, MarketFacts, WriteAuthority
-from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
+from spotvortex.core.domain.types import Action, CapacityType, GateName, Mode, Outcome
 from spotvortex.core.record.record import record_of
 from tests.core import odd
 from tests.core.builders import (
@@ -50,7 +49,7 @@ def by_pool(plan):
 
 
 def check_decision(decision, limits):
-    assert tuple(v.gate for v in decision.verdicts) == GATE_NAMES
+    assert tuple(v.gate for v in decision.verdicts) == tuple(GateName)
     assert decision.n_nodes == len(decision.moves) <= limits.max_wave_nodes
     assert (decision.action is Action.HOLD) == (decision.n_nodes == 0)
     assert decision.action in (Action.HOLD, decision.proposal.action)
@@ -329,7 +328,7 @@ def test_an_unsupported_family_is_recorded_and_leaves_only_when_switched_on():
     assert plan.decisions[0].action is Action.EMERGENCY_EXIT
 
 
-@pytest.mark.parametrize("name", sorted(NOT_BINDING_ON_EXIT - {"market"}))
+@pytest.mark.parametrize("name", ["confidence", "cooldown", "model_scope", "out_of_distribution"])
 def test_an_exit_goes_on_where_another_action_would_wait(name):
     wrong = {
         "confidence": {"n_history": 0, "in_range": False},

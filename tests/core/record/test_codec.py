@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core.decision.messages import Basis, Verdict
-from spotvortex.core.domain.types import Outcome
+from spotvortex.core.domain.types import GateName, Outcome
 from spotvortex.core.record.codec import CodecError, decode, encode, fold, unfold
 from tests.core import odd
 from tests.core.builders import basis
@@ -224,6 +224,6 @@ def test_words_that_are_no_texts_are_refused(words):
 
 
 def test_a_verdict_is_a_row():
-    made = Verdict(gate="g", outcome=Outcome.REFUSE, reason="r", numbers=(("n", 1),))
-    assert encode(made) == ["g", "refuse", "r", None, [["n", 1]]]
+    made = Verdict(gate=GateName.FIT, outcome=Outcome.REFUSE, reason="r", numbers=(("n", 1),))
+    assert encode(made) == ["fit", "refuse", "r", None, [["n", 1]]]
     assert decode(Verdict, through_json(encode(made))) == made

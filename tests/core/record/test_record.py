@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.decision.gates import GATE_NAMES
 from spotvortex.core.decision.messages import Economics, Proposal, Verdict
-from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
+from spotvortex.core.domain.types import Action, CapacityType, GateName, Mode, Outcome
 from spotvortex.core.pool.input import MAX_CANDIDATES, MAX_OFFERINGS
 from spotvortex.core.record.codec import encode
 from spotvortex.core.record.record import (
@@ -121,7 +120,7 @@ def test_the_largest_record_fits_in_six_kib_and_its_pool_in_four(largest):
     data = made.input
     assert (len(data.offerings), len(data.to_spot)) == (MAX_OFFERINGS, MAX_CANDIDATES)
     assert len(data.to_on_demand) == MAX_CANDIDATES
-    assert tuple(v.gate for v in made.verdicts) == GATE_NAMES
+    assert tuple(v.gate for v in made.verdicts) == tuple(GateName)
     line = record_of(made, "f" * 64, "0.1.0").line
     record = json.loads(line)
     reduced = compact(record["basis"]["pool"]) + compact(record["words"])
@@ -130,7 +129,7 @@ def test_the_largest_record_fits_in_six_kib_and_its_pool_in_four(largest):
 
 
 def test_the_largest_refusal_is_that_of_every_gate_that_can_refuse_growth():
-    assert set(GATE_NAMES) - set(largest_refusal().refused_by) == {
+    assert set(GateName) - set(largest_refusal().refused_by) == {
         "lease",
         "utilisation_headroom",
         "freeze",

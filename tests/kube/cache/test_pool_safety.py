@@ -10,7 +10,7 @@ import copy
 from dataclasses import dataclass, replace
 from random import Random
 
-from spotvortex.core.decision.gates import pool_safety
+from spotvortex.core.decision.gates.disruption import pool_safety
 from spotvortex.core.domain.observation import (
     InputHealth,
     InputState,

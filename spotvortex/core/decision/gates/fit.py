@@ -1,6 +1,6 @@
 """The gate `fit`: whether moving pods can run where they would go.
 
-Comes in: a reduced input and an action. Goes out: a verdict. Refuses what the NodePools rule out;
+Comes in: a `Case`. Goes out: a verdict. Refuses what the NodePools rule out;
 what they do not tell is proven by placeholders, which every mode that writes binds before it
 evicts anything. May not read anything but the reduced input.
 """
@@ -10,49 +10,55 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from spotvortex.core.decision.gates.base import Case, Reply, gate
 from spotvortex.core.decision.messages import Verdict
-from spotvortex.core.decision.verdicts import allow, at_most, not_evaluated, refuse
-from spotvortex.core.domain.types import Action, Provisioner
+from spotvortex.core.domain.types import Action, GateName, Provisioner
 from spotvortex.core.pool.group_fit import launches, mib_up
-from spotvortex.core.pool.input import Candidate, GroupFit, PoolInput
+from spotvortex.core.pool.input import Candidate, GroupFit
 
 _PROOF: Final = "placeholders prove it before any eviction"
 
 
-def judge(pool: PoolInput, action: Action) -> Verdict:
-    """Judge whether the pods of the next nodes can run on the other kind of node."""
+@gate(GateName.FIT, waits_on_exit=True)
+def fit(case: Case, reply: Reply) -> Verdict:
+    """The moving pods can run where they would go, as far as the NodePools say.
+
+    Compares: capacity types, zones, sizes and limits of the NodePools; a wave adds nodes before
+    it takes any away. What cannot be known is left to placeholders.
+    """
+    pool, action = case.pool, case.action
     if action is Action.HOLD:
-        return allow("fit", "HOLD moves nothing")
+        return reply.allow("HOLD moves nothing")
     if action.away_from_spot and not pool.allows_on_demand:
-        return refuse("fit", "no NodePool of this pool allows on-demand")
+        return reply.refuse("no NodePool of this pool allows on-demand")
     if action.towards_spot and not pool.allows_spot:
-        return refuse("fit", "no NodePool of this pool allows Spot")
+        return reply.refuse("no NodePool of this pool allows Spot")
     towards = action.towards_spot
     room = pool.room_spot if towards else pool.room_on_demand
     candidates = pool.to_spot if towards else pool.to_on_demand
     if room.node_group:
-        return _by_node_pool(room, candidates)
+        return _by_node_pool(room, candidates, reply)
     if pool.provisioner is Provisioner.UNKNOWN:
-        return not_evaluated("fit", "nobody is known who would make the nodes")
+        return reply.not_evaluated("nobody is known who would make the nodes")
     numbers = {"largest_cpu_milli": float(room.launch_cpu_milli)}
     if candidates:
         numbers["cpu_milli"] = candidates[0].workload_cpu_milli
         numbers["memory_mib"] = mib_up(candidates[0].workload_memory_bytes)
-    return allow("fit", f"no NodePool to judge by: {_PROOF}", **numbers)
+    return reply.allow(f"no NodePool to judge by: {_PROOF}", **numbers)
 
 
-def _by_node_pool(room: GroupFit, candidates: Sequence[Candidate]) -> Verdict:
+def _by_node_pool(room: GroupFit, candidates: Sequence[Candidate], reply: Reply) -> Verdict:
     if not candidates:
-        return allow("fit", "no node to be placed")
+        return reply.allow("no node to be placed")
     if not room.n_placed:
-        return refuse("fit", f"{room.node_group} has no place for pods of {room.misfit}", placed=0)
+        return reply.refuse(f"{room.node_group} has no place for pods of {room.misfit}", placed=0)
     placed = candidates[: room.n_placed]
     found = launches(room, [(c.workload_cpu_milli, c.workload_memory_bytes) for c in placed])
     if found.short_of:
         reason = f"{found.short_of} limit of {room.node_group}; launches count in full"
-        return at_most("fit", found.n, reason, left=found.left, asked=found.asked)
+        return reply.at_most(found.n, reason, left=found.left, asked=found.asked)
     if len(placed) < len(candidates):
         reason = f"{room.node_group} has no place for pods of {room.misfit}"
-        return at_most("fit", len(placed), reason, placed=room.n_placed)
+        return reply.at_most(len(placed), reason, placed=room.n_placed)
     sizes = "" if room.sizes_known else "sizes unknown; "
-    return allow("fit", f"{room.node_group} may take them; {sizes}{_PROOF}")
+    return reply.allow(f"{room.node_group} may take them; {sizes}{_PROOF}")

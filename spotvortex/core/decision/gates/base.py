@@ -1,0 +1,134 @@
+"""What a gate is: a function with a name, told whether an emergency waits for it.
+
+Comes in: a proposal with what it was made from, as a `Case`. Goes out: `Gate`s, each a function of
+a case that answers by its `Reply`. A gate can only reduce what is proposed. May not know any gate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from spotvortex.core.decision.messages import (
+    Basis,
+    ClusterBudget,
+    Economics,
+    PoolState,
+    Proposal,
+    Verdict,
+)
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import Action, GateName, Outcome
+from spotvortex.core.pool.input import PoolInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """All that a gate may look at.
+
+    Attributes:
+        basis: what the decision is a function of.
+        proposal: what a policy wants.
+        economics: what one more node on Spot is worth.
+    """
+
+    basis: Basis
+    proposal: Proposal
+    economics: Economics
+
+    @property
+    def pool(self) -> PoolInput:
+        """What was read of the pool."""
+        return self.basis.pool
+
+    @property
+    def state(self) -> PoolState:
+        """What is remembered of the pool."""
+        return self.basis.state
+
+    @property
+    def budget(self) -> ClusterBudget:
+        """What the cluster has left."""
+        return self.basis.budget
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds."""
+        return self.basis.limits
+
+    @property
+    def action(self) -> Action:
+        """The proposed action."""
+        return self.proposal.action
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Writes the verdicts of one gate, each with the numbers that the gate compared."""
+
+    gate: GateName
+
+    def allow(self, reason: str, /, **numbers: float) -> Verdict:
+        """Build a verdict that lets everything through."""
+        return self._verdict(Outcome.ALLOW, reason, numbers)
+
+    def refuse(self, reason: str, /, **numbers: float) -> Verdict:
+        """Build a verdict that lets nothing through."""
+        return self._verdict(Outcome.REFUSE, reason, numbers)
+
+    def at_most(self, limit: int, reason: str, /, **numbers: float) -> Verdict:
+        """Build a verdict that lets some nodes through, or refuses where that is none."""
+        if limit <= 0:
+            return self.refuse(reason, **numbers)
+        return self._verdict(Outcome.AT_MOST, reason, numbers, limit)
+
+    def not_evaluated(self, reason: str, /) -> Verdict:
+        """Build a verdict that says that there is nothing to judge by."""
+        return self._verdict(Outcome.NOT_EVALUATED, reason, {})
+
+    def _verdict(
+        self, outcome: Outcome, reason: str, numbers: dict[str, float], limit: int | None = None
+    ) -> Verdict:
+        rounded = tuple((name, round(value, 6)) for name, value in numbers.items())
+        return Verdict(gate=self.gate, outcome=outcome, reason=reason, limit=limit, numbers=rounded)
+
+
+Judge: TypeAlias = Callable[[Case, Reply], Verdict]
+Condition: TypeAlias = Callable[[Case], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One check.
+
+    Attributes:
+        name: what records, metrics and people call it.
+        judge: the function that answers; the first line of its docstring is what it promises.
+        waits_on_exit: whether EMERGENCY_EXIT obeys a refusal, or the condition under which it does.
+    """
+
+    name: GateName
+    judge: Judge
+    waits_on_exit: bool | Condition
+
+    def __call__(self, case: Case) -> Verdict:
+        """Judge one case."""
+        return self.judge(case, Reply(self.name))
+
+    def binds(self, case: Case) -> bool:
+        """Tell whether the action of a case has to obey this gate."""
+        if case.action is not Action.EMERGENCY_EXIT:
+            return True
+        wait = self.waits_on_exit
+        return wait if isinstance(wait, bool) else wait(case)
+
+
+def gate(name: GateName, *, waits_on_exit: bool | Condition) -> Callable[[Judge], Gate]:
+    """Make a gate of the function below, which answers by the reply that it is given.
+
+    Args:
+        name: its name; the order of `GateName` is the order in every record.
+        waits_on_exit: whether EMERGENCY_EXIT waits for it; almost always true.
+    """
+    return lambda judge: Gate(name, judge, waits_on_exit)

@@ -1,0 +1,199 @@
+"""The gates that bound what a move disturbs: budgets, floors, waits, and what holds nodes in place.
+
+Comes in: a `Case`. Goes out: a verdict each, mostly with the most nodes that may move. May not
+choose the nodes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from spotvortex.core.decision.budgets import pool_left
+from spotvortex.core.decision.gates.base import Case, Reply, gate
+from spotvortex.core.decision.messages import PoolState, Verdict
+from spotvortex.core.decision.rule_policy import floor_nodes, n_to_undo, worse
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import Action, GateName
+
+SHOWS_S: Final = 10.0
+"""Time after a wave began in which the cluster may not show it yet: its requests are on their
+way, and a server that is slow to answer them is slow to show them."""
+
+RETURN_S: Final = 330.0
+"""Time after a return in which a provisioner that consolidates may still carry it out."""
+
+PEACE_S: Final = 86_400.0
+"""After this time without a fall back, a pool is no longer on probation."""
+
+
+@gate(GateName.POOL_SAFETY, waits_on_exit=True)
+def pool_safety(case: Case, reply: Reply) -> Verdict:
+    """Losing any one offering, or the Spot of the worst zone, keeps every budget's minimum.
+
+    Compares: a budget's Ready pods on Spot of every pool; pods on nodes on the move count as lost
+    with the worst zone, and pools that share a budget share what it can spare (ADR 0008). Refuses
+    growth without the right to read budgets. What our own fall back took from Spot, and our anchors
+    still keep, may return to where it was (ADR 0014).
+
+    IMPORTANT: what our own fall back took from Spot may return to where it was. The provisioner
+    had put it there before us; a gate that let us leave and not come back would keep on-demand for
+    good what nobody asked to be there.
+    """
+    if not case.action.towards_spot:
+        return reply.allow("no move towards Spot")
+    safety = case.pool.safety
+    if not safety.known:
+        return reply.refuse("PodDisruptionBudgets cannot be read")
+    if not safety.n_pdbs:
+        return reply.allow("no PodDisruptionBudget covers this pool")
+    margin = safety.margin_pods or 0
+    numbers = {"margin_pods": margin, "n_pdbs": safety.n_pdbs}
+    n_ours = n_to_undo(case.pool, case.state)
+    if n_ours > (0 if margin < 0 else safety.safe_to_spot_nodes) and safety.margin_zone:
+        ratio = f"{case.state.fell_from or 0.0:.0%}"
+        reason = f"undoes our fall back from {ratio} Spot, which was no safer"
+        return reply.at_most(n_ours, reason, **numbers)
+    if margin < 0:
+        zone = f"losing the Spot of {safety.margin_zone}" if safety.margin_zone else "as it is now,"
+        short = -margin
+        return reply.refuse(f"{zone} leaves {safety.margin_pdb} {short} short", **numbers)
+    reason = f"{safety.margin_pdb} can spare {safety.margin_pods} pods beyond its worst zone"
+    return reply.at_most(safety.safe_to_spot_nodes, reason, **numbers)
+
+
+@gate(GateName.ON_DEMAND_FLOOR, waits_on_exit=True)
+def on_demand_floor(case: Case, reply: Reply) -> Verdict:
+    """What must stay on-demand stays there; a node on the move, of any kind, holds no floor.
+
+    Compares: nodes above the floor, without those on the move.
+    """
+    pool, floor = case.pool, floor_nodes(case.pool, case.limits)
+    if not case.action.towards_spot:
+        return reply.allow("no move towards Spot")
+    if floor <= 0:
+        return reply.allow("no floor is set")
+    held = pool.n_on_demand + pool.n_reserved
+    above = held - pool.n_moving - floor
+    numbers = {"on_demand": held, "moving": pool.n_moving, "floor": floor}
+    return reply.at_most(above, f"the floor is {floor} nodes", **numbers)
+
+
+@gate(GateName.BUDGETS, waits_on_exit=True)
+def budgets(case: Case, reply: Reply) -> Verdict:
+    """Not too many nodes are on the move, by anybody, in the pool and in the cluster.
+
+    Compares: orders of the pool under way, in the cluster or in hand, and any begun within 10
+    s; 10 % of the pool, 5 % of the cluster, at least one node each, 5 nodes a wave.
+    """
+    if case.action is Action.HOLD:
+        return reply.allow("HOLD moves nothing")
+    if case.pool.n_in_flight:
+        # One wave a pool at a time, in an emergency too: its own room is not there yet.
+        n_nodes = case.pool.n_in_flight
+        return reply.refuse("the last wave is still under way", in_flight=n_nodes)
+    begun = case.state.last_wave_at
+    if begun is not None and case.pool.at - begun < SHOWS_S:
+        left_s = round(SHOWS_S - (case.pool.at - begun), 3)
+        return reply.refuse("the last wave may not show in the cluster yet", left_s=left_s)
+    in_pool, in_cluster = pool_left(case.pool, case.limits), case.budget.left
+    left = min(in_pool, in_cluster, case.limits.max_wave_nodes)
+    reason = f"{in_pool} more nodes of the pool and {in_cluster} of the cluster may move now"
+    return reply.at_most(
+        left,
+        reason,
+        pool_left=in_pool,
+        cluster_left=in_cluster,
+        max_wave=case.limits.max_wave_nodes,
+        moving=case.budget.n_moving,
+    )
+
+
+@gate(GateName.UTILISATION_HEADROOM, waits_on_exit=True)
+def utilisation_headroom(case: Case, reply: Reply) -> Verdict:
+    """A pool whose nodes are full gives up one node at a time.
+
+    Compares: requests with 95 % of what is allocatable, away from Spot only.
+    """
+    ratios = [
+        r
+        for r in (case.pool.cpu_requested_ratio, case.pool.memory_requested_ratio)
+        if r is not None
+    ]
+    if not ratios:
+        return reply.not_evaluated("no node reports allocatable resources")
+    numbers = {"requested_ratio": max(ratios), "limit": case.limits.max_requested_ratio}
+    if not case.action.away_from_spot or max(ratios) <= case.limits.max_requested_ratio:
+        return reply.allow("requests leave room", **numbers)
+    return reply.at_most(1, "the pool is full: one node at a time", **numbers)
+
+
+@gate(GateName.COOLDOWN, waits_on_exit=False)
+def cooldown(case: Case, reply: Reply) -> Verdict:
+    """After a wave the pool settles; after a fall back it dwells before it returns.
+
+    Compares: the time since the last wave with 300 s; before a return to Spot the dwell, a risk
+    that is clearly low again, probation, and 330 s in which a provisioner that consolidates may
+    still bring back what was released.
+    """
+    now, state, limits = case.pool.at, case.state, case.limits
+    if case.action is Action.HOLD:
+        return reply.allow("HOLD moves nothing")
+    if state.last_wave_at is not None and now - state.last_wave_at < limits.settle_s:
+        left = limits.settle_s - (now - state.last_wave_at)
+        return reply.refuse("the last wave is still settling", left_s=round(left, 3))
+    if case.action.towards_spot and _is_returning(case):
+        return reply.refuse("the provisioner is still bringing back what was released")
+    fell = state.last_decrease_at
+    if not case.action.towards_spot or fell is None or now - fell > PEACE_S:
+        return reply.allow("nothing to wait for")
+    left = dwell_s(state, limits) - (now - fell)
+    if left > 0.0:
+        numbers = {"left_s": round(left, 3), "failed_returns": state.n_failed_returns}
+        return reply.refuse("dwelling after a fall back", **numbers)
+    return _probation(case, reply)
+
+
+def _is_returning(case: Case) -> bool:
+    """Tell whether the last return may still be under way without us.
+
+    Karpenter looks at an unchanged cluster every 300 s (seen with 1.15). Until then a node whose
+    anchor was released is left to it: draining it ourselves would buy its replacement twice.
+    """
+    pool, last = case.pool, case.state.last_increase_at
+    free = pool.n_on_demand - pool.n_on_demand_leaving - pool.n_anchored
+    recent = last is not None and pool.at - last < RETURN_S
+    return pool.consolidates and free > 0 and recent
+
+
+def dwell_s(state: PoolState, limits: Limits) -> float:
+    """Return the seconds between a fall back and a return: doubled by each return that failed."""
+    doubled = limits.dwell_s * 2.0 ** min(state.n_failed_returns, 16)
+    return max(limits.dwell_s, min(doubled, limits.max_dwell_s))
+
+
+def _probation(case: Case, reply: Reply) -> Verdict:
+    """After a fall back the risk must be clearly low again, and a few nodes go first."""
+    risk, limits = worse(case.pool.entry_risk), case.limits
+    most = limits.medium_risk * limits.return_risk_ratio
+    numbers = {"most": most} if risk is None else {"risk": risk, "most": most}
+    if risk is None or risk >= most:
+        return reply.refuse("the risk is not clearly low again after a fall back", **numbers)
+    numbers["probation"] = case.state.n_probation
+    return reply.at_most(case.state.n_probation, "on probation after a fall back", **numbers)
+
+
+@gate(GateName.DO_NOT_DISRUPT, waits_on_exit=True)
+def do_not_disrupt(case: Case, reply: Reply) -> Verdict:
+    """Nodes with pods that must not be moved are left; the others bound the wave.
+
+    Compares: movable nodes.
+    """
+    if case.action is Action.HOLD:
+        return reply.allow("HOLD moves nothing")
+    pool = case.pool
+    towards = case.action.towards_spot
+    movable = pool.n_on_demand_movable if towards else pool.n_spot_movable
+    kind = "on-demand" if towards else "Spot"
+    held = pool.n_on_demand if towards else pool.n_spot
+    numbers = {"movable": movable, "held": held}
+    return reply.at_most(movable, f"{kind} nodes that nothing holds in place", **numbers)

@@ -1,0 +1,84 @@
+"""The gates that ask whether a decision is made on inputs worth the name.
+
+Comes in: a `Case`. Goes out: a verdict each on the age of inputs, the model's scope and range, and
+the confidence. May not judge whether the move itself is wise.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from spotvortex.core.decision.gates.base import Case, Reply, gate
+from spotvortex.core.decision.messages import Verdict
+from spotvortex.core.domain.types import GateName
+
+FULL_MARGIN: Final = 0.1
+"""A lead of the best q-value over the second, as a share of their spread, that counts in full."""
+
+
+def _leaves_unsupported(case: Case) -> bool:
+    """Only where it leaves a family out of scope."""
+    return case.proposal.reason == "unsupported_family"
+
+
+@gate(GateName.INPUT_FRESHNESS, waits_on_exit=True)
+def input_freshness(case: Case, reply: Reply) -> Verdict:
+    """Every required input is there and young enough.
+
+    Compares: the oldest age with 20 s, and the inputs' own states.
+    """
+    pool, limit = case.pool, case.limits.max_input_age_s
+    numbers = {"oldest_s": pool.oldest_input_s, "limit_s": limit}
+    if pool.bad_inputs or not pool.oldest_input_s <= limit:
+        which = ", ".join(pool.bad_inputs) or "every input"
+        return reply.refuse(f"{which} missing or older than {limit:g} s", **numbers)
+    return reply.allow("all required inputs are fresh", **numbers)
+
+
+@gate(GateName.MODEL_SCOPE, waits_on_exit=_leaves_unsupported)
+def model_scope(case: Case, reply: Reply) -> Verdict:
+    """The model was made for the families of the pool.
+
+    Compares: the families of the pool with the bundle's.
+    """
+    pool = case.pool
+    if not pool.unsupported:
+        return reply.allow("every family is in the model's scope")
+    families = ", ".join(pool.unsupported)
+    if case.proposal.reason == "unsupported_family" and case.limits.exit_unsupported:
+        return reply.allow(f"{families} not in scope; leaving them is switched on")
+    return reply.refuse(f"{families} not in the model's scope: recorded, pool holds")
+
+
+@gate(GateName.CONFIDENCE, waits_on_exit=False)
+def confidence(case: Case, reply: Reply) -> Verdict:
+    """The product of the confidence terms, and of the learned policy's lead, is high enough.
+
+    Compares: the product with 0.5.
+    """
+    pool, limit = case.pool, case.limits.min_confidence
+    value, limiting = pool.confidence, pool.limiting_term
+    if case.proposal.margin is not None:
+        lead = min(1.0, case.proposal.margin / FULL_MARGIN)
+        others = min((v for _, v in pool.confidence_terms), default=1.0)
+        limiting = "margin" if lead < others else limiting
+        value *= lead
+    numbers = {"confidence": round(value, 6), "limit": limit}
+    if value >= limit:
+        return reply.allow("confidence suffices", **numbers)
+    return reply.refuse(f"confidence limited by {limiting}", **numbers)
+
+
+@gate(GateName.OUT_OF_DISTRIBUTION, waits_on_exit=False)
+def out_of_distribution(case: Case, reply: Reply) -> Verdict:
+    """The model has seen inputs like these; growth on others is refused.
+
+    Compares: the features of each offering with the training ranges.
+    """
+    outside = case.pool.out_of_range
+    if not outside:
+        return reply.allow("all features are in the training range")
+    if not case.action.towards_spot:
+        return reply.allow("no move towards Spot", n_outside=len(outside))
+    more = f" and {len(outside) - 1} more" if len(outside) > 1 else ""
+    return reply.refuse(f"outside the training range: {outside[0]}{more}")

@@ -1,0 +1,73 @@
+"""Every gate in the order in which records list them, asked one by one and taken together.
+
+Comes in: a `Case`. Goes out: one verdict a gate, also where it allows, and their combination: any
+refusal gives HOLD, else the smallest number counts. One whose input does not exist says so; where
+the mode writes, that refuses. May not judge anything itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from spotvortex.core.decision.gates import authority, disruption, fit, inputs, market
+from spotvortex.core.decision.gates.base import Case, Gate
+from spotvortex.core.decision.messages import Verdict
+from spotvortex.core.domain.types import GateName, Mode, Outcome
+
+_BY_NAME: Final = {
+    found.name: found
+    for module in (authority, inputs, market, disruption, fit)
+    for found in vars(module).values()
+    if isinstance(found, Gate)
+}
+
+GATES: Final[tuple[Gate, ...]] = tuple(_BY_NAME[name] for name in GateName)
+"""Every gate; a name without a gate ends the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The gates' common answer.
+
+    Attributes:
+        refused: whether any gate refuses.
+        limit: the most nodes that may move, None where no gate bounds the wave.
+        first_refusal: the first gate that refuses, None where none does.
+    """
+
+    refused: bool
+    limit: int | None
+    first_refusal: GateName | None
+
+
+def ask(name: GateName, case: Case) -> Verdict:
+    """Ask one gate, whatever the action."""
+    return _BY_NAME[name](case)
+
+
+def evaluate(case: Case) -> tuple[Verdict, ...]:
+    """Ask every gate, and mark those that do not bind an emergency."""
+    return tuple(_bind(found, case) for found in GATES)
+
+
+def _bind(asked: Gate, case: Case) -> Verdict:
+    verdict = asked(case)
+    if asked.binds(case) or verdict.outcome in (Outcome.ALLOW, Outcome.NOT_EVALUATED):
+        return verdict
+    reason = f"EMERGENCY_EXIT does not wait for this: {verdict.reason}"
+    return replace(verdict, outcome=Outcome.ALLOW, limit=None, reason=reason)
+
+
+def combine(verdicts: Sequence[Verdict], current: Mode) -> Ruling:
+    """Combine verdicts; what was not evaluated refuses where the mode writes."""
+    refusals = [v.gate for v in verdicts if v.outcome is Outcome.REFUSE]
+    if current.writes:
+        refusals += [v.gate for v in verdicts if v.outcome is Outcome.NOT_EVALUATED]
+    limits = [v.limit for v in verdicts if v.limit is not None]
+    return Ruling(
+        refused=bool(refusals),
+        limit=min(limits) if limits else None,
+        first_refusal=refusals[0] if refusals else None,
+    )
