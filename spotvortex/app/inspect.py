@@ -14,12 +14,12 @@ from spotvortex.app.kubernetes import kubernetes_edges
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.observation import InputState, Observation
+from spotvortex.core.pool.assess import AssessmentMemory, AssessmentRules
 from spotvortex.errors import ApiError
 from spotvortex.kube.admin import eviction_dry_run
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.model import forecaster as bundles
-from spotvortex.pipeline.assessor import Assessor
-from spotvortex.pipeline.health import Heartbeats
+from spotvortex.pipeline.scorer import Scorer
 from spotvortex.ports.edges import Background, Edges
 from spotvortex.report.assess.assessment import Provenance, Report, make_report
 from spotvortex.report.doctor.diagnosis import Diagnosis, diagnose
@@ -27,9 +27,6 @@ from spotvortex.report.doctor.dry_run import compared, questions
 from spotvortex.results.cluster_snapshot import Snapshot, snapshot_of
 from spotvortex.settings.load import kubeconfig
 from spotvortex.settings.model import Settings
-from spotvortex.telemetry.hub import Hub
-from spotvortex.telemetry.metrics import Metrics
-from spotvortex.telemetry.tracing import Tracing
 
 ASSESS_S = 45.0
 """An assessment that is not done by then says what it is waiting for, and ends."""
@@ -46,17 +43,11 @@ async def assess(settings: Settings) -> Report:
     started = loop.time()
     forecaster = bundles.load(settings.model_dir, settings.cloud)
     limits = settings.limits()
-    telemetry = Hub(Metrics(version=__version__, mode=limits.mode), Tracing(None))
-    inference = Assessor(
-        forecaster=forecaster,
-        limits=limits,
-        offload=asyncio.to_thread,
-        telemetry=telemetry,
-        heartbeats=Heartbeats({}),
-    )
+    scorer = Scorer(forecaster=forecaster, offload=asyncio.to_thread)
+    rules = AssessmentRules(limits=limits, model_digest=forecaster.digest)
     async with kubernetes_edges(settings) as edges:
         observation = await _observe_once(edges)
-        assessment = await inference.assess(observation)
+        _, assessment = await scorer.assess(AssessmentMemory(), observation, rules)
         _, plan = reconcile(ControllerState(), assessment, limits)
         frame = Provenance(context=edges.name, seconds=loop.time() - started, version=__version__)
         return make_report(plan, frame)

@@ -24,6 +24,7 @@ from spotvortex.pipeline.collector import Collector
 from spotvortex.pipeline.drainer import Drainer, Order
 from spotvortex.pipeline.health import Heartbeats, Readiness
 from spotvortex.pipeline.router import Router
+from spotvortex.pipeline.scorer import Scorer
 from spotvortex.ports.edges import Edges
 from spotvortex.ports.model import Forecaster
 from spotvortex.ports.telemetry import Journal, Telemetry
@@ -116,11 +117,10 @@ def _observing(ports: Ports, views: Boards, tick_s: float, drainer: Drainer) -> 
 
 def _scoring(ports: Ports, views: Boards, limits: Limits) -> Assessor:
     return Assessor(
-        forecaster=ports.forecaster,
+        scorer=Scorer(forecaster=ports.forecaster, offload=ports.edges.offload),
         limits=limits,
         pool_rules=ports.pool_rules,
         store=ports.store,
-        offload=ports.edges.offload,
         telemetry=ports.telemetry,
         heartbeats=views.heartbeats,
     )

@@ -16,8 +16,9 @@ from spotvortex.core.drain import machine, progress
 from spotvortex.core.drain.calls import Halt
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.pool import summary
+from spotvortex.core.scoring import scores
 from spotvortex.core.scoring.features import OfferingScore
-from spotvortex.pipeline import assessor, guard, router
+from spotvortex.pipeline import guard, router
 from spotvortex.pipeline.actuators import Actuators
 from spotvortex.sim.runtime.coordination import Leadership
 
@@ -93,7 +94,7 @@ def fears_a_failed_model(patch):
             offering=context.offering, capacity_score=0.99, runtime_score=0.99, in_scope=in_scope
         )
 
-    patch.setattr(assessor, "unscored", afraid)
+    patch.setattr(scores, "unscored", afraid)
 
 
 def writes_in_shadow(patch):

@@ -22,6 +22,7 @@ from spotvortex.persistence.memory_file import FILE_NAME, MemoryFile, open_folde
 from spotvortex.pipeline.assessor import Assessor
 from spotvortex.pipeline.channels import Latest
 from spotvortex.pipeline.health import Heartbeats
+from spotvortex.pipeline.scorer import Scorer
 from spotvortex.sim.runtime.virtual_loop import offload_inline
 from tests.core.builders import AT, cluster, observation, pool
 from tests.pipeline.world import FlatForecaster, MemoryTelemetry
@@ -185,8 +186,7 @@ def test_inference_goes_on_from_the_saved_memory_and_saves_at_the_end(tmp_path):
     store = open_folder(tmp_path)
     store.save(KNOWN)
     subject = Assessor(
-        forecaster=FlatForecaster(),
-        offload=offload_inline,
+        scorer=Scorer(forecaster=FlatForecaster(), offload=offload_inline),
         telemetry=MemoryTelemetry(),
         heartbeats=Heartbeats({"inference": 60.0}),
         store=store,

@@ -20,6 +20,7 @@ from spotvortex.core.scoring.interruption_memory import PRIOR_LEVEL_PER_HOUR
 from spotvortex.pipeline.assessor import Assessor
 from spotvortex.pipeline.channels import ClosedError, Latest
 from spotvortex.pipeline.health import Heartbeats
+from spotvortex.pipeline.scorer import Scorer
 from spotvortex.sim.runtime.virtual_loop import offload_inline
 from tests.core.builders import AT, WEB_A, WEB_B, cluster, observation, on_demand, pool, quote, spot
 from tests.core.builders import market as market_of
@@ -29,8 +30,7 @@ from tests.pipeline.world import FlatForecaster, MemoryTelemetry, run
 
 def inference(forecaster, telemetry=None):
     return Assessor(
-        forecaster=forecaster,
-        offload=offload_inline,
+        scorer=Scorer(forecaster=forecaster, offload=offload_inline),
         telemetry=telemetry or MemoryTelemetry(),
         limits=Limits(max_input_age_s=60.0),
         heartbeats=Heartbeats({"inference": 60.0}),
@@ -175,7 +175,7 @@ def test_the_memory_lives_from_cycle_to_cycle_and_feeds_the_next():
         await subject.assess(observation(at=AT + 60.0, cluster=lost))
 
     run(main)
-    assert subject.memory.offerings[WEB_A].losses == 1.0
+    assert subject.memory.interruptions.offerings[WEB_A].losses == 1.0
     assert forecaster.asked[1][0][0] == 0.0
 
 

@@ -10,6 +10,7 @@ from spotvortex.errors import ModelContractError
 from spotvortex.pipeline.assessor import Assessor
 from spotvortex.pipeline.bounded_run import BoundedRun
 from spotvortex.pipeline.health import Heartbeats
+from spotvortex.pipeline.scorer import Scorer
 from spotvortex.sim.runtime.virtual_loop import offload_inline
 from tests.core.builders import observation, pool
 from tests.pipeline.world import FlatForecaster, MemoryTelemetry, run
@@ -101,11 +102,9 @@ class StuckForecaster(FlatForecaster):
 def test_a_model_that_hangs_gives_no_scores_and_the_cycle_goes_on(caplog):
     forecaster = StuckForecaster()
     subject = Assessor(
-        forecaster=forecaster,
-        offload=asyncio.to_thread,
+        scorer=Scorer(forecaster=forecaster, offload=asyncio.to_thread, run_limit_s=0.05),
         telemetry=MemoryTelemetry(),
         heartbeats=Heartbeats({"inference": 60.0}),
-        run_limit_s=0.05,
     )
 
     async def main():

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
+from spotvortex.core.decision.economics import entry_economics
 from spotvortex.core.decision.messages import Economics, Proposal
 from spotvortex.core.decision.rule_policy import max_spot_nodes
 from spotvortex.core.domain.limits import Limits
@@ -54,6 +56,19 @@ def state_vector(pool: PoolInput, economics: Economics) -> tuple[float, ...]:
     )
     assert len(values) == STATE_SIZE
     return values
+
+
+def states_of(pools: Sequence[PoolInput], limits: Limits) -> list[tuple[float, ...]]:
+    """Build the policy input of every pool, one row each."""
+    return [state_vector(pool, entry_economics(pool, limits)) for pool in pools]
+
+
+def valued(pools: Sequence[PoolInput], rows: Sequence[Sequence[float]]) -> tuple[PoolInput, ...]:
+    """Add to every pool its row of q-values, in the order of `ACTIONS`."""
+    return tuple(
+        replace(pool, q_values=tuple(round(float(value), 6) for value in row))
+        for pool, row in zip(pools, rows, strict=True)
+    )
 
 
 def _over(value: float | None, divisor: float) -> float:

@@ -68,13 +68,18 @@ class DrainOrder:
 class InFlight:
     """What of ours is under way, as the cluster itself tells; see `orders`.
 
-    `orders` are sorted by the uid of their node; `leaving` are the uids of those nodes that
-    somebody is already taking away, so that there is nothing left to drain. `unread_marks` are
-    nodes whose journal cannot be read, `unread_pods` placeholders of which the same is true.
+    Attributes:
+        orders: sorted by the uid of their node.
+        leaving: uids of those nodes that somebody is already taking away, so that there is nothing
+            left to drain.
+        interrupted: uids of the nodes whose own journal says that they will be lost.
+        unread_marks: nodes whose journal cannot be read.
+        unread_pods: placeholders of which the same is true.
     """
 
     orders: tuple[DrainOrder, ...] = ()
     leaving: frozenset[str] = frozenset()
+    interrupted: frozenset[str] = frozenset()
     unread_marks: tuple[NodeFact, ...] = ()
     unread_pods: tuple[OwnPod, ...] = ()
 

@@ -91,6 +91,7 @@ def in_flight(cluster: ClusterFacts) -> InFlight:
     return InFlight(
         orders=tuple(found[uid] for uid in sorted(found)),
         leaving=frozenset(n.uid for n in cluster.nodes if n.moving and n.uid in found),
+        interrupted=frozenset(u for u, o in read.items() if o.kind is OrderKind.INTERRUPTION),
         unread_marks=tuple(node for uid, (node, _) in marks.items() if uid not in read),
         unread_pods=unread_pods,
     )

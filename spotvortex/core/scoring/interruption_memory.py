@@ -6,7 +6,8 @@ loss is a Ready Spot node that vanished although nobody had cordoned, tainted or
 as the watch saw, or one that we emptied because notice was given that it goes; a node that went
 otherwise is only exposure. Two things are counted: losses over node-hours, the mean rate that a
 model reads; and the level, the hazard beyond 12 hours, which the memory's own score multiplies with
-the shape that `hazard` gives. May not know of a model.
+the shape that `hazard` gives. May not know of a model, nor read
+a journal.
 """
 
 from __future__ import annotations
@@ -25,8 +26,6 @@ from spotvortex.core.domain.observation import (
     SpotQuote,
 )
 from spotvortex.core.domain.types import CapacityType, Offering
-from spotvortex.core.drain import orders
-from spotvortex.core.drain.messages import OrderKind
 from spotvortex.core.scoring.features import OfferingContext, OfferingScore
 from spotvortex.core.scoring.hazard import Age, base_of, integral, integrals, multiple
 
@@ -108,25 +107,39 @@ class OfferingMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What is remembered, and the Spot nodes seen last by uid.
+    """What is remembered.
 
-    `shared_per_hour` is the level that all offerings point to together.
+    Attributes:
+        at: when it last learned.
+        shared_per_hour: the level that all offerings point to together.
+        offerings: what is known of each.
+        nodes: the Spot nodes seen last, by uid.
+        interrupted: the uids of those of them that were being emptied for a notice.
     """
 
     at: float = -math.inf
     shared_per_hour: float = PRIOR_LEVEL_PER_HOUR
     offerings: Mapping[Offering, OfferingMemory]
     nodes: Mapping[str, NodeFact]
+    interrupted: Set[str] = frozenset()
 
 
 EMPTY_MEMORY: Final = Memory(offerings={}, nodes={})
 
 
-def update(memory: Memory, cluster: ClusterFacts, now: float) -> Memory:
+def update(
+    memory: Memory, cluster: ClusterFacts, now: float, interrupted: Set[str] = frozenset()
+) -> Memory:
     """Take one more observation into the memory.
 
     While the view of nodes is not fresh, nothing is learned: nodes that seem to stand still, or
     that vanish at a relist, say nothing about the market.
+
+    Args:
+        memory: what was remembered before.
+        cluster: what is seen now.
+        now: the time of it.
+        interrupted: uids of nodes that are emptied now because notice was given that they go.
     """
     if not _nodes_seen(cluster):
         return memory
@@ -153,7 +166,8 @@ def update(memory: Memory, cluster: ClusterFacts, now: float) -> Memory:
         )
         before = offerings.get(offering)
         offerings[offering] = _step(before or OfferingMemory(updated_at=now), seen, now)
-    return _memory_of(offerings, spot, at=now)
+    learned = _memory_of(offerings, spot, at=now)
+    return replace(learned, interrupted=interrupted & spot.keys())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,14 +261,8 @@ def _losses(memory: Memory, present: Set[str], left: Iterable[str]) -> Counter[O
         node.offering
         for uid, node in memory.nodes.items()
         if uid not in present
-        and (_was_interrupted(node) or (uid not in in_order and node.ready and not node.leaving))
+        and (uid in memory.interrupted or (uid not in in_order and node.ready and not node.leaving))
     )
-
-
-def _was_interrupted(node: NodeFact) -> bool:
-    """Tell whether we were emptying a node because notice had been given that it goes."""
-    order = orders.from_text(node.mark) if node.mark else None
-    return order is not None and order.kind is OrderKind.INTERRUPTION
 
 
 def _oldest(nodes: Iterable[NodeFact]) -> dict[Offering, float]:

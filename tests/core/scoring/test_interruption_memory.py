@@ -39,7 +39,7 @@ def held(*names, **changes):
 def remember(*clusters, step_s=STEP_S, start=EMPTY_MEMORY):
     memory = start
     for i, facts in enumerate(clusters):
-        memory = update(memory, facts, AT + i * step_s)
+        memory = update(memory, facts, AT + i * step_s, orders.in_flight(facts).interrupted)
     return memory
 
 

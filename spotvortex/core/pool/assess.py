@@ -1,0 +1,134 @@
+"""One cycle of assessments: (memory, observation, scores, rules) -> (memory', assessment).
+
+Comes in: an observation with what was remembered before it, then the scores of its offerings. Goes
+out: the memory for the next cycle and an `Assessment`, each pool reduced to what its decision
+reads. The same input gives the same output. May not run the model: who does is given `contexts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, replace
+
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import Observation, PoolFacts
+from spotvortex.core.drain.messages import InFlight
+from spotvortex.core.drain.orders import in_flight
+from spotvortex.core.pool.assessment import Assessment
+from spotvortex.core.pool.context import cycle_context
+from spotvortex.core.pool.input import PoolInput
+from spotvortex.core.pool.owner_rules import PoolRules, more_careful
+from spotvortex.core.pool.reduction import reduce_summary
+from spotvortex.core.pool.summary import PoolSummary, summary_of
+from spotvortex.core.scoring import interruption_memory
+from spotvortex.core.scoring.features import OfferingContext
+from spotvortex.core.scoring.scores import Scores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssessmentMemory:
+    """What lives from cycle to cycle.
+
+    Attributes:
+        interruptions: what the cluster's own losses say of each offering.
+        summaries: each pool's last summary, which only saves work.
+    """
+
+    interruptions: interruption_memory.Memory = interruption_memory.EMPTY_MEMORY
+    summaries: Mapping[str, PoolSummary] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssessmentRules:
+    """What does not change while the daemon runs.
+
+    Attributes:
+        limits: the bounds of decisions.
+        by_pool: what settings say of single pools.
+        model_digest: names the bundle that scores.
+    """
+
+    limits: Limits
+    by_pool: Mapping[str, PoolRules] = field(default_factory=dict)
+    model_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unscored:
+    """An observation taken into the memory, with what a model has to be asked.
+
+    Attributes:
+        observation: what was seen.
+        memory: what is remembered, this observation included.
+        in_flight: the orders that the cluster shows; their journals are read once a cycle, here.
+        contexts: one entry an offering, in the offerings' order.
+    """
+
+    observation: Observation
+    memory: AssessmentMemory
+    in_flight: InFlight
+    contexts: tuple[OfferingContext, ...]
+
+
+Steps = Generator[str, None, tuple[AssessmentMemory, Assessment]]
+
+
+def remember(memory: AssessmentMemory, observation: Observation) -> Unscored:
+    """Take an observation into the memory, and tell what there is to score."""
+    cluster, at = observation.cluster, observation.at
+    flying = in_flight(cluster)
+    learned = interruption_memory.update(memory.interruptions, cluster, at, flying.interrupted)
+    contexts = (
+        interruption_memory.context(learned, offering, observation.market, at)
+        for offering in cluster.offerings
+    )
+    return Unscored(
+        observation=observation,
+        memory=replace(memory, interruptions=learned),
+        in_flight=flying,
+        contexts=tuple(contexts),
+    )
+
+
+def assess_steps(unscored: Unscored, scores: Scores, rules: AssessmentRules) -> Steps:
+    """Reduce every pool, pausing after each so that a loop can breathe."""
+    observation, flying = unscored.observation, unscored.in_flight
+    context = cycle_context(observation, scores, rules.limits.max_input_age_s, flying.uids)
+    summaries: dict[str, PoolSummary] = {}
+    pools: list[PoolInput] = []
+    for facts in sorted(observation.cluster.pools, key=lambda p: p.name):
+        summary = _summary(facts, unscored.memory.summaries.get(facts.name))
+        summaries[facts.name] = summary
+        pools.append(_ruled(reduce_summary(summary, context), rules.by_pool))
+        yield facts.name
+    assessment = Assessment(
+        observation=observation,
+        pools=tuple(pools),
+        in_flight=flying,
+        model_digest=rules.model_digest,
+    )
+    return replace(unscored.memory, summaries=summaries), assessment
+
+
+def assess(
+    unscored: Unscored, scores: Scores, rules: AssessmentRules
+) -> tuple[AssessmentMemory, Assessment]:
+    """Assess in one go."""
+    steps = assess_steps(unscored, scores, rules)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: tuple[AssessmentMemory, Assessment] = end.value
+            return result
+
+
+def _summary(facts: PoolFacts, known: PoolSummary | None) -> PoolSummary:
+    """Return the last summary while the facts are the same object, else a new one."""
+    return known if known is not None and known.facts is facts else summary_of(facts, known)
+
+
+def _ruled(pool: PoolInput, by_pool: Mapping[str, PoolRules]) -> PoolInput:
+    """Add what settings say of this pool; of two rules the more careful one counts."""
+    said = by_pool.get(pool.pool)
+    return pool if said is None else replace(pool, rules=more_careful(pool.rules, said))

@@ -1,0 +1,92 @@
+"""The model, asked off the loop.
+
+Comes in: what is known of each offering, or reduced pools. Goes out: a score for every offering,
+and the policy network's q-values. A model that fails or hangs gives no scores, and without scores
+nothing moves. May not remember anything from one cycle to the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from spotvortex.core.decision.learned_policy import states_of, valued
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import Observation
+from spotvortex.core.pool.assess import (
+    AssessmentMemory,
+    AssessmentRules,
+    assess_steps,
+    remember,
+)
+from spotvortex.core.pool.assessment import Assessment
+from spotvortex.core.pool.input import PoolInput
+from spotvortex.core.scoring.features import Matrix, OfferingContext
+from spotvortex.core.scoring.scores import Scores, no_scores, scores_of
+from spotvortex.errors import ModelContractError
+from spotvortex.pipeline.bounded_run import BoundedRun
+from spotvortex.ports.edges import Offload
+from spotvortex.ports.model import Forecaster
+
+log = logging.getLogger(__name__)
+
+RUN_LIMIT_S: Final = 5.0
+"""Longest run of the model that is waited for, in seconds; 500 offerings take well under 0.1."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Scorer:
+    """Asks one bundle, one run at a time."""
+
+    forecaster: Forecaster
+    offload: Offload[Matrix]
+    run_limit_s: float = RUN_LIMIT_S
+    _model: BoundedRun = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._model = BoundedRun(offload=self.offload, limit_s=self.run_limit_s)
+
+    async def assess(
+        self, memory: AssessmentMemory, observation: Observation, rules: AssessmentRules
+    ) -> tuple[AssessmentMemory, Assessment]:
+        """Score one observation and reduce it, with a breath for the loop after each pool."""
+        unscored = remember(memory, observation)
+        scores = await self.scores(unscored.contexts, observation.at)
+        steps = assess_steps(unscored, scores, rules)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                learned, assessment = end.value
+                break
+            await asyncio.sleep(0)
+        pools = await self.valued(assessment.pools, rules.limits)
+        return learned, replace(assessment, pools=pools)
+
+    async def scores(self, contexts: Sequence[OfferingContext], at: float) -> Scores:
+        """Score every offering that is in the model's scope; the others have no score."""
+        asked = [c for c in contexts if self.forecaster.scope.covers(c.offering.instance_type)]
+        tensor = self.forecaster.tensor(asked, at)
+        try:
+            rows = await self._model.run(self.forecaster.score, tensor)
+        except ModelContractError as error:
+            log.warning("inference.failed", extra={"reason": str(error), "rows": len(asked)})
+            return no_scores(contexts, asked)
+        return scores_of(contexts, asked, rows, self.forecaster.in_range(tensor).tolist())
+
+    async def valued(self, pools: tuple[PoolInput, ...], limits: Limits) -> tuple[PoolInput, ...]:
+        """Add the policy network's q-values, where the bundle has one and it can be run."""
+        if not self.forecaster.has_policy or not pools:
+            return pools
+        states = np.asarray(states_of(pools, limits), dtype=np.float32)
+        try:
+            rows = await self._model.run(self.forecaster.q_values, states)
+        except ModelContractError as error:
+            log.warning("inference.policy_failed", extra={"reason": str(error)})
+            return pools
+        return valued(pools, rows.tolist())
