@@ -8,7 +8,7 @@ images, no environment.
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +22,10 @@ from spotvortex.core.pool.eviction import PodEvictability
 from spotvortex.core.record.codec import CodecError, decode, encode
 
 VERSION: Final = 1
+
+REDACTION_KEY_BYTES: Final = 32
+_WORD_DIGITS: Final = 12
+"""48 bits: two of 10,000 names share a word once in 5 million snapshots."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,21 +159,41 @@ def _workload(
     )
 
 
-def redacted(snapshot: Snapshot) -> Snapshot:
-    """Replace the names of pools, namespaces and workloads; the same name gives the same word."""
-    return replace(snapshot, pools=tuple(map(_redacted_pool, snapshot.pools)))
+def redacted(snapshot: Snapshot, key: bytes) -> Snapshot:
+    """Replace the names of pools, namespaces and workloads, and sort by what replaces them.
+
+    A word is an HMAC-SHA256 (RFC 2104) of the name: within a snapshot the same name gives the same
+    word, and whoever does not have the key cannot try names. The order of rows would tell the
+    order of names.
+
+    Args:
+        snapshot: with names.
+        key: `REDACTION_KEY_BYTES` random bytes, drawn for this snapshot alone and kept nowhere.
+    """
+    assert len(key) == REDACTION_KEY_BYTES
+    pools = (_redacted_pool(pool, key) for pool in snapshot.pools)
+    return replace(snapshot, pools=tuple(sorted(pools, key=lambda pool: pool.name)))
 
 
-def _redacted_pool(pool: PoolRow) -> PoolRow:
-    workloads = tuple(
-        replace(w, namespace=_word("namespace", w.namespace), name=_word("workload", w.name))
-        for w in pool.workloads
+def _redacted_pool(pool: PoolRow, key: bytes) -> PoolRow:
+    workloads = (
+        replace(
+            row,
+            namespace=_word("namespace", row.namespace, key),
+            name=_word("workload", row.name, key),
+        )
+        for row in pool.workloads
     )
-    return replace(pool, name=_word("pool", pool.name), workloads=workloads)
+    return replace(
+        pool,
+        name=_word("pool", pool.name, key),
+        workloads=tuple(sorted(workloads, key=lambda row: (row.namespace, row.kind, row.name))),
+    )
 
 
-def _word(kind: str, name: str) -> str:
-    return f"{kind}-{hashlib.sha256(f'{kind}/{name}'.encode()).hexdigest()[:8]}"
+def _word(kind: str, name: str, key: bytes) -> str:
+    digest = hmac.digest(key, f"{kind}/{name}".encode(), "sha256").hex()
+    return f"{kind}-{digest[:_WORD_DIGITS]}"
 
 
 def to_text(snapshot: Snapshot) -> str:

@@ -1,8 +1,12 @@
 """evaluate, backtest and snapshot, as a person types them."""
 
+import hashlib
+import hmac
+import itertools
 import json
 import logging
 import os
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -196,6 +200,9 @@ def test_a_backtest_over_a_snapshot_keeps_its_pools_and_budgets(tmp_path):
     assert first_hour["n_nodes"] == n_nodes
 
 
+KEY, OTHER_KEY = b"k" * 32, b"o" * 32
+
+
 def demo_snapshot():
     world = world_of()
     return snapshots.snapshot_of(
@@ -222,15 +229,66 @@ def test_a_snapshot_holds_every_node_and_pod_that_a_drain_would_move():
 
 def test_a_redacted_snapshot_has_none_of_the_names_and_all_of_the_figures():
     taken = demo_snapshot()
-    hidden = snapshots.redacted(taken)
+    hidden = snapshots.redacted(taken, KEY)
     text = snapshots.to_text(hidden)
     names = {n for p in taken.pools for w in p.workloads for n in (p.name, w.namespace, w.name)}
     assert not [name for name in names if f'"{name}"' in text]
     assert len({p.name for p in hidden.pools}) == len(taken.pools)
-    assert [p.nodes for p in hidden.pools] == [p.nodes for p in taken.pools]
-    assert [w.replicas for p in hidden.pools for w in p.workloads] == [
+    assert Counter(p.nodes for p in hidden.pools) == Counter(p.nodes for p in taken.pools)
+    assert sorted(w.replicas for p in hidden.pools for w in p.workloads) == sorted(
         w.replicas for p in taken.pools for w in p.workloads
-    ]
+    )
+
+
+def words_of(snapshot):
+    return {
+        word for p in snapshot.pools for w in p.workloads for word in (p.name, w.namespace, w.name)
+    }
+
+
+def renamed(taken, **names):
+    """Give every workload of every pool a namespace and a name, and every pool a name."""
+    pools = tuple(
+        replace(
+            p, name=names["pool"], workloads=tuple(replace(w, **names["of"]) for w in p.workloads)
+        )
+        for p in taken.pools
+    )
+    return replace(taken, pools=pools)
+
+
+def test_redaction_gives_a_name_one_word_within_a_snapshot_and_another_in_the_next():
+    taken = demo_snapshot()
+    same = renamed(taken, pool="web", of={"namespace": "shop", "name": "cart"})
+    assert len(words_of(snapshots.redacted(same, KEY))) == 3
+    assert snapshots.redacted(taken, KEY) == snapshots.redacted(taken, KEY)
+    assert not words_of(snapshots.redacted(taken, KEY)) & words_of(
+        snapshots.redacted(taken, OTHER_KEY)
+    )
+
+
+def test_a_dictionary_of_common_names_undoes_no_word_of_a_redacted_snapshot():
+    common = ("default", "kube-system", "web", "api", "batch", "cart", "coredns", "nginx", "redis")
+    known = renamed(demo_snapshot(), pool="web", of={"namespace": "kube-system", "name": "coredns"})
+    guessed = {
+        f"{kind}-{digest[:n]}"
+        for kind, name, n in itertools.product(("pool", "namespace", "workload"), common, (8, 12))
+        for text in (f"{kind}/{name}", name)
+        for digest in (
+            hashlib.sha256(text.encode()).hexdigest(),
+            hmac.digest(bytes(32), text.encode(), "sha256").hex(),
+            hmac.digest(OTHER_KEY, text.encode(), "sha256").hex(),
+        )
+    }
+    assert not guessed & words_of(snapshots.redacted(known, KEY))
+
+
+def test_the_order_of_redacted_rows_tells_nothing_of_the_order_of_names():
+    hidden = snapshots.redacted(demo_snapshot(), KEY)
+    assert [p.name for p in hidden.pools] == sorted(p.name for p in hidden.pools)
+    for pool in hidden.pools:
+        rows = [(w.namespace, w.kind, w.name) for w in pool.workloads]
+        assert rows == sorted(rows)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,10 @@ def command(
 ) -> None:
     """Write down, read-only, what a backtest needs to know of the cluster."""
     taken = asyncio.run(inspect.snapshot(load_quietly(context)))
-    text = cluster_snapshot.to_text(cluster_snapshot.redacted(taken) if redact else taken)
+    if redact:
+        key = secrets.token_bytes(cluster_snapshot.REDACTION_KEY_BYTES)
+        taken = cluster_snapshot.redacted(taken, key)
+    text = cluster_snapshot.to_text(taken)
     if out is None:
         typer.echo(text)
     else:
