@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
 from spotvortex.errors import SpotVortexError
@@ -63,8 +63,27 @@ COMMANDS: Final = (
 """Every command, in the order of the help."""
 
 
+def _untyped(help_option: TyperOption | None) -> TyperOption | None:
+    """Let False say that `--help` was not typed: for None, typer asks pydantic what it may be."""
+    if help_option is not None:
+        help_option.default = False
+    return help_option
+
+
+class LightCommand(TyperCommand):
+    """A command that needs no pydantic before it has an option of its own."""
+
+    def get_help_option(self, ctx: Context) -> TyperOption | None:
+        """Return `--help`."""
+        return _untyped(super().get_help_option(ctx))
+
+
 class LazyGroup(TyperGroup):
     """A group of commands that imports one only where it is typed."""
+
+    def get_help_option(self, ctx: Context) -> TyperOption | None:
+        """Return `--help`."""
+        return _untyped(super().get_help_option(ctx))
 
     def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - click's own signature
         """Return the names in the order of the table."""
@@ -76,7 +95,7 @@ class LazyGroup(TyperGroup):
         if found is None:
             return None
         alone = typer.Typer(**_FORM)
-        alone.command(name=found.name)(found.load())
+        alone.command(name=found.name, cls=LightCommand)(found.load())
         return get_command(alone)
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002
