@@ -1,4 +1,4 @@
-"""The names by which everything of ours in a cluster is found again.
+"""The names by which everything that the controller leaves in a cluster is found again.
 
 Comes in: nothing, or plain values. Goes out: labels, annotations and object names. Whoever writes
 into a cluster, reads it back or clears it takes the names from here; so do the manifests' tests.
@@ -15,26 +15,26 @@ PREFIX: Final = "spotvortex.io/"
 
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 MANAGER: Final = "spotvortex"
-"""Value of `MANAGED_BY` on every pod and Job that we create."""
+"""Value of `MANAGED_BY` on every pod and Job that the controller creates."""
 
 APP: Final = "app.kubernetes.io/name"
-"""Label of the daemon's own pods, with the value `MANAGER`; pods that we create do not carry it."""
+"""Label of the daemon's own pods, with the value `MANAGER`; pods that it creates lack it."""
 
 KIND: Final = "spotvortex.io/kind"
 PLAN: Final = "spotvortex.io/plan"
-"""Label of our pods: the id of the plan that asked for them."""
+"""Label of the controller's pods: the id of the plan that asked for them."""
 
 FOR: Final = "spotvortex.io/for"
-"""Label of our pods: uid of the node that is emptied, or kept."""
+"""Label of the controller's pods: uid of the node that is emptied, or kept."""
 
 POOL: Final = "spotvortex.io/pool"
-"""Label of our pods: the pool, left out where its name is no label value."""
+"""Label of the controller's pods: the pool, left out where its name is no label value."""
 
 ORDER: Final = "spotvortex.io/order"
-"""Annotation of our pods: the order they belong to, as JSON."""
+"""Annotation of the controller's pods: the order that they belong to, as JSON."""
 
 CORDONED: Final = "spotvortex.io/cordoned"
-"""Label of a node that we cordoned; set and removed in one patch with the cordon itself."""
+"""Label of a node that the controller cordoned; one patch sets both, one removes both."""
 
 CORDONED_VALUE: Final = "true"
 
@@ -46,15 +46,15 @@ AT_RISK: Final = "spotvortex.io/at-risk"
 
 NODE_LABELS: Final = (CORDONED,)
 NODE_ANNOTATIONS: Final = (DRAIN, AT_RISK)
-"""All that we ever write into a node's metadata; other names with our prefix are a person's."""
+"""All that the controller writes into a node's metadata; a person sets any other `PREFIX` name."""
 
 MODE: Final = "spotvortex.io/mode"
 MAX_SPOT_RATIO: Final = "spotvortex.io/max-spot-ratio"
 ON_DEMAND_FLOOR: Final = "spotvortex.io/on-demand-floor"
-"""Annotations of NodePools, written by their owner and never by us."""
+"""Annotations of NodePools, written by their owner and never by the controller."""
 
 FREEZE: Final = "spotvortex-freeze"
-"""ConfigMap: while it exists we undo what is in flight and start nothing."""
+"""ConfigMap: while it exists the controller undoes what is in flight and starts nothing."""
 
 HARD: Final = "hard"
 """Key of the freeze's data; with the value "true" nothing at all is written."""
@@ -73,16 +73,16 @@ PRIORITY: Final = -10
 of -33554432 under which Karpenter counts a node with only such pods as empty."""
 
 TETHER_PREFIX: Final = "spotvortex-tether-"
-"""Jobs that own our pods and expire by themselves, and the pods with them."""
+"""Jobs that own the controller's pods and expire by themselves, and the pods with them."""
 
 LONGEST_LIFE_S: Final = 1800
-"""Seconds after which whatever we created is gone without us."""
+"""Seconds after which whatever the controller created is gone without it."""
 
 _LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 
 class PodKind(StrEnum):
-    """What a pod of ours is for."""
+    """What a pod that the controller created is for."""
 
     PLACEHOLDER = "placeholder"
     ANCHOR = "anchor"
@@ -94,7 +94,7 @@ def is_label_value(text: str) -> bool:
 
 
 def pod_labels(kind: PodKind, *, plan_id: str, for_uid: str, pool: str) -> dict[str, str]:
-    """Return the labels of a pod of ours.
+    """Return the labels of a pod that the controller creates.
 
     Args:
         kind: what it is for.
@@ -107,7 +107,7 @@ def pod_labels(kind: PodKind, *, plan_id: str, for_uid: str, pool: str) -> dict[
 
 
 def selector(**wanted: str) -> str:
-    """Return the label selector of our pods.
+    """Return the label selector of the controller's pods.
 
     Args:
         wanted: values by the name of a constant here in small letters, e.g. `plan`, `for_`.

@@ -15,11 +15,48 @@ from spotvortex.core.domain.types import Mode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds and thresholds.
+    """Bounds and thresholds of the decisions.
 
-    The three risk thresholds and the two of economics start from the Go agent's code defaults;
-    `interruption_minutes` and `move_minutes` price an interruption and a planned move in minutes
-    of the node's on-demand price (15 and 3, the constants that the evaluation fixes beforehand).
+    The three risk thresholds and the two of economics start from the Go agent's code defaults.
+
+    Attributes:
+        mode: what the controller may do with a decision, at most.
+        policy_mode: whose proposals count, "deterministic" (the ordered rules) or "rl" (the learned
+            policy).
+        emergency_risk: either score from which a pool leaves Spot altogether, 0..1.
+        emergency_runtime_risk: runtime score from which a pool leaves Spot altogether, 0..1.
+        high_risk: score from which the Spot ratio falls by 30 points, 0..1.
+        medium_risk: score from which the Spot ratio falls by 10 points, 0..1.
+        min_discount_ratio: least (on-demand - spot) / on-demand for a move towards Spot, 0..1.
+        max_payback_hours: longest time in which a move towards Spot must pay for itself, in hours.
+        min_confidence: least confidence for any move but EMERGENCY_EXIT, 0..1.
+        max_input_age_s: age from which an input that nobody confirmed is stale, in seconds.
+        max_spot_ratio: highest share of a pool's nodes that may be Spot, 0..1.
+        on_demand_floor_nodes: nodes of each pool that stay on-demand.
+        on_demand_floor_vcpu: vCPU of each pool that stay on-demand, rounded up to whole nodes.
+        max_pool_disruption_ratio: share of a pool's nodes that may be on the move at once, by
+            anybody, 0..1.
+        max_cluster_disruption_ratio: share of all nodes that may be on the move at once, by
+            anybody, 0..1.
+        max_wave_nodes: most nodes of one wave.
+        canary_nodes: most nodes of one wave of a pool in mode `canary`.
+        max_requested_ratio: requests / allocatable above which a pool falls back one node at a
+            time, 0..1.
+        settle_s: time after a wave in which its pool is left alone, in seconds.
+        dwell_s: time after a fall back in which its pool does not return to Spot, in seconds.
+        max_dwell_s: longest such time, however often a return failed, in seconds.
+        return_risk_ratio: share of `medium_risk` under which the risk must be for a return to Spot,
+            0..1.
+        drain_deadline_s: time after which a node that is not drained yet is given up and undone, in
+            seconds.
+        bind_s: time in which all room of a wave must be there, in seconds; else it ends before any
+            eviction.
+        interruption_minutes: price of one interruption, in minutes of the node's on-demand price;
+            15 is the constant that the evaluation fixes beforehand.
+        move_minutes: price of one planned move, in the same unit; 3 is that constant.
+        exit_unsupported: true lets pools of families that the model does not know leave Spot; else
+            they hold.
+        leftover_s: time after which whatever the controller made is gone without it, in seconds.
     """
 
     RECORDED_AS_ROW: ClassVar = True

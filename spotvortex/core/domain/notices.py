@@ -1,8 +1,8 @@
-"""What the cloud says about single machines: notices, read from EventBridge events.
+"""Notices: what the cloud says about single instances, read from EventBridge events.
 
 Comes in: the bytes of one message. Goes out: the notices that it holds, or the reason why it holds
-none, out of a closed set. Whatever the bytes are, an answer comes: a message is written by
-somebody else. May not judge whether an instance is ours, nor what is to be done.
+none, out of a closed set. Any bytes get an answer: a stranger may have written the message. May not
+judge whether an instance belongs to this cluster, nor what is to be done.
 
 Events as documented by AWS: "Spot Instance interruption notices", "EC2 instance rebalance
 recommendations", "State change events for EC2 instances" (EC2 User Guide) and "Monitoring events in
@@ -175,7 +175,7 @@ def _envelope(event: _Object, received_at: float, rebalance_ttl_s: float) -> _En
         return None
     return _Envelope(
         id=identity,
-        # Nothing happens after we heard of it: their clock is ahead, or the time is made up.
+        # Nothing happens after it is heard of: the sender's clock is ahead, or the time is made up.
         at=min(at, received_at),
         received_at=received_at,
         rebalance_ttl_s=rebalance_ttl_s,
@@ -207,7 +207,7 @@ def _state_change(event: _Envelope) -> _Read:
 
 
 def _health(event: _Envelope) -> _Read:
-    """Read a planned change; of one that is over, or of another category, nothing is lost."""
+    """Read a planned change; one that is over, or of another category, is no loss."""
     detail = event.detail
     if detail.get("service") != "EC2":
         return _UNKNOWN

@@ -16,7 +16,7 @@ from spotvortex.core.domain.types import Blocker, CapacityType, Freeze, Offering
 
 
 class InputState(StrEnum):
-    """Whether an input can be had at all; its age is told apart from that."""
+    """Whether an input can be read at all; its age is a figure of its own."""
 
     OK = "ok"
     STALE = "stale"
@@ -28,8 +28,12 @@ class InputState(StrEnum):
 class InputHealth:
     """How far one input may be trusted now.
 
-    `age_s` is the time since the input was last confirmed by its source, infinite if never.
-    `detail` says in words what is missing and how to mend it.
+    Attributes:
+        name: the input, as in "nodes".
+        state: whether it can be read at all.
+        age_s: seconds since its source last confirmed it, infinite if never.
+        required: true where no pool may move without it.
+        detail: what is missing and how to mend it, in words; "" where nothing is.
     """
 
     name: str
@@ -52,10 +56,20 @@ class BlockedWorkload:
 class NodeLoad:
     """Sums over the pods of one node. Finished pods do not count.
 
-    `n_workload_pods` leaves out DaemonSet and mirror pods; `cpu_milli` and `memory_bytes` are
-    requests of all pods; the `workload_*` ones are requests of the pods that a drain would move.
-    `outage_hours` and `startup_s` are the largest that an owner of such a pod has stated, None
-    where none has. `largest_*` are the largest requests of one such pod, each by itself.
+    The `largest_*` figures are each the largest by itself, maybe of two pods.
+
+    Attributes:
+        n_pods: all pods.
+        n_workload_pods: pods but those of DaemonSets and mirror pods.
+        cpu_milli: CPU requests of all pods, in thousandths of a core.
+        memory_bytes: memory requests of all pods.
+        workload_cpu_milli: CPU requests of the pods that a drain would move.
+        workload_memory_bytes: memory requests of the same pods.
+        largest_cpu_milli: the largest CPU request of one such pod.
+        largest_memory_bytes: the largest memory request of one such pod.
+        outage_hours: the largest that an owner of such a pod has stated, None where none has.
+        startup_s: the same of the time to start, in seconds.
+        blocked: the workloads with pods that cannot be moved freely.
     """
 
     n_pods: int = 0
@@ -78,11 +92,30 @@ EMPTY_LOAD = NodeLoad()
 class NodeFact:
     """One node as the API server shows it.
 
-    `moving` is true where somebody is already taking the node away: it is being deleted, or it
-    carries a disruption taint of Karpenter, Cluster Autoscaler or the node lifecycle controller.
-    `cordoned` is `spec.unschedulable`. `claim` is empty where Karpenter does not own it.
-    `mark` is the journal that we left on it, `labelled` whether it has our label of cordoned nodes,
-    `at_risk` our note of a rebalance recommendation; each as it stands there.
+    Attributes:
+        name: the node's name.
+        uid: the node's uid.
+        pool: the workload pool that it belongs to, "" of none.
+        provisioner: who creates and removes it.
+        offering: its instance type and zone.
+        capacity_type: how it is bought.
+        created_at: wall time of its creation.
+        ready: its Ready condition.
+        cordoned: `spec.unschedulable`.
+        moving: somebody is already taking it away: it is being deleted, or it carries a disruption
+            taint of Karpenter, Cluster Autoscaler or the node lifecycle controller.
+        do_not_disrupt: the node itself says that it must not be disrupted.
+        node_group: the NodeGroupFact that it belongs to by name, "" of none.
+        claim: by what name its provisioner releases it, "" where nobody does.
+        provider_id: `spec.providerID`, "" where it is not set.
+        resource_version: `metadata.resourceVersion`, the precondition of a write.
+        allocatable_cpu_milli: CPU that its pods may request, in thousandths of a core.
+        allocatable_memory_bytes: memory that its pods may request.
+        load: sums over its pods.
+        mark: the controller's drain journal as it stands on the node, "" where there is none.
+        labelled: it carries the controller's label of cordoned nodes.
+        at_risk: the controller's note of a rebalance recommendation as it stands there, "" without
+            one.
     """
 
     name: str
@@ -117,7 +150,11 @@ class NodeFact:
 class SpotShare:
     """The Ready pods of one budget on the Spot nodes of one offering, over the whole cluster.
 
-    `n_leaving` of the pods are on nodes that are on the move.
+    Attributes:
+        offering: the instance type and zone.
+        n_nodes: Spot nodes of the offering that run such a pod.
+        n_pods: Ready pods on them.
+        n_leaving: those of the pods whose node is on the move.
     """
 
     offering: Offering
@@ -130,14 +167,27 @@ class SpotShare:
 class PdbFact:
     """One PodDisruptionBudget with where its pods run, over the whole cluster.
 
-    `desired_healthy`, `current_healthy`, `expected_pods` and `disruptions_allowed` are the API
-    server's own figures; `observed` is false while they are of an older version of the budget.
-    `terms` is what the budget asks for in words. `healthy_by_node` counts Ready pods that the
-    selector matches, by node name; `free_by_node` those of them that the budget holds nowhere,
-    since a drain leaves them (DaemonSet and mirror pods) or their phase is Pending;
-    `unready_by_node` the running pods that are not Ready and that a drain would evict.
-    `n_leaving` of the Ready pods, on Spot or not, are on nodes that are on the move.
-    `spot_by_offering` is sorted by offering, `pools` are those where any pod of it is, by name.
+    Attributes:
+        namespace: its namespace.
+        name: its name.
+        workload: owner of most of its pods, `namespace/Kind/name`, "" where none has an owner.
+        desired_healthy: the API server's own figure, as the next three; healthy pods that it
+            demands.
+        disruptions_allowed: pods that may be evicted now.
+        current_healthy: pods that are healthy now.
+        expected_pods: pods that it counts.
+        observed: false while these figures are of an older version of the budget.
+        evicts_unhealthy: true where its policy is `AlwaysAllow`: a pod that is not Ready may always
+            go.
+        terms: what it asks for, as in "minAvailable 2", "" of neither.
+        healthy_by_node: node name and number of Ready pods that the selector matches.
+        free_by_node: those of them that the budget holds nowhere, since a drain leaves them
+            (DaemonSet and mirror pods) or their phase is Pending.
+        unready_by_node: node name and number of running pods that are not Ready and that a drain
+            would evict.
+        n_leaving: Ready pods, on Spot or not, whose node is on the move.
+        spot_by_offering: its Ready pods on Spot, sorted by offering.
+        pools: the pools where any pod of it is, by name.
     """
 
     namespace: str
@@ -207,7 +257,15 @@ class NodeGroupFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolFacts:
-    """The nodes of one pool and the budgets whose pods run there, sorted by name."""
+    """The nodes of one pool and the budgets whose pods run there, sorted by name.
+
+    Attributes:
+        name: the workload pool.
+        provisioner: who creates and removes its nodes.
+        nodes: its nodes.
+        pdbs: the budgets with a pod on one of them.
+        node_groups: the groups that serve the pool.
+    """
 
     name: str
     provisioner: Provisioner
@@ -217,7 +275,7 @@ class PoolFacts:
 
 
 class OwnKind(StrEnum):
-    """The two kinds of pods that we put into a cluster."""
+    """The two kinds of pods that the controller puts into a cluster."""
 
     PLACEHOLDER = "placeholder"
     ANCHOR = "anchor"
@@ -225,12 +283,20 @@ class OwnKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnPod:
-    """One pod of ours.
+    """One pod that the controller made.
 
-    `for_uid` is the uid of the node that is emptied or kept, `node` where the pod itself is bound,
-    "" where it waits. `ends_at` is when it expires by itself, counted from its start, or from its
-    creation while it has not started. `order` is the order's journal of a placeholder,
-    `pending_reason` the scheduler's word on one that it could not place.
+    Attributes:
+        name: the pod's name.
+        kind: a placeholder or an anchor.
+        plan_id: the plan that asked for it.
+        for_uid: uid of the node that is emptied, or kept.
+        node: name of the node that the pod itself is bound to, "" while it waits.
+        ends_at: wall time at which it expires by itself, counted from its start, or from its
+            creation while it has not started.
+        order: the order's journal on a placeholder, "" of an anchor.
+        finished: its phase is Succeeded or Failed.
+        terminating: it is being deleted.
+        pending_reason: the scheduler's word on a pod that it could not place, "" of any other.
     """
 
     name: str
@@ -246,16 +312,23 @@ class OwnPod:
 
 
 MAX_LEFT_IN_ORDER: Final = 5000
-"""Nodes that are gone and still told of: more than the largest cluster loses in a tick."""
+"""Nodes that are gone and still listed: more than the largest cluster loses in a tick."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterFacts:
     """The cluster at one instant.
 
-    `unpooled` nodes belong to no pool and are never moved; `unpooled_pdbs` have pods on them.
-    `left_in_order` are nodes that are gone and that were `leaving` as they were last seen, by uid;
-    the latest `MAX_LEFT_IN_ORDER` of them. A snapshot in between need not have shown them so.
+    Attributes:
+        pools: the pools with their nodes and budgets.
+        unpooled: nodes that belong to no pool; they are never moved.
+        unpooled_pdbs: budgets with pods on such nodes.
+        inputs: the health of each input from the cluster.
+        n_pods: pods in the cluster.
+        n_pdbs: PodDisruptionBudgets in the cluster.
+        own_pods: pods that the controller made.
+        left_in_order: uids of nodes that are gone and that were `leaving` when last seen, at most
+            the latest `MAX_LEFT_IN_ORDER`; a snapshot in between need not have shown them so.
     """
 
     pools: tuple[PoolFacts, ...]
@@ -287,10 +360,13 @@ class ClusterFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteAuthority:
-    """Whether we may write at all at this instant.
+    """Whether the controller may write at all at this instant.
 
-    `leader` while we hold the lease. `unsure` while what was remembered is lost, so that we only
-    advise. `own_node` is the node that we run on, "" where that is not known.
+    Attributes:
+        leader: this replica holds the lease.
+        freeze: whether a person has stopped the controller.
+        unsure: what was remembered is lost, so that the controller only advises.
+        own_node: name of the node that this process runs on, "" where that is not known.
     """
 
     RECORDED_AS_ROW: ClassVar = True
@@ -302,18 +378,24 @@ class WriteAuthority:
 
 
 NO_AUTHORITY: Final = WriteAuthority()
-"""What we have where nothing is ever written."""
+"""The authority where nothing is ever written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpotQuote:
     """What is known of the price of one offering at one instant.
 
-    `history_usd_per_hour` holds time-weighted means on a regular grid of `step_s` seconds, oldest
-    first, only for the time really covered by records: its length is the number of true points.
-    A price of None is unknown, never zero. `age_s` is the time since the last record, infinite
-    without one; no price but a finite age means that the record is too old to be used. `source`
-    names the provider, `last_resort` marks figures from the table that ships with the product.
+    Attributes:
+        offering: the instance type and zone.
+        spot_usd_per_hour: the Spot price, None where it is unknown; never zero.
+        on_demand_usd_per_hour: the on-demand price, None where it is unknown; never zero.
+        history_usd_per_hour: time-weighted mean Spot prices on a regular grid, oldest first, only
+            for the time that records really cover: its length is the number of true points.
+        step_s: seconds between two points of the history.
+        age_s: seconds since the last record, infinite without one; a finite age without a price
+            means that the record is too old to be used.
+        source: the provider of the figures.
+        last_resort: the figures are from the table that ships with the product.
     """
 
     offering: Offering
@@ -338,9 +420,18 @@ class MarketFacts:
 class Observation:
     """Everything that one cycle decides on.
 
-    `cycle` counts from 1 since start, `at` is wall time in seconds since the epoch, `traceparent`
-    carries the W3C trace context of the cycle, and `seconds` is what it took to make. `in_hand` are
-    the nodes, by uid, that this process is about to move, whether the cluster shows it yet or not.
+    Attributes:
+        cycle: counts from 1 since start.
+        at: wall time, seconds since the epoch.
+        cluster: the cluster at that instant.
+        market: the prices at that instant.
+        traceparent: the W3C trace context of the cycle, "" without one.
+        seconds: how long the observation took to make.
+        standing: whether the controller may write.
+        notices: notices of the cloud that count now and are not settled.
+        notice_inputs: the health of the source of notices.
+        in_hand: uids of the nodes that this process is about to move, whether the cluster shows it
+            yet or not.
     """
 
     cycle: int

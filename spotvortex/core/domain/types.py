@@ -1,4 +1,4 @@
-"""The words that every other room uses.
+"""The words that every other module uses.
 
 Comes in: nothing. Goes out: enumerations and identities. Times are float seconds since the epoch
 (UTC), prices US dollars per hour, ratios 0..1. May not know anything above it.
@@ -30,7 +30,7 @@ class Provisioner(StrEnum):
 
 
 class Mode(StrEnum):
-    """What we may do with a decision, weakest first."""
+    """What the controller may do with a decision, weakest first."""
 
     SHADOW = "shadow"
     ADVISE = "advise"
@@ -44,7 +44,7 @@ class Mode(StrEnum):
 
 
 class Freeze(StrEnum):
-    """Whether a person has stopped us. UNKNOWN where that cannot be read, which stops us too."""
+    """Whether a person has stopped the controller; UNKNOWN, not to be read, stops it too."""
 
     NONE = "none"
     SOFT = "soft"
