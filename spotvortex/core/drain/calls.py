@@ -1,4 +1,4 @@
-"""What we may ever ask of a cluster, one value a request, and what it may answer.
+"""What the controller may ask of a cluster, one value a request, and what may be answered.
 
 Comes in: nothing. Goes out: `Call` and `Answer`, the whole vocabulary of writing. An actuator
 carries a call out, or only records it; nothing else in the product can change a cluster. Each call
@@ -16,13 +16,26 @@ from spotvortex.core.domain.types import Blocker, CapacityType
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatePlaceholder:
-    """Create a low-priority pod of ours that asks the provisioner for capacity.
+    """Create a low-priority pod that asks the provisioner for capacity.
 
-    It asks as the one pod would that will take its room: `for_pod` names it, and the actuator
-    reads its requests, selectors, affinity and tolerations anew. `for_uid` is the uid of the node
-    that is to be emptied, `order` the order as JSON. UNKNOWN as `capacity_type` means any; `zone`
-    is "" where any will do; `avoid` is an offering that it must not get, "type/zone" or "". It
-    expires by itself after `expires_s`.
+    It asks as the one pod would that will take its room: the actuator reads that pod's requests,
+    selectors, affinity and tolerations anew.
+
+    Attributes:
+        name: the placeholder's own name.
+        plan_id: the decision that asks for it.
+        for_uid: uid of the node that is to be emptied.
+        pool: the workload pool.
+        capacity_type: what capacity it asks for; UNKNOWN means any.
+        node_group: the group of the node that is to be emptied, "" of none.
+        for_pod: `namespace/name` of the pod that will take its room.
+        pod_uid: that pod's uid.
+        cpu_milli: that pod's CPU request as the decision saw it, in thousandths of a core.
+        memory_bytes: that pod's memory request as the decision saw it.
+        zone: the zone that it must be in, "" where any will do.
+        avoid: an offering that it must not get, "type/zone", "" of none.
+        order: the order, as JSON.
+        expires_s: seconds after which it expires by itself.
     """
 
     name: str
@@ -43,10 +56,16 @@ class CreatePlaceholder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkNode:
-    """Cordon a node and write our journal annotation and label, in one patch.
+    """Cordon a node and write the controller's journal annotation and label, in one patch.
 
-    `order` is the journal, the order as JSON; `resource_version` is the precondition. `urgent` is
-    true where the node is lost anyway, so that no budget of ours speaks against it.
+    Attributes:
+        node: the node's name.
+        uid: the node's uid.
+        plan_id: the decision that it carries out.
+        order: the journal: the order, as JSON.
+        resource_version: the precondition of the patch.
+        urgent: the node is lost anyway, so that no disruption budget of the controller speaks
+            against it.
     """
 
     node: str
@@ -59,9 +78,14 @@ class MarkNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnmarkNode:
-    """Remove our journal annotation and label, and uncordon unless a person wants it cordoned.
+    """Remove the journal annotation and label, and uncordon unless a person wants it cordoned.
 
-    A `plan_id` of "" means a journal that cannot be read; one that can be is left alone.
+    Attributes:
+        node: the node's name.
+        uid: the node's uid.
+        plan_id: the plan whose journal is removed; "" means a journal that cannot be read, and one
+            that can be is left alone.
+        uncordon: false leaves the cordon as it is.
     """
 
     node: str
@@ -72,7 +96,15 @@ class UnmarkNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvictPod:
-    """Evict one pod by the Eviction API, with its uid as precondition and its own grace period."""
+    """Evict one pod by the Eviction API, with its uid as precondition and its own grace period.
+
+    Attributes:
+        namespace: the pod's namespace.
+        name: the pod's name.
+        uid: the pod's uid, the precondition.
+        node_uid: uid of the node that it is evicted from.
+        plan_id: the decision that it carries out.
+    """
 
     namespace: str
     name: str
@@ -103,9 +135,15 @@ class DeletePlaceholders:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateAnchor:
-    """Put a tiny pod of ours on a node, so that its provisioner keeps the node for a while.
+    """Put a tiny pod on a node, so that the node's provisioner keeps it for a while.
 
-    `name` differs with every renewal; it expires by itself after `expires_s`.
+    Attributes:
+        name: the anchor's own name; it differs with every renewal.
+        node: name of the node to keep.
+        node_uid: that node's uid.
+        pool: the workload pool.
+        plan_id: the decision that it serves.
+        expires_s: seconds after which it expires by itself.
     """
 
     name: str
@@ -118,7 +156,7 @@ class CreateAnchor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteAnchors:
-    """Delete every anchor of ours on one node."""
+    """Delete every anchor that the controller put on one node."""
 
     node: str
     node_uid: str
@@ -126,7 +164,7 @@ class DeleteAnchors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteRisk:
-    """Write on a node that it was recommended to leave it, and until when that counts."""
+    """Write on a node that a rebalance was recommended, and until when that counts (wall time)."""
 
     node: str
     uid: str
@@ -155,7 +193,7 @@ Call = (
 )
 
 UNDOING = (UnmarkNode, DeletePlaceholders, DeleteAnchors, ClearRisk)
-"""Calls that only take away what is ours: a freeze and a weaker mode let them through."""
+"""Calls that only take away what the controller made: a freeze and a weaker mode allow them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +238,17 @@ Answer = Done | Gone | BlockedByBudget | Again | Refused
 class PodView:
     """One pod of a node that is drained.
 
-    `stays` is true for DaemonSet, mirror and finished pods and for pods of ours: a drain leaves
-    them.
+    Attributes:
+        namespace: the pod's namespace.
+        name: the pod's name.
+        uid: the pod's uid.
+        cpu_milli: its CPU request, in thousandths of a core.
+        memory_bytes: its memory request.
+        grace_s: its termination grace period, in seconds.
+        stays: a drain leaves it: a DaemonSet, mirror or finished pod, or one that the controller
+            made.
+        terminating: it is being deleted.
+        blockers: why it cannot be moved freely.
     """
 
     namespace: str
@@ -222,12 +269,12 @@ class Halt(StrEnum):
     UNDO = "undo"
     """Undo it: a freeze, a weaker mode, inputs too old."""
     DROP = "drop"
-    """Leave everything as it is: we may not write at all now; whoever may will find it."""
+    """Leave everything as it is: no write is allowed now; the replica that may write goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receiver:
-    """A node that a placeholder of an order is bound to, and until when anchors of ours keep it."""
+    """A node that a placeholder is bound to, and until when (wall time) anchors keep it."""
 
     node: str
     uid: str
@@ -238,11 +285,16 @@ class Receiver:
 class WaveView:
     """How the nodes that are drained together stand, the one that looks among them.
 
-    `asking` while one of them has not asked for all its room, `room` counts the placeholders that
-    are there, `bound` those that are bound, `left` the pods that still need some. Room is nobody's
-    own: the pods of one node may take what was asked for those of another. `known` once every one
-    of them has been looked at, `marking` while one of them is not marked yet. `trouble` says why
-    one of them never gets its room.
+    Room is nobody's own: the pods of one node may take what was asked for those of another.
+
+    Attributes:
+        asking: one of the nodes has not asked for all its room yet.
+        bound: placeholders that are bound.
+        left: pods that still need room.
+        room: placeholders that are there, bound or not.
+        known: every one of the nodes has been looked at.
+        marking: one of the nodes is not marked yet.
+        trouble: why one of the nodes never gets its room, "" where none has trouble.
     """
 
     asking: bool
@@ -268,12 +320,22 @@ class WaveView:
 class NodeView:
     """One node and its pods, as the next step of its drain sees them.
 
-    `n_room` counts this order's placeholders, `bound` those that have a Ready node, `receivers` are
-    those nodes;
-    `pending_reason` is the scheduler's word on one that has none. `present` is false once the node
-    is gone or another one of its name has taken its place. `marked` is true while our journal for
-    this very plan is on it. `zone` is where it is. `halt` and `halt_reason` say whether the order
-    may go on. `wave` is None where the node is drained by itself.
+    Attributes:
+        node: the node's name.
+        uid: the node's uid.
+        present: false once the node is gone or another one of its name has taken its place.
+        cordoned: `spec.unschedulable`.
+        pods: the pods that run on it.
+        bound: placeholders of this order that have a Ready node.
+        n_room: placeholders of this order.
+        marked: the journal for this very plan is on the node.
+        receivers: the Ready nodes that the placeholders are bound to.
+        pending_reason: the scheduler's word on a placeholder that has no node, "" without one.
+        resource_version: the node's `metadata.resourceVersion`.
+        zone: the zone that the node is in.
+        halt: whether the order may go on.
+        halt_reason: why it may not, "" where it may.
+        wave: the nodes that are drained together, None where the node is drained by itself.
     """
 
     node: str

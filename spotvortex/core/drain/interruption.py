@@ -1,8 +1,8 @@
 """Notices that a node will be taken away, as orders on the same road as all others.
 
 Comes in: the notices of one observation, the cluster, and the limits of each pool. Goes out: orders
-sorted by deadline, and which notices are settled. The gates are fewer than a decision's: lease,
-freeze and mode; the node goes whatever we think of it. May not decide how much is Spot.
+sorted by deadline, and which notices are settled. Fewer gates apply than to a decision: lease,
+freeze and mode, since the node goes in any case. May not decide how much is Spot.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SHARED_S: Final = 120.0
 
 
 def nodes_by_instance(cluster: ClusterFacts) -> dict[str, NodeFact]:
-    """Return the nodes by the instance that they run on."""
+    """Return the nodes by the id of the instance that they run on."""
     return {i: node for node in cluster.nodes if (i := instance_id_of(node.provider_id))}
 
 
@@ -112,8 +112,8 @@ def _order(
 def settled(notices: Iterable[Notice], cluster: ClusterFacts, flying: InFlight) -> frozenset[str]:
     """Return the notices that need no keeping, by id.
 
-    Settled is one whose node carries our mark, one whose instance is no node of this cluster, and
-    a rebalance recommendation that stands on its node.
+    A notice is settled if its node carries the journal of an interruption, if its instance is no
+    pooled node of this cluster, or if it is a rebalance recommendation that its node shows already.
     """
     nodes = nodes_by_instance(cluster)
     marked = {o.uid for o in flying.orders if o.kind is OrderKind.INTERRUPTION}

@@ -83,7 +83,7 @@ Step = Do | Wait | Finish
 
 
 def next_step(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float) -> Step:
-    """Say the one next thing to do for an order."""
+    """Return the one next step of an order."""
     if view.halt is Halt.DROP:
         return Finish(DrainEnd.HANDED_OVER, view.halt_reason)
     pause = progress.retry_at.get("", now) - now
@@ -185,7 +185,7 @@ def _evict(order: DrainOrder, progress: DrainProgress, view: NodeView, now: floa
 
 
 def _may_go(order: DrainOrder, progress: DrainProgress, pod: PodView) -> bool:
-    """Only pods that have room and that nothing holds go, unless the node is lost anyway."""
+    """Tell whether a pod may go: it has room and nothing holds it, or its node is lost anyway."""
     if order.kind is OrderKind.INTERRUPTION:
         return True
     return pod.uid in progress.asked and not HARD_BLOCKERS.intersection(pod.blockers)

@@ -17,7 +17,7 @@ from spotvortex.core.domain.types import CapacityType, Mode
 
 
 class OrderKind(StrEnum):
-    """Why a node is drained: because we decided so, or because it will be taken away."""
+    """Why a node is drained: a decision, or a notice that the node will be taken away."""
 
     DRAIN = "drain"
     INTERRUPTION = "interruption"
@@ -66,15 +66,15 @@ class DrainOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InFlight:
-    """What of ours is under way, as the cluster itself tells; see `orders`.
+    """What the controller has under way, as the cluster itself shows it; see `orders`.
 
     Attributes:
-        orders: sorted by the uid of their node.
-        leaving: uids of those nodes that somebody is already taking away, so that there is nothing
-            left to drain.
+        orders: the orders found, sorted by the uid of their node.
+        leaving: uids of those of their nodes that somebody is already taking away, so that there is
+            nothing left to drain.
         interrupted: uids of the nodes whose own journal says that they will be lost.
         unread_marks: nodes whose journal cannot be read.
-        unread_pods: placeholders of which the same is true.
+        unread_pods: placeholders whose journal cannot be read.
     """
 
     orders: tuple[DrainOrder, ...] = ()
@@ -101,12 +101,21 @@ class DrainEnd(StrEnum):
     ABORTED = "aborted"
     REFUSED = "refused"
     HANDED_OVER = "handed-over"
-    """Left as it is, because we may not write now; whoever may goes on with it."""
+    """Left as it is, because no write is allowed now; the replica that may write goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainResult:
-    """What became of one order: how it ended, why, and how many requests it took."""
+    """What became of one order.
+
+    Attributes:
+        order: the order.
+        end: how it ended.
+        reason: why, for people.
+        at: wall time at which it ended.
+        n_calls: requests that it took.
+        n_evicted: pods that were evicted.
+    """
 
     order: DrainOrder
     end: DrainEnd

@@ -1,8 +1,8 @@
-"""An order as the journal that it leaves in the cluster, and orders found there again.
+"""Orders as text: the journal that an order leaves in the cluster, and how it is read back.
 
-Comes in: a `DrainOrder`, or the texts that a node and our placeholders carry. Goes out: the text,
+Comes in: a `DrainOrder`, or the texts that a node and the placeholders carry. Goes out: the text,
 or the orders that are in flight by the cluster's own account. So a restart, or another replica,
-goes on where the last one was. A text of a newer version is not understood, and said to be so.
+goes on where the last one was. A text of a newer version is reported as unread, never guessed at.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind
 
 VERSION: Final = 1
 MAX_TEXT: Final = 4096
-"""Characters of a journal; a longer one is none of ours."""
+"""Most characters of a journal; the controller writes no longer one."""
 
 MAX_REASON: Final = 200
 

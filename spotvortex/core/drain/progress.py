@@ -1,7 +1,7 @@
 """How far the move of one node has got, and what phase the node as it is now calls for.
 
-Comes in: an order, its progress, and a view of its node. Goes out: the progress, in its phase. Here
-it is judged whether an order goes on, waits, or is undone; `drain` says the requests.
+Comes in: an order, its progress, and a view of its node. Goes out: the progress, in its phase. This
+module judges whether an order goes on, waits, or is undone; `machine` names the requests.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from spotvortex.core.drain.calls import Halt, NodeView, PodView, Receiver
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
 
 ANCHOR_LEFT: Final = 0.5
-"""A receiver whose anchor has this share of a lifetime left needs no new one."""
+"""A receiver whose anchor has this share of its lifetime left needs no new anchor."""
 
 EVICT_MARGIN_S: Final = 15.0
 """Seconds before the deadline of an interruption by which the last grace period should be over."""
@@ -32,7 +32,7 @@ OVERDUE: Final = 0.0
 """A deadline that has long passed: whatever has it is undone at its next step."""
 
 _PASSING: Final = frozenset({Blocker.PDB_ALLOWS_ZERO, Blocker.SINGLE_REPLICA})
-"""Blockers that evictions of ours may bring about: once begun, they are waited for."""
+"""Blockers that the controller's own evictions may cause: once begun, the drain waits for them."""
 
 
 class DrainPhase(StrEnum):
@@ -52,12 +52,28 @@ class DrainPhase(StrEnum):
 class DrainProgress:
     """How far an order has got.
 
-    `moving` are the pods for whose room capacity is asked, `asked` the uids of those for which it
-    was, `asked_at` when last, `found` whether some had been asked for before. `begun` is true once
-    a pod was evicted, by this process or by one before it. `given_up` are pods that could not be
-    evicted from a node that is lost anyway, `urgent` says that it is. `maybe_marked` is true while
-    a mark may be there although no answer said so. `retry_at` and `tries` are kept by pod uid, ""
-    for what is no eviction.
+    The keys of `retry_at` and `tries` are uids of pods, "" for any request that is no eviction.
+
+    Attributes:
+        phase: where the order stands.
+        moving: the pods that need room elsewhere.
+        asked: uids of the pods for which room was asked.
+        asked_at: wall time of the last such request, infinite before the first.
+        found: room had been asked for before `asked` was begun, or begun anew.
+        anchored: uids of the receivers that an anchor was put on.
+        marked: the node carries the order's journal.
+        begun: a pod was evicted, by this process or by one before it.
+        released: the provisioner was asked to end the node.
+        cleaned: what was left of the placeholders was deleted.
+        evicted: uids of the pods that were evicted.
+        given_up: uids of the pods that could not be evicted from a node that is lost anyway.
+        urgent: the node is lost anyway.
+        maybe_marked: the journal may be there although no answer said so.
+        retry_at: wall time before which a request is not made again.
+        tries: how often a request was put off.
+        n_calls: requests made so far.
+        end: how the order ends once it is undone.
+        reason: why, for people; "" while all goes as planned.
     """
 
     phase: DrainPhase = DrainPhase.ASKING
