@@ -49,14 +49,15 @@ class QueueOptions:
     """Which queue, and how it is read.
 
     Attributes:
-        queue: its URL, or its name in our account and `region`.
+        queue: its URL, or its name in the account of the credentials and `region`.
         region: "" leaves it to the URL or the AWS profile.
         rebalance_ttl_s: how long a rebalance recommendation counts, in seconds.
         wait_s: a long poll, 1 to 20 seconds.
-        visibility_s: time for which nobody else gets what we hold, in seconds; a notice that is
+        visibility_s: seconds for which nobody else gets what this process holds; a notice that is
             not settled by then comes again.
         n_polls: long polls side by side; each brings up to ten messages.
-        first_pause_s: after a failure, doubling up to `longest_pause_s`, jittered.
+        first_pause_s: pause after a failure, in seconds; it doubles with each, and is jittered.
+        longest_pause_s: the longest such pause, in seconds.
         stop_grace_s: at a stop, the time for each of: polls to end, deletions, handing back.
     """
 
