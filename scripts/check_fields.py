@@ -1,0 +1,134 @@
+"""Check that every public record documents its fields one by one.
+
+Comes in: the Python modules of `spotvortex/`. Goes out: one `file:line Class.field` for each field
+that no text explains, and exit status 1 if there is any. A record is a dataclass, a msgspec Struct
+or a NamedTuple; one with fewer than four fields may go without. A field is explained by a line
+`name: what it is` in an `Attributes:` section of the class, or by a string right below the field.
+Reads the source only: nothing is imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+N_FIELDS_MIN = 4
+"""A record with fewer fields may be plain from its names and types."""
+
+BASES = frozenset({"NamedTuple", "Struct"})
+"""The last word of a base class that makes a record."""
+
+PENDING: tuple[str, ...] = (
+    "spotvortex/core/decision/",
+    "spotvortex/core/pool/",
+    "spotvortex/core/record/",
+    "spotvortex/core/scoring/",
+    "spotvortex/batch/",
+    "spotvortex/evaluation/",
+    "spotvortex/faultsearch/",
+    "spotvortex/kube/",
+    "spotvortex/market/",
+    "spotvortex/model/",
+    "spotvortex/pipeline/",
+    "spotvortex/ports/",
+    "spotvortex/report/",
+    "spotvortex/results/",
+    "spotvortex/server.py",
+    "spotvortex/sim/",
+)
+"""Folders (ending in a slash) and modules that are not checked yet."""
+
+ENTRY = re.compile(r"^( *)(\w+(?:, \w+)*): +\S")
+
+
+def last_word(node: ast.expr) -> str:
+    """Return the last name of a decorator or a base class, without its arguments."""
+    node = node.func if isinstance(node, ast.Call) else node
+    node = node.value if isinstance(node, ast.Subscript) else node
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def records(tree: ast.Module) -> Iterator[ast.ClassDef]:
+    """Yield the public record classes of a module; a class below a record is one, too."""
+    bases = set(BASES)
+    for node in tree.body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        inherits = any(last_word(base) in bases for base in node.bases)
+        if inherits:
+            bases.add(node.name)
+        decorated = any(last_word(decorator) == "dataclass" for decorator in node.decorator_list)
+        if (inherits or decorated) and not node.name.startswith("_"):
+            yield node
+
+
+def fields(record: ast.ClassDef) -> dict[str, int]:
+    """Return the public fields of a record, each with its line."""
+    return {
+        node.target.id: node.lineno
+        for node in record.body
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and not node.target.id.startswith("_")
+        and "ClassVar" not in ast.unparse(node.annotation)
+    }
+
+
+def listed(docstring: str) -> set[str]:
+    """Return the names in the `Attributes:` section of a docstring."""
+    _, _, section = docstring.partition("Attributes:\n")
+    names: set[str] = set()
+    indent = None
+    for line in section.splitlines():
+        if line and not line.startswith(" "):
+            break
+        entry = ENTRY.match(line)
+        if entry and indent in (None, entry[1]):
+            indent = entry[1]
+            names.update(entry[2].split(", "))
+    return names
+
+
+def explained_below(record: ast.ClassDef) -> set[str]:
+    """Return the names of the fields that have a string right below them."""
+    return {
+        above.target.id
+        for above, below in pairwise(record.body)
+        if isinstance(above, ast.AnnAssign)
+        and isinstance(above.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+        and isinstance(below.value.value, str)
+    }
+
+
+def unexplained(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the line and the name, `Class.field`, of each field that no text explains."""
+    for record in records(ast.parse(source)):
+        found = fields(record)
+        if len(found) < N_FIELDS_MIN:
+            continue
+        known = listed(ast.get_docstring(record) or "") | explained_below(record)
+        yield from (
+            (line, f"{record.name}.{name}") for name, line in found.items() if name not in known
+        )
+
+
+def main(root: Path, pending: tuple[str, ...] = PENDING) -> int:
+    """Print every field that no text explains; return 1 where there is one."""
+    faults = [
+        f"{name}:{line} {field}"
+        for path in sorted((root / "spotvortex").rglob("*.py"))
+        if not (name := path.relative_to(root).as_posix()).startswith(pending or ("\0",))
+        for line, field in unexplained(path.read_text(encoding="utf-8"))
+    ]
+    print("\n".join(faults), end="\n" if faults else "")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(__file__).resolve().parents[1]))
