@@ -27,12 +27,19 @@ Matrix = NDArray[np.float32]
 class OfferingContext:
     """What is known of one offering when its features are built.
 
-    `hours_since_loss` counts from the last loss seen, or from the start of the oldest node held
-    where none was seen; `hazard_per_hour` is the memory's posterior mean of losses per node-hour
-    over whole lives, young hours included: a model that knows ages divides it by itself.
-    What the memory's own score reads besides: `held_hours` since when the offering is held, 0
-    where it is not; `is_survivor` where the last loss left some nodes; `level_per_hour`, the
-    posterior mean of the hazard beyond 12 hours, None where the memory knows nothing.
+    The last three are read by the memory's own score, not by a model.
+
+    Attributes:
+        offering: the instance type and zone.
+        quote: its prices.
+        hours_since_loss: hours since the last loss seen, or since the start of the oldest node held
+            where none was seen.
+        hazard_per_hour: the memory's posterior mean of losses per node-hour over whole lives, young
+            hours included; a model that knows ages divides it by itself.
+        held_hours: hours for which the offering has been held, 0 where it is not.
+        is_survivor: the last loss left some nodes.
+        level_per_hour: posterior mean of the hazard beyond 12 hours, None where the memory knows
+            nothing.
     """
 
     offering: Offering
@@ -48,9 +55,16 @@ class OfferingContext:
 class OfferingScore:
     """Calibrated probabilities for one offering, 0..1, higher = riskier.
 
-    `capacity_score`: a launch fails now, or the offering is lost within 60 min. `runtime_score`: a
-    node running now is interrupted within 120 min. None where there is no finite score.
-    `from_memory` is true where the model gave none and the interruption memory answered.
+    Attributes:
+        offering: the instance type and zone.
+        capacity_score: a launch fails now, or the offering is lost within 60 min; None without a
+            finite score.
+        runtime_score: a node running now is interrupted within 120 min; None without a finite
+            score.
+        in_scope: the model was made for the offering's instance family.
+        n_history: points of the price history that the score could rest on.
+        in_range: the features lie where the model was trained.
+        from_memory: the model gave no score, and the interruption memory answered.
     """
 
     offering: Offering

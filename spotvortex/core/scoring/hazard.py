@@ -1,7 +1,7 @@
 """The shape of the hazard: how it falls with the time held, and with the time since the last loss.
 
 Comes in: ages in hours. Goes out: multiples of the hazard that an offering has beyond 12 hours of
-both, where the multiple is 1. How high that hazard is, the level, is `risk`'s to learn. All
+both, where the multiple is 1. How high that hazard is, `interruption_memory` learns. All
 figures are facts with a source; none is fitted here.
 """
 
@@ -54,10 +54,12 @@ STEP_HOURS: Final = 1 / 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Age:
-    """How old an offering is to us.
+    """How old an offering is to the cluster.
 
-    `held_hours` since when it is held without a break, 0 where it is not; `since_loss_hours` since
-    our own last loss in it; `is_survivor` where that loss left some of the nodes.
+    Attributes:
+        held_hours: hours for which it has been held without a break, 0 where it is not held.
+        since_loss_hours: hours since the cluster's own last loss in it.
+        is_survivor: that loss left some of the nodes.
     """
 
     held_hours: float

@@ -53,7 +53,7 @@ NEVER_HELD_HOURS: Final = 24.0
 """Age assumed for an offering that was never held: the hazard has reached its floor by then."""
 
 MAX_GAP_S: Final = 600.0
-"""With a longer gap between two observations, what vanished meanwhile proves nothing."""
+"""After a longer gap between two observations, a node that vanished meanwhile proves nothing."""
 
 MAX_OFFERINGS: Final = 1000
 """Offerings remembered; those with the least exposure and losses are forgotten first."""
@@ -61,11 +61,18 @@ MAX_OFFERINGS: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferingMemory:
-    """Decayed counts of one offering. `losses` in nodes, `exposure_hours` in node-hours.
+    """Counts of one offering that decay with time.
 
-    `loss_shares` sums, over the losses seen, what share of the nodes held each took;
-    `shaped_hours` are the hours held, each counted as often as its age makes a loss likelier than
-    beyond 12 hours. `left_survivors` tells of the last loss.
+    Attributes:
+        losses: nodes lost.
+        exposure_hours: node-hours held.
+        loss_shares: sum, over the losses seen, of the share of the nodes held that each took.
+        shaped_hours: hours held, each counted as often as its age makes a loss likelier than beyond
+            12 hours.
+        last_loss_at: wall time of the last loss, None where none was seen.
+        left_survivors: the last loss left some of the nodes.
+        held_since: wall time from which it is held without a break, None where it is not held.
+        updated_at: wall time up to which the counts have decayed.
     """
 
     losses: float = 0.0
@@ -96,7 +103,7 @@ class OfferingMemory:
         return (prior_losses + self.loss_shares) / (PRIOR_SHAPED_HOURS + self.shaped_hours)
 
     def age(self, at: float) -> Age:
-        """Return how old the offering is to us; never held counts as long without a loss."""
+        """Return how old the offering is to the cluster; never held counts as long without loss."""
         since = self.last_loss_at if self.last_loss_at is not None else self.held_since
         return Age(
             held_hours=0.0 if self.held_since is None else _hours(at - self.held_since),
