@@ -1,7 +1,8 @@
-"""What is seen of the world beside one pool: prices, scores, and what of ours is under way.
+"""What is seen of the world beside one pool: prices, scores, and moves that are under way.
 
-Comes in: an observation and the scores made from it. Goes out: a `CycleContext`. What is no figure
-(NaN, a price of zero, a score outside 0..1) counts as unknown, never as good news. May not judge.
+Comes in: an observation and the scores made from it. Goes out: a `CycleContext`. A value that
+cannot be right (NaN, a price of zero, a score outside 0..1) counts as unknown, never as good news.
+May not judge.
 """
 
 from __future__ import annotations
@@ -29,8 +30,16 @@ NO_QUOTE: Final = SpotQuote(offering=Offering(instance_type="", zone=""))
 class CycleContext:
     """What is seen of the world beside one pool, the same for all pools of a cycle.
 
-    By uid of nodes: `in_flight_uids` are those that orders of ours are about, `anchored` those that
-    anchors of ours keep, `at_risk` those that it was recommended to leave.
+    Attributes:
+        at: wall time of the observation.
+        quotes: prices by offering.
+        scores: risk scores by offering.
+        inputs: the health of every input.
+        max_input_age_s: age from which an input is stale, in seconds.
+        in_flight_uids: uids of the nodes that the controller's orders are about.
+        anchored: uids of the nodes that the controller's anchors keep.
+        at_risk: uids of the nodes that a rebalance was recommended for.
+        own_node: name of the node that this process runs on, "" where that is not known.
     """
 
     at: float
@@ -66,7 +75,7 @@ def cycle_context(
 
 
 def trusted(sight: CycleContext, nodes: Sequence[NodeFact]) -> CycleContext:
-    """Keep what concerns these nodes, without what is no figure."""
+    """Keep what concerns these nodes; a value that cannot be right counts as unknown."""
     offerings = dict.fromkeys(node.offering for node in nodes)
     return replace(
         sight,
@@ -76,7 +85,7 @@ def trusted(sight: CycleContext, nodes: Sequence[NodeFact]) -> CycleContext:
 
 
 def _priced(quote: SpotQuote) -> SpotQuote:
-    """Drop what is no price, and what was recorded in the future or at no time."""
+    """Drop a value that is no price, and one recorded in the future or at no time."""
     spot = _price(quote.spot_usd_per_hour)
     if spot is None and quote.spot_usd_per_hour is not None:
         quote = replace(quote, age_s=math.inf)

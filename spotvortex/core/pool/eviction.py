@@ -41,9 +41,19 @@ class PodStatus(Protocol):
 class PodEvictability:
     """One pod of a node, with all that stands against moving it.
 
-    `workload` is `namespace/Kind/name` of its owner, or of itself where it has none. `stays` is
-    true for DaemonSet and mirror pods, which a drain leaves. `budgets` are the keys of the budgets
-    that cover it, sorted; `cpu_milli` is what it requests.
+    Attributes:
+        namespace: the pod's namespace.
+        name: the pod's name.
+        uid: the pod's uid.
+        workload: `namespace/Kind/name` of its owner, or of itself where it has none.
+        ready: its Ready condition.
+        pending: its phase is Pending, or finished: the Eviction API treats them alike.
+        terminating: it has a deletion time.
+        stays: a drain leaves it: a DaemonSet or mirror pod.
+        grace_s: its termination grace period, in seconds.
+        cpu_milli: its CPU request, in thousandths of a core.
+        blockers: why it cannot be moved freely.
+        budgets: keys of the PodDisruptionBudgets that cover it, sorted.
     """
 
     namespace: str

@@ -1,9 +1,9 @@
 """Where the nodes of a pool could go, as its NodePools say.
 
 Comes in: the NodePools of one pool, and movable nodes, the first to move first. Goes out: the same
-nodes with those first that one NodePool may take, and a `GroupFit` that tells of it. Known are
-its requirements for zone and instance type and its limits; taints, labels and other requirements
-are not read: that a pod may run there after all is proven by placeholders, before any eviction.
+nodes with those first that one NodePool may take, and a `GroupFit` that describes it. It is judged
+by its requirements for zone and instance type and by its limits. Taints, labels and other
+requirements are not read: placeholders prove that a pod may run there, before any eviction.
 """
 
 from __future__ import annotations
@@ -68,8 +68,12 @@ def place(
 class LaunchHeadroom:
     """How many launches the limits let through, and what the next one would exceed.
 
-    `short_of` is "" where all are let through, else `cpu_milli`, `memory_mib` or `nodes`: of that
-    the launches with the next one come to `asked`, and the limit leaves `left`.
+    Attributes:
+        n: launches that the limits let through.
+        short_of: the limit that the next one would exceed, `cpu_milli`, `memory_mib` or `nodes`; ""
+            where all are let through.
+        asked: what the launches and the next one come to, in that unit.
+        left: what the limit leaves, in that unit.
     """
 
     n: int
@@ -116,7 +120,7 @@ class _Offer:
     launch: tuple[int, int]
 
     def room(self, others: Sequence[NodeFact], seen: Sizes) -> GroupFit:
-        """Tell of it; `others` are the nodes that it cannot take."""
+        """Return the room of this NodePool; `others` are the nodes that it cannot take."""
         return replace(
             _limits_of(self.node_group, self.launch),
             n_placed=len(self.hosted),
@@ -160,10 +164,10 @@ def _allows(node_group: NodeGroupFact, wanted: CapacityType) -> bool:
 
 
 def _misfit(node_group: NodeGroupFact, node: NodeFact, seen: Sizes) -> str:
-    """Return the zone or the size that a NodePool has not for the pods of a node, "" where it may.
+    """Return the zone or size that a NodePool lacks for the pods of a node, "" where it fits.
 
-    A pod with a volume can follow it nowhere else, and a pod larger than every node that may be
-    bought can run on none. What is not known is no misfit.
+    A pod cannot leave the zone of its volume, and a pod larger than every node that may be bought
+    can run on none. What is not known counts as fitting.
     """
     bound = any(blocked.blocker is Blocker.VOLUME for blocked in node.load.blocked)
     if bound and node_group.zones and node.offering.zone not in node_group.zones:

@@ -3,7 +3,7 @@
 Comes in: the raw annotations of NodePools, and what settings say by pool. Goes out: `PoolRules`,
 and limits that obey them. Where two say something the more careful one counts; what cannot be read
 is a problem that stops the pool; a rule that vanishes stays in force until another one is stated,
-so that deleting an object never widens what we may do.
+so that deleting an object never widens what the controller may do.
 """
 
 from __future__ import annotations
@@ -29,7 +29,16 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolRules:
-    """What is asked for one pool; None where nothing is. `problem` names what cannot be read."""
+    """What the owner asks for one pool; None where nothing is asked.
+
+    Attributes:
+        mode: the strongest mode allowed.
+        max_spot_ratio: highest share of the pool's nodes that may be Spot, 0..1.
+        floor_nodes: nodes that stay on-demand.
+        floor_vcpu: vCPU that stay on-demand.
+        problem: the rule that cannot be read and how to mend it, "" where all can; it stops the
+            pool.
+    """
 
     RECORDED_AS_ROW: ClassVar = True
 
@@ -113,7 +122,7 @@ def all_careful(rules: Iterable[PoolRules]) -> PoolRules:
 
 
 def remembered(said: PoolRules, before: PoolRules) -> PoolRules:
-    """Return what is in force: what is said now, and what was said last of what is not."""
+    """Return the rules in force: those stated now; for each not stated now, the one stated last."""
     floor_is_said = said.floor_nodes is not None or said.floor_vcpu is not None
     floor = said if floor_is_said else before
     return PoolRules(

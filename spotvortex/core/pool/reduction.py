@@ -1,8 +1,8 @@
 """From the facts of one pool to what its decision reads.
 
-Comes in: nodes, budgets, quotes, scores and the health of the inputs. Goes out: a `PoolInput`. What
-is no figure (NaN, a price of zero, a score outside 0..1) counts as unknown, never as good news. The
-order in which nodes, budgets or inputs come never matters. May not judge.
+Comes in: nodes, budgets, quotes, scores and the health of the inputs. Goes out: a `PoolInput`. A
+value that cannot be right (NaN, a price of zero, a score outside 0..1) counts as unknown, never as
+good news. The order in which nodes, budgets or inputs come never matters. May not judge.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def reduce_summary(shape: PoolSummary, sight: CycleContext) -> PoolInput:
 
 
 def _with_ours(found: PoolInput, shape: PoolSummary, sight: CycleContext) -> PoolInput:
-    """Add what is asked for the pool, what is on the move there, and what of ours is there."""
+    """Add what is asked for the pool, and which of its nodes are on the move, kept or at risk."""
     kept = [n for n in shape.nodes if n.capacity_type in _KEPT]
     return replace(
         found,
@@ -142,7 +142,7 @@ def _places(
 
 
 def _free(nodes: Iterable[NodeFact], sight: CycleContext) -> tuple[NodeFact, ...]:
-    """Leave out what an order of ours is about already."""
+    """Leave out the nodes that one of the controller's orders is about already."""
     return tuple(n for n in nodes if n.uid not in sight.in_flight_uids)
 
 
@@ -196,7 +196,7 @@ def _ranked(
 ) -> tuple[NodeFact, ...]:
     """Order movable nodes: offerings by rank in turn, the smallest blast radius of each first.
 
-    Nodes that it was recommended to leave come before all others, the one that we run on last.
+    Nodes with a rebalance recommendation come before all others, the process's own node last.
     """
     groups: dict[Offering, list[NodeFact]] = {}
     for node in nodes:
@@ -332,7 +332,7 @@ def _out_of_range(offerings: Sequence[OfferingInput], sight: CycleContext) -> tu
 
 
 def _confidence(nodes: Sequence[NodeFact], sight: CycleContext) -> tuple[tuple[str, float], ...]:
-    """Terms 0..1: how fresh, how well priced, how long a history, how near the training range."""
+    """Return terms 0..1: how fresh, how well priced, how long a history, how near the training."""
     n = len(nodes)
     if n == 0:
         return (("nodes", 0.0),)

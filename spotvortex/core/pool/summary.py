@@ -19,10 +19,23 @@ from spotvortex.core.pool.zone_loss import Margins, budget_pods, worst_zone_marg
 class PoolSummary:
     """One pool, sorted and summed.
 
-    `nodes` are sorted by name; `movable_*` are those of a kind that nothing holds in place, nor
-    any pod that may run on that kind alone; an interruption asks neither.
-    `budget_pods` tells of the movable on-demand nodes how many pods of each budget they run.
-    Ratios are requests / allocatable of usable nodes, None where none reports any.
+    A node is movable if nothing holds it in place, nor any pod that may run on its kind alone; an
+    interruption asks neither. Ratios are requests / allocatable of usable nodes, 0..1, None where
+    none reports any.
+
+    Attributes:
+        facts: the pool as it was observed.
+        nodes: all nodes, sorted by name.
+        spot: the Spot nodes.
+        on_demand: the on-demand nodes.
+        movable_spot: the Spot nodes that are movable.
+        movable_on_demand: the on-demand nodes that are movable.
+        blockers: what holds each node, by node name.
+        capacity_types: the kinds of capacity that the pool can have.
+        margins: what each budget can spare once the Spot of its worst zone is gone.
+        budget_pods: by name of a movable on-demand node, how many pods of each budget it runs.
+        cpu_requested_ratio: CPU requested of what is allocatable.
+        memory_requested_ratio: memory requested of what is allocatable.
     """
 
     facts: PoolFacts

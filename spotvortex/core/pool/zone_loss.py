@@ -17,10 +17,16 @@ from spotvortex.core.domain.observation import PdbFact, PoolFacts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """A budget that would be broken by one loss.
+    """A PodDisruptionBudget that would be broken by one loss.
 
-    `what` is an offering (`m6i.large/us-east-1a`) or `zone us-east-1a`; `n_nodes` with pods of the
-    budget go with it and leave `healthy_left` of `healthy` pods where it desires `desired_healthy`.
+    Attributes:
+        what: what is lost: an offering (`m6i.large/us-east-1a`) or `zone us-east-1a`.
+        n_nodes: nodes with pods of the budget that go with it.
+        pdb: the budget's key, `namespace/name`.
+        workload: the workload that the budget covers.
+        healthy: Ready pods before the loss.
+        healthy_left: Ready pods after it.
+        desired_healthy: healthy pods that the budget demands.
     """
 
     what: str
@@ -34,11 +40,14 @@ class Loss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Margin:
-    """A budget against its worst zone, as one pool sees it.
+    """A PodDisruptionBudget against its worst zone, as one pool sees it.
 
-    `pods` is what may still be lost beyond that zone and the pods that may be on their way into it;
-    negative where the loss breaks it already.
-    `room` is what this pool may use up of it.
+    Attributes:
+        pdb: the budget's key, `namespace/name`.
+        zone: the zone whose Spot has most of its pods, "" where none is on Spot.
+        pods: pods that may still be lost beyond that zone and beyond those that may be on their way
+            into it; negative where the loss breaks the budget already.
+        room: how many of these this pool may use up.
     """
 
     pdb: str
@@ -127,7 +136,7 @@ def _margin(pdb: PdbFact, pool: str) -> Margin:
         zone = share.offering.zone
         lost[zone] = lost.get(zone, 0) + share.n_pods - share.n_leaving
     most, worst = max([(n, zone) for zone, n in lost.items()], default=(0, ""))
-    # Pods of a wave that is under way, ours or not, may yet land in the worst zone, all of them.
+    # Pods of a wave that is under way, whoever moves it, may all still land in the worst zone.
     left = pdb.healthy - pdb.desired_healthy - most - pdb.n_leaving
     return Margin(pdb=pdb.key, zone=worst, pods=left, room=_room(left, pdb.pools, pool))
 
