@@ -55,7 +55,7 @@ class ClusterView(Protocol):
         ...
 
     def own_pods(self, for_uid: str) -> tuple[OwnPod, ...]:
-        """Return the pods of ours that are about one node, sorted by name."""
+        """Return the placeholders and anchors that are about one node, sorted by name."""
         ...
 
     async def refresh(self, node: str) -> None:
@@ -68,7 +68,7 @@ class ClusterView(Protocol):
 
 
 class ClusterActuator(Protocol):
-    """The only hand that reaches into a cluster; in shadow mode it writes down what it would do."""
+    """The only way to change a cluster; in shadow mode it records what it would do."""
 
     async def apply(self, call: Call) -> Answer:
         """Carry out one request and return the cluster's answer."""
@@ -79,7 +79,7 @@ class ClusterActuator(Protocol):
         ...
 
     async def refresh(self, order: DrainOrder) -> None:
-        """Have the next look show nothing older than now, where that can be had."""
+        """Make the next look show nothing older than now, where the edge can do so."""
         ...
 
     def forget(self, order: DrainOrder) -> None:

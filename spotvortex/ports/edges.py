@@ -44,9 +44,20 @@ class Traffic:
 class Edges:
     """One side of the world: a cluster and its market, real or simulated.
 
-    `background` runs beside the tasks, by name. `time_scale` is how many seconds of the loop's
-    clock pass in a real one; `name` says in a few words what this is. `announcer` and `writing` are
-    None where the mode, or our rights, leave nothing to say or to write.
+    Attributes:
+        name: what this is, in a few words.
+        cluster: the view of the cluster.
+        market: the prices.
+        clock: the wall clock.
+        offload: how a blocking function is run.
+        background: what runs beside the tasks, by name.
+        time_scale: seconds of the loop's clock that pass in a real one.
+        traffic: counts what was asked of the API server, None where nothing is.
+        notice_traffic: counts what came from the source of notices, None without a source.
+        announcer: tells people at the objects, None where the mode, or the rights, leave nothing to
+            say.
+        writing: what the modes that write need, None where the mode, or the rights, leave nothing
+            to write.
     """
 
     name: str
