@@ -50,10 +50,14 @@ class SortedGroups(Generic[Value]):
 
 @dataclass(slots=True)
 class DirtySet:
-    """Marks since the last snapshot.
+    """What has changed since the last snapshot.
 
-    `pool_names` is set when a NodePool or node group came or went, so that any node may belong
-    elsewhere; `node_pools` when a NodePool itself changed.
+    Attributes:
+        nodes: names of nodes.
+        label_sets: numbers of label sets whose pods changed.
+        pdbs: keys of PodDisruptionBudgets.
+        node_pools: a NodePool itself changed.
+        pool_names: a NodePool or node group came or went, so that any node may belong elsewhere.
     """
 
     nodes: set[str] = field(default_factory=set)

@@ -1,4 +1,4 @@
-"""What is watched, and what it costs to do without.
+"""What is watched, and what cannot be known without it.
 
 Comes in: a reflector's state and age. Goes out: an `InputHealth` with the fix in words. Names are
 part of the contract with `core`: `pdbs` is asked for by name.
@@ -26,7 +26,13 @@ _META: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 class Input:
     """One watched resource: the right it needs and what is lost without it.
 
-    With `needs_all` one object that cannot be read is as bad as none that can.
+    Attributes:
+        resource: what is listed and watched.
+        right: the right to get, list and watch, `group/resource`, the group left out where it is
+            empty.
+        cost: what is lost without it, in words.
+        required: no pool may move without it.
+        needs_all: one object that cannot be read is as bad as none that can.
     """
 
     resource: Resource

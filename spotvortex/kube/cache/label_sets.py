@@ -25,7 +25,15 @@ Value = TypeVar("Value")
 
 @dataclass(slots=True, eq=False)
 class LabelSet:
-    """One distinct set of labels in a namespace, the pods that have it, the budgets that match."""
+    """One distinct set of labels in a namespace.
+
+    Attributes:
+        number: the number under which it is interned.
+        namespace: the namespace of its pods.
+        labels: the labels, by name.
+        pods: the pods that have it, by key.
+        budgets: keys of the PodDisruptionBudgets that match it.
+    """
 
     number: int
     namespace: str
@@ -153,7 +161,7 @@ class MatchedPdbs:
             self._mark_if(self._sets[number], n_budgets=1)
 
     def _mark_if(self, label_set: LabelSet, *, n_budgets: int) -> None:
-        """Mark the nodes of pods that have just come to be covered by two budgets, or no more."""
+        """Mark the nodes of pods that are covered by two budgets from now on, or no longer."""
         if len(label_set.budgets) == n_budgets:
             self._changes.nodes |= {pod.node for pod in label_set.pods.values()}
 

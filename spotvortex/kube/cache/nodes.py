@@ -55,7 +55,7 @@ LEAVING_PREFIX: Final = "aws-node-termination-handler/"
 _RULES: Final = tuple(
     sorted((label_names.MODE, label_names.MAX_SPOT_RATIO, label_names.ON_DEMAND_FLOOR))
 )
-"""What the owner of a NodePool says of it to us."""
+"""The annotations by which the owner of a NodePool instructs the controller."""
 
 _PEACE: Final = (
     "karpenter.sh/do-not-disrupt",
@@ -66,7 +66,14 @@ _PEACE: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRow:
-    """A node's own facts and what its pool is inferred from."""
+    """A node's own facts and what its pool is inferred from.
+
+    Attributes:
+        fact: the node; only its pool and load are still missing.
+        pool_label: the pool that its label names, "" where none does.
+        node_group: its managed node group by the label, "" of none.
+        is_control_plane: it carries a label of the control plane.
+    """
 
     fact: NodeFact
     pool_label: str
@@ -130,7 +137,7 @@ def _claims(meta: wire.Meta) -> Iterator[str]:
 
 
 def provisioner_of(labels: Mapping[str, str]) -> Provisioner:
-    """Return who makes and removes a node; the user's own word wins if it is one that we know."""
+    """Return who makes and removes a node; a user's own label wins if its value is known."""
     said = labels.get(MANAGER, "")
     if said in list(Provisioner):
         return Provisioner(said)
@@ -253,7 +260,7 @@ def base_of(name: str, known: AbstractSet[str]) -> str:
 class GroupNames:
     """The names of one kind of group: served by the API server, or seen on nodes.
 
-    A name once seen is kept for as long as we run. Otherwise a pair of node groups would fall
+    A name once seen is kept while the process runs. Otherwise a pair of node groups would fall
     apart, and its pool be renamed, just when the last Spot node is lost.
     """
 

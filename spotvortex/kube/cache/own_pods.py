@@ -1,8 +1,8 @@
-"""The pods that we ourselves put into the cluster.
+"""The pods that the controller itself puts into the cluster.
 
-Comes in: every pod. Goes out: an `OwnPod` of each that is ours. Ours are the pods in our namespace
-that carry our label of kinds; a label alone, anywhere else, makes no pod ours. To any other pod
-this costs one comparison.
+Comes in: every pod. Goes out: an `OwnPod` of each that the controller made: those in its own
+namespace that carry its label of kinds. The label alone, in another namespace, does not count. Any
+other pod costs one comparison.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 
 
 class OwnPods:
-    """Pods of ours by key; finished ones stay until they are deleted."""
+    """The controller's pods by key; finished ones stay until they are deleted."""
 
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
@@ -44,7 +44,7 @@ class OwnPods:
         return tuple(pods[key] for key in sorted(pods))
 
     def put(self, key: str, obj: wire.Pod) -> bool:
-        """Take a pod if it is ours, and tell whether it is.
+        """Take a pod if the controller made it, and tell whether it did.
 
         Raises:
             ValueError: one of its times cannot be read.

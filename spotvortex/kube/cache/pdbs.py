@@ -1,7 +1,7 @@
 """From one PodDisruptionBudget and the pods that it covers to what the core knows of it.
 
 Comes in: the budget as the server shows it, the covered pods, and the nodes. Goes out: a `PdbFact`.
-May not know which pods a selector matches: `budgets` does.
+May not know which pods a selector matches: `label_sets` does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What we keep of a pod: about half a kilobyte, made of small shared values.
+"""What is kept of a pod: about half a kilobyte, made of small shared values.
 
 Comes in: a pod as the server sends it. Goes out: a `PodRecord`. A quantity that cannot be read is a
 ValueError. May not know other pods: what depends on them (single replica, budgets) is found later.
@@ -45,8 +45,9 @@ _SPOT: Final = _Side(frozenset({CapacityType.SPOT}), CapacityType.ON_DEMAND, "-s
 class PodCosts(Struct, frozen=True, gc=False):
     """What an interruption and a start of a pod cost, as its owner says; None where unsaid.
 
-    `outage_hours` and `startup_s` come from the annotations `spotvortex.io/outage-penalty`
-    ("10h" or "10", hours) and `spotvortex.io/startup-time` (seconds).
+    Attributes:
+        outage_hours: hours, from the annotation `spotvortex.io/outage-penalty` ("10h" or "10").
+        startup_s: seconds, from the annotation `spotvortex.io/startup-time`.
     """
 
     outage_hours: float | None = None
@@ -61,10 +62,21 @@ _MAX_STARTUP_S: Final = 86_400.0
 class PodRecord(Struct, frozen=True, gc=False):
     """One unfinished pod.
 
-    `owner` is `namespace/Kind/name` of the controller, "" for a bare pod; `pending` is its phase;
-    `stays` is true for DaemonSet and mirror pods and for pods of ours, which a drain leaves;
-    `blockers` are those that
-    the pod has by itself; `label_set` is the number of its interned labels.
+    Attributes:
+        key: `namespace/name`.
+        uid: the pod's uid.
+        node: name of the node that it is bound to, "" while it waits.
+        owner: `namespace/Kind/name` of its controller, "" for a bare pod.
+        label_set: number of its interned labels.
+        cpu_milli: what the scheduler counts for it, in thousandths of a core.
+        memory_bytes: what the scheduler counts for it.
+        grace_s: its termination grace period, in seconds.
+        ready: its Ready condition.
+        pending: its phase is Pending.
+        terminating: it is being deleted.
+        stays: a drain leaves it: a DaemonSet or mirror pod, or one that the controller made.
+        blockers: what holds it in place by itself, other pods and budgets aside.
+        costs: what an interruption and a start cost, as its owner says.
     """
 
     key: str
@@ -95,7 +107,7 @@ def is_finished(pod: wire.Pod) -> bool:
 def record_of(
     key: str, pod: wire.Pod, label_set_of: LabelSetOf, *, ours: bool = False
 ) -> PodRecord:
-    """Reduce a pod; one of ours is no workload and stands in nobody's way.
+    """Reduce a pod; one that the controller made (`ours`) is no workload and blocks no move.
 
     Raises:
         ValueError: a quantity cannot be read.

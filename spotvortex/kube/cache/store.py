@@ -32,7 +32,7 @@ from spotvortex.kube.cache.workloads import Workloads
 
 
 class Pods:
-    """Unfinished pods by key and by node, and ours; the sink of pods."""
+    """Unfinished pods by key and by node, and the controller's own; the sink of pods."""
 
     def __init__(
         self, changes: DirtySet, workloads: Workloads, budgets: MatchedPdbs, own: OwnPods
@@ -53,7 +53,7 @@ class Pods:
         return self._pods.keys() | finished if finished else self._pods.keys()
 
     def put(self, key: str, obj: wire.Pod) -> None:
-        """Take a pod; a finished one is forgotten, unless it is ours."""
+        """Take a pod; a finished one is forgotten, unless the controller made it."""
         ours = self._own.put(key, obj)
         if is_finished(obj):
             self._forget(key)
@@ -271,7 +271,8 @@ class Nodes:
 class Store:
     """The tables of all resources, and the marks they share.
 
-    `namespace` is our own: pods of ours are looked for there, and nowhere where it is "".
+    `namespace` is the controller's own: placeholders and anchors are looked for there, and nowhere
+    where it is "".
     """
 
     def __init__(self, namespace: str = "") -> None:
@@ -284,9 +285,9 @@ class Store:
         self.nodes = Nodes(self.changes, self.node_pools)
 
     def own_pods(self) -> tuple[OwnPod, ...]:
-        """Return the pods of ours, sorted by name."""
+        """Return the placeholders and anchors, sorted by name."""
         return self._own.all()
 
     def own_pods_about(self, node_uid: str) -> tuple[OwnPod, ...]:
-        """Return the pods of ours that are about one node, sorted by name."""
+        """Return the placeholders and anchors that are about one node, sorted by name."""
         return self._own.about(node_uid)

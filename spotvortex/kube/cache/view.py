@@ -51,8 +51,8 @@ log = logging.getLogger(__name__)
 class KubeClusterView:
     """Implements `spotvortex.ports.ClusterView` by list and watch.
 
-    An input that was not confirmed for `stale_after_s` seconds is stale. Pods of ours are looked
-    for in `namespace`.
+    An input that was not confirmed for `stale_after_s` seconds is stale. Placeholders and anchors
+    are looked for in `namespace`.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class KubeClusterView:
         await self._fresh.refresh(node)
 
     def own_pods(self, for_uid: str) -> tuple[OwnPod, ...]:
-        """Return the pods of ours that are about one node, sorted by name."""
+        """Return the placeholders and anchors that are about one node, sorted by name."""
         return self._store.own_pods_about(for_uid)
 
     def pods_on(self, node: str) -> tuple[PodView, ...]:
