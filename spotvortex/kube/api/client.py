@@ -1,9 +1,9 @@
 """The one door to the API server, and the only module that knows kubernetes_asyncio.
 
 Comes in: paths and queries. Goes out: bytes and lines, or an error of `errors` with the server's
-own words. Every request has a time-out and our own user agent, and its response is always
-released. A server that says it is busy slows all our writes down. Of the library only the
-transport is used: its models cost fifty times the decoding here. May not know any resource, and
+own words. Every request has a time-out and the controller's user agent, and its response is always
+released. A server that says it is busy slows all writes of this process down. Of the library only
+the transport is used: its models cost fifty times the decoding here. May not know any resource, and
 does not retry: the callers know what a retry is worth.
 """
 

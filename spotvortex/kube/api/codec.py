@@ -27,7 +27,14 @@ _RAW_LIST = msgspec.json.Decoder(wire.ObjectList[Raw])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[T]):
-    """One page of a list; `skipped` are the keys of objects that could not be read."""
+    """One page of a list.
+
+    Attributes:
+        objects: the objects that could be read.
+        token: what asks for the next page, "" on the last.
+        version: resource version of the list, "" where it gives none.
+        skipped: keys of the objects that could not be read.
+    """
 
     objects: list[T]
     token: str

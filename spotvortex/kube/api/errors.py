@@ -34,8 +34,8 @@ DISRUPTION_BUDGET: Final = "DisruptionBudget"
 def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """Make the error that a status stands for.
 
-    The text is the server's own where the body is a Status; any other body is dropped, since it
-    may be a proxy's page or hold what is not ours to log.
+    The text is the server's own where the body is a Status; any other body is dropped, since it may
+    be a proxy's page or hold what must not be logged.
     """
     told = read_status(body)
     details = told.details or wire.StatusDetails()
@@ -92,7 +92,7 @@ def of_write(error: ApiError) -> Answer:
 
 
 def of_creation(error: ApiError) -> Answer:
-    """Return what an error means for a new object: its 404 is that of our namespace."""
+    """Return what an error means for a new object: its 404 is about the namespace."""
     return Refused(reason=str(error)) if isinstance(error, NotServedError) else of_write(error)
 
 

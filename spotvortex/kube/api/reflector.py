@@ -95,7 +95,16 @@ class ReflectorState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """What to list and watch; `accept` is given where less than the whole object is wanted."""
+    """What to list and watch.
+
+    Attributes:
+        name: by what name its input is known.
+        path: the path of the collection on the API server.
+        field_selector: which objects are wanted, "" for all.
+        accept_list: media type of the list where less than whole objects is wanted, None for JSON.
+        accept_watch: the same of the watch.
+        inactivity_s: silence after which a watch counts as dead, in seconds.
+    """
 
     name: str
     path: str

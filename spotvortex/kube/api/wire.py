@@ -1,4 +1,4 @@
-"""What the API server sends, reduced to the fields that we read.
+"""What the API server sends, reduced to the fields that are read.
 
 Comes in: nothing. Goes out: frozen structs that the garbage collector need not walk. Lenient:
 unknown fields are skipped without being built, missing and null ones are None. `codec` reads bytes
@@ -36,7 +36,17 @@ class OwnerReference(Wire, frozen=True, gc=False):
 
 
 class Meta(Wire, frozen=True, gc=False):
-    """Object metadata. `name` is the one field without which an object is unreadable."""
+    """Object metadata.
+
+    Attributes:
+        name: the one field without which an object is unreadable.
+        namespace: None of a cluster-scoped object.
+        uid: the object's uid.
+        resource_version: the object's version.
+        deletion_timestamp: when deletion was asked for, RFC 3339; None while it was not.
+        labels: labels by name.
+        owner_references: the objects that own this one.
+    """
 
     name: str
     namespace: str | None = None
@@ -53,7 +63,7 @@ class Meta(Wire, frozen=True, gc=False):
 
 
 class Requests(Wire, frozen=True, gc=False):
-    """The two resources that we sum."""
+    """The two resources that are summed."""
 
     cpu: Quantity | None = None
     memory: Quantity | None = None
@@ -81,19 +91,19 @@ class Requirement(Wire, frozen=True, gc=False):
 
 
 class NodeSelectorTerm(Wire, frozen=True, gc=False):
-    """All of its expressions must hold."""
+    """One term of a node selector: all of its expressions must hold."""
 
     match_expressions: list[Requirement] | None = None
 
 
 class NodeSelector(Wire, frozen=True, gc=False):
-    """One of its terms must hold."""
+    """A node selector: one of its terms must hold."""
 
     node_selector_terms: list[NodeSelectorTerm] | None = None
 
 
 class NodeAffinity(Wire, frozen=True, gc=False):
-    """Only what is required."""
+    """Node affinity: only what is required."""
 
     required: NodeSelector | None = field(
         default=None, name="requiredDuringSchedulingIgnoredDuringExecution"
@@ -101,13 +111,13 @@ class NodeAffinity(Wire, frozen=True, gc=False):
 
 
 class Affinity(Wire, frozen=True, gc=False):
-    """Only towards nodes."""
+    """A pod's affinity: only that towards nodes."""
 
     node_affinity: NodeAffinity | None = None
 
 
 class Volume(Wire, frozen=True, gc=False):
-    """Only the sources that tie a pod to a zone or a node."""
+    """A pod's volume: only the sources that tie the pod to a zone or a node."""
 
     persistent_volume_claim: Empty | None = None
     ephemeral: Empty | None = None
@@ -115,7 +125,16 @@ class Volume(Wire, frozen=True, gc=False):
 
 
 class PodAnnotations(Wire, frozen=True, gc=False):
-    """Only the annotations that we read; the others may be large."""
+    """The annotations of a pod that are read; the others may be large.
+
+    Attributes:
+        do_not_disrupt: Karpenter must leave the pod alone: "true" or a duration.
+        safe_to_evict: "false" where Cluster Autoscaler must leave the pod alone.
+        mirror: present on a mirror pod of the kubelet.
+        outage_penalty: what an interruption costs, "10h" or "10", in hours.
+        startup_time: how long the pod takes to start, in seconds.
+        order: the order that a placeholder belongs to, as JSON.
+    """
 
     do_not_disrupt: str | None = field(default=None, name="karpenter.sh/do-not-disrupt")
     safe_to_evict: str | None = field(
@@ -128,14 +147,27 @@ class PodAnnotations(Wire, frozen=True, gc=False):
 
 
 class PodMeta(Meta, frozen=True, gc=False):
-    """Metadata of a pod; its time stays text, since only that of our own pods is read."""
+    """Metadata of a pod; its time stays text: it is read of the controller's pods alone."""
 
     annotations: PodAnnotations | None = None
     creation_timestamp: str | None = None
 
 
 class PodSpec(Wire, frozen=True, gc=False):
-    """What a pod asks for, and what ties it down."""
+    """What a pod asks for, and what ties it down.
+
+    Attributes:
+        node_name: the node that it is bound to, None while it waits.
+        containers: its containers.
+        init_containers: its init containers, sidecars included.
+        overhead: what its runtime class adds to its requests.
+        resources: requests of the whole pod, in place of those of its containers.
+        volumes: its volumes.
+        node_selector: labels that its node must have.
+        affinity: rules for its node.
+        termination_grace_period_seconds: None means the server's default, 30.
+        active_deadline_seconds: seconds after its start at which it is ended, None for never.
+    """
 
     node_name: str | None = None
     containers: list[Container] | None = None
@@ -224,7 +256,15 @@ class PdbMeta(Meta, frozen=True, gc=False):
 
 
 class PdbSpec(Wire, frozen=True, gc=False):
-    """Which pods a budget covers, and what it asks for."""
+    """Which pods a PodDisruptionBudget covers, and what it asks for.
+
+    Attributes:
+        selector: which pods of its namespace.
+        min_available: pods, or a percentage, that must stay healthy.
+        max_unavailable: pods, or a percentage, that may be unhealthy.
+        unhealthy_pod_eviction_policy: when a pod that is not Ready may go; None means
+            `IfHealthyBudget`.
+    """
 
     selector: LabelSelector | None = None
     min_available: int | str | None = None
@@ -233,7 +273,15 @@ class PdbSpec(Wire, frozen=True, gc=False):
 
 
 class PdbStatus(Wire, frozen=True, gc=False):
-    """The disruption controller's figures, and the version of the budget that they are of."""
+    """The disruption controller's figures.
+
+    Attributes:
+        observed_generation: the version of the budget that the figures are of.
+        desired_healthy: healthy pods that the budget demands.
+        current_healthy: pods that are healthy.
+        expected_pods: pods that it counts.
+        disruptions_allowed: pods that may be evicted now.
+    """
 
     observed_generation: int | None = None
     desired_healthy: int | None = None
@@ -290,7 +338,7 @@ class Disruption(Wire, frozen=True, gc=False):
 
 
 class Amounts(Wire, frozen=True, gc=False):
-    """The three resources that we compare with a NodePool's limits."""
+    """The three resources that are compared with a NodePool's limits."""
 
     cpu: Quantity | None = None
     memory: Quantity | None = None
@@ -298,7 +346,14 @@ class Amounts(Wire, frozen=True, gc=False):
 
 
 class NodePoolSpec(Wire, frozen=True, gc=False):
-    """What a NodePool allows."""
+    """What a NodePool allows.
+
+    Attributes:
+        template: what its nodes are made from.
+        disruption: how it consolidates.
+        weight: of two NodePools that fit, the heavier is tried first.
+        limits: most of each resource that its nodes may add up to.
+    """
 
     template: NodeTemplate | None = None
     disruption: Disruption | None = None
@@ -334,7 +389,15 @@ class StatusDetails(Wire, frozen=True, gc=False):
 
 
 class ApiStatus(Wire, frozen=True, gc=False):
-    """The body of an error."""
+    """The body of an error.
+
+    Attributes:
+        kind: "Status" of an error of the API server; anything else is not its word.
+        message: the error in words.
+        reason: the error as one of the server's own words, as "Conflict".
+        code: the HTTP status.
+        details: causes, and when to ask again.
+    """
 
     kind: str | None = None
     message: str | None = None
