@@ -1,4 +1,4 @@
-"""What our account may do, asked of the server once, for `check` and before anything is written.
+"""What the controller's account may do, asked once, for `check` and before anything is written.
 
 Comes in: a client. Goes out: for every watched input whether it is served and which rights are
 missing, the rights to write that are missing, and the offerings of the nodes. A
@@ -64,7 +64,7 @@ async def survey(client: KubeClient) -> tuple[Access, ...]:
     """Ask for every right that the daemon needs.
 
     Raises:
-        ApiError: the server does not answer, or does not let us ask.
+        ApiError: the server does not answer, or forbids the question.
     """
     return tuple([await _access(client, watched) for watched in WATCHED])
 
@@ -96,10 +96,14 @@ def _offering(labels: Mapping[str, str]) -> Offering | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteRight:
-    """One right that carrying something out needs.
+    """One right that carrying a decision out needs.
 
-    `resource` is `group/resource` with an empty group left out, and a subresource after a second
-    slash; `ours` says that our own namespace is enough; `name` that one object is.
+    Attributes:
+        verb: the verb of the request.
+        resource: `group/resource` with an empty group left out, and a subresource after a second
+            slash.
+        ours: the right is needed in the controller's own namespace only.
+        name: the one object that it is needed for, "" for all.
     """
 
     verb: str
@@ -141,14 +145,14 @@ WRITES: Final = (
 
 
 async def missing_write_rights(client: KubeClient, namespace: str) -> tuple[str, ...]:
-    """Return the rights to write that we lack, in words; none where all is well.
+    """Return the rights to write that are missing, in words; none where all is well.
 
     Args:
-        client: asks as ourselves.
-        namespace: our own.
+        client: asks as the controller's own account.
+        namespace: the controller's own.
 
     Raises:
-        ApiError: the server does not answer, or does not let us ask.
+        ApiError: the server does not answer, or forbids the question.
     """
     return tuple([str(right) for right in WRITES if not await _may(client, right, namespace)])
 
@@ -184,7 +188,7 @@ async def _access(client: KubeClient, watched: Input) -> Access:
 
 
 async def _is_served(client: KubeClient, watched: Input) -> bool:
-    """Ask discovery; where that is closed to us, take it that the resource is there."""
+    """Ask discovery; where that is forbidden, assume that the resource is there."""
     group, _, resource = watched.resource.path.rpartition("/")
     try:
         body = await client.get_bytes(group, timeout=ANSWER_S)

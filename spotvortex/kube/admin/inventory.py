@@ -1,8 +1,8 @@
-"""What of ours is in a cluster, read once.
+"""What the controller has left in a cluster, read once.
 
-Comes in: a client and our namespace. Goes out: an `Inventory`. Things are found by our labels and
-annotations on nodes, and by label and name in our namespace; of nodes and ConfigMaps only metadata
-is listed. May not write.
+Comes in: a client and the controller's namespace. Goes out: an `Inventory`. Things are found by the
+controller's labels and annotations on nodes, and by label and name in its namespace; of nodes and
+ConfigMaps only metadata is listed. May not write.
 """
 
 from __future__ import annotations
@@ -79,11 +79,11 @@ def collections(namespace: str) -> dict[ObjectKind, str]:
 
 
 async def take(client: KubeClient, namespace: str, now: float) -> Inventory:
-    """Read all that is ours.
+    """Read all that the controller has left.
 
     Args:
         client: of whoever looks.
-        namespace: ours.
+        namespace: the controller's own.
         now: seconds since the epoch, against which a Lease's renewal is held.
 
     Raises:
@@ -106,7 +106,7 @@ async def take(client: KubeClient, namespace: str, now: float) -> Inventory:
 
 
 async def node(client: KubeClient, name: str) -> Leftover | None:
-    """Read one node, None where it is gone or carries no mark of ours.
+    """Read one node, None where it is gone or carries no mark of the controller.
 
     Raises:
         ApiError: it cannot be read.

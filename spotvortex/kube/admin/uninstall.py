@@ -45,7 +45,7 @@ class Uninstaller:
 
     Args:
         client: connected as the person who leaves.
-        namespace: ours.
+        namespace: the controller's own.
         clock: the wall clock, for the Lease.
         tell: shows progress to the person.
     """
@@ -68,7 +68,7 @@ class Uninstaller:
         )
 
     async def leave(self, wait_s: float) -> UninstallResult:
-        """Remove all that is ours, the freeze last.
+        """Remove all that the controller has left, the freeze last.
 
         Args:
             wait_s: seconds given to a daemon that still runs, to undo what is in flight.
@@ -144,7 +144,7 @@ class Uninstaller:
             self._failures[left.key] = str(error)
 
     async def _unmark(self, seen: Leftover) -> None:
-        """Take our marks off a node, and our cordon with them; on a conflict look again."""
+        """Take the controller's marks and cordon off a node; on a conflict look again."""
         left: Leftover | None = seen
         for n_tries in range(MAX_TRIES):
             if left is None:
@@ -177,7 +177,7 @@ class Uninstaller:
 
 
 def unmarking(left: Leftover) -> dict[str, object]:
-    """Return the merge patch that takes our marks off a node, valid for the version seen alone."""
+    """Return the merge patch that unmarks a node, valid for the version seen alone."""
     gone = dict.fromkeys(sorted(left.marks))
     metadata: dict[str, object] = {
         "resourceVersion": left.version,
