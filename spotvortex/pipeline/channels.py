@@ -37,6 +37,14 @@ class Latest(Generic[Item]):
         self._ready.set()
         return n
 
+    def poll(self) -> Item | None:
+        """Take the value without waiting, None where there is no unread one."""
+        if not self._slot:
+            return None
+        if not self._closed:
+            self._ready.clear()
+        return self._slot.pop()
+
     def close(self) -> None:
         """Let the reader finish: what is stored can still be taken once."""
         self._closed = True

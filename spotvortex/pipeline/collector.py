@@ -1,20 +1,20 @@
 """The first task: one immutable observation each tick.
 
-Comes in: the cluster view's and the market's current values, and notices. Goes out: an
-`Observation` in a `Latest`, with a new trace, each tick or at once on a notice. Starts after the
-first sync; from then on it observes also when inputs are stale, so that the decisions say so. May
-not wait for anything else.
+Comes in: the cluster view's and the market's current values, notices, and the drainer's word on
+what it holds. Goes out: an `Observation` in a `Latest`, with a new trace, each tick or at once on a
+notice. Starts after the first sync; from then on it observes also when inputs are stale, so that
+the decisions say so. May not wait for anything else.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from spotvortex.core.domain.observation import NO_AUTHORITY, Observation
 from spotvortex.core.drain.interruption import settled
+from spotvortex.core.drain.messages import NOTHING_IN_HAND, InHand
 from spotvortex.core.drain.orders import in_flight
 from spotvortex.pipeline.channels import Latest
 from spotvortex.pipeline.health import Heartbeats
@@ -31,7 +31,7 @@ BURST_S: Final = 0.1
 class Collector:
     """Makes an observation every `tick_s` seconds until `stop` is set.
 
-    `in_hand` tells which nodes we are about to move, by uid.
+    `in_hand` brings the drainer's word on what it holds; the newest counts until the next comes.
     """
 
     cluster: ClusterView
@@ -42,7 +42,7 @@ class Collector:
     tick_s: float
     authority: Authority | None = None
     notices: Notices | None = None
-    in_hand: Callable[[], frozenset[str]] = frozenset
+    in_hand: Latest[InHand] = field(default_factory=lambda: Latest("in-hand"))
 
     async def run(self, out: Latest[Observation], stop: asyncio.Event) -> None:
         """Observe until told to stop, then close the channel."""
@@ -67,11 +67,12 @@ class Collector:
     async def _tick_until(self, out: Latest[Observation], stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
-        cycle = 0
+        cycle, held = 0, NOTHING_IN_HAND
         while not stop.is_set():
             self.heartbeats.beat("collector")
             cycle += 1
-            replaced = out.put(self._observe(cycle))
+            held = self.in_hand.poll() or held
+            replaced = out.put(self._observe(cycle, held))
             if replaced:
                 self.telemetry.replaced(out.name, replaced)
             # A tick that came late moves the next one: ticks are never made up for.
@@ -96,7 +97,7 @@ class Collector:
             await asyncio.sleep(BURST_S)
         return woken
 
-    def _observe(self, cycle: int) -> Observation:
+    def _observe(self, cycle: int, held: InHand) -> Observation:
         started = asyncio.get_running_loop().time()
         with self.telemetry.span("cycle", attributes={"cycle": cycle}) as span:
             now = self.clock.now()
@@ -112,7 +113,7 @@ class Collector:
                 standing=NO_AUTHORITY if self.authority is None else self.authority.standing(),
                 notices=notices,
                 notice_inputs=self.notices.health(now) if self.notices is not None else (),
-                in_hand=self.in_hand(),
+                in_hand=held.uids,
             )
         if self.notices is not None and notices:
             self.notices.settle(settled(notices, cluster, in_flight(cluster)))

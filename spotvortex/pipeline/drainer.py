@@ -1,8 +1,8 @@
 """The fourth task: carries orders out, each beside the others.
 
-Comes in: `DrainOrder`s and chores from the lane. Goes out: calls to the hand of their mode, and a
-`DrainResult` to telemetry. How one node is drained is in `one_drain`. An order for a node in hand
-only sharpens the one that it has.
+Comes in: `DrainOrder`s and chores from the lane. Goes out: calls to the actuator of their mode, a
+`DrainResult` to telemetry, and what it holds, as `InHand`. How one node is drained is in
+`drain_task`. An order for a node in hand only sharpens the one that it has.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Final
 from spotvortex.core.decision.messages import MaintenanceCall
 from spotvortex.core.drain.calls import Answer, Done, Gone
 from spotvortex.core.drain.machine import Finish
-from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult
+from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult, InHand
 from spotvortex.pipeline.actuators import Actuators
-from spotvortex.pipeline.channels import ClosedError, Lane
+from spotvortex.pipeline.channels import ClosedError, Lane, Latest
 from spotvortex.pipeline.drain_task import DrainTask, sharpened
 from spotvortex.pipeline.health import Heartbeats
 from spotvortex.pipeline.wave_barrier import WaveBarrier
@@ -46,13 +46,17 @@ Order = DrainOrder | MaintenanceCall
 
 @dataclass(slots=True, kw_only=True)
 class Drainer:
-    """Drains nodes and does chores by the hands of their modes."""
+    """Drains nodes and does chores by the hands of their modes.
+
+    What it holds is told in `in_hand`, whenever that changes.
+    """
 
     hands: Actuators
     clock: WallClock
     telemetry: Telemetry
     heartbeats: Heartbeats
     announcer: Announcer
+    in_hand: Latest[InHand] = field(default_factory=lambda: Latest("in-hand"))
     _drains: dict[str, DrainTask | None] = field(default_factory=dict)
     _chores: set[str] = field(default_factory=set)
     _waves: WaveBarrier = field(default_factory=WaveBarrier)
@@ -79,15 +83,20 @@ class Drainer:
             if known is not None:
                 known.order = sharpened(known.order, order)
         elif not self._is_over(order.plan_id, order.uid):
-            self._drains[order.uid] = None
+            self._hold(order.uid, None)
             # IMPORTANT: before any of the wave takes a step, or it would not wait for the others.
             self._waves.join(order)
             group.create_task(self._carry_out(order, stop))
 
-    def in_hand(self) -> frozenset[str]:
-        """Return the nodes of the orders that may write, by uid: some may not show anywhere yet."""
+    def _hold(self, uid: str, drain: DrainTask | None) -> None:
+        self._drains[uid] = drain
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell what is in hand; what has not begun counts, whatever its mode."""
         drains = self._drains.items()
-        return frozenset(uid for uid, one in drains if one is None or one.order.mode.writes)
+        uids = frozenset(uid for uid, one in drains if one is None or one.order.mode.writes)
+        self.in_hand.put(InHand(uids=uids))
 
     def _rest(self, plan_id: str, key: str) -> None:
         """Take note that an order or a chore has ended well enough not to come again at once."""
@@ -115,6 +124,7 @@ class Drainer:
         with self.heartbeats.at_work("drainer"):
             result = await self.drain(order, stop)
         del self._drains[order.uid]
+        self._tell()
         if result.end is not DrainEnd.HANDED_OVER:
             self._rest(order.plan_id, order.uid)
         self._report(result)
@@ -125,7 +135,7 @@ class Drainer:
         hand = self.hands.of(order.mode)
         with self.telemetry.span("drain", order.traceparent, attributes) as span:
             one = await DrainTask.start(order, hand, self.clock, self._waves, span)
-            self._drains[order.uid] = one
+            self._hold(order.uid, one)
             for n_steps in range(MAX_STEPS + MAX_UNDOING_STEPS):
                 self.heartbeats.beat("drainer")
                 finish = await one.step(stop, give_up=n_steps >= MAX_STEPS)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import Observation
+from spotvortex.core.drain.messages import InHand
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.pipeline.actuators import Actuators
@@ -83,8 +84,9 @@ async def supervise(
     observations: Latest[Observation] = Latest("observations")
     assessments: Latest[Assessment] = Latest("assessments")
     lane: Lane[Order] = Lane("drains", LANE_CAPACITY)
-    router, drainer = _acting(ports, views, limits)
-    collector = _observing(ports, views, tick_s, drainer)
+    in_hand: Latest[InHand] = Latest("in-hand")
+    router, drainer = _acting(ports, views, limits, in_hand)
+    collector = _observing(ports, views, tick_s, in_hand)
     inference = _scoring(ports, views, limits)
     edges_stop = asyncio.Event()
     async with asyncio.TaskGroup() as edges:
@@ -101,7 +103,7 @@ async def supervise(
         edges_stop.set()
 
 
-def _observing(ports: Ports, views: Boards, tick_s: float, drainer: Drainer) -> Collector:
+def _observing(ports: Ports, views: Boards, tick_s: float, in_hand: Latest[InHand]) -> Collector:
     return Collector(
         cluster=ports.edges.cluster,
         market=ports.edges.market,
@@ -111,7 +113,7 @@ def _observing(ports: Ports, views: Boards, tick_s: float, drainer: Drainer) -> 
         tick_s=tick_s,
         authority=ports.authority,
         notices=ports.notices,
-        in_hand=drainer.in_hand,
+        in_hand=in_hand,
     )
 
 
@@ -126,7 +128,9 @@ def _scoring(ports: Ports, views: Boards, limits: Limits) -> Assessor:
     )
 
 
-def _acting(ports: Ports, views: Boards, limits: Limits) -> tuple[Router, Drainer]:
+def _acting(
+    ports: Ports, views: Boards, limits: Limits, in_hand: Latest[InHand]
+) -> tuple[Router, Drainer]:
     router = Router(
         limits=limits,
         journal=ports.journal,
@@ -142,6 +146,7 @@ def _acting(ports: Ports, views: Boards, limits: Limits) -> tuple[Router, Draine
         clock=ports.edges.clock,
         telemetry=ports.telemetry,
         heartbeats=views.heartbeats,
+        in_hand=in_hand,
     )
     return router, drainer
 

@@ -27,6 +27,19 @@ async def test_latest_gives_what_is_stored_once_more_after_close_and_then_ends()
             await channel.get()
 
 
+async def test_latest_can_be_polled_without_waiting():
+    channel = Latest("c")
+    assert channel.poll() is None
+    channel.put(1)
+    channel.put(2)
+    assert (channel.poll(), channel.poll()) == (2, None)
+    channel.put(3)
+    channel.close()
+    assert (channel.poll(), channel.poll()) == (3, None)
+    with pytest.raises(ClosedError):
+        await channel.get()
+
+
 async def test_latest_refuses_a_value_after_close():
     channel = Latest("x")
     channel.close()

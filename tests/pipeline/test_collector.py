@@ -6,6 +6,7 @@ import pytest
 
 from spotvortex.core.domain.observation import InputHealth, InputState
 from spotvortex.core.domain.types import Offering
+from spotvortex.core.drain.messages import InHand
 from spotvortex.errors import UnreachableError
 from spotvortex.pipeline.channels import ClosedError, Latest
 from spotvortex.pipeline.collector import Collector
@@ -58,9 +59,25 @@ def test_it_observes_at_once_and_then_on_every_tick():
 
 
 def test_an_observation_tells_what_is_in_hand():
-    hand = iter([frozenset(), frozenset({"uid-s1"})])
-    _, out, _ = collect(StillCluster(), 31.0, in_hand=lambda: next(hand))
-    assert run(out.get).in_hand == {"uid-s1"}
+    hand = Latest("in-hand")
+    assert observed_with(hand, 1.0) == set()
+    hand.put(InHand(uids=frozenset({"uid-s0"})))
+    hand.put(InHand(uids=frozenset({"uid-s1"})))
+    assert observed_with(hand, 1.0) == {"uid-s1"}
+
+
+def test_what_is_in_hand_counts_until_the_drainer_says_otherwise():
+    hand = Latest("in-hand")
+    hand.put(InHand(uids=frozenset({"uid-s1"})))
+    assert observed_with(hand, 65.0) == {"uid-s1"}  # the third tick: nothing new was said
+    hand.put(InHand())
+    assert observed_with(hand, 65.0) == set()
+
+
+def observed_with(hand, seconds):
+    """What the last observation of so many seconds says is in hand."""
+    _, out, _ = collect(StillCluster(), seconds, in_hand=hand)
+    return run(out.get).in_hand
 
 
 def test_an_observation_nobody_read_is_replaced_and_counted():

@@ -1,6 +1,7 @@
 """What travels to and from the drainer: orders, what is in flight, results.
 
-Comes in: values of the domain. Goes out: `DrainOrder`, `InFlight`, `DrainResult`. Every message
+Comes in: values of the domain. Goes out: `DrainOrder`, `InFlight`, `InHand`,
+`DrainResult`. Every message
 carries the trace context of its cycle.
 """
 
@@ -90,6 +91,20 @@ class InFlight:
 
 
 NOTHING_IN_FLIGHT: Final = InFlight()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InHand:
+    """What the drainer holds now, told whenever it changes.
+
+    Attributes:
+        uids: the nodes of the orders that may write, by uid: some may not show in the cluster yet.
+    """
+
+    uids: frozenset[str] = frozenset()
+
+
+NOTHING_IN_HAND: Final = InHand()
 
 
 class DrainEnd(StrEnum):

@@ -174,9 +174,9 @@ def test_what_may_write_is_in_hand_from_its_order_to_its_end(mode, shown):
         async with asyncio.TaskGroup() as group:
             group.create_task(subject.run(lane, asyncio.Event()))
             await asyncio.sleep(0.1)  # its first request has not been answered yet
-            seen = subject.in_hand()
+            seen = subject.in_hand.poll().uids
             lane.close()
-        return seen, subject.in_hand()
+        return seen, subject.in_hand.poll().uids
 
     assert run(main) == (shown, set())
 
