@@ -11,6 +11,9 @@ BESIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-rest
 EPISODES ?= 10000
 SEED ?= 1
 
+# Tests start some fifty interpreters, which would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-unit test-large crash simulate check format lock bench control-plane clean
 
@@ -34,8 +37,8 @@ test: $(STAMP) ## every test, those on the real control plane too
 	@$(BIN)/python -m tests.controlplane.build
 	@$(BIN)/python -m pytest -m "not large" $(BESIDE) $(COVERAGE)
 
-test-unit: $(STAMP) ## the tests that need no control plane, under a minute
-	@$(BIN)/python -m pytest -m "not large and not controlplane and not karpenter and not search and not wheel"
+test-unit: $(STAMP) ## the tests that need no control plane, with fewer examples of each property: a minute
+	@$(BIN)/python -m pytest -n 2 --hypothesis-profile unit -m "not large and not controlplane and not karpenter and not search and not wheel"
 
 test-large: $(STAMP) ## the large scenes
 	@$(BIN)/python -m pytest -m large

@@ -10,18 +10,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from tests.controlplane.build import BuildError, find_assets
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.needs import on_control_plane
+from tests.examples import register
 
 pytest_plugins = ("tests.flaky",)
 
-# A shared machine has no deadlines, and CI tries the same examples each time.
-settings.register_profile("local", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") else "local")
+register(derandomize=bool(os.environ.get("CI")))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

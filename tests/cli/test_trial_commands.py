@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from spotvortex.batch.results_file import read_results
+from spotvortex.batch.results_file import open_results, read_results
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.evaluation import backtest_world, composition, protocol, worlds
+from spotvortex.evaluation.provenance import made_under
 from spotvortex.results import cluster_snapshot as snapshots
 from spotvortex.results.accounting import Costs, RunResult, total_cost_usd, total_of
 from spotvortex.settings.model import BUNDLED_MODELS
@@ -66,29 +67,67 @@ def write_trace(path, n_days, *, full=20):
     return path
 
 
-def test_an_evaluation_runs_judges_and_goes_on_where_it_was(tmp_path):
-    families = json.loads(protocol.OWN_PATH.read_text())["families"]
-    path = small_protocol(tmp_path, families=[f for f in families if f["name"] != "calm"])
+@pytest.fixture
+def seldom(monkeypatch):
+    """Ours decides every ten minutes of a run's day, not every minute."""
+    monkeypatch.setattr(worlds, "TICK_S", 600.0)
+
+
+def test_an_evaluation_goes_on_where_it_was_cut_off_and_judges(tmp_path, seldom):
+    """One run is missing, so that the command makes it; what is not ours to cost is made up."""
+    path = small_protocol(tmp_path, families=families({"normal"}))
+    of = protocol.load(path)
+    extent = composition.whole(of, BUNDLED_MODELS, with_variants=False)
+    specs = composition.specs_of(of, extent, path, BUNDLED_MODELS, None)
+    made = {
+        spec.policy: composition.work(spec)
+        for spec in specs
+        if spec.policy in (of.bound, "B1", *(b.name for b in of.baselines.b3), worlds.OURS)
+    }
+    with open_results(tmp_path / "r.jsonl", made_under(of), print) as kept:
+        for spec in specs:
+            if spec.policy != worlds.B0:
+                result = made.get(spec.policy, replace(made[worlds.OURS], policy=spec.policy))
+                kept.append(spec.key, result)
+    cut_off = (tmp_path / "r.jsonl").read_bytes()
+    results, _ = evaluated(tmp_path, path, {"normal"})
+    assert (tmp_path / "r.jsonl").read_bytes().startswith(cut_off)
+    check_bound(results, of.costs)
+
+
+@pytest.mark.search
+def test_an_evaluation_of_three_families_runs_judges_and_goes_on_where_it_was(tmp_path):
     trace = write_trace(tmp_path / "trace.csv", 4)
-    words = ("evaluate", "--protocol", path, "--traces", trace, "--workers", 1)
+    path = small_protocol(tmp_path, families=families({"normal", "stressed", "replay"}))
+    results, of = evaluated(tmp_path, path, {"normal", "stressed", "replay"}, "--traces", trace)
+    check_bound(results, of.costs)
+
+
+def families(names):
+    return [f for f in json.loads(protocol.OWN_PATH.read_text())["families"] if f["name"] in names]
+
+
+def evaluated(folder, path, names, *more):
+    """Evaluate twice, the second time from the results of the first."""
+    words = ("evaluate", "--protocol", path, "--workers", 1, *more)
     words = (*words, "--results", "r.jsonl", "--html", "page.html")
     first = typed(*words)
     assert first.exit_code in (0, 1)
     assert "gate: median net profit" in first.output
-    assert (tmp_path / "page.html").read_text().startswith("<!DOCTYPE html>")
-    _, results = read_results(tmp_path / "r.jsonl", RunResult)
+    assert (folder / "page.html").read_text().startswith("<!DOCTYPE html>")
+    _, results = read_results(folder / "r.jsonl", RunResult)
     of = protocol.load(path)
     n_policies = len(worlds.policies(of)) + len(worlds.asides(of)) + 1
-    assert len(results) == 3 * n_policies
-    assert {r.family for r in results} == {"normal", "stressed", "replay"}
-    before = (tmp_path / "r.jsonl").read_bytes()
+    assert len(results) == len(names) * n_policies
+    assert {r.family for r in results} == names
+    before = (folder / "r.jsonl").read_bytes()
     again = typed(*words, "--output", "json")
-    assert (tmp_path / "r.jsonl").read_bytes() == before
+    assert (folder / "r.jsonl").read_bytes() == before
     document = json.loads(again.output)
     assert document["verdict"]["passes"] is (again.exit_code == 0)
-    assert document["verdict"]["pooled"]["n_worlds"] == 3
+    assert document["verdict"]["pooled"]["n_worlds"] == len(names)
     assert "B3 lazy" in {other["rival"] for other in document["sensitivities"]}
-    check_bound(results, of.costs)
+    return results, of
 
 
 def check_bound(results, costs):
@@ -101,7 +140,7 @@ def check_bound(results, costs):
         assert cost["O1"] < cost["B0"]
 
 
-def test_a_bundle_with_a_policy_network_is_judged_by_that_too(tmp_path):
+def test_a_bundle_with_a_policy_network_is_judged_by_that_too(tmp_path, seldom):
     """The network prefers the last action there is: it leaves Spot, whatever the scores say."""
     bundle = go_bundle(tmp_path)
     path = small_protocol(tmp_path)
@@ -142,7 +181,7 @@ def test_a_quick_evaluation_is_five_seeds_of_one_mix_of_ours_against_karpenter()
     assert [worlds.setting_of(name, of).evicts_at_notice for name in lazy] == [False] * len(lazy)
 
 
-def test_the_ablation_without_a_model_is_run_by_one_score_for_all(tmp_path):
+def test_the_ablation_without_a_model_is_run_by_one_score_for_all(tmp_path, seldom):
     path = small_protocol(tmp_path)
     spec = composition.RunSpec(
         family="normal",
@@ -159,8 +198,8 @@ def test_the_ablation_without_a_model_is_run_by_one_score_for_all(tmp_path):
 
 
 def test_a_backtest_shows_policies_side_by_side_and_draws_them(tmp_path):
-    prices = write_prices(tmp_path / "prices.jsonl", 3)
-    trace = write_trace(tmp_path / "trace.csv", 4)
+    prices = write_prices(tmp_path / "prices.jsonl", 2)
+    trace = write_trace(tmp_path / "trace.csv", 3)
     shown = typed("backtest", "--prices", prices, "--capacity", trace, "--html", "b.html")
     assert shown.exit_code == 0
     for policy in ("B0", "B3-0min-10pct", "spotvortex"):

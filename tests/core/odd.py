@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from spotvortex.core.domain.limits import Limits
@@ -25,9 +24,10 @@ from spotvortex.core.domain.types import Blocker, CapacityType, Offering, Provis
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.scoring.features import OfferingScore
 from tests.core.builders import AT, HEALTHY, assessed_with, placed, quote, score
+from tests.examples import examples
 
-few = settings(max_examples=40, deadline=None)
-many = settings(max_examples=100, deadline=None)
+few = examples(40)
+many = examples(100)
 
 TYPES = ("m6i.large", "c6a.4xlarge", "odd")
 ZONES = ("a", "b", "")

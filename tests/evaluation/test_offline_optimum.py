@@ -5,13 +5,14 @@ from itertools import combinations_with_replacement, product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import Offering
 from spotvortex.evaluation.offline_optimum import Future, UnitCosts, plan
 from spotvortex.sim.market.semimarkov import TRACELIKE, generate
 from spotvortex.sim.market.shortage_clock import TimeSpan
+from tests.examples import examples
 
 FREE = UnitCosts(move_min=0.0, interruption_min=0.0)
 
@@ -79,7 +80,7 @@ COSTS = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(worlds(), COSTS, st.data())
 def test_one_unit_is_placed_as_well_as_can_be(made, costs, data):
     spot, counts, n_steps, step_s = made
@@ -94,7 +95,7 @@ def test_one_unit_is_placed_as_well_as_can_be(made, costs, data):
     assert bill(world, costs, 0, found.places[0]) == pytest.approx(best, abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(worlds(most_steps=3), COSTS.filter(lambda c: c.move_min <= c.interruption_min))
 def test_two_units_never_cost_less_than_the_best_of_all_ways(made, costs):
     spot, counts, n_steps, step_s = made

@@ -43,12 +43,22 @@ def calm_model(_policy):
     )
 
 
+TICK_S = 300.0
+"""Ours decides every five minutes here: what is asked of a run does not hang on how often."""
+
+
 def named(days, digest):
     return RunResult(family="f", mix="m", seed=1, policy="p", days=days, digest=digest)
 
 
-def account(of, policy, **changes):
-    return run(replace(worlds.trial_of(of, policy, PROTOCOL, model), **changes), named)
+def trial(of, policy, forecaster=model, **changes):
+    made = replace(worlds.trial_of(of, policy, PROTOCOL, forecaster), **changes)
+    ours = made.controller
+    return replace(made, controller=ours and replace(ours, tick_s=TICK_S))
+
+
+def account(of, policy):
+    return run(trial(of, policy), named)
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +70,9 @@ def test_notices_are_handled_by_us_or_by_karpenter():
     """The same losses, told to either: whoever hears of one empties the node before it goes."""
     heard = {}
     for policy in (worlds.OURS, worlds.OURS_BESIDE):
-        trial = worlds.trial_of(world(), policy, PROTOCOL, calm_model)
-        assert trial.controller.hears_notices is (policy == worlds.OURS)
-        days = run(trial, named).result.days
+        told = trial(world(), policy, calm_model)
+        assert told.controller.hears_notices is (policy == worlds.OURS)
+        days = run(told, named).result.days
         heard[policy] = total_of(days)
     for total in heard.values():
         assert total.n_interrupted > 0
@@ -151,27 +161,37 @@ def test_slower_boots_leave_more_unserved():
 
 
 def decisions(supply):
-    trial = worlds.trial_of(world("calm", n_days=1), worlds.OURS, PROTOCOL, model)
-    return run(replace(trial, supply=supply), named).result.digest
+    return run(trial(world("calm"), worlds.OURS, supply=supply), named).result.digest
 
 
 def test_what_is_hidden_changes_no_decision_until_it_can_be_seen():
     """Two worlds differ only in how much there is of what nobody holds or tries to get."""
-    of = world("calm")
     counts = {o: CapacityCounts(times=(0.0,), values=(40,)) for o in worlds.offerings()}
-    trial = worlds.trial_of(of, worlds.OURS, PROTOCOL, model)
-    market = trial.market
+    known = trial(world("calm"), worlds.OURS)
+    market = known.market
     dearest = max(counts, key=lambda o: market.spot_usd_per_hour(o, worlds.START_AT))
     other = counts | {dearest: CapacityCounts(times=(0.0,), values=(1000,))}
-    supply = type(trial.supply)
-    assert decisions(supply(seed=1, counts=counts)) == decisions(supply(seed=1, counts=other))
-    none = {o: CapacityCounts(times=(0.0,), values=(0,)) for o in worlds.offerings()}
-    assert decisions(supply(seed=1, counts=none)) != decisions(supply(seed=1, counts=counts))
+    supply = type(known.supply)
+    decided = decisions(supply(seed=1, counts=counts))
+    assert decisions(supply(seed=1, counts=other)) == decided
+    scarce = {o: CapacityCounts(times=(0.0,), values=(1,)) for o in worlds.offerings()}
+    assert decisions(supply(seed=1, counts=scarce)) != decided
+
+
+class Reached:
+    """The types of what was reached, and what was, so that no object is gone through twice."""
+
+    def __init__(self):
+        self.kinds, self.known = set(), {}
 
 
 def reached(value, found):
     """Collect the type of everything that can be reached from a value by its fields."""
-    found.add(type(value))
+    kind = type(value)
+    found.kinds.add(kind)
+    if kind in (str, float, int, bool) or id(value) in found.known:
+        return
+    found.known[id(value)] = value
     if is_dataclass(value):
         inner = [getattr(value, field.name) for field in fields(value)]
     elif isinstance(value, dict):
@@ -183,7 +203,7 @@ def reached(value, found):
 
 
 def test_what_the_controller_sees_leads_to_no_object_of_the_world():
-    seen, snapshot = set(), Watch.snapshot
+    seen, snapshot = Reached(), Watch.snapshot
 
     class Spy(Watch):
         def snapshot(self, now):
@@ -196,10 +216,9 @@ def test_what_the_controller_sees_leads_to_no_object_of_the_world():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("spotvortex.sim.runtime.replica.Watch", Spy)
         account(world(), worlds.OURS)
-        trial = worlds.trial_of(world(), worlds.OURS, PROTOCOL, model)
-        offerings = worlds.offerings()
-        reached(trial.market.facts(offerings, worlds.START_AT), seen)
-    rooms = {kind.__module__ for kind in seen}
+        market = trial(world(), worlds.OURS).market
+        reached(market.facts(worlds.offerings(), worlds.START_AT), seen)
+    rooms = {kind.__module__ for kind in seen.kinds}
     assert "spotvortex.core.domain.observation" in rooms
     assert not [room for room in rooms if room.startswith("spotvortex.sim")]
 
@@ -214,16 +233,16 @@ print(account(world(), worlds.OURS).result.digest)
 
 
 def test_a_trial_is_the_same_under_two_hash_seeds(ours):
-    for hash_seed in ("1", "2"):
-        environment = os.environ | {"PYTHONHASHSEED": hash_seed}
-        done = subprocess.run(
-            [sys.executable, "-c", DIGEST],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout.strip() == ours.result.digest
+    """Under that of this process, which is drawn unless it is given, and under another."""
+    other = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+    done = subprocess.run(
+        [sys.executable, "-c", DIGEST],
+        env=os.environ | {"PYTHONHASHSEED": other},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == ours.result.digest
 
 
 def test_demand_falls_at_night_and_bursts_for_ten_minutes():
@@ -239,8 +258,7 @@ def test_demand_falls_at_night_and_bursts_for_ten_minutes():
 
 
 def test_pods_fill_a_node_by_what_is_scarcer():
-    trial = worlds.trial_of(world(), worlds.B0, PROTOCOL, model)
-    workload = trial.scenario.workloads[0]
+    workload = trial(world(), worlds.B0).scenario.workloads[0]
     assert pods_per_node("m6i.xlarge", workload) == 4
     assert pods_per_node("m6i.xlarge", replace(workload, memory_bytes=8 << 30)) == 1
     assert pods_per_node("m6i.xlarge", replace(workload, cpu_milli=10**6)) == 1

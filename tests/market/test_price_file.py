@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from spotvortex.errors import PriceFileError
 from spotvortex.market.price_file import read_price_file
+from tests.examples import examples
 from tests.market.records import M5_A, T0, on_demand_record, spot_record, write_file
 
 
@@ -126,9 +127,7 @@ RECORDS = st.fixed_dictionaries(
 ).map(lambda record: json.dumps(record).encode())
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(examples(200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.binary(max_size=200) | st.lists(RECORDS, max_size=4).map(b"\n".join),
     st.sampled_from(["p.jsonl", "p.jsonl.gz", "whole.jsonl.gz"]),

@@ -1,7 +1,7 @@
 """From an action to whole nodes: never above cap, floor or limits, and at least one."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core.decision.gates.table import Ruling
@@ -9,8 +9,8 @@ from spotvortex.core.decision.planning import n_wanted, plan_wave, target_ratio
 from spotvortex.core.decision.rule_policy import max_ratio
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Action, CapacityType, GateName
-from tests.core import odd
 from tests.core.builders import candidate, pool_input, proposal
+from tests.examples import examples
 
 FREE = Ruling(refused=False, limit=None, first_refusal=None)
 WIDE = Limits(max_wave_nodes=8)
@@ -80,7 +80,7 @@ def test_the_first_candidates_are_taken():
     assert {m.to for m in wave.moves} == {CapacityType.ON_DEMAND}
 
 
-@settings(odd.many, max_examples=300)
+@examples(300)
 @given(
     st.integers(0, 12),
     st.integers(0, 12),

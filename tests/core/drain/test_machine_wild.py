@@ -4,7 +4,7 @@ nothing behind."""
 import math
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker
@@ -26,9 +26,9 @@ from spotvortex.core.drain.calls import (
 from spotvortex.core.drain.machine import MAX_WAIT_S, Do, Finish, Wait, advance, next_step
 from spotvortex.core.drain.messages import DrainEnd, OrderKind
 from spotvortex.core.drain.progress import AFTER_LOSS_S, OVERDUE, begin, proceed
-from tests.core import odd
 from tests.core.builders import AT
 from tests.core.drain.drains import LOSS, ORDER, pod, receiver, view
+from tests.examples import examples
 
 ANSWERS = [Done(), Done(), Done(), Done(), Gone(), Refused("no"), Again("busy"), Again("busy", 3.0)]
 EVICTION_ANSWERS = [*ANSWERS, *(BlockedByBudget(s) for s in (2.0, 0.0, math.inf))]
@@ -208,7 +208,7 @@ def drive(wild, stop_at, crashes):
     raise AssertionError("the order does not end")
 
 
-@settings(odd.many, max_examples=300)
+@examples(300)
 @given(
     st.data(),
     st.sampled_from([NEVER, NEVER, AT + 1.0, AT + 60.0]),

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -25,6 +25,7 @@ from spotvortex.core.pool.reduction import reduce_pool
 from spotvortex.core.scoring import interruption_memory
 from spotvortex.core.scoring.features import OfferingScore
 from spotvortex.kube.api.quantities import cpu_milli, memory_bytes
+from tests.examples import examples
 from tests.kube.api.test_codec import json_values, paths_of, with_value
 from tests.kube.cache.test_store import CODECS, Scene
 from tests.kube.cache.test_view import NODEPOOLS, NODES, OWNERS, PDBS, PODS, viewing
@@ -434,7 +435,7 @@ def mutations(draw):
     return table, json.dumps(with_value(sample, path, draw(json_values))).encode()
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(mutations(), max_size=4), st.permutations(TABLES))
 def test_any_value_anywhere_is_read_or_refused_and_decisions_go_on(odd, order):
     scene = Scene()

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -16,6 +16,7 @@ from spotvortex.kube.api.codec import Codec
 from spotvortex.kube.cache.pdbs import Lookup
 from spotvortex.kube.cache.snapshot import SnapshotBuilder
 from spotvortex.kube.cache.store import Store
+from tests.examples import examples
 from tests.kube.objects import container, node, node_pool, pdb, pod, replica_set
 
 CODECS = {
@@ -572,7 +573,7 @@ START = [
 ]
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(st.lists(changes(), min_size=1, max_size=12))
 def test_any_history_gives_the_snapshot_of_its_final_state(history):
     lived, final = Scene().put("nodes", *PAIR), {}
@@ -617,7 +618,7 @@ def recounted(final):
     return counts
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(pods(), max_size=8), st.lists(SELECTORS, max_size=3))
 def test_budgets_found_by_label_sets_are_those_found_pod_by_pod(found, selectors):
     scene = Scene().put("nodes", *(node(n) for n in NODES))
@@ -642,7 +643,7 @@ BUDGET_STATES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.lists(pods(), max_size=8),
     st.lists(st.tuples(SELECTORS, BUDGET_STATES, st.booleans()), max_size=3),

@@ -17,6 +17,7 @@ from spotvortex.sim.market.capacity_trace import (
     read_counts_csv,
 )
 from spotvortex.sim.market.counts import CapacityCounts
+from tests.examples import examples
 
 A = Offering(instance_type="m6i.large", zone="us-east-1a")
 B = Offering(instance_type="c6i.2xlarge", zone="us-east-1b")
@@ -184,9 +185,7 @@ LINES = st.lists(
     ),
     max_size=6,
 ).map(b"\n".join)
-FUZZ = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FUZZ = settings(examples(200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @FUZZ

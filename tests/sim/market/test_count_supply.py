@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import Offering
@@ -12,6 +12,7 @@ from spotvortex.sim.market.counts import CapacityCounts
 from spotvortex.sim.market.semimarkov import TRACELIKE, generate
 from spotvortex.sim.market.shortage_clock import TimeSpan
 from spotvortex.sim.market.supply import NoticeTiming, Signal, Signals, Supply
+from tests.examples import examples
 from tests.sim.market.test_counts import step_functions
 
 A = Offering(instance_type="m6i.large", zone="us-east-1a")
@@ -95,7 +96,7 @@ def test_a_node_that_left_on_its_own_is_not_missed():
     assert supply.strikes(A, [60.0] * 3, 1000.0, STEP_S) == []
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(step_functions(), st.integers(0, 50), st.sampled_from([0.0, 0.05, 0.5, 1.0]))
 def test_never_more_are_there_than_there_can_be(counts, seed, flawed):
     supply = supply_of(counts, Signals(notices=NoticeTiming(flawed_ratio=flawed)), seed)

@@ -4,13 +4,14 @@ from itertools import pairwise
 from statistics import median, quantiles
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.scoring.features import price_change
 from spotvortex.sim.market.instance_types import MACHINES
 from spotvortex.sim.market.prices import HISTORY_POINTS, STEP_S, PriceTrack, SimulatedMarket
+from tests.examples import examples
 
 START = 1_785_229_200.0
 DAY = 86400.0
@@ -89,7 +90,7 @@ def test_history_means_weigh_the_time_on_each_side_of_a_change():
     assert mean == pytest.approx(share * before + (1.0 - share) * after, rel=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.lists(st.floats(0.0, 30 * DAY), min_size=1, max_size=6), st.integers(0, 50))
 def test_a_price_depends_on_seed_offering_and_time_alone(times, seed):
     forward = SimulatedMarket(seed=seed, start_at=START)

@@ -4,12 +4,13 @@ import os
 import subprocess
 import sys
 import time
+from functools import cache
 from itertools import combinations
 from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import Offering
@@ -29,6 +30,7 @@ OFFERINGS = tuple(
 )
 
 
+@cache
 def worlds(name, n_seeds=8, days=7.0):
     span = TimeSpan(start_at=START, seconds=days * DAY)
     return [
@@ -56,6 +58,7 @@ def test_a_week_of_eight_seeds_is_as_harsh_as_its_family(name, low, high):
     assert low <= losses_per_node_hour(worlds(name)) <= high
 
 
+@pytest.mark.search
 @pytest.mark.parametrize("name", FAMILIES)
 def test_over_months_the_losses_are_those_that_a_family_stands_for(name):
     found = losses_per_node_hour(worlds(name, n_seeds=24, days=90.0), days=90.0)
@@ -169,7 +172,6 @@ def test_a_clock_tells_when_it_shows_what_it_shows(speeds, share):
     assert clock.when(sum(speeds)) == float("inf")
 
 
-@settings(deadline=None)
 @given(step_functions(), st.integers(1, 20), st.integers(0, 50))
 def test_a_cascade_is_full_where_there_was_something_and_below_where_not(counts, full, seed):
     made = cascaded(counts, full, Random(seed))

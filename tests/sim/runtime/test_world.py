@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core.domain.observation import InputState, NodeLoad
@@ -26,6 +26,7 @@ from spotvortex.sim.market.instance_types import MACHINES
 from spotvortex.sim.market.prices import SimulatedMarket
 from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
 from spotvortex.sim.runtime.world import World
+from tests.examples import examples
 
 HARSH = replace(STRESS, hazard_per_hour=1.0, shortages_per_hour=20.0, hit_ratio=1.0)
 
@@ -241,7 +242,7 @@ def test_demo_shows_what_cannot_be_moved():
     assert [p.name for p in pools["api"].node_groups] == ["api-od", "api-spot"]
 
 
-@settings(max_examples=12, deadline=None)
+@examples(12)
 @given(st.integers(0, 10_000))
 def test_world_is_consistent_at_every_turn(seed):
     world = world_of(seed, HARSH, CALM)

@@ -1,0 +1,33 @@
+"""How many examples a property is tried with: all of them, or a tenth in the unit tests.
+
+Comes in: hypothesis's profile, which `--hypothesis-profile` names and `make test-unit` sets. Goes
+out: settings for `@given`. A property without settings of its own follows the profile by itself.
+May not decide what is tried.
+"""
+
+from hypothesis import settings
+
+WHOLE = 100
+"""Examples of a property that asks for no number, under a profile that tries all."""
+UNIT = 15
+"""The same in the unit tests: a property that breaks easily breaks within these."""
+FEWEST = 10
+
+
+def register(*, derandomize: bool) -> None:
+    """Make the profiles `whole` and `unit` known, and choose `whole`.
+
+    A shared machine has no deadlines. Where runs are to be compared, as in CI, `derandomize` has
+    each run try the same examples.
+    """
+    for name, n_examples in (("whole", WHOLE), ("unit", UNIT)):
+        settings.register_profile(
+            name, deadline=None, derandomize=derandomize, max_examples=n_examples
+        )
+    settings.load_profile("whole")
+
+
+def examples(n_examples: int) -> settings:
+    """Return settings for so many examples, or the profile's share of them."""
+    share = settings.default.max_examples / WHOLE
+    return settings(max_examples=min(n_examples, max(FEWEST, round(n_examples * share))))
