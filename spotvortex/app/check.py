@@ -5,11 +5,14 @@ Comes in: settings. Goes out: checks, each by itself. Nothing is kept.
 
 from __future__ import annotations
 
+from random import Random
+
 from spotvortex.app.kubernetes import SystemClock, market_of
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import ApiError, ModelContractError, PriceFileError, SettingsError
 from spotvortex.kube.admin import access_review
 from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.api.patient_reads import PatientReads
 from spotvortex.model import forecaster as bundles
 from spotvortex.report import checks
 from spotvortex.settings.load import kubeconfig
@@ -38,8 +41,9 @@ async def _check_cluster(settings: Settings) -> tuple[list[checks.Check], frozen
     name = f"{client.context_name} ({client.server})"
     try:
         accesses = await access_review.survey(client)
+        reads = PatientReads(client, Random())  # noqa: S311 - jitter of retries
         nodes = next(a for a in accesses if a.watched.resource.name == "nodes")
-        offerings = await access_review.offerings(client) if nodes.is_whole else frozenset()
+        offerings = await access_review.offerings(reads) if nodes.is_whole else frozenset()
     except ApiError as error:
         fix = "see to the connection and the credentials of this context"
         return [checks.wrong("cluster", f"{name}: {error}", fix)], frozenset()

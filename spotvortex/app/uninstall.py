@@ -6,6 +6,7 @@ Comes in: settings, and whether anything may be written. Goes out: what was foun
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 from spotvortex.app.kubernetes import SystemClock
 from spotvortex.core.uninstall import UninstallResult
@@ -32,7 +33,8 @@ async def uninstall(
     """
     client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
     try:
-        departure = Uninstaller(client, settings.namespace, SystemClock(), tell)
+        rng = Random()  # noqa: S311 - jitter of retries
+        departure = Uninstaller(client, settings.namespace, SystemClock(), tell, rng)
         return await (departure.leave(wait_s) if apply else departure.look())
     finally:
         await client.close()

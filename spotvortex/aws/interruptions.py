@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from spotvortex.aio import pause
+from spotvortex.aio import Backoff, pause
 from spotvortex.aws.inbox import Inbox, Message
 from spotvortex.aws.session import ANSWER_S, BATCH, QueueClient, open_queue
 from spotvortex.core.domain.notices import REBALANCE_TTL_S, Notice
@@ -172,8 +172,11 @@ class SqsNotices:
             task.cancel()
         await asyncio.wait(tasks)
 
+    def _backoff(self) -> Backoff:
+        return Backoff(self._options.first_pause_s, self._options.longest_pause_s, self._rng)
+
     async def _poll_until(self, stop: asyncio.Event) -> None:
-        pauses = _Pauses(self._options, self._rng)
+        backoff = self._backoff()
         while not stop.is_set():
             if not self._may_read():
                 await self._hand_back()
@@ -181,9 +184,9 @@ class SqsNotices:
             elif self._inbox.is_full:
                 await pause(stop, IDLE_S)
             else:
-                await pause(stop, await self._poll(pauses))
+                await pause(stop, await self._poll(backoff))
 
-    async def _poll(self, pauses: _Pauses) -> float:
+    async def _poll(self, backoff: Backoff) -> float:
         """Ask once, and return how long to pause before the next time, in seconds."""
         loop = asyncio.get_running_loop()
         asked = loop.time()
@@ -193,10 +196,10 @@ class SqsNotices:
             messages = await self._client.receive(wait_s, self._options.visibility_s)
         except QueueError as error:
             self._failed("receive", error)
-            return pauses.after_failure()
+            return backoff.after_failure()
         self._confirmed_at = self._clock.now()
         self._succeeded("receive")
-        pauses.reset()
+        backoff.reset()
         for message in messages:
             self._take(message)
             await asyncio.sleep(0)
@@ -213,7 +216,7 @@ class SqsNotices:
             self._deletable.set()
 
     async def _delete_until(self, stop: asyncio.Event) -> None:
-        pauses = _Pauses(self._options, self._rng)
+        backoff = self._backoff()
         while True:  # ends when nothing is left after the stop, or by cancellation
             if not self._inbox.n_deletable:
                 if stop.is_set():
@@ -222,9 +225,9 @@ class SqsNotices:
                 await self._deletable.wait()
             if self._inbox.n_deletable < BATCH:
                 await pause(stop, LINGER_S)
-            await pause(stop, await self._delete(pauses))
+            await pause(stop, await self._delete(backoff))
 
-    async def _delete(self, pauses: _Pauses) -> float:
+    async def _delete(self, backoff: Backoff) -> float:
         """Delete one batch, and return how long to pause, in seconds; what fails is tried again."""
         batch = self._inbox.next_deletable(BATCH)
         if not batch:
@@ -235,10 +238,10 @@ class SqsNotices:
         except QueueError as error:
             self._failed("delete", error)
             self._inbox.keep(batch)
-            return pauses.after_failure()
+            return backoff.after_failure()
         self._inbox.counts.deleted += n_gone
         self._succeeded("delete")
-        pauses.reset()
+        backoff.reset()
         return 0.0
 
     async def _hand_back(self) -> None:
@@ -269,25 +272,6 @@ class SqsNotices:
             log.info("notices.recovered", extra={"do": operation})
 
 
-class _Pauses:
-    """How long to wait after failures in a row: doubling, bounded, jittered."""
-
-    def __init__(self, options: QueueOptions, rng: Random) -> None:
-        self._options = options
-        self._rng = rng
-        self._failures = 0
-
-    def after_failure(self) -> float:
-        """Return the pause after one more failure, in seconds."""
-        longest = self._options.first_pause_s * 2.0 ** min(self._failures, 16)
-        self._failures += 1
-        return min(longest, self._options.longest_pause_s) * self._rng.uniform(0.5, 1.0)
-
-    def reset(self) -> None:
-        """Begin anew after a success."""
-        self._failures = 0
-
-
 @asynccontextmanager
 async def open_notices(
     options: QueueOptions,
@@ -301,7 +285,7 @@ async def open_notices(
     Args:
         options: which queue, and how it is read.
         clock: the time of day.
-        rng: for the jitter of pauses.
+        rng: for the jitter of backoff.
         may_read: whether this replica leads. Two readers would take each other's messages, so one
             that stands by gives back what it holds and asks for nothing.
 
@@ -313,5 +297,6 @@ async def open_notices(
         region=options.region,
         wait_s=options.wait_s,
         n_connections=options.n_polls + N_DELETERS + 2,
+        rng=rng,
     ) as client:
         yield SqsNotices(client, options, clock=clock, rng=rng, may_read=may_read)

@@ -14,10 +14,13 @@ import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
+from random import Random
 from typing import Any, Final, TypeVar
 
 import aiohttp
 
+from spotvortex.aio import Retries, retried
 from spotvortex.aws.inbox import Message
 from spotvortex.errors import QueueError, QueueFault, SettingsError
 
@@ -28,7 +31,6 @@ CONNECT_S: Final = 5.0
 ANSWER_S: Final = 10.0
 """Time for an answer, on top of what a long poll may take."""
 
-ATTEMPTS: Final = 2
 _LONGEST_MESSAGE: Final = 256
 _REGION: Final = re.compile(r"https?://sqs(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com[./].*")
 _HTTP_DENIED: Final = (401, 403)
@@ -47,6 +49,8 @@ _FIXES: Final[Mapping[QueueFault, str]] = {
     QueueFault.UNREACHABLE: "see to the network way to SQS, or to AWS_ENDPOINT_URL_SQS",
     QueueFault.SERVER: "wait; if it stays, see the AWS Health Dashboard",
 }
+_PASSING: Final = frozenset({QueueFault.THROTTLED, QueueFault.UNREACHABLE, QueueFault.SERVER})
+
 # "Common errors" and the errors of each action in the Amazon SQS API Reference, and those of STS.
 _FAULTS: Final[Mapping[str, QueueFault]] = {
     "AWS.SimpleQueueService.NonExistentQueue": QueueFault.ABSENT,
@@ -75,6 +79,15 @@ for _name in ("aiobotocore", "botocore"):
 Answer = TypeVar("Answer")
 
 
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, QueueError) and error.fault in _PASSING
+
+
+RETRIES: Final = Retries(n_attempts=2, within_s=2.0, first_s=0.5, longest_s=0.5, is_worth=_may_pass)
+"""The one policy for SQS. Every request may be sent twice: a message that was received and not
+heard of comes again, and a receipt names the very delivery that is deleted or released."""
+
+
 def region_of(queue: str) -> str:
     """Return the region that a queue's URL names, "" where it names none."""
     found = _REGION.fullmatch(queue)
@@ -84,8 +97,9 @@ def region_of(queue: str) -> str:
 class QueueClient:
     """A connection to one queue. `name` is what it is called in words."""
 
-    def __init__(self, client: Any, queue: str) -> None:  # noqa: ANN401 - the library has no types
+    def __init__(self, client: Any, queue: str, rng: Random) -> None:  # noqa: ANN401 - untyped
         self._client = client
+        self._rng = rng
         self.name = queue
         self._url = queue if "://" in queue else ""
 
@@ -147,16 +161,24 @@ class QueueClient:
         **args: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401 - as the library gives it
         if not self._url:
-            found = await _answer(
-                self.name, self._client.get_queue_url(QueueName=self.name), 2 * ANSWER_S
-            )
-            self._url = str(found["QueueUrl"])
-        return await _answer(self.name, operation(QueueUrl=self._url, **args), bound_s)
+            look_up = partial(self._client.get_queue_url, QueueName=self.name)
+            self._url = str((await self._patiently(look_up, 2 * ANSWER_S))["QueueUrl"])
+        return await self._patiently(partial(operation, QueueUrl=self._url, **args), bound_s)
+
+    async def _patiently(
+        self,
+        request: Callable[[], Awaitable[Any]],
+        bound_s: float,
+    ) -> Any:  # noqa: ANN401 - as the library gives it
+        async def once() -> Any:  # noqa: ANN401
+            return await _answer(self.name, request(), bound_s)
+
+        return await retried(once, RETRIES, self._rng)
 
 
 @asynccontextmanager
 async def open_queue(
-    queue: str, *, region: str, wait_s: int, n_connections: int
+    queue: str, *, region: str, wait_s: int, n_connections: int, rng: Random
 ) -> AsyncIterator[QueueClient]:
     """Open a client of its own for one queue; nothing is asked yet.
 
@@ -165,6 +187,7 @@ async def open_queue(
         region: the region of a queue that is given by name; "" leaves it to the AWS profile.
         wait_s: the longest long poll.
         n_connections: most requests at once.
+        rng: for the jitter of pauses.
 
     Raises:
         SettingsError: no region is known, or a setting of AWS is wrong.
@@ -177,7 +200,7 @@ async def open_queue(
     config = AioConfig(
         connect_timeout=CONNECT_S,
         read_timeout=wait_s + ANSWER_S,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=n_connections,
     )
     opening = get_session().create_client(
@@ -191,7 +214,7 @@ async def open_queue(
             "give the queue's URL, or set AWS_REGION"
         ) from error
     try:
-        yield QueueClient(client, queue)
+        yield QueueClient(client, queue, rng)
     finally:
         await opening.__aexit__(None, None, None)
 

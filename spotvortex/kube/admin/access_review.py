@@ -20,6 +20,7 @@ from spotvortex.kube.api import wire
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import Codec, decoded
 from spotvortex.kube.api.node_labels import INSTANCE_TYPE, ZONE
+from spotvortex.kube.api.patient_reads import PatientReads
 from spotvortex.kube.cache.inputs import METADATA_LIST, NODES, WATCHED, Input
 
 VERBS: Final = ("get", "list", "watch")
@@ -69,7 +70,7 @@ async def survey(client: KubeClient) -> tuple[Access, ...]:
     return tuple([await _access(client, watched) for watched in WATCHED])
 
 
-async def offerings(client: KubeClient) -> frozenset[Offering]:
+async def offerings(reads: PatientReads) -> frozenset[Offering]:
     """Return what the nodes run on; of a node only its metadata is read.
 
     Raises:
@@ -79,7 +80,7 @@ async def offerings(client: KubeClient) -> frozenset[Offering]:
     while True:  # ends with the page that names no further one
         query = {"limit": str(PAGE_SIZE)} | ({"continue": token} if token else {})
         page = codec.page(
-            await client.get_bytes(
+            await reads.get_bytes(
                 NODES.resource.path, query, accept=METADATA_LIST, timeout=ANSWER_S, verb="list"
             )
         )

@@ -16,8 +16,8 @@ from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.uninstall import Inventory, Leftover, ObjectKind, describe_node
 from spotvortex.errors import NotServedError
 from spotvortex.kube.api import paths, wire
-from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import decoded
+from spotvortex.kube.api.patient_reads import PatientReads
 from spotvortex.kube.cache.inputs import METADATA_LIST
 
 ANSWER_S: Final = 15.0
@@ -78,41 +78,41 @@ def collections(namespace: str) -> dict[ObjectKind, str]:
     }
 
 
-async def take(client: KubeClient, namespace: str, now: float) -> Inventory:
+async def take(reads: PatientReads, namespace: str, now: float) -> Inventory:
     """Read all that the controller has left.
 
     Args:
-        client: of whoever looks.
+        reads: of whoever looks.
         namespace: the controller's own.
         now: seconds since the epoch, against which a Lease's renewal is held.
 
     Raises:
         ApiError: something cannot be read.
     """
-    leftovers: list[Leftover] = [node async for node in _nodes(client)]
+    leftovers: list[Leftover] = [node async for node in _nodes(reads)]
     where, daemons = collections(namespace), list[str]()
-    async for pod in _listed(client, where[ObjectKind.POD], _Pod):
+    async for pod in _listed(reads, where[ObjectKind.POD], _Pod):
         leftovers += _our_pod(pod)
         daemons += _daemon(pod)
-    async for job in _listed(client, where[ObjectKind.TETHER], _Object):
+    async for job in _listed(reads, where[ObjectKind.TETHER], _Object):
         leftovers += _our_job(job)
-    async for configmap in _listed(client, where[ObjectKind.STATE], _Object, METADATA_LIST):
+    async for configmap in _listed(reads, where[ObjectKind.STATE], _Object, METADATA_LIST):
         leftovers += _our_configmap(configmap)
-    async for lease in _listed(client, where[ObjectKind.LEASE], _Lease):
+    async for lease in _listed(reads, where[ObjectKind.LEASE], _Lease):
         if lease.metadata.name == label_names.LEASE:
             leftovers.append(_leftover(ObjectKind.LEASE, lease.metadata, _holder(lease)))
             daemons += [f"lease of {_holder(lease)}"] if _is_held(lease, now) else []
     return Inventory(leftovers=tuple(leftovers), daemons=tuple(daemons))
 
 
-async def node(client: KubeClient, name: str) -> Leftover | None:
+async def node(reads: PatientReads, name: str) -> Leftover | None:
     """Read one node, None where it is gone or carries no mark of the controller.
 
     Raises:
         ApiError: it cannot be read.
     """
     try:
-        body = await client.get_bytes(paths.node(name), timeout=ANSWER_S)
+        body = await reads.get_bytes(paths.node(name), timeout=ANSWER_S)
     except NotServedError:
         return None
     found = decoded(body, _Node)
@@ -131,10 +131,10 @@ async def node(client: KubeClient, name: str) -> Leftover | None:
     )
 
 
-async def _nodes(client: KubeClient) -> AsyncIterator[Leftover]:
-    async for listed in _listed(client, NODES, _Object, METADATA_LIST):
+async def _nodes(reads: PatientReads) -> AsyncIterator[Leftover]:
+    async for listed in _listed(reads, NODES, _Object, METADATA_LIST):
         if _marks_of(listed.metadata):
-            found = await node(client, listed.metadata.name)
+            found = await node(reads, listed.metadata.name)
             if found is not None:
                 yield found
 
@@ -195,12 +195,12 @@ def _leftover(thing: ObjectKind, meta: _Meta, detail: str) -> Leftover:
 
 
 async def _listed(
-    client: KubeClient, path: str, kind: type[_Kind], accept: str | None = None
+    reads: PatientReads, path: str, kind: type[_Kind], accept: str | None = None
 ) -> AsyncIterator[_Kind]:
     token = ""
     while True:  # ends with the page that names no further one
         query = {"limit": str(PAGE_SIZE)} | ({"continue": token} if token else {})
-        body = await client.get_bytes(path, query, accept=accept, timeout=ANSWER_S, verb="list")
+        body = await reads.get_bytes(path, query, accept=accept, timeout=ANSWER_S, verb="list")
         page = decoded(body, wire.ObjectList[kind])  # type: ignore[valid-type]
         for found in page.items or []:
             yield found

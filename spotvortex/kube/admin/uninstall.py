@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from random import Random
 from typing import Final
 
+from spotvortex.aio import Backoff
 from spotvortex.core.domain import labels
 from spotvortex.core.uninstall import (
     Inventory,
@@ -26,6 +28,7 @@ from spotvortex.errors import ApiError, ConflictError, NotServedError, Unreachab
 from spotvortex.kube.admin import inventory
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import MERGE_PATCH, KubeClient
+from spotvortex.kube.api.patient_reads import PatientReads
 from spotvortex.ports.cluster import WallClock
 
 ANSWER_S: Final = 15.0
@@ -34,8 +37,9 @@ GONE_S: Final = 15.0
 """Time in seconds that deleted pods may take to be gone."""
 
 MAX_TRIES: Final = 5
-PAUSE_S: Final = 0.1
-"""Time in seconds after a node's first conflict; it doubles with each."""
+FIRST_PAUSE_S: Final = 0.2
+LONGEST_PAUSE_S: Final = 3.2
+"""Pauses in seconds after a node's first conflict, doubling with each, and their bound."""
 
 Tell = Callable[[str], None]
 
@@ -48,11 +52,16 @@ class Uninstaller:
         namespace: the controller's own.
         clock: the wall clock, for the Lease.
         tell: shows progress to the person.
+        rng: for the jitter of pauses.
     """
 
-    def __init__(self, client: KubeClient, namespace: str, clock: WallClock, tell: Tell) -> None:
+    def __init__(
+        self, client: KubeClient, namespace: str, clock: WallClock, tell: Tell, rng: Random
+    ) -> None:
         self._client, self._namespace, self._clock = client, namespace, clock
+        self._reads = PatientReads(client, rng)
         self._tell = tell
+        self._rng = rng
         self._paths = inventory.collections(namespace)
         self._failures: dict[tuple[ObjectKind, str], str] = {}
 
@@ -92,7 +101,7 @@ class Uninstaller:
         return UninstallResult(found=found.leftovers, left=left, applied=True)
 
     async def _take(self) -> Inventory:
-        return await inventory.take(self._client, self._namespace, self._clock.now())
+        return await inventory.take(self._reads, self._namespace, self._clock.now())
 
     async def _freeze(self) -> None:
         """Create the freeze; one that is there is as good, and so is no namespace at all."""
@@ -146,7 +155,8 @@ class Uninstaller:
     async def _unmark(self, seen: Leftover) -> None:
         """Take the controller's marks and cordon off a node; on a conflict look again."""
         left: Leftover | None = seen
-        for n_tries in range(MAX_TRIES):
+        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S, self._rng)
+        for _ in range(MAX_TRIES):
             if left is None:
                 return
             try:
@@ -161,8 +171,8 @@ class Uninstaller:
                 return
             except ConflictError:
                 # A new node is written by several controllers at once; soon they are through.
-                await asyncio.sleep(PAUSE_S * 2**n_tries)
-                left = await inventory.node(self._client, left.name)
+                await asyncio.sleep(backoff.after_failure())
+                left = await inventory.node(self._reads, left.name)
             else:
                 return
         self._failures[seen.key] = f"it changed {MAX_TRIES} times under our hands"

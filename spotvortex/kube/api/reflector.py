@@ -16,6 +16,7 @@ from enum import StrEnum
 from random import Random
 from typing import Final, Generic, Protocol, TypeVar
 
+from spotvortex.aio import Backoff
 from spotvortex.errors import (
     ApiError,
     ExpiredError,
@@ -144,7 +145,8 @@ class Reflector(Generic[Obj]):
         self._sink = sink
         self._rng = rng
         self._version = ""
-        self._failures = 0
+        self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S, rng)
+        self._backoff_unreached = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_UNREACHED_S, rng)
         self._last_kind: type[ApiError | None] = type(None)
         self._open = False
         self.resource = resource
@@ -213,13 +215,16 @@ class Reflector(Generic[Obj]):
         if isinstance(error, NotServedError) or (error is not None and error.status == 403):
             return SLOW_RETRY_S * self._rng.uniform(0.75, 1.0)
         if type(error) is not self._last_kind:
-            self._last_kind, self._failures = type(error), 0
+            self._last_kind = type(error)
+            self._begin_anew()
         unreached = isinstance(error, UnreachableError)
-        bound = LONGEST_PAUSE_UNREACHED_S if unreached else LONGEST_PAUSE_S
-        longest = min(bound, FIRST_PAUSE_S * 2.0 ** min(self._failures, 10))
-        self._failures += 1
+        backoff = self._backoff_unreached if unreached else self._backoff
         asked = (error.retry_after_s if error is not None else None) or 0.0
-        return max(longest * self._rng.uniform(0.5, 1.0), min(asked, SLOW_RETRY_S))
+        return max(backoff.after_failure(), min(asked, SLOW_RETRY_S))
+
+    def _begin_anew(self) -> None:
+        self._backoff.reset()
+        self._backoff_unreached.reset()
 
     async def _list(self) -> None:
         """Read every page, then forget what no page held."""
@@ -350,7 +355,7 @@ class Reflector(Generic[Obj]):
             finally:
                 self._open = False
                 if _loop_time() - started >= SHORTEST_WATCH_S:
-                    self._failures = 0
+                    self._begin_anew()
         self.n_reconnects += 1
         if self.n_events == n_before and _loop_time() - started < SHORTEST_WATCH_S:
             await asyncio.sleep(self._pause())
@@ -368,7 +373,7 @@ class Reflector(Generic[Obj]):
             case unknown:
                 raise ServerError(f"unknown watch event {unknown[:40]!r}", reason="Unreadable")
         self.n_events += 1
-        self._failures = 0
+        self._begin_anew()
         self._succeeded()
 
     def _change(self, event: wire.WatchEvent) -> None:

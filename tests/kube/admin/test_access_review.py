@@ -1,5 +1,7 @@
 """What our account may do, asked of a scripted server and of the real one."""
 
+from random import Random
+
 import pytest
 
 from spotvortex.core.domain.types import Offering
@@ -13,6 +15,7 @@ from spotvortex.kube.admin.access_review import (
     survey,
 )
 from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.api.patient_reads import PatientReads
 from spotvortex.kube.cache.inputs import WATCHED
 from tests.controlplane.cluster import ControlPlane
 from tests.deploy.manifests import shadow_cluster_role
@@ -93,7 +96,7 @@ async def test_offerings_come_from_all_pages_and_from_labels_alone():
         ]
     )
     async with serving(api) as client:
-        assert await offerings(client) == {
+        assert await offerings(PatientReads(client, Random(1))) == {
             Offering(instance_type="m6i.large", zone="us-east-1a"),
             Offering(instance_type="m6i.large", zone="z"),
         }

@@ -1,6 +1,7 @@
 """Leaving meets a cluster that changes under its hands, refuses, or goes away."""
 
 import datetime as dt
+from random import Random
 
 import pytest
 
@@ -38,7 +39,7 @@ def cluster(*answers, nodes=(), **changes):
 
 async def left_of(served, told=None):
     async with serving(served) as client:
-        departure = Uninstaller(client, NAMESPACE, Clock(), (told or []).append)
+        departure = Uninstaller(client, NAMESPACE, Clock(), (told or []).append, Random(1))
         return await departure.leave(0.0)
 
 
