@@ -25,7 +25,16 @@ TABLE_NAME: Final = "on_demand_us_east_1.json"
 
 
 class PriceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """On-demand prices of one region at one date, in `currency` as `unit` says."""
+    """On-demand prices of one region at one date.
+
+    Attributes:
+        date: the day of the prices.
+        source: where they were taken from.
+        currency: the currency of the prices.
+        unit: what one price pays for.
+        region: the only region that they are true of.
+        prices: price by instance type.
+    """
 
     date: str
     source: str

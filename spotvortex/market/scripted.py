@@ -34,7 +34,15 @@ class ScriptedPriceError(SpotVortexError):
 
 
 class ScriptStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One answer of a script; None is left to the default, an empty list or 0 is an answer."""
+    """One answer of a script; None is left to the default, an empty list or 0 is an answer.
+
+    Attributes:
+        current_price: the Spot price, USD per hour.
+        on_demand_price: the on-demand price, USD per hour.
+        price_history: Spot prices, USD per hour, oldest first.
+        volatility: read and handed on as the format has it.
+        error: the text with which the call fails; None or "" where it does not.
+    """
 
     current_price: float | None = None
     on_demand_price: float | None = None
@@ -64,7 +72,14 @@ class PriceScript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptedPrice:
-    """What one call gives, USD per hour. A number that the script does not give is 0."""
+    """What one call gives. A number that the script does not give is 0.
+
+    Attributes:
+        current_price: the Spot price, USD per hour.
+        on_demand_price: the on-demand price, USD per hour.
+        price_history: Spot prices, USD per hour, oldest first; empty where the script gives none.
+        volatility: the script's figure.
+    """
 
     current_price: float
     on_demand_price: float
