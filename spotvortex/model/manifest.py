@@ -29,7 +29,14 @@ V1_POLICY_GRAPH: Final = "rl_policy.onnx"
 
 
 class Feature(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
-    """One column of the input; `low` and `high` are its training range, both included."""
+    """One column of the input.
+
+    Attributes:
+        name: the feature, one of `core.scoring.features.BUILDERS`.
+        unit: its unit, in words.
+        low: least value of the training range, itself included.
+        high: largest value of the training range, itself included.
+    """
 
     name: str
     unit: str
@@ -38,7 +45,15 @@ class Feature(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknow
 
 
 class Score(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
-    """One output of the graph and what it means."""
+    """One output of the graph and what it means.
+
+    Attributes:
+        name: the score, one of `HORIZON_MINUTES`.
+        output: the graph's output that holds it.
+        direction: which way is riskier; there is one answer.
+        horizon_minutes: the time ahead that it speaks of.
+        calibration: how its probabilities were calibrated, in words.
+    """
 
     name: str
     output: str
@@ -56,7 +71,23 @@ class Policy(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown
 
 
 class ManifestV2(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`MODEL_MANIFEST.json`, schema version 2. `graph` names the artifact that is the network."""
+    """`MODEL_MANIFEST.json`, schema version 2.
+
+    Attributes:
+        schema_version: 2.
+        name: the bundle's name.
+        kind: the kind of model, in words.
+        description: what the model is, in words.
+        fitted_on: the data that it was fitted on, in words.
+        generated_at: when the bundle was made.
+        cloud: the cloud that it was made for.
+        supported_instance_families: the instance families in scope.
+        graph: the artifact that is the network.
+        artifacts: SHA-256 by file name.
+        features: the columns of the input, in order.
+        scores: the outputs that are read.
+        policy: the policy network, None where there is none.
+    """
 
     schema_version: int
     name: str
@@ -102,7 +133,11 @@ class _WireV1(msgspec.Struct, frozen=True, kw_only=True):
 class ManifestV1(msgspec.Struct, frozen=True, kw_only=True):
     """`MODEL_MANIFEST.json`, schema version v1, with what is written twice taken once.
 
-    `artifacts` maps the name of each file, all side by side in the bundle, to its sha256.
+    Attributes:
+        cloud: the cloud that it was made for.
+        supported_instance_families: the instance families in scope.
+        artifacts: SHA-256 by file name; all files lie side by side in the bundle.
+        name: the bundle's name; version v1 has none of its own.
     """
 
     cloud: str
