@@ -84,7 +84,16 @@ class Decisions(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What the server answers from."""
+    """What the server answers from.
+
+    Attributes:
+        health: heartbeats of the tasks, for `/healthz`.
+        readiness: what is still missing, for `/readyz`.
+        metrics: every series, for `/metrics`.
+        decisions: the latest decision records, for `/decisions`.
+        plans: the newest plan, for `/pools`.
+        clock: the wall clock.
+    """
 
     health: Health
     readiness: ReadinessSource

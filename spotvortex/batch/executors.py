@@ -21,7 +21,7 @@ CONNECT_S: Final = 10.0
 
 @contextmanager
 def local_executor(n_workers: int) -> Iterator[Executor]:
-    """Open processes of this machine, each started afresh, so that they share no state with us."""
+    """Open processes of this machine, each started afresh, so that no state is shared."""
     with ProcessPoolExecutor(max_workers=n_workers, mp_context=get_context("spawn")) as executor:
         yield executor
 

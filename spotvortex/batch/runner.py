@@ -43,7 +43,14 @@ class RunFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunProgress:
-    """How far it has come: `key` is the spec just ended, `failure` says whether in vain."""
+    """How far a batch has come.
+
+    Attributes:
+        n_ended: specs that have ended.
+        n_total: specs to work on.
+        key: the spec that has just ended.
+        failure: why it has no result, None where it has one.
+    """
 
     n_ended: int
     n_total: int

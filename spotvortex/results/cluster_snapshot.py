@@ -41,9 +41,18 @@ class NodesRow:
 class WorkloadRow:
     """The pods of one owner: how many, what each requests, and what holds them.
 
-    `kind` is the owner's, as `Deployment`; requests are the largest of its pods'. A budget is kept
-    as the number of pods that may be away, None for no budget. `capacity_type` is what the pods are
-    pinned to, None for any.
+    Attributes:
+        namespace: the namespace of the pods.
+        name: the owner's name.
+        kind: the owner's kind, as `Deployment`.
+        replicas: number of pods.
+        cpu_milli: the largest CPU request of one of them, in thousandths of a core.
+        memory_bytes: the largest memory request of one of them.
+        grace_s: the longest termination grace period of one of them, in seconds.
+        max_unavailable: pods that the PodDisruptionBudget lets be away, None without a budget.
+        capacity_type: what the pods are pinned to, None for any.
+        zonal_volume: a pod has a volume that keeps it in its zone.
+        do_not_disrupt: a pod asks not to be disrupted.
     """
 
     namespace: str
@@ -61,7 +70,17 @@ class WorkloadRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolRow:
-    """One pool. Lists are empty where its NodePools allow everything."""
+    """One pool. Lists are empty where its NodePools allow everything.
+
+    Attributes:
+        name: the pool's name.
+        nodes: its nodes, by kind.
+        workloads: its workloads, by owner.
+        capacity_types: the kinds of capacity that its NodePools may launch.
+        instance_types: the types that they may launch.
+        zones: where they may launch them.
+        consolidation: the policy under which nodes are replaced, "" where none ever is.
+    """
 
     name: str
     nodes: tuple[NodesRow, ...]
@@ -74,7 +93,7 @@ class PoolRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """All of it; `at` is when it was taken, seconds since the epoch."""
+    """A whole snapshot; `at` is when it was taken, seconds since the epoch, `v` its version."""
 
     at: float
     pools: tuple[PoolRow, ...]

@@ -39,7 +39,14 @@ class Hour:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineEvent:
-    """Something that happened at one moment; `n` counts what happened at once, as nodes lost."""
+    """Something that happened at one moment of a run.
+
+    Attributes:
+        at_h: hours since the start of the run.
+        kind: what happened.
+        n: how much happened at once, as nodes lost.
+        detail: what it happened to, "" where nothing is to be said.
+    """
 
     at_h: float
     kind: EventKind
