@@ -1,7 +1,7 @@
 """The objects of a simulated cluster: pods, nodes, and what has happened to them.
 
-Comes in: nothing. Goes out: values that `cluster` changes and everybody reads. They keep what is
-asked again and again, and decide nothing.
+Comes in: nothing. Goes out: values that `cluster` changes and everybody reads. They keep values
+that are read often, and decide nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,17 @@ from spotvortex.sim.market.instance_types import instance_type_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Own:
-    """What makes a pod one of the controller's: see `core.drain.calls`."""
+    """What makes a pod one of the controller's: see `core.drain.calls`.
+
+    Attributes:
+        kind: a placeholder or an anchor.
+        plan_id: the plan that asked for it.
+        for_uid: uid of the node that is emptied, or kept.
+        expires_at: time at which it is gone by itself, seconds since the epoch.
+        order: the order of a placeholder, as JSON; "" of an anchor.
+        node_group: the node group of the node that is emptied, "" of none.
+        avoid: an offering that it must not get, "type/zone", "" of none.
+    """
 
     kind: OwnKind
     plan_id: str
@@ -29,12 +39,26 @@ class Own:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class SimPod:
-    """One pod. `node` is empty while it is pending; `promised` names the node that it waits for.
+    """One pod.
 
-    `key` is `namespace/name`; `running` is its phase, Pending before. A drain leaves a pod that
-    `stays`; a provisioner does not disrupt, of its own accord, the node of one that `keeps_node`.
-    `own` is what the controller wants of its own; `reason` is the scheduler's word on a pod that it
-    cannot place.
+    Attributes:
+        name: the pod's name.
+        uid: the pod's uid.
+        workload: the workload that it belongs to.
+        created_at: time of its creation, seconds since the epoch, as all times here.
+        zone: the zone that it must run in, "" for any.
+        node: name of its node, "" while it is pending.
+        promised: name of the node that it waits for, "" of none.
+        ready: its Ready condition.
+        ready_at: when it becomes Ready.
+        running: its phase is Running; before, it is Pending.
+        terminating: it is being deleted.
+        gone_at: when a pod that is being deleted is gone.
+        own: what the controller wants of a pod that it made, None of any other.
+        reason: the scheduler's word on a pod that it cannot place, "" of any other.
+        key: `namespace/name`.
+        stays: a drain leaves it.
+        keeps_node: a provisioner does not disrupt its node of its own accord.
     """
 
     name: str
@@ -56,7 +80,7 @@ class SimPod:
     keeps_node: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        """Keep what is asked again and again."""
+        """Compute the values that are read often."""
         workload = self.workload
         self.key = f"{workload.namespace}/{self.name}"
         self.stays = workload.kind in (WorkloadKind.DAEMON_SET, WorkloadKind.OURS)
@@ -65,12 +89,33 @@ class SimPod:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class SimNode:
-    """One node. `*_used` are requests of its pods and of those promised to it.
+    """One node. Times are seconds since the epoch.
 
-    `leaves_at` is set once an interruption notice was given, `deleting` once its NodeClaim is being
-    deleted: it is drained and then ends, at `ends_at`. `mark`, `labelled` and `at_risk` are the
-    controller's words on it. `emptied_at` is when it last lost a pod, `moved` whether one was
-    evicted although nothing was about to take the node.
+    Attributes:
+        name: the node's name.
+        uid: the node's uid.
+        group: the node group that it belongs to.
+        offering: its instance type and zone.
+        capacity_type: how it is bought.
+        created_at: when it was launched.
+        instance_id: the instance that it runs on, `i-...`.
+        claim: its NodeClaim, "" where no provisioner releases it.
+        ready_at: when it becomes Ready.
+        ready: its Ready condition.
+        cordoned: `spec.unschedulable`.
+        moving: somebody is taking it away, and its taints show it.
+        leaves_at: when its instance is taken, None before an interruption notice.
+        deleting: its NodeClaim is being deleted: it is drained and then ends.
+        ends_at: when a node that is being deleted ends, None while that is not known.
+        mark: the controller's drain journal on it, "" without one.
+        labelled: it carries the controller's label of cordoned nodes.
+        at_risk: the controller's note of a rebalance recommendation, "" without one.
+        emptied_at: when it last lost a pod.
+        moved: a pod was evicted from it although nothing was about to take the node.
+        version: its resource version.
+        cpu_used: CPU requests of its pods and of those promised to it, in thousandths of a core.
+        memory_used: memory requests of the same pods, in bytes.
+        pods: its pods, by key.
     """
 
     name: str

@@ -38,11 +38,22 @@ class WorkloadKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """Pods of one kind in one pool.
+    """Pods of one kind in one pool; a DaemonSet has one pod on every node and no pool.
 
-    A budget exists where `max_unavailable` or `min_available_ratio` is given. A zonal volume keeps
-    a pod in the zone of its first node. `capacity_type` is a node selector, None for any. A
-    DaemonSet has one pod on every node and no pool.
+    Attributes:
+        namespace: the namespace of the pods.
+        name: the owner's name.
+        kind: the owner's kind.
+        pool: the pool that they run in, "" of a DaemonSet.
+        replicas: number of pods.
+        cpu_milli: CPU request of one pod, in thousandths of a core.
+        memory_bytes: memory request of one pod.
+        grace_s: termination grace period, in seconds.
+        max_unavailable: pods that its PodDisruptionBudget lets be away, None for no such budget.
+        min_available_ratio: share of pods that its budget demands, 0..1, None for no such budget.
+        zonal_volume: a volume keeps each pod in the zone of its first node.
+        do_not_disrupt: the pods ask not to be disrupted.
+        capacity_type: a node selector, None for any.
     """
 
     namespace: str
@@ -79,14 +90,26 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeGroup:
-    """A Karpenter NodePool or a managed node group: what it may buy, preferred kind first.
+    """A Karpenter NodePool or a managed node group.
 
-    Limits count what a machine offers to pods, None for no limit. `consolidation`,
-    `consolidate_after_s` and `disruption_ratio` are Karpenter's `consolidationPolicy`,
-    `consolidateAfter` and its budget of nodes that it may disrupt at once. `annotations` are our
-    rules on the NodePool, name and value. An emptied node is there for `terminate_s` more.
-    Karpenter evicts at an interruption's notice; without `evicts_at_notice` it awaits a replacement
-    first.
+    Attributes:
+        name: the group's name.
+        pool: the workload pool that it serves.
+        provisioner: who creates and removes its nodes.
+        capacity_types: what it may buy, preferred kind first.
+        instance_types: the types that it may launch.
+        zones: where it may launch them.
+        weight: of two groups that fit, the heavier is tried first.
+        cpu_limit_milli: most CPU that its machines may offer to pods, None for no limit.
+        memory_limit_bytes: the same of memory.
+        node_limit: most nodes, None for no limit.
+        consolidation: Karpenter's `consolidationPolicy`.
+        consolidate_after_s: Karpenter's `consolidateAfter`, in seconds.
+        disruption_ratio: Karpenter's budget: share of nodes that it may disrupt at once, 0..1.
+        annotations: the owner's rules on the NodePool, name and value.
+        terminate_s: seconds for which an emptied node is still there.
+        evicts_at_notice: pods are evicted at an interruption's notice, as Karpenter does; else only
+            once a replacement is there.
     """
 
     name: str
@@ -109,7 +132,14 @@ class NodeGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """Nodes of one group that exist at the start, dealt out over the group's zones in turn."""
+    """Nodes of one group that exist at the start, dealt out over the group's zones in turn.
+
+    Attributes:
+        group: the group's name.
+        instance_type: their instance type.
+        capacity_type: how they are bought.
+        count: number of nodes.
+    """
 
     group: str
     instance_type: str
@@ -119,11 +149,18 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A cluster at its start and the regimes to come. `start_at` is seconds since the epoch.
+    """A cluster at its start and the regimes to come.
 
-    `hears_notices` says that the controller handles interruptions, and not the provisioner;
-    `announced` how losses are told. The world steps every `step_s` seconds; nodes take
-    `boot_factor` times as long to come as published logs say.
+    Attributes:
+        start_at: start of the simulation, seconds since the epoch.
+        groups: the node groups.
+        fleets: the nodes that exist at the start.
+        workloads: the pods that exist at the start.
+        phases: the regimes of the market, in order of time.
+        hears_notices: the controller handles interruptions, and not the provisioner.
+        announced: how losses are announced.
+        step_s: seconds of one step of the world.
+        boot_factor: a node takes this many times as long to come as published logs say.
     """
 
     start_at: float

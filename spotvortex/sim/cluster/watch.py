@@ -33,7 +33,15 @@ KEPT_S: Final = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterVersion:
-    """The cluster at one instant, by node name where it is about nodes."""
+    """The cluster at one instant.
+
+    Attributes:
+        at: the instant, seconds since the epoch.
+        facts: the whole cluster.
+        nodes: each node, by name.
+        pods: the pods of each node, by its name.
+        standings: the same pods with what holds them.
+    """
 
     at: float
     facts: ClusterFacts
