@@ -1,9 +1,9 @@
 """Recorded capacity, for replay.
 
-Comes in: a file, either our own CSV (`docs/capacity-trace.md`) or the JSON in which the SkyPilot
-project publishes its availability traces (github.com/skypilot-org/spot-traces). Goes out: counts
-over time, checked. May not repair a record: the first one that cannot be read ends the reading,
-with file, place and fix.
+Comes in: a file, either the project's CSV (`docs/capacity-trace.md`) or the JSON in which the
+SkyPilot project publishes its availability traces (github.com/skypilot-org/spot-traces). Goes out:
+counts over time, checked. May not repair a record: the first one that cannot be read ends the
+reading, with file, place and fix.
 """
 
 from __future__ import annotations

@@ -26,9 +26,13 @@ from spotvortex.sim.market.supply import ANNOUNCED, Interruption, PoissonEvents,
 class Regime:
     """A state of the market.
 
-    `hazard_per_hour` is that of a node held for 3 to 12 hours; a zone runs short
-    `shortages_per_hour` times, and then each of its offerings with `hit_ratio`; a launch that
-    nothing else speaks against fails with `launch_failure_ratio`.
+    Attributes:
+        name: the regime's name.
+        hazard_per_hour: losses an hour of a node held for 3 to 12 hours.
+        shortages_per_hour: how often a zone runs short, per hour.
+        hit_ratio: chance that an offering of a zone that runs short does so too, 0..1.
+        launch_failure_ratio: chance that a launch fails although nothing else speaks against it,
+            0..1.
     """
 
     name: str
@@ -135,7 +139,7 @@ class HazardSupply:
         return level + (_SHORTAGE_HAZARD_PER_HOUR if self.is_short(offering, at) else 0.0)
 
     def tightness(self, offering: Offering) -> float:
-        """Return how risky an offering is among its like, about 1: AWS knows it, we do not."""
+        """Return how risky an offering is among its like, about 1: AWS knows it, nobody else."""
         return self._tiers[offering]
 
     def launch_fails(self, offering: Offering, n_held: int, at: float) -> bool:

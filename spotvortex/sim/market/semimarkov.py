@@ -3,7 +3,7 @@
 Comes in: a seed, a family of markets, offerings and a span of time. Goes out: counts by offering.
 An offering is there in full, in part, or not at all; the hazard of losing it falls with the time
 since it came back, that of its recovery with the time since it was gone, and shortages of region
-and zone bear on both. Draws events, not steps. May not know who holds the nodes.
+and zone change both. Draws events, not steps. May not know who holds the nodes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,17 @@ _MIN_GAP_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketFamily:
-    """A kind of market: how often an offering is lost, and how much offerings and times differ."""
+    """A kind of market: how often an offering is lost, and how much offerings and times differ.
+
+    Attributes:
+        name: the family's name.
+        base_per_hour: hazard of a loss beyond 12 hours, per hour; mean over offerings and
+            shortages.
+        frailty_sigma: spread between offerings, sigma of the logarithm of their hazards.
+        pressure_sigma: strength of a shortage, sigma of the logarithm of the hazards.
+        recovery_speed: factor on the hazard of an offering coming back.
+        age_exponent: power to which the multiples of the hazards by age are taken.
+    """
 
     name: str
     base_per_hour: float

@@ -71,7 +71,7 @@ class Supply(Protocol):
         ...
 
     def tightness(self, offering: Offering) -> float:
-        """Return how risky an offering is among its like, about 1: AWS knows it, we do not."""
+        """Return how risky an offering is among its like, about 1: AWS knows it, nobody else."""
         ...
 
 
@@ -96,6 +96,12 @@ class Signal:
 
     Karpenter's design notes put them 10 to 20 minutes ahead in general; how often they come at all,
     and how often for nothing, nobody has published.
+
+    Attributes:
+        sensitivity_ratio: share of losses that a recommendation announces, 0..1.
+        false_per_day: recommendations a day of an offering that nothing follows.
+        lead_min_s: least time from a recommendation to the loss, in seconds.
+        lead_max_s: longest time from a recommendation to the loss, in seconds.
     """
 
     sensitivity_ratio: float = 0.0
