@@ -29,7 +29,7 @@ _SERVING: Final = (WorkloadKind.DEPLOYMENT, WorkloadKind.STATEFUL_SET)
 
 
 class Prices(Protocol):
-    """What a ledger asks of a market."""
+    """What billing asks of a market."""
 
     def on_demand_usd_per_hour(self, offering: Offering) -> float:
         """Return the list price."""
@@ -59,7 +59,7 @@ class _Sums:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Serving:
-    """How workloads stand: demand and what is lacking, in nodes and in on-demand money."""
+    """How much workloads want and how much they lack, in nodes and in on-demand money."""
 
     wanted_usd_per_hour: float = 0.0
     unserved: float = 0.0
@@ -69,11 +69,18 @@ class _Serving:
 
 @dataclass(slots=True, kw_only=True)
 class Billing:
-    """Counts for one world from `since`, seconds since the epoch.
+    """Counts what one world costs and serves.
 
-    `unit_of` names, by pool, the offering in whose nodes demand is counted; `spare` is how many
-    pods of each workload are wanted beyond its demand, and so never missed. `n_launch_failures`
-    counts launches that failed today.
+    Attributes:
+        cluster: the cluster that is counted.
+        prices: what nodes cost.
+        since: the start, seconds since the epoch.
+        unit_of: by pool, the offering in whose nodes demand is counted.
+        spare: by workload, pods that are wanted beyond its demand, and so never missed.
+        days: the sums of the days that are over.
+        hours: the hours that are over.
+        events: interruptions and moves, in order of time.
+        n_launch_failures: launches that have failed since the day began.
     """
 
     cluster: ClusterObjects

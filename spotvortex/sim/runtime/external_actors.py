@@ -29,7 +29,16 @@ NOTICE_S: Final = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExternalActors:
-    """Whoever else acts on one cluster. `zero_at` is the episode's start."""
+    """Whoever else acts on one cluster.
+
+    Attributes:
+        world: the cluster and its market.
+        shelf: the lease, freeze, state and notices, kept beside the cluster.
+        schedule: the faults of the episode.
+        chance: what draws the nodes concerned.
+        clock: wall time, seconds since the epoch.
+        zero_at: the episode's start, seconds since the epoch.
+    """
 
     world: World
     shelf: CoordinationObjects
@@ -48,7 +57,7 @@ class ExternalActors:
         self._pass_notices_on()
 
     def _freeze(self, now_s: float) -> None:
-        """Let a person freeze us, and take the freeze away."""
+        """Let a person freeze the controller, and take the freeze away."""
         wanted = Freeze.NONE
         for kind, freeze in (
             (FaultKind.FREEZE_SOFT, Freeze.SOFT),
@@ -108,7 +117,7 @@ class ExternalActors:
         return self.chance.sample(nodes, min(n, len(nodes)))
 
     def _tell_of_somebody(self, number: int) -> None:
-        """Tell of a foreign machine that goes, or of one of ours that is at risk."""
+        """Announce that a foreign instance goes, or that one of the cluster's is at risk."""
         key = f"storm-{number}-{self.chance.getrandbits(32):08x}"
         if self.chance.random() < 0.8:
             instance = f"i-{self.chance.getrandbits(68):017x}"

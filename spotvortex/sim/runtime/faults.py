@@ -41,9 +41,9 @@ class FaultKind(StrEnum):
     NODE_DELETED = "node-deleted"  # a person deletes [n] nodes
     PLACEHOLDERS_DELETED = "placeholders-deleted"  # somebody deletes all placeholders
     ANCHORS_DELETED = "anchors-deleted"  # somebody deletes all anchors
-    FREEZE_SOFT = "freeze-soft"  # a person freezes us
+    FREEZE_SOFT = "freeze-soft"  # a person freezes the controller
     FREEZE_HARD = "freeze-hard"  # the same, hard
-    STATE_LOST = "state-lost"  # somebody deletes what we remember
+    STATE_LOST = "state-lost"  # somebody deletes the controller's state
     STATE_UNREADABLE = "state-unreadable"  # somebody scribbles on it
     SCALED = "scaled"  # every Deployment is scaled by a factor of [size]
 
@@ -72,7 +72,15 @@ ONCE: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault: from `at_s` seconds after the start for `lasts_s` seconds; `who` is a process."""
+    """One fault.
+
+    Attributes:
+        kind: what goes wrong.
+        at_s: when it begins, seconds since the episode's start.
+        lasts_s: for how long, in seconds; of no meaning for a kind that happens at an instant.
+        size: how much of it: see `FaultKind`.
+        who: number of the process that it befalls.
+    """
 
     kind: FaultKind
     at_s: float

@@ -22,7 +22,12 @@ from spotvortex.errors import ModelContractError
 class ScriptedForecaster:
     """A model whose scores follow a script: implements `ports.Forecaster`.
 
-    `values` is a policy network, as of `q_values`.
+    Attributes:
+        script: the score from each second on, in order of time.
+        start_at: the time that the seconds count from, seconds since the epoch.
+        digest: by what name the bundle is recorded.
+        families: the instance families that it says it knows.
+        values: a policy network, as of `q_values`; None where there is none.
     """
 
     script: Sequence[tuple[float, float]]

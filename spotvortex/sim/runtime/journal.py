@@ -18,9 +18,14 @@ from spotvortex.core.record.record import is_worth_recording, record_of
 class EpisodeJournal:
     """Every decision record of an episode, as one running digest: implements `ports.Journal`.
 
-    A process that starts anew begins a new chain, as the daemon's own journal does. The lines are
-    written to `sink`, where there is one; without one, `in_outline` digests what was decided alone,
-    which takes a hundredth of the time of a whole record.
+    A process that starts anew begins a new chain, as the daemon's own journal does.
+
+    Attributes:
+        sha: the running digest.
+        n_records: lines taken so far.
+        sink: where the lines are written, None for nowhere.
+        in_outline: without a sink, digest what was decided alone, which takes a hundredth of the
+            time of a whole record.
     """
 
     sha: hashlib._Hash = field(default_factory=hashlib.sha256)

@@ -74,7 +74,18 @@ class Witness(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedWorld:
-    """What the processes of one episode share. `zero_at` is the episode's start."""
+    """What the processes of one episode share.
+
+    Attributes:
+        world: the cluster and its market's hidden side.
+        shelf: the lease, freeze, state and notices, kept beside the cluster.
+        market: the prices.
+        forecaster: the model.
+        schedule: the faults of the episode.
+        witness: who watches what reaches the server.
+        clock: wall time, seconds since the epoch.
+        zero_at: the episode's start, seconds since the epoch.
+    """
 
     world: World
     shelf: CoordinationObjects
@@ -92,9 +103,25 @@ class SharedWorld:
 
 @dataclass(slots=True, kw_only=True)
 class Replica:
-    """One replica. `number` tells it from the others; `lag_s` is how far its watches are behind.
+    """One replica of the controller.
 
-    It renews its lease every `renew_s` and asks the queue of notices every `poll_s` seconds.
+    Attributes:
+        place: what it shares with the other replicas.
+        number: what tells it from the others.
+        limits: bounds and thresholds of its decisions.
+        tick_s: seconds between two decisions.
+        lag_s: how far its watches are behind, in seconds.
+        chance: what draws its delays and failures.
+        journal_of: makes the journal of one life.
+        writes_per_s: most requests a second that change the cluster.
+        hears_notices: it handles interruptions, and not the provisioner.
+        renew_s: seconds between two renewals of its lease.
+        poll_s: seconds between two looks into the queue of notices.
+        n_lives: how often it has started.
+        n_crashes: how often a life has ended before the episode did.
+        alive: it runs now.
+        watch: its view of the cluster in this life.
+        leadership: its part in the lease in this life.
     """
 
     place: SharedWorld

@@ -42,7 +42,14 @@ _ON_DEMAND_AGE_H: Final = (240.0, 0.7)
 
 @dataclass(slots=True, kw_only=True)
 class LossTally:
-    """What happened since the start. `n_noticed` of the `n_lost` nodes went after a notice."""
+    """What happened since the start.
+
+    Attributes:
+        launches: what the provisioner did.
+        n_lost: Spot nodes that were taken.
+        n_noticed: those of them that go after a notice, counted when it is given.
+        pending_pod_s: seconds that pods have waited for a node, summed over pods.
+    """
 
     launches: LaunchLog
     n_lost: int = 0
