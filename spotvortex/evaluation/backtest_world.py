@@ -67,7 +67,17 @@ class BacktestChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenWorld:
-    """What all policies share."""
+    """What all policies of a backtest share.
+
+    Attributes:
+        name: the name of the price file, without its ending.
+        seed: the seed of everything that is drawn.
+        n_days: days of each run.
+        market: the recorded prices.
+        counts: nodes that the market has of each offering over time, recorded or drawn.
+        scenario: the cluster at its start.
+        family: the market family that capacity is drawn from.
+    """
 
     name: str
     seed: int
@@ -196,10 +206,10 @@ def trial_of(
 
     Args:
         world: what all policies share.
-        policy: all on-demand, all Spot, a setting of Karpenter alone, or one of ours.
+        policy: all on-demand, all Spot, a setting of Karpenter alone, or one of SpotVortex.
         protocol: the settings that the names stand for.
-        models: gives the model of one of our own policies.
-        tick_s: how often our policies look.
+        models: gives the model of a policy of SpotVortex.
+        tick_s: seconds between two decisions of SpotVortex.
     """
     setting = worlds.setting_of(policy, protocol)
     types = worlds.capacity_types_of(policy)

@@ -30,7 +30,18 @@ QUICK_MIX: Final = "steady"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
-    """One policy in one world. `variant` is "" where the world is as the protocol says."""
+    """One policy in one world.
+
+    Attributes:
+        family: the family of worlds.
+        mix: the mix of workloads.
+        seed: the world's seed.
+        policy: the policy's name.
+        variant: the change of the world, "" where it is as the protocol says.
+        protocol_path: the file of the protocol.
+        model_dir: the folder of the model bundle.
+        traces: the file or folder of recorded series, None where the family replays none.
+    """
 
     family: str
     mix: str
@@ -54,7 +65,14 @@ def key_of(run: RunSpec | RunResult) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extent:
-    """How much of an evaluation is run: `n_seeds` of each family and mix, which policies."""
+    """How much of an evaluation is run.
+
+    Attributes:
+        n_seeds: seeds of each family and mix.
+        mixes: the mixes of workloads.
+        policies: the policies, by name.
+        with_variants: the changed worlds are run too.
+    """
 
     n_seeds: int
     mixes: tuple[str, ...]
@@ -63,7 +81,7 @@ class Extent:
 
 
 def quick(of: Protocol) -> Extent:
-    """Return the smallest extent that gives a verdict: five seeds, one mix, ours against B3."""
+    """Return the smallest extent that gives a verdict: five seeds, one mix, SpotVortex and B3."""
     return Extent(
         n_seeds=QUICK_SEEDS,
         mixes=(QUICK_MIX,),
@@ -187,7 +205,7 @@ def _no_model(policy: str) -> Forecaster:
 
 
 def _models(model_dir: Path) -> Callable[[str], Forecaster]:
-    """Return what gives our policies their models: the bundle, or one score for everything."""
+    """Return what gives SpotVortex its models: the bundle, or one score for everything."""
 
     def model(policy: str) -> Forecaster:
         if policy not in (worlds.OURS_CONSTANT, worlds.B6):
@@ -234,7 +252,7 @@ def of_one_world(of: Protocol) -> tuple[str, ...]:
 
 
 def side_by_side(of: Protocol) -> tuple[str, ...]:
-    """Return what a backtest shows unless told otherwise: Karpenter alone, and ours."""
+    """Return what a backtest shows unless told otherwise: Karpenter alone, and SpotVortex."""
     return (of.baselines.b3[0].name, worlds.OURS)
 
 

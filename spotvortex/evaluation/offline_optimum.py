@@ -45,9 +45,12 @@ class UnitCosts:
 class Future:
     """What is known ahead, on a grid of time.
 
-    `spot_usd_per_hour` is float64[n_offerings, n_steps]; `counts`, int64 of the same shape, says
-    how many units each offering holds throughout a step; `wanted`, int64[n_steps], how many units
-    are to be served.
+    Attributes:
+        spot_usd_per_hour: float64[n_offerings, n_steps], Spot prices.
+        counts: int64[n_offerings, n_steps], units that each offering holds throughout a step.
+        wanted: int64[n_steps], units that are to be served.
+        on_demand_usd_per_hour: price of one unit on demand.
+        step_s: seconds of a step.
     """
 
     spot_usd_per_hour: Floats
@@ -64,9 +67,13 @@ class Future:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placements:
-    """Where every unit is: int64[n_units, n_steps], and what that costs in USD.
+    """Where every unit is, and what that costs.
 
-    A place below the number of offerings is that offering; then come `on_demand` and `nowhere`.
+    Attributes:
+        places: int64[n_units, n_steps]; a place below the number of offerings is that offering.
+        cost_usd: cost of all units, in USD.
+        on_demand: the place that means on demand.
+        nowhere: the place that means not served.
     """
 
     places: Ints

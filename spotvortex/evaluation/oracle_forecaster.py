@@ -1,7 +1,7 @@
 """A model that knows how much capacity there will be: the ablation with oracle scores.
 
 Comes in: the counts of a world, to their end. Goes out: a `Forecaster` whose scores come true. It
-tells what better scores alone could bring with the same rules and gates; it is no policy to be had.
+tells what better scores alone could bring with the same rules and gates; nobody can run it.
 """
 
 from __future__ import annotations
@@ -28,9 +28,15 @@ RUNTIME_S: Final = 7200.0
 class OracleForecaster:
     """Scores by what will be lost: implements `ports.Forecaster`.
 
-    A score is the share of what there is now that will be gone at some time within the horizon:
-    the probability that one node out of it, drawn at random, is lost. What there is none of cannot
-    be launched, and scores 1.
+    A score is the share of the nodes that the market has now that will be gone at some time within
+    the horizon: the probability that one of them, drawn at random, is lost. An offering that has
+    none cannot be launched, and scores 1.
+
+    Attributes:
+        counts: nodes that the market has of each offering, over time.
+        families: the instance families that are held.
+        digest: by what name the model is recorded.
+        has_policy: whether there is a policy network; there is none.
     """
 
     counts: Mapping[Offering, CapacityCounts]

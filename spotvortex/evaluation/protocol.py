@@ -68,7 +68,14 @@ class KarpenterSetting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sensitivities:
-    """What is changed, one at a time."""
+    """What is changed beside the verdict, one at a time.
+
+    Attributes:
+        ci: costs of an interruption, in minutes of the node's on-demand price.
+        boot_factor: factors on the time that a node takes to come.
+        hazard_factor: factors on the hazard of a loss.
+        notice_loss_ratio: shares of interruptions without a notice, 0..1.
+    """
 
     ci: tuple[float, ...]
     boot_factor: tuple[float, ...]
@@ -78,7 +85,15 @@ class Sensitivities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baselines:
-    """Settings of the baselines: static ratios (B2), Karpenter (B3), SpotHedge (B4)."""
+    """Settings of the rivals.
+
+    Attributes:
+        b2_spot_ratio: static shares of Spot (B2), 0..1.
+        b3_choice: how the setting of Karpenter (B3) is chosen that counts.
+        b3: settings of Karpenter that evicts at a notice.
+        b3_lazy: settings of Karpenter that awaits a replacement first.
+        b4_n_extra: extra nodes of SpotHedge (B4).
+    """
 
     b2_spot_ratio: tuple[float, ...]
     b3_choice: SettingChoice
@@ -98,7 +113,14 @@ class Bootstrap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """One change of the worlds; its name is the `variant` of results, "" where nothing changes."""
+    """One change of the worlds.
+
+    Attributes:
+        name: the `variant` of results, "" where nothing changes.
+        boot_factor: factor on the time that a node takes to come.
+        hazard_factor: factor on the hazard of a loss.
+        notice_loss_ratio: share of interruptions without a notice, 0..1.
+    """
 
     name: str
     boot_factor: float = 1.0

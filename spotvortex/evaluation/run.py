@@ -1,7 +1,7 @@
 """One world under one policy, for days, with its accounts.
 
 Comes in: a world's making and whether the controller takes part, with its model and limits. Goes
-out: an `RunAccount`. With the controller, the daemon's own tasks run in virtual time, as in an
+out: a `RunAccount`. With the controller, the daemon's own tasks run in virtual time, as in an
 episode, only that nothing goes wrong but the market. May not know what policies there are.
 """
 
@@ -44,9 +44,13 @@ LAG_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Controller:
-    """The daemon as it takes part: its model, what it is told, and how often it looks.
+    """The daemon as it takes part in a run.
 
-    With `hears_notices` it handles interruptions, else the provisioner does.
+    Attributes:
+        forecaster: its model.
+        limits: bounds and thresholds of its decisions.
+        tick_s: seconds between two decisions.
+        hears_notices: it handles interruptions; else the provisioner does.
     """
 
     forecaster: Forecaster
@@ -59,9 +63,16 @@ class Controller:
 class Trial:
     """All that one run is a function of.
 
-    `unit_of` names, by pool, the offering in whose nodes demand is counted; `spare_pods` how many
-    pods beyond the demand are kept of each workload; `controller` is None where the provisioner is
-    alone.
+    Attributes:
+        scenario: the cluster at its start.
+        market: the prices.
+        supply: the Spot market's hidden side.
+        seed: the seed of everything else that is drawn.
+        n_days: days of the run.
+        unit_of: by pool, the offering in whose nodes demand is counted.
+        demand: how many pods are wanted over time.
+        spare_pods: by workload, pods that are kept beyond the demand.
+        controller: the daemon, None where the provisioner is alone.
     """
 
     scenario: Scenario

@@ -58,7 +58,7 @@ OURS_ORACLE: Final = "spotvortex-oracle-scores"
 OURS_LEARNED: Final = "spotvortex-rl"
 B6: Final = "B6"
 LEARNED: Final = (B6, OURS_LEARNED)
-"""Ours decided by a policy network: with constant scores, and with the model's."""
+"""SpotVortex with a policy network: with constant scores, and with the model's."""
 
 _OURS: Final = frozenset({OURS, OURS_CONSTANT, OURS_BESIDE, OURS_ORACLE, *LEARNED})
 B0, B1, B4 = "B0", "B1", "B4"
@@ -69,7 +69,16 @@ _ON_DEMAND: Final = CapacityType.ON_DEMAND
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationWorld:
-    """Which world: everything that all policies share. `traces` are counts for a replayed one."""
+    """Which world: everything that all policies share.
+
+    Attributes:
+        family: the family of worlds.
+        mix: the mix of workloads.
+        seed: the world's seed.
+        n_days: days of each run.
+        variant: the change of the world.
+        traces: recorded series of a family that replays, None of any other.
+    """
 
     family: str
     mix: str
@@ -104,8 +113,8 @@ def policies(protocol: Protocol) -> tuple[str, ...]:
 def asides(protocol: Protocol) -> tuple[str, ...]:
     """Return the names of what is compared in the worlds as they are, and not in variants.
 
-    Karpenter that awaits a replacement before it evicts; ours where Karpenter handles the notices;
-    ours with scores that come true.
+    Karpenter that awaits a replacement before it evicts; SpotVortex where Karpenter handles the
+    notices; SpotVortex with scores that come true.
     """
     return (*(s.name for s in protocol.baselines.b3_lazy), OURS_BESIDE, OURS_ORACLE)
 
@@ -119,7 +128,7 @@ def trial_of(
         world: which world.
         policy: a name out of `policies`.
         protocol: the settings that the name stands for.
-        forecaster: gives the model of one of our own policies by its name.
+        forecaster: gives the model of a policy of SpotVortex by its name.
 
     Raises:
         TraceError: the world replays a trace that cannot be read, or is too short.
