@@ -65,7 +65,16 @@ _CALM_SCORE, _MEDIUM, _HIGH, _EMERGENCY = 0.03, 0.45, 0.70, 0.97
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSpec:
-    """One pool: its nodes at the start and its provisioner's settings."""
+    """One pool: its nodes at the start and its provisioner's settings.
+
+    Attributes:
+        name: the pool's name.
+        n_spot: Spot nodes at the start.
+        n_on_demand: on-demand nodes at the start.
+        consolidation: Karpenter's `consolidationPolicy`.
+        consolidate_after_s: Karpenter's `consolidateAfter`, in seconds.
+        annotations: the owner's rules on the NodePool, name and value.
+    """
 
     name: str
     n_spot: int
@@ -77,7 +86,23 @@ class PoolSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
-    """All that one run is a function of. `script` holds the model's score from each second on."""
+    """All that one run is a function of.
+
+    Attributes:
+        seed: the seed of everything that is drawn.
+        n_ticks: decisions before the calm at the end.
+        tick_s: seconds between two decisions.
+        pools: the pools.
+        workloads: the pods.
+        regime: the market's state until the calm.
+        script: the model's score from each second on, in order of time.
+        limits: bounds and thresholds of the decisions.
+        faults: what goes wrong.
+        n_processes: replicas of the controller.
+        lag_s: how far their watches are behind, in seconds.
+        hears_notices: the controller handles interruptions, and not the provisioner.
+        terminate_s: seconds for which an emptied node is still there.
+    """
 
     seed: int
     n_ticks: int

@@ -1,7 +1,7 @@
 """Plays one episode: the daemon's own tasks, in virtual time, in a small bad world.
 
 Comes in: an `Episode`. Goes out: an `EpisodeOutcome`: breaches, checks, and the digest of every
-decision record. The same episode gives the same outcome, byte for byte. May not judge: `observer`
+decision record. The same episode gives the same outcome, byte for byte. May not judge: `invariants`
 does.
 """
 
@@ -33,7 +33,20 @@ _DEATH: Final = frozenset({FaultKind.DEATH})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeOutcome:
-    """What became of an episode. `seconds` is simulated time."""
+    """What became of an episode.
+
+    Attributes:
+        seed: the episode's seed.
+        digest: SHA-256 of its decision records, hexadecimal; "" where the controller crashed.
+        breaches: the promises that were broken.
+        checks: how often each promise was checked, by its number.
+        calls: requests that reached the server, by kind.
+        faults: faults of the episode, by kind.
+        seconds: simulated time.
+        n_records: decision records.
+        n_deaths: deaths and restarts of processes.
+        n_lost: Spot nodes that were taken.
+    """
 
     seed: int
     digest: str
@@ -131,7 +144,7 @@ class _Play:
         return self._clock.now() - START_AT
 
     def _is_over(self) -> bool:
-        """Tell whether it has been calm for long enough, or until nothing of ours was left."""
+        """Tell whether it has been calm for long enough, or nothing of the controller is left."""
         calm_s = self._now_s() - self._episode.busy_s
         if calm_s < CALM_S:
             return False

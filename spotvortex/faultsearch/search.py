@@ -30,7 +30,20 @@ CRASHED: Final = 0
 
 @dataclass(slots=True, kw_only=True)
 class Findings:
-    """What a search has found. `failing` holds seeds with their first breach."""
+    """What a search has found.
+
+    Attributes:
+        n_episodes: episodes played.
+        seconds: simulated time.
+        n_records: decision records.
+        n_deaths: deaths and restarts of processes.
+        faults: faults, by kind.
+        checks: how often each promise was checked, by its number.
+        calls: requests that reached the server, by kind.
+        n_breaches: breaches of promises.
+        failing: seeds of the episodes with a breach, each with its first.
+        digests: digest of the decision records, by seed.
+    """
 
     n_episodes: int = 0
     seconds: float = 0.0
