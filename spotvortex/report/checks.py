@@ -37,7 +37,12 @@ class CheckStatus(StrEnum):
 class Check:
     """One thing that was looked at.
 
-    Without what is `required` the daemon would not start, or could not decide.
+    Attributes:
+        name: the thing.
+        finding: how it was found.
+        detail: what was found, in words.
+        fix: what to do, "" where nothing is or the detail names it.
+        required: without it the daemon would not start, or could not decide.
     """
 
     name: str

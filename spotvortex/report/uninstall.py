@@ -13,7 +13,7 @@ from spotvortex.report.document import Json
 
 
 def exit_code(leaving: UninstallResult) -> int:
-    """Return 0 if nothing of ours is there any more, else 1; the same for a dry run."""
+    """Return 0 if nothing that the controller made is left, else 1; the same for a dry run."""
     return 1 if leaving.left else 0
 
 

@@ -47,7 +47,18 @@ _PINNED: Final = Blocker.PINNED_ON_DEMAND
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeGroupRow:
-    """Nodes of one pool, type, zone and capacity type. Prices in USD/h, None where unknown."""
+    """Nodes of one pool, instance type, zone and capacity type.
+
+    Attributes:
+        pool: the workload pool, "" of none.
+        instance_type: the instance type.
+        zone: the zone.
+        capacity_type: how they are bought.
+        n_nodes: number of nodes.
+        price_usd_per_hour: price of one node, USD/h, None where it is unknown.
+        price_source: who gave the price.
+        last_resort: the price is from the table that ships with the product.
+    """
 
     pool: str
     instance_type: str
@@ -68,7 +79,24 @@ class NodeGroupRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """The cluster in numbers. `priced_nodes` are those that the cost covers."""
+    """The cluster in numbers.
+
+    Attributes:
+        n_nodes: all nodes.
+        n_spot: Spot nodes.
+        n_on_demand: on-demand nodes.
+        n_reserved: reserved nodes.
+        n_unknown: nodes of unknown capacity type.
+        n_unpooled: nodes that belong to no pool.
+        n_pods: pods.
+        n_pdbs: PodDisruptionBudgets.
+        n_pools: pools.
+        n_mixed_pools: pools that hold Spot and on-demand.
+        provisioners: number of nodes by who creates them.
+        cost_usd_per_hour: cost of the nodes whose price is known.
+        priced_nodes: number of those nodes.
+        last_resort: a price of them is from the table that ships with the product.
+    """
 
     n_nodes: int
     n_spot: int
@@ -90,9 +118,16 @@ class Totals:
 class OnDemand:
     """The on-demand nodes of one pool, by what keeps them there.
 
-    `n_free` are held by nothing; `saving_usd_per_hour` is what they would save on Spot at list
-    price, of the `n_priced` among them whose both prices are known. `oldest_at` is the start of
-    the oldest free one. `pinned` says what asks for on-demand, `held` counts nodes by blocker.
+    Attributes:
+        pool: the workload pool.
+        n_nodes: on-demand nodes.
+        n_free: nodes that nothing holds.
+        n_priced: free nodes whose both prices are known.
+        saving_usd_per_hour: what these would save on Spot at list price.
+        oldest_at: start of the oldest free node, seconds since the epoch, None without one.
+        n_pinned: nodes that something asks to be on-demand.
+        pinned: what asks for it, "" where nothing does.
+        held: nodes by what holds them.
     """
 
     pool: str
@@ -117,7 +152,14 @@ class BlockedBy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingInput:
-    """An input that is not there, what it would give, and what its lack costs."""
+    """An input that cannot be read.
+
+    Attributes:
+        name: the input.
+        state: what is wrong with it.
+        detail: what its lack costs, and the fix.
+        required: no pool may move without it.
+    """
 
     name: str
     state: InputState
@@ -127,7 +169,21 @@ class MissingInput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Everything that `assess` shows."""
+    """Everything that `assess` shows.
+
+    Attributes:
+        context: where the cluster was read, as the context of the kubeconfig.
+        at: time of the observation, seconds since the epoch.
+        seconds: how long it took.
+        version: the version of SpotVortex.
+        totals: the cluster in numbers.
+        groups: its nodes by pool, type, zone and capacity type.
+        on_demand: the on-demand nodes of each pool.
+        blocked: the workloads that keep nodes from being moved.
+        losses: the losses that would break a PodDisruptionBudget.
+        decisions: what would be decided, by pool.
+        missing: the inputs that cannot be read.
+    """
 
     context: str
     at: float

@@ -50,7 +50,15 @@ class DrainReadiness(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """Part of a cluster: nodes, their allocatable milli-CPU, and both as 0..1 of all."""
+    """The nodes of a cluster that stand alike.
+
+    Attributes:
+        place: where they stand for the planning.
+        n_nodes: number of nodes.
+        cpu_milli: their allocatable CPU, in thousandths of a core.
+        nodes_ratio: share of all nodes, 0..1.
+        cpu_ratio: share of all allocatable CPU, 0..1.
+    """
 
     place: DrainReadiness
     n_nodes: int
@@ -61,7 +69,22 @@ class Share:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One trouble of one workload; `pdb` is "" where no budget has part in it."""
+    """One trouble of one workload.
+
+    Attributes:
+        trouble: what the trouble is.
+        weight: how much it matters.
+        workload: `namespace/Kind/name` of the owner, or of the pod where it has none; `Node/name`
+            where the node itself is meant.
+        pdb: key of the PodDisruptionBudget that has part in it, "" of none.
+        detail: figures of the trouble, "" without any.
+        fix: what to do.
+        n_nodes: nodes that suffer from it.
+        n_pods: pods that suffer from it.
+        cpu_milli: allocatable CPU of those nodes, in thousandths of a core.
+        nodes: their names, at most `MAX_NAMED`.
+        pods: the pods, `namespace/name`, at most `MAX_NAMED`.
+    """
 
     trouble: Trouble
     weight: Weight
@@ -78,7 +101,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeReport:
-    """One node: where it stands, and what it suffers from."""
+    """One node: where it stands, and what it suffers from.
+
+    Attributes:
+        name: the node's name.
+        pool: the workload pool, "" of none.
+        capacity_type: how it is bought.
+        place: where it stands for the planning.
+        troubles: what it suffers from, sorted.
+    """
 
     name: str
     pool: str
@@ -89,7 +120,17 @@ class NodeReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One pod about which the server was asked in a dry run, our answer beside its own."""
+    """One pod about which the server was asked in a dry run.
+
+    Attributes:
+        pod: `namespace/name`.
+        node: name of its node.
+        ours: the HTTP status that SpotVortex expected.
+        why: why it expected a refusal, "" where it expected none.
+        server: the HTTP status that the server gave.
+        words: the server's message.
+        agrees: both say the same.
+    """
 
     pod: str
     node: str
@@ -102,7 +143,20 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """Everything that `doctor` shows. `n_not_asked` pods were left out of the dry run."""
+    """Everything that `doctor` shows.
+
+    Attributes:
+        context: by what name the cluster is shown.
+        at: time of the observation, seconds since the epoch.
+        n_nodes: number of nodes.
+        cpu_milli: their allocatable CPU, in thousandths of a core.
+        shares: the nodes by where they stand.
+        findings: the troubles, the weightiest first.
+        nodes: every node with its troubles.
+        missing: the inputs that cannot be read.
+        asked: pods about which the server was asked in a dry run.
+        n_not_asked: pods that were left out of the dry run.
+    """
 
     context: str
     at: float

@@ -17,12 +17,12 @@ from spotvortex.report.doctor.diagnosis import Asked, StandingsOn, verdict_on
 
 ALL: Final = "all"
 MAX_ASKED: Final = 500
-"""Pods that the server is asked about at most, those first that we think blocked."""
+"""Pods that the server is asked about at most, those first that are expected to be blocked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvictionQuestion:
-    """One pod, where it is, and what we think that the server will say."""
+    """One pod, where it is, and what the server is expected to say."""
 
     pod: PodEvictability
     node: str
@@ -54,7 +54,7 @@ def questions(
 def compared(
     asked: Iterable[EvictionQuestion], answers: Sequence[ServerAnswer]
 ) -> tuple[Asked, ...]:
-    """Put the server's answers beside ours."""
+    """Put the server's answers beside those expected."""
     return tuple(_row(q, answer) for q, answer in zip(asked, answers, strict=True))
 
 

@@ -58,7 +58,27 @@ class Backtest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """One policy in numbers; `total_usd` adds moves, interruptions and unserved demand."""
+    """One policy in numbers, over the whole run.
+
+    Attributes:
+        policy: the policy's name.
+        n_days: days of the run.
+        node_usd: money for nodes.
+        savings_ratio: share of the node money of all on-demand that was saved, None without such
+            money.
+        total_usd: money for nodes, and the price of moves, interruptions and unserved demand.
+        net_profit_usd: what the demanded node-minutes are worth, less `total_usd`.
+        spot_ratio: share of paid node-minutes on Spot, 0..1, None where no node was paid for.
+        n_interrupted: nodes taken away by the provider.
+        n_moved: planned moves of a node.
+        n_launch_failures: launches that were answered with a lack of capacity.
+        n_budget_violations: moments at which a PodDisruptionBudget was broken by an eviction.
+        outage_minutes: minutes in which a workload had fewer ready pods than its demand less what
+            its PodDisruptionBudget allows, summed over workloads.
+        unserved_node_minutes: demand that no ready node served.
+        n_events: events by kind.
+        digest: digest of the run's event log.
+    """
 
     policy: str
     n_days: int
@@ -77,7 +97,7 @@ class Figures:
 
 
 def figures_of(backtest: Backtest) -> tuple[Figures, ...]:
-    """Reckon every policy's figures."""
+    """Compute every policy's figures."""
     return tuple(_figures(account, backtest.costs) for account in backtest.accounts)
 
 

@@ -54,7 +54,16 @@ class _Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionAccount:
-    """A decision as it was recorded. `same` tells whether this code makes the same bytes of it."""
+    """A decision as it was recorded.
+
+    Attributes:
+        decision: the decision.
+        flip: the nearest change that would have flipped it, None where none was found.
+        code_version: the code that made it.
+        digest: the record's digest.
+        previous: digest of the record before, "" of the first of a chain.
+        same: this code makes the same bytes of it.
+    """
 
     decision: Decision
     flip: Counterfactual | None
@@ -242,7 +251,15 @@ def _moves(decision: Decision) -> Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhyNot:
-    """What stands between a pool and an action, by its newest record."""
+    """What stands between a pool and an action, by its newest record.
+
+    Attributes:
+        pool: the workload pool.
+        at: time of the record's decision, seconds since the epoch.
+        decision_id: that decision.
+        forced: what the gates say to the action.
+        refusing: the gates that refuse it, in words.
+    """
 
     pool: str
     at: float

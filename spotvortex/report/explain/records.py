@@ -37,7 +37,7 @@ def lines_of(path: Path) -> Iterator[str]:
 
 
 def from_file(path: Path, wanted: str) -> str:
-    """Return the newest record of this id or pool; lines that are none of ours are passed over.
+    """Return the newest record of this id or pool; a line that is no record is passed over.
 
     Raises:
         RecordError: the file cannot be read, or holds no such record.

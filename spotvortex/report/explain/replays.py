@@ -20,12 +20,15 @@ from spotvortex.report.explain.records import lines_of
 
 @dataclass(slots=True, kw_only=True)
 class ReplayTally:
-    """What came of a log.
+    """What came of replaying a log.
 
-    `mismatches` are the numbers of the lines that came out otherwise, `altered` of those among
-    them whose own digest does not hold, `breaks` of those whose predecessor is not the line
-    before. `n_starts` counts chains that begin anew, one a start of the daemon. `versions` counts
-    records by the code that made them.
+    Attributes:
+        n_records: records that were made again.
+        n_starts: chains that begin anew, one for each start of the daemon.
+        mismatches: numbers of the lines that came out otherwise.
+        altered: numbers of those among them whose own digest does not hold.
+        breaks: numbers of the lines whose predecessor is not the line before.
+        versions: records by the code that made them.
     """
 
     n_records: int = 0

@@ -37,7 +37,15 @@ _DASHES: Final = ("", "7 4", "2 3", "9 3 2 3")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caption:
-    """What a drawing is called and says; `ident` is unlike any other on the page."""
+    """What a drawing is called and says.
+
+    Attributes:
+        ident: its identifier, unlike any other on the page.
+        title: its title.
+        description: what it shows, for those who do not see it.
+        x_unit: unit of the horizontal axis.
+        y_unit: unit of the vertical axis, "" without one.
+    """
 
     ident: str
     title: str
@@ -65,7 +73,14 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whisker:
-    """A named median with its interval."""
+    """A named median with its interval.
+
+    Attributes:
+        name: the row's name.
+        low: lower end of the interval.
+        median: the median.
+        high: upper end of the interval.
+    """
 
     name: str
     low: float
