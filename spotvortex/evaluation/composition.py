@@ -227,11 +227,19 @@ def _bundle(model_dir: Path) -> Forecaster:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BacktestSpec:
-    """One world with recorded prices. `n_days` of 0 means as many as the prices cover.
+    """One world with recorded prices.
 
-    `counts` is a capacity trace; None draws capacity of `family` from the seed. `snapshot` is a
-    cluster; None takes the evaluation's own, on the instance types that the prices have. `records`
-    is where the decisions of our policy go.
+    Attributes:
+        prices: the file of recorded prices.
+        snapshot: a cluster; None takes the evaluation's own, on the instance types that the prices
+            have.
+        counts: a capacity trace; None draws capacity of `family` from the seed.
+        family: the market family that capacity is drawn from.
+        seed: the seed of everything that is drawn.
+        n_days: days of each run; 0 means as many as the prices cover.
+        tick_s: seconds between two decisions of SpotVortex.
+        model_dir: the folder of the model bundle.
+        records: where the decision records of SpotVortex go, None for nowhere.
     """
 
     prices: Path

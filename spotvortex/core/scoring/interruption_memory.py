@@ -3,11 +3,10 @@
 Comes in: two observations in a row. Goes out: gamma-Poisson posteriors by offering, and the time
 since the last loss. The memory is the baseline that a network must beat, and one of its inputs. A
 loss is a Ready Spot node that vanished although nobody had cordoned, tainted or deleted it, as far
-as the watch saw, or one that we emptied because notice was given that it goes; a node that went
-otherwise is only exposure. Two things are counted: losses over node-hours, the mean rate that a
-model reads; and the level, the hazard beyond 12 hours, which the memory's own score multiplies with
-the shape that `hazard` gives. May not know of a model, nor read
-a journal.
+as the watch saw, or one that the controller emptied because of a notice that it goes; a node that
+went otherwise is only exposure. Two things are counted: losses over node-hours, the mean rate that
+a model reads; and the level, the hazard beyond 12 hours, which the memory's own score multiplies
+with the shape that `hazard` gives. May not know of a model, nor read a journal.
 """
 
 from __future__ import annotations
@@ -114,14 +113,15 @@ class OfferingMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What is remembered.
+    """What is remembered of all offerings.
 
     Attributes:
-        at: when it last learned.
-        shared_per_hour: the level that all offerings point to together.
-        offerings: what is known of each.
+        at: wall time at which it last learned, minus infinity before the first observation.
+        shared_per_hour: the hazard beyond 12 hours that all offerings point to together, per
+            node-hour.
+        offerings: the counts of each offering.
         nodes: the Spot nodes seen last, by uid.
-        interrupted: the uids of those of them that were being emptied for a notice.
+        interrupted: uids of those of them that were being emptied for a notice.
     """
 
     at: float = -math.inf

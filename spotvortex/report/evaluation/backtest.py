@@ -72,7 +72,6 @@ class Figures:
         n_interrupted: nodes taken away by the provider.
         n_moved: planned moves of a node.
         n_launch_failures: launches that were answered with a lack of capacity.
-        n_budget_violations: moments at which a PodDisruptionBudget was broken by an eviction.
         outage_minutes: minutes in which a workload had fewer ready pods than its demand less what
             its PodDisruptionBudget allows, summed over workloads.
         unserved_node_minutes: demand that no ready node served.
