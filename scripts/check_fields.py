@@ -3,8 +3,9 @@
 Comes in: the Python modules of `spotvortex/`. Goes out: one `file:line Class.field` for each field
 that no text explains, and exit status 1 if there is any. A record is a dataclass, a msgspec Struct
 or a NamedTuple; one with fewer than four fields may go without. A field is explained by a line
-`name: what it is` in an `Attributes:` section of the class, or by a string right below the field.
-Reads the source only: nothing is imported.
+`name: what it is` in an `Attributes:` section of the class, or by a string right below the field. A
+line of such a section that names nothing in the class is a fault, too. Reads the source only:
+nothing is imported.
 """
 
 from __future__ import annotations
@@ -100,28 +101,36 @@ def explained_below(record: ast.ClassDef) -> set[str]:
     }
 
 
-def unexplained(source: str) -> Iterator[tuple[int, str]]:
-    """Yield the line and the name, `Class.field`, of each field that no text explains."""
+def faults(source: str) -> Iterator[tuple[int, str]]:
+    """Yield line and words of each field that no text explains, or that a text alone has."""
     for record in records(ast.parse(source)):
-        found = fields(record)
-        if len(found) < N_FIELDS_MIN:
-            continue
-        known = listed(ast.get_docstring(record) or "") | explained_below(record)
-        yield from (
-            (line, f"{record.name}.{name}") for name, line in found.items() if name not in known
-        )
+        found, said = fields(record), listed(ast.get_docstring(record) or "")
+        for name in sorted(said - found.keys() - others(record)):
+            yield record.lineno, f"{record.name}.{name} is no field"
+        if len(found) >= N_FIELDS_MIN:
+            known = said | explained_below(record)
+            yield from (
+                (n, f"{record.name}.{name}") for name, n in found.items() if name not in known
+            )
+
+
+def others(record: ast.ClassDef) -> set[str]:
+    """Return the names in a class that are no fields: properties, and what it shares."""
+    defined = (node.name for node in record.body if isinstance(node, ast.FunctionDef))
+    targets = (node.target for node in record.body if isinstance(node, ast.AnnAssign))
+    return {*defined, *(target.id for target in targets if isinstance(target, ast.Name))}
 
 
 def main(root: Path, pending: tuple[str, ...] = PENDING) -> int:
-    """Print every field that no text explains; return 1 where there is one."""
-    faults = [
-        f"{name}:{line} {field}"
+    """Print every fault; return 1 where there is one."""
+    found = [
+        f"{name}:{line} {what}"
         for path in sorted((root / "spotvortex").rglob("*.py"))
         if not (name := path.relative_to(root).as_posix()).startswith(pending or ("\0",))
-        for line, field in unexplained(path.read_text(encoding="utf-8"))
+        for line, what in faults(path.read_text(encoding="utf-8"))
     ]
-    print("\n".join(faults), end="\n" if faults else "")
-    return 1 if faults else 0
+    print("\n".join(found), end="\n" if found else "")
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

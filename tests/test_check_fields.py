@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from scripts.check_fields import PENDING, main, unexplained
+from scripts.check_fields import PENDING, faults, main
 
 HEAD = "@dataclass(frozen=True)\nclass Record:\n"
 FIELDS = "    a: int\n    b: int\n    c: int\n    d: int = 0\n"
 
 
 def missing(source: str) -> list[str]:
-    return [name for _, name in unexplained(source)]
+    return [what for _, what in faults(source)]
 
 
 def test_fields_listed_under_attributes_are_explained():
@@ -32,6 +32,12 @@ def test_a_name_without_text_and_a_paragraph_explain_nothing():
         '    """`a` and `b` are sides.\n\n    Attributes:\n        c:\n        d: last.\n    """\n'
     )
     assert missing(HEAD + docstring + FIELDS) == ["Record.a", "Record.b", "Record.c"]
+
+
+def test_a_line_about_a_field_that_has_gone_is_a_fault():
+    docstring = '    """One.\n\n    Attributes:\n        a, b, c, d, e, f: x.\n    """\n'
+    shown = "    @property\n    def f(self) -> int:\n        return 1\n"
+    assert missing(HEAD + docstring + FIELDS + shown) == ["Record.e is no field"]
 
 
 def test_a_string_below_a_field_explains_it():
