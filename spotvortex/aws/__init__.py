@@ -1,1 +1,1 @@
-"""The edge to the cloud: what AWS itself says, in our own words."""
+"""The edge to the cloud: what AWS itself says, in the words of the core."""

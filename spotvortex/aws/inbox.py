@@ -1,9 +1,9 @@
-"""What was received and is not settled yet, in memory.
+"""The notices that were received and are not settled yet, in memory.
 
 Comes in: messages, and the ids of settled notices. Goes out: pending notices, and the messages that
 may be deleted. A message may be deleted when all its notices are settled, and not before: until
-then the queue keeps it, and nothing is lost with us. Everything is bounded; what finds no room is
-left to the queue, which brings it again. May not wait, nor speak to anybody.
+then the queue keeps it, and nothing is lost with this process. Everything is bounded; what finds no
+room is left to the queue, which brings it again. May not wait, nor speak to anybody.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class _Held:
 
 @dataclass(slots=True)
 class _Counts:
-    """See `NoticeTraffic`."""
+    """The counts of `NoticeTraffic`, while they grow."""
 
     received: int = 0
     redelivered: int = 0
@@ -141,7 +141,7 @@ class Inbox:
             self._waiting.setdefault(identity, []).append(message.id)
 
     def _add(self, notice: Notice) -> bool:
-        """Add a notice unless there is one with its id, or of its kind for its instance."""
+        """Add a notice unless one with its id, or of its kind for its instance, is pending."""
         target = notice.instance_id, notice.kind
         if notice.id in self._notices or target in self._by_target:
             return False

@@ -4,8 +4,8 @@ Comes in: messages, through long polls side by side, and ids that the collector 
 out: pending notices, and the deletion of messages whose notices are all settled. A message that
 waits longer than its visibility time-out comes again and is known by its id: nothing is renewed, so
 a frozen replica never keeps a message to itself. An outage is told by `health`, and ends by itself.
-What is held goes back to the queue at the end. May not judge whether an instance is ours, and logs
-no word of a message.
+What is held goes back to the queue at the end. May not judge whether an instance belongs to the
+cluster, and logs no word of a message.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from spotvortex.ports.cluster import WallClock
 from spotvortex.ports.writing import NoticeTraffic
 
 FIRST_WAIT_S: Final = 1
-"""A long poll while the queue is not known to be well: an idle one says so only at its end."""
+"""Long poll while the queue is not known to be well: an idle queue answers only at its end."""
 
 LINGER_S: Final = 0.05
 """Deletions wait this long for others to fill their batch."""
@@ -124,7 +124,7 @@ class SqsNotices:
         return self._inbox.traffic()
 
     def health(self, now: float) -> tuple[InputHealth, ...]:
-        """Return the state of the queue, in words that say the fix."""
+        """Return the health of the queue; its detail names the fix."""
         age_s = max(0.0, now - self._confirmed_at)
         state, detail = self._judge(age_s)
         health = InputHealth(
@@ -245,7 +245,7 @@ class SqsNotices:
         return 0.0
 
     async def _hand_back(self) -> None:
-        """Let others have at once what we hold, for as long as a stop may take."""
+        """Give what is held back to the queue at once, for as long as a stop may take."""
         receipts = list(self._inbox.release().values())
         self._new.clear()
         try:

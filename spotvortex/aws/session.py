@@ -141,7 +141,7 @@ class QueueClient:
         return len(done.get("Successful", ()))
 
     async def release(self, receipts: list[str]) -> int:
-        """Let others have up to ten messages at once, and return of how many that is true.
+        """Give up to ten messages back to the queue, and return how many it has taken back.
 
         Raises:
             QueueError: of none for certain.
@@ -183,7 +183,7 @@ async def open_queue(
     """Open a client of its own for one queue; nothing is asked yet.
 
     Args:
-        queue: its URL, or its name in the account and region of our credentials.
+        queue: its URL, or its name in the account and region of the credentials.
         region: the region of a queue that is given by name; "" leaves it to the AWS profile.
         wait_s: the longest long poll.
         n_connections: most requests at once.
@@ -246,7 +246,7 @@ async def _answer(queue: str, request: Awaitable[Answer], bound_s: float) -> Ans
 
 
 def _fault_of_library(name: str) -> QueueFault:
-    """Tell credentials that could not be had from a way that is cut, by the error's name."""
+    """Tell missing credentials from a broken connection, by the name of the error."""
     is_credentials = any(word in name for word in ("Credential", "Token", "Auth", "Profile", "SSO"))
     return QueueFault.DENIED if is_credentials else QueueFault.UNREACHABLE
 

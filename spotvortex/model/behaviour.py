@@ -20,7 +20,7 @@ RISK_DIRECTION: Final = {"hours_since_loss": -1.0, "hazard_per_hour": 1.0}
 """The sign of a score's answer to a rising feature: a recent loss and a high hazard are risky."""
 
 SPREAD_FLOOR: Final = 0.05
-"""A score that moves less than this over the whole training range tells nothing apart."""
+"""A score that moves less than this over the whole training range distinguishes nothing."""
 
 TOLERANCE: Final = 1e-4
 """How far a score may run against its direction; covers rounding in float32."""

@@ -1,4 +1,4 @@
-"""Which files a graph opens, read from its bytes.
+"""Which other files an ONNX graph opens, read from its bytes.
 
 Comes in: the bytes of an ONNX file, trusted in nothing. Goes out: every tensor that lies in another
 file, with the place in it. Walks the protobuf by field numbers (onnx.proto, stable by the format's

@@ -1,8 +1,8 @@
 """A bundle that has passed its checks, ready to score.
 
-Comes in: a folder with a bundle of either contract. Goes out: a `Forecaster`. It never gives a
-figure that is not a probability: what the model cannot say is NaN. May not read the cluster or the
-market, and leaves onnxruntime to `model.onnx`.
+Comes in: a folder with a bundle of either contract. Goes out: a `Forecaster`. Every score is a
+probability, or NaN where the model cannot say one. May not read the cluster or the market, and
+leaves onnxruntime to `model.onnx`.
 """
 
 from __future__ import annotations

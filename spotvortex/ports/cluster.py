@@ -51,7 +51,7 @@ class ClusterView(Protocol):
         ...
 
     def standings_on(self, node: str) -> tuple[PodEvictability, ...]:
-        """Return the same pods with all that stands against moving them."""
+        """Return the same pods with everything that speaks against moving them."""
         ...
 
     def own_pods(self, for_uid: str) -> tuple[OwnPod, ...]:
@@ -83,5 +83,5 @@ class ClusterActuator(Protocol):
         ...
 
     def forget(self, order: DrainOrder) -> None:
-        """Take note that an order has ended."""
+        """Forget what was kept for an order: it has ended."""
         ...

@@ -12,7 +12,7 @@ from spotvortex.core.domain.types import Offering
 
 
 class Market(Protocol):
-    """Prices."""
+    """What gives prices of offerings."""
 
     def facts(self, offerings: Iterable[Offering], now: float) -> MarketFacts:
         """Return a quote for every offering asked for; an unknown price is None, never a guess."""

@@ -1,4 +1,4 @@
-"""Whoever makes and ends a pool's nodes, as the writes to the cluster ask it.
+"""The provisioner, which creates and ends the nodes of a pool, as those who write ask it.
 
 Comes in: a call of the core. Goes out: which nodes a placeholder may get, in labels of nodes; how a
 drained node is released; and what cannot be done for a pool, in words. One implementation a way of
@@ -52,7 +52,7 @@ class WantedNodes:
 
 @dataclass(frozen=True, slots=True)
 class Unable:
-    """What is asked for cannot be had of this provisioner; `reason` is for people."""
+    """The provisioner cannot give what is asked for; `reason` is for people."""
 
     reason: str
 

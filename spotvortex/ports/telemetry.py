@@ -1,4 +1,4 @@
-"""Where decisions, metrics and traces go, in the words of the road.
+"""Where decisions, metrics and traces go, in the words of the pipeline.
 
 Comes in: messages and values of the core. Goes out: nothing that the tasks read, but a traceparent
 to hand on. May not import an edge.
@@ -46,7 +46,7 @@ class Span(Protocol):
 
 
 class Telemetry(Protocol):
-    """Metrics and traces, in the words of the road; names of series are the other side's matter."""
+    """Metrics and traces, in the words of the pipeline; the implementation names the series."""
 
     def span(
         self, name: str, parent: str = "", attributes: Mapping[str, AttributeValue] | None = None

@@ -1,1 +1,1 @@
-"""The words that all else is about: capacity, labels, limits, what was seen and announced."""
+"""The words that all other packages use: capacity, labels, limits, observations, notices."""

@@ -20,13 +20,13 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 MAX_BYTES: Final = 64 * 1024
-"""Size from which a message is not read; an event on one instance has less than 1 KiB."""
+"""A larger message is not read; an event on one instance has less than 1 KiB."""
 
 INTERRUPTION_S: Final = 120.0
 """A Spot interruption notice comes two minutes ahead ("Spot Instance interruption notices")."""
 
 KEPT_S: Final = 600.0
-"""A notice with a deadline counts for this long after it: by then the machine is gone."""
+"""A notice with a deadline counts for this long after it: by then the instance is gone."""
 
 REBALANCE_TTL_S: Final = 1800.0
 """How long a rebalance recommendation counts, unless told otherwise."""
@@ -86,7 +86,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reject:
-    """A message without a notice."""
+    """The answer to a message that holds no notice."""
 
     reason: RejectReason
 

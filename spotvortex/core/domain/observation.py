@@ -220,7 +220,7 @@ class PdbFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeGroupFact:
-    """A group of nodes that a provisioner grows, as of Karpenter a NodePool, and what it allows.
+    """A group of nodes that a provisioner grows (of Karpenter: a NodePool), and what it allows.
 
     Lists are empty where the group says nothing.
 
@@ -452,7 +452,7 @@ class Observation:
 
 
 def anchored_until(pods: Iterable[OwnPod], at: float) -> dict[str, float]:
-    """Return by uid of node until when an anchor of ours keeps it, of those that one keeps now."""
+    """Return until when (wall time) anchors keep nodes, by uid of each node that one keeps now."""
     until: dict[str, float] = {}
     for pod in pods:
         if pod.kind is OwnKind.ANCHOR and not pod.finished and not pod.terminating:

@@ -77,7 +77,7 @@ class Action(StrEnum):
 
 MIN_PRICE_USD_PER_HOUR: Final = 1e-9
 MAX_PRICE_USD_PER_HOUR: Final = 1e6
-"""Outside of these a figure is an error of its source, not a price."""
+"""A figure outside these bounds is an error of its source, not a price."""
 
 RATIO_STEP: Final[dict[Action, float]] = {
     Action.HOLD: 0.0,
@@ -165,12 +165,12 @@ class Offering:
 
 
 def short(value: float) -> float:
-    """Six decimals are more than any figure here is worth, and they keep records short."""
+    """Round to six decimals: more than any figure here is worth, and it keeps records short."""
     return round(value, 6)
 
 
 def is_price(value: float) -> bool:
-    """Tell whether a figure can be a price in USD per hour; what cannot is an error of its source.
+    """Tell whether a figure can be a price in USD per hour; if not, its source is in error.
 
     The dearest instance type costs some hundred dollars an hour.
     """

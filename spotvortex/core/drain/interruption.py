@@ -1,4 +1,4 @@
-"""Notices that a node will be taken away, as orders on the same road as all others.
+"""Orders for nodes that will be taken away, from notices; they travel like any other order.
 
 Comes in: the notices of one observation, the cluster, and the limits of each pool. Goes out: orders
 sorted by deadline, and which notices are settled. Fewer gates apply than to a decision: lease,
@@ -23,7 +23,7 @@ LOSSES: Final = frozenset(
 """Kinds after which a node is drained; a rebalance recommendation is evidence only."""
 
 PLANNED_AHEAD_S: Final = 900.0
-"""A scheduled change is acted on this long before it starts, not days ahead."""
+"""A node is drained this long before a scheduled change starts, not days ahead."""
 
 SHARED_S: Final = 120.0
 """Losses of a pool within this time share a plan."""

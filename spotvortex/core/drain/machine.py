@@ -1,4 +1,4 @@
-"""How one node is moved: a state machine that says the next request, never makes it.
+"""How one node is moved: a state machine that names the next request and never sends it.
 
 Comes in: an order, how far it has got, and the node as it is now. Goes out: one step. The order of
 steps is the safety: capacity is asked for first, nothing is evicted before all of it is bound and
@@ -48,13 +48,13 @@ POLL_S: Final = 2.0
 """Seconds between two looks while waiting for capacity or for pods to end."""
 
 FIRST_RETRY_S: Final = 2.0
-"""Pause after an eviction that a budget blocked and for which no time is asked; it doubles."""
+"""Pause after an eviction that a budget blocked, if the server names no time; it doubles."""
 
 MAX_WAIT_S: Final = 15.0
 """Longest such pause, and longest time between two looks, so that a stop is seen in time."""
 
 MAX_TRIES: Final = 20
-"""A request other than an eviction that fails for now is tried again this often."""
+"""How often a request other than an eviction is tried again when it fails for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +239,7 @@ def advance(progress: DrainProgress, call: Call, answer: Answer, now: float) -> 
 def _again(
     progress: DrainProgress, call: Call, reason: str, retry_s: float, now: float
 ) -> DrainProgress:
-    """Try later; the deadline ends an eviction that never works, a count all other requests."""
+    """Try later. The deadline ends an eviction that never works, `MAX_TRIES` any other request."""
     if isinstance(call, EvictPod):
         # A silent server may have carried it out: the workload that is now one pod short must not
         # look like one that is never moved. An order found again is begun from its mark on, too.
@@ -257,7 +257,7 @@ def _without(tries: Mapping[str, int], key: str) -> Mapping[str, int]:
 
 
 def _later(progress: DrainProgress, key: str, asked_s: float, now: float) -> DrainProgress:
-    """Wait as long as the server asks, or else 2 s doubling to 15 s, spread by up to a fifth."""
+    """Wait as long as the server asks; else 2 s, doubling to 15 s, shortened by up to a fifth."""
     n = progress.tries.get(key, 0)
     doubled = min(MAX_WAIT_S, FIRST_RETRY_S * 2.0 ** min(n, 8))
     spread = int.from_bytes(hashlib.sha256(f"{key}|{n}".encode()).digest()[:2], "big") / 65_535
@@ -290,7 +290,7 @@ def _carried_out(progress: DrainProgress, call: Call) -> DrainProgress:
 
 
 def _refused(progress: DrainProgress, call: Call, reason: str) -> DrainProgress:
-    """Give up; what cannot even be undone is left to expire by itself, and said."""
+    """Give up; what cannot even be undone expires by itself, and the reason says so."""
     if progress.phase is DrainPhase.UNDOING or isinstance(call, DeletePlaceholders):
         # IMPORTANT: where the mark stays the room stays too. Whoever finds the mark takes the room
         # for granted.

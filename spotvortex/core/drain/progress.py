@@ -98,7 +98,7 @@ class DrainProgress:
 
 
 def begin(order: DrainOrder, view: NodeView) -> DrainProgress:
-    """Start an order, or go on with one that carries our mark already.
+    """Start an order, or go on with one whose node carries the controller's mark already.
 
     A node of a planned move was marked only after all room was bound: whatever of that room is
     taken by now was taken by its own pods.
@@ -126,7 +126,7 @@ def proceed(
     progress = replace(
         progress,
         urgent=order.kind is OrderKind.INTERRUPTION,
-        # The answer to our mark may have been lost on its way.
+        # The answer to the request to mark may have been lost on its way.
         marked=progress.marked or view.marked,
     )
     trouble = _trouble(order, progress, view, now)
@@ -140,7 +140,7 @@ def proceed(
 
 
 def _is_drained(progress: DrainProgress, view: NodeView) -> bool:
-    """From here on the node may go, as it should, and what is left to do takes two requests."""
+    """Tell whether the node may go: it is released or gone, and two requests are left to make."""
     empty = view.cordoned and not movers(view)
     return progress.phase is DrainPhase.RELEASING and (empty or not view.present)
 
@@ -222,7 +222,7 @@ def _uncordoned(progress: DrainProgress, view: NodeView) -> tuple[DrainEnd, str]
 
 
 def _cordon_trouble(progress: DrainProgress, view: NodeView) -> tuple[DrainEnd, str] | None:
-    """The cordon is ours from the mark on; a person's cordon or uncordon ends the order."""
+    """Say whether a person's cordon or uncordon ends the order; the mark tells its own cordon."""
     if view.cordoned and not progress.marked:
         return DrainEnd.ABORTED, "somebody else has cordoned the node"
     return _uncordoned(progress, view)

@@ -142,7 +142,7 @@ def _margin(pdb: PdbFact, pool: str) -> Margin:
 
 
 def _room(pods: int, pools: Sequence[str], pool: str) -> int:
-    """Deal what a budget can spare out over the pools where its pods run, the first by name first.
+    """Share what a budget can spare among the pools where its pods run, the first by name first.
 
     Pools decide without knowing of each other, maybe in the same cycle, so none may use up what
     another was promised.

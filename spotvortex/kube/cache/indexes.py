@@ -1,7 +1,7 @@
 """Values by pool, each pool's in the order of their keys.
 
-Comes in: values that come, change, move and go. Goes out: a pool's values as a tuple. Sorting is
-paid when a key comes, not when a value changes, which is what happens all the time.
+Comes in: values that come, change, move and go. Goes out: a pool's values as a tuple. A pool is
+sorted when a key comes, not when a value changes, which happens all the time.
 """
 
 from __future__ import annotations

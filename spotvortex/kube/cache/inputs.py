@@ -81,7 +81,7 @@ NODEPOOLS: Final = Input(
 )
 
 WATCHED: Final = (NODES, PODS, PDBS, OWNERS, NODEPOOLS)
-"""All of them, in the order in which health tells of them."""
+"""All watched resources, in the order in which health lists them."""
 
 
 def health_of(

@@ -43,7 +43,7 @@ class LabelSet:
 
     @property
     def identity(self) -> tuple[str, frozenset[tuple[str, str]]]:
-        """What makes it distinct."""
+        """Namespace and labels, which no other set has together."""
         return self.namespace, frozenset(self.labels.items())
 
 
@@ -180,7 +180,7 @@ class MatchedPdbs:
         return None if budget is None else fact_of(budget.pdb, self._covered(budget), lookup)
 
     def _covered(self, budget: MatchedPdb) -> Iterator[PodRecord]:
-        """Pods that are being deleted count nowhere, as in the disruption controller."""
+        """Yield the pods covered, without those being deleted, as the disruption controller does."""
         for number in budget.label_sets:
             for pod in self._sets[number].pods.values():
                 if not pod.terminating:

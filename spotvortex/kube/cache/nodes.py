@@ -1,4 +1,4 @@
-"""What a node or NodePool says by itself.
+"""What the object of a node or a NodePool says by itself.
 
 Comes in: a node or a NodePool as the server sends it. Goes out: a `NodeRow`, whose fact lacks only
 pool and load, and a `NodeGroupFact` that lacks only its pool. A quantity that cannot be read is a
@@ -47,7 +47,7 @@ LEAVING_TAINTS: Final = frozenset(
         "node.cloudprovider.kubernetes.io/shutdown",
     }
 )
-"""Somebody is taking the node away. Cluster Autoscaler's DeletionCandidate is only a maybe."""
+"""Taints by which somebody takes the node away; DeletionCandidate is left out: only a maybe."""
 
 LEAVING_PREFIX: Final = "aws-node-termination-handler/"
 """Taints for interruption, rebalance, scheduled maintenance and ASG lifecycle."""
@@ -199,7 +199,7 @@ def _consolidation(disruption: wire.Disruption) -> str:
 def _left(
     limit: Quantity | None, used: Quantity | None, amount: Callable[[Quantity], int]
 ) -> int | None:
-    """Return what a limit leaves, None without one; what is not said to be used is not."""
+    """Return what a limit leaves, None without a limit; an amount used that is not given is 0."""
     if limit is None:
         return None
     return max(0, amount(limit) - (0 if used is None else amount(used)))

@@ -29,13 +29,13 @@ PAGE_SIZE: Final = 500
 MAX_PAGES: Final = 10
 
 _REMOVED: Final = math.inf
-"""In place of the version of an object that the watch has removed."""
+"""Stands for the version of an object that the watch has removed."""
 
 Touched = dict[str, float]
 
 
 class RecordingSink(Generic[Obj]):
-    """A sink before another one, which can be asked what came through for a while."""
+    """A sink before another sink; it can be asked what came through for a while."""
 
     def __init__(self, sink: ObjectSink[Obj]) -> None:
         self.sink = sink
@@ -59,7 +59,7 @@ class RecordingSink(Generic[Obj]):
 
     @contextmanager
     def listen(self) -> Iterator[Touched]:
-        """Keep what comes through from now on: key and version of its last."""
+        """Keep what comes through from now on: each key with its last version."""
         touched: Touched = {}
         self._listeners.append(touched)
         try:
@@ -118,7 +118,7 @@ class NodeRefresher:
         query: dict[str, str],
         known: set[str],
     ) -> set[str]:
-        """Put what a list holds, and forget what of the known it does not; return its keys."""
+        """Put what a list holds, forget the known objects that it lacks; return its keys."""
         with tap.listen() as touched:
             version, objects = await self._pages(codec, path, query)
         for key, obj in objects.items():

@@ -1,4 +1,4 @@
-"""All that is held of the cluster, and the sums that are worked out from it.
+"""All that is kept of the cluster, and the sums that are computed from it.
 
 Comes in: objects, through one sink a resource. Goes out: loads of nodes, rows of nodes, facts of
 NodePools and budgets, and what has changed since it was last asked. May not know how objects
@@ -128,7 +128,7 @@ class Pods:
         )
 
     def blockers_of(self, pod: PodRecord) -> tuple[Blocker, ...]:
-        """Return all that stands against moving a pod; one that is going already has nothing."""
+        """Return everything that speaks against moving a pod; nothing does once it is going."""
         if pod.terminating:
             return ()
         if pod.stays:
@@ -158,7 +158,7 @@ class Pods:
         )
 
     def standing_of(self, pod: PodRecord) -> PodEvictability:
-        """Return a pod with all that stands against moving it."""
+        """Return a pod with everything that speaks against moving it."""
         namespace, _, name = pod.key.partition("/")
         return PodEvictability(
             namespace=namespace,

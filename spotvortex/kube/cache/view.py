@@ -39,7 +39,7 @@ from spotvortex.kube.cache.store import Store
 from spotvortex.ports.edges import Traffic
 
 OPTIONAL_WAIT_S: Final = 10.0
-"""How long `synced` waits for inputs that a decision can do without."""
+"""How long `synced` waits for inputs that are not required."""
 
 REMIND_EVERY_S: Final = 30.0
 FIRST_LIST_S: Final = 300.0

@@ -23,7 +23,7 @@ _HASHED: Final = re.compile(r"^(.+/)ReplicaSet(/.+)-[bcdfghjklmnpqrstvwxz2456789
 
 @lru_cache(maxsize=65536)
 def guessed_workload(owner: str) -> str:
-    """Return the workload of a controller of which nothing else is known.
+    """Guess the workload of a controller from its name alone.
 
     A ReplicaSet whose name ends like a template hash is taken for a Deployment's.
     """
