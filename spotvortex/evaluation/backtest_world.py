@@ -245,7 +245,7 @@ def trial_of(
 
 
 def _units(scenario: Scenario) -> dict[str, Offering]:
-    """Return in whose nodes the demand of each pool counts: its first, as it is at the start."""
+    """Return by pool the offering in whose nodes demand is counted: that of its first fleet."""
     zones = {group.name: group.zones[0] for group in scenario.groups}
     first: dict[str, Offering] = {}
     for fleet in scenario.fleets:

@@ -54,7 +54,7 @@ class RunSpec:
 
     @property
     def key(self) -> str:
-        """Its name among all specs of an evaluation."""
+        """The name of the spec among all specs of an evaluation."""
         return key_of(self)
 
 
@@ -110,7 +110,7 @@ def specs_of(
 ) -> list[RunSpec]:
     """List the runs of an extent; a family that replays is left out where there is no trace.
 
-    What stands aside is compared in the worlds as the protocol has them, not in variants.
+    A policy out of `asides` runs in the worlds as the protocol has them, not in variants.
     """
     variants = of.variants if extent.with_variants else of.variants[:1]
     asides = worlds.asides(of)

@@ -130,7 +130,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol:
-    """All of it.
+    """The whole protocol.
 
     Attributes:
         version: of this form.

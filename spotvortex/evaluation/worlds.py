@@ -111,7 +111,7 @@ def policies(protocol: Protocol) -> tuple[str, ...]:
 
 
 def asides(protocol: Protocol) -> tuple[str, ...]:
-    """Return the names of what is compared in the worlds as they are, and not in variants.
+    """Return the names of the policies that run in the unchanged worlds, and not in variants.
 
     Karpenter that awaits a replacement before it evicts; SpotVortex where Karpenter handles the
     notices; SpotVortex with scores that come true.

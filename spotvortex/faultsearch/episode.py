@@ -51,7 +51,7 @@ OFTEN: Final = (
     FaultKind.TASK_CRASH,
     FaultKind.FREEZE_SOFT,
 ) * 2
-"""Kinds that are drawn thrice as often as others: what is under way then has to be taken up."""
+"""Kinds that are drawn three times as often: a later process has to finish what is under way."""
 
 MODEL_ALONE_IN: Final = 15
 

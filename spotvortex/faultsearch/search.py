@@ -25,7 +25,7 @@ CHUNK: Final = 8
 """Episodes that one worker takes at a time."""
 
 CRASHED: Final = 0
-"""The promise that a crash of the controller breaks: it never ends but by a fault."""
+"""The promise that a crash of the controller breaks: only a fault may end it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -132,7 +132,7 @@ def outcome_of(episode: Episode) -> EpisodeOutcome:
 
 
 def _began(error: BaseException) -> BaseException:
-    """Return what began it: tasks that ended because another one had are no causes."""
+    """Return the first cause: a task that ended because another one had is none."""
     left, found = [error], []
     while left:
         one = left.pop(0)

@@ -63,7 +63,7 @@ def missing(name: str, detail: str, fix: str = "", *, required: bool = False) ->
 
 
 def wrong(name: str, detail: str, fix: str = "", *, required: bool = True) -> Check:
-    """Say that a thing is there and does not serve; `fix` as above."""
+    """Say that a thing is there and cannot be used; `fix` as above."""
     return Check(name=name, finding=CheckStatus.WRONG, detail=detail, fix=fix, required=required)
 
 

@@ -180,7 +180,7 @@ class MatchedPdbs:
         return None if budget is None else fact_of(budget.pdb, self._covered(budget), lookup)
 
     def _covered(self, budget: MatchedPdb) -> Iterator[PodRecord]:
-        """Yield the pods covered, without those being deleted, as the disruption controller does."""
+        """Yield the pods covered; one being deleted does not count, as in Kubernetes itself."""
         for number in budget.label_sets:
             for pod in self._sets[number].pods.values():
                 if not pod.terminating:

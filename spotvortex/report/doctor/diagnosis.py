@@ -291,7 +291,7 @@ def _of_budget(verdict: Blocked, pod: PodEvictability, pdb: PdbFact) -> _Hit:
 
 
 def _zero(pdb: PdbFact) -> Trouble:
-    """Tell for ever from for now: a budget that wants every pod it expects never spares one."""
+    """Tell never from not now: a budget that demands every pod it expects never spares one."""
     if pdb.expected_pods <= 0:
         return Trouble.PDB_UNCOUNTED
     never = pdb.desired_healthy >= pdb.expected_pods

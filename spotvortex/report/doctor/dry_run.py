@@ -1,4 +1,4 @@
-"""Our answer for a pod beside that of the API server, which was asked in a dry run.
+"""The expected answer for a pod beside that of the API server, asked in a dry run.
 
 Comes in: the facts of a cluster, its pods, and what the server answered. Goes out: which pods to
 ask about, and one row for each. May not ask by itself.

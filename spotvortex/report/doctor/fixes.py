@@ -1,4 +1,4 @@
-"""What can stand against a node's drain, how much it weighs, and what a person can do about it.
+"""What can block a node's drain, how much it weighs, and what a person can do about it.
 
 Comes in: nothing. Goes out: a closed list of troubles, each with its cure in words.
 """
@@ -23,7 +23,7 @@ class Weight(StrEnum):
 
 
 class Trouble(StrEnum):
-    """What stands against a drain."""
+    """What blocks a drain, or makes it slow."""
 
     DO_NOT_DISRUPT_NODE = "do-not-disrupt-node"
     DO_NOT_DISRUPT = "do-not-disrupt"

@@ -89,7 +89,7 @@ def _only_id(text: str, url: str) -> str:
 
 
 def _get(url: str) -> str | None:
-    """Ask, past any proxy; None where there is no such thing."""
+    """Ask the daemon, without any proxy; None where it answers 404."""
     try:
         with _DIRECT.open(url, timeout=TIMEOUT_S) as answer:
             body: bytes = answer.read()

@@ -196,7 +196,7 @@ def whisker_plot(caption: Caption, rows: Sequence[Whisker], limit: float) -> str
 
 
 def _range(values: Sequence[float]) -> Point:
-    """Return lowest and highest, never the same and never endless."""
+    """Return the lowest and the highest figure, never equal and never infinite."""
     finite = [v for v in values if math.isfinite(v)]
     low, high = min(finite, default=0.0), max(finite, default=1.0)
     return (low, high) if high > low else (low, low + 1.0)

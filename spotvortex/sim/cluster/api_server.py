@@ -218,7 +218,7 @@ def _is(pod: SimPod, kind: OwnKind, for_uid: str, plan_id: str) -> bool:
 
 
 def plan_on(node: SimNode) -> str:
-    """Return the plan whose mark is on a node, "" where there is none that can be read."""
+    """Return the plan whose mark is on a node, "" where no mark can be read."""
     try:
         order = json.loads(node.mark) if node.mark else None
     except ValueError:

@@ -26,7 +26,7 @@ from spotvortex.sim.market.instance_types import instance_type_of
 from spotvortex.sim.market.prices import PricedMarket
 
 NOMINATED_S: Final = 20.0
-"""How long Karpenter leaves a node alone that it has chosen for pods (twice its batch window)."""
+"""Seconds for which Karpenter spares a node that it has chosen for pods: two batch windows."""
 
 LOOK_EVERY_S: Final = 10.0
 """Karpenter looks for something to disrupt every ten seconds (disruption controller)."""
@@ -41,7 +41,7 @@ UNNEEDED_RATIO: Final = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Replacement:
-    """A node that goes once another one is Ready."""
+    """A node that is deleted once its replacement is Ready."""
 
     uid: str
     node: str
@@ -124,7 +124,7 @@ class DisruptionController:
             self._cluster.remove_node(node, at)
 
     def _go_on(self, at: float) -> None:
-        """Delete what its replacement is Ready for; give up where that has gone."""
+        """Delete each node whose replacement is Ready; give up where the replacement has gone."""
         waiting = []
         for one in self._under_way:
             node, other = self._cluster.nodes.get(one.node), self._cluster.nodes.get(one.by)

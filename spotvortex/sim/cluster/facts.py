@@ -42,7 +42,7 @@ _INPUTS: Final = (
 
 
 class FactsCache:
-    """Facts by name, made anew only for what changed."""
+    """Facts by name, built again only for what changed."""
 
     def __init__(self, cluster: ClusterObjects, groups: tuple[NodeGroup, ...]) -> None:
         """Start with every pool of the groups, without nodes."""
@@ -258,7 +258,7 @@ def _on_spot(healthy: Counter[str], cluster: ClusterObjects) -> tuple[SpotShare,
 
 
 def pod_standing(pod: SimPod) -> PodEvictability:
-    """Return one pod with all that stands against moving it."""
+    """Return one pod with everything that speaks against moving it."""
     view, workload = pod_view(pod), pod.workload
     return PodEvictability(
         namespace=view.namespace,

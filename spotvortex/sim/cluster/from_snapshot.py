@@ -77,7 +77,7 @@ def _group(pool: PoolRow, priced: Collection[Offering]) -> NodeGroup:
 
 
 def _fleets(pool: PoolRow) -> list[Fleet]:
-    """Buy the very nodes; what is reserved or unknown counts as on-demand."""
+    """Buy the same nodes; a reserved or unknown one counts as on-demand."""
     return [
         Fleet(
             group=pool.name,

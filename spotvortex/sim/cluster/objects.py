@@ -170,7 +170,7 @@ class SimNode:
 
 @dataclass(slots=True)
 class ClusterChanges:
-    """What has happened since somebody last took note: for accounts.
+    """What has happened since the accounts last took note.
 
     `removed` are nodes with the time of their end, `moved` nodes of which a first pod was evicted
     although nothing was about to take them, `workloads` those whose pods have changed.
@@ -181,7 +181,7 @@ class ClusterChanges:
     workloads: set[str] = field(default_factory=set)
 
     def clear(self) -> None:
-        """Forget it."""
+        """Forget all of it."""
         self.removed.clear()
         self.moved.clear()
         self.workloads.clear()

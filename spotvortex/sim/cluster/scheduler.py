@@ -47,7 +47,7 @@ class LaunchLog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Choice:
-    """Something that can be bought."""
+    """One kind of node that can be bought."""
 
     group: NodeGroup
     capacity_type: CapacityType
@@ -274,7 +274,7 @@ class Scheduler:
         )
 
     def _cost(self, choice: _Choice, needed_cpu_milli: int, at: float) -> tuple[float, Offering]:
-        """Price per hour and useful milli-core, Spot weighed by how tight the offering is."""
+        """Return the price per hour and useful milli-core; a tight Spot offering weighs more."""
         machine = instance_type_of(choice.offering.instance_type)
         useful = min(machine.cpu_milli - self._daemon_cpu, max(needed_cpu_milli, 1))
         if choice.capacity_type is not CapacityType.SPOT:
@@ -297,7 +297,7 @@ def _may_host(node: SimNode, pod: SimPod) -> bool:
 
 
 def may_be_on(node: SimNode, pod: SimPod) -> bool:
-    """Tell whether all but the room speaks for a node."""
+    """Tell whether a node suits a pod in everything but room."""
     workload, own = pod.workload, pod.own
     return (
         node.group.pool == workload.pool

@@ -180,7 +180,7 @@ class ClusterObjects:
         return pod
 
     def add_workload(self, workload: Workload, at: float) -> None:
-        """Let somebody create a workload."""
+        """Add a workload, as when a person creates it."""
         self.workloads[workload.key] = workload
         self.pods_of[workload.key] = {}
         self.changed_workloads.add(workload.key)

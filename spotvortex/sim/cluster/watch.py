@@ -125,11 +125,11 @@ class Watch:
         self._fresh: dict[str, ClusterVersion] = {}
 
     def cut(self) -> None:
-        """Let nothing through any more."""
+        """Cut the connection: nothing comes through."""
         self._cut_at = self._clock() if self._cut_at is None else self._cut_at
 
     def heal(self) -> None:
-        """Let everything through again."""
+        """Restore the connection: everything comes through again."""
         self._cut_at = None
 
     def _frame(self) -> ClusterVersion:

@@ -28,7 +28,7 @@ MAX_LINE_BYTES: Final = 1024
 MAX_JSON_BYTES: Final = 64 * 1024**2
 MAX_COUNT: Final = 1_000_000
 MAX_GAP_S: Final = 86_400.0
-"""A recorder that has been silent for longer was not running: what was to be had is unknown."""
+"""A recorder that is silent for longer was not running: the capacity then is unknown."""
 
 _TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
@@ -37,7 +37,7 @@ _EXAMPLE: Final = "2026-11-20T12:00:00Z"
 
 
 class _BadTraceError(Exception):
-    """What is wrong, without its place."""
+    """A fault in a trace, before its file and line are known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,7 +59,7 @@ class CountSupply:
         self._tightness = _tightness(self._counts)
 
     def advance(self, at: float, seconds: float) -> None:
-        """Do nothing: all is known from the start."""
+        """Do nothing: every loss is known from the start."""
 
     def count(self, offering: Offering, at: float) -> int:
         """Return how many nodes of an offering the cluster may hold."""

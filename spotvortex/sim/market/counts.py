@@ -1,4 +1,4 @@
-"""How many nodes of an offering there are to be had, over time.
+"""How many nodes of an offering the market has, over time.
 
 Comes in: times and numbers. Goes out: a step function that can be asked about an instant or a span.
 May not know who holds the nodes.

@@ -1,6 +1,6 @@
 """Instance types: their size and on-demand price.
 
-Comes in: the name of an instance type. Goes out: a `InstanceType`: from a table of those that the
+Comes in: the name of an instance type. Goes out: an `InstanceType`: from a table of those that the
 simulated region has, or, for any other, by what AWS's names tell and the shipped price table. May
 not hold anything that changes; on-demand prices of general families in us-east-1 did not change
 once from 2022 to 2026.

@@ -100,7 +100,7 @@ class PriceTrack:
         self._due += _PERIOD_S + self._chance.uniform(-_JITTER_S, _JITTER_S)
 
     def _next_ratio(self) -> float:
-        """Go on as before with 0.7, and back towards the base the surer the further away."""
+        """Draw the next ratio: in the same direction with 0.7, and pulled towards the base."""
         if self._chance.random() > 0.7:
             self._rises = not self._rises
         apart = self._ratio / self._base - 1.0

@@ -112,7 +112,7 @@ def clocks(
 
 
 def _shares(offering: Offering) -> dict[str, float]:
-    """Return what bears on an offering, each with its share of the variance."""
+    """Return the shortages that act on an offering, each with its share of the variance."""
     region = region_of(offering.zone) or "region"
     return {
         f"{offering.family} {region}": FAMILY_SHARE,
