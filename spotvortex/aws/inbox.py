@@ -33,7 +33,13 @@ SETTLED_S: Final = 900.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One delivery: the message's id, what to name it by when it is deleted, and its text."""
+    """One delivery of a message by the queue.
+
+    Attributes:
+        id: the message's id; the same at each delivery.
+        receipt: by what name this delivery is deleted.
+        body: the message's text.
+    """
 
     id: str
     receipt: str

@@ -27,7 +27,13 @@ TAIL_BYTES: Final = 65_536
 
 @dataclass(slots=True, kw_only=True)
 class ResultsFile:
-    """A file of results that is open for more, unbuffered; `keys` are those already there."""
+    """A file of results that is open for more, unbuffered.
+
+    Attributes:
+        path: where the file lies.
+        file: the open file.
+        keys: keys of the results that are in it.
+    """
 
     path: Path
     file: FileIO

@@ -34,7 +34,13 @@ AnySpec = TypeVar("AnySpec", bound=KeyedSpec)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFailure:
-    """A spec that has no result: why, in one line and in full."""
+    """A spec that has no result, and why.
+
+    Attributes:
+        key: the spec.
+        reason: why, in one line.
+        account: why, in full, as a traceback; at most `MAX_ERROR` characters.
+    """
 
     key: str
     reason: str
@@ -60,7 +66,13 @@ class RunProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTally:
-    """What became of the specs: worked on now, there before, or failed."""
+    """What became of the specs.
+
+    Attributes:
+        n_done: specs worked on now.
+        n_skipped: specs whose result was there before.
+        failures: specs that failed.
+    """
 
     n_done: int
     n_skipped: int

@@ -49,7 +49,13 @@ _GENERAL: Final = ("m", "c", "r")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """The files of a backtest."""
+    """The files of a backtest.
+
+    Attributes:
+        prices: recorded prices.
+        snapshot: a cluster; None takes the evaluation's own.
+        counts: a capacity trace; None draws capacity.
+    """
 
     prices: Path
     snapshot: Path | None = None
@@ -58,7 +64,13 @@ class Sources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BacktestChoice:
-    """What is chosen beside the files; `n_days` of 0 means as many as the prices cover."""
+    """What is chosen beside the files.
+
+    Attributes:
+        family: the market family that capacity is drawn from.
+        seed: the seed of everything that is drawn.
+        n_days: days of each run; 0 means as many as the prices cover.
+    """
 
     family: str
     seed: int

@@ -28,12 +28,17 @@ MINUTES_PER_HOUR: Final = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitCosts:
-    """What things cost beside nodes, in minutes of one on-demand node, and ratios to its price.
+    """What things cost beside nodes.
 
-    A planned move costs `move_min`; being taken, or stopping, costs `interruption_min`; a unit
-    that is wanted and nowhere costs `unserved_ratio` times an on-demand node. A unit whose
-    offering is taken may always move just before, so it pays the smaller of the first two; so does
-    one that gives way to a unit placed before it, which matters only where moves cost more.
+    A unit whose offering is taken may always move just before, so it pays the smaller of the first
+    two; so does one that gives way to a unit placed before it, which matters only where moves cost
+    more.
+
+    Attributes:
+        move_min: price of a planned move, in minutes of one on-demand node.
+        interruption_min: price of being taken, or of stopping, in minutes of one on-demand node.
+        unserved_ratio: price of a unit that is wanted and nowhere, as a multiple of an on-demand
+            node's.
     """
 
     move_min: float = 3.0

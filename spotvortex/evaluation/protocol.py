@@ -41,7 +41,13 @@ class SettingChoice(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorldFamily:
-    """A family of worlds; one that replays recorded series has no hazard of its own."""
+    """A family of worlds.
+
+    Attributes:
+        name: the family's name.
+        replays: it replays recorded series.
+        hazard_per_node_hour: losses per node-hour; None where it replays.
+    """
 
     name: str
     replays: bool
@@ -104,7 +110,13 @@ class Baselines:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bootstrap:
-    """How intervals are made."""
+    """How intervals are made.
+
+    Attributes:
+        n_resamples: resamples drawn.
+        seed: the seed of the draws.
+        level_ratio: confidence of the interval, 0..1.
+    """
 
     n_resamples: int
     seed: int

@@ -52,7 +52,13 @@ class SpotChanges:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceRecords:
-    """What a price file holds. `on_demand` is keyed by (instance type, region)."""
+    """What a price file holds.
+
+    Attributes:
+        spot: the price changes of each offering.
+        on_demand: on-demand prices in USD per hour, by instance type and region.
+        n_ignored: Spot records of another product than Linux.
+    """
 
     spot: Mapping[Offering, SpotChanges]
     on_demand: Mapping[tuple[str, str], float]

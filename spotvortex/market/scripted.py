@@ -63,7 +63,13 @@ class ScriptStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PriceScript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole script: series by `<instanceType>:<zone>`, either side of which may be `*`."""
+    """A whole script.
+
+    Attributes:
+        default: the answer where no series fits, and what fills the gaps of steps; None for none.
+        series: steps by `<instanceType>:<zone>`, either side of which may be `*`.
+        repeat_last: false ends a series with an error; else its last step is repeated.
+    """
 
     default: ScriptStep | None = None
     series: dict[str, list[ScriptStep] | None] | None = None

@@ -23,7 +23,13 @@ MAX_ARTIFACT_BYTES: Final = 1 << 28
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """One network: its bytes, and those of each file that it opens, by the name it uses."""
+    """One network.
+
+    Attributes:
+        name: the artifact's name.
+        content: its bytes.
+        beside: bytes of each file that it opens, by the name that it uses.
+    """
 
     name: str
     content: bytes
@@ -32,7 +38,13 @@ class Graph:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """A manifest with its networks, all as the checksums say. `digest` is that of the manifest."""
+    """A manifest with its networks, all as the checksums say.
+
+    Attributes:
+        manifest: the manifest.
+        digest: SHA-256 of the manifest's bytes.
+        graphs: the networks, by the artifact's name.
+    """
 
     manifest: Manifest
     digest: str

@@ -58,7 +58,13 @@ _MAX_VARINT_BYTES: Final = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class External:
-    """One tensor in another file: `n_bytes` from `offset`, to the end of the file where None."""
+    """One tensor that lies in another file.
+
+    Attributes:
+        location: the file, as the graph names it.
+        offset: the first byte of the tensor.
+        n_bytes: its length, None for all bytes to the end of the file.
+    """
 
     location: str
     offset: int = 0

@@ -63,7 +63,13 @@ class Score(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_
 
 
 class Policy(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
-    """A policy network: the artifact that it is, and the names of its two ends."""
+    """A policy network.
+
+    Attributes:
+        graph: the artifact that it is.
+        input: the name of its input.
+        output: the name of its output.
+    """
 
     graph: str
     input: str = "state"

@@ -31,8 +31,10 @@ Background = Callable[[asyncio.Event], Awaitable[None]]
 class Traffic:
     """What an edge has asked of its API server since start.
 
-    `requests` are counted by verb; `relists` and `skipped`, the objects that could not be read, by
-    resource.
+    Attributes:
+        requests: requests, by verb.
+        relists: lists made anew, by resource.
+        skipped: objects that could not be read, by resource.
     """
 
     requests: Mapping[str, int]

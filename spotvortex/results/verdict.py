@@ -36,7 +36,12 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """Where a figure lies with the confidence that the protocol states."""
+    """Where a figure lies with the confidence that the protocol states.
+
+    Attributes:
+        low: the lower end.
+        high: the upper end.
+    """
 
     low: float
     high: float

@@ -410,7 +410,12 @@ class SpotQuote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketFacts:
-    """Quotes by offering, with the health of the provider."""
+    """Quotes by offering, with the health of the provider.
+
+    Attributes:
+        quotes: what is known of each price; an offering may be missing.
+        inputs: the health of the provider of prices.
+    """
 
     quotes: Mapping[Offering, SpotQuote] = field(default_factory=dict)
     inputs: tuple[InputHealth, ...] = ()

@@ -118,6 +118,11 @@ class ReleaseNode:
     """Delete the drained node's NodeClaim, with its uid as precondition: its provisioner ends it.
 
     The actuator reads the uid anew, and refuses where the claim names another node.
+
+    Attributes:
+        claim: by what name the provisioner releases the node.
+        node: the node's name.
+        plan_id: the decision that it carries out.
     """
 
     claim: str
@@ -164,7 +169,13 @@ class DeleteAnchors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteRisk:
-    """Write on a node that a rebalance was recommended, and until when that counts (wall time)."""
+    """Write on a node that a rebalance was recommended.
+
+    Attributes:
+        node: the node's name.
+        uid: the node's uid.
+        until: wall time until which the recommendation counts.
+    """
 
     node: str
     uid: str
@@ -173,7 +184,7 @@ class NoteRisk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClearRisk:
-    """Take that note away again."""
+    """Remove the note of `NoteRisk`."""
 
     node: str
     uid: str
@@ -218,7 +229,12 @@ class BlockedByBudget:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """It may work later: a conflict, a busy or silent server, a write rate that is used up."""
+    """It may work later: a conflict, a busy or silent server, a write rate that is used up.
+
+    Attributes:
+        reason: why it did not work now.
+        retry_s: seconds that the server asks to wait, 0 where it asks for none.
+    """
 
     reason: str
     retry_s: float = 0.0
@@ -274,7 +290,13 @@ class Halt(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receiver:
-    """A node that a placeholder is bound to, and until when (wall time) anchors keep it."""
+    """A node that a placeholder of an order is bound to.
+
+    Attributes:
+        node: the node's name.
+        uid: the node's uid.
+        anchored_until: wall time until which anchors keep it, 0 where none does.
+    """
 
     node: str
     uid: str

@@ -88,7 +88,12 @@ class Evictable:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """The server would refuse; `pdb` is the key of the first budget that does."""
+    """The server would refuse to evict the pod.
+
+    Attributes:
+        refusal: why.
+        pdb: key of the first PodDisruptionBudget that refuses.
+    """
 
     refusal: Refusal
     pdb: str
@@ -107,7 +112,13 @@ BUDGET_CAUSE: Final = "DisruptionBudget"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerAnswer:
-    """What the server itself said: status, causes and message."""
+    """What the server itself said.
+
+    Attributes:
+        status: the HTTP status.
+        causes: reasons of the causes in the body.
+        message: the message in the body, "" where there is none.
+    """
 
     status: int
     causes: tuple[str, ...] = ()

@@ -49,7 +49,13 @@ class _Review(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """How far an input can be read: whether it is served, and the verbs that are denied."""
+    """How far an input can be read.
+
+    Attributes:
+        watched: the input.
+        served: the API server knows the resource.
+        denied: the verbs that are denied.
+    """
 
     watched: Input
     served: bool

@@ -49,7 +49,12 @@ class LabelSet:
 
 @dataclass(slots=True, eq=False)
 class MatchedPdb:
-    """A budget as the server shows it, with the label sets that it matches."""
+    """A PodDisruptionBudget with the label sets that it matches.
+
+    Attributes:
+        pdb: the budget as the server shows it.
+        label_sets: numbers of the label sets that it matches.
+    """
 
     pdb: wire.Pdb
     label_sets: set[int] = field(default_factory=set)

@@ -21,7 +21,12 @@ ALWAYS_ALLOW: Final = "AlwaysAllow"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup:
-    """What has to be looked up: the workload of a controller, and a node by its name."""
+    """What has to be looked up.
+
+    Attributes:
+        workload: returns the workload of a controller, "" of none.
+        node: returns the node of a name, None where there is none.
+    """
 
     workload: Callable[[str], str]
     node: Callable[[str], NodeFact | None]

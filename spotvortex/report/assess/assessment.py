@@ -143,7 +143,14 @@ class OnDemand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockedBy:
-    """A workload that keeps nodes from being moved."""
+    """A workload that keeps nodes from being moved.
+
+    Attributes:
+        workload: `namespace/Kind/name`, or the key of a PodDisruptionBudget whose pods have no
+            owner.
+        blocker: how it keeps them.
+        n_nodes: nodes that it keeps.
+    """
 
     workload: str
     blocker: Blocker
@@ -205,7 +212,13 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """What surrounds the facts: where they were read, and how long that took."""
+    """What surrounds the facts of a report.
+
+    Attributes:
+        context: where they were read, as the context of the kubeconfig.
+        seconds: how long that took.
+        version: the version of SpotVortex.
+    """
 
     context: str
     seconds: float

@@ -22,7 +22,13 @@ MAX_ASKED: Final = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvictionQuestion:
-    """One pod, where it is, and what the server is expected to say."""
+    """One pod, where it is, and what the server is expected to say.
+
+    Attributes:
+        pod: the pod.
+        node: the name of its node.
+        ours: the refusal that is expected, None where the pod should be evicted.
+    """
 
     pod: PodEvictability
     node: str

@@ -64,7 +64,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
-    """A named row of events: where, and how many at once; `colour` is that of a line so placed."""
+    """A named row of events.
+
+    Attributes:
+        name: the row's name.
+        events: where each lies on the axis, and how much happened at once.
+        colour: the place of the line whose colour it has.
+    """
 
     name: str
     events: tuple[tuple[float, int], ...]

@@ -172,8 +172,10 @@ class SimNode:
 class ClusterChanges:
     """What has happened since the accounts last took note.
 
-    `removed` are nodes with the time of their end, `moved` nodes of which a first pod was evicted
-    although nothing was about to take them, `workloads` those whose pods have changed.
+    Attributes:
+        removed: nodes, each with the time of its end.
+        moved: nodes of which a first pod was evicted although nothing was about to take them.
+        workloads: keys of the workloads whose pods have changed.
     """
 
     removed: list[tuple[SimNode, float]] = field(default_factory=list)

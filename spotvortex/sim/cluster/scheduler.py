@@ -38,7 +38,13 @@ _START_SIGMA: Final = 0.596
 
 @dataclass(slots=True, kw_only=True)
 class LaunchLog:
-    """What the provisioner did so far."""
+    """What the provisioner did so far.
+
+    Attributes:
+        n_launched: nodes that it launched.
+        n_failed: launches that failed for lack of capacity.
+        n_fallbacks: on-demand nodes launched because Spot was short.
+    """
 
     n_launched: int = 0
     n_failed: int = 0

@@ -42,7 +42,13 @@ class _BadTraceError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """Counts by offering, and the span that all of them were recorded in, epoch seconds."""
+    """Recorded counts of nodes.
+
+    Attributes:
+        counts: how many nodes the market had of each offering, over time.
+        start_at: start of the span that all of them were recorded in, seconds since the epoch.
+        end_at: end of that span, seconds since the epoch.
+    """
 
     counts: Mapping[Offering, CapacityCounts]
     start_at: float

@@ -30,7 +30,12 @@ STEP_S: Final = 1800.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeSpan:
-    """A span of simulated time: seconds since the epoch, and its length."""
+    """A span of simulated time.
+
+    Attributes:
+        start_at: its start, seconds since the epoch.
+        seconds: its length.
+    """
 
     start_at: float
     seconds: float

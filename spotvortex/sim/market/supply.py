@@ -28,8 +28,9 @@ FLAWED_RATIO: Final = 0.05
 class Interruption:
     """One node that is taken.
 
-    `index` is its place among the nodes asked about; `leaves_at` equals now where there was no
-    notice at all.
+    Attributes:
+        index: its place among the nodes asked about.
+        leaves_at: when it goes, seconds since the epoch; now where there was no notice at all.
     """
 
     index: int
@@ -77,7 +78,13 @@ class Supply(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoticeTiming:
-    """How far ahead interruption notices come; of the flawed, half are late and half missing."""
+    """How far ahead interruption notices come.
+
+    Attributes:
+        ahead_s: seconds from a sound notice to the loss.
+        flawed_ratio: share of notices that are flawed, 0..1; half of them are late and half
+            missing.
+    """
 
     ahead_s: float = NOTICE_S
     flawed_ratio: float = FLAWED_RATIO
