@@ -79,6 +79,10 @@ class ApiError(SpotVortexError):
         self.causes = causes
 
 
+class NotSentError(ApiError):
+    """A request was not sent: its answer would have come after the end of the lease."""
+
+
 class UnreachableError(ApiError):
     """No answer: connection refused or cut, a time-out, or a body that ended early."""
 

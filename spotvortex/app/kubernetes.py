@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from random import Random
-from typing import Final, assert_never
+from typing import assert_never
 
 from spotvortex.aws.interruptions import QueueOptions, open_notices
 from spotvortex.core.domain.observation import WriteAuthority
@@ -22,9 +22,10 @@ from spotvortex.kube.admin import access_review
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.cache.view import KubeClusterView
 from spotvortex.kube.coordination.freeze import FreezeWatch
-from spotvortex.kube.coordination.lease import LeaseKeeper
+from spotvortex.kube.coordination.lease import LeaseKeeper, LeaseOptions
 from spotvortex.kube.coordination.state import VERSION, ClusterState
 from spotvortex.kube.coordination.state_store import VersionedConfigMap
+from spotvortex.kube.write.bounded import BoundedRequests
 from spotvortex.kube.write.events import EventRecorder
 from spotvortex.kube.write.manifests import PlaceholderOptions
 from spotvortex.kube.write.provisioners import KarpenterProvisioner, NoProvisioner
@@ -33,6 +34,7 @@ from spotvortex.market.last_resort import LastResortMarket, LayeredMarket
 from spotvortex.market.recorded import load_recorded
 from spotvortex.market.scripted import load_scripted
 from spotvortex.ports.edges import Background, Edges
+from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.market import Market
 from spotvortex.ports.provisioner import Provisioner
 from spotvortex.ports.writing import NoticeTraffic, Writing
@@ -40,9 +42,6 @@ from spotvortex.settings.load import aws_region, kubeconfig
 from spotvortex.settings.model import Settings
 
 log = logging.getLogger(__name__)
-
-LEASE_MARGIN_S: Final = 2.0
-"""Seconds that the lease must still last for a request to be sent under it."""
 
 
 class SystemClock:
@@ -111,18 +110,24 @@ async def _writing_side(
     said: tuple[tuple[str, Background], ...] = (("events", recorder.run),)
     if not mode.writes:
         return _Side(background=said, announcer=announcer)
-    provisioner = provisioner_of(settings, client)
+    timing = LeaseTiming()
+    provisioner = provisioner_of(settings, client, timing)
     missing = await access_review.missing_write_rights(client, settings.namespace)
     if provisioner.cannot_move or missing:
         why = provisioner.cannot_move or "; ".join(missing)
         log.error("mode.weakened", extra={"to": Mode.ADVISE, "missing": why})
         return _Side(background=said, announcer=announcer)
-    lease = LeaseKeeper(client, settings.namespace, identity, SystemClock(), rng)
+    options = LeaseOptions(identity=identity, timing=timing)
+    lease = LeaseKeeper(client, settings.namespace, options, SystemClock(), rng)
+
+    def bounded() -> BoundedRequests:
+        return BoundedRequests(client=client, until=lease.writes_until(), timing=timing)
+
     freeze = FreezeWatch(client, settings.namespace, rng, settings.max_input_age_s)
     state = ClusterState(
-        store=VersionedConfigMap(client, settings.namespace, VERSION),
+        store=VersionedConfigMap(client, settings.namespace, VERSION, bounded),
         clock=SystemClock(),
-        leads=lambda: lease.holds(LEASE_MARGIN_S),
+        leads=lease.may_write,
         was_kept=lambda: lease.state_kept,
         keep=lease.keep_state,
     )
@@ -134,13 +139,13 @@ async def _writing_side(
             _queue_of(settings),
             clock=SystemClock(),
             rng=rng,
-            may_read=lambda: lease.holds(LEASE_MARGIN_S),
+            may_read=lease.may_write,
         )
         notices = await stack.enter_async_context(opening)
         running.append(("notices", notices.run))
     home = PlaceholderOptions(namespace=settings.namespace, image=settings.placeholder_image)
     writing = Writing(
-        writer=KubeWriter(client, home, provisioner, rng),
+        writer=KubeWriter(client, home, provisioner, rng, timing),
         authority=LeaseAuthority(lease=lease, freeze=freeze, own_node=settings.node_name),
         state=state,
         memory=state.memory,
@@ -154,11 +159,11 @@ async def _writing_side(
     )
 
 
-def provisioner_of(settings: Settings, client: KubeClient) -> Provisioner:
+def provisioner_of(settings: Settings, client: KubeClient, timing: LeaseTiming) -> Provisioner:
     """Return what makes and ends the cluster's nodes, as the settings say."""
     match settings.provisioner:
         case "karpenter":
-            return KarpenterProvisioner(client)
+            return KarpenterProvisioner(client, timing)
         case "none":
             return NoProvisioner()
         case _ as never:
@@ -203,10 +208,14 @@ class LeaseAuthority:
     def standing(self) -> WriteAuthority:
         """Return whether we may write at this instant."""
         return WriteAuthority(
-            leader=self.lease.holds(LEASE_MARGIN_S),
+            leader=self.lease.may_write(),
             freeze=self.freeze.state(),
             own_node=self.own_node,
         )
+
+    def writes_until(self) -> float:
+        """Return the loop time by which every write has to be over."""
+        return self.lease.writes_until()
 
 
 @dataclass(frozen=True, slots=True)

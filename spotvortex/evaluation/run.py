@@ -16,6 +16,7 @@ from typing import BinaryIO, Final
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.drain.calls import Answer, Call
+from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.model import Forecaster
 from spotvortex.results.accounting import DayTotals, RunResult
 from spotvortex.results.timeline import RunAccount
@@ -35,7 +36,7 @@ from spotvortex.sim.runtime.world import World
 
 DEMAND_EVERY_S: Final = 300.0
 
-RENEW_S: Final = 10.0
+TIMING: Final = LeaseTiming(renew_s=10.0, write_answer_s=3.0)
 """Nobody fights for the lease here, so it is renewed as rarely as it may be."""
 
 LAG_S: Final = 0.5
@@ -89,7 +90,7 @@ class Trial:
 class NullWitness:
     """Watches nothing: the witness of a run in which nothing is judged."""
 
-    def asked(self, process: Replica, call: Call, sent_at: float) -> None:
+    def asked(self, process: Replica, call: Call, checked_at: float) -> None:
         """Drop it."""
 
     def answered(self, process: Replica, call: Call, answer: Answer) -> None:
@@ -209,6 +210,6 @@ class _Run:
             chance=stream(self._trial.seed, "process", 0),
             journal_of=self._records.chain,
             hears_notices=controller.hears_notices,
-            renew_s=RENEW_S,
+            timing=TIMING,
             poll_s=self._world.step_s / 3.0,
         )

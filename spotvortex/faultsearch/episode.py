@@ -53,7 +53,13 @@ OFTEN: Final = (
 ) * 2
 """Kinds that are drawn three times as often: a later process has to finish what is under way."""
 
+_APART: Final = frozenset({FaultKind.DEATH, FaultKind.LEASE_STUCK})
+"""Kinds that are drawn on their own."""
+
 MODEL_ALONE_IN: Final = 15
+
+LEASE_LOST_IN: Final = 0.25
+"""Share of the episodes of two processes in which one loses its lease while requests are slow."""
 
 _ZONES: Final = ("us-east-1a", "us-east-1b", "us-east-1c")
 _TYPES: Final = ("m6i.xlarge", "c6i.xlarge", "m6i.2xlarge", "c6i.2xlarge")
@@ -209,7 +215,10 @@ def _drawn(seed: int) -> Episode:
     busy_s = n_ticks * tick_s
     n_processes = chance.choice((1, 2))
     script = _script(chance, busy_s)
-    faults = _faults(chance, [at_s for at_s, _ in script[:-1]], busy_s, n_processes)
+    turns_s = [at_s for at_s, _ in script[:-1]]
+    faults = _faults(chance, turns_s, busy_s, n_processes)
+    if n_processes > 1:
+        faults = _with_a_lost_lease(stream(seed, "lease"), turns_s, faults)
     return Episode(
         seed=seed,
         n_ticks=n_ticks,
@@ -334,7 +343,7 @@ _SIZES: Final[dict[FaultKind, Callable[[Random], float]]] = {
 def _faults(
     chance: Random, turns_s: list[float], busy_s: float, n_processes: int
 ) -> tuple[Fault, ...]:
-    kinds = [kind for kind in FaultKind if kind is not FaultKind.DEATH] + list(OFTEN)
+    kinds = [kind for kind in FaultKind if kind not in _APART] + list(OFTEN)
     found = [
         Fault(
             kind=kind,
@@ -348,6 +357,19 @@ def _faults(
     if chance.random() < 0.08:
         found.append(Fault(kind=FaultKind.DEATH, at_s=_when(chance, turns_s, busy_s)))
     return tuple(sorted(found, key=lambda f: (f.at_s, f.kind)))
+
+
+def _with_a_lost_lease(
+    chance: Random, turns_s: list[float], faults: tuple[Fault, ...]
+) -> tuple[Fault, ...]:
+    """Let a slow server cost a process its lease, in some episodes, while it moves nodes."""
+    if chance.random() >= LEASE_LOST_IN:
+        return faults
+    at_s = float(math.floor(chance.choice(turns_s) + chance.uniform(0.0, SOON_S)))
+    lasts_s, who = math.floor(chance.uniform(20.0, 60.0)), chance.randrange(2)
+    stuck = Fault(kind=FaultKind.LEASE_STUCK, at_s=at_s, lasts_s=lasts_s, who=who)
+    slow = replace(stuck, kind=FaultKind.SLOW, size=8.0)
+    return tuple(sorted((*faults, stuck, slow), key=lambda f: (f.at_s, f.kind)))
 
 
 def _when(chance: Random, turns_s: list[float], busy_s: float) -> float:

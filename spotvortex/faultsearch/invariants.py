@@ -47,7 +47,8 @@ LONGEST_LIFE_S: Final = 1800.0
 class EpisodeBounds:
     """What was asked of the controller in an episode; see `core.domain.limits`.
 
-    `skew_s` is how far its clock may jump, `longest_order_s` how long a node may carry a journal.
+    `skew_s` is how far its clock may jump, `longest_order_s` how long a node may carry a
+    journal, `lease_s` how long the lease lasts without being renewed.
     """
 
     writes: bool
@@ -59,6 +60,7 @@ class EpisodeBounds:
     drain_deadline_s: float
     longest_order_s: float
     skew_s: float = 0.0
+    lease_s: float = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +94,16 @@ class Asker(Protocol):
 
 
 class Record(Protocol):
-    """Who led and what was frozen, at any time."""
+    """Whose the lease is, and what was frozen at any time."""
 
-    def led(self, who: str, at: float) -> bool:
-        """Tell whether a process held the lease."""
+    @property
+    def holder(self) -> str:
+        """Whose the lease is, "" where it has been given back."""
+        ...
+
+    @property
+    def renewed_at(self) -> float:
+        """When it was written last."""
         ...
 
     def freeze_at(self, at: float) -> Freeze:
@@ -160,20 +168,23 @@ class InvariantChecker:
 
     # -- requests ---------------------------------------------------------------
 
-    def asked(self, process: Asker, call: Call, sent_at: float) -> None:
-        """Judge a request that reaches the server; the server has not done it yet."""
+    def asked(self, process: Asker, call: Call, checked_at: float) -> None:
+        """Judge a request at the instant when the server carries it out, right before it does.
+
+        `checked_at` is when the process asked itself whether it may: freeze and freshness are
+        judged as they could be known then, the lease as it is now.
+        """
         self.n_calls[type(call).__name__] += 1
         self._check(1, self.bounds.writes, f"a mode that does not write sent {call}")
-        led = self.record.led(process.name, sent_at)
-        self._check(7, led, f"{process.name} did not lead: {call}")
-        self._judge_freeze(process, call, sent_at)
-        blind_s = process.blind_s(sent_at)
+        self._check(7, self._leads_alone(process.name), f"others may lead: {process.name}, {call}")
+        self._judge_freeze(process, call, checked_at)
+        blind_s = process.blind_s(checked_at)
         fresh = blind_s <= self.bounds.max_input_age_s + 1.0 or isinstance(call, UNDOING)
         self._check(7, fresh, f"{process.name} had seen nothing for {blind_s:.0f} s: {call}")
         self._note_bound()
         match call:
             case MarkNode():
-                self._judge_mark(process, call, sent_at)
+                self._judge_mark(process, call, checked_at)
             case EvictPod():
                 self._judge_eviction(call)
             case CreatePlaceholder() | CreateAnchor():
@@ -181,22 +192,27 @@ class InvariantChecker:
             case _:
                 return
 
-    def _judge_freeze(self, process: Asker, call: Call, sent_at: float) -> None:
-        seen_at = sent_at - process.lag_now_s - GRACE_S
-        freezes = {self.record.freeze_at(seen_at), self.record.freeze_at(sent_at)}
+    def _leads_alone(self, who: str) -> bool:
+        """Tell whether no other process may lead: the lease is this one's, and has not run out."""
+        ends_at = self.record.renewed_at + self.bounds.lease_s
+        return self.record.holder == who and self.clock() < ends_at
+
+    def _judge_freeze(self, process: Asker, call: Call, checked_at: float) -> None:
+        seen_at = checked_at - process.lag_now_s - GRACE_S
+        freezes = {self.record.freeze_at(seen_at), self.record.freeze_at(checked_at)}
         if freezes == {Freeze.HARD}:
             self._check(7, False, f"frozen hard: {call}")  # noqa: FBT003 - the judgement itself
         elif Freeze.NONE not in freezes:
             self._check(7, isinstance(call, UNDOING), f"frozen: {call}")
 
-    def _judge_mark(self, process: Asker, call: MarkNode, sent_at: float) -> None:
+    def _judge_mark(self, process: Asker, call: MarkNode, checked_at: float) -> None:
         self._check(7, bool(call.uid and call.resource_version), f"no precondition: {call}")
         has_order = _journal(call.order).get("uid") == call.uid
         self._check(5, has_order, f"a cordon without an order: {call}")
         node = self.cluster.nodes.get(call.node)
         if node is None or node.uid != call.uid or call.urgent or node.mark:
             return
-        seen_at = sent_at - process.lag_now_s - GRACE_S
+        seen_at = checked_at - process.lag_now_s - GRACE_S
         for pool in (node.group.pool, ""):
             self._judge_budget(node, pool, seen_at)
         if node.capacity_type is CapacityType.ON_DEMAND:

@@ -111,7 +111,10 @@ class GuardedActuator:
             return answer
 
     async def _checked(self, call: Call) -> Answer:
-        return self._objection(call) or await self.writer.apply(call)
+        objection = self._objection(call)
+        if objection is not None:
+            return objection
+        return await self.writer.apply(call, self.authority.writes_until())
 
     def _objection(self, call: Call) -> Again | Refused | None:
         standing = self.authority.standing()

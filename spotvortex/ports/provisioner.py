@@ -72,8 +72,12 @@ class Provisioner(Protocol):
         """
         ...
 
-    async def release(self, call: ReleaseNode) -> Answer:
+    async def release(self, call: ReleaseNode, until: float) -> Answer:
         """Have a drained node ended; called again where the answer does not come.
+
+        Args:
+            call: which node.
+            until: when we may no longer write, as `ports.writing.ClusterWriter.apply` has it.
 
         Raises:
             ApiError: its server did not answer, or refused.

@@ -31,8 +31,17 @@ class OwnWrite:
 class ClusterWriter(Protocol):
     """Sends requests that change the cluster, without asking whether it should."""
 
-    async def apply(self, call: Call) -> Answer:
-        """Send one request; what the server says is an answer, also where it does not answer."""
+    async def apply(self, call: Call, until: float) -> Answer:
+        """Carry one call out; what the server says is an answer, also where it does not answer.
+
+        A call is one request or several. Each is given up in time, and each that changes something
+        is sent only if there is time for it; `Again` says so.
+
+        Args:
+            call: what to do.
+            until: when we may no longer write, by the clock of the running loop (`loop.time()`).
+                No request of the call is carried out after that.
+        """
         ...
 
     def own_write(self, uid: str, seen_version: str) -> OwnWrite | None:
@@ -48,6 +57,13 @@ class Authority(Protocol):
 
     def standing(self) -> WriteAuthority:
         """Return it, at no cost."""
+        ...
+
+    def writes_until(self) -> float:
+        """Return until when a write may be carried out, by the clock of the running loop.
+
+        It ends the margin before the lease does; minus infinity where we do not lead.
+        """
         ...
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from tests.contract.real_stage import real_stage, short_lease
+from tests.contract.real_stage import real_stage
 from tests.contract.sim_stage import simulate
 from tests.contract.stage import Body, Play, Pool
 from tests.contract.troupe import REAL, Scene, play_together, tell
@@ -20,8 +20,7 @@ def on_plane(plane: ControlPlane) -> Play:
             async with real_stage(plane) as stage:
                 await body(stage)
 
-        with short_lease():
-            asyncio.run(main())
+        asyncio.run(main())
 
     return play
 

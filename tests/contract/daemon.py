@@ -45,8 +45,8 @@ class Recorded:
     writer: ClusterWriter
     writes: list[tuple[Call, Answer]] = field(default_factory=list)
 
-    async def apply(self, call: Call) -> Answer:
-        answer = await self.writer.apply(call)
+    async def apply(self, call: Call, until: float) -> Answer:
+        answer = await self.writer.apply(call, until)
         self.writes.append((call, answer))
         return answer
 

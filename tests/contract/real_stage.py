@@ -7,8 +7,8 @@ can be on one control plane, even at once.
 import asyncio
 import itertools
 import math
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
@@ -17,14 +17,15 @@ from spotvortex.app.kubernetes import LeaseAuthority, SystemClock
 from spotvortex.core.domain import labels
 from spotvortex.core.domain.observation import NodeFact, WriteAuthority
 from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.cache.view import KubeClusterView
-from spotvortex.kube.coordination import lease as lease_module
 from spotvortex.kube.coordination.freeze import FreezeWatch
-from spotvortex.kube.coordination.lease import LeaseKeeper
+from spotvortex.kube.coordination.lease import LeaseKeeper, LeaseOptions
 from spotvortex.kube.write.manifests import PlaceholderOptions
 from spotvortex.kube.write.provisioners import KarpenterProvisioner
 from spotvortex.kube.write.writer import KubeWriter
+from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.sim.market.instance_types import MACHINES
 from tests.contract.stage import SPOT, TYPE, ZONES, Load, Pod, Pool, node_of, truth
 from tests.controlplane.cluster import ControlPlane
@@ -42,8 +43,8 @@ from tests.controlplane.manifests import (
 from tests.controlplane.proxy import LoopbackProxy
 from tests.kube.scenes import connected, priority_class, restricted
 
-LEASE_S: Final = 8
-"""Short, so that its end can be awaited; as long as three renewals and the margin need."""
+TIMING: Final = LeaseTiming.scaled_to(8.0)
+"""Short, so that its end can be awaited."""
 
 HELD: Final = {"test.spotvortex.io/hold": "true"}
 PATIENT: Final = {"test.spotvortex.io/use-grace-period": "true"}
@@ -63,6 +64,9 @@ class RealCandidate:
 
     def standing(self) -> WriteAuthority:
         return self.authority.standing()
+
+    def writes_until(self) -> float:
+        return self.authority.writes_until()
 
     async def stop(self) -> None:
         self.stopping.set()
@@ -97,13 +101,16 @@ class RealStage:
     proxy: LoopbackProxy
     patience_s: float
     while_s: float
-    lease_s: float = LEASE_S
+    lease_s: float = TIMING.lease_s
     clock: SystemClock = field(default_factory=SystemClock)
     candidates: list[RealCandidate] = field(default_factory=list)
 
     async def do(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run a blocking look or change of the scene beside the loop."""
         return await asyncio.to_thread(function, *arguments)
+
+    async def apply(self, call: Call) -> Answer:
+        return await self.writer.apply(call, asyncio.get_running_loop().time() + 60.0)
 
     # -- what is there ------------------------------------------------------
 
@@ -207,7 +214,8 @@ class RealStage:
         ends = AsyncExitStack()
         proxy = ends.enter_context(LoopbackProxy(self.plane.url))
         client = await ends.enter_async_context(connected(self.plane, server=proxy.url))
-        keeper = LeaseKeeper(client, self.home, name, self.clock, Random(name))
+        options = LeaseOptions(identity=name, timing=TIMING)
+        keeper = LeaseKeeper(client, self.home, options, self.clock, Random(name))
         freeze = FreezeWatch(client, self.home, Random(name), 20.0)
         stopping = asyncio.Event()
         made = RealCandidate(
@@ -289,9 +297,7 @@ async def real_stage(
             pool=name,
             home=home,
             shop=shop,
-            writer=KubeWriter(
-                near, PlaceholderOptions(namespace=home), KarpenterProvisioner(near), Random(home)
-            ),
+            writer=_writer(near, home),
             view=view,
             proxy=proxy,
             patience_s=200.0 if buys else 60.0,
@@ -303,6 +309,12 @@ async def real_stage(
             for candidate in stage.candidates:
                 await candidate.kill()
             await asyncio.to_thread(_clear, plane, stage)
+
+
+def _writer(client: KubeClient, home: str) -> KubeWriter:
+    options, timing = PlaceholderOptions(namespace=home), LeaseTiming()
+    provisioner = KarpenterProvisioner(client, timing)
+    return KubeWriter(client, options, provisioner, Random(home), timing)
 
 
 @asynccontextmanager
@@ -343,14 +355,3 @@ def _clear(plane: ControlPlane, stage: RealStage) -> None:
     api.request("DELETE", f"/apis/karpenter.sh/v1/nodepools/{stage.pool}")
     selector = f"labelSelector=karpenter.sh%2Fnodepool%3D{stage.pool}"
     api.request("DELETE", f"/api/v1/nodes?{selector}")
-
-
-@contextmanager
-def short_lease() -> Iterator[None]:
-    """Make leases last `LEASE_S`."""
-    before = lease_module.LEASE_S, lease_module.ANSWER_S
-    lease_module.LEASE_S, lease_module.ANSWER_S = LEASE_S, LEASE_S / 3  # type: ignore[misc]
-    try:
-        yield
-    finally:
-        lease_module.LEASE_S, lease_module.ANSWER_S = before  # type: ignore[misc]

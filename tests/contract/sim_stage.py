@@ -11,12 +11,14 @@ from typing import Any, Final
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import NodeFact, WriteAuthority
 from spotvortex.core.domain.types import CapacityType, Freeze, Offering
+from spotvortex.core.drain.calls import Answer, Call
+from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.sim.cluster.scenario import STEP_S, NodeGroup, Scenario, Workload
 from spotvortex.sim.cluster.watch import Watch
 from spotvortex.sim.market.instance_types import GIB
 from spotvortex.sim.market.prices import SimulatedMarket
 from spotvortex.sim.market.supply import Interruption
-from spotvortex.sim.runtime.coordination import LEASE_S, CoordinationObjects, Leadership
+from spotvortex.sim.runtime.coordination import CoordinationObjects, Leadership
 from spotvortex.sim.runtime.faults import Schedule
 from spotvortex.sim.runtime.faulty_ports import FaultyWriter
 from spotvortex.sim.runtime.forecasters import ScriptedForecaster
@@ -80,6 +82,9 @@ class SimCandidate:
     def standing(self) -> WriteAuthority:
         return self.leadership.standing()
 
+    def writes_until(self) -> float:
+        return self.leadership.writes_until()
+
     async def stop(self) -> None:
         self.stopping.set()
         await self._ended()
@@ -105,7 +110,7 @@ class SimCandidate:
 class SimStage:
     """Implements `Stage` by a `World` that steps along with a virtual loop."""
 
-    lease_s = LEASE_S
+    lease_s = LeaseTiming().lease_s
 
     def __init__(self, pool: Pool, *, buys: bool) -> None:
         self.pool = POOL
@@ -135,6 +140,9 @@ class SimStage:
         self.watch = Watch(self.world.frames, self.clock.now, LAG_S, STALE_AFTER_S)
         self.view = self.watch
         self.writer = FaultyWriter(self._process(market))
+
+    async def apply(self, call: Call) -> Answer:
+        return await self.writer.apply(call, asyncio.get_running_loop().time() + 60.0)
 
     def _process(self, market: SimulatedMarket) -> Replica:
         place = SharedWorld(

@@ -77,7 +77,11 @@ class Candidate(Protocol):
     """One process that asks for the lease, and watches for a freeze."""
 
     def standing(self) -> WriteAuthority:
-        """As `ports_writing.Authority`."""
+        """As `ports.writing.Authority`."""
+        ...
+
+    def writes_until(self) -> float:
+        """As `ports.writing.Authority`."""
         ...
 
     async def stop(self) -> None:
@@ -105,6 +109,10 @@ class Stage(Protocol):
     view: ClusterView
     clock: WallClock
     lease_s: float
+
+    async def apply(self, call: Call) -> Answer:
+        """Carry a call out as somebody who has the lease for long."""
+        ...
 
     # -- what is there ------------------------------------------------------
 
@@ -304,7 +312,7 @@ async def carried_out(stage: Stage, call: Call) -> Answer:
     answers: list[Answer] = []
 
     async def is_final() -> bool:
-        answers.append(await stage.writer.apply(call))
+        answers.append(await stage.apply(call))
         return not isinstance(answers[-1], Again)
 
     await stage.until(is_final)
@@ -335,6 +343,6 @@ async def marked(stage: Stage, name: str, **changes: Any) -> None:
 
     async def is_marked() -> bool:
         call = mark_of(node_of(stage, name), **changes)
-        return await stage.writer.apply(call) == Done()
+        return await stage.apply(call) == Done()
 
     await stage.until(is_marked)

@@ -37,19 +37,19 @@ async def test_an_evicted_pod_ends_after_its_grace_and_a_successor_comes(stage):
     pod, _ = await running(stage, Load(name="app", replicas=2, grace_s=2))
     (standing,) = [s for s in stage.view.standings_on(pod.node) if s.uid == pod.uid]
     assert standing.grace_s == 2.0
-    assert await stage.writer.apply(eviction_of(pod)) == Done()
+    assert await stage.apply(eviction_of(pod)) == Done()
     (leaving,) = [p for p in await stage.pods("app") if p.uid == pod.uid]
     assert leaving.terminating
     await stage.until(lambda: any(p.terminating for p in stage.view.pods_on(pod.node)))
     # Asked for once more it is done already.
-    assert await stage.writer.apply(eviction_of(pod)) == Done()
+    assert await stage.apply(eviction_of(pod)) == Done()
 
     async def is_gone():
         return pod.uid not in await uids(stage, "app")
 
     await stage.until(is_gone)
     await stage.until(lambda: all_ready(stage, "app", 2))
-    assert await stage.writer.apply(eviction_of(pod)) == Gone()
+    assert await stage.apply(eviction_of(pod)) == Gone()
 
 
 @staged
@@ -58,7 +58,7 @@ async def test_a_budget_that_allows_nothing_blocks_and_says_no_time(stage):
     budget = budget_of(stage, "app")
     assert (budget.desired_healthy, budget.disruptions_allowed) == (2, 0)
     for pod in pods:
-        assert await stage.writer.apply(eviction_of(pod)) == BlockedByBudget(retry_s=0.0)
+        assert await stage.apply(eviction_of(pod)) == BlockedByBudget(retry_s=0.0)
     await stage.lasts(lambda: all_ready(stage, "app", 2))
 
 
@@ -67,26 +67,26 @@ async def test_a_budget_lets_one_go_and_the_next_once_a_successor_is_ready(stage
     # They fill the node: the successor comes only once the first has ended.
     load = Load(name="app", replicas=2, max_unavailable=1, cpu_milli=1900)
     one, two = await running(stage, load)
-    assert await stage.writer.apply(eviction_of(one)) == Done()
-    assert await stage.writer.apply(eviction_of(two)) == BlockedByBudget(retry_s=0.0)
+    assert await stage.apply(eviction_of(one)) == Done()
+    assert await stage.apply(eviction_of(two)) == BlockedByBudget(retry_s=0.0)
     await stage.until(lambda: all_ready(stage, "app", 2))
     await stage.until(lambda: allowed(stage, "app") == 1)
-    assert await stage.writer.apply(eviction_of(two)) == Done()
+    assert await stage.apply(eviction_of(two)) == Done()
 
 
 @staged
 async def test_a_pod_of_another_uid_is_gone_and_so_is_none(stage):
     pod, _ = await running(stage, Load(name="app", replicas=2))
-    assert await stage.writer.apply(eviction_of(pod, uid=ANOTHER)) == Gone()
-    assert await stage.writer.apply(eviction_of(pod, name="nobody")) == Gone()
-    assert await stage.writer.apply(eviction_of(pod, namespace="nowhere")) == Gone()
+    assert await stage.apply(eviction_of(pod, uid=ANOTHER)) == Gone()
+    assert await stage.apply(eviction_of(pod, name="nobody")) == Gone()
+    assert await stage.apply(eviction_of(pod, namespace="nowhere")) == Gone()
     await stage.lasts(lambda: all_ready(stage, "app", 2))
 
 
 @staged
 async def test_the_budget_is_asked_before_the_uid(stage):
     pod, _ = await running(stage, Load(name="app", replicas=2, max_unavailable=0))
-    answer = await stage.writer.apply(eviction_of(pod, uid=ANOTHER))
+    answer = await stage.apply(eviction_of(pod, uid=ANOTHER))
     assert answer == BlockedByBudget(retry_s=0.0)
 
 
@@ -94,9 +94,9 @@ async def test_the_budget_is_asked_before_the_uid(stage):
 async def test_a_pod_that_is_leaving_is_past_its_budget(stage):
     load = Load(name="app", replicas=2, max_unavailable=1, cpu_milli=1900)
     pod, _ = await running(stage, load)
-    assert await stage.writer.apply(eviction_of(pod)) == Done()
-    assert await stage.writer.apply(eviction_of(pod)) == Done()
-    assert await stage.writer.apply(eviction_of(pod, uid=ANOTHER)) == Gone()
+    assert await stage.apply(eviction_of(pod)) == Done()
+    assert await stage.apply(eviction_of(pod)) == Done()
+    assert await stage.apply(eviction_of(pod, uid=ANOTHER)) == Gone()
 
 
 @staged
@@ -117,7 +117,7 @@ async def test_a_pending_pod_is_past_its_budget_bound_or_not(stage):
     (waits,) = await stage.pods("waits")
     assert waits.node == ""
     for pod in (bound, waits):
-        assert await stage.writer.apply(eviction_of(pod)) == Done()
+        assert await stage.apply(eviction_of(pod)) == Done()
 
     async def has_a_successor():
         return waits.uid not in await uids(stage, "waits") and await stage.pods("waits")
@@ -142,7 +142,7 @@ def test_a_pod_that_is_not_ready_goes_only_while_the_others_are_enough(stage, ma
         assert not standing.pending
         assert budget_of(stage, "app").disruptions_allowed == 0
         assert budget_of(stage, "app").unready_by_node == ((pod.node, 1),)
-        answer = await stage.writer.apply(eviction_of(pod))
+        answer = await stage.apply(eviction_of(pod))
         assert answer == (Done() if max_unavailable else BlockedByBudget(retry_s=0.0))
 
     stage(body)

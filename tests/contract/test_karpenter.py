@@ -110,13 +110,13 @@ async def pods_that_want_on_demand_get_it(stage):
 async def an_empty_node_goes_and_one_with_an_anchor_stays_until_that_is_deleted(stage):
     await running(stage, Load(name="app", replicas=2, cpu_milli=2000))
     kept, other = sorted(nodes_of(stage), key=lambda node: node.name)
-    assert await stage.writer.apply(anchor_of(kept, "anchor")) == Done()
+    assert await stage.apply(anchor_of(kept, "anchor")) == Done()
     await stage.until(lambda: own(stage, kept.uid) and own(stage, kept.uid)["anchor"].node)
     await stage.scale("app", 0)
     # Both were empty at the same look, and only one of them was taken.
     await stage.until(lambda: other.name not in names(stage))
     assert names(stage) == {kept.name}
-    assert await stage.writer.apply(DeleteAnchors(node=kept.name, node_uid=kept.uid)) == Done()
+    assert await stage.apply(DeleteAnchors(node=kept.name, node_uid=kept.uid)) == Done()
     await stage.until(lambda: not names(stage))
 
 
@@ -125,7 +125,7 @@ async def an_anchors_time_ends_and_its_node_goes(stage):
     await running(stage, Load(name="app", cpu_milli=2000))
     (node,) = nodes_of(stage)
     begun = stage.clock.now()
-    assert await stage.writer.apply(anchor_of(node, "anchor", expires_s=30)) == Done()
+    assert await stage.apply(anchor_of(node, "anchor", expires_s=30)) == Done()
     await stage.scale("app", 0)
     await stage.until(lambda: not names(stage))
     assert stage.clock.now() - begun >= 30.0
@@ -176,7 +176,7 @@ async def an_on_demand_node_is_replaced_by_spot_the_replacement_first(stage):
 async def an_anchor_keeps_an_on_demand_node_from_being_replaced(stage):
     await running(stage, Load(name="pin", cpu_milli=1000, capacity_type=ON_DEMAND))
     (node,) = nodes_of(stage)
-    assert await stage.writer.apply(anchor_of(node, "anchor")) == Done()
+    assert await stage.apply(anchor_of(node, "anchor")) == Done()
     await running(stage, Load(name="free", cpu_milli=1000))
     await stage.scale("pin", 0)
     await stage.lasts(lambda: names(stage) == {node.name})
@@ -218,19 +218,19 @@ async def a_claim_that_we_delete_takes_its_node_and_no_other_away(stage):
     await running(stage, load)
     (node,) = nodes_of(stage)
     other = ReleaseNode(claim=node.claim, node="another", plan_id=PLAN)
-    answer = await stage.writer.apply(other)
+    answer = await stage.apply(other)
     assert isinstance(answer, Refused)
     assert f"is for {node.name}" in answer.reason
     nobody = ReleaseNode(claim="nobody", node=node.name, plan_id=PLAN)
-    assert await stage.writer.apply(nobody) == Gone()
+    assert await stage.apply(nobody) == Gone()
     call = ReleaseNode(claim=node.claim, node=node.name, plan_id=PLAN)
-    assert await stage.writer.apply(call) == Done()
-    assert await stage.writer.apply(call) == Done()
+    assert await stage.apply(call) == Done()
+    assert await stage.apply(call) == Done()
     await drained(stage, node, load)
     await stage.until(lambda: all(n.ready for n in nodes_of(stage)))
 
     async def is_gone():
-        return await stage.writer.apply(call) == Gone()
+        return await stage.apply(call) == Gone()
 
     await stage.until(is_gone)
 
@@ -240,11 +240,11 @@ async def a_placeholder_keeps_an_empty_node_and_its_end_lets_it_go(stage):
     await running(stage, Load(name="app", cpu_milli=2000))
     (node,) = nodes_of(stage)
     (pod,) = await stage.pods("app")
-    assert await stage.writer.apply(placeholder_of(stage, pod, "room")) == Done()
+    assert await stage.apply(placeholder_of(stage, pod, "room")) == Done()
     await stage.until(lambda: own(stage) and own(stage)["room"].node == node.name)
     await stage.scale("app", 0)
     await stage.lasts(lambda: names(stage) == {node.name})
-    assert await stage.writer.apply(DeletePlaceholders(plan_id=PLAN, for_uid="node-uid")) == Done()
+    assert await stage.apply(DeletePlaceholders(plan_id=PLAN, for_uid="node-uid")) == Done()
     await stage.until(lambda: not names(stage))
 
 
@@ -253,14 +253,14 @@ async def a_node_that_is_deleted_waits_for_a_placeholder_and_for_no_anchor(stage
     await running(stage, Load(name="app", cpu_milli=2000))
     (node,) = nodes_of(stage)
     (pod,) = await stage.pods("app")
-    assert await stage.writer.apply(placeholder_of(stage, pod, "room")) == Done()
-    assert await stage.writer.apply(anchor_of(node, "anchor")) == Done()
+    assert await stage.apply(placeholder_of(stage, pod, "room")) == Done()
+    assert await stage.apply(anchor_of(node, "anchor")) == Done()
     await stage.until(lambda: own(stage) and own(stage)["room"].node == node.name)
     await stage.until(lambda: own(stage, node.uid))
     await stage.delete_node(node.name)
     await stage.until(lambda: all_ready(stage, "app", 1))
     await stage.lasts(lambda: node.name in names(stage))
-    assert await stage.writer.apply(DeletePlaceholders(plan_id=PLAN, for_uid="node-uid")) == Done()
+    assert await stage.apply(DeletePlaceholders(plan_id=PLAN, for_uid="node-uid")) == Done()
     await stage.until(lambda: node.name not in names(stage))
 
 

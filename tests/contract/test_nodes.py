@@ -27,7 +27,7 @@ def shown(stage, name):
 async def test_a_mark_of_the_current_version_is_made(stage):
     node = await at_rest(stage, (await stage.add_node()).name)
     assert shown(stage, node.name) == (False, False, "")
-    assert await stage.writer.apply(mark_of(node)) == Done()
+    assert await stage.apply(mark_of(node)) == Done()
     await stage.until(lambda: shown(stage, node.name) == (True, True, journal()))
 
 
@@ -35,7 +35,7 @@ async def test_a_mark_of_the_current_version_is_made(stage):
 async def test_a_mark_of_an_older_version_is_not_made(stage):
     node = await stage.add_node()
     await stage.touch(node.name)
-    answer = await stage.writer.apply(mark_of(node))
+    answer = await stage.apply(mark_of(node))
     assert isinstance(answer, Again)
     assert "modified" in answer.reason
     assert stage.writer.own_write(node.uid, node.resource_version) is None
@@ -45,10 +45,10 @@ async def test_a_mark_of_an_older_version_is_not_made(stage):
 @staged
 async def test_a_mark_that_is_there_already_is_done_and_that_of_another_plan_is_not(stage):
     node = await at_rest(stage, (await stage.add_node()).name)
-    assert await stage.writer.apply(mark_of(node)) == Done()
-    assert await stage.writer.apply(mark_of(node)) == Done()
+    assert await stage.apply(mark_of(node)) == Done()
+    assert await stage.apply(mark_of(node)) == Done()
     other = mark_of(node, plan_id=OTHER_PLAN, order=journal(OTHER_PLAN))
-    assert isinstance(await stage.writer.apply(other), Again)
+    assert isinstance(await stage.apply(other), Again)
     await stage.until(lambda: shown(stage, node.name) == (True, True, journal()))
 
 
@@ -56,12 +56,12 @@ async def test_a_mark_that_is_there_already_is_done_and_that_of_another_plan_is_
 async def test_another_node_of_the_name_or_none_is_gone(stage):
     node = await stage.add_node()
     for change in ({"uid": "11111111-1111-1111-1111-111111111111"}, {"node": "nobody"}):
-        assert await stage.writer.apply(mark_of(node, **change)) == Gone()
-        assert await stage.writer.apply(unmark_of(node, **change)) == Gone()
+        assert await stage.apply(mark_of(node, **change)) == Gone()
+        assert await stage.apply(unmark_of(node, **change)) == Gone()
         fields = {"node": node.name, "uid": node.uid} | change
         at = stage.clock.now() + 600.0
-        assert await stage.writer.apply(NoteRisk(until=at, **fields)) == Gone()
-        assert await stage.writer.apply(ClearRisk(**fields)) == Gone()
+        assert await stage.apply(NoteRisk(until=at, **fields)) == Gone()
+        assert await stage.apply(ClearRisk(**fields)) == Gone()
     await stage.lasts(lambda: shown(stage, node.name) == (False, False, ""))
     assert node_of(stage, node.name).at_risk == ""
 
@@ -122,7 +122,7 @@ async def test_our_own_write_is_told_until_the_view_has_it(stage):
     node = await at_rest(stage, (await stage.add_node()).name)
     before = node.resource_version
     assert stage.writer.own_write(node.uid, before) is None
-    assert await stage.writer.apply(mark_of(node)) == Done()
+    assert await stage.apply(mark_of(node)) == Done()
     left = stage.writer.own_write(node.uid, before)
     assert (left.cordoned, left.plan_id) == (True, PLAN)
     assert left.resource_version > int(before)
@@ -143,9 +143,9 @@ async def test_a_risk_is_noted_and_cleared(stage):
     node = await stage.add_node()
     until = stage.clock.now() + 600.0
     note = NoteRisk(node=node.name, uid=node.uid, until=until)
-    assert await stage.writer.apply(note) == Done()
+    assert await stage.apply(note) == Done()
     await stage.until(lambda: node_of(stage, node.name).at_risk)
     assert not node_of(stage, node.name).cordoned
-    assert await stage.writer.apply(ClearRisk(node=node.name, uid=node.uid)) == Done()
+    assert await stage.apply(ClearRisk(node=node.name, uid=node.uid)) == Done()
     await stage.until(lambda: not node_of(stage, node.name).at_risk)
-    assert await stage.writer.apply(ClearRisk(node=node.name, uid=node.uid)) == Done()
+    assert await stage.apply(ClearRisk(node=node.name, uid=node.uid)) == Done()

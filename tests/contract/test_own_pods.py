@@ -40,7 +40,7 @@ def bound_to(stage, name, for_uid="node-uid"):
 @staged
 async def test_a_placeholder_is_bound_where_it_fits(stage):
     node, pod = await original(stage)
-    assert await stage.writer.apply(placeholder_of(stage, pod, "room")) == Done()
+    assert await stage.apply(placeholder_of(stage, pod, "room")) == Done()
     await stage.until(lambda: bound_to(stage, "room"))
     (found,) = own(stage).values()
     assert (found.node, found.plan_id, found.kind.value) == (node.name, PLAN, "placeholder")
@@ -57,7 +57,7 @@ async def test_a_placeholder_is_bound_where_it_fits(stage):
 async def test_a_placeholder_that_fits_nowhere_waits_with_a_reason(stage):
     _, pod = await original(stage)
     call = placeholder_of(stage, pod, "room", cpu_milli=3800)
-    assert await stage.writer.apply(call) == Done()
+    assert await stage.apply(call) == Done()
     await stage.until(lambda: own(stage)["room"].pending_reason if own(stage) else "")
     found = own(stage)["room"]
     assert found.node == ""
@@ -75,7 +75,7 @@ async def test_a_placeholder_takes_the_wanted_capacity_type_zone_and_offering(st
         "avoids": ({"avoid": f"{TYPE}/{ZONES[0]}", "capacity_type": SPOT}, away.name),
     }
     for name, (changes, _) in wanted.items():
-        assert await stage.writer.apply(placeholder_of(stage, pod, name, **changes)) == Done()
+        assert await stage.apply(placeholder_of(stage, pod, name, **changes)) == Done()
     for name, (_, node) in wanted.items():
         await stage.until(lambda name=name: bound_to(stage, name))
         assert bound_to(stage, name) == node, name
@@ -86,7 +86,7 @@ async def test_an_offering_to_avoid_is_one_of_spot(stage):
     _, pod = await original(stage)
     lasting = await stage.add_node(ON_DEMAND)
     call = placeholder_of(stage, pod, "room", avoid=f"{TYPE}/{ZONES[0]}")
-    assert await stage.writer.apply(call) == Done()
+    assert await stage.apply(call) == Done()
     await stage.until(lambda: bound_to(stage, "room"))
     assert bound_to(stage, "room") == lasting.name
 
@@ -96,7 +96,7 @@ async def test_a_placeholder_gets_no_node_that_we_cordoned(stage):
     node, pod = await original(stage)
     await marked(stage, node.name)
     await at_rest(stage, node.name)
-    assert await stage.writer.apply(placeholder_of(stage, pod, "room")) == Done()
+    assert await stage.apply(placeholder_of(stage, pod, "room")) == Done()
     await stage.until(lambda: own(stage)["room"].pending_reason if own(stage) else "")
     await stage.lasts(lambda: bound_to(stage, "room") == "")
 
@@ -105,11 +105,11 @@ async def test_a_placeholder_gets_no_node_that_we_cordoned(stage):
 async def test_what_the_pod_itself_rules_out_is_refused(stage):
     await stage.add_node(ON_DEMAND)
     node, pod = await original(stage, capacity_type=SPOT)
-    answer = await stage.writer.apply(placeholder_of(stage, pod, "no", capacity_type=ON_DEMAND))
+    answer = await stage.apply(placeholder_of(stage, pod, "no", capacity_type=ON_DEMAND))
     assert isinstance(answer, Refused)
     assert "itself demands" in answer.reason
     any_type = placeholder_of(stage, pod, "yes", capacity_type=CapacityType.UNKNOWN)
-    assert await stage.writer.apply(any_type) == Done()
+    assert await stage.apply(any_type) == Done()
     await stage.until(lambda: bound_to(stage, "yes"))
     assert bound_to(stage, "yes") == node.name
 
@@ -118,10 +118,10 @@ async def test_what_the_pod_itself_rules_out_is_refused(stage):
 async def test_a_placeholder_made_twice_is_one_and_another_plans_name_is_refused(stage):
     _, pod = await original(stage)
     call = placeholder_of(stage, pod, "room")
-    assert await stage.writer.apply(call) == Done()
-    assert await stage.writer.apply(call) == Done()
+    assert await stage.apply(call) == Done()
+    assert await stage.apply(call) == Done()
     await stage.until(lambda: list(own(stage)) == ["room"])
-    other = await stage.writer.apply(placeholder_of(stage, pod, "room", plan_id=OTHER_PLAN))
+    other = await stage.apply(placeholder_of(stage, pod, "room", plan_id=OTHER_PLAN))
     assert isinstance(other, Refused)
     assert "already exists" in other.reason
     assert own(stage)["room"].plan_id == PLAN
@@ -131,7 +131,7 @@ async def test_a_placeholder_made_twice_is_one_and_another_plans_name_is_refused
 async def test_a_placeholder_for_a_pod_that_is_gone_is_not_made(stage):
     _, pod = await original(stage)
     for change in ({"pod_uid": ANOTHER}, {"for_pod": f"{pod.namespace}/nobody"}):
-        assert await stage.writer.apply(placeholder_of(stage, pod, "room", **change)) == Gone()
+        assert await stage.apply(placeholder_of(stage, pod, "room", **change)) == Gone()
     await stage.lasts(lambda: not own(stage))
 
 
@@ -140,15 +140,15 @@ async def test_over_quota_a_pod_of_ours_is_refused_unless_it_is_there_already(st
     node, pod = await original(stage)
     await stage.allow_own_pods(1)
     call = placeholder_of(stage, pod, "room")
-    assert await stage.writer.apply(call) == Done()
-    assert await stage.writer.apply(call) == Done()
+    assert await stage.apply(call) == Done()
+    assert await stage.apply(call) == Done()
     other_plan = placeholder_of(stage, pod, "room", plan_id="plan-2")
     for more in (other_plan, placeholder_of(stage, pod, "more"), anchor_of(node, "anchor")):
-        answer = await stage.writer.apply(more)
+        answer = await stage.apply(more)
         assert isinstance(answer, Refused)
         assert "exceeded quota" in answer.reason
     await stage.allow_own_pods(2)
-    assert await stage.writer.apply(anchor_of(node, "anchor")) == Done()
+    assert await stage.apply(anchor_of(node, "anchor")) == Done()
 
 
 @staged
@@ -156,7 +156,7 @@ async def test_a_workloads_pod_takes_the_room_of_placeholders(stage):
     node, pod = await original(stage)
     for name in ("one", "two"):
         call = placeholder_of(stage, pod, name, cpu_milli=1500)
-        assert await stage.writer.apply(call) == Done()
+        assert await stage.apply(call) == Done()
     await stage.until(lambda: bound_to(stage, "one") and bound_to(stage, "two"))
     await stage.add_load(Load(name="comer", cpu_milli=1500))
     await stage.until(lambda: all_ready(stage, "comer", 1))
@@ -172,9 +172,9 @@ async def test_a_placeholder_takes_nobodys_room(stage):
     node, pod = await original(stage)
     await stage.add_load(Load(name="full", cpu_milli=3000))
     await stage.until(lambda: all_ready(stage, "full", 1))
-    assert await stage.writer.apply(placeholder_of(stage, pod, "first", cpu_milli=500)) == Done()
+    assert await stage.apply(placeholder_of(stage, pod, "first", cpu_milli=500)) == Done()
     await stage.until(lambda: bound_to(stage, "first") == node.name)
-    assert await stage.writer.apply(placeholder_of(stage, pod, "second", cpu_milli=500)) == Done()
+    assert await stage.apply(placeholder_of(stage, pod, "second", cpu_milli=500)) == Done()
     await stage.until(lambda: own(stage)["second"].pending_reason if "second" in own(stage) else "")
     assert bound_to(stage, "first") == node.name
     assert await all_ready(stage, "full", 1)
@@ -190,13 +190,13 @@ async def test_placeholders_are_deleted_by_plan_and_node(stage):
         ("other-node", {"for_uid": "other-uid"}),
     ):
         call = placeholder_of(stage, pod, name, cpu_milli=100, **changes)
-        assert await stage.writer.apply(call) == Done()
+        assert await stage.apply(call) == Done()
     await stage.until(lambda: len(own(stage)) == 3 and own(stage, "other-uid"))
     deletion = DeletePlaceholders(plan_id=PLAN, for_uid="node-uid")
-    assert await stage.writer.apply(deletion) == Done()
+    assert await stage.apply(deletion) == Done()
     await stage.until(lambda: list(own(stage)) == ["other-plan"])
     assert list(own(stage, "other-uid")) == ["other-node"]
-    assert await stage.writer.apply(deletion) == Done()
+    assert await stage.apply(deletion) == Done()
 
 
 @staged
@@ -208,7 +208,7 @@ async def test_what_we_made_ends_by_itself(stage):
         placeholder_of(stage, pod, "waits", expires_s=10, cpu_milli=3800),
         anchor_of(node, "anchor", expires_s=10),
     ):
-        assert await stage.writer.apply(call) == Done()
+        assert await stage.apply(call) == Done()
     await stage.until(lambda: len(own(stage)) == 2 and own(stage, node.uid))
     ends = {*own(stage).values(), *own(stage, node.uid).values()}
     assert all(begun + 9.0 <= pod.ends_at <= begun + 30.0 for pod in ends)
@@ -221,8 +221,8 @@ async def test_an_anchor_stands_on_its_node_cordoned_or_full(stage):
     node, _ = await original(stage, cpu_milli=3900)
     await marked(stage, node.name)
     call = anchor_of(node, "anchor")
-    assert await stage.writer.apply(call) == Done()
-    assert await stage.writer.apply(call) == Done()
+    assert await stage.apply(call) == Done()
+    assert await stage.apply(call) == Done()
     await stage.until(lambda: bound_to(stage, "anchor", node.uid))
     (found,) = own(stage, node.uid).values()
     assert (found.node, found.kind.value) == (node.name, "anchor")
@@ -237,9 +237,9 @@ async def test_anchors_are_deleted_by_node_whatever_their_plan(stage):
         anchor_of(one, "second", plan_id=OTHER_PLAN),
         anchor_of(two, "third"),
     ):
-        assert await stage.writer.apply(call) == Done()
+        assert await stage.apply(call) == Done()
     await stage.until(lambda: len(own(stage, one.uid)) == 2 and own(stage, two.uid))
-    assert await stage.writer.apply(DeleteAnchors(node=one.name, node_uid=one.uid)) == Done()
+    assert await stage.apply(DeleteAnchors(node=one.name, node_uid=one.uid)) == Done()
     await stage.until(lambda: not own(stage, one.uid))
     assert list(own(stage, two.uid)) == ["third"]
 
@@ -249,4 +249,4 @@ async def test_an_anchor_for_a_node_that_is_not_there_comes_to_nothing(stage):
     node = await stage.add_node()
     await stage.delete_node(node.name)
     await stage.until(lambda: stage.view.node(node.name) is None)
-    assert await stage.writer.apply(anchor_of(node, "anchor")) == Done()
+    assert await stage.apply(anchor_of(node, "anchor")) == Done()

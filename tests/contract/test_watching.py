@@ -69,7 +69,7 @@ async def lost_and_found(stage, *, forgotten):
     await stage.until(lambda: all_ready(stage, "app", 1))
     (pod,) = await stage.pods("app")
     before = placeholder_of(stage, pod, "before", cpu_milli=100)
-    assert await stage.writer.apply(before) == Done()
+    assert await stage.apply(before) == Done()
     await stage.until(lambda: own(stage) and own(stage)["before"].node)
     home = await at_rest(stage, pod.node)
     other = doomed if home.uid == kept.uid else kept
@@ -78,10 +78,10 @@ async def lost_and_found(stage, *, forgotten):
     stage.cut()
 
     # The view hears nothing, so that the version has to be the right one by now.
-    assert await stage.writer.apply(mark_of(home)) == Done()
-    assert await stage.writer.apply(DeletePlaceholders(plan_id=PLAN, for_uid="node-uid")) == Done()
-    assert await stage.writer.apply(placeholder_of(stage, pod, "after", cpu_milli=100)) == Done()
-    assert await stage.writer.apply(anchor_of(home, "anchor")) == Done()
+    assert await stage.apply(mark_of(home)) == Done()
+    assert await stage.apply(DeletePlaceholders(plan_id=PLAN, for_uid="node-uid")) == Done()
+    assert await stage.apply(placeholder_of(stage, pod, "after", cpu_milli=100)) == Done()
+    assert await stage.apply(anchor_of(home, "anchor")) == Done()
     assert await carried_out(stage, eviction_of(pod)) == Done()
 
     def as_it_was():

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from tests.contract.real_stage import real_stage, short_lease
+from tests.contract.real_stage import real_stage
 from tests.contract.sim_stage import simulate
 from tests.contract.stage import Body, Pool
 from tests.controlplane.cluster import ControlPlane
@@ -72,8 +72,7 @@ def play_together(
             tasks = {scene.name: group.create_task(outcome(scene)) for scene in scenes}
         return {name: task.result() for name, task in tasks.items()}
 
-    with short_lease():
-        return asyncio.run(main())
+    return asyncio.run(main())
 
 
 def tell(error: Exception | None) -> None:

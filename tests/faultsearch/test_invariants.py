@@ -58,6 +58,15 @@ class Scene:
 
     def send(self, call):
         """Send a request; returns the promises that it broke."""
+        self.renew()
+        return self.late(call)
+
+    def renew(self):
+        """Let who holds the lease renew it."""
+        self.shelf.renew(self.shelf.holder, self.clock.at)
+
+    def late(self, call):
+        """Let a request of before be carried out now."""
         n_before = len(self.observer.breaches)
         self.observer.asked(self.replica, call, self.clock.at)
         answer = self.world.apply(call)
@@ -237,6 +246,19 @@ def test_an_eviction_of_a_pod_that_is_gone_breaks_nothing(seen, node):
 def test_who_does_not_lead_may_send_nothing(seen, node):
     seen.replica.name = "replica-1"
     assert seen.send(anchor(node)) == {7}
+
+
+@pytest.mark.parametrize(("late_s", "broken"), [(14.9, set()), (15.0, {7})])
+def test_nothing_is_carried_out_once_another_may_lead(seen, node, late_s, broken):
+    seen.renew()
+    seen.clock.at += late_s
+    assert seen.late(anchor(node)) == broken
+
+
+def test_nothing_is_carried_out_once_the_lease_was_given_back(seen, node):
+    seen.renew()
+    seen.shelf.release("replica-0")
+    assert seen.late(anchor(node)) == {7}
 
 
 def test_a_mark_needs_its_precondition(seen, node):

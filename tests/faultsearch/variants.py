@@ -20,6 +20,7 @@ from spotvortex.core.scoring import scores
 from spotvortex.core.scoring.features import OfferingScore
 from spotvortex.pipeline import guard, router
 from spotvortex.pipeline.actuators import Actuators
+from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.sim.runtime.coordination import Leadership
 
 
@@ -36,6 +37,12 @@ class Variant:
 def no_lease(patch):
     standing = Leadership.standing
     patch.setattr(Leadership, "standing", lambda self: replace(standing(self), leader=True))
+    patch.setattr(Leadership, "writes_until", lambda _self: float("inf"))
+
+
+def writes_outlive_the_lease(patch):
+    """As it was: the lease is checked once a call, and each request then has 10 s."""
+    patch.setattr(LeaseTiming, "answer_s", lambda _self, _left_s: 10.0)
 
 
 def evicts_before_ready(patch):
@@ -132,6 +139,7 @@ def no_floor(patch):
 
 VARIANTS = [
     Variant("no lease check", frozenset({7}), 200, no_lease),
+    Variant("writes outlive the lease", frozenset({7}), 100, writes_outlive_the_lease),
     Variant("evicts before room is Ready", frozenset({2}), 40, evicts_before_ready),
     Variant("no budget at the write", frozenset({3}), 100, no_budget),
     Variant("no floor", frozenset({4}), 300, no_floor),

@@ -62,7 +62,7 @@ class LiveWriter:
     live: Live
     wrote: dict = field(default_factory=dict)
 
-    async def apply(self, call):
+    async def apply(self, call, _until):
         self.live.log.append((now(), type(call).__name__))
         match call:
             case MarkNode() | UnmarkNode():

@@ -1,6 +1,7 @@
 """What the hand that writes asks itself right before each write, and what it sees."""
 
 import asyncio
+import math
 from dataclasses import replace
 
 import pytest
@@ -211,9 +212,9 @@ def applied_together(*calls):
         class Slow:
             own_write = guard.writer.own_write
 
-            async def apply(self, call):
+            async def apply(self, call, until):
                 await asyncio.sleep(1.0)
-                return await applied(call)
+                return await applied(call, until)
 
         guard.writer = Slow()
         async with asyncio.TaskGroup() as group:
@@ -371,6 +372,9 @@ class Turning:
 
     def standing(self):
         return self.then if now() >= self.at else WriteAuthority(leader=True)
+
+    def writes_until(self):
+        return math.inf
 
 
 def waiting_for_room():

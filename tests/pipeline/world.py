@@ -1,6 +1,7 @@
 """Ports in memory: a cluster, a market and a model that stand still unless a test moves them."""
 
 import asyncio
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -220,6 +221,9 @@ class SetAuthority:
 
     def standing(self):
         return self.now
+
+    def writes_until(self):
+        return math.inf if self.now.leader else -math.inf
 
 
 @dataclass(slots=True)

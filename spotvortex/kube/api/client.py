@@ -37,6 +37,7 @@ from spotvortex.errors import (
     ThrottledError,
     UnreachableError,
 )
+from spotvortex.kube.api.connection import change_until, watch_changes
 from spotvortex.kube.api.errors import DISRUPTION_BUDGET, LONGEST_MESSAGE, api_error
 
 USER_AGENT: Final = f"spotvortex/{__version__}"
@@ -99,6 +100,7 @@ class KubeClient:
     def __init__(self, configuration: Configuration, context_name: str) -> None:
         self._api = ApiClient(configuration)
         self._api.user_agent = USER_AGENT
+        watch_changes(self._api.rest_client.pool_manager)
         self.server = str(configuration.host)
         self.context_name = context_name
         self.n_requests: Counter[str] = Counter()
@@ -194,7 +196,9 @@ class KubeClient:
         """Change something, once, and read the answer whole.
 
         While the server is busy nothing is sent. It is refused here rather than held back: what
-        has been checked right before a write would no longer be true after a wait.
+        has been checked right before a write would no longer be true after a wait. After its time
+        it is given up: by the server, which is told the time, and here, where its connection is
+        reset so that nothing of it arrives any more.
 
         Args:
             method: POST, PUT, PATCH or DELETE.
@@ -211,11 +215,13 @@ class KubeClient:
             self._check_pace(path)
         many = method == "DELETE" and "labelSelector" in (query or {})
         self.n_requests["deletecollection" if many else _VERBS[method]] += 1
+        asked = {**(query or {}), "timeout": f"{timeout:.3f}s"}
         request = _Request(
-            method=method, path=path, query=query, body=body, content_type=content_type
+            method=method, path=path, query=asked, body=body, content_type=content_type
         )
         try:
-            return await self._whole(request, timeout)
+            with change_until(_loop_time() + timeout):
+                return await self._whole(request, timeout)
         except ThrottledError as error:
             if DISRUPTION_BUDGET not in error.causes:
                 self._slow_down(error.retry_after_s)

@@ -16,6 +16,7 @@ from spotvortex.errors import (
     ConflictError,
     ExpiredError,
     ForbiddenError,
+    NotSentError,
     NotServedError,
     ServerError,
     ThrottledError,
@@ -82,7 +83,9 @@ def of_write(error: ApiError) -> Answer:
             return Gone()
         case _ if _names_another(error):
             return Gone()
-        case ConflictError() | ThrottledError() | ServerError() | UnreachableError():
+        case (
+            ConflictError() | NotSentError() | ServerError() | ThrottledError() | UnreachableError()
+        ):
             return Again(reason=str(error), retry_s=error.retry_after_s or 0.0)
         case ForbiddenError() if error.status != 403:
             # A token that has just run out is renewed; a missing right is not.

@@ -14,6 +14,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
@@ -27,23 +28,9 @@ from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import decoded
 from spotvortex.ports.cluster import WallClock
-
-LEASE_S: Final = 15
-"""How long the lease lasts without being renewed, in seconds."""
-
-RENEWALS: Final = 3
-"""It is renewed this often in its time."""
-
-POLL_S: Final = 0.5
-"""How often a standby looks, in seconds, jittered: it takes over so soon after a release."""
+from spotvortex.ports.lease_timing import LeaseTiming
 
 SHORTEST_PAUSE_S: Final = 0.1
-ANSWER_S: Final = LEASE_S / RENEWALS
-LONGEST_S: Final = 120
-"""A lease that says it lasts longer than this is not believed."""
-
-RELEASE_S: Final = 2.0
-"""Longest time for giving the lease back at the end."""
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +60,19 @@ class Lease(msgspec.Struct, frozen=True):
     spec: LeaseSpec = LeaseSpec()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseOptions:
+    """As who, and by which times, the lease is kept.
+
+    Attributes:
+        identity: our name on the lease; no two processes may have the same one.
+        timing: how long the lease lasts, and the rest of its times.
+    """
+
+    identity: str
+    timing: LeaseTiming = field(default_factory=LeaseTiming)
+
+
 class LeaseKeeper:
     """Acquires the lease, keeps it, and gives it back.
 
@@ -84,12 +84,18 @@ class LeaseKeeper:
     """
 
     def __init__(
-        self, client: KubeClient, namespace: str, identity: str, clock: WallClock, rng: Random
+        self,
+        client: KubeClient,
+        namespace: str,
+        options: LeaseOptions,
+        clock: WallClock,
+        rng: Random,
     ) -> None:
         self._client = client
+        self._timing = options.timing
         self._collection = paths.leases(namespace)
         self._path = paths.named(self._collection, label_names.LEASE)
-        self._identity = identity
+        self._identity = options.identity
         self._clock = clock
         self._rng = rng
         self._seen: Lease | None = None
@@ -110,6 +116,14 @@ class LeaseKeeper:
         """Tell whether the lease is ours for at least `margin_s` more seconds."""
         return _loop_time() + margin_s < self.valid_until
 
+    def may_write(self) -> bool:
+        """Tell whether a write may still be carried out under the lease."""
+        return self.holds(self._timing.margin_s)
+
+    def writes_until(self) -> float:
+        """Return the loop time by which every write has to be over."""
+        return self.valid_until - self._timing.margin_s
+
     async def run(self, stop: asyncio.Event) -> None:
         """Try to hold the lease until told to stop, then give it back."""
         try:
@@ -123,8 +137,8 @@ class LeaseKeeper:
         if self.holds():
             # Sooner where a renewal has failed: what is left is halved with every try.
             left_s = self.valid_until - _loop_time()
-            return max(SHORTEST_PAUSE_S, min(LEASE_S / RENEWALS, left_s / 2))
-        return POLL_S * self._rng.uniform(0.75, 1.0)
+            return max(SHORTEST_PAUSE_S, min(self._timing.renew_s, left_s / 2))
+        return self._timing.poll_s * self._rng.uniform(0.75, 1.0)
 
     async def _turn(self) -> None:
         """Renew what is ours, or look whether it can be ours."""
@@ -143,7 +157,9 @@ class LeaseKeeper:
         known, sent_at = self._seen, _loop_time()
         spec = msgspec.structs.replace(known.spec, renew_time=self._now())
         try:
-            lease = await self._write(known, spec, min(ANSWER_S, self.valid_until - sent_at))
+            lease = await self._write(
+                known, spec, min(self._timing.renew_s, self.valid_until - sent_at)
+            )
         except ConflictError:
             await self._look_after_conflict(known)
         except NotServedError:
@@ -176,18 +192,19 @@ class LeaseKeeper:
         found = await self._look()
         if found is None:
             # Whoever held it when it was deleted may not know yet.
-            if self._stood_still_s() >= LEASE_S:
+            if self._stood_still_s() >= self._timing.lease_s:
                 await self._create()
             return
         holder = found.spec.holder_identity or ""
-        lasts_s = max(LEASE_S, min(found.spec.lease_duration_seconds or 0, LONGEST_S))
+        told_s = min(found.spec.lease_duration_seconds or 0, self._timing.longest_s)
+        lasts_s = max(self._timing.lease_s, told_s)
         if holder and self._stood_still_s() < lasts_s:
             return
         n_before = found.spec.lease_transitions or 0
         sent_at = _loop_time()
         spec = self._spec(n_before + (holder != self._identity))
         try:
-            lease = await self._write(found, spec, ANSWER_S)
+            lease = await self._write(found, spec, self._timing.renew_s)
         except ConflictError:
             # Another candidate was faster. What the lease says now is read at the next turn.
             return
@@ -197,7 +214,7 @@ class LeaseKeeper:
     async def _look(self) -> Lease | None:
         """Read the lease; the time since its last change runs from when this was seen."""
         try:
-            body = await self._client.get_bytes(self._path, timeout=ANSWER_S)
+            body = await self._client.get_bytes(self._path, timeout=self._timing.renew_s)
         except NotServedError:
             self._vanish()
             return None
@@ -214,7 +231,9 @@ class LeaseKeeper:
         sent_at = _loop_time()
         body = self._manifest({}, self._spec(0))
         try:
-            answer = await self._client.send("POST", self._collection, body, timeout=ANSWER_S)
+            answer = await self._client.send(
+                "POST", self._collection, body, timeout=self._timing.renew_s
+            )
         except ConflictError:
             return
         self._won(_decoded(answer), sent_at)
@@ -224,7 +243,7 @@ class LeaseKeeper:
         now = self._now()
         return LeaseSpec(
             holder_identity=self._identity,
-            lease_duration_seconds=LEASE_S,
+            lease_duration_seconds=math.ceil(self._timing.lease_s),
             acquire_time=now,
             renew_time=now,
             lease_transitions=n_transitions,
@@ -250,7 +269,7 @@ class LeaseKeeper:
 
     def _won(self, lease: Lease, sent_at: float) -> None:
         self._take(lease)
-        self.valid_until = sent_at + LEASE_S
+        self.valid_until = sent_at + self._timing.lease_s
 
     def _take(self, lease: Lease) -> None:
         self._seen, self._changed_at = lease, _loop_time()
@@ -274,7 +293,7 @@ class LeaseKeeper:
             return
         spec = msgspec.structs.replace(self._seen.spec, holder_identity="", renew_time=self._now())
         try:
-            self._take(await self._write(self._seen, spec, RELEASE_S))
+            self._take(await self._write(self._seen, spec, self._timing.release_s))
         except ApiError as error:
             log.warning("lease.not_released", extra={"error": str(error)})
         else:

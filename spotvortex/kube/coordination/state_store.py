@@ -6,7 +6,7 @@ in size; a content that cannot be read is kept aside, never lost. May not know w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,6 +18,7 @@ from spotvortex.errors import ConflictError, NotServedError, SpotVortexError
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import decoded
+from spotvortex.kube.write.bounded import BoundedRequests
 
 ANSWER_S: Final = 10.0
 MAX_BYTES: Final = 256 * 1024
@@ -69,11 +70,19 @@ class _Stored(msgspec.Struct, frozen=True):
 class VersionedConfigMap:
     """One ConfigMap of texts by key, with the version of their format.
 
-    `version` is the format that the caller writes; what is of a later one is kept aside.
+    `version` is the format that the caller writes; what is of a later one is kept aside. What
+    changes it goes through `bounded`, asked anew right before each request.
     """
 
-    def __init__(self, client: KubeClient, namespace: str, version: int) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        namespace: str,
+        version: int,
+        bounded: Callable[[], BoundedRequests],
+    ) -> None:
         self._client = client
+        self._bounded = bounded
         self._version = version
         self._collection = paths.config_maps(namespace)
         self._path = paths.named(self._collection, labels.STATE)
@@ -105,7 +114,7 @@ class VersionedConfigMap:
         if stored is not None:
             body = _manifest(ASIDE, dict(stored.data), {"spotvortex.io/reason": reason[:256]})
             with suppress(ConflictError):
-                await self._client.send("POST", self._collection, body, timeout=ANSWER_S)
+                await self._bounded().send("POST", self._collection, body)
         return Aside(reason)
 
     async def save(self, data: Mapping[str, str]) -> Saved | Changed:
@@ -136,13 +145,11 @@ class VersionedConfigMap:
     async def _write(self, content: dict[str, str]) -> _Stored:
         body = _manifest(labels.STATE, content, {})
         if not self._known:
-            return _decoded(
-                await self._client.send("POST", self._collection, body, timeout=ANSWER_S)
-            )
+            return _decoded(await self._bounded().send("POST", self._collection, body))
         metadata = body["metadata"]
         assert isinstance(metadata, dict)
         metadata["resourceVersion"] = self._known
-        return _decoded(await self._client.send("PUT", self._path, body, timeout=ANSWER_S))
+        return _decoded(await self._bounded().send("PUT", self._path, body))
 
     async def _get(self, path: str) -> _Stored | None:
         try:

@@ -25,17 +25,12 @@ from spotvortex.core.drain.calls import (
 from spotvortex.core.record.codec import rfc3339
 from spotvortex.errors import ConflictError
 from spotvortex.kube.api import paths, wire
-from spotvortex.kube.api.client import MERGE_PATCH, KubeClient
+from spotvortex.kube.api.client import MERGE_PATCH
 from spotvortex.kube.api.codec import decoded, ordinal
+from spotvortex.kube.write.bounded import BoundedRequests
 from spotvortex.kube.write.manifests import Json, node_patch
 from spotvortex.ports.writing import OwnWrite
 
-ANSWER_S: Final = 10.0
-"""Longest time for one answer of a write; a silent server is Again.
-
-IMPORTANT: well below the lease's 15 s. A request that a partition holds up must be given up before
-somebody else can lead, or it is carried out after that.
-"""
 REMEMBER_S: Final = 60.0
 """A watch that is this far behind is not used for decisions any more."""
 
@@ -82,29 +77,32 @@ class OwnWrites:
 class NodeWrites:
     """Writes marks and notes on nodes."""
 
-    def __init__(self, client: KubeClient) -> None:
-        self._client = client
+    def __init__(self) -> None:
         self.own = OwnWrites()
 
-    async def apply(self, call: MarkNode | UnmarkNode | NoteRisk | ClearRisk) -> Answer:
+    async def apply(
+        self, call: MarkNode | UnmarkNode | NoteRisk | ClearRisk, requests: BoundedRequests
+    ) -> Answer:
         """Carry a call out.
 
         Raises:
-            ApiError: the server did not do it; `answers` says what that means.
+            ApiError: the server did not do it; `errors` says what that means.
         """
         match call:
             case MarkNode():
-                return await self._mark(call)
+                return await self._mark(call, requests)
             case UnmarkNode():
-                return await self._unmark(call)
+                return await self._unmark(call, requests)
             case NoteRisk():
                 note = rfc3339(call.until, "seconds")
-                await self._patch(call.node, node_patch(call.uid, notes={labels.AT_RISK: note}))
+                patch = node_patch(call.uid, notes={labels.AT_RISK: note})
+                await self._patch(call.node, patch, requests)
             case ClearRisk():
-                await self._patch(call.node, node_patch(call.uid, notes={labels.AT_RISK: None}))
+                patch = node_patch(call.uid, notes={labels.AT_RISK: None})
+                await self._patch(call.node, patch, requests)
         return Done()
 
-    async def _mark(self, call: MarkNode) -> Answer:
+    async def _mark(self, call: MarkNode, requests: BoundedRequests) -> Answer:
         patch = node_patch(
             call.uid,
             version=call.resource_version,
@@ -113,14 +111,16 @@ class NodeWrites:
             unschedulable=True,
         )
         try:
-            await self._patch(call.node, patch)
+            await self._patch(call.node, patch, requests)
         except ConflictError as error:
-            return await self._after_conflict(call, str(error))
+            return await self._after_conflict(call, requests, str(error))
         return Done()
 
-    async def _after_conflict(self, call: MarkNode, words: str) -> Answer:
+    async def _after_conflict(
+        self, call: MarkNode, requests: BoundedRequests, words: str
+    ) -> Answer:
         """Tell whether the mark is there already: the answer to a first try may have been lost."""
-        node = await self._get(call.node)
+        node = await _get(call.node, requests)
         if node.metadata.uid != call.uid:
             return Gone()
         if plan_on(node) != call.plan_id:
@@ -128,8 +128,8 @@ class NodeWrites:
         self.own.put(node)
         return Done()
 
-    async def _unmark(self, call: UnmarkNode) -> Answer:
-        node = await self._get(call.node)
+    async def _unmark(self, call: UnmarkNode, requests: BoundedRequests) -> Answer:
+        node = await _get(call.node, requests)
         if node.metadata.uid != call.uid:
             return Gone()
         if plan_on(node) != call.plan_id:
@@ -143,16 +143,16 @@ class NodeWrites:
             notes={labels.DRAIN: None},
             unschedulable=False if call.uncordon and ours else None,
         )
-        await self._patch(call.node, patch)
+        await self._patch(call.node, patch, requests)
         return Done()
 
-    async def _get(self, name: str) -> wire.Node:
-        return decoded(await self._client.get_bytes(paths.node(name), timeout=ANSWER_S), wire.Node)
-
-    async def _patch(self, name: str, patch: Json) -> None:
-        path = paths.node(name)
-        sent = self._client.send("PATCH", path, patch, content_type=MERGE_PATCH, timeout=ANSWER_S)
+    async def _patch(self, name: str, patch: Json, requests: BoundedRequests) -> None:
+        sent = requests.send("PATCH", paths.node(name), patch, content_type=MERGE_PATCH)
         self.own.put(decoded(await sent, wire.Node))
+
+
+async def _get(name: str, requests: BoundedRequests) -> wire.Node:
+    return decoded(await requests.get(paths.node(name)), wire.Node)
 
 
 def plan_on(node: wire.Node) -> str:

@@ -15,8 +15,8 @@ import msgspec
 
 from spotvortex.core.domain import labels
 from spotvortex.kube.api import paths
-from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import decoded
+from spotvortex.kube.write.bounded import BoundedRequests
 from spotvortex.kube.write.manifests import Json, owner_job, owner_reference
 
 TETHER_FRESH_S: Final = 300.0
@@ -26,7 +26,6 @@ FRESH_SHARE: Final = 1 / 6
 """The same as a share of its time: no pod may lose more than this of its own."""
 
 MAX_CLASSES: Final = 16
-ANSWER_S: Final = 10.0
 
 
 class _Metadata(msgspec.Struct, frozen=True):
@@ -41,15 +40,14 @@ class _Created(msgspec.Struct, frozen=True):
 class OwnerJobs:
     """The newest tether of each lifetime."""
 
-    def __init__(self, client: KubeClient, namespace: str, rng: Random) -> None:
-        self._client = client
+    def __init__(self, namespace: str, rng: Random) -> None:
         self._namespace = namespace
         self._rng = rng
         self._newest: dict[int, tuple[float, Json]] = {}
         # Several placeholders are asked for at once, and one tether is enough for them.
         self._making = asyncio.Lock()
 
-    async def reference(self, lifetime_s: int) -> Json:
+    async def reference(self, lifetime_s: int, requests: BoundedRequests) -> Json:
         """Return the owner reference for a pod that may live `lifetime_s` seconds.
 
         Raises:
@@ -62,19 +60,19 @@ class OwnerJobs:
             fresh_s = min(TETHER_FRESH_S, lifetime_s * FRESH_SHARE)
             # Counted from before it was sent: its own time can only begin later.
             until = _loop_time() + fresh_s
-            made = await self._make(lifetime_s)
+            made = await self._make(lifetime_s, requests)
             self._newest.pop(lifetime_s, None)
             self._newest[lifetime_s] = (until, made)
             if len(self._newest) > MAX_CLASSES:
                 del self._newest[next(iter(self._newest))]
             return made
 
-    async def _make(self, lifetime_s: int) -> Json:
+    async def _make(self, lifetime_s: int, requests: BoundedRequests) -> Json:
         # A random name, so that a lost answer or a restart never meets an old one.
         name = f"{labels.TETHER_PREFIX}{self._rng.getrandbits(40):010x}"
         job = owner_job(name, self._namespace, lifetime_s)
         path = paths.jobs(self._namespace)
-        body = await self._client.send("POST", path, job, timeout=ANSWER_S)
+        body = await requests.send("POST", path, job)
         stored = decoded(body, _Created)
         return owner_reference(stored.metadata.name, stored.metadata.uid)
 

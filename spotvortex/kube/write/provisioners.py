@@ -31,7 +31,8 @@ from spotvortex.kube.api.node_labels import (
     ZONE,
 )
 from spotvortex.kube.write import manifests
-from spotvortex.kube.write.nodes import ANSWER_S
+from spotvortex.kube.write.bounded import BoundedRequests
+from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.provisioner import NodeRule, RuleOperator, Unable, WantedNodes
 
 NOT_MOVED: Final = "SPOTVORTEX_PROVISIONER is none: decisions are advice, and no node is moved"
@@ -56,16 +57,18 @@ class KarpenterProvisioner:
     """Karpenter: implements `ports.provisioner.Provisioner` by labels of nodes and NodeClaims."""
 
     client: KubeClient
+    timing: LeaseTiming
     name: str = "karpenter"
 
     def wanted_nodes(self, call: CreatePlaceholder) -> WantedNodes | Unable:
         """Ask by capacity type and NodePool; an offering is avoided in one of several ways."""
         return nodes_wanted_of_karpenter(call)
 
-    async def release(self, call: ReleaseNode) -> Answer:
+    async def release(self, call: ReleaseNode, until: float) -> Answer:
         """Delete the NodeClaim, with its uid as precondition, if it is that of the node meant."""
+        requests = BoundedRequests(client=self.client, until=until, timing=self.timing)
         path = paths.node_claim(call.claim)
-        claim = decoded(await self.client.get_bytes(path, timeout=ANSWER_S), _Claim)
+        claim = decoded(await requests.get(path), _Claim)
         named = claim.status.node_name
         if not named:
             # Karpenter writes the name a moment after the node has come.
@@ -75,7 +78,7 @@ class KarpenterProvisioner:
         if claim.metadata.deletion_timestamp:
             return Done()
         options = manifests.deletion(uid=claim.metadata.uid)
-        await self.client.send("DELETE", path, options, timeout=ANSWER_S)
+        await requests.send("DELETE", path, options)
         return Done()
 
     @property
@@ -122,7 +125,7 @@ class NoProvisioner:
         """Refuse: nobody would answer."""
         return Unable(NOT_MOVED)
 
-    async def release(self, call: ReleaseNode) -> Answer:
+    async def release(self, call: ReleaseNode, until: float) -> Answer:  # noqa: ARG002
         """Refuse: the node is its owner's to end."""
         return Refused(reason=f"{NOT_MOVED}; {call.node} stays")
 

@@ -1,8 +1,9 @@
-"""The hand that reaches into a real cluster: every call, as one request or two.
+"""The hand that reaches into a real cluster: every call, as one request or a few.
 
-Comes in: a `Call`. Goes out: an `Answer`; what goes wrong is an answer as well. Each write names
-the very object that is meant, by uid or by resource version, so a call can be made twice without
-harm. May not decide anything: whether a call may be made is asked before it gets here.
+Comes in: a `Call`, and until when we may write. Goes out: an `Answer`; what goes wrong is an answer
+as well. Each write names the very object that is meant, by uid or by resource version, so a call
+can be made twice without harm; each is bounded by the lease on its own. May not decide anything:
+whether a call may be made is asked before it gets here.
 """
 
 from __future__ import annotations
@@ -44,10 +45,12 @@ from spotvortex.kube.api.errors import (
     of_write,
 )
 from spotvortex.kube.write import manifests
+from spotvortex.kube.write.bounded import BoundedRequests
 from spotvortex.kube.write.manifests import Json, PlaceholderOptions
-from spotvortex.kube.write.nodes import ANSWER_S, NodeWrites
+from spotvortex.kube.write.nodes import NodeWrites
 from spotvortex.kube.write.owner_jobs import OwnerJobs
 from spotvortex.kube.write.placeholder_spec import Original, UnsatisfiableError, placeholder_spec
+from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.provisioner import Provisioner, Unable
 from spotvortex.ports.writing import OwnWrite
 
@@ -70,12 +73,14 @@ class KubeWriter:
         home: PlaceholderOptions,
         provisioner: Provisioner,
         rng: Random,
+        timing: LeaseTiming,
     ) -> None:
         self._client = client
         self._home = home
         self._provisioner = provisioner
-        self._tethers = OwnerJobs(client, home.namespace, rng)
-        self._nodes = NodeWrites(client)
+        self._timing = timing
+        self._tethers = OwnerJobs(home.namespace, rng)
+        self._nodes = NodeWrites()
 
     def own_write(self, uid: str, seen_version: str = "") -> OwnWrite | None:
         """Return what our newest write left on a node that the watch has not shown yet.
@@ -86,54 +91,48 @@ class KubeWriter:
         """
         return self._nodes.own.get(uid, seen_version)
 
-    async def apply(self, call: Call) -> Answer:
-        """Carry a call out and return the cluster's answer."""
+    async def apply(self, call: Call, until: float) -> Answer:
+        """Carry a call out before `until`, by the loop's clock, and return the cluster's answer."""
+        requests = BoundedRequests(client=self._client, until=until, timing=self._timing)
         try:
-            return await self._apply(call)
+            return await self._apply(call, requests)
         except ApiError as error:
             return of_write(error)
 
-    async def _apply(self, call: Call) -> Answer:
+    async def _apply(self, call: Call, requests: BoundedRequests) -> Answer:
         match call:
             case MarkNode() | UnmarkNode() | NoteRisk() | ClearRisk():
-                return await self._nodes.apply(call)
+                return await self._nodes.apply(call, requests)
             case EvictPod():
-                return await self._evict(call)
+                return await _evict(call, requests)
             case CreatePlaceholder():
-                return await self._place(call)
+                return await self._place(call, requests)
             case CreateAnchor():
                 return await self._tethered(
-                    call, lambda tether: manifests.anchor(call, self._home, tether)
+                    call, requests, lambda tether: manifests.anchor(call, self._home, tether)
                 )
             case ReleaseNode():
-                return await self._provisioner.release(call)
+                return await self._provisioner.release(call, requests.until)
             case DeletePlaceholders():
                 labels = {
                     label_names.KIND: label_names.PodKind.PLACEHOLDER,
                     label_names.PLAN: call.plan_id,
                 }
-                return await self._delete_own(labels | {label_names.FOR: call.for_uid})
+                return await self._delete_own(labels | {label_names.FOR: call.for_uid}, requests)
             case DeleteAnchors():
-                return await self._delete_own(
-                    {label_names.KIND: label_names.PodKind.ANCHOR, label_names.FOR: call.node_uid}
-                )
+                labels = {
+                    label_names.KIND: label_names.PodKind.ANCHOR,
+                    label_names.FOR: call.node_uid,
+                }
+                return await self._delete_own(labels, requests)
             case _:
                 assert_never(call)
 
-    async def _evict(self, call: EvictPod) -> Answer:
-        path = paths.eviction(call.namespace, call.name)
-        body = manifests.eviction(call.namespace, call.name, call.uid)
-        try:
-            await self._client.send("POST", path, body, timeout=ANSWER_S)
-        except ApiError as error:
-            return of_eviction(error)
-        return Done()
-
-    async def _place(self, call: CreatePlaceholder) -> Answer:
+    async def _place(self, call: CreatePlaceholder, requests: BoundedRequests) -> Answer:
         wanted = self._provisioner.wanted_nodes(call)
         if isinstance(wanted, Unable):
             return Refused(reason=wanted.reason)
-        original = await self._original(call)
+        original = await _original(call, requests)
         if original is None:
             return Gone()
         try:
@@ -143,69 +142,86 @@ class KubeWriter:
         except ValueError as error:
             return Refused(reason=f"{call.for_pod}: {error}")
         return await self._tethered(
-            call, lambda tether: manifests.placeholder(call, like, self._home, tether)
+            call, requests, lambda tether: manifests.placeholder(call, like, self._home, tether)
         )
 
-    async def _original(self, call: CreatePlaceholder) -> Original | None:
-        """Return the pod whose room is asked for, None where it is gone or another one."""
-        namespace, _, name = call.for_pod.partition("/")
-        try:
-            body = await self._client.get_bytes(paths.pod(namespace, name), timeout=ANSWER_S)
-        except NotServedError:
-            return None
-        found = decoded(body, Original)
-        return found if found.metadata.uid == call.pod_uid else None
-
     async def _tethered(
-        self, call: CreatePlaceholder | CreateAnchor, pod: Callable[[Json], Json]
+        self,
+        call: CreatePlaceholder | CreateAnchor,
+        requests: BoundedRequests,
+        pod: Callable[[Json], Json],
     ) -> Answer:
         """Create a pod of ours, which `pod` makes from the reference to what it hangs on."""
         try:
-            tether = await self._tethers.reference(call.expires_s)
+            tether = await self._tethers.reference(call.expires_s, requests)
         except ApiError as error:
             return of_creation(error)
-        return await self._create(call.name, call.plan_id, pod(tether))
+        return await self._create(call, requests, pod(tether))
 
-    async def _create(self, name: str, plan_id: str, pod: Json) -> Answer:
+    async def _create(
+        self, call: CreatePlaceholder | CreateAnchor, requests: BoundedRequests, pod: Json
+    ) -> Answer:
         path = paths.pods(self._home.namespace)
         try:
-            await self._client.send("POST", path, pod, timeout=ANSWER_S)
+            await requests.send("POST", path, pod)
         except ConflictError as error:
             if is_there_already(error):
-                return await self._already(name, plan_id, str(error))
+                return await self._already(call, requests, str(error))
             # A quota that several requests count on at once.
             return Again(reason=str(error))
         except ApiError as error:
             if is_over_quota(error):
                 # The quota comes before the name: what is there already may be what has filled it.
-                found = await self._already(name, plan_id, str(error))
+                found = await self._already(call, requests, str(error))
                 return found if isinstance(found, Done) else of_creation(error)
             return of_creation(error)
         return Done()
 
-    async def _already(self, name: str, plan_id: str, words: str) -> Answer:
+    async def _already(
+        self, call: CreatePlaceholder | CreateAnchor, requests: BoundedRequests, words: str
+    ) -> Answer:
         """Tell whether the pod of that name is what an earlier try of the same call made."""
-        path = paths.pod(self._home.namespace, name)
+        path = paths.pod(self._home.namespace, call.name)
         try:
-            body = await self._client.get_bytes(path, timeout=ANSWER_S)
+            body = await requests.get(path)
         except NotServedError:
             return Again(reason=words)
         metadata = decoded(body, _OwnPod).metadata
-        if metadata.labels.get(label_names.PLAN) != plan_id:
+        if metadata.labels.get(label_names.PLAN) != call.plan_id:
             return Refused(reason=words)
         return Again(reason=words) if metadata.deletion_timestamp else Done()
 
-    async def _delete_own(self, labels: dict[str, str]) -> Answer:
+    async def _delete_own(self, labels: dict[str, str], requests: BoundedRequests) -> Answer:
         """Delete the pods of ours that have all these labels, at once: they do nothing."""
         for value in labels.values():
             if not label_names.is_label_value(value):
                 return Refused(reason=f"no pod of ours can have the label value {value[:63]!r}")
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
-        await self._client.send(
+        await requests.send(
             "DELETE",
             paths.pods(self._home.namespace),
             manifests.deletion(grace_s=0),
             query={"labelSelector": selector},
-            timeout=ANSWER_S,
         )
         return Done()
+
+
+async def _evict(call: EvictPod, requests: BoundedRequests) -> Answer:
+    path = paths.eviction(call.namespace, call.name)
+    body = manifests.eviction(call.namespace, call.name, call.uid)
+    try:
+        await requests.send("POST", path, body)
+    except ApiError as error:
+        return of_eviction(error)
+    return Done()
+
+
+async def _original(call: CreatePlaceholder, requests: BoundedRequests) -> Original | None:
+    """Return the pod whose room is asked for, None where it is gone or another one."""
+    namespace, _, name = call.for_pod.partition("/")
+    try:
+        body = await requests.get(paths.pod(namespace, name))
+    except NotServedError:
+        return None
+    found = decoded(body, Original)
+    return found if found.metadata.uid == call.pod_uid else None

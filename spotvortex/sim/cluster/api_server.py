@@ -1,8 +1,9 @@
 """The API server of the simulated cluster, as far as the controller writes to it.
 
 Comes in: a `Call`. Goes out: an `Answer`, and the cluster changed by it, with the same
-preconditions, conflicts and refusals that `kube.write.writer` gets from a real one. What goes wrong
-on the way (slow, lost, refused) is the matter of `faults`. May not decide anything.
+preconditions, conflicts and refusals that `kube.write.writer` gets from a real one. Calls that read
+before they write are two requests, and what was read may be old when the write comes. What goes
+wrong on the way (slow, lost, refused) is the matter of `faults`. May not decide anything.
 """
 
 from __future__ import annotations
@@ -48,27 +49,64 @@ _ANCHOR_CPU_MILLI: Final = 1
 _ANCHOR_MEMORY_BYTES: Final = 8 * MIB
 
 
+ReadsFirst = CreatePlaceholder | UnmarkNode | ReleaseNode
+"""Calls that are a request to read and then one to write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What the first request of a call has read.
+
+    Attributes:
+        version: of the node to unmark.
+        demanded: the capacity type that the pod demands whose room is asked for.
+    """
+
+    version: int = 0
+    demanded: CapacityType | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class SimulatedApiServer:
-    """Carries calls out on a cluster at an instant."""
+    """Carries requests out on a cluster, each at an instant."""
 
     cluster: ClusterObjects
     chance: Random
     quota_pods: int = QUOTA_PODS
 
-    def apply(self, call: Call, at: float) -> Answer:
-        """Carry one call out, whole, at once."""
+    def read(self, call: ReadsFirst) -> Answer | Seen:
+        """Answer the first of a call's two requests: what was read, or that nothing is to do."""
         match call:
-            case MarkNode() | UnmarkNode() | NoteRisk() | ClearRisk():
+            case UnmarkNode():
+                node = self._node(call.node, call.uid)
+                if node is None:
+                    return Gone()
+                return Seen(version=node.version) if plan_on(node) == call.plan_id else Done()
+            case CreatePlaceholder():
+                return self._original(call)
+            case ReleaseNode():
+                return self._claim(call)
+            case _:
+                assert_never(call)
+
+    def apply(self, call: Call, at: float, seen: Seen | None = None) -> Answer:
+        """Carry one call out.
+
+        Args:
+            call: what to do.
+            at: when, in seconds since the epoch.
+            seen: what the call has read before, None where it reads at the same instant.
+        """
+        if isinstance(call, ReadsFirst):
+            found = seen if seen is not None else self.read(call)
+            return self._after(call, found, at) if isinstance(found, Seen) else found
+        match call:
+            case MarkNode() | NoteRisk() | ClearRisk():
                 return self._write(call)
             case EvictPod():
                 return self._evict(call, at)
-            case CreatePlaceholder():
-                return self._place(call, at)
             case CreateAnchor():
                 return self._anchor(call, at)
-            case ReleaseNode():
-                return self._delete_claim(call)
             case DeletePlaceholders():
                 return self._delete(OwnKind.PLACEHOLDER, call.for_uid, call.plan_id, at)
             case DeleteAnchors():
@@ -76,15 +114,25 @@ class SimulatedApiServer:
             case _:
                 assert_never(call)
 
-    def _write(self, call: MarkNode | UnmarkNode | NoteRisk | ClearRisk) -> Answer:
+    def _after(self, call: ReadsFirst, seen: Seen, at: float) -> Answer:
+        """Carry out the second request of a call on what the first one read."""
+        match call:
+            case UnmarkNode():
+                return self._unmark(call, seen)
+            case CreatePlaceholder():
+                return self._place(call, seen, at)
+            case ReleaseNode():
+                return self._delete_claim(call)
+            case _:
+                assert_never(call)
+
+    def _write(self, call: MarkNode | NoteRisk | ClearRisk) -> Answer:
         node = self._node(call.node, call.uid)
         if node is None:
             return Gone()
         match call:
             case MarkNode():
                 return self._mark(call, node)
-            case UnmarkNode():
-                return self._unmark(call, node)
             case NoteRisk(until=until):
                 self.cluster.note_risk(node, rfc3339(until, "seconds"))
             case ClearRisk():
@@ -103,9 +151,12 @@ class SimulatedApiServer:
         self.cluster.mark(node, call.order)
         return Done()
 
-    def _unmark(self, call: UnmarkNode, node: SimNode) -> Answer:
-        if plan_on(node) != call.plan_id:
-            return Done()
+    def _unmark(self, call: UnmarkNode, seen: Seen) -> Answer:
+        node = self._node(call.node, call.uid)
+        if node is None:
+            return Gone()
+        if node.version != seen.version:
+            return Again(reason="the object has been modified")
         self.cluster.unmark(node, uncordon=call.uncordon and node.labelled)
         return Done()
 
@@ -122,14 +173,16 @@ class SimulatedApiServer:
         stop_s = self.chance.uniform(1.0, max(1.0, pod.workload.grace_s))
         return self.cluster.evict(pod, at, stop_s)
 
-    def _place(self, call: CreatePlaceholder, at: float) -> Answer:
+    def _original(self, call: CreatePlaceholder) -> Answer | Seen:
         original = self.cluster.pods.get(call.for_pod)
         if original is None or original.uid != call.pod_uid:
             return Gone()
-        demanded = original.workload.capacity_type
-        wanted = None if call.capacity_type is CapacityType.UNKNOWN else call.capacity_type
+        demanded, wanted = original.workload.capacity_type, _wanted(call)
         if demanded is not None and wanted not in (None, demanded):
             return Refused(reason=f"{call.for_pod} itself demands {demanded}, not {wanted}")
+        return Seen(demanded=demanded)
+
+    def _place(self, call: CreatePlaceholder, seen: Seen, at: float) -> Answer:
         workload = Workload(
             namespace=NAMESPACE,
             name=call.name,
@@ -138,7 +191,7 @@ class SimulatedApiServer:
             cpu_milli=call.cpu_milli,
             memory_bytes=call.memory_bytes,
             grace_s=0.0,
-            capacity_type=wanted or demanded,
+            capacity_type=_wanted(call) or seen.demanded,
         )
         own = Own(
             kind=OwnKind.PLACEHOLDER,
@@ -190,13 +243,22 @@ class SimulatedApiServer:
         self.cluster.create_own(workload, own, at, zone)
         return Done()
 
-    def _delete_claim(self, call: ReleaseNode) -> Answer:
-        nodes = self.cluster.nodes.values()
-        node = next((n for n in nodes if n.claim == call.claim), None)
+    def _claim(self, call: ReleaseNode) -> Answer | Seen:
+        node = self._node_of(call)
         if node is None:
             return Gone()
         if node.name != call.node:
             return Refused(reason=f"NodeClaim {call.claim} is for {node.name}")
+        return Done() if node.deleting else Seen()
+
+    def _node_of(self, call: ReleaseNode) -> SimNode | None:
+        nodes = self.cluster.nodes.values()
+        return next((n for n in nodes if n.claim == call.claim), None)
+
+    def _delete_claim(self, call: ReleaseNode) -> Answer:
+        node = self._node_of(call)
+        if node is None:
+            return Gone()
         if not node.deleting:
             self.cluster.delete_claim(node)
         return Done()
@@ -205,6 +267,10 @@ class SimulatedApiServer:
         for pod in [p for p in self.cluster.own.values() if _is(p, kind, for_uid, plan_id)]:
             self.cluster.delete_pod(pod, at)
         return Done()
+
+
+def _wanted(call: CreatePlaceholder) -> CapacityType | None:
+    return None if call.capacity_type is CapacityType.UNKNOWN else call.capacity_type
 
 
 def _is(pod: SimPod, kind: OwnKind, for_uid: str, plan_id: str) -> bool:

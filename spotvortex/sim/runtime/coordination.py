@@ -19,12 +19,12 @@ from spotvortex.core.domain.types import Freeze
 from spotvortex.core.record import state as record_state
 from spotvortex.core.record.state import UNSURE_S, StateFormatError
 from spotvortex.core.scoring import interruption_memory
+from spotvortex.ports.lease_timing import LeaseTiming
 
-LEASE_S: Final = 15.0
-RENEW_S: Final = 2.0
 POLL_S: Final = 1.0
-MARGIN_S: Final = 2.0
-"""As `kube.coordination.lease` and `edges` have them."""
+"""How often the queue of notices is asked, in seconds."""
+
+SHORTEST_PAUSE_S: Final = 0.1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,7 +76,8 @@ class CoordinationObjects:
 class Leadership:
     """One process's lease and its watch on the freeze: implements `ports.Authority`.
 
-    `cut_for_s` says for how long the process has been cut off, 0 while it is not.
+    `cut_for_s` says for how long the process has been cut off, 0 while it is not; `is_stuck`
+    whether its requests for the lease alone get no answer. `valid_until` is a true time.
     """
 
     shelf: CoordinationObjects
@@ -85,7 +86,8 @@ class Leadership:
     lag_s: Callable[[], float]
     cut_for_s: Callable[[], float]
     stale_after_s: float
-    renew_s: float = RENEW_S
+    timing: LeaseTiming = field(default_factory=LeaseTiming)
+    is_stuck: Callable[[], bool] = lambda: False
     valid_until: float = float("-inf")
     _seen: tuple[str, float] | None = None
     _seen_at: float = float("-inf")
@@ -94,13 +96,22 @@ class Leadership:
         """Keep asking for the lease; give it back at the stop."""
         try:
             while not stop.is_set():
-                if self.cut_for_s() == 0.0:
+                if self._is_answered():
                     self._turn()
-                await pause(stop, self.renew_s)
+                await pause(stop, self._pause_s())
         finally:
-            if stop.is_set() and self.cut_for_s() == 0.0:
+            if stop.is_set() and self._is_answered():
                 self.shelf.release(self.name)
             self.valid_until = float("-inf")
+
+    def _is_answered(self) -> bool:
+        return self.cut_for_s() == 0.0 and not self.is_stuck()
+
+    def _pause_s(self) -> float:
+        left_s = self.valid_until - self.clock()
+        if left_s <= 0.0:
+            return self.timing.poll_s
+        return max(SHORTEST_PAUSE_S, min(self.timing.renew_s, left_s / 2))
 
     def _turn(self) -> None:
         """Renew what is ours, or take what stood still for a lease's time while we looked.
@@ -111,14 +122,19 @@ class Leadership:
         if self._seen != (shelf.holder, shelf.renewed_at):
             self._seen, self._seen_at = (shelf.holder, shelf.renewed_at), at
         is_ours = shelf.holder == self.name and at < self.valid_until
-        if is_ours or not shelf.holder or at >= self._seen_at + LEASE_S:
+        if is_ours or not shelf.holder or at >= self._seen_at + self.timing.lease_s:
             shelf.renew(self.name, at)
-            self.valid_until = at + LEASE_S
+            self.valid_until = at + self.timing.lease_s
 
     def standing(self) -> WriteAuthority:
         """Return whether we may write at this instant."""
-        leader = self.clock() + MARGIN_S < self.valid_until
+        leader = self.clock() + self.timing.margin_s < self.valid_until
         return WriteAuthority(leader=leader, freeze=self._freeze(), own_node="")
+
+    def writes_until(self) -> float:
+        """Return the loop time by which every write has to be over."""
+        left_s = self.valid_until - self.timing.margin_s - self.clock()
+        return asyncio.get_running_loop().time() + left_s
 
     def _freeze(self) -> Freeze:
         cut_s = self.cut_for_s()

@@ -26,6 +26,7 @@ class FaultKind(StrEnum):
     ANSWERS_LOST = "answers-lost"  # [share] of the requests are carried out, the answer is lost
     SLOW = "slow"  # requests take up to [seconds] longer
     PARTITION = "partition"  # a process is cut off from the API server
+    LEASE_STUCK = "lease-stuck"  # a process's lease is not renewed, while all else passes
     WATCH_CUT = "watch-cut"  # a process sees nothing any more, and can still write
     WATCH_LAG = "watch-lag"  # watches are [seconds] behind
     CLOCK_SKEW = "clock-skew"  # a process's clock is [seconds] ahead

@@ -35,18 +35,19 @@ from spotvortex.core.drain.messages import DrainResult
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.errors import ModelContractError
+from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.market import Market
 from spotvortex.ports.model import Forecaster
 from spotvortex.ports.telemetry import AttributeValue, Span
 from spotvortex.ports.writing import OwnWrite
+from spotvortex.sim.cluster.api_server import ReadsFirst, Seen
 from spotvortex.sim.runtime.faults import Fault, FaultKind
 
 REMEMBER_S: Final = 60.0
 """How long a process remembers its own writes, as `kube.write.nodes`."""
 
-NO_ANSWER_S: Final = 10.0
-"""Seconds after which a request without an answer is given up, as `kube.write.writer`."""
-
+CARRIES_ON_S: Final = 1.0
+"""For how long the server may carry on with what its client has given up: within the margin."""
 
 ON_THE_WAY_S: Final = 0.01
 """Seconds from a process to the server, and back."""
@@ -93,8 +94,12 @@ class FaultTarget(Protocol):
         """Return the true time, seconds since the epoch."""
         ...
 
-    def at_server(self, call: Call, sent_at: float) -> Answer:
-        """Let the server carry out a call, before witnesses."""
+    def read_at_server(self, call: ReadsFirst) -> Answer | Seen:
+        """Let the server answer the request of a call that only reads."""
+        ...
+
+    def at_server(self, call: Call, seen: Seen | None, checked_at: float) -> Answer:
+        """Let the server carry out a call on what it has read, before witnesses."""
         ...
 
     def own_mark(self, name: str, uid: str) -> OwnWrite | None:
@@ -102,36 +107,106 @@ class FaultTarget(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A request that changes something: `at` is when the process asked itself whether it may."""
+
+    call: Call
+    seen: Seen | None
+    at: float
+
+
+_UNSENT: Final = Again(reason="not sent, the lease ends too soon")
+_UNANSWERED: Final = Again(reason="no answer in time")
+
+
 @dataclass(slots=True)
 class FaultyWriter:
     """The way from one process to the server: implements `ports_writing.ClusterWriter`."""
 
     process: FaultTarget
+    timing: LeaseTiming = field(default_factory=LeaseTiming)
     _own: dict[str, tuple[float, OwnWrite]] = field(default_factory=dict)
 
-    async def apply(self, call: Call) -> Answer:
-        """Send one request, which may be late, lost, or the last one."""
-        process, sent_at = self.process, self.process.now()
-        if process.dies_at(FaultKind.KILL_BEFORE):
-            process.kill()
-        await asyncio.sleep(ON_THE_WAY_S + process.late_s() + self._slow_s())
+    async def apply(self, call: Call, until: float) -> Answer:
+        """Carry a call out: its requests may each be late, lost, or the last one."""
+        checked_at = self.process.now()
+        seen = await self._read(call, until) if isinstance(call, ReadsFirst) else None
+        if seen is not None and not isinstance(seen, Seen):
+            return seen
+        answer_s = self._answer_s(until)
+        if answer_s is None:
+            return _UNSENT
+        if self.process.dies_at(FaultKind.KILL_BEFORE):
+            self.process.kill()
+        return await self._change(_Change(call, seen, checked_at), answer_s)
+
+    def _answer_s(self, until: float) -> float | None:
+        """Return how long a request may take that is sent now, None where it may not be sent."""
+        return self.timing.answer_s(until - asyncio.get_running_loop().time())
+
+    async def _read(self, call: ReadsFirst, until: float) -> Answer | Seen:
+        """Send the request of a call that only reads."""
+        answer_s = self._answer_s(until)
+        if answer_s is None:
+            return _UNSENT
+        way_s = ON_THE_WAY_S + self._slow_s()
+        if self.process.cut_for_s > 0.0 or way_s >= answer_s:
+            await asyncio.sleep(answer_s)
+            return _UNANSWERED
+        await asyncio.sleep(way_s)
+        found = self._refused() or self.process.read_at_server(call)
+        await asyncio.sleep(ON_THE_WAY_S)
+        return found
+
+    async def _change(self, change: _Change, answer_s: float) -> Answer:
+        """Send the request of a call that changes something.
+
+        One that is on its way is carried out also where its process is cut off meanwhile.
+        """
+        way_s = ON_THE_WAY_S + self.process.late_s() + self._slow_s()
+        if self.process.cut_for_s > 0.0:
+            await asyncio.sleep(answer_s)
+            return _UNANSWERED
+        if way_s >= answer_s:
+            await asyncio.sleep(answer_s)
+            self._give_up(change, way_s - answer_s)
+            return _UNANSWERED
+        await asyncio.sleep(way_s)
         refused = self._refused()
         if refused is not None:
-            await asyncio.sleep(NO_ANSWER_S if process.cut_for_s > 0.0 else ON_THE_WAY_S)
+            await asyncio.sleep(ON_THE_WAY_S)
             return refused
-        if not process.alive:
+        if not self.process.alive:
             raise asyncio.CancelledError
+        return await self._carried_out(change, answer_s - way_s)
+
+    def _give_up(self, change: _Change, missing_s: float) -> None:
+        """Close the connection, which every other time the server notices too late.
+
+        It has then gone so far that it carries on for a moment.
+        """
+        chance = self.process.chance
+        if chance.random() < 0.5:
+            after_s = min(missing_s, chance.uniform(0.0, CARRIES_ON_S))
+            loop = asyncio.get_running_loop()
+            loop.call_later(after_s, self.process.at_server, change.call, change.seen, change.at)
+
+    async def _carried_out(self, change: _Change, left_s: float) -> Answer:
+        """Let the server carry a change out, and wait `left_s` at most for its answer."""
+        process, call = self.process, change.call
         before = self._left_by(call)
-        answer = process.at_server(call, sent_at)
+        answer = process.at_server(call, change.seen, change.at)
         left = self._left_by(call) if isinstance(answer, Done) else None
         if left == before and not isinstance(call, MarkNode):
             left = None  # it changed nothing, as the unmark of another plan
         if process.dies_at(FaultKind.KILL_AFTER):
             process.kill()
         lost = process.fault(FaultKind.ANSWERS_LOST)
-        if lost is not None and process.chance.random() < lost.size:
-            await asyncio.sleep(NO_ANSWER_S)
-            return Again(reason="no answer within 10 s")
+        is_lost = lost is not None and process.chance.random() < lost.size
+        if is_lost or process.cut_for_s > 0.0:
+            await asyncio.sleep(left_s)
+            return _UNANSWERED
         await asyncio.sleep(ON_THE_WAY_S)
         if left is not None:
             self._own[left[0]] = (process.now() + REMEMBER_S, left[1])
@@ -143,8 +218,6 @@ class FaultyWriter:
 
     def _refused(self) -> Again | None:
         process = self.process
-        if process.cut_for_s > 0.0:
-            return Again(reason="no answer within 10 s")
         errors = process.fault(FaultKind.API_ERRORS)
         if errors is not None and process.chance.random() < errors.size:
             return Again(reason="the server answered 500")

@@ -22,15 +22,15 @@ from spotvortex.pipeline.guard import GuardedActuator
 from spotvortex.pipeline.supervisor import Ports, TaskEndedError, make_boards, supervise
 from spotvortex.pipeline.write_rate import WriteRate
 from spotvortex.ports.edges import Edges
+from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.market import Market
 from spotvortex.ports.model import Forecaster
 from spotvortex.ports.telemetry import Journal
 from spotvortex.ports.writing import OwnWrite
-from spotvortex.sim.cluster.api_server import plan_on
+from spotvortex.sim.cluster.api_server import ReadsFirst, Seen, plan_on
 from spotvortex.sim.cluster.watch import Watch
 from spotvortex.sim.runtime.coordination import (
     POLL_S,
-    RENEW_S,
     CoordinationObjects,
     Leadership,
     MemoryPort,
@@ -63,8 +63,8 @@ _CRASH: Final = frozenset({FaultKind.TASK_CRASH})
 class Witness(Protocol):
     """Who watches what reaches the server."""
 
-    def asked(self, process: Replica, call: Call, sent_at: float) -> None:
-        """Take note of a request that reaches the server."""
+    def asked(self, process: Replica, call: Call, checked_at: float) -> None:
+        """Take note of a request that the server is about to carry out."""
         ...
 
     def answered(self, process: Replica, call: Call, answer: Answer) -> None:
@@ -115,7 +115,7 @@ class Replica:
         journal_of: makes the journal of one life.
         writes_per_s: most requests a second that change the cluster.
         hears_notices: it handles interruptions, and not the provisioner.
-        renew_s: seconds between two renewals of its lease.
+        timing: how its lease is kept.
         poll_s: seconds between two looks into the queue of notices.
         n_lives: how often it has started.
         n_crashes: how often a life has ended before the episode did.
@@ -133,7 +133,7 @@ class Replica:
     journal_of: Callable[[], Journal]
     writes_per_s: float = 20.0
     hears_notices: bool = False
-    renew_s: float = RENEW_S
+    timing: LeaseTiming = field(default_factory=LeaseTiming)
     poll_s: float = POLL_S
     n_lives: int = 0
     n_crashes: int = 0
@@ -220,7 +220,8 @@ class Replica:
             lag_s=lambda: self.watch.lag_s,
             cut_for_s=lambda: self.cut_for_s,
             stale_after_s=self.limits.max_input_age_s,
-            renew_s=self.renew_s,
+            timing=self.timing,
+            is_stuck=lambda: self.fault(FaultKind.LEASE_STUCK) is not None,
         )
         leads = self._leads
         state = StateAccess(
@@ -237,7 +238,7 @@ class Replica:
         )
         guarded = GuardedActuator(
             cluster=self.watch,
-            writer=FaultyWriter(self),
+            writer=FaultyWriter(self, self.timing),
             authority=self.leadership,
             clock=clock,
             telemetry=telemetry,
@@ -321,10 +322,14 @@ class Replica:
         """Return the true time, seconds since the epoch."""
         return self.place.clock()
 
-    def at_server(self, call: Call, sent_at: float) -> Answer:
-        """Let the server carry out a call, before witnesses."""
-        self.place.witness.asked(self, call, sent_at)
-        answer = self.place.world.apply(call)
+    def read_at_server(self, call: ReadsFirst) -> Answer | Seen:
+        """Let the server answer the request of a call that only reads."""
+        return self.place.world.server.read(call)
+
+    def at_server(self, call: Call, seen: Seen | None, checked_at: float) -> Answer:
+        """Let the server carry out a call on what it has read, before witnesses."""
+        self.place.witness.asked(self, call, checked_at)
+        answer = self.place.world.apply(call, seen)
         self.place.witness.answered(self, call, answer)
         return answer
 

@@ -19,7 +19,7 @@ from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.drain.calls import Answer, Call, PodView
 from spotvortex.core.pool.eviction import PodEvictability
 from spotvortex.ports.cluster import WallClock
-from spotvortex.sim.cluster.api_server import SimulatedApiServer
+from spotvortex.sim.cluster.api_server import Seen, SimulatedApiServer
 from spotvortex.sim.cluster.consolidation import DisruptionController
 from spotvortex.sim.cluster.facts import inputs, node_fact, own_pods, pod_standing, pod_view
 from spotvortex.sim.cluster.objects import SimNode
@@ -173,10 +173,10 @@ class World:
         if self._captures:
             self.frames.capture(self._at)
 
-    def apply(self, call: Call) -> Answer:
-        """Let the API server carry out one call of the controller."""
+    def apply(self, call: Call, seen: Seen | None = None) -> Answer:
+        """Let the API server carry out one call of the controller, on what it has read before."""
         now = max(self._at, self._clock.now())
-        answer = self.server.apply(call, now)
+        answer = self.server.apply(call, now, seen)
         if self._captures:
             self.frames.capture(now)
         return answer

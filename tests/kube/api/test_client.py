@@ -90,7 +90,7 @@ async def test_what_is_sent_arrives_with_its_method_and_type_and_is_counted(meth
         assert client.n_requests == {verb: 1}
     assert (api.methods, api.posted) == ([method], [{"b": None}])
     assert api.headers[0]["Content-Type"] == MERGE_PATCH
-    assert api.asked == [query or {}]
+    assert api.asked == [(query or {}) | {"timeout": "5.000s"}]
 
 
 def test_the_causes_and_the_time_that_a_status_names_are_kept():
@@ -285,7 +285,7 @@ async def test_a_change_is_sent_once_as_it_is_and_counted_by_its_verb(method, qu
         )
         assert json.loads(answer) == {"done": True}
         assert client.n_requests == {verb: 1}
-    assert (api.asked, api.posted) == ([query or {}], [body])
+    assert (api.asked, api.posted) == ([(query or {}) | {"timeout": "5.000s"}], [body])
     assert api.headers[0]["Content-Type"] == MERGE_PATCH
 
 

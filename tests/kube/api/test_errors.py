@@ -1,5 +1,6 @@
 """Each answer of the API server to an eviction or another write, and what it means."""
 
+import asyncio
 import json
 from random import Random
 
@@ -21,6 +22,7 @@ from spotvortex.kube.api.errors import api_error, of_write
 from spotvortex.kube.write.manifests import PlaceholderOptions
 from spotvortex.kube.write.provisioners import KarpenterProvisioner
 from spotvortex.kube.write.writer import KubeWriter
+from spotvortex.ports.lease_timing import LeaseTiming
 from tests.kube.fake_api import Answer, FakeApi, client_for, refused, serving, watched
 from tests.kube.scenes import anchor_call, placeholder_call
 
@@ -32,15 +34,21 @@ ALREADY = refused(409, 'pods "x" already exists', "AlreadyExists")
 JOB = Answer({"metadata": {"name": "t", "uid": "j"}}, status=201)
 
 
-def writer_of(client):
-    home = PlaceholderOptions(namespace="ours")
-    return KubeWriter(client, home, KarpenterProvisioner(client), Random(1))
+def writer(client, lease_s=15.0):
+    timing = LeaseTiming.scaled_to(lease_s)
+    home, provisioner = PlaceholderOptions(namespace="ours"), KarpenterProvisioner(client, timing)
+    return KubeWriter(client, home, provisioner, Random(1), timing)
+
+
+def far():
+    """A time that no answer reaches."""
+    return asyncio.get_running_loop().time() + 60.0
 
 
 async def answer_of(call, *answers):
     api = FakeApi(list(answers))
     async with serving(api) as client:
-        return await writer_of(client).apply(call), api
+        return await writer(client).apply(call, far()), api
 
 
 @pytest.mark.parametrize(
@@ -79,9 +87,9 @@ async def test_each_answer_to_an_eviction_has_one_meaning(told, meaning):
     assert api.posted[0]["deleteOptions"] == {"preconditions": {"uid": "u"}}
 
 
-async def test_silence_is_no_refusal(monkeypatch):
-    monkeypatch.setattr("spotvortex.kube.write.writer.ANSWER_S", 0.1)
-    found, _ = await answer_of(EVICT, watched(3600.0))
+async def test_silence_is_no_refusal():
+    async with serving(FakeApi([watched(3600.0)])) as client:
+        found = await writer(client, lease_s=0.2).apply(EVICT, far())
     assert isinstance(found, Again)
     assert "timed out" in found.reason
 
@@ -89,7 +97,7 @@ async def test_silence_is_no_refusal(monkeypatch):
 async def test_no_server_is_no_refusal():
     client = client_for("http://127.0.0.1:9")
     try:
-        found = await writer_of(client).apply(EVICT)
+        found = await writer(client).apply(EVICT, far())
     finally:
         await client.close()
     assert isinstance(found, Again)
@@ -98,9 +106,9 @@ async def test_no_server_is_no_refusal():
 async def test_a_busy_server_is_left_alone_by_every_call():
     api = FakeApi([refused(429, "busy", headers={"Retry-After": "4"}), Answer({})])
     async with serving(api) as client:
-        levers = writer_of(client)
-        await levers.apply(EVICT)
-        answer = await levers.apply(DeletePlaceholders(plan_id="p", for_uid="n"))
+        levers = writer(client)
+        await levers.apply(EVICT, far())
+        answer = await levers.apply(DeletePlaceholders(plan_id="p", for_uid="n"), far())
         assert isinstance(answer, Again)
         assert 3.0 < answer.retry_s <= 4.0
         assert len(api.methods) == 1

@@ -161,7 +161,7 @@ async def test_without_any_watch_a_real_node_is_read_whole(control_plane):
         kept = await here.pod(PodShape(app=app, node_name=name))
         going = await here.pod(PodShape(app=app, node_name=name))
         call = anchor_call(made)
-        await here.levers.apply(call)
+        await here.apply(call)
         view = KubeClusterView(here.client, Random(1), 20.0, here.namespace)
         await view.refresh(name)
         assert view.node(name).uid == made["metadata"]["uid"]

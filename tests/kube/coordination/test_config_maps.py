@@ -22,6 +22,8 @@ from spotvortex.kube.coordination.state_store import (
     TooLargeError,
     VersionedConfigMap,
 )
+from spotvortex.kube.write.bounded import BoundedRequests
+from spotvortex.ports.lease_timing import LeaseTiming
 from tests.controlplane.proxy import LoopbackProxy
 from tests.kube.fake_api import (
     SILENCE,
@@ -49,6 +51,16 @@ def config_map(name, data, namespace, **meta):
     }
 
 
+def long(client):
+    """Requests of somebody who has the lease for long."""
+
+    def bounded():
+        until = asyncio.get_running_loop().time() + 60.0
+        return BoundedRequests(client=client, until=until, timing=LeaseTiming())
+
+    return bounded
+
+
 class Place:
     """A namespace of its own with ConfigMaps."""
 
@@ -71,7 +83,7 @@ class Place:
         await asyncio.to_thread(self.plane.api().delete, f"{self.path}/{name}")
 
     def state(self, version=1):
-        return VersionedConfigMap(self.client, self.namespace, version)
+        return VersionedConfigMap(self.client, self.namespace, version, long(self.client))
 
 
 @pytest.fixture
@@ -239,14 +251,14 @@ class TestState:
 async def test_an_answer_that_cannot_be_read_is_an_error():
     async with serving(FakeApi([Answer({"metadata": {}})])) as client:
         with pytest.raises(ServerError, match="unreadable ConfigMap"):
-            await VersionedConfigMap(client, "ours", 1).load()
+            await VersionedConfigMap(client, "ours", 1, long(client)).load()
 
 
 async def test_a_server_that_fails_is_an_error_and_nothing_is_taken_as_saved():
     stored = Answer({"metadata": {"resourceVersion": "7"}, "data": {"version": "1"}})
     api = FakeApi([stored, refused(500), stored])
     async with serving(api) as client:
-        state = VersionedConfigMap(client, "ours", 1)
+        state = VersionedConfigMap(client, "ours", 1, long(client))
         await state.load()
         with pytest.raises(ServerError):
             await state.save({})

@@ -4,18 +4,25 @@ import asyncio
 import logging
 import math
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from spotvortex.core.domain import labels
 from spotvortex.kube.coordination import lease as module
-from spotvortex.kube.coordination.lease import LeaseKeeper
+from spotvortex.kube.coordination.lease import LeaseKeeper, LeaseOptions
+from spotvortex.ports.lease_timing import LeaseTiming
 from tests.controlplane.proxy import LoopbackProxy
 from tests.kube.fake_api import Answer, FakeApi, refused, serving
 from tests.kube.scenes import connected, fresh, restricted
 
 REAL = [pytest.mark.controlplane, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+
+
+USUAL = LeaseTiming()
+SHORT = LeaseTiming.scaled_to(3.0)
+"""A lease of three seconds, so that its end can be awaited."""
 
 
 class Clock:
@@ -32,8 +39,9 @@ class Clock:
 class Copy:
     """One copy of us: a keeper that runs until it is stopped or killed."""
 
-    def __init__(self, client, namespace, name, clock=None):
-        self.keeper = LeaseKeeper(client, namespace, name, clock or Clock(), Random(name))
+    def __init__(self, client, namespace, name, timing):
+        options = LeaseOptions(identity=name, timing=timing)
+        self.keeper = LeaseKeeper(client, namespace, options, Clock(), Random(name))
         self.stopping = asyncio.Event()
         self.task = asyncio.ensure_future(self.keeper.run(self.stopping))
 
@@ -53,20 +61,13 @@ class Copy:
 
 
 @pytest.fixture
-def short(monkeypatch):
-    """A lease of three seconds, so that its end can be awaited."""
-    monkeypatch.setattr(module, "LEASE_S", 3)
-    monkeypatch.setattr(module, "ANSWER_S", 1.0)
-
-
-@pytest.fixture
 async def copies(control_plane):
     namespace, started = fresh("lease"), []
     await asyncio.to_thread(control_plane.apply, [restricted(namespace)])
     async with connected(control_plane) as client:
 
-        def start(name, by=client, clock=None):
-            started.append(Copy(by, namespace, name, clock))
+        def start(name, by=client, timing=SHORT):
+            started.append(Copy(by, namespace, name, timing))
             return started[-1]
 
         start.plane, start.namespace = control_plane, namespace
@@ -138,10 +139,10 @@ class TestReal:
     pytestmark = REAL
 
     async def test_a_clean_stop_hands_over_at_the_next_look(self, copies):
-        one = copies("one")
+        one = copies("one", timing=USUAL)
         await until(lambda: one.holds)
         async with connected(copies.plane) as apart:
-            await self._hands_over(copies, one, copies("two", apart), apart)
+            await self._hands_over(copies, one, copies("two", apart, USUAL), apart)
 
     async def _hands_over(self, copies, one, two, apart):
         async with watched(one, two) as seen:
@@ -152,9 +153,9 @@ class TestReal:
             n_looks = apart.n_requests["get"]
             assert not one.holds
             # One look every half a second; how long that takes here is the machine's affair.
-            assert await until(lambda: two.holds) < module.LEASE_S
+            assert await until(lambda: two.holds) < USUAL.lease_s
             assert apart.n_requests["get"] <= n_looks + 1
-            assert module.POLL_S <= 0.5
+            assert USUAL.poll_s <= 0.5
         assert seen["both"] == 0
         assert (one.keeper.n_transitions, two.keeper.n_transitions) == (0, 1)
         spec = (await lease_of(copies))["spec"]
@@ -162,7 +163,6 @@ class TestReal:
         await two.stop()
         assert (await lease_of(copies))["spec"]["holderIdentity"] == ""
 
-    @pytest.mark.usefixtures("short")
     async def test_a_killed_copy_is_followed_soon_after_its_lease(self, copies):
         one, two = copies("one"), copies("two")
         await until(lambda: one.holds or two.holds)
@@ -173,7 +173,6 @@ class TestReal:
         late_s = asyncio.get_running_loop().time() - ends_at
         assert 0.0 <= late_s <= 5.0
 
-    @pytest.mark.usefixtures("short")
     async def test_a_holder_that_is_cut_off_knows_it_before_anybody_follows(self, copies):
         with LoopbackProxy(copies.plane.url) as proxy:
             async with connected(copies.plane, server=proxy.url) as far:
@@ -195,7 +194,6 @@ class TestReal:
                 assert seen["looks"] > 500
                 await one.kill()
 
-    @pytest.mark.usefixtures("short")
     async def test_a_deleted_lease_is_nobodys_until_its_holder_must_know(self, copies):
         one = copies("one")
         await until(lambda: one.holds)
@@ -207,7 +205,6 @@ class TestReal:
             await until(lambda: one.holds or two.holds)
         assert seen["both"] == 0
 
-    @pytest.mark.usefixtures("short")
     async def test_a_lease_that_a_person_takes_is_lost(self, copies, losses):
         one = copies("one")
         await until(lambda: one.holds)
@@ -219,7 +216,6 @@ class TestReal:
         assert losses == ["taken"]
         await until(lambda: one.holds)
 
-    @pytest.mark.usefixtures("short")
     async def test_one_that_starts_again_under_its_old_name_waits_like_anybody(self, copies):
         one = copies("one")
         await until(lambda: one.holds)
@@ -229,7 +225,7 @@ class TestReal:
         assert again.keeper.n_transitions == 0
 
     async def test_many_candidates_make_one_holder(self, copies):
-        everyone = [copies(f"copy-{i}") for i in range(5)]
+        everyone = [copies(f"copy-{i}", timing=USUAL) for i in range(5)]
         async with watched(*everyone) as seen:
             await until(lambda: any(copy.holds for copy in everyone))
             await asyncio.sleep(2.0)
@@ -250,26 +246,27 @@ def lease(holder="one", version="1", **spec):
 
 
 @asynccontextmanager
-async def keeping(*answers):
+async def keeping(*answers, timing=SHORT):
     api = FakeApi(list(answers))
     async with serving(api) as client:
-        copy = Copy(client, "ours", "one")
+        copy = Copy(client, "ours", "one", timing)
         try:
             yield copy, api
         finally:
             await copy.kill()
 
 
-async def test_a_margin_is_kept_before_the_end(short):
+async def test_a_margin_is_kept_before_the_end():
     async with keeping(refused(404), lease(version="1")) as (copy, _):
         await until(lambda: copy.holds)
         assert copy.keeper.holds(1.0)
         assert not copy.keeper.holds(3.0)
+        assert copy.keeper.writes_until() == copy.keeper.valid_until - SHORT.margin_s
         loop_s = asyncio.get_running_loop().time()
         assert loop_s < copy.keeper.valid_until <= loop_s + 3.0
 
 
-async def test_a_renewal_whose_answer_was_lost_is_no_loss(short):
+async def test_a_renewal_whose_answer_was_lost_is_no_loss():
     answers = [refused(404), lease(version="1"), refused(409), lease(version="2")]
     async with keeping(*answers, lease(version="3")) as (copy, api):
         await until(lambda: len(api.methods) == 4)
@@ -280,7 +277,7 @@ async def test_a_renewal_whose_answer_was_lost_is_no_loss(short):
         assert copy.holds
 
 
-async def test_a_conflict_with_somebody_else_is_a_loss_at_once(short, losses):
+async def test_a_conflict_with_somebody_else_is_a_loss_at_once(losses):
     answers = [refused(404), lease(version="1"), refused(409), lease("two", version="2")]
     async with keeping(*answers) as (copy, api):
         await until(lambda: len(api.methods) == 4)
@@ -298,13 +295,13 @@ async def test_a_candidate_that_is_too_slow_holds_nothing():
         assert not copy.holds
 
 
-async def test_an_answer_that_cannot_be_read_makes_no_holder(short):
+async def test_an_answer_that_cannot_be_read_makes_no_holder():
     async with keeping(Answer({"metadata": 1})) as (copy, api):
         await until(lambda: len(api.methods) >= 3)
         assert not copy.holds
 
 
-async def test_a_failed_release_is_no_crash(short):
+async def test_a_failed_release_is_no_crash():
     async with keeping(refused(404), lease(), refused(500)) as (copy, api):
         await until(lambda: copy.holds)
         await copy.stop()
@@ -312,16 +309,14 @@ async def test_a_failed_release_is_no_crash(short):
         assert api.posted[-1]["spec"]["holderIdentity"] == ""
 
 
-async def test_a_lease_that_claims_to_last_for_ever_is_not_believed(monkeypatch):
-    monkeypatch.setattr(module, "LEASE_S", 1)
-    monkeypatch.setattr(module, "LONGEST_S", 1)
-    monkeypatch.setattr(module, "POLL_S", 0.1)
+async def test_a_lease_that_claims_to_last_for_ever_is_not_believed():
     held = lease("two", leaseDurationSeconds=10**9)
-    async with keeping(held) as (_, api):
+    timing = replace(LeaseTiming.scaled_to(1.0), longest_s=1.0)
+    async with keeping(held, timing=timing) as (_, api):
         await until(lambda: "PUT" in api.methods)
 
 
-async def test_a_loop_that_stood_still_has_lost_whatever_answer_it_finds(monkeypatch, short):
+async def test_a_loop_that_stood_still_has_lost_whatever_answer_it_finds(monkeypatch):
     async with keeping(refused(404), lease(version="1"), lease(version="2")) as (copy, _):
         await until(lambda: copy.holds)
         original = copy.keeper._write
@@ -341,7 +336,7 @@ def noted(answer, **notes):
     return answer
 
 
-async def test_that_a_state_was_saved_is_kept_on_the_lease_beside_other_notes(short):
+async def test_that_a_state_was_saved_is_kept_on_the_lease_beside_other_notes():
     answers = [noted(lease("", version=str(n)), note="a person's") for n in range(3)]
     async with keeping(*answers) as (copy, api):
         await until(lambda: copy.holds)
@@ -353,7 +348,7 @@ async def test_that_a_state_was_saved_is_kept_on_the_lease_beside_other_notes(sh
     assert renewed["annotations"] == {"note": "a person's", labels.STATE_KEPT: "true"}
 
 
-async def test_a_new_holder_learns_from_the_lease_that_a_state_was_saved(short):
+async def test_a_new_holder_learns_from_the_lease_that_a_state_was_saved():
     known = noted(lease(""), **{labels.STATE_KEPT: "true"})
     async with keeping(known, lease(version="2")) as (copy, _):
         await until(lambda: copy.holds)

@@ -12,7 +12,7 @@ from spotvortex.core.record.state import UNSURE_S
 from spotvortex.core.scoring import interruption_memory
 from spotvortex.kube.coordination import state as module
 from spotvortex.kube.coordination.state import VERSION, ClusterState
-from spotvortex.kube.coordination.state_store import ASIDE, VersionedConfigMap
+from spotvortex.kube.coordination.state_store import ASIDE
 from tests.core.builders import AT, cluster, pool
 from tests.kube.coordination.test_config_maps import Place
 from tests.kube.scenes import connected
@@ -35,7 +35,7 @@ class StoppedClock:
 
 def state_of(place, *, was_kept=False, leads=True, keep=None):
     return ClusterState(
-        store=VersionedConfigMap(place.client, place.namespace, VERSION),
+        store=place.state(VERSION),
         clock=StoppedClock(),
         leads=lambda: leads,
         was_kept=lambda: was_kept,

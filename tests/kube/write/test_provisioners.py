@@ -14,7 +14,9 @@ from spotvortex.kube.write.provisioners import (
     nodes_wanted_of_karpenter,
 )
 from spotvortex.kube.write.writer import KubeWriter
+from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.provisioner import RuleOperator, Unable
+from tests.kube.api.test_errors import far
 from tests.kube.fake_api import Answer, FakeApi, serving
 from tests.kube.scenes import placeholder_call
 
@@ -55,7 +57,7 @@ def test_an_offering_is_avoided_by_another_type_first():
 async def test_a_claim_is_deleted_only_where_it_is_that_of_the_node(claim, expected):
     api = FakeApi([Answer(claim)])
     async with serving(api) as client:
-        answer = await KarpenterProvisioner(client).release(RELEASE)
+        answer = await KarpenterProvisioner(client, LeaseTiming()).release(RELEASE, far())
     assert isinstance(answer, expected)
     assert api.methods == (["GET", "DELETE"] if expected is Done else ["GET"])
 
@@ -64,9 +66,9 @@ async def test_without_a_provisioner_nothing_is_asked_of_the_server():
     api = FakeApi([Answer({})])
     async with serving(api) as client:
         home = PlaceholderOptions(namespace="ours")
-        writer = KubeWriter(client, home, NoProvisioner(), Random(1))
-        placed = await writer.apply(placeholder_call(POD))
-        released = await writer.apply(RELEASE)
+        writer = KubeWriter(client, home, NoProvisioner(), Random(1), LeaseTiming())
+        placed = await writer.apply(placeholder_call(POD), far())
+        released = await writer.apply(RELEASE, far())
     assert api.methods == []
     assert placed == Refused(reason=NOT_MOVED)
     assert isinstance(released, Refused)

@@ -58,7 +58,7 @@ async def unmarked(here, call):
     answers = []
 
     async def is_final():
-        answers.append(await here.levers.apply(call))
+        answers.append(await here.apply(call))
         return not isinstance(answers[-1], Again)
 
     await here.await_true(is_final)
@@ -107,7 +107,7 @@ async def test_a_placeholder_stands_where_its_pod_could(here):
     }
     pod = await here.pod(PodShape(spec=spec))
     call = placeholder_call(pod, node_group=pool, zone="us-east-1b", avoid="c5.large/us-east-1a")
-    assert await here.levers.apply(call) == Done()
+    assert await here.apply(call) == Done()
 
     async def runs():
         return (await here.own(call.name))["status"].get("phase") == "Running"
@@ -139,7 +139,7 @@ async def test_an_offering_to_avoid_is_avoided_and_only_that(here):
     call = placeholder_call(
         pod, node_group=pool, avoid="m5.large/us-east-1a", capacity_type=CapacityType.UNKNOWN
     )
-    assert await here.levers.apply(call) == Done()
+    assert await here.apply(call) == Done()
 
     async def waits():
         conditions = (await here.own(call.name))["status"].get("conditions", [])
@@ -161,12 +161,12 @@ async def test_a_pod_that_tolerates_everything_gets_no_node_that_we_cordoned(her
 
     async def marked():
         node = await here.seen_node(cordoned["metadata"]["name"])
-        return await here.levers.apply(mark_of(node)) == Done()
+        return await here.apply(mark_of(node)) == Done()
 
     await here.await_true(marked)
     pod = await here.pod(PodShape(spec={"tolerations": [{"operator": "Exists"}]}))
     call = placeholder_call(pod, node_group=pool)
-    assert await here.levers.apply(call) == Done()
+    assert await here.apply(call) == Done()
     other = await here.node(NodeShape(pool=pool, capacity_type="on-demand"))
 
     async def bound():
@@ -178,28 +178,28 @@ async def test_a_pod_that_tolerates_everything_gets_no_node_that_we_cordoned(her
 
 async def test_a_placeholder_for_a_pod_that_is_gone_or_another_is_not_made(here):
     pod = await here.pod(PodShape())
-    assert await here.levers.apply(placeholder_call(pod, pod_uid="another")) == Gone()
-    assert await here.levers.apply(placeholder_call(pod, for_pod="default/nobody")) == Gone()
+    assert await here.apply(placeholder_call(pod, pod_uid="another")) == Gone()
+    assert await here.apply(placeholder_call(pod, for_pod="default/nobody")) == Gone()
     assert await here.own_names() == []
 
 
 async def test_what_the_pod_itself_rules_out_is_refused(here):
     selector = {"karpenter.sh/capacity-type": "spot"}
     pod = await here.pod(PodShape(spec={"nodeSelector": selector}))
-    answer = await here.levers.apply(placeholder_call(pod))
+    answer = await here.apply(placeholder_call(pod))
     assert isinstance(answer, Refused)
     assert "itself demands karpenter.sh/capacity-type=spot, not on-demand" in answer.reason
     any_type = placeholder_call(pod, capacity_type=CapacityType.UNKNOWN)
-    assert await here.levers.apply(any_type) == Done()
+    assert await here.apply(any_type) == Done()
 
 
 async def test_a_placeholder_asked_for_twice_is_one(here):
     pod = await here.pod(PodShape())
     call = placeholder_call(pod)
-    assert await here.levers.apply(call) == Done()
-    assert await here.levers.apply(call) == Done()
+    assert await here.apply(call) == Done()
+    assert await here.apply(call) == Done()
     assert await here.own_names() == [call.name]
-    other = await here.levers.apply(placeholder_call(pod, name=call.name, plan_id=OTHER_PLAN))
+    other = await here.apply(placeholder_call(pod, name=call.name, plan_id=OTHER_PLAN))
     assert isinstance(other, Refused)
     assert "already exists" in other.reason
 
@@ -223,10 +223,10 @@ async def test_a_quota_refuses_in_the_servers_own_words(here):
 
     async def taken():
         # The server's own admission hears a moment later that the quota has been counted.
-        return await here.levers.apply(first) == Done()
+        return await here.apply(first) == Done()
 
     await here.await_true(taken)
-    answer = await here.levers.apply(placeholder_call(pod))
+    answer = await here.apply(placeholder_call(pod))
     assert isinstance(answer, Refused)
     assert "exceeded quota: bound, requested: requests.cpu=100m" in answer.reason
 
@@ -235,18 +235,18 @@ async def test_placeholders_of_one_move_are_deleted_and_no_others(here):
     pod = await here.pod(PodShape())
     keep = [placeholder_call(pod, plan_id=OTHER_PLAN), placeholder_call(pod, for_uid="other")]
     for call in [placeholder_call(pod), placeholder_call(pod), *keep]:
-        assert await here.levers.apply(call) == Done()
+        assert await here.apply(call) == Done()
     deletion = DeletePlaceholders(plan_id=PLAN, for_uid="node-uid")
-    assert await here.levers.apply(deletion) == Done()
+    assert await here.apply(deletion) == Done()
     assert await here.own_names() == sorted(call.name for call in keep)
-    assert await here.levers.apply(deletion) == Done()
+    assert await here.apply(deletion) == Done()
     assert here.client.n_requests["deletecollection"] == 2
 
 
 async def test_a_label_that_cannot_be_deletes_nothing(here):
-    answer = await here.levers.apply(DeletePlaceholders(plan_id="a,b notin (c)", for_uid="u"))
+    answer = await here.apply(DeletePlaceholders(plan_id="a,b notin (c)", for_uid="u"))
     assert isinstance(answer, Refused)
-    assert isinstance(await here.levers.apply(DeletePlaceholders(plan_id="", for_uid="")), Refused)
+    assert isinstance(await here.apply(DeletePlaceholders(plan_id="", for_uid="")), Refused)
     assert here.client.n_requests["deletecollection"] == 0
 
 
@@ -257,8 +257,8 @@ async def test_an_anchor_runs_on_its_node_whatever_taint_that_has(here):
     taint = {"key": "any", "effect": "NoExecute"}
     node = await here.node(NodeShape(taints=(taint,)))
     call = anchor_call(node, expires_s=1790)
-    assert await here.levers.apply(call) == Done()
-    assert await here.levers.apply(call) == Done()
+    assert await here.apply(call) == Done()
+    assert await here.apply(call) == Done()
 
     async def runs():
         return (await here.own(call.name))["status"].get("phase") == "Running"
@@ -277,7 +277,7 @@ async def test_an_anchor_runs_on_its_node_whatever_taint_that_has(here):
 async def test_an_older_karpenter_gets_true_for_a_duration(control_plane):
     async with site(control_plane, durations=False) as here:
         call = anchor_call(await here.node())
-        assert await here.levers.apply(call) == Done()
+        assert await here.apply(call) == Done()
         notes = (await here.own(call.name))["metadata"]["annotations"]
         assert notes["karpenter.sh/do-not-disrupt"] == "true"
 
@@ -286,10 +286,10 @@ async def test_the_anchors_of_one_node_are_deleted_and_no_others(here):
     one, two = await here.node(), await here.node()
     calls = [anchor_call(one), anchor_call(one, plan_id=OTHER_PLAN), anchor_call(two)]
     for call in calls:
-        assert await here.levers.apply(call) == Done()
+        assert await here.apply(call) == Done()
     meta = one["metadata"]
     deletion = DeleteAnchors(node=meta["name"], node_uid=meta["uid"])
-    assert await here.levers.apply(deletion) == Done()
+    assert await here.apply(deletion) == Done()
     assert await here.own_names() == [calls[2].name]
 
 
@@ -298,7 +298,7 @@ async def test_the_anchors_of_one_node_are_deleted_and_no_others(here):
 
 async def test_a_mark_is_one_patch_and_is_taken_away_whole(here):
     node = await held_node(here)
-    assert await here.levers.apply(mark_of(node)) == Done()
+    assert await here.apply(mark_of(node)) == Done()
     assert here.client.n_requests == {"patch": 1}
     found = await here.seen_node(node["metadata"]["name"])
     assert found["spec"]["unschedulable"] is True
@@ -309,7 +309,7 @@ async def test_a_mark_is_one_patch_and_is_taken_away_whole(here):
     assert "unschedulable" not in clean["spec"]
     assert labels.CORDONED not in clean["metadata"]["labels"]
     assert labels.DRAIN not in clean["metadata"]["annotations"]
-    assert await here.levers.apply(unmark_of(node)) == Done()
+    assert await here.apply(unmark_of(node)) == Done()
 
 
 async def test_a_mark_of_an_older_view_is_not_made(here):
@@ -319,7 +319,7 @@ async def test_a_mark_of_an_older_view_is_not_made(here):
         f"/api/v1/nodes/{node['metadata']['name']}",
         {"metadata": {"labels": {"changed": "since"}}},
     )
-    answer = await here.levers.apply(mark_of(node))
+    answer = await here.apply(mark_of(node))
     assert isinstance(answer, Again)
     assert "has been modified" in answer.reason
     assert "unschedulable" not in (await here.seen_node(node["metadata"]["name"]))["spec"]
@@ -327,9 +327,9 @@ async def test_a_mark_of_an_older_view_is_not_made(here):
 
 async def test_a_mark_whose_answer_was_lost_is_found_at_the_next_try(here):
     node = await held_node(here)
-    assert await here.levers.apply(mark_of(node)) == Done()
-    assert await here.levers.apply(mark_of(node)) == Done()
-    assert isinstance(await here.levers.apply(mark_of(node, plan_id=OTHER_PLAN)), Again)
+    assert await here.apply(mark_of(node)) == Done()
+    assert await here.apply(mark_of(node)) == Done()
+    assert isinstance(await here.apply(mark_of(node, plan_id=OTHER_PLAN)), Again)
 
 
 async def test_another_node_of_the_same_name_is_left_alone(here):
@@ -337,19 +337,19 @@ async def test_another_node_of_the_same_name_is_left_alone(here):
     name, version = node["metadata"]["name"], node["metadata"]["resourceVersion"]
     for stale in (version, "1"):
         changed = mark_of(node, uid="another", resource_version=stale)
-        assert await here.levers.apply(changed) == Gone()
-    assert await here.levers.apply(unmark_of(node, uid="another")) == Gone()
-    assert await here.levers.apply(NoteRisk(node=name, uid="another", until=0.0)) == Gone()
-    assert await here.levers.apply(ClearRisk(node=name, uid="another")) == Gone()
-    assert await here.levers.apply(mark_of(node, node="nowhere")) == Gone()
-    assert await here.levers.apply(unmark_of(node, node="nowhere")) == Gone()
+        assert await here.apply(changed) == Gone()
+    assert await here.apply(unmark_of(node, uid="another")) == Gone()
+    assert await here.apply(NoteRisk(node=name, uid="another", until=0.0)) == Gone()
+    assert await here.apply(ClearRisk(node=name, uid="another")) == Gone()
+    assert await here.apply(mark_of(node, node="nowhere")) == Gone()
+    assert await here.apply(unmark_of(node, node="nowhere")) == Gone()
     assert (await here.seen_node(name))["metadata"]["resourceVersion"] == version
 
 
 async def test_the_mark_of_another_plan_stays(here):
     node = await held_node(here)
-    await here.levers.apply(mark_of(node))
-    assert await here.levers.apply(unmark_of(node, plan_id=OTHER_PLAN)) == Done()
+    await here.apply(mark_of(node))
+    assert await here.apply(unmark_of(node, plan_id=OTHER_PLAN)) == Done()
     found = await here.seen_node(node["metadata"]["name"])
     assert found["spec"]["unschedulable"] is True
 
@@ -358,7 +358,7 @@ async def test_the_mark_of_another_plan_stays(here):
 async def test_a_cordon_that_a_person_wants_stays(here, by):
     node = await held_node(here)
     name = node["metadata"]["name"]
-    await here.levers.apply(mark_of(node))
+    await here.apply(mark_of(node))
     if by == "label":
         change = {"metadata": {"labels": {labels.CORDONED: None}}}
         await here.do(here.plane.api().patch, f"/api/v1/nodes/{name}", change)
@@ -373,11 +373,11 @@ async def test_a_note_of_risk_is_a_time_and_nothing_else_changes(here):
     node = await held_node(here)
     meta = node["metadata"]
     note = NoteRisk(node=meta["name"], uid=meta["uid"], until=1_800_000_000.5)
-    assert await here.levers.apply(note) == Done()
+    assert await here.apply(note) == Done()
     found = await here.seen_node(meta["name"])
     assert found["metadata"]["annotations"][labels.AT_RISK] == "2027-01-15T08:00:00Z"
     assert found["spec"] == node["spec"]
-    assert await here.levers.apply(ClearRisk(node=meta["name"], uid=meta["uid"])) == Done()
+    assert await here.apply(ClearRisk(node=meta["name"], uid=meta["uid"])) == Done()
     found = await here.seen_node(meta["name"])
     assert labels.AT_RISK not in found["metadata"]["annotations"]
 
@@ -386,7 +386,7 @@ async def test_our_own_write_is_known_until_the_watch_shows_it(here):
     node = await held_node(here)
     uid, before = node["metadata"]["uid"], node["metadata"]["resourceVersion"]
     assert here.levers.own_write(uid) is None
-    await here.levers.apply(mark_of(node))
+    await here.apply(mark_of(node))
     left = here.levers.own_write(uid, before)
     after = (await here.seen_node(node["metadata"]["name"]))["metadata"]["resourceVersion"]
     # The node lifecycle controller adds the taint of a cordon by a write of its own.
@@ -402,7 +402,7 @@ async def test_our_own_write_is_known_until_the_watch_shows_it(here):
 async def test_our_own_write_is_forgotten_after_a_minute(here, monkeypatch):
     monkeypatch.setattr("spotvortex.kube.write.nodes.REMEMBER_S", 1.0)
     node = await held_node(here)
-    await here.levers.apply(mark_of(node))
+    await here.apply(mark_of(node))
     assert here.levers.own_write(node["metadata"]["uid"]) is not None
     await asyncio.sleep(1.05)
     assert here.levers.own_write(node["metadata"]["uid"]) is None
@@ -411,8 +411,8 @@ async def test_our_own_write_is_forgotten_after_a_minute(here, monkeypatch):
 async def test_of_own_writes_only_so_many_are_kept(here, monkeypatch):
     monkeypatch.setattr("spotvortex.kube.write.nodes.MAX_REMEMBERED", 1)
     one, two = await held_node(here), await held_node(here)
-    await here.levers.apply(mark_of(one))
-    await here.levers.apply(mark_of(two))
+    await here.apply(mark_of(one))
+    await here.apply(mark_of(two))
     assert here.levers.own_write(one["metadata"]["uid"]) is None
     assert here.levers.own_write(two["metadata"]["uid"]) is not None
 
@@ -443,14 +443,14 @@ async def test_a_pod_is_evicted_with_its_own_grace_period(here):
     await here.await_true(runs)
     # Nobody ends it before it was looked at.
     await here.do(here.plane.api().patch, path, {"metadata": {"annotations": HELD}})
-    assert await here.levers.apply(eviction_of(pod, uid="another")) == Gone()
-    assert await here.levers.apply(eviction_of(pod)) == Done()
+    assert await here.apply(eviction_of(pod, uid="another")) == Gone()
+    assert await here.apply(eviction_of(pod)) == Done()
     assert (await here.get(path))["metadata"]["deletionGracePeriodSeconds"] == 17
     release = {"metadata": {"annotations": dict.fromkeys(HELD)}}
     await here.do(here.plane.api().patch, path, release)
 
     async def gone():
-        return await here.levers.apply(eviction_of(pod)) == Gone()
+        return await here.apply(eviction_of(pod)) == Gone()
 
     await here.await_true(gone)
 
@@ -477,13 +477,13 @@ async def budgeted(here, n_budgets):
 
 async def test_a_budget_blocks_an_eviction_and_slows_nobody_else_down(here):
     pod = await budgeted(here, 1)
-    assert await here.levers.apply(eviction_of(pod)) == BlockedByBudget(retry_s=0.0)
+    assert await here.apply(eviction_of(pod)) == BlockedByBudget(retry_s=0.0)
     free = await here.pod(PodShape(app=fresh("free")))
-    assert await here.levers.apply(eviction_of(free)) == Done()
+    assert await here.apply(eviction_of(free)) == Done()
 
 
 async def test_two_budgets_refuse_an_eviction_for_good(here):
-    answer = await here.levers.apply(eviction_of(await budgeted(here, 2)))
+    answer = await here.apply(eviction_of(await budgeted(here, 2)))
     assert isinstance(answer, Refused)
     assert "more than one PodDisruptionBudget" in answer.reason
 
@@ -512,22 +512,22 @@ async def claim_for(here, node_name):
 async def test_the_claim_of_a_node_is_deleted_and_one_of_another_node_is_not(here):
     name, path = await claim_for(here, "node-a")
     other = ReleaseNode(claim=name, node="node-b", plan_id=PLAN)
-    answer = await here.levers.apply(other)
+    answer = await here.apply(other)
     assert answer == Refused(reason=f"NodeClaim {name} is for node-a, not node-b")
     assert "deletionTimestamp" not in (await here.get(path))["metadata"]
     call = ReleaseNode(claim=name, node="node-a", plan_id=PLAN)
-    assert await here.levers.apply(call) == Done()
+    assert await here.apply(call) == Done()
     assert "deletionTimestamp" in (await here.get(path))["metadata"]
-    assert await here.levers.apply(call) == Done()
+    assert await here.apply(call) == Done()
     assert here.client.n_requests["delete"] == 1
     await here.do(here.plane.api().patch, path, {"metadata": {"finalizers": None}})
-    assert await here.levers.apply(call) == Gone()
+    assert await here.apply(call) == Gone()
 
 
 async def test_a_claim_without_a_node_is_not_deleted(here):
     name, path = await claim_for(here, "")
     call = ReleaseNode(claim=name, node="node-a", plan_id=PLAN)
-    assert await here.levers.apply(call) == Again(f"NodeClaim {name} names no node yet")
+    assert await here.apply(call) == Again(f"NodeClaim {name} names no node yet")
     await here.do(here.plane.api().patch, path, {"metadata": {"finalizers": None}})
     await here.do(here.plane.api().delete, path)
 
@@ -539,8 +539,8 @@ async def test_when_we_die_for_good_all_pods_of_ours_go_with_their_tether(here):
     pod, node = await here.pod(PodShape()), await here.node()
     waits = placeholder_call(pod, node_group=fresh("nowhere"), expires_s=10)
     runs = anchor_call(node, expires_s=10)
-    assert await here.levers.apply(waits) == Done()
-    assert await here.levers.apply(runs) == Done()
+    assert await here.apply(waits) == Done()
+    assert await here.apply(runs) == Done()
 
     async def as_meant():
         phases = {p["metadata"]["name"]: p["status"]["phase"] for p in (await here.own())["items"]}
@@ -561,14 +561,14 @@ async def test_a_tether_is_shared_while_it_is_fresh(here, monkeypatch):
     calls = [placeholder_call(pod) for _ in range(5)]
     async with asyncio.TaskGroup() as group:
         for call in calls:
-            group.create_task(here.levers.apply(call))
-    await here.levers.apply(anchor_call(await here.node(), expires_s=600))
+            group.create_task(here.apply(call))
+    await here.apply(anchor_call(await here.node(), expires_s=600))
     jobs = f"/apis/batch/v1/namespaces/{here.namespace}/jobs"
     lifetimes = [j["spec"]["ttlSecondsAfterFinished"] for j in (await here.get(jobs))["items"]]
     assert sorted(lifetimes) == [600, 1800]
     monkeypatch.setattr("spotvortex.kube.write.owner_jobs.TETHER_FRESH_S", 0.0)
     for _ in range(2):
-        await here.levers.apply(placeholder_call(pod, expires_s=900))
+        await here.apply(placeholder_call(pod, expires_s=900))
     lifetimes = [j["spec"]["ttlSecondsAfterFinished"] for j in (await here.get(jobs))["items"]]
     assert sorted(lifetimes) == [600, 900, 900, 1800]
 
@@ -580,8 +580,8 @@ async def test_without_our_namespace_nothing_is_made(control_plane):
 
         async def refused():
             answers = [
-                await here.levers.apply(placeholder_call(pod)),
-                await here.levers.apply(anchor_call(node)),
+                await here.apply(placeholder_call(pod)),
+                await here.apply(anchor_call(node)),
             ]
             words = [a.reason for a in answers if isinstance(a, Refused)]
             return len(words) == 2 and all("not found" in word for word in words)

@@ -39,7 +39,7 @@ async def node_under(here, call):
     async def bound():
         there = [p for p in (await here.own())["items"] if p["metadata"]["name"] == call.name]
         if not there:
-            assert await here.levers.apply(call) == Done()
+            assert await here.apply(call) == Done()
         nodes[:] = [p["spec"]["nodeName"] for p in there if p["spec"].get("nodeName")]
         return nodes
 
@@ -55,19 +55,19 @@ async def test_an_offering_to_avoid_is_not_launched_even_if_only_its_zone_can_di
         pod = await here.pod(PodShape(spec=EVERYTHING))
         asked = {"node_group": pool, "cpu_milli": 1500}
         first = placeholder_call(pod, **asked)
-        assert await here.levers.apply(first) == Done()
+        assert await here.apply(first) == Done()
         labels = (await node_under(here, first))["metadata"]["labels"]
         assert labels["karpenter.sh/capacity-type"] == "on-demand"
         zone = labels["topology.kubernetes.io/zone"]
         second = placeholder_call(pod, avoid=f"m5.large/{zone}", **asked)
-        assert await here.levers.apply(second) == Done()
+        assert await here.apply(second) == Done()
         labels = (await node_under(here, second))["metadata"]["labels"]
         assert labels["karpenter.sh/nodepool"] == pool
         assert labels["karpenter.sh/capacity-type"] == "on-demand"
         assert labels["node.kubernetes.io/instance-type"] == "m5.large"
         assert labels["topology.kubernetes.io/zone"] != zone
         third = placeholder_call(pod, zone=zone, **asked)
-        assert await here.levers.apply(third) == Done()
+        assert await here.apply(third) == Done()
         labels = (await node_under(here, third))["metadata"]["labels"]
         assert labels["topology.kubernetes.io/zone"] == zone
 
@@ -79,17 +79,17 @@ async def test_a_claim_that_we_delete_takes_its_node_away_and_an_anchor_holds_no
         pool = await pool_of_one_type(here, "c5.large")
         pod = await here.pod(PodShape())
         call = placeholder_call(pod, node_group=pool, cpu_milli=500)
-        assert await here.levers.apply(call) == Done()
+        assert await here.apply(call) == Done()
         node = await node_under(here, call)
         name = node["metadata"]["name"]
-        assert await here.levers.apply(anchor_call(node)) == Done()
+        assert await here.apply(anchor_call(node)) == Done()
         deletion = DeletePlaceholders(plan_id=PLAN, for_uid="node-uid")
-        assert await here.levers.apply(deletion) == Done()
+        assert await here.apply(deletion) == Done()
         claim = next(o for o in node["metadata"]["ownerReferences"] if o["kind"] == "NodeClaim")
         end = ReleaseNode(claim=claim["name"], node=name, plan_id=PLAN)
 
         async def deleted():
-            return await here.levers.apply(end) == Done()
+            return await here.apply(end) == Done()
 
         # The claim names its node a moment after that has come.
         await here.await_true(deleted, 120.0)
@@ -107,11 +107,11 @@ async def test_an_anchor_keeps_a_node_that_karpenter_would_remove(karpenter_cont
         pod = await here.pod(PodShape())
         calls = [placeholder_call(pod, node_group=pool, cpu_milli=1500) for _ in range(2)]
         for call in calls:
-            assert await here.levers.apply(call) == Done()
+            assert await here.apply(call) == Done()
         kept, other = [await node_under(here, call) for call in calls]
-        assert await here.levers.apply(anchor_call(kept)) == Done()
+        assert await here.apply(anchor_call(kept)) == Done()
         deletion = DeletePlaceholders(plan_id=PLAN, for_uid="node-uid")
-        assert await here.levers.apply(deletion) == Done()
+        assert await here.apply(deletion) == Done()
 
         async def names():
             query = f"labelSelector=karpenter.sh/nodepool%3D{pool}"
@@ -128,5 +128,5 @@ async def test_an_anchor_keeps_a_node_that_karpenter_would_remove(karpenter_cont
         await asyncio.sleep(10.0)
         assert await names() == {kept["metadata"]["name"]}
         release = DeleteAnchors(node=kept["metadata"]["name"], node_uid=kept["metadata"]["uid"])
-        assert await here.levers.apply(release) == Done()
+        assert await here.apply(release) == Done()
         await here.await_true(all_are_gone, 120.0)

@@ -204,3 +204,40 @@ def test_a_mark_that_cannot_be_read_has_no_plan(world, node):
     world.cluster.mark(node, "{}")
     assert plan_on(node) == ""
     assert node.movable[0].workload.kind is WorkloadKind.DEPLOYMENT
+
+
+# -- calls that read before they write ------------------------------------------
+
+
+def test_an_unmark_of_what_has_changed_since_it_was_read_is_a_conflict(world, node):
+    world.apply(mark(node))
+    seen = world.server.read(unmark(node))
+    world.cluster.taint(node)
+    assert isinstance(world.apply(unmark(node), seen), Again)
+    assert node.cordoned
+    assert world.apply(unmark(node), world.server.read(unmark(node))) == Done()
+    assert not node.cordoned
+
+
+def test_a_read_that_leaves_nothing_to_do_ends_the_call(world, node):
+    assert world.server.read(unmark(node)) == Done()
+    assert world.server.read(unmark(node, uid="other")) == Gone()
+    world.apply(claim_of(node))
+    assert world.server.read(claim_of(node)) == Done()
+
+
+def test_a_node_may_go_between_the_two_requests_of_a_call(world, node):
+    world.apply(mark(node))
+    calls = (unmark(node), claim_of(node))
+    seen = [world.server.read(call) for call in calls]
+    world.cluster.delete_claim(node)
+    step(world, 600.0)
+    assert [world.apply(call, s) for call, s in zip(calls, seen, strict=True)] == [Gone(), Gone()]
+
+
+def test_room_is_made_for_a_pod_that_has_gone_since_it_was_read(world, node):
+    call = placeholder(node.movable[0], node)
+    seen = world.server.read(call)
+    world.cluster.delete_pod(node.movable[0], world.at)
+    assert world.server.read(call) == Gone()
+    assert world.apply(call, seen) == Done()

@@ -10,9 +10,8 @@ from spotvortex.core.domain.notices import Notice, NoticeKind
 from spotvortex.core.domain.types import Freeze
 from spotvortex.core.scoring import interruption_memory
 from spotvortex.faultsearch.episode import START_AT
+from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.sim.runtime.coordination import (
-    LEASE_S,
-    MARGIN_S,
     CoordinationObjects,
     Leadership,
     MemoryPort,
@@ -24,6 +23,7 @@ from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
 from tests.sim.small import Clock
 
 STALE_AFTER_S = 20.0
+TIMING = LeaseTiming()
 
 
 def leadership_of(shelf, clock, name="one", cut_s=lambda: 0.0, lag_s=0.0):
@@ -96,8 +96,8 @@ def test_a_leader_that_is_cut_off_stops_before_another_may_begin():
         return last_led - START_AT, first_led - START_AT
 
     last_led, first_led = in_virtual_time(main)
-    assert first_led - last_led >= MARGIN_S - 0.1
-    assert first_led <= 10.0 + LEASE_S + 2.1
+    assert first_led - last_led >= TIMING.margin_s - 0.1
+    assert first_led <= 10.0 + TIMING.lease_s + TIMING.poll_s
 
 
 def test_a_freeze_is_seen_after_the_lag_and_unknown_when_blind_for_long():

@@ -10,13 +10,14 @@ import pytest
 from spotvortex.core.drain.calls import Again, Done
 from spotvortex.errors import ModelContractError
 from spotvortex.faultsearch.episode import START_AT
+from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.writing import OwnWrite
 from spotvortex.sim.cluster.api_server import plan_on
 from spotvortex.sim.market.prices import SimulatedMarket
 from spotvortex.sim.market.random_streams import stream
 from spotvortex.sim.runtime.faults import Fault, FaultKind
 from spotvortex.sim.runtime.faulty_ports import (
-    NO_ANSWER_S,
+    CARRIES_ON_S,
     REMEMBER_S,
     STALE_BY_S,
     FaultyForecaster,
@@ -27,7 +28,10 @@ from spotvortex.sim.runtime.faulty_ports import (
 )
 from spotvortex.sim.runtime.forecasters import ScriptedForecaster
 from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop
-from tests.sim.small import Clock, anchor, mark, node_of, world_of
+from tests.sim.small import Clock, anchor, mark, node_of, placeholder, world_of
+
+TIMING = LeaseTiming()
+ANSWER_S = TIMING.write_answer_s
 
 
 @dataclass
@@ -43,6 +47,7 @@ class Sufferer:
     alive: bool = True
     chance: object = field(default_factory=lambda: stream(1, "weather"))
     reached: list = field(default_factory=list)
+    read: list = field(default_factory=list)
 
     def fault(self, kind):
         size = self.faults.get(kind)
@@ -60,9 +65,13 @@ class Sufferer:
     def now(self):
         return self.clock.now()
 
-    def at_server(self, call, sent_at):
-        self.reached.append((call, self.now() - START_AT, sent_at - START_AT))
-        return self.world.apply(call)
+    def read_at_server(self, call):
+        self.read.append(self.now() - START_AT)
+        return self.world.server.read(call)
+
+    def at_server(self, call, seen, checked_at):
+        self.reached.append((call, self.now() - START_AT, checked_at - START_AT))
+        return self.world.apply(call, seen)
 
     def own_mark(self, name, uid):
         node = self.world.cluster.nodes.get(name)
@@ -73,8 +82,11 @@ class Sufferer:
         )
 
 
-def sent(of_node, **suffering):
-    """Send one request in virtual time; returns the answer, the sufferer and the seconds."""
+def sent(of_node, left_s=60.0, **suffering):
+    """Send one request in virtual time; returns the answer, the sufferer and the seconds.
+
+    `left_s` is how long we may write still; whatever else happens is awaited.
+    """
 
     async def main():
         clock = SimClock(START_AT, asyncio.get_running_loop())
@@ -82,10 +94,12 @@ def sent(of_node, **suffering):
         writer = FaultyWriter(sufferer)
         call = of_node(node_of(sufferer.world))
         try:
-            answer = await writer.apply(call)
+            answer = await writer.apply(call, asyncio.get_running_loop().time() + left_s)
         except asyncio.CancelledError:
             answer = None
-        return answer, sufferer, round(clock.now() - START_AT, 2), writer, call
+        took_s = round(clock.now() - START_AT, 2)
+        await asyncio.sleep(35.0)
+        return answer, sufferer, took_s, writer, call
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main())
@@ -103,7 +117,7 @@ def test_a_request_reaches_the_server_and_its_answer_comes_back():
     [
         ({"faults": {FaultKind.API_ERRORS: 1.0}}, "500", 0.02),
         ({"faults": {FaultKind.THROTTLED: 1.0}}, "too many", 0.02),
-        ({"cut_for_s": 5.0}, "no answer", NO_ANSWER_S + 0.01),
+        ({"cut_for_s": 5.0}, "no answer", ANSWER_S),
     ],
 )
 def test_a_request_that_is_refused_on_its_way_never_reaches_the_server(suffering, reason, seconds):
@@ -125,14 +139,82 @@ def test_a_share_of_the_requests_passes():
 def test_a_lost_answer_leaves_the_request_carried_out():
     answer, sufferer, seconds, *_ = sent(anchor, faults={FaultKind.ANSWERS_LOST: 1.0})
     assert isinstance(answer, Again)
-    assert seconds == NO_ANSWER_S + 0.01
+    assert seconds == ANSWER_S
     assert len(sufferer.world.cluster.own) == 1
 
 
 def test_slow_and_late_requests_reach_the_server_later():
     slow = sent(anchor, faults={FaultKind.SLOW: 8.0})[1].reached[0][1]
     assert 0.01 < slow < 8.02
-    assert sent(anchor, late=16.0)[1].reached[0][1] == pytest.approx(16.01)
+    assert sent(anchor, late=5.0)[1].reached[0][1] == pytest.approx(5.01)
+
+
+def late_by(seconds, left_s=60.0, luck=1):
+    """When a request of that lateness was given up, and when it was carried out."""
+    answer, sufferer, took_s, *_ = sent(
+        anchor, left_s, late=seconds, chance=stream(luck, "weather")
+    )
+    assert isinstance(answer, Again)
+    return took_s, [reached_at for _, reached_at, _ in sufferer.reached]
+
+
+def test_a_request_that_is_too_late_is_given_up_and_may_be_carried_out_a_moment_later():
+    outcomes = [late_by(30.0, luck=luck) for luck in range(20)]
+    assert {given_up_s for given_up_s, _ in outcomes} == {ANSWER_S}
+    reached = [at for _, found in outcomes for at in found]
+    assert 0 < len(reached) < 20, "every other one, about"
+    assert all(ANSWER_S <= at <= ANSWER_S + CARRIES_ON_S for at in reached)
+
+
+def test_a_request_that_comes_right_after_it_was_given_up_is_not_held_back():
+    found = [late_by(ANSWER_S, luck=luck)[1] for luck in range(20)]
+    assert all(at <= ANSWER_S + 0.02 for reached in found for at in reached)
+    assert any(found)
+
+
+def test_what_the_server_carries_on_with_is_over_before_the_lease_is():
+    assert TIMING.margin_s > CARRIES_ON_S
+
+
+def test_a_request_is_given_up_when_we_may_no_longer_write():
+    given_up_s, _ = late_by(30.0, left_s=3.0)
+    assert given_up_s == 3.0
+
+
+@pytest.mark.parametrize("of_node", [anchor, lambda node: placeholder(node.movable[0], node)])
+def test_with_too_little_time_left_nothing_is_sent(of_node):
+    answer, sufferer, took_s, *_ = sent(of_node, left_s=TIMING.shortest_answer_s - 0.01)
+    assert isinstance(answer, Again)
+    assert "lease" in answer.reason
+    assert (took_s, sufferer.reached, sufferer.read) == (0.0, [], [])
+
+
+def test_a_call_that_reads_first_asks_anew_whether_it_may_write():
+    """It is read slowly, and then too little time is left."""
+    answer, sufferer, *_ = sent(
+        lambda node: placeholder(node.movable[0], node),
+        left_s=0.52,
+        faults={FaultKind.SLOW: 0.5},
+    )
+    assert isinstance(answer, Again)
+    assert "lease" in answer.reason
+    assert len(sufferer.read) == 1
+    assert sufferer.reached == []
+
+
+def test_a_call_that_reads_first_is_two_requests_apart():
+    answer, sufferer, took_s, *_ = sent(lambda node: placeholder(node.movable[0], node))
+    assert (answer, took_s) == (Done(), 0.04)
+    assert [round(at, 2) for at in sufferer.read] == [0.01]
+    assert [round(reached_at, 2) for _, reached_at, _ in sufferer.reached] == [0.03]
+
+
+def test_a_read_that_gets_no_answer_ends_the_call():
+    answer, sufferer, took_s, *_ = sent(
+        lambda node: placeholder(node.movable[0], node), cut_for_s=5.0
+    )
+    assert isinstance(answer, Again)
+    assert (took_s, sufferer.read, sufferer.reached) == (ANSWER_S, [], [])
 
 
 def test_nothing_of_a_process_that_dies_before_its_write_reaches_the_server():
