@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -95,6 +96,8 @@ class KubeClient:
         context_name: the kubeconfig's context, "in-cluster" inside a pod.
         n_requests: requests sent, by verb (`list`, `watch`, `get`, `create`, `update`, `patch`,
             `delete`, `deletecollection`).
+        given_up_at: loop time when a change was last left without an answer, minus infinity where
+            none was. The server may carry on with it for a moment.
     """
 
     def __init__(self, configuration: Configuration, context_name: str) -> None:
@@ -104,6 +107,7 @@ class KubeClient:
         self.server = str(configuration.host)
         self.context_name = context_name
         self.n_requests: Counter[str] = Counter()
+        self.given_up_at = -math.inf
         self._slow_until = 0.0
 
     @classmethod
@@ -225,6 +229,9 @@ class KubeClient:
         except ThrottledError as error:
             if DISRUPTION_BUDGET not in error.causes:
                 self._slow_down(error.retry_after_s)
+            raise
+        except (UnreachableError, asyncio.CancelledError):
+            self.given_up_at = _loop_time()
             raise
 
     def _check_pace(self, path: str) -> None:

@@ -287,10 +287,15 @@ class LeaseKeeper:
         self.valid_until = -math.inf
 
     async def _release(self) -> None:
-        """Give the lease back, so that a standby need not wait for its end."""
+        """Give the lease back, so that a standby need not wait for its end.
+
+        Not before what was given up without an answer is over: the server may carry on with it.
+        """
         held, self.valid_until = self.holds(), -math.inf
         if not held or self._seen is None:
             return
+        over_at = self._client.given_up_at + self._timing.margin_s
+        await asyncio.sleep(max(0.0, over_at - _loop_time()))
         spec = msgspec.structs.replace(self._seen.spec, holder_identity="", renew_time=self._now())
         try:
             self._take(await self._write(self._seen, spec, self._timing.release_s))

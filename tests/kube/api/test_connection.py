@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import math
 import time
 from contextlib import asynccontextmanager
 
@@ -56,6 +57,7 @@ async def test_a_change_that_is_given_up_resets_its_connection_at_once():
         with pytest.raises(UnreachableError):
             await client.send("POST", "/x", {"a": 1}, timeout=0.2)
         given_up_at = now()
+        assert given_up_at - 0.1 < client.given_up_at <= given_up_at
         assert await ended(ear) == ["ECONNRESET"]
         assert now() - given_up_at < 0.5
         assert b"POST /x?timeout=0.200s" in ear.heard
@@ -67,6 +69,7 @@ async def test_a_change_that_is_cancelled_resets_its_connection_too():
         await asyncio.sleep(0.2)
         sent.cancel()
         await asyncio.wait([sent])
+        assert client.given_up_at > 0.0
         assert await ended(ear) == ["ECONNRESET"]
 
 
@@ -81,6 +84,7 @@ async def test_a_change_that_was_answered_leaves_its_connection_to_the_next():
     async with serving(FakeApi([Answer({})])) as client:
         for _ in range(3):
             await client.send("POST", "/x", {}, timeout=5.0)
+        assert client.given_up_at == -math.inf
         connector = client._api.rest_client.pool_manager.connector
         assert sum(map(len, connector._conns.values())) == 1
 

@@ -40,6 +40,7 @@ class Copy:
     """One copy of us: a keeper that runs until it is stopped or killed."""
 
     def __init__(self, client, namespace, name, timing):
+        self.client = client
         options = LeaseOptions(identity=name, timing=timing)
         self.keeper = LeaseKeeper(client, namespace, options, Clock(), Random(name))
         self.stopping = asyncio.Event()
@@ -306,6 +307,19 @@ async def test_a_failed_release_is_no_crash():
         await until(lambda: copy.holds)
         await copy.stop()
         assert not copy.holds
+        assert api.posted[-1]["spec"]["holderIdentity"] == ""
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_lease_is_given_back_once_what_was_given_up_is_over(waits):
+    async with keeping(refused(404), lease()) as (copy, api):
+        await until(lambda: copy.holds)
+        loop = asyncio.get_running_loop()
+        given_up_at = loop.time() if waits else loop.time() - SHORT.margin_s
+        copy.client.given_up_at = given_up_at
+        await copy.stop()
+        waited_s = loop.time() - given_up_at
+        assert waited_s >= SHORT.margin_s
         assert api.posted[-1]["spec"]["holderIdentity"] == ""
 
 
