@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Final
 
 from spotvortex.core.domain.limits import Limits
@@ -87,16 +87,8 @@ def _without(episode: Episode, pool: PoolSpec) -> Episode:
 
 
 def to_text(episode: Episode) -> str:
-    """Write an episode down, so that it can be kept and played again.
-
-    Limits go by name, not by place as in a record: an episode outlives the limits of its day.
-    """
-    document = encode(episode)
-    assert isinstance(document, dict)
-    row = document["limits"]
-    assert isinstance(row, list)
-    names = (field.name for field in fields(Limits))
-    return json.dumps({**document, "limits": dict(zip(names, row, strict=True))}, indent=1)
+    """Write an episode down, so that it can be kept and played again."""
+    return json.dumps(encode(episode), indent=1)
 
 
 def from_text(text: str) -> Episode:
@@ -109,16 +101,15 @@ def from_text(text: str) -> Episode:
         document = json.loads(text)
         if not isinstance(document, dict) or not isinstance(document.get("limits"), dict):
             raise EpisodeError("no episode: not an object with an object of limits")
-        return decode(Episode, {**document, "limits": _row(document["limits"])})
+        return decode(Episode, {**document, "limits": _filled(document["limits"])})
     except (ValueError, CodecError) as error:
         raise EpisodeError(f"no episode: {error}") from error
 
 
-def _row(named: dict[str, Json]) -> Json:
-    """Put named limits into the order of a record."""
-    row = encode(Limits())
-    assert isinstance(row, list)
-    known = dict(zip((field.name for field in fields(Limits)), row, strict=True))
+def _filled(named: dict[str, Json]) -> Json:
+    """Give the limits that are not named their defaults: an episode outlives those of its day."""
+    known = encode(Limits())
+    assert isinstance(known, dict)
     if unknown := sorted(named.keys() - known.keys()):
         raise EpisodeError(f"no episode: unknown limit {unknown[0]}")
-    return list({**known, **named}.values())
+    return {**known, **named}

@@ -19,13 +19,16 @@ from spotvortex.core.domain.observation import ClusterFacts, PdbFact, PoolFacts
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.pool.eviction import PodEvictability
-from spotvortex.core.record.codec import CodecError, decode, encode
+from spotvortex.core.record.codec import CodecError, Rows, decode, encode
 
 VERSION: Final = 1
 
 REDACTION_KEY_BYTES: Final = 32
 _WORD_DIGITS: Final = 12
 """48 bits: two of 10,000 names share a word once in 5 million snapshots."""
+
+_ROWS: Final[Rows] = {Offering: ("instance_type", "zone")}
+"""What is written as an array, since it comes often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +220,7 @@ def _word(kind: str, name: str, key: bytes) -> str:
 
 def to_text(snapshot: Snapshot) -> str:
     """Write a snapshot as indented JSON."""
-    return json.dumps(encode(snapshot), indent=1, allow_nan=False)
+    return json.dumps(encode(snapshot, _ROWS), indent=1, allow_nan=False)
 
 
 def from_text(text: str) -> Snapshot:
@@ -227,7 +230,7 @@ def from_text(text: str) -> Snapshot:
         SnapshotError: another version, or no snapshot at all; the text says where.
     """
     try:
-        found = decode(Snapshot, json.loads(text))
+        found = decode(Snapshot, json.loads(text), _ROWS)
     except (ValueError, RecursionError, CodecError) as error:
         raise SnapshotError(f"no snapshot: {error}") from error
     if found.v != VERSION:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import NO_AUTHORITY, Observation, WriteAuthority
@@ -25,8 +24,6 @@ class Verdict:
 
     `numbers` are what it compared, by name, so that the reason can be checked.
     """
-
-    RECORDED_AS_ROW: ClassVar = True
 
     gate: GateName
     outcome: Outcome
@@ -59,8 +56,6 @@ class Proposal:
     its values; None where rules decided.
     """
 
-    RECORDED_AS_ROW: ClassVar = True
-
     action: Action
     reason: str
     source: str = "deterministic"
@@ -76,8 +71,6 @@ class PoolState:
     said last. `fell_from` is the Spot ratio before a fall back of ours that is not undone yet.
     """
 
-    RECORDED_AS_ROW: ClassVar = True
-
     target_ratio: float | None = None
     last_wave_at: float | None = None
     last_decrease_at: float | None = None
@@ -92,8 +85,6 @@ class PoolState:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterBudget:
     """What is left for the whole cluster when a pool is decided."""
-
-    RECORDED_AS_ROW: ClassVar = True
 
     n_nodes: int
     n_moving: int

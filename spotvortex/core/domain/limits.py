@@ -7,7 +7,6 @@ May not hold anything that changes while the daemon runs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
 from spotvortex.core.domain.types import Mode
@@ -58,8 +57,6 @@ class Limits:
             they hold.
         leftover_s: time after which whatever the controller made is gone without it, in seconds.
     """
-
-    RECORDED_AS_ROW: ClassVar = True
 
     mode: Mode = Mode.SHADOW
     policy_mode: str = "deterministic"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import Final
 
 from spotvortex.core.domain.notices import Notice
 from spotvortex.core.domain.types import Blocker, CapacityType, Freeze, Offering, Provisioner
@@ -368,8 +368,6 @@ class WriteAuthority:
         unsure: what was remembered is lost, so that the controller only advises.
         own_node: name of the node that this process runs on, "" where that is not known.
     """
-
-    RECORDED_AS_ROW: ClassVar = True
 
     leader: bool = False
     freeze: Freeze = Freeze.NONE

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import Final
 
 
 class CapacityType(StrEnum):
@@ -149,8 +149,6 @@ HARD_BLOCKERS: Final[frozenset[Blocker]] = frozenset(
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Offering:
     """One (instance type, zone) that can be bought; its spot side has a price and a risk."""
-
-    RECORDED_AS_ROW: ClassVar = True
 
     instance_type: str
     zone: str

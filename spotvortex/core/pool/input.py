@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 from spotvortex.core.domain.types import Blocker, Offering, Provisioner
 from spotvortex.core.pool.owner_rules import NO_RULES, PoolRules
@@ -24,8 +24,6 @@ MAX_OFFERINGS: Final = 12
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferingInput:
     """One offering as the decision saw it. Prices in USD/h, None where unknown."""
-
-    RECORDED_AS_ROW: ClassVar = True
 
     offering: Offering
     n_spot: int
@@ -45,8 +43,6 @@ class Candidate:
     where an anchor of ours keeps it.
     """
 
-    RECORDED_AS_ROW: ClassVar = True
-
     node: str
     uid: str
     claim: str
@@ -65,8 +61,6 @@ class Risk:
     None where no offering has a finite score.
     """
 
-    RECORDED_AS_ROW: ClassVar = True
-
     capacity: float | None
     runtime: float | None
     worst: str = ""
@@ -82,8 +76,6 @@ class Money:
     too old, None where there is none.
     """
 
-    RECORDED_AS_ROW: ClassVar = True
-
     spot_usd_per_hour: float | None
     on_demand_usd_per_hour: float | None
     covered_ratio: float
@@ -94,8 +86,6 @@ class Money:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossSafety:
     """How far the budgets of the pool are from breaking; see `safety`."""
-
-    RECORDED_AS_ROW: ClassVar = True
 
     n_pdbs: int
     known: bool
@@ -115,8 +105,6 @@ class GroupFit:
     None where it sets none. A launch may count as much as `launch_*`, 0 where no size is known;
     `sizes_known` is false where it may buy instance types of which no size is known.
     """
-
-    RECORDED_AS_ROW: ClassVar = True
 
     node_group: str = ""
     n_placed: int = 0
@@ -146,8 +134,6 @@ class PoolInput:
     count nodes on the move, by anybody, or promised to an order of ours; `n_in_flight` are the
     pool's orders under way. `rules` are what its owner asks for.
     """
-
-    RECORDED_AS_ROW: ClassVar = True
 
     pool: str
     at: float

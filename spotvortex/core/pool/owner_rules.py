@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import ClassVar, Final, TypeVar
+from typing import Final, TypeVar
 
 from spotvortex.core.domain.labels import MAX_SPOT_RATIO, MODE, ON_DEMAND_FLOOR
 from spotvortex.core.domain.limits import Limits
@@ -39,8 +39,6 @@ class PoolRules:
         problem: the rule that cannot be read and how to mend it, "" where all can; it stops the
             pool.
     """
-
-    RECORDED_AS_ROW: ClassVar = True
 
     mode: Mode | None = None
     max_spot_ratio: float | None = None

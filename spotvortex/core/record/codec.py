@@ -1,10 +1,10 @@
 """Core values as JSON and back, by their own field types.
 
 Comes in: frozen dataclasses of the core. Goes out: what the json module writes, and the very same
-values read back. A class whose `RECORDED_AS_ROW` is true becomes an array of its fields in the
-order of their declaration, any other an object by field name; an enumeration its value; a figure
-that is not finite the text `NaN`, `inf` or `-inf`. `fold` writes what texts have in common
-only once. Times become RFC 3339 text. May not know any class by name.
+values read back. A class that `rows` names becomes an array of those columns, any other an object
+by field name; an enumeration its value; a figure that is not finite the text `NaN`, `inf` or
+`-inf`. `fold` writes what texts have in common only once. Times become RFC 3339 text. May not know
+any class by name.
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ from typing import Final, TypeAlias, TypeVar
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 Value = TypeVar("Value")
 
+Rows: TypeAlias = Mapping[type, tuple[str, ...]]
+"""The columns, in order, of each class that is written as an array. A field without a column is not
+written, and has its default when it is read."""
+
+NO_ROWS: Final[Rows] = types.MappingProxyType({})
+
 REFERENCE: Final = "@"
 """Stands before the place of a word; doubled where a text holds one of its own."""
 
@@ -38,7 +44,7 @@ class CodecError(ValueError):
     """What was read does not have the shape of the type that was asked for."""
 
 
-def encode(value: object) -> Json:
+def encode(value: object, rows: Rows = NO_ROWS) -> Json:
     """Turn a core value into what JSON can hold.
 
     Raises:
@@ -51,49 +57,74 @@ def encode(value: object) -> Json:
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _encode_record(value)
+        return _encode_record(value, rows)
     if isinstance(value, Sequence):
-        return [encode(item) for item in value]
+        return [encode(item, rows) for item in value]
     raise CodecError(f"{type(value).__name__} has no form in a record")
 
 
-def _encode_record(value: object) -> Json:
+def _encode_record(value: object, rows: Rows) -> Json:
     kind: type = type(value)
-    names = _field_types(kind)
-    if _is_row(kind):
-        return [encode(getattr(value, name)) for name in names]
-    return {name: encode(getattr(value, name)) for name in names}
+    columns = rows.get(kind)
+    if columns is not None:
+        return [encode(getattr(value, name), rows) for name in columns]
+    return {name: encode(getattr(value, name), rows) for name in _field_types(kind)}
 
 
-def _is_row(kind: object) -> bool:
-    return bool(getattr(kind, "RECORDED_AS_ROW", False))
-
-
-def decode(kind: type[Value], data: Json) -> Value:
+def decode(kind: type[Value], data: Json, rows: Rows = NO_ROWS) -> Value:
     """Read a value of a dataclass back.
 
     Raises:
         CodecError: a field is missing, unknown or of another type; the text names it.
     """
-    result = _decode(kind, data, kind.__name__)
+    result = _Reading(rows).value(kind, data, kind.__name__)
     assert isinstance(result, kind)
     return result
 
 
-def _decode(kind: object, data: Json, where: str) -> object:
-    if kind is float:
-        return _decode_float(data, where)
-    origin = typing.get_origin(kind)
-    if origin in (typing.Union, types.UnionType):
-        return None if data is None else _decode(_but_none(kind), data, where)
-    if origin is tuple:
-        return _decode_tuple(typing.get_args(kind), data, where)
-    assert isinstance(kind, type), f"{where}: no way to read {kind}"
-    if dataclasses.is_dataclass(kind):
-        return _decode_record(kind, data, where)
-    if issubclass(kind, enum.Enum):
-        return _decode_enum(kind, data, where)
-    return _decode_plain(kind, data, where)
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Reading:
+    """Reads values with the columns of one schema; `where` says in texts of errors what is read."""
+
+    rows: Rows
+
+    def value(self, kind: object, data: Json, where: str) -> object:
+        if kind is float:
+            return _decode_float(data, where)
+        origin = typing.get_origin(kind)
+        if origin in (typing.Union, types.UnionType):
+            return None if data is None else self.value(_but_none(kind), data, where)
+        if origin is tuple:
+            return self._tuple(typing.get_args(kind), data, where)
+        assert isinstance(kind, type), f"{where}: no way to read {kind}"
+        if dataclasses.is_dataclass(kind):
+            return self._record(kind, data, where)
+        if issubclass(kind, enum.Enum):
+            return _decode_enum(kind, data, where)
+        return _decode_plain(kind, data, where)
+
+    def _record(self, kind: type, data: Json, where: str) -> object:
+        fields, columns = _field_types(kind), self.rows.get(kind)
+        if columns is not None:
+            if not isinstance(data, list) or len(data) != len(columns):
+                raise CodecError(f"{where}: a row of {len(columns)} values is expected")
+            data = dict(zip(columns, data, strict=True))
+        elif not isinstance(data, dict) or data.keys() != fields.keys():
+            raise CodecError(f"{where}: exactly the fields {', '.join(fields)} are expected")
+        read = {n: self.value(fields[n], item, f"{where}.{n}") for n, item in data.items()}
+        return kind(**read)
+
+    def _tuple(self, parts: tuple[object, ...], data: Json, where: str) -> object:
+        if not isinstance(data, list):
+            raise CodecError(f"{where}: an array is expected")
+        if len(parts) == 2 and parts[1] is Ellipsis:
+            return tuple(self.value(parts[0], d, f"{where}[{i}]") for i, d in enumerate(data))
+        if len(parts) != len(data):
+            raise CodecError(f"{where}: {len(parts)} values are expected")
+        return tuple(
+            self.value(part, item, f"{where}[{i}]")
+            for i, (part, item) in enumerate(zip(parts, data, strict=True))
+        )
 
 
 def _but_none(kind: object) -> object:
@@ -106,30 +137,6 @@ def _field_types(kind: type) -> Mapping[str, object]:
     """Return the types of a dataclass' fields in the order of their declaration."""
     hints = typing.get_type_hints(kind)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
-
-
-def _decode_record(kind: type, data: Json, where: str) -> object:
-    fields = _field_types(kind)
-    if _is_row(kind):
-        if not isinstance(data, list) or len(data) != len(fields):
-            raise CodecError(f"{where}: a row of {len(fields)} values is expected")
-        data = dict(zip(fields, data, strict=True))
-    if not isinstance(data, dict) or data.keys() != fields.keys():
-        raise CodecError(f"{where}: exactly the fields {', '.join(fields)} are expected")
-    return kind(**{name: _decode(t, data[name], f"{where}.{name}") for name, t in fields.items()})
-
-
-def _decode_tuple(parts: tuple[object, ...], data: Json, where: str) -> object:
-    if not isinstance(data, list):
-        raise CodecError(f"{where}: an array is expected")
-    if len(parts) == 2 and parts[1] is Ellipsis:
-        return tuple(_decode(parts[0], item, f"{where}[{i}]") for i, item in enumerate(data))
-    if len(parts) != len(data):
-        raise CodecError(f"{where}: {len(parts)} values are expected")
-    return tuple(
-        _decode(part, item, f"{where}[{i}]")
-        for i, (part, item) in enumerate(zip(parts, data, strict=True))
-    )
 
 
 def _decode_enum(kind: type[enum.Enum], data: Json, where: str) -> object:

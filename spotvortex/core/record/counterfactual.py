@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, Self
+from typing import Final, Self
 
 from spotvortex.core.decision.economics import entry_economics, held_economics
 from spotvortex.core.decision.gates.base import Case
@@ -30,8 +30,6 @@ _FLAGS: Final = {knob.name for knob in KNOBS if knob.span is FLAG}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counterfactual:
     """With `knob` at `at` instead of `now`, and all else as it was, the action is `action`."""
-
-    RECORDED_AS_ROW: ClassVar = True
 
     knob: str
     now: float

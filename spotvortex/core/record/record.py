@@ -2,8 +2,8 @@
 
 Comes in: a `Decision`, the digest of the record before it and the version of the code. Goes out: a
 `DecisionRecord` whose line holds the whole basis of the decision, so that it can be made again, and
-what came of it. Verdicts, proposals, and what `basis` holds are arrays in the order of their
-fields; what names in `basis` have in common stands in `words`; see `codec`. The `n_nodes` that are
+what came of it. Verdicts, proposals, and what `basis` holds are arrays, laid out by `schema`; what
+names in `basis` have in common stands in `words`; see `codec`. The `n_nodes` that are
 moved are the first of the candidates in `basis` for the direction that `action` takes. May not
 round or leave out a figure.
 """
@@ -22,8 +22,8 @@ from spotvortex.core.domain.types import Action, Outcome
 from spotvortex.core.pool.input import PoolInput, Risk
 from spotvortex.core.record.codec import CodecError, Json, decode, encode, fold, rfc3339, unfold
 from spotvortex.core.record.counterfactual import nearest_counterfactual
+from spotvortex.core.record.schema import READABLE, SCHEMA, Schema
 
-SCHEMA: Final = 4
 HEARTBEAT_S: Final = 3600.0
 """A pool whose decision does not change is recorded this often all the same."""
 
@@ -43,15 +43,18 @@ class DecisionRecord:
     line: str
 
 
-def record_of(decision: Decision, previous_digest: str, code_version: str) -> DecisionRecord:
+def record_of(
+    decision: Decision, previous_digest: str, code_version: str, schema: Schema = SCHEMA
+) -> DecisionRecord:
     """Write a decision down.
 
     Args:
         decision: what was decided.
         previous_digest: the digest of the record before, "" for the first since start.
         code_version: the version of the running code.
+        schema: how it is laid out; another than the present one only to make a record again.
     """
-    document = _document(decision) | {"code": code_version, "previous": previous_digest}
+    document = _document(decision, schema) | {"code": code_version, "previous": previous_digest}
     body = json.dumps(document, separators=(",", ":"), allow_nan=False)
     digest = hashlib.sha256(body.encode()).hexdigest()
     return DecisionRecord(
@@ -64,31 +67,33 @@ def record_of(decision: Decision, previous_digest: str, code_version: str) -> De
     )
 
 
-def _document(decision: Decision) -> dict[str, Json]:
-    basis, words = fold(encode(decision.basis))
-    return {
-        "v": SCHEMA,
+def _document(decision: Decision, schema: Schema) -> dict[str, Json]:
+    rows = schema.rows
+    basis, words = fold(encode(decision.basis, rows))
+    found: dict[str, Json] = {
+        "v": schema.version,
         "id": decision.decision_id,
         "time": rfc3339(decision.at),
         "pool": decision.pool,
         "mode": decision.mode.value,
         "action": decision.action.value,
         "reason": decision.reason,
-        "proposal": encode(decision.proposal),
-        "other": encode(decision.other),
+        "proposal": encode(decision.proposal, rows),
+        "other": encode(decision.other, rows),
         "current_ratio": encode(decision.current_ratio),
         "target_ratio": encode(decision.target_ratio),
         "n_nodes": decision.n_nodes,
-        "verdicts": encode(decision.verdicts),
+        "verdicts": encode(decision.verdicts, rows),
         "economics": encode(decision.economics),
         "savings_usd_per_hour": encode(decision.savings_usd_per_hour),
-        "flip": encode(nearest_counterfactual(decision.basis)),
+        "flip": encode(nearest_counterfactual(decision.basis), rows),
         "confidence": encode(decision.input.confidence),
         "confidence_limit": decision.input.limiting_term,
         "trace": _trace_id(decision.basis.traceparent),
         "words": words,
         "basis": basis,
     }
+    return {name: found[name] for name in schema.members}
 
 
 def _trace_id(traceparent: str) -> str:
@@ -98,32 +103,49 @@ def _trace_id(traceparent: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """What is read back of a record: enough to make it again."""
+    """What is read back of a record: enough to make it again.
+
+    Attributes:
+        basis: all that the decision was made from.
+        code_version: the version of the code that made it.
+        previous_digest: the digest of the record before, "" for the first since a start.
+        digest: its own.
+        schema: how it is laid out.
+    """
 
     basis: Basis
     code_version: str
     previous_digest: str
     digest: str
+    schema: Schema
 
 
 def read_record(line: str) -> Recorded:
     """Read a record back.
 
     Raises:
-        CodecError: the line is no record of this schema; the text says where.
+        CodecError: the line is no record of a schema that is read; the text says where.
     """
     try:
         document = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise CodecError(f"no JSON: {error}") from error
-    if not isinstance(document, dict) or document.get("v") != SCHEMA:
-        raise CodecError(f"not a record of schema {SCHEMA}")
+    schema = READABLE.get(_version(document)) if isinstance(document, dict) else None
+    if schema is None:
+        raise CodecError(f"not a record of schema {' or '.join(map(str, READABLE))}")
+    data = unfold(document.get("basis"), document.get("words"))
     return Recorded(
-        basis=decode(Basis, unfold(document.get("basis"), document.get("words"))),
+        schema=schema,
+        basis=decode(Basis, data, schema.rows),
         code_version=_text(document, "code"),
         previous_digest=_text(document, "previous"),
         digest=_text(document, "digest"),
     )
+
+
+def _version(document: Mapping[str, Json]) -> int:
+    version = document.get("v")
+    return version if type(version) is int else -1
 
 
 def _text(document: Mapping[str, Json], name: str) -> str:

@@ -28,11 +28,14 @@ def replay(line: str) -> Replay:
     """Make one record again.
 
     Raises:
-        CodecError: the line is no record of this schema, or holds what no decision is made of.
+        CodecError: the line is no record of a readable schema, or its basis makes no decision.
     """
     recorded = read_record(line)
     try:
-        remade = record_of(decide(recorded.basis), recorded.previous_digest, recorded.code_version)
+        decision = decide(recorded.basis)
+        remade = record_of(
+            decision, recorded.previous_digest, recorded.code_version, recorded.schema
+        )
     except (ArithmeticError, ValueError) as error:
         raise CodecError(f"basis: {error}") from error
     return Replay(

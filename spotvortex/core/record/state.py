@@ -12,8 +12,12 @@ from typing import Final
 
 from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.record.codec import CodecError, decode, encode
+from spotvortex.core.record.schema import SCHEMA
 
 VERSION: Final = 1
+_ROWS: Final = {VERSION: SCHEMA.rows}
+"""The columns of each version that is read. A field more of `PoolState` is a version more, beside
+which the one before is read with `BEFORE.rows`."""
 
 UNSURE_S: Final = 86_400.0
 """How long we only advise once what was remembered is lost: a day, in which a person may look."""
@@ -29,10 +33,11 @@ class StateFormatError(ValueError):
 def to_text(state: ControllerState) -> str:
     """Write the state as JSON, one pool a row, sorted by name."""
     newest = sorted(state.pools, key=lambda name: (-(state.pools[name].last_wave_at or 0.0), name))
+    rows = _ROWS[VERSION]
     document = {
         "v": VERSION,
         "unsure_until": state.unsure_until,
-        "pools": {name: encode(state.pools[name]) for name in sorted(newest[:MAX_POOLS])},
+        "pools": {name: encode(state.pools[name], rows) for name in sorted(newest[:MAX_POOLS])},
     }
     return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
@@ -47,7 +52,7 @@ def from_text(text: str) -> ControllerState:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise StateFormatError(f"no JSON: {error}") from error
-    if not isinstance(document, dict) or document.get("v") != VERSION:
+    if not isinstance(document, dict) or document.get("v") not in _ROWS:
         raise StateFormatError(f"not a state of version {VERSION}")
     pools, unsure = document.get("pools"), document.get("unsure_until")
     if (
@@ -57,7 +62,7 @@ def from_text(text: str) -> ControllerState:
     ):
         raise StateFormatError("pools and unsure_until are expected")
     try:
-        read = {name: decode(PoolState, row) for name, row in pools.items()}
+        read = {name: decode(PoolState, row, _ROWS[document["v"]]) for name, row in pools.items()}
     except CodecError as error:
         raise StateFormatError(str(error)) from error
     return ControllerState(pools=read, unsure_until=float(unsure))

@@ -82,7 +82,8 @@ def read_account(line: str) -> DecisionAccount:
     try:
         recorded = read_record(line)
         document = json.loads(line)
-        result = decode(_Result, {f.name: document.get(f.name) for f in fields(_Result)})
+        found = {f.name: document.get(f.name) for f in fields(_Result)}
+        result = decode(_Result, found, recorded.schema.rows)
         same = replay(line).same
     except CodecError as error:
         raise RecordError(f"the record cannot be read by this version: {error}") from error

@@ -15,7 +15,6 @@ from spotvortex.core.record.codec import encode
 from spotvortex.core.record.record import (
     HEARTBEAT_S,
     MAX_LINE,
-    SCHEMA,
     describe,
     is_worth_recording,
     read_record,
@@ -23,6 +22,7 @@ from spotvortex.core.record.record import (
     rfc3339,
     shown_risk,
 )
+from spotvortex.core.record.schema import SCHEMA
 from tests.telemetry.decisions import (
     AT,
     MODEL,
@@ -55,7 +55,7 @@ def test_the_same_decision_gives_the_same_bytes_and_another_gives_others():
 
 def test_the_line_names_what_decided():
     record = document(decision())
-    assert (record["v"], record["time"]) == (SCHEMA, "2026-07-14T04:34:30.250Z")
+    assert (record["v"], record["time"]) == (SCHEMA.version, "2026-07-14T04:34:30.250Z")
     assert (record["mode"], record["action"], record["pool"]) == ("shadow", "HOLD", "web")
     assert record["proposal"][:2] == ["INCREASE_10", "economic_increase"]
     assert record["confidence_limit"] == "history"
@@ -148,7 +148,7 @@ def test_names_in_common_are_written_once():
     record = document(largest_growth())
     assert compact(record["basis"]).count("checkout-and-payment-workers") == 0
     assert compact(record["basis"]).count("compute.internal") == 0
-    assert record["basis"] != encode(largest_growth().basis)
+    assert record["basis"] != encode(largest_growth().basis, SCHEMA.rows)
 
 
 numbers = st.floats(allow_nan=False)

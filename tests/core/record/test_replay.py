@@ -14,8 +14,9 @@ from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import InputState
 from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
 from spotvortex.core.record.codec import CodecError
-from spotvortex.core.record.record import SCHEMA, record_of
+from spotvortex.core.record.record import record_of
 from spotvortex.core.record.replay import replay
+from spotvortex.core.record.schema import SCHEMA
 from tests.core import odd
 from tests.core.builders import (
     AT,
@@ -199,8 +200,11 @@ def without(name):
 @pytest.mark.parametrize(
     ("line", "what"),
     [
-        (LINE.replace(f'"v":{SCHEMA}', '"v":1'), f"not a record of schema {SCHEMA}"),
-        (LINE.replace(f'"v":{SCHEMA}', f'"v":{SCHEMA + 1}'), "not a record of schema"),
+        (LINE.replace('"v":4', '"v":1'), f"not a record of schema {SCHEMA.version} or 3"),
+        (LINE.replace('"v":4', f'"v":{SCHEMA.version + 1}'), "not a record of schema"),
+        (LINE.replace('"v":4', '"v":4.0'), "not a record of schema"),
+        (LINE.replace('"v":4', '"v":"4"'), "not a record of schema"),
+        (LINE.replace('"v":4', '"v":3'), "Basis.state: a row of 8 values"),
         (without("v"), "not a record of schema"),
         ("[]", "not a record of schema"),
         ("null", "not a record of schema"),

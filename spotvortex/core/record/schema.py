@@ -1,0 +1,141 @@
+"""What stands in a record, by name: which values are rows, with which columns in which order.
+
+Comes in: nothing. Goes out: the schema that records are written in, and the one before it, which is
+read and replayed too, so that a log spans an upgrade. May not read or write anything.
+
+To add a field to a record: give it a default in its class, append its name to its row here, raise
+`SCHEMA`'s version, and let `BEFORE` be the schema until now: the rows that have changed, as they
+were. What an older record does not say has its default, and is not written when it is made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from spotvortex.core.decision.messages import ClusterBudget, PoolState, Proposal, Verdict
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import WriteAuthority
+from spotvortex.core.domain.types import Offering
+from spotvortex.core.pool.input import (
+    Candidate,
+    GroupFit,
+    LossSafety,
+    Money,
+    OfferingInput,
+    PoolInput,
+    Risk,
+)
+from spotvortex.core.pool.owner_rules import PoolRules
+from spotvortex.core.record.codec import Rows
+from spotvortex.core.record.counterfactual import Counterfactual
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """How records of one version are laid out.
+
+    Attributes:
+        version: the number in each record's `v`.
+        rows: the columns of each class that becomes an array, in order; any other is an object.
+        members: what stands at the top of a record, in order.
+    """
+
+    version: int
+    rows: Rows
+    members: tuple[str, ...]
+
+
+def _columns(names: str) -> tuple[str, ...]:
+    return tuple(names.split())
+
+
+SCHEMA: Final = Schema(
+    version=4,
+    members=_columns(
+        """
+        v id time pool mode action reason proposal other current_ratio target_ratio n_nodes verdicts
+        economics savings_usd_per_hour flip confidence confidence_limit trace words basis
+        """
+    ),
+    rows={
+        Verdict: _columns("gate outcome reason limit numbers"),
+        Proposal: _columns("action reason source margin"),
+        Counterfactual: _columns("knob now at action"),
+        PoolInput: _columns(
+            """
+            pool at provisioner n_spot n_on_demand n_reserved n_unknown n_spot_out_of_scope n_moving
+            n_not_ready allows_spot allows_on_demand cpu_requested_ratio memory_requested_ratio
+            offerings n_offerings spot_risk entry_risk spot_money entry_money safety to_on_demand
+            to_spot n_spot_movable n_on_demand_movable room_on_demand room_spot blocked unsupported
+            out_of_range outage_hours outage_said_ratio startup_s steps_since_move
+            price_deviation_usd_per_hour oldest_input_s bad_inputs confidence_terms q_values
+            node_vcpu n_anchored n_spot_leaving n_on_demand_leaving n_in_flight consolidates rules
+            """
+        ),
+        OfferingInput: _columns(
+            """
+            offering n_spot n_on_demand spot_usd_per_hour on_demand_usd_per_hour capacity_score
+            runtime_score in_scope
+            """
+        ),
+        Candidate: _columns(
+            """
+            node uid claim node_group offering n_pods workload_cpu_milli workload_memory_bytes
+            anchored
+            """
+        ),
+        Risk: _columns("capacity runtime worst worst_runtime"),
+        Money: _columns(
+            """
+            spot_usd_per_hour on_demand_usd_per_hour covered_ratio last_resort too_old_s
+            """
+        ),
+        LossSafety: _columns("n_pdbs known margin_pods margin_pdb margin_zone safe_to_spot_nodes"),
+        GroupFit: _columns(
+            """
+            node_group n_placed misfit cpu_left_milli memory_left_mib nodes_left launch_cpu_milli
+            launch_memory_mib sizes_known
+            """
+        ),
+        PoolState: _columns(
+            """
+            target_ratio last_wave_at last_decrease_at last_increase_at last_action n_failed_returns
+            n_probation rules fell_from
+            """
+        ),
+        PoolRules: _columns("mode max_spot_ratio floor_nodes floor_vcpu problem"),
+        ClusterBudget: _columns("n_nodes n_moving left"),
+        Limits: _columns(
+            """
+            mode policy_mode emergency_risk emergency_runtime_risk high_risk medium_risk
+            min_discount_ratio max_payback_hours min_confidence max_input_age_s max_spot_ratio
+            on_demand_floor_nodes on_demand_floor_vcpu max_pool_disruption_ratio
+            max_cluster_disruption_ratio max_wave_nodes canary_nodes max_requested_ratio settle_s
+            dwell_s max_dwell_s return_risk_ratio drain_deadline_s bind_s interruption_minutes
+            move_minutes exit_unsupported leftover_s
+            """
+        ),
+        WriteAuthority: _columns("leader freeze unsure own_node"),
+        Offering: _columns("instance_type zone"),
+    },
+)
+"""What is written."""
+
+BEFORE: Final = Schema(
+    version=3,
+    members=SCHEMA.members,
+    rows={
+        **SCHEMA.rows,
+        PoolState: _columns(
+            """
+            target_ratio last_wave_at last_decrease_at last_increase_at last_action
+            n_failed_returns n_probation rules
+            """
+        ),
+    },
+)
+"""What is read beside it: pools did not remember yet from where they fell."""
+
+READABLE: Final[Mapping[int, Schema]] = {schema.version: schema for schema in (SCHEMA, BEFORE)}
