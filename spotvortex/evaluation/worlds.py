@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import CapacityType, Mode, Offering
+from spotvortex.core.domain.types import CapacityType, Mode, Offering, PolicyMode
 from spotvortex.errors import TraceError
 from spotvortex.evaluation.oracle_forecaster import OracleForecaster
 from spotvortex.evaluation.protocol import KarpenterSetting, Protocol, Variant
@@ -165,7 +165,7 @@ def _foresight(counts: Mapping[Offering, CapacityCounts]) -> OracleForecaster:
 def limits_of(step_s: float, *, is_learned: bool = False) -> Limits:
     """Everything as the settings have it by default, in the mode that acts."""
     usual = replace(Limits(), mode=Mode.ACTIVE, max_input_age_s=2.0 * step_s)
-    return replace(usual, policy_mode="rl") if is_learned else usual
+    return replace(usual, policy_mode=PolicyMode.RL) if is_learned else usual
 
 
 def setting_of(policy: str, protocol: Protocol) -> KarpenterSetting:

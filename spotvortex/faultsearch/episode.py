@@ -14,7 +14,7 @@ from random import Random
 from typing import Final
 
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import CapacityType, Mode
+from spotvortex.core.domain.types import CapacityType, Mode, PolicyMode
 from spotvortex.sim.cluster.scenario import (
     TERMINATE_S,
     WHEN_EMPTY,
@@ -307,7 +307,7 @@ def _limits(chance: Random) -> Limits:
     modes = (Mode.ACTIVE,) * 8 + (Mode.CANARY, Mode.SHADOW, Mode.ADVISE)
     return Limits(
         mode=chance.choice(modes),
-        policy_mode="deterministic",
+        policy_mode=PolicyMode.DETERMINISTIC,
         settle_s=chance.choice((60.0, 300.0, 600.0)),
         dwell_s=chance.choice((120.0, 600.0)),
         max_pool_disruption_ratio=chance.choice((0.1, 0.34, 0.5)),

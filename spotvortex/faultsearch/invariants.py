@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from spotvortex.core.domain.observation import OwnKind
+from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.types import CapacityType, Freeze
 from spotvortex.core.drain.calls import (
     UNDOING,
@@ -161,7 +161,7 @@ class InvariantChecker:
     def _note_bound(self) -> None:
         """Remember every placeholder that has ever had a Ready node."""
         for pod in self.cluster.own.values():
-            if pod.own is None or pod.own.kind is not OwnKind.PLACEHOLDER or not pod.node:
+            if pod.own is None or pod.own.kind is not PodKind.PLACEHOLDER or not pod.node:
                 continue
             if self.cluster.nodes[pod.node].ready:
                 self._bound[pod.own.plan_id].add(pod.uid)
@@ -306,7 +306,7 @@ class InvariantChecker:
             self._room_of.get(pod.name, pod.name)
             for pod in self.cluster.own.values()
             if pod.own is not None
-            and pod.own.kind is OwnKind.PLACEHOLDER
+            and pod.own.kind is PodKind.PLACEHOLDER
             and (pod.own.for_uid, pod.own.plan_id) == (call.for_uid, call.plan_id)
         ]
         text = f"{len(rooms)} placeholders for {len(pods)} pods: {call.name}"
@@ -350,7 +350,7 @@ class InvariantChecker:
 
     def _rooms(self) -> Iterator[Own]:
         owns = (pod.own for pod in self.cluster.own.values())
-        return (own for own in owns if own is not None and own.kind is OwnKind.PLACEHOLDER)
+        return (own for own in owns if own is not None and own.kind is PodKind.PLACEHOLDER)
 
     def _of_pool(self, pool: str) -> Iterator[SimNode]:
         return (n for n in self.cluster.nodes.values() if n.group.pool == pool)

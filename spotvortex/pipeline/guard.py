@@ -12,16 +12,16 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
+from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import (
     ClusterFacts,
     InputState,
     NodeFact,
-    OwnKind,
     OwnPod,
     anchored_until,
 )
-from spotvortex.core.domain.types import CapacityType, Freeze
+from spotvortex.core.domain.types import CapacityType, Freeze, disrupted_at_most
 from spotvortex.core.drain.calls import (
     UNDOING,
     Again,
@@ -150,7 +150,7 @@ class GuardedActuator:
         pools = (node.pool, self.limits.max_pool_disruption_ratio)
         for name, ratio in (pools, ("", self.limits.max_cluster_disruption_ratio)):
             n_nodes, n_moving = self._count(facts, name, call.uid)
-            most = max(1, int(n_nodes * ratio + 1e-9))
+            most = disrupted_at_most(n_nodes, ratio)
             if n_moving >= most:
                 where = f"pool {name}" if name else "the cluster"
                 return Again(f"{n_moving} nodes of {where} are on the move, at most {most} may be")
@@ -171,7 +171,7 @@ class GuardedActuator:
         cordoned, plan_id = self._newest(here) if here is not None else (False, "")
         halt, reason = self._halt()
         own = [p for p in self.cluster.own_pods(order.uid) if p.plan_id == order.plan_id]
-        room = [p for p in own if p.kind is OwnKind.PLACEHOLDER and not p.finished]
+        room = [p for p in own if p.kind is PodKind.PLACEHOLDER and not p.finished]
         receivers = [r for p in room if (r := self._receiver(p)) is not None]
         return NodeView(
             node=order.node,

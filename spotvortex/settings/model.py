@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import Mode
+from spotvortex.core.domain.types import Mode, PolicyMode
 from spotvortex.core.pool.input import MAX_CANDIDATES
 from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.settings.describe import pool_rules
@@ -28,7 +28,7 @@ PREFIX: Final = "SPOTVORTEX_"
 BUNDLED_MODELS: Final = Path(str(files("spotvortex"))).joinpath("model", "bundle").resolve()
 """The bundle of the package: in a checkout a link to `models/`, in a wheel the files themselves."""
 
-_RENAMED: Final = frozenset({"mode", "on_demand_floor_nodes", "exit_unsupported"})
+_RENAMED: Final = frozenset({"mode", "policy_mode", "on_demand_floor_nodes", "exit_unsupported"})
 """Limits whose setting has another name or type."""
 
 
@@ -220,6 +220,7 @@ class Settings(BaseSettings):
         same = {f.name: getattr(self, f.name) for f in fields(Limits) if f.name not in _RENAMED}
         return Limits(
             mode=Mode(self.mode),
+            policy_mode=PolicyMode(self.policy_mode),
             on_demand_floor_nodes=self.on_demand_floor,
             exit_unsupported=self.unsupported_family_action == "EMERGENCY_EXIT",
             **same,

@@ -16,7 +16,15 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
 from spotvortex.core.decision.messages import Decision, Plan
 from spotvortex.core.domain.observation import InputState, Observation
-from spotvortex.core.domain.types import CapacityType, GateName, Mode, Outcome
+from spotvortex.core.domain.types import (
+    CapacityType,
+    GateName,
+    Mode,
+    Outcome,
+    PolicyMode,
+    ProposalReason,
+    ProposalSource,
+)
 from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.core.drain.messages import DrainResult
 from spotvortex.core.pool.assessment import Assessment
@@ -52,7 +60,7 @@ _OBSERVE_BUCKETS: Final = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.
 # No step may hold the loop for more than 20 ms; from 0.25 s on probes and watches suffer.
 _STALL_BUCKETS: Final = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
-_POLICIES: Final = ("deterministic", "rl")
+_POLICIES: Final = tuple(ProposalSource(mode) for mode in PolicyMode)
 
 
 class _TrafficSeries:
@@ -320,12 +328,14 @@ def _nodes(decisions: Iterable[Decision]) -> dict[tuple[str, ...], float | None]
 
 def _source(decision: Decision) -> str:
     proposal = decision.proposal
-    return proposal.reason if proposal.reason == "unsupported_family" else proposal.source
+    return (
+        proposal.reason if proposal.reason is ProposalReason.UNSUPPORTED_FAMILY else proposal.source
+    )
 
 
 def _has_second_opinion(decision: Decision) -> bool:
     """Tell whether both policies had a say; a bundle may bring no learned one."""
     both = decision.proposal, decision.other
-    return {p.source for p in both} == set(_POLICIES) and "no_q_values" not in {
+    return {p.source for p in both} == set(_POLICIES) and ProposalReason.NO_Q_VALUES not in {
         p.reason for p in both
     }

@@ -21,7 +21,14 @@ from spotvortex.core.domain.observation import (
     SpotQuote,
     SpotShare,
 )
-from spotvortex.core.domain.types import Action, Blocker, CapacityType, Offering, Provisioner
+from spotvortex.core.domain.types import (
+    Action,
+    Blocker,
+    CapacityType,
+    Offering,
+    ProposalReason,
+    Provisioner,
+)
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.context import cycle_context
 from spotvortex.core.pool.eviction import PodEvictability
@@ -303,7 +310,7 @@ def risk_of(p):
 
 
 def proposal(action=Action.INCREASE_10, reason="economic_increase"):
-    return Proposal(action=action, reason=reason)
+    return Proposal(action=action, reason=ProposalReason(reason))
 
 
 def basis(data=None, **changes):

@@ -3,8 +3,9 @@
 import hashlib
 from dataclasses import replace
 
+from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.notices import Notice, NoticeKind
-from spotvortex.core.domain.observation import OwnKind, OwnPod
+from spotvortex.core.domain.observation import OwnPod
 from spotvortex.core.domain.types import CapacityType, Mode
 from spotvortex.core.drain.messages import DrainOrder, OrderKind
 from spotvortex.core.drain.orders import to_text
@@ -41,7 +42,7 @@ def loss(node="web-s0", **changes):
 def placeholder(made, n=0, **changes):
     values = {
         "name": f"spotvortex-placeholder-{made.plan_id}-{made.node}-{n}",
-        "kind": OwnKind.PLACEHOLDER,
+        "kind": PodKind.PLACEHOLDER,
         "plan_id": made.plan_id,
         "for_uid": made.uid,
         "node": "",
@@ -54,7 +55,7 @@ def placeholder(made, n=0, **changes):
 def anchor(node, until=AT + 1700.0, **changes):
     values = {
         "name": f"spotvortex-anchor-{node}-{until}",
-        "kind": OwnKind.ANCHOR,
+        "kind": PodKind.ANCHOR,
         "plan_id": "p0",
         "for_uid": f"uid-{node}",
         "node": node,

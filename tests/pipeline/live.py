@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field, replace
 
+from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import OwnKind, OwnPod
+from spotvortex.core.domain.observation import OwnPod
 from spotvortex.core.drain.calls import (
     CreateAnchor,
     CreatePlaceholder,
@@ -100,7 +101,7 @@ class LiveWriter:
         anchor = isinstance(call, CreateAnchor)
         return OwnPod(
             name=call.name,
-            kind=OwnKind.ANCHOR if anchor else OwnKind.PLACEHOLDER,
+            kind=PodKind.ANCHOR if anchor else PodKind.PLACEHOLDER,
             plan_id=call.plan_id,
             for_uid=call.node_uid if anchor else call.for_uid,
             node=call.node if anchor else self.live.receiver,

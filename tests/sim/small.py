@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import CapacityType, Mode
+from spotvortex.core.domain.types import CapacityType, Mode, PolicyMode
 from spotvortex.core.drain import orders
 from spotvortex.core.drain.calls import (
     CreateAnchor,
@@ -65,7 +65,7 @@ def episode(**changes):
         workloads=(app(),),
         regime=CALMEST,
         script=((0.0, 0.03),),
-        limits=Limits(mode=Mode.ACTIVE, policy_mode="deterministic", min_confidence=0.0),
+        limits=Limits(mode=Mode.ACTIVE, policy_mode=PolicyMode.DETERMINISTIC, min_confidence=0.0),
         terminate_s=0.0,
     )
     return replace(usual, **changes)

@@ -34,6 +34,9 @@ from spotvortex.core.domain.types import (
     Mode,
     Offering,
     Outcome,
+    PolicyMode,
+    ProposalReason,
+    ProposalSource,
     Provisioner,
 )
 from spotvortex.core.pool.input import (
@@ -227,9 +230,12 @@ def decision(
     values: dict[str, Any] = {
         "decision_id": f"{cycle}-{data.pool}",
         "basis": basis(data, cycle=cycle, limits=limits, traceparent=traceparent),
-        "proposal": Proposal(action=Action.INCREASE_10, reason="economic_increase"),
+        "proposal": Proposal(action=Action.INCREASE_10, reason=ProposalReason.ECONOMIC_INCREASE),
         "other": Proposal(
-            action=Action.INCREASE_10, reason="best_q_value", source="rl", margin=0.038095
+            action=Action.INCREASE_10,
+            reason=ProposalReason.BEST_Q_VALUE,
+            source=ProposalSource.RL,
+            margin=0.038095,
         ),
         "action": Action.HOLD,
         "reason": "pool_safety",
@@ -320,7 +326,7 @@ def largest_refusal() -> Decision:
     )
     state = replace(BUSY_STATE, last_wave_at=AT - 1.375)
     limits = replace(
-        WIDE, policy_mode="rl", max_pool_disruption_ratio=0.1, on_demand_floor_nodes=87
+        WIDE, policy_mode=PolicyMode.RL, max_pool_disruption_ratio=0.1, on_demand_floor_nodes=87
     )
     return decide(basis(data, cycle=86_399, limits=limits, state=state))
 

@@ -7,7 +7,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from spotvortex.core.decision.messages import Proposal, Verdict
 from spotvortex.core.domain.observation import MarketFacts
-from spotvortex.core.domain.types import Action, CapacityType, GateName, Mode, Outcome
+from spotvortex.core.domain.types import (
+    Action,
+    CapacityType,
+    GateName,
+    Mode,
+    Outcome,
+    ProposalReason,
+    ProposalSource,
+)
 from spotvortex.core.drain.calls import Again, DeletePlaceholders
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult
 from spotvortex.core.pool.assessment import Assessment
@@ -122,7 +130,9 @@ def test_every_answer_of_every_gate_is_counted_by_mode():
 
 def test_policies_that_disagree_are_counted_with_what_each_wanted():
     made = metrics()
-    other = Proposal(action=Action.DECREASE_30, reason="best_q_value", source="rl")
+    other = Proposal(
+        action=Action.DECREASE_30, reason=ProposalReason.BEST_Q_VALUE, source=ProposalSource.RL
+    )
     made.planned(plan(decision(), decision(pool="b", other=other)), 0.0)
     found = samples(made)
     assert found["spotvortex_shadow_action_agreement_total{agreement=same}"] == 1.0
@@ -140,9 +150,11 @@ def test_policies_that_disagree_are_counted_with_what_each_wanted():
 
 def test_a_bundle_without_a_learned_policy_is_no_second_opinion():
     made = metrics()
-    silent = Proposal(action=Action.HOLD, reason="no_q_values", source="rl")
+    silent = Proposal(
+        action=Action.HOLD, reason=ProposalReason.NO_Q_VALUES, source=ProposalSource.RL
+    )
     made.planned(plan(decision(other=silent)), 0.0)
-    exit_all = Proposal(action=Action.EMERGENCY_EXIT, reason="unsupported_family")
+    exit_all = Proposal(action=Action.EMERGENCY_EXIT, reason=ProposalReason.UNSUPPORTED_FAMILY)
     made.planned(plan(decision(proposal=exit_all, other=exit_all)), 0.0)
     assert not [name for name in samples(made) if "shadow_action" in name]
 
@@ -261,7 +273,7 @@ def test_shadow_is_counted_apart_from_real():
 
 def test_an_unsupported_family_is_a_source_of_its_own():
     made = metrics()
-    proposal = Proposal(action=Action.EMERGENCY_EXIT, reason="unsupported_family")
+    proposal = Proposal(action=Action.EMERGENCY_EXIT, reason=ProposalReason.UNSUPPORTED_FAMILY)
     made.recorded(decision(proposal=proposal, input=pool_input(unsupported=("m9x",))))
     found = samples(made)
     labels = "action=EMERGENCY_EXIT,mode=shadow,source=unsupported_family"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from spotvortex.core.decision.messages import ClusterBudget
 from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import disrupted_at_most
 from spotvortex.core.pool.input import PoolInput
 
 
@@ -28,4 +29,4 @@ def pool_left(pool: PoolInput, limits: Limits) -> int:
 
 def _left(n_nodes: int, n_moving: int, ratio: float) -> int:
     """A share of the nodes, at least one, less what is on the move."""
-    return max(0, max(1, int(n_nodes * ratio + 1e-9)) - n_moving) if n_nodes else 0
+    return max(0, disrupted_at_most(n_nodes, ratio) - n_moving) if n_nodes else 0

@@ -15,7 +15,7 @@ from spotvortex.core.decision.economics import entry_economics
 from spotvortex.core.decision.messages import Economics, Proposal
 from spotvortex.core.decision.rule_policy import max_spot_nodes
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import Action
+from spotvortex.core.domain.types import Action, ProposalReason, ProposalSource
 from spotvortex.core.pool.input import PoolInput
 
 ACTIONS: Final = tuple(Action)
@@ -97,13 +97,15 @@ def propose_by_value(pool: PoolInput, limits: Limits) -> Proposal:
     """
     values = pool.q_values
     if values is None or not all(math.isfinite(value) for value in values):
-        return Proposal(action=Action.HOLD, reason="no_q_values", source="rl")
+        return Proposal(
+            action=Action.HOLD, reason=ProposalReason.NO_Q_VALUES, source=ProposalSource.RL
+        )
     allowed = [i for i, ok in enumerate(possible(pool, limits)) if ok]
     ranked = sorted(allowed, key=lambda i: (-values[i], i))
     return Proposal(
         action=ACTIONS[ranked[0]],
-        reason="best_q_value",
-        source="rl",
+        reason=ProposalReason.BEST_Q_VALUE,
+        source=ProposalSource.RL,
         margin=_margin(values, ranked),
     )
 

@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import NO_AUTHORITY, Observation, WriteAuthority
-from spotvortex.core.domain.types import RATIO_STEP, Action, CapacityType, GateName, Mode, Outcome
+from spotvortex.core.domain.types import (
+    RATIO_STEP,
+    Action,
+    CapacityType,
+    GateName,
+    Mode,
+    Outcome,
+    ProposalReason,
+    ProposalSource,
+)
 from spotvortex.core.drain.calls import Call
 from spotvortex.core.drain.messages import DrainOrder
 from spotvortex.core.pool.input import Candidate, PoolInput
@@ -57,8 +66,8 @@ class Proposal:
     """
 
     action: Action
-    reason: str
-    source: str = "deterministic"
+    reason: ProposalReason
+    source: ProposalSource = ProposalSource.DETERMINISTIC
     margin: float | None = None
 
 

@@ -13,7 +13,7 @@ from spotvortex.core.decision.gates.table import Ruling
 from spotvortex.core.decision.messages import Move, Proposal
 from spotvortex.core.decision.rule_policy import max_ratio, max_spot_nodes
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import RATIO_STEP, Action, CapacityType
+from spotvortex.core.domain.types import RATIO_STEP, Action, CapacityType, whole
 from spotvortex.core.pool.input import PoolInput
 
 
@@ -47,7 +47,7 @@ def n_wanted(pool: PoolInput, target: float, limits: Limits) -> int:
     """
     if abs(target - pool.spot_ratio) < 1e-9:
         return 0
-    delta = math.floor(target * pool.n_staying + 0.5 + 1e-9) - pool.n_spot_staying
+    delta = whole(target * pool.n_staying + 0.5) - pool.n_spot_staying
     delta = delta or int(math.copysign(1, target - pool.spot_ratio))
     return (
         min(delta, max(0, max_spot_nodes(pool, limits) - pool.n_spot_staying))

@@ -10,6 +10,7 @@ from spotvortex.core.decision.learned_policy import propose_by_value
 from spotvortex.core.decision.messages import Economics, Proposal
 from spotvortex.core.decision.rule_policy import propose
 from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import PolicyMode, ProposalReason
 from spotvortex.core.pool.input import PoolInput
 
 
@@ -18,8 +19,8 @@ def both_proposals(
 ) -> tuple[Proposal, Proposal]:
     """Return the proposal of the mode that decides, and that of the other."""
     rules = propose(pool, economics, limits)
-    if rules.reason == "unsupported_family":
+    if rules.reason is ProposalReason.UNSUPPORTED_FAMILY:
         # The documented contract of both modes: no score, so no q-values worth the name.
         return rules, rules
     learned = propose_by_value(pool, limits)
-    return (learned, rules) if limits.policy_mode == "rl" else (rules, learned)
+    return (learned, rules) if limits.policy_mode is PolicyMode.RL else (rules, learned)

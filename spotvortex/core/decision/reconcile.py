@@ -29,8 +29,9 @@ from spotvortex.core.decision.messages import (
 from spotvortex.core.decision.planning import Wave, plan_wave
 from spotvortex.core.decision.policies import both_proposals
 from spotvortex.core.decision.rule_policy import n_to_undo, worse
+from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import Observation, OwnKind
+from spotvortex.core.domain.observation import Observation
 from spotvortex.core.domain.types import Action, short
 from spotvortex.core.drain.interruption import interruption_orders
 from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind
@@ -132,7 +133,7 @@ def _emptied(orders: tuple[DrainOrder, ...], observation: Observation) -> frozen
     their orders would end them anew in every cycle. One that outlives its deadline is undone.
     """
     cluster, at = observation.cluster, observation.at
-    asked = {pod.for_uid for pod in cluster.own_pods if pod.kind is OwnKind.PLACEHOLDER}
+    asked = {pod.for_uid for pod in cluster.own_pods if pod.kind is PodKind.PLACEHOLDER}
     empty = {
         node.uid
         for node in cluster.nodes

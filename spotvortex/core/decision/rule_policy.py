@@ -12,7 +12,7 @@ import math
 from spotvortex.core.decision.economics import held_economics
 from spotvortex.core.decision.messages import Economics, PoolState, Proposal
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import RATIO_STEP, Action
+from spotvortex.core.domain.types import RATIO_STEP, Action, ProposalReason, whole
 from spotvortex.core.pool.input import PoolInput, Risk
 
 WIDE_STEP_RATIO = 0.25
@@ -22,9 +22,9 @@ WIDE_STEP_RATIO = 0.25
 def propose(pool: PoolInput, economics: Economics, limits: Limits) -> Proposal:
     """Apply the deterministic rules to one pool."""
     if pool.n_counted == 0:
-        return Proposal(action=Action.HOLD, reason="empty_pool")
+        return Proposal(action=Action.HOLD, reason=ProposalReason.EMPTY_POOL)
     if pool.n_spot and pool.n_spot_out_of_scope == pool.n_spot:
-        return Proposal(action=Action.EMERGENCY_EXIT, reason="unsupported_family")
+        return Proposal(action=Action.EMERGENCY_EXIT, reason=ProposalReason.UNSUPPORTED_FAMILY)
     away = [p for p in (_leave(pool, limits), _obey_cap(pool, limits)) if p is not None]
     if away:
         return min(away, key=lambda p: RATIO_STEP[p.action])
@@ -50,14 +50,14 @@ def max_ratio(pool: PoolInput, limits: Limits) -> float:
 
 def max_spot_nodes(pool: PoolInput, limits: Limits) -> int:
     """Return how many whole Spot nodes the cap and the floor leave to this pool."""
-    return math.floor(max_ratio(pool, limits) * pool.n_staying + 1e-9)
+    return whole(max_ratio(pool, limits) * pool.n_staying)
 
 
 def n_to_undo(pool: PoolInput, state: PoolState) -> int:
     """Return how many nodes that our anchors keep had been Spot before we fell back."""
     if state.fell_from is None:
         return 0
-    n_before = math.floor(state.fell_from * pool.n_staying + 1e-9)
+    n_before = whole(state.fell_from * pool.n_staying)
     return max(0, min(pool.n_anchored, n_before - pool.n_spot_staying))
 
 
@@ -75,14 +75,14 @@ def _leave(pool: PoolInput, limits: Limits) -> Proposal | None:
     if not pool.n_spot or risk is None or pool.spot_risk.runtime is None:
         return None
     if risk >= limits.emergency_risk or pool.spot_risk.runtime >= limits.emergency_runtime_risk:
-        return Proposal(action=Action.EMERGENCY_EXIT, reason="emergency_risk")
+        return Proposal(action=Action.EMERGENCY_EXIT, reason=ProposalReason.EMERGENCY_RISK)
     if risk >= limits.high_risk:
-        return Proposal(action=Action.DECREASE_30, reason="high_risk")
+        return Proposal(action=Action.DECREASE_30, reason=ProposalReason.HIGH_RISK)
     if risk >= limits.medium_risk:
-        return Proposal(action=Action.DECREASE_10, reason="medium_risk")
+        return Proposal(action=Action.DECREASE_10, reason=ProposalReason.MEDIUM_RISK)
     held = held_economics(pool, limits)
     if held.net_usd_per_hour is not None and held.net_usd_per_hour < 0.0:
-        return Proposal(action=Action.DECREASE_10, reason="expected_loss")
+        return Proposal(action=Action.DECREASE_10, reason=ProposalReason.EXPECTED_LOSS)
     return None
 
 
@@ -91,24 +91,24 @@ def _obey_cap(pool: PoolInput, limits: Limits) -> Proposal | None:
     if over <= 1e-9 or not pool.n_spot:
         return None
     action = Action.DECREASE_30 if over >= WIDE_STEP_RATIO else Action.DECREASE_10
-    return Proposal(action=action, reason="above_max_spot_ratio")
+    return Proposal(action=action, reason=ProposalReason.ABOVE_MAX_SPOT_RATIO)
 
 
 def _stay(pool: PoolInput, limits: Limits) -> Proposal | None:
     entry = worse(pool.entry_risk)
-    reason = ""
+    reason: ProposalReason | None = None
     if not pool.n_on_demand:
-        reason = "all_spot_already"
+        reason = ProposalReason.ALL_SPOT_ALREADY
     elif pool.n_spot_staying >= max_spot_nodes(pool, limits):
-        reason = "at_max_spot_ratio"
+        reason = ProposalReason.AT_MAX_SPOT_RATIO
     elif not pool.allows_spot:
-        reason = "pool_allows_no_spot"
+        reason = ProposalReason.POOL_ALLOWS_NO_SPOT
     elif not pool.n_on_demand_movable:
-        reason = "nothing_movable"
+        reason = ProposalReason.NOTHING_MOVABLE
     elif entry is None:
-        reason = "no_score"
+        reason = ProposalReason.NO_SCORE
     elif entry >= limits.medium_risk:
-        reason = "entry_risk"
+        reason = ProposalReason.ENTRY_RISK
     return Proposal(action=Action.HOLD, reason=reason) if reason else None
 
 
@@ -118,16 +118,20 @@ def _enter(pool: PoolInput, economics: Economics, limits: Limits) -> Proposal:
         return Proposal(action=Action.HOLD, reason=hold)
     room = max_ratio(pool, limits) - pool.spot_ratio
     action = Action.INCREASE_30 if room >= WIDE_STEP_RATIO else Action.INCREASE_10
-    return Proposal(action=action, reason="economic_increase")
+    return Proposal(action=action, reason=ProposalReason.ECONOMIC_INCREASE)
 
 
-def _no_gain(pool: PoolInput, economics: Economics, limits: Limits) -> str:
+def _no_gain(pool: PoolInput, economics: Economics, limits: Limits) -> ProposalReason | None:
     if economics.discount_ratio is None or economics.net_usd_per_hour is None:
-        return "price_unknown" if pool.entry_money.too_old_s is None else "price_stale"
+        return (
+            ProposalReason.PRICE_UNKNOWN
+            if pool.entry_money.too_old_s is None
+            else ProposalReason.PRICE_STALE
+        )
     if economics.discount_ratio < limits.min_discount_ratio:
-        return "discount_too_small"
+        return ProposalReason.DISCOUNT_TOO_SMALL
     if economics.payback_hours is None:
-        return "no_expected_gain"
+        return ProposalReason.NO_EXPECTED_GAIN
     if economics.payback_hours > limits.max_payback_hours:
-        return "payback_too_long"
-    return ""
+        return ProposalReason.PAYBACK_TOO_LONG
+    return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
-from spotvortex.core.domain.types import Mode
+from spotvortex.core.domain.types import Mode, PolicyMode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Limits:
     """
 
     mode: Mode = Mode.SHADOW
-    policy_mode: str = "deterministic"
+    policy_mode: PolicyMode = PolicyMode.DETERMINISTIC
     emergency_risk: float = 0.90
     emergency_runtime_risk: float = 0.80
     high_risk: float = 0.60

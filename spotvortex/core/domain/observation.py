@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.notices import Notice
 from spotvortex.core.domain.types import Blocker, CapacityType, Freeze, Offering, Provisioner
 
@@ -274,13 +275,6 @@ class PoolFacts:
     node_groups: tuple[NodeGroupFact, ...] = ()
 
 
-class OwnKind(StrEnum):
-    """The two kinds of pods that the controller puts into a cluster."""
-
-    PLACEHOLDER = "placeholder"
-    ANCHOR = "anchor"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnPod:
     """One pod that the controller made.
@@ -300,7 +294,7 @@ class OwnPod:
     """
 
     name: str
-    kind: OwnKind
+    kind: PodKind
     plan_id: str
     for_uid: str
     node: str
@@ -458,6 +452,6 @@ def anchored_until(pods: Iterable[OwnPod], at: float) -> dict[str, float]:
     """Return until when (wall time) anchors keep nodes, by uid of each node that one keeps now."""
     until: dict[str, float] = {}
     for pod in pods:
-        if pod.kind is OwnKind.ANCHOR and not pod.finished and not pod.terminating:
+        if pod.kind is PodKind.ANCHOR and not pod.finished and not pod.terminating:
             until[pod.for_uid] = max(pod.ends_at, until.get(pod.for_uid, 0.0))
     return {uid: ends for uid, ends in until.items() if ends > at}

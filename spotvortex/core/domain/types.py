@@ -6,6 +6,7 @@ Comes in: nothing. Goes out: enumerations and identities. Times are float second
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -90,6 +91,48 @@ RATIO_STEP: Final[dict[Action, float]] = {
 """Change of the target spot ratio in points of ratio; EMERGENCY_EXIT means a target of 0."""
 
 
+class PolicyMode(StrEnum):
+    """Which of the two policies decides; the other one is recorded beside it."""
+
+    DETERMINISTIC = "deterministic"
+    RL = "rl"
+
+
+class ProposalSource(StrEnum):
+    """Who proposes: one of the two policies, or a person who asks what would be."""
+
+    DETERMINISTIC = "deterministic"
+    RL = "rl"
+    PERSON = "person"
+
+
+class ProposalReason(StrEnum):
+    """The rule that led to a proposal, as records and metrics say it."""
+
+    EMPTY_POOL = "empty_pool"
+    UNSUPPORTED_FAMILY = "unsupported_family"
+    EMERGENCY_RISK = "emergency_risk"
+    HIGH_RISK = "high_risk"
+    MEDIUM_RISK = "medium_risk"
+    EXPECTED_LOSS = "expected_loss"
+    ABOVE_MAX_SPOT_RATIO = "above_max_spot_ratio"
+    ALL_SPOT_ALREADY = "all_spot_already"
+    AT_MAX_SPOT_RATIO = "at_max_spot_ratio"
+    POOL_ALLOWS_NO_SPOT = "pool_allows_no_spot"
+    NOTHING_MOVABLE = "nothing_movable"
+    NO_SCORE = "no_score"
+    ENTRY_RISK = "entry_risk"
+    ECONOMIC_INCREASE = "economic_increase"
+    PRICE_UNKNOWN = "price_unknown"
+    PRICE_STALE = "price_stale"
+    DISCOUNT_TOO_SMALL = "discount_too_small"
+    NO_EXPECTED_GAIN = "no_expected_gain"
+    PAYBACK_TOO_LONG = "payback_too_long"
+    NO_Q_VALUES = "no_q_values"
+    BEST_Q_VALUE = "best_q_value"
+    ASKED = "asked"
+
+
 class Outcome(StrEnum):
     """What a gate answers."""
 
@@ -160,6 +203,16 @@ class Offering:
     def family(self) -> str:
         """The instance family: `m6i` of `m6i.2xlarge`."""
         return self.instance_type.partition(".")[0]
+
+
+def whole(value: float) -> int:
+    """Round down to a whole number; what is a whole number but for rounding counts as it."""
+    return math.floor(value + 1e-9)
+
+
+def disrupted_at_most(n_nodes: int, ratio: float) -> int:
+    """Return how many of some nodes may be on the move: a share of them, at least one."""
+    return max(1, whole(n_nodes * ratio))
 
 
 def short(value: float) -> float:

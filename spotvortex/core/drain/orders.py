@@ -11,7 +11,8 @@ import json
 import math
 from typing import Final
 
-from spotvortex.core.domain.observation import ClusterFacts, OwnKind, OwnPod
+from spotvortex.core.domain.labels import PodKind
+from spotvortex.core.domain.observation import ClusterFacts, OwnPod
 from spotvortex.core.domain.types import CapacityType, Mode
 from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind
 
@@ -101,7 +102,7 @@ def _on_placeholders(cluster: ClusterFacts) -> tuple[dict[str, DrainOrder], tupl
     found: dict[str, DrainOrder] = {}
     unread: list[OwnPod] = []
     for pod in cluster.own_pods:
-        if pod.kind is not OwnKind.PLACEHOLDER or pod.terminating or pod.finished:
+        if pod.kind is not PodKind.PLACEHOLDER or pod.terminating or pod.finished:
             continue
         order = from_text(pod.order)
         if order is None or order.uid != pod.for_uid:

@@ -19,7 +19,7 @@ from spotvortex.core.decision.gates.table import ask, combine, evaluate
 from spotvortex.core.decision.messages import Basis, Proposal, Verdict
 from spotvortex.core.decision.planning import Wave, plan_wave
 from spotvortex.core.decision.policies import both_proposals
-from spotvortex.core.domain.types import Action, Outcome
+from spotvortex.core.domain.types import Action, Outcome, ProposalReason, ProposalSource
 from spotvortex.core.record.counterfactual_inputs import FLAG, KNOB_BY_NAME, KNOBS, POLICY, Variable
 
 Propose = Callable[[Basis], Proposal]
@@ -70,7 +70,7 @@ def apply(basis: Basis, flip: Counterfactual) -> Basis:
 
 def force(basis: Basis, action: Action) -> WhatIf:
     """Put an action before the gates, whatever the policies propose."""
-    proposal = Proposal(action=action, reason="asked", source="person")
+    proposal = Proposal(action=action, reason=ProposalReason.ASKED, source=ProposalSource.PERSON)
     stand = Evaluated.of(basis, lambda _: proposal)
     taken = stand.wave.action is action
     return WhatIf(

@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 from spotvortex.core.decision.messages import Basis
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import Action, GateName
+from spotvortex.core.domain.types import Action, GateName, PolicyMode
 from spotvortex.core.pool.input import GroupFit, LossSafety, Money, PoolInput
 
 POLICY: Final = "policy"
@@ -117,7 +117,7 @@ def _q_value(action: Action) -> Variable:
     i = tuple(Action).index(action)
 
     def get(basis: Basis) -> float | None:
-        values = basis.pool.q_values if basis.limits.policy_mode == "rl" else None
+        values = basis.pool.q_values if basis.limits.policy_mode is PolicyMode.RL else None
         return None if values is None else values[i]
 
     def put(basis: Basis, value: float) -> Basis:

@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import Final
 
 from spotvortex.core.domain import labels as label_names
-from spotvortex.core.domain.observation import OwnKind, OwnPod
+from spotvortex.core.domain.labels import PodKind
+from spotvortex.core.domain.observation import OwnPod
 from spotvortex.kube.api import wire
 
-_KINDS: Final = frozenset({label_names.PodKind.PLACEHOLDER, label_names.PodKind.ANCHOR})
+_KINDS: Final = frozenset(PodKind)
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 
 
@@ -56,7 +57,7 @@ class OwnPods:
         if kind not in _KINDS:
             self.remove(key)
             return False
-        pod = _own_pod(obj, OwnKind(kind), labels)
+        pod = _own_pod(obj, PodKind(kind), labels)
         if pod != self._pods.get(key):
             self.remove(key)
             self._pods[key] = pod
@@ -74,7 +75,7 @@ class OwnPods:
             del self._by_node[pod.for_uid]
 
 
-def _own_pod(obj: wire.Pod, kind: OwnKind, labels: dict[str, str]) -> OwnPod:
+def _own_pod(obj: wire.Pod, kind: PodKind, labels: dict[str, str]) -> OwnPod:
     meta, spec = obj.metadata, obj.spec or wire.PodSpec()
     status = obj.status or wire.PodStatus()
     since = status.start_time or meta.creation_timestamp

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, assert_never
 
-from spotvortex.core.domain.observation import OwnKind
+from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.drain.calls import (
     Again,
@@ -108,9 +108,9 @@ class SimulatedApiServer:
             case CreateAnchor():
                 return self._anchor(call, at)
             case DeletePlaceholders():
-                return self._delete(OwnKind.PLACEHOLDER, call.for_uid, call.plan_id, at)
+                return self._delete(PodKind.PLACEHOLDER, call.for_uid, call.plan_id, at)
             case DeleteAnchors():
-                return self._delete(OwnKind.ANCHOR, call.node_uid, "", at)
+                return self._delete(PodKind.ANCHOR, call.node_uid, "", at)
             case _:
                 assert_never(call)
 
@@ -194,7 +194,7 @@ class SimulatedApiServer:
             capacity_type=_wanted(call) or seen.demanded,
         )
         own = Own(
-            kind=OwnKind.PLACEHOLDER,
+            kind=PodKind.PLACEHOLDER,
             plan_id=call.plan_id,
             for_uid=call.for_uid,
             expires_at=at + call.expires_s,
@@ -215,7 +215,7 @@ class SimulatedApiServer:
             grace_s=0.0,
         )
         own = Own(
-            kind=OwnKind.ANCHOR,
+            kind=PodKind.ANCHOR,
             plan_id=call.plan_id,
             for_uid=call.node_uid,
             expires_at=at + call.expires_s,
@@ -263,7 +263,7 @@ class SimulatedApiServer:
             self.cluster.delete_claim(node)
         return Done()
 
-    def _delete(self, kind: OwnKind, for_uid: str, plan_id: str, at: float) -> Answer:
+    def _delete(self, kind: PodKind, for_uid: str, plan_id: str, at: float) -> Answer:
         for pod in [p for p in self.cluster.own.values() if _is(p, kind, for_uid, plan_id)]:
             self.cluster.delete_pod(pod, at)
         return Done()
@@ -273,7 +273,7 @@ def _wanted(call: CreatePlaceholder) -> CapacityType | None:
     return None if call.capacity_type is CapacityType.UNKNOWN else call.capacity_type
 
 
-def _is(pod: SimPod, kind: OwnKind, for_uid: str, plan_id: str) -> bool:
+def _is(pod: SimPod, kind: PodKind, for_uid: str, plan_id: str) -> bool:
     own = pod.own
     return (
         own is not None

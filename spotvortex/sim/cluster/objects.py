@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from spotvortex.core.domain.observation import OwnKind
+from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.sim.cluster.scenario import NodeGroup, Workload, WorkloadKind
 from spotvortex.sim.market.instance_types import instance_type_of
@@ -28,7 +28,7 @@ class Own:
         avoid: an offering that it must not get, "type/zone", "" of none.
     """
 
-    kind: OwnKind
+    kind: PodKind
     plan_id: str
     for_uid: str
     expires_at: float
@@ -152,7 +152,7 @@ class SimNode:
     def placeholders(self) -> list[SimPod]:
         """The controller's placeholders on it."""
         pods = self.pods.values()
-        return [pod for pod in pods if pod.own and pod.own.kind is OwnKind.PLACEHOLDER]
+        return [pod for pod in pods if pod.own and pod.own.kind is PodKind.PLACEHOLDER]
 
     @property
     def takes_pods(self) -> bool:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.notices import KEPT_S, Notice, NoticeKind
-from spotvortex.core.domain.observation import OwnKind
 from spotvortex.core.domain.types import CapacityType, Freeze
 from spotvortex.sim.cluster.objects import SimNode
 from spotvortex.sim.runtime.coordination import CoordinationObjects
@@ -80,9 +80,9 @@ class ExternalActors:
                 for node in self._some(list(cluster.nodes.values()), n):
                     cluster.delete_claim(node)
             case FaultKind.PLACEHOLDERS_DELETED:
-                self._delete_own(OwnKind.PLACEHOLDER)
+                self._delete_own(PodKind.PLACEHOLDER)
             case FaultKind.ANCHORS_DELETED:
-                self._delete_own(OwnKind.ANCHOR)
+                self._delete_own(PodKind.ANCHOR)
             case _:
                 self._befall_more(fault, n)
 
@@ -108,7 +108,7 @@ class ExternalActors:
         self.shelf.state = text
         self.shelf.version += 1
 
-    def _delete_own(self, kind: OwnKind) -> None:
+    def _delete_own(self, kind: PodKind) -> None:
         own = self.world.cluster.own.values()
         for pod in [p for p in own if p.own is not None and p.own.kind is kind]:
             self.world.cluster.delete_pod(pod, self.clock())

@@ -417,7 +417,7 @@ moving_actions = st.sampled_from([a for a in Action if a is not HOLD])
 
 def wave_size(given_verdicts, action, mode=Mode.SHADOW):
     ruling = combine(given_verdicts, mode)
-    wave = plan_wave(pool_input(), proposal(action, "why"), ruling, Limits())
+    wave = plan_wave(pool_input(), proposal(action, "high_risk"), ruling, Limits())
     return len(wave.moves)
 
 
@@ -450,7 +450,7 @@ def test_a_stricter_verdict_never_enlarges_the_wave(some, action, by, data):
 @given(st.lists(verdicts, max_size=6), moving_actions)
 def test_a_wave_obeys_every_limit_and_a_refusal_gives_hold(some, action):
     ruling = combine(some, Mode.SHADOW)
-    wave = plan_wave(pool_input(), proposal(action, "why"), ruling, Limits())
+    wave = plan_wave(pool_input(), proposal(action, "high_risk"), ruling, Limits())
     assert all(len(wave.moves) <= max(0, v.limit) for v in some if v.limit is not None)
     if any(v.outcome is Outcome.REFUSE for v in some):
         assert (wave.action, wave.moves) == (Action.HOLD, ())

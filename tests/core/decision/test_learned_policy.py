@@ -18,11 +18,11 @@ from spotvortex.core.decision.learned_policy import (
 from spotvortex.core.decision.messages import Economics
 from spotvortex.core.decision.policies import both_proposals
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import Action
+from spotvortex.core.domain.types import Action, PolicyMode, ProposalSource
 from spotvortex.core.pool.input import Money
 from tests.core.builders import GOOD, case, pool_input, risk_of
 
-RL = Limits(policy_mode="rl")
+RL = Limits(policy_mode=PolicyMode.RL)
 VALUES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 
 
@@ -124,7 +124,9 @@ def test_an_unsupported_family_is_the_same_for_both():
 @pytest.mark.parametrize(("margin", "refuses"), [(0.02, True), (0.09, False), (1.0, False)])
 def test_a_small_lead_takes_confidence_away(margin, refuses):
     asked = case()
-    asked = replace(asked, proposal=replace(asked.proposal, source="rl", margin=margin))
+    asked = replace(
+        asked, proposal=replace(asked.proposal, source=ProposalSource.RL, margin=margin)
+    )
     verdict = confidence(asked)
     assert (verdict.outcome.value == "refuse") is refuses
     if refuses:

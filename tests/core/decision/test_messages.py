@@ -3,10 +3,10 @@
 import pytest
 
 from spotvortex.core.decision.messages import Economics, Proposal
-from spotvortex.core.domain.types import Action
+from spotvortex.core.domain.types import Action, ProposalReason, ProposalSource
 from tests.telemetry.decisions import decision
 
-HOLD = Proposal(action=Action.HOLD, reason="no_q_values", source="rl")
+HOLD = Proposal(action=Action.HOLD, reason=ProposalReason.NO_Q_VALUES, source=ProposalSource.RL)
 
 
 def test_two_policies_agree_on_the_action_whatever_their_reasons():

@@ -96,7 +96,7 @@ def test_the_first_candidates_are_taken():
 )
 def test_a_wave_stays_within_every_bound(n_spot, n_od, n_reserved, action, limit, limits):
     pool = pool_input(n_spot=n_spot, n_on_demand=n_od, n_reserved=n_reserved)
-    wave = plan_wave(pool, proposal(action, "why"), at_most(limit), limits)
+    wave = plan_wave(pool, proposal(action, "high_risk"), at_most(limit), limits)
     n = len(wave.moves)
     assert n <= limits.max_wave_nodes
     assert limit is None or n <= max(0, limit)

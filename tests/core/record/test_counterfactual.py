@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.decision.reconcile import decide, reconcile
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import Action, Mode
+from spotvortex.core.domain.types import Action, Mode, PolicyMode
 from spotvortex.core.record.counterfactual import (
     Counterfactual,
     Evaluated,
@@ -49,7 +49,7 @@ def bases_of(assessed, limits):
 
 def learned(values, **changes):
     data = pool_input(q_values=values)
-    return basis(data, limits=Limits(policy_mode="rl"), **changes)
+    return basis(data, limits=Limits(policy_mode=PolicyMode.RL), **changes)
 
 
 def check_flip(made, flip):

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core.decision.messages import Economics, Proposal, Verdict
-from spotvortex.core.domain.types import Action, CapacityType, GateName, Mode, Outcome
+from spotvortex.core.domain.types import (
+    Action,
+    CapacityType,
+    GateName,
+    Mode,
+    Outcome,
+    ProposalReason,
+)
 from spotvortex.core.pool.input import MAX_CANDIDATES, MAX_OFFERINGS
 from spotvortex.core.record.codec import encode
 from spotvortex.core.record.record import (
@@ -201,10 +208,10 @@ def test_an_unchanged_hold_is_not_recorded_until_its_hour_is_over():
     [
         {"action": Action.DECREASE_10},
         {"verdicts": ()},
-        {"proposal": Proposal(action=Action.HOLD, reason="at_max_spot_ratio")},
+        {"proposal": Proposal(action=Action.HOLD, reason=ProposalReason.AT_MAX_SPOT_RATIO)},
         {"target_ratio": 0.7},
         {"n_nodes": 2},
-        {"proposal": Proposal(action=Action.INCREASE_30, reason="economic_increase")},
+        {"proposal": Proposal(action=Action.INCREASE_30, reason=ProposalReason.ECONOMIC_INCREASE)},
     ],
 )
 def test_a_changed_decision_is_recorded(change):

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.notices import NoticeKind
-from spotvortex.core.domain.observation import OwnKind
 from spotvortex.core.domain.types import CapacityType, Freeze
 from spotvortex.faultsearch.episode import START_AT
 from spotvortex.sim.cluster.scenario import WorkloadKind
@@ -76,8 +76,8 @@ def test_a_person_deletes_nodes(world, clock):
 @pytest.mark.parametrize(
     ("kind", "left"),
     [
-        (FaultKind.PLACEHOLDERS_DELETED, OwnKind.ANCHOR),
-        (FaultKind.ANCHORS_DELETED, OwnKind.PLACEHOLDER),
+        (FaultKind.PLACEHOLDERS_DELETED, PodKind.ANCHOR),
+        (FaultKind.ANCHORS_DELETED, PodKind.PLACEHOLDER),
     ],
 )
 def test_somebody_deletes_our_pods_of_one_kind(world, clock, kind, left):

@@ -10,7 +10,7 @@ from typing import Final
 
 from spotvortex.core.decision.gates.base import Case, Reply, gate
 from spotvortex.core.decision.messages import Verdict
-from spotvortex.core.domain.types import GateName
+from spotvortex.core.domain.types import GateName, ProposalReason
 
 FULL_MARGIN: Final = 0.1
 """A lead of the best q-value over the second, as a share of their spread, that counts in full."""
@@ -18,7 +18,7 @@ FULL_MARGIN: Final = 0.1
 
 def _leaves_unsupported(case: Case) -> bool:
     """Only where it leaves a family out of scope."""
-    return case.proposal.reason == "unsupported_family"
+    return case.proposal.reason is ProposalReason.UNSUPPORTED_FAMILY
 
 
 @gate(GateName.INPUT_FRESHNESS, waits_on_exit=True)
@@ -45,7 +45,7 @@ def model_scope(case: Case, reply: Reply) -> Verdict:
     if not pool.unsupported:
         return reply.allow("every family is in the model's scope")
     families = ", ".join(pool.unsupported)
-    if case.proposal.reason == "unsupported_family" and case.limits.exit_unsupported:
+    if case.proposal.reason is ProposalReason.UNSUPPORTED_FAMILY and case.limits.exit_unsupported:
         return reply.allow(f"{families} not in scope; leaving them is switched on")
     return reply.refuse(f"{families} not in the model's scope: recorded, pool holds")
 
