@@ -35,14 +35,21 @@ def sibling(stored: Manifest, name: str, *, node_name: str, pod_ip: str) -> Mani
     return pod
 
 
-async def put_pods(etcd_url: str, pods: Iterable[Manifest]) -> int:
+async def put_pods(
+    etcd_url: str, pods: Iterable[Manifest], *, a_transaction: int = PUTS_A_TRANSACTION
+) -> int:
     """Write pods into etcd; return how many.
+
+    IMPORTANT: the pods of a transaction share one revision, as no objects do that an API server
+    wrote. Who lists between two events of one revision, or goes on from it after its watch was
+    closed, never hears of the others. Where anybody watches, give one pod a transaction.
 
     Args:
         etcd_url: where etcd serves its clients.
         pods: whole objects, as the API server would store them; taken one by one.
+        a_transaction: how many pods are written at once.
     """
-    batches = _batches(pods)
+    batches = _batches(pods, a_transaction)
     counts = [0] * N_CONNECTIONS
     async with (
         aiohttp.ClientSession(trust_env=False) as session,
@@ -76,11 +83,11 @@ def _entry(pod: Manifest) -> dict[str, str]:
     return {"key": b64encode(key.encode()).decode(), "value": b64encode(value).decode()}
 
 
-def _batches(pods: Iterable[Manifest]) -> Iterator[list[Manifest]]:
+def _batches(pods: Iterable[Manifest], n_most: int) -> Iterator[list[Manifest]]:
     batch = []
     for pod in pods:
         batch.append(pod)
-        if len(batch) == PUTS_A_TRANSACTION:
+        if len(batch) == n_most:
             yield batch
             batch = []
     if batch:

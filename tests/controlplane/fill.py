@@ -16,7 +16,7 @@ import msgspec
 
 from tests.controlplane.api import JSON, MERGE_PATCH, Api, RequestError
 from tests.controlplane.cluster import ControlPlane
-from tests.controlplane.direct import put_pods, sibling
+from tests.controlplane.direct import PUTS_A_TRANSACTION, put_pods, sibling
 from tests.controlplane.manifests import (
     Manifest,
     NodeShape,
@@ -281,28 +281,14 @@ async def _write_pods(
         listed = await filler.send("GET", f"/api/v1/namespaces/{scene.prefix}-{number}/pods", None)
         for pod in msgspec.json.decode(listed)["items"]:
             firsts[pod["metadata"]["labels"]["app"]] = pod
-    if plane.options.with_controllers:
-        await _await_controllers(filler, scene)
-    n_siblings = await put_pods(plane.layout.etcd_url, _siblings(scene, owners, firsts))
+    watched = plane.options.with_controllers
+    n_siblings = await put_pods(
+        plane.layout.etcd_url,
+        _siblings(scene, owners, firsts),
+        a_transaction=1 if watched else PUTS_A_TRANSACTION,
+    )
     await _await_watch_cache(filler)
     return n_firsts + n_siblings
-
-
-async def _await_controllers(filler: Filler, scene: Scene) -> None:
-    """Wait until the disruption controller has counted one pod for each budget.
-
-    IMPORTANT: before anything is written past the API server. Several pods have one revision there,
-    and a controller that lists in the middle of it, as it does at its start, never hears of the
-    others.
-    """
-    async with asyncio.timeout(CATCH_UP_S):
-        for number in range(scene.n_namespaces):
-            path = f"/apis/policy/v1/namespaces/{scene.prefix}-{number}/poddisruptionbudgets"
-            while True:  # ends with the time-out at the latest
-                listed = msgspec.json.decode(await filler.send("GET", path, None))["items"]
-                if all(budget["status"].get("currentHealthy") == 1 for budget in listed):
-                    break
-                await asyncio.sleep(0.1)
 
 
 async def _await_watch_cache(filler: Filler) -> None:
