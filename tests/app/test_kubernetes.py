@@ -5,6 +5,12 @@ import asyncio
 import pytest
 
 from spotvortex.app.kubernetes import within
+from spotvortex.sim.runtime.virtual_loop import VirtualLoop
+
+
+def run_virtual(main):
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main)
 
 
 def backgrounds(ends, *, fails=False):
@@ -32,7 +38,7 @@ def test_the_outer_one_stops_once_the_inner_one_has_ended():
             await asyncio.sleep(0)
             stop.set()
 
-    asyncio.run(run())
+    run_virtual(run())
     assert ends == ["inner", "outer"]
 
 
@@ -43,5 +49,5 @@ def test_an_inner_one_that_fails_is_not_hidden():
         await backgrounds([], fails=True)(stop)
 
     with pytest.raises(ExceptionGroup) as caught:
-        asyncio.run(run())
+        run_virtual(run())
     assert isinstance(caught.value.exceptions[0], ValueError)

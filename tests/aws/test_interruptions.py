@@ -285,10 +285,10 @@ async def test_at_a_stop_what_is_held_goes_back_and_what_is_settled_is_deleted(e
 
 
 async def test_a_stop_waits_no_longer_than_its_grace(endpoint):
-    async with queue_at(endpoint) as queue:
-        async with reading(endpoint, queue.url, wait_s=20, stop_grace_s=0.3) as notices:
+    async with queue_at(endpoint) as queue, fault_proxy(endpoint) as proxy:
+        async with reading(proxy.url, queue.url, wait_s=20, stop_grace_s=0.3) as notices:
             await until(lambda: health(notices).state is InputState.OK)
-            await asyncio.sleep(0.2)
+            await until(lambda: proxy.asked["ReceiveMessage"])
             stopped = time.monotonic()
         # The poll would end after 20 s.
         assert time.monotonic() - stopped < 15.0

@@ -29,6 +29,13 @@ def fresh(prefix: str) -> str:
     return f"{prefix}-{next(_numbers)}"
 
 
+async def await_true(holds: Callable[[], Any], seconds: float = 60.0) -> None:
+    """Wait until a coroutine function returns something true."""
+    async with asyncio.timeout(seconds):
+        while not await holds():
+            await asyncio.sleep(0.1)
+
+
 @dataclass
 class Site:
     """A namespace of ours, and who looks at and acts in it."""
@@ -71,10 +78,7 @@ class Site:
         )
 
     async def await_true(self, holds: Callable[[], Any], seconds: float = 60.0) -> None:
-        """Wait until a coroutine function returns something true."""
-        async with asyncio.timeout(seconds):
-            while not await holds():
-                await asyncio.sleep(0.1)
+        await await_true(holds, seconds)
 
 
 @asynccontextmanager

@@ -305,6 +305,6 @@ async def test_only_an_open_stream_is_confirmed():
     async with reflecting(api) as (reflector, _):
         await until(lambda: reflector.state is ReflectorState.WATCHING)
         before = reflector.last_confirmed
-        await asyncio.sleep(0.02)
+        await until(lambda: asyncio.get_running_loop().time() > before)
         reflector.confirm()
         assert reflector.last_confirmed > before

@@ -173,5 +173,5 @@ async def test_the_collector_rests_during_the_first_lists_only():
 
 async def test_a_view_stopped_before_its_first_list_leaves_the_collector_on():
     async with viewing(cluster(**{PDBS: FakeApi([watched(SILENCE)])})):
-        await asyncio.sleep(0.05)
+        await until(lambda: not gc.isenabled())
     assert gc.isenabled()

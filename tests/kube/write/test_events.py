@@ -9,7 +9,7 @@ import pytest
 from spotvortex.kube.write import events as module
 from spotvortex.kube.write.events import EventRecorder
 from tests.kube.fake_api import Answer, FakeApi, refused, serving, until
-from tests.kube.scenes import connected, fresh
+from tests.kube.scenes import await_true, connected, fresh
 
 CREATED = Answer({"metadata": {"name": "e"}}, status=201)
 
@@ -49,27 +49,27 @@ async def test_an_event_is_found_by_its_node_and_repeats_are_counted(control_pla
         items = await asyncio.to_thread(control_plane.api().items, path)
         return sorted((e["reason"], e["type"], e["message"], e["count"]) for e in items)
 
+    async def await_found(*events):
+        async def are_found():
+            return await found() == list(events)
+
+        await await_true(are_found)
+
     async with connected(control_plane) as client, recording(client) as recorder:
         recorder.emit(name, f"uid-{name}", "Normal", "Cordoned", "moved away from spot")
         recorder.emit(name, f"uid-{name}", "Normal", "Cordoned", "moved away from spot")
         recorder.emit(name, f"uid-{name}", "Warning", "Blocked", "a budget allows no eviction")
         cordoned = ("Cordoned", "Normal", "moved away from spot", 2)
         blocked = ("Blocked", "Warning", "a budget allows no eviction", 1)
-        async with asyncio.timeout(30.0):
-            while await found() != [blocked, cordoned]:
-                await asyncio.sleep(0.05)
+        await await_found(blocked, cordoned)
         recorder.emit(name, f"uid-{name}", "Warning", "Blocked", "a budget allows no eviction")
-        async with asyncio.timeout(30.0):
-            while await found() != [(*blocked[:3], 2), cordoned]:
-                await asyncio.sleep(0.05)
+        await await_found((*blocked[:3], 2), cordoned)
         # One that somebody deleted is written anew.
         await asyncio.to_thread(
             control_plane.api().delete, path.replace("?", "?gracePeriodSeconds=0&")
         )
         recorder.emit(name, f"uid-{name}", "Normal", "Cordoned", "moved away from spot")
-        async with asyncio.timeout(30.0):
-            while await found() != [(*cordoned[:3], 1)]:
-                await asyncio.sleep(0.05)
+        await await_found((*cordoned[:3], 1))
         assert recorder.n_dropped == 0
 
 

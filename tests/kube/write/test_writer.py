@@ -22,6 +22,7 @@ from spotvortex.core.drain.calls import (
     UnmarkNode,
 )
 from tests.controlplane.manifests import NodeShape, PodShape, pdb_manifest
+from tests.kube.fake_api import until
 from tests.kube.scenes import PLAN, anchor_call, fresh, order, placeholder_call, site
 
 pytestmark = pytest.mark.controlplane
@@ -404,8 +405,7 @@ async def test_our_own_write_is_forgotten_after_a_minute(here, monkeypatch):
     node = await held_node(here)
     await here.apply(mark_of(node))
     assert here.levers.own_write(node["metadata"]["uid"]) is not None
-    await asyncio.sleep(1.05)
-    assert here.levers.own_write(node["metadata"]["uid"]) is None
+    await until(lambda: here.levers.own_write(node["metadata"]["uid"]) is None)
 
 
 async def test_of_own_writes_only_so_many_are_kept(here, monkeypatch):
