@@ -84,6 +84,7 @@ async def run_daemon(
         log.debug("settings.ignored", extra={"variables": ignored_variables()})
         log.info("daemon.started", extra={"on": edges.name, "mode": limits.mode, "port": port})
         await supervise(ports, views, limits, settings.tick_s, stop)
+        journal.close(edges.clock.now())
         log.info("daemon.stopped")
 
 

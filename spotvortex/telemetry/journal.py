@@ -2,7 +2,8 @@
 
 Comes in: plans. Goes out: records, each with the digest of the one before, looked up by id or
 filtered, and written as JSON or as text. A chain starts anew with each start of the daemon, with an
-empty digest. May not end the daemon: a full disk or a closed pipe is counted and told.
+empty digest; among JSON lines stand checkpoints that count its records. May not end the daemon: a
+full disk or a closed pipe is counted and told.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Final, Protocol
 
 from spotvortex.core.decision.messages import Decision, Plan
 from spotvortex.core.domain.types import Action
+from spotvortex.core.record.checkpoint import EVERY_RECORDS, EVERY_S, Checkpoint
 from spotvortex.core.record.record import DecisionRecord, describe, is_worth_recording, record_of
 from spotvortex.errors import SettingsError
 
@@ -97,6 +99,10 @@ class DecisionJournal:
         self._ring: dict[str, DecisionRecord] = {}
         self._last: dict[str, Decision] = {}
         self._digest = ""
+        self._first = ""
+        self._n_records = 0
+        self._n_counted = 0
+        self._counted_at: float | None = None
         self._torn = False
         self._complained_at: float | None = None
 
@@ -110,12 +116,39 @@ class DecisionJournal:
         self._counts.unchanged(len(plan.decisions) - len(lines))
         pools = {d.pool for d in plan.decisions}
         self._last = {pool: last for pool, last in self._last.items() if pool in pools}
-        if lines and self._sink is not None:
-            self._write(self._sink, lines, plan.at)
+        self._write(lines, plan.at, self._due(plan.at))
+
+    def close(self, at: float) -> None:
+        """Count for the last time, where anything was recorded; nothing is to come after it.
+
+        Args:
+            at: now, seconds since the epoch.
+        """
+        if self._n_records:
+            self._write([], at, self._checkpoint(at, closed=True))
+
+    def _due(self, at: float) -> str:
+        """Return a checkpoint where one is due, else nothing."""
+        if self._counted_at is None:
+            self._counted_at = at
+        n_new = self._n_records - self._n_counted
+        is_due = n_new >= EVERY_RECORDS or at - self._counted_at >= EVERY_S
+        return self._checkpoint(at, closed=False) if n_new and is_due else ""
+
+    def _checkpoint(self, at: float, *, closed: bool) -> str:
+        if self._format is not LineFormat.JSON:
+            return ""
+        self._n_counted, self._counted_at = self._n_records, at
+        found = Checkpoint(
+            checkpoint=self._n_records, start=self._first, last=self._digest, closed=closed
+        )
+        return f"{found.line(at)}\n"
 
     def _keep(self, decision: Decision) -> str:
         record = record_of(decision, self._digest, self._code_version)
         self._digest = record.digest
+        self._first = self._first or record.digest
+        self._n_records += 1
         self._last[decision.pool] = decision
         self._ring.pop(record.decision_id, None)
         self._ring[record.decision_id] = record
@@ -124,9 +157,12 @@ class DecisionJournal:
         self._counts.recorded(decision)
         return record.line if self._format is LineFormat.JSON else describe(decision)
 
-    def _write(self, sink: LineSink, lines: Sequence[str], at: float) -> None:
+    def _write(self, lines: Sequence[str], at: float, checkpoint: str) -> None:
         """Write all lines in one call; a line that was torn before is ended first."""
-        data = "".join(f"{line}\n" for line in lines).encode(errors="replace")
+        sink, text = self._sink, "".join(f"{line}\n" for line in lines) + checkpoint
+        if sink is None or not text:
+            return
+        data = text.encode(errors="replace")
         start = b"\n" if self._torn else b""
         try:
             taken = sink.write(start + data) or 0
@@ -137,7 +173,7 @@ class DecisionJournal:
         if taken:
             self._torn = not written.endswith(b"\n")
         n_lost = len(lines) - written[len(start) :].count(b"\n")
-        if n_lost:
+        if n_lost > 0:
             self._complain(n_lost, "the writer took only a part", at)
 
     def _complain(self, n_lost: int, error: str, at: float) -> None:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from spotvortex.cli.main import cli, main
 from spotvortex.code_digest import code_version
 from spotvortex.core.decision.reconcile import decide
+from spotvortex.core.record.checkpoint import Checkpoint
 from spotvortex.core.record.record import record_of
 from tests.core.builders import AT, CHEAP, basis, pool_input
 
@@ -170,6 +171,37 @@ def test_replay_of_a_bad_file_ends_with_2_and_names_the_line(log, capsys, monkey
     missing = log.with_name("none")
     error = refused(capsys, monkeypatch, "replay", missing)
     assert error == f"spotvortex: {missing} cannot be read: No such file or directory\n"
+
+
+def test_replay_is_told_how_many_records_there_have_to_be(log, records):
+    assert typed("replay", log, "--expect", "6").exit_code == 0
+    assert typed("replay", log, "--expect", f"6:{records[-1].digest}").exit_code == 0
+    result = typed("replay", log, "--expect", "8")
+    assert result.exit_code == 1
+    assert "expected 8 records of the last start, 6 are here: the last 2 missing" in result.output
+
+
+def test_replay_of_a_log_without_its_head_ends_with_1_unless_an_older_file_has_it(log, records):
+    log.write_text("".join(f"{record.line}\n" for record in records[2:]))
+    result = typed("replay", log)
+    assert result.exit_code == 1
+    assert "name its digest with --after" in result.output
+    assert typed("replay", log, "--after", records[1].digest).exit_code == 0
+
+
+def test_replay_refuses_what_is_no_count(log, capsys, monkeypatch):
+    assert "N:DIGEST" in refused(capsys, monkeypatch, "replay", log, "--expect", "all")
+
+
+def test_explain_and_why_not_pass_over_checkpoints(log, records):
+    counted = Checkpoint(
+        checkpoint=6, start=records[0].digest, last=records[-1].digest, closed=True
+    )
+    with log.open("a") as file:
+        file.write(f"{counted.line(AT)}\n")
+    assert typed("explain", records[-1].decision_id, "--file", log).exit_code == 0
+    assert typed("why-not", "jobs", "HOLD", "--file", log).exit_code == 0
+    assert "1 checkpoints, 0 things missing" in typed("replay", log).output
 
 
 def test_the_code_is_named_by_version_and_digest():

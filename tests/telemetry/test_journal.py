@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -220,3 +220,36 @@ def test_a_file_object_without_a_buffer_serves_as_a_sink():
     kept, _ = journal(raw)
     keep(kept, plan(acting(1)))
     assert json.loads(raw.getvalue())["id"] == "1-web"
+
+
+def test_a_checkpoint_counts_after_an_hour_with_a_record_and_at_the_stop():
+    sink = BrokenSink()
+    kept, counts = journal(sink)
+    for at in (AT, AT + 3599.0, AT + 3600.0):
+        keep(kept, replace(plan(decision()), at=at))
+    kept.close(AT + 3601.0)
+    lines = [json.loads(line) for line in sink.taken.splitlines()]
+    counted = [line for line in lines if "checkpoint" in line]
+    n = len(lines) - len(counted)
+    assert [line["closed"] for line in counted][-1] is True
+    assert counted[-1]["checkpoint"] == n == len(counts.records)
+    assert counts.n_lost == 0
+
+
+def test_without_a_record_and_in_text_there_is_no_checkpoint():
+    sink = BrokenSink()
+    kept, _ = journal(sink)
+    kept.close(AT)
+    assert sink.taken == b""
+    kept, _ = journal(sink, line_format=LineFormat.TEXT)
+    keep(kept, plan(decision()))
+    kept.close(AT)
+    assert b"checkpoint" not in sink.taken
+
+
+def test_a_checkpoint_that_could_not_be_written_is_no_lost_record(caplog):
+    kept, counts = journal(BrokenSink(None, OSError(errno.ENOSPC, "full")))
+    keep(kept, plan(decision()))
+    assert counts.n_lost == 1
+    kept.close(AT)
+    assert counts.n_lost == 1

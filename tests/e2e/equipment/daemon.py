@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
+from spotvortex.core.record.checkpoint import is_checkpoint
 from tests.controlplane.api import wait_until
 from tests.controlplane.processes.ports import free_port
 from tests.paths import ROOT
@@ -106,12 +107,13 @@ class Daemon:
         return {pool["pool"]: pool for pool in body["pools"]}
 
     def records(self) -> list[dict[str, Any]]:
-        """Return every record written so far."""
+        """Return every record written so far, without the checkpoints between them."""
         if not self.records_path.exists():
             return []
         lines = self.records_path.read_text().splitlines(keepends=True)
         # A line that is being written has no end yet.
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        whole = (line for line in lines if line.endswith("\n"))
+        return [json.loads(line) for line in whole if not is_checkpoint(line)]
 
 
 def _decoded(body: bytes) -> Any:
