@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class SpotVortexError(Exception):
-    """The base of every error of ours; its text is fit for a person."""
+    """The base of every error of this product; its text is fit for a person."""
 
 
 class SettingsError(SpotVortexError):
@@ -88,7 +88,7 @@ class UnreachableError(ApiError):
 
 
 class ForbiddenError(ApiError):
-    """401 or 403: we lack a right, or the token is no longer good."""
+    """401 or 403: a right is missing, or the token is no longer good."""
 
 
 class NotServedError(ApiError):

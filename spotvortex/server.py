@@ -37,7 +37,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Health(Protocol):
-    """The heartbeats of the tasks."""
+    """What knows the heartbeats of the tasks."""
 
     def failing(self) -> Sequence[str]:
         """Name the tasks whose heartbeat is older than their own limit."""
@@ -45,7 +45,7 @@ class Health(Protocol):
 
 
 class ReadinessSource(Protocol):
-    """What is still missing before decisions can be made."""
+    """What knows what is still missing before decisions can be made."""
 
     def reasons(self, now: float) -> Sequence[str]:
         """Say in words why not; empty where ready."""
@@ -53,7 +53,7 @@ class ReadinessSource(Protocol):
 
 
 class Exposition(Protocol):
-    """The metrics."""
+    """What renders the metrics."""
 
     def exposition(self) -> bytes:
         """Return every series in the Prometheus text format."""
@@ -61,7 +61,7 @@ class Exposition(Protocol):
 
 
 class Plans(Protocol):
-    """The state of the pools."""
+    """What keeps the newest plan."""
 
     def last_plan(self) -> Plan | None:
         """Return the newest plan, None before the first."""
@@ -69,7 +69,7 @@ class Plans(Protocol):
 
 
 class Decisions(Protocol):
-    """The journal's ring."""
+    """What keeps the latest decision records: the journal's ring."""
 
     def get(self, decision_id: str) -> DecisionRecord | None:
         """Return the record of a decision."""

@@ -33,7 +33,7 @@ async def check(settings: Settings) -> tuple[checks.Check, ...]:
 
 
 async def _check_cluster(settings: Settings) -> tuple[list[checks.Check], frozenset[Offering]]:
-    """Judge the way to the cluster and our rights there, and return what it runs on, if we may."""
+    """Judge the way to the cluster and the rights there; return what it runs on, if allowed."""
     try:
         client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
     except SettingsError as error:

@@ -89,14 +89,14 @@ async def run_daemon(
 
 
 def _allowed(limits: Limits, edges: Edges) -> Limits:
-    """Weaken the mode to what the edges can carry out: our rights set the ceiling."""
+    """Weaken the mode to what the edges can carry out: the account's rights set the ceiling."""
     if not limits.mode.writes or edges.writing is not None:
         return limits
     return replace(limits, mode=Mode.ADVISE if edges.announcer is not None else Mode.SHADOW)
 
 
 def _hands(edges: Edges, telemetry: Telemetry, limits: Limits, per_s: float) -> Actuators:
-    """Give each mode its hand; without anything to write with, all of them only record."""
+    """Give each mode its actuator; where nothing may be written, all of them only record."""
     shadow = RecordingActuator(cluster=edges.cluster, telemetry=telemetry)
     if edges.writing is None:
         return Actuators(recording=shadow, writing=shadow)

@@ -1,7 +1,7 @@
-"""The real side of the world: an API server, prices, and what of ours may write there.
+"""The real side of the world: an API server, prices, and what may write there.
 
-Comes in: settings. Goes out: `Edges`. What writes is opened only where the mode asks for it and our
-rights allow it; a right that is missing makes the mode a weaker one, and is named.
+Comes in: settings. Goes out: `Edges`. What writes is opened only where the mode asks for it and the
+account's rights allow it; a right that is missing makes the mode a weaker one, and is named.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The uninstall: what of ours is in a cluster, and its removal.
+"""The uninstall: what the controller has left in a cluster, and its removal.
 
 Comes in: settings, and whether anything may be written. Goes out: what was found and what is left.
 """
@@ -19,10 +19,10 @@ from spotvortex.settings.model import Settings
 async def uninstall(
     settings: Settings, wait_s: float, tell: Callable[[str], None], *, apply: bool
 ) -> UninstallResult:
-    """Look for all that is ours in the cluster, and remove it if `apply` is given.
+    """Look for all that the controller has left in the cluster; remove it if `apply` is given.
 
     Args:
-        settings: which cluster, and our namespace there.
+        settings: which cluster, and the controller's namespace there.
         wait_s: seconds given to a daemon that still runs, to undo what is in flight.
         tell: shows progress.
         apply: without it nothing is written.

@@ -53,7 +53,7 @@ def dask_executor(address: str, connect_s: float = CONNECT_S) -> Iterator[Execut
 
 
 def require_same_code(address: str, versions: dict[str, object]) -> None:
-    """Refuse workers whose results would not be ours.
+    """Refuse workers that would not give this code's results.
 
     Args:
         address: the scheduler's.

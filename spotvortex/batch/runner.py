@@ -18,7 +18,7 @@ from spotvortex.batch.results_file import ResultsFile
 from spotvortex.core.record.codec import CodecError
 
 MAX_ERROR: Final = 4000
-"""Characters of a failure's account that are kept, its last ones."""
+"""Most characters of a failure's account; its last ones are kept."""
 
 
 class KeyedSpec(Protocol):

@@ -1,8 +1,8 @@
-"""What of ours is in a cluster, and what is to become of it when we leave.
+"""What the controller has left in a cluster, and what is done with it at an uninstall.
 
 Comes in: an inventory, as it was read. Goes out: the order in which things are removed, or the
 reason why one has to stay. May not touch what a person or another controller has made: a cordon is
-lifted only where our label and our journal both say that it is ours.
+lifted only where the controller's label and journal both say that it is ours.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from spotvortex.core.domain.labels import PodKind
 
 
 class ObjectKind(StrEnum):
-    """The kinds of things that we leave in a cluster, in the order in which they are removed."""
+    """The kinds of things that the controller leaves in a cluster, in order of their removal."""
 
     NODE = "node"
     POD = "pod"
@@ -33,7 +33,7 @@ OF_THE_DAEMON: Final = frozenset({ObjectKind.STATE, ObjectKind.LEASE, ObjectKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """One thing of ours.
+    """One thing that the controller has left.
 
     Attributes:
         thing: its kind.
@@ -55,7 +55,7 @@ class Leftover:
 
     @property
     def is_our_cordon(self) -> bool:
-        """Tell whether it is a node that we cordoned: our label and our journal both say so."""
+        """Tell whether the controller cordoned the node: its label and its journal both say so."""
         return self.cordoned and {labels.CORDONED, labels.DRAIN} <= self.marks
 
     @property
@@ -76,7 +76,7 @@ class Leftover:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """All that is ours; `daemons` says in words what shows that a daemon of ours still runs."""
+    """All that is left; `daemons` says in words what shows that a daemon still runs."""
 
     leftovers: tuple[Leftover, ...]
     daemons: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StillThere:
-    """A thing of ours that is still there, and why; "" where nobody tried to remove it."""
+    """A thing that is still there, and why; "" where nobody tried to remove it."""
 
     leftover: Leftover
     reason: str = ""
@@ -111,7 +111,7 @@ class UninstallResult:
 
 
 def describe_node(found: frozenset[str], *, cordoned: bool) -> str:
-    """Say what our marks on a node mean."""
+    """Say what the controller's marks on a node mean."""
     drained = found & {labels.CORDONED, labels.DRAIN}
     if not drained:
         words = []
@@ -141,7 +141,7 @@ def may_thaw(inventory: Inventory) -> bool:
 def remaining(
     inventory: Inventory, failures: dict[tuple[ObjectKind, str], str]
 ) -> tuple[StillThere, ...]:
-    """Say of everything that is still there why.
+    """Return everything that is still there, each with the reason.
 
     Args:
         inventory: the last one taken.

@@ -104,7 +104,7 @@ class Snapshot:
 
 
 class SnapshotError(ValueError):
-    """A text is no snapshot; it says why."""
+    """A text is no snapshot; the error's text says why."""
 
 
 Word = TypeVar("Word", bound=str)

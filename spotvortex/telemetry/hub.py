@@ -1,7 +1,7 @@
-"""What the tasks tell about themselves, as series and spans.
+"""What the tasks report about themselves, as metrics and spans.
 
-Comes in: the messages of the road. Goes out: the same to `metrics` and `tracing`. May not decide
-what is recorded: that is the journal's matter.
+Comes in: the messages of the pipeline. Goes out: the same to `metrics` and `tracing`. May not
+decide what is recorded: that is the journal's matter.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 CAPACITY: Final = 2_000
 COMPLAINT_S: Final = 60.0
-"""A writer that stays broken is told of this often."""
+"""A writer that stays broken is logged this often."""
 
 STDOUT_FD: Final = 1
 

@@ -1,8 +1,9 @@
-"""Every series that we expose: name, unit, help and a closed set of labels.
+"""Every series that the daemon exposes: name, unit, help and a closed set of labels.
 
-Comes in: the messages of the road, and what the journal recorded. Goes out: the text exposition.
-All series live in a registry of their own. Gauges of a pool, an offering or an input go when it
-goes; an unknown figure has no series, never a zero. May not use names of pods or nodes as labels.
+Comes in: the messages of the pipeline, and what the journal recorded. Goes out: the text
+exposition. All series live in a registry of their own. Gauges of a pool, an offering or an input go
+when it goes; an unknown figure has no series, never a zero. May not use names of pods or nodes as
+labels.
 """
 
 from __future__ import annotations
@@ -198,11 +199,11 @@ class Metrics:
         return Histogram(f"spotvortex_{name}", text, registry=self.registry, buckets=buckets)
 
     def follow(self, traffic: Callable[[], Traffic]) -> None:
-        """Show what an edge counts itself."""
+        """Show the counts that an edge keeps itself."""
         self.registry.register(_TrafficSeries(traffic))
 
     def follow_notices(self, traffic: Callable[[], NoticeTraffic]) -> None:
-        """Show what a source of notices counts itself."""
+        """Show the counts that a source of notices keeps itself."""
         self.registry.register(NoticeSeries(traffic))
 
     def exposition(self) -> bytes:
@@ -334,7 +335,7 @@ def _source(decision: Decision) -> str:
 
 
 def _has_second_opinion(decision: Decision) -> bool:
-    """Tell whether both policies had a say; a bundle may bring no learned one."""
+    """Tell whether both policies proposed something; a bundle may have no learned one."""
     both = decision.proposal, decision.other
     return {p.source for p in both} == set(_POLICIES) and ProposalReason.NO_Q_VALUES not in {
         p.reason for p in both

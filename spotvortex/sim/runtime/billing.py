@@ -1,9 +1,9 @@
 """What a run costs and what it serves, by hours and days, to the cent.
 
-Comes in: the cluster's news after each step of the world, and prices. Goes out: `DayTotals`, hours
-and events. Each node is billed from its launch to its end at the price of every second, at least a
-minute, as EC2 does; pods are counted as the share of a node that they would fill. May not change
-anything.
+Comes in: the cluster's changes after each step of the world, and prices. Goes out: `DayTotals`,
+hours and events. Each node is billed from its launch to its end at the price of every second, at
+least a minute, as EC2 does; pods are counted as the share of a node that they would fill. May not
+change anything.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class _Stepped(Coroutine[Any, Any, Any]):
         return self._told(self._inner.throw(*error))
 
     def close(self) -> None:
-        """Give it up."""
+        """Close the coroutine."""
         self._inner.close()
 
     def __await__(self) -> Generator[Any, Any, Any]:
