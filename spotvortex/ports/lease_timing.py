@@ -14,7 +14,7 @@ USUAL_LEASE_S: Final = 15.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseTiming:
-    """How long the lease lasts, and what may be done in that time. ADR 0015 has the reasons.
+    """How long the lease lasts, and what may be done in that time. ADR 0017 has the reasons.
 
     Attributes:
         lease_s: how long the lease lasts without being renewed.

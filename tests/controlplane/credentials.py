@@ -80,9 +80,9 @@ def write_signing_key(path: Path) -> None:
 def write_audit_policy(path: Path) -> None:
     """Write a policy that notes every request of ours, and the writes of the servers.
 
-    Bodies are kept where a witness needs them: evictions, the objects in our namespace, changes of
-    nodes and NodeClaims by anybody but the servers. Creations of nodes are not among them, so that
-    filling a large scene leaves a small log.
+    Bodies are kept where a witness needs them: evictions, leases, the objects in our namespace,
+    changes of nodes and NodeClaims by anybody but the servers. Creations of nodes are not among
+    them, so that filling a large scene leaves a small log.
     """
     servers = [USERS[name][0] for name in COMPONENTS]
     writes = ["create", "update", "patch", "delete", "deletecollection"]
@@ -98,7 +98,7 @@ def write_audit_policy(path: Path) -> None:
         _with_bodies("", ["pods/eviction"], writes),
         _with_bodies("", ["pods", "pods/binding"], writes) | {"namespaces": [OUR_NAMESPACE]},
         {"level": "Metadata", "users": servers},
-        _with_bodies("coordination.k8s.io", ["leases"], writes) | {"namespaces": [OUR_NAMESPACE]},
+        _with_bodies("coordination.k8s.io", ["leases"], writes),
         # Of the state the request is enough: the answer would only say it again.
         _with_bodies("", ["configmaps"], writes)
         | {"namespaces": [OUR_NAMESPACE], "level": "Request"},
