@@ -87,6 +87,8 @@ def active_fence(username: str, namespace: str = NAMESPACE) -> list[Manifest]:
         spec = manifest["spec"]
         if "policyName" in spec:
             spec["policyName"] = f"{spec['policyName']}-{namespace}"
+            if "paramRef" in spec:
+                spec["paramRef"] |= {"namespace": namespace}
             continue
         (account,) = spec["matchConditions"]
         assert account["expression"] == f"request.userInfo.username == '{ACCOUNT}'"

@@ -143,14 +143,14 @@ def test_the_roles_of_a_test_are_those_that_are_shipped():
 def test_the_fence_stands_around_our_account_alone_and_denies():
     policies = [m for m in render(ACTIVE) if m["kind"] == "ValidatingAdmissionPolicy"]
     bindings = [m for m in render(ACTIVE) if m["kind"] == "ValidatingAdmissionPolicyBinding"]
-    assert len(policies) == len(bindings) == 4
+    assert len(policies) == len(bindings) == 5
     for policy, binding in zip(policies, bindings, strict=True):
         assert binding["spec"]["policyName"] == policy["metadata"]["name"]
         assert binding["spec"]["validationActions"] == ["Deny"]
         assert policy["spec"]["failurePolicy"] == "Fail"
         (condition,) = policy["spec"]["matchConditions"]
         assert condition["expression"] == f"request.userInfo.username == '{ACCOUNT}'"
-    assert len(active_fence("somebody", "elsewhere")) == 8
+    assert len(active_fence("somebody", "elsewhere")) == 10
 
 
 def test_the_fence_lets_exactly_the_marks_of_a_node_through():
@@ -183,11 +183,14 @@ def test_active_runs_two_replicas_that_keep_each_other_and_no_class_of_the_syste
 def test_every_variable_of_the_active_pod_is_a_setting():
     (found,) = only(render(ACTIVE), "Deployment")["spec"]["template"]["spec"]["containers"]
     values = {e["name"].removeprefix(PREFIX).lower(): e for e in found["env"]}
-    assert values.keys() == {"http_host", "http_port", "mode", "namespace", "node_name"}
+    assert values.keys() == {"http_host", "http_port", "mode", "namespace", "node_name", "pod_name"}
     assert values.keys() <= Settings.model_fields.keys()
     assert Mode(values["mode"]["value"]) is Mode.ACTIVE
-    paths = [values[n]["valueFrom"]["fieldRef"]["fieldPath"] for n in ("namespace", "node_name")]
-    assert paths == ["metadata.namespace", "spec.nodeName"]
+    paths = [
+        values[n]["valueFrom"]["fieldRef"]["fieldPath"]
+        for n in ("namespace", "node_name", "pod_name")
+    ]
+    assert paths == ["metadata.namespace", "spec.nodeName", "metadata.name"]
 
 
 @pytest.mark.parametrize(("mode", "like"), [("advise", "shadow"), ("canary", "active")])

@@ -28,6 +28,9 @@ from spotvortex.kube.api.codec import read_status
 LONGEST_MESSAGE: Final = 512
 """Characters kept of the server's words: a pod's name of 253 and what is wrong with it."""
 
+NO_LEASE: Final = "this pod does not hold the lease"
+"""What the fence in `deploy` says to whoever does not lead."""
+
 DISRUPTION_BUDGET: Final = "DisruptionBudget"
 """The cause of a 429 that is a PodDisruptionBudget's, and not the server's, word."""
 
@@ -87,8 +90,9 @@ def of_write(error: ApiError) -> Answer:
             ConflictError() | NotSentError() | ServerError() | ThrottledError() | UnreachableError()
         ):
             return Again(reason=str(error), retry_s=error.retry_after_s or 0.0)
-        case ForbiddenError() if error.status != 403:
-            # A token that has just run out is renewed; a missing right is not.
+        case ForbiddenError() if error.status != 403 or NO_LEASE in str(error):
+            # A token that has just run out is renewed, and a fence that has not seen yet that we
+            # have taken the lease sees it in a moment; a missing right does not come.
             return Again(reason=str(error))
         case _:
             return Refused(reason=str(error))

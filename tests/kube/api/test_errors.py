@@ -18,7 +18,7 @@ from spotvortex.core.drain.calls import (
     ReleaseNode,
     UnmarkNode,
 )
-from spotvortex.kube.api.errors import api_error, of_write
+from spotvortex.kube.api.errors import NO_LEASE, api_error, of_write
 from spotvortex.kube.write.manifests import PlaceholderOptions
 from spotvortex.kube.write.provisioners import KarpenterProvisioner
 from spotvortex.kube.write.writer import KubeWriter
@@ -74,6 +74,7 @@ async def answer_of(call, *answers):
         (refused(500, "etcd"), Again("etcd")),
         (refused(503, "down", headers={"Retry-After": "1"}), Again("down", 1.0)),
         (refused(504, "timed out"), Again("timed out")),
+        (refused(403, f"denied: {NO_LEASE}"), Again(f"denied: {NO_LEASE}")),
         (refused(403, "admission says no"), Refused("admission says no")),
         (refused(401, "token expired"), Again("token expired")),
         (refused(400, "bad"), Refused("bad")),
