@@ -19,14 +19,14 @@ from spotvortex.core.domain.types import Mode
 from spotvortex.errors import SettingsError
 from spotvortex.model import forecaster as bundles
 from spotvortex.persistence.memory_file import open_folder
-from spotvortex.pipeline.actuators import Actuators, NullAnnouncer, RecordingActuator
+from spotvortex.pipeline.actuators import Actuators, RecordingActuator
 from spotvortex.pipeline.guard import GuardedActuator
 from spotvortex.pipeline.health import watch_stalls
 from spotvortex.pipeline.supervisor import Ports, make_boards, supervise
 from spotvortex.pipeline.write_rate import WriteRate
 from spotvortex.ports.edges import Edges
+from spotvortex.ports.null import NullAnnouncer
 from spotvortex.ports.telemetry import Telemetry
-from spotvortex.ports.writing import MemoryStore
 from spotvortex.settings.load import ignored_variables, tracing_is_on
 from spotvortex.settings.model import Settings
 from spotvortex.telemetry.hub import Hub
@@ -62,11 +62,8 @@ async def run_daemon(
             pool_rules=settings.rules_of_pools(),
             journal=journal,
             telemetry=hub,
-            store=_store(settings, edges),
-            state=edges.writing.state if edges.writing else None,
-            authority=edges.writing.authority if edges.writing else None,
-            notices=edges.writing.notices if edges.writing else None,
         )
+        ports = _remembering(ports, settings)
         views = make_boards(ports, limits, settings.tick_s)
         pages = server.Sources(
             health=views.heartbeats,
@@ -125,11 +122,23 @@ def _journal(settings: Settings, metrics: Metrics) -> DecisionJournal:
     )
 
 
-def _store(settings: Settings, edges: Edges) -> MemoryStore | None:
-    """Open the memory's file; a simulated cluster's losses are never mixed with real ones."""
-    if settings.state_dir is not None and edges.time_scale == 1.0:
-        return open_folder(settings.state_dir)
-    return edges.writing.memory if edges.writing else None
+def _remembering(ports: Ports, settings: Settings) -> Ports:
+    """Give the tasks what the modes that write need, and a place for the memory.
+
+    A simulated cluster's losses are never mixed with real ones.
+    """
+    writing = ports.edges.writing
+    if writing is not None:
+        ports = replace(
+            ports,
+            state=writing.state,
+            authority=writing.authority,
+            notices=writing.notices,
+            store=writing.memory,
+        )
+    if settings.state_dir is not None and ports.edges.time_scale == 1.0:
+        return replace(ports, store=open_folder(settings.state_dir))
+    return ports
 
 
 def _watched(edges: Edges, telemetry: Telemetry) -> Edges:

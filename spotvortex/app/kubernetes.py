@@ -36,6 +36,7 @@ from spotvortex.market.scripted import load_scripted
 from spotvortex.ports.edges import Background, Edges
 from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.market import Market
+from spotvortex.ports.null import NullNotices
 from spotvortex.ports.provisioner import Provisioner
 from spotvortex.ports.writing import NoticeTraffic, Writing
 from spotvortex.settings.load import aws_region, kubeconfig
@@ -149,7 +150,7 @@ async def _writing_side(
         authority=LeaseAuthority(lease=lease, freeze=freeze, own_node=settings.node_name),
         state=state,
         memory=state.memory,
-        notices=notices,
+        notices=notices or NullNotices(),
     )
     return _Side(
         background=(*said, *running),

@@ -43,13 +43,6 @@ class Actuators:
         return self.writing if mode.writes else self.recording
 
 
-class NullAnnouncer:
-    """Says nothing: the announcer where nothing is written."""
-
-    def say(self, node: str, uid: str, reason: str, text: str, *, warning: bool = False) -> None:
-        """Drop it."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
     """What the recorded calls would have done to one node."""

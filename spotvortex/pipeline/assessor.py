@@ -21,6 +21,7 @@ from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.pipeline.channels import ClosedError, Latest
 from spotvortex.pipeline.health import Heartbeats
 from spotvortex.pipeline.scorer import Scorer
+from spotvortex.ports.null import NullMemoryStore
 from spotvortex.ports.telemetry import Telemetry
 from spotvortex.ports.writing import MemoryStore
 
@@ -32,13 +33,13 @@ SAVE_EVERY_S: Final = 60.0
 class Assessor:
     """Scores each observation. `memory` is the only thing that lives from cycle to cycle.
 
-    It is saved to `store`, where there is one, once a minute and at the end.
+    Its interruptions are saved to `store` once a minute and at the end.
     """
 
     scorer: Scorer
     telemetry: Telemetry
     heartbeats: Heartbeats
-    store: MemoryStore | None = None
+    store: MemoryStore = field(default_factory=NullMemoryStore)
     limits: Limits = field(default_factory=Limits)
     pool_rules: Mapping[str, PoolRules] = field(default_factory=dict)
     memory: AssessmentMemory = field(default_factory=AssessmentMemory)
@@ -46,8 +47,7 @@ class Assessor:
 
     async def run(self, source: Latest[Observation], out: Latest[Assessment]) -> None:
         """Score until the source is closed, then close the channel."""
-        if self.store is not None:
-            self.memory = AssessmentMemory(interruptions=self.store.load())
+        self.memory = AssessmentMemory(interruptions=self.store.load())
         try:
             while True:
                 observation = await source.get()
@@ -63,7 +63,7 @@ class Assessor:
 
     async def _save(self, every_s: float) -> None:
         learned = self.memory.interruptions
-        if self.store is None or learned.at - self._saved_at < every_s:
+        if learned.at - self._saved_at < every_s:
             return
         self._saved_at = learned.at
         await self.scorer.offload(self.store.save, learned)

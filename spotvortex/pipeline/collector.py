@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
-from spotvortex.core.domain.observation import NO_AUTHORITY, Observation
+from spotvortex.core.domain.observation import Observation
 from spotvortex.core.drain.interruption import settled
 from spotvortex.core.drain.messages import NOTHING_IN_HAND, InHand
 from spotvortex.core.drain.orders import in_flight
@@ -20,6 +20,7 @@ from spotvortex.pipeline.channels import Latest
 from spotvortex.pipeline.health import Heartbeats
 from spotvortex.ports.cluster import ClusterView, WallClock
 from spotvortex.ports.market import Market
+from spotvortex.ports.null import NullAuthority, NullNotices
 from spotvortex.ports.telemetry import Telemetry
 from spotvortex.ports.writing import Authority, Notices
 
@@ -40,8 +41,8 @@ class Collector:
     telemetry: Telemetry
     heartbeats: Heartbeats
     tick_s: float
-    authority: Authority | None = None
-    notices: Notices | None = None
+    authority: Authority = field(default_factory=NullAuthority)
+    notices: Notices = field(default_factory=NullNotices)
     in_hand: Latest[InHand] = field(default_factory=lambda: Latest("in-hand"))
 
     async def run(self, out: Latest[Observation], stop: asyncio.Event) -> None:
@@ -85,14 +86,15 @@ class Collector:
 
         Notices that come in a burst are seen together, `BURST_S` after the first.
         """
-        waits = [stop.wait()] if self.notices is None else [stop.wait(), self.notices.arrived()]
         left = max(0.0, due - asyncio.get_running_loop().time())
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(wait) for wait in waits]
-            await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            woken = len(tasks) > 1 and tasks[1].done()
-            for task in tasks:
-                task.cancel()
+            stopped = group.create_task(stop.wait())
+            arrived = group.create_task(self.notices.arrived())
+            waits = (stopped, arrived)
+            await asyncio.wait(waits, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            woken = arrived.done()
+            for wait in waits:
+                wait.cancel()
         if woken:
             await asyncio.sleep(BURST_S)
         return woken
@@ -102,7 +104,7 @@ class Collector:
         with self.telemetry.span("cycle", attributes={"cycle": cycle}) as span:
             now = self.clock.now()
             cluster = self.cluster.snapshot(now)
-            notices = self.notices.pending(now) if self.notices is not None else ()
+            notices = self.notices.pending(now)
             observation = Observation(
                 cycle=cycle,
                 at=now,
@@ -110,12 +112,12 @@ class Collector:
                 market=self.market.facts(cluster.offerings, now),
                 traceparent=span.traceparent,
                 seconds=asyncio.get_running_loop().time() - started,
-                standing=NO_AUTHORITY if self.authority is None else self.authority.standing(),
+                standing=self.authority.standing(),
                 notices=notices,
-                notice_inputs=self.notices.health(now) if self.notices is not None else (),
+                notice_inputs=self.notices.health(now),
                 in_hand=held.uids,
             )
-        if self.notices is not None and notices:
+        if notices:
             self.notices.settle(settled(notices, cluster, in_flight(cluster)))
         self.telemetry.observed(observation)
         return observation

@@ -22,6 +22,7 @@ from spotvortex.core.pool.assessment import Assessment
 from spotvortex.pipeline.channels import ClosedError, Lane, Latest
 from spotvortex.pipeline.drainer import Order
 from spotvortex.pipeline.health import Heartbeats, Readiness
+from spotvortex.ports.null import NullStateStore
 from spotvortex.ports.telemetry import Journal, Telemetry
 from spotvortex.ports.writing import Announcer, StateStore
 
@@ -38,7 +39,7 @@ class Router:
     telemetry: Telemetry
     heartbeats: Heartbeats
     announcer: Announcer
-    store: StateStore | None = None
+    store: StateStore = field(default_factory=NullStateStore)
     state: ControllerState = field(default_factory=ControllerState)
     _saved: ControllerState = field(default_factory=ControllerState)
     _led: bool = False
@@ -75,7 +76,7 @@ class Router:
     async def _take_over(self, assessment: Assessment) -> None:
         """Read the state anew whenever we come to lead: the last leader wrote it."""
         leads = assessment.observation.standing.leader
-        if leads and not self._led and self.store is not None:
+        if leads and not self._led:
             self.state = self._saved = await self.store.load()
         self._led = leads
 
@@ -95,8 +96,6 @@ class Router:
 
     async def _saved_first(self, plan: Plan) -> bool:
         """Save what is remembered, where it has changed in what matters; False: write nothing."""
-        if self.store is None:
-            return True
         if not plan.observation.standing.leader:
             return False
         if _essence(self.state) == _essence(self._saved):

@@ -28,6 +28,7 @@ from spotvortex.pipeline.router import Router
 from spotvortex.pipeline.scorer import Scorer
 from spotvortex.ports.edges import Edges
 from spotvortex.ports.model import Forecaster
+from spotvortex.ports.null import NullAuthority, NullMemoryStore, NullNotices, NullStateStore
 from spotvortex.ports.telemetry import Journal, Telemetry
 from spotvortex.ports.writing import Announcer, Authority, MemoryStore, Notices, StateStore
 
@@ -48,10 +49,10 @@ class Ports:
     journal: Journal
     telemetry: Telemetry
     announcer: Announcer
-    store: MemoryStore | None = None
-    state: StateStore | None = None
-    authority: Authority | None = None
-    notices: Notices | None = None
+    store: MemoryStore = field(default_factory=NullMemoryStore)
+    state: StateStore = field(default_factory=NullStateStore)
+    authority: Authority = field(default_factory=NullAuthority)
+    notices: Notices = field(default_factory=NullNotices)
     pool_rules: Mapping[str, PoolRules] = field(default_factory=dict)
 
 

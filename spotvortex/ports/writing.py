@@ -14,6 +14,7 @@ from spotvortex.core.domain.notices import Notice
 from spotvortex.core.domain.observation import InputHealth, WriteAuthority
 from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.core.scoring.interruption_memory import Memory
+from spotvortex.ports.null import NullMemoryStore, NullNotices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,5 +159,5 @@ class Writing:
     writer: ClusterWriter
     authority: Authority
     state: StateStore
-    memory: MemoryStore | None = None
-    notices: Notices | None = None
+    memory: MemoryStore = field(default_factory=NullMemoryStore)
+    notices: Notices = field(default_factory=NullNotices)

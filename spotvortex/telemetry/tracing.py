@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExport
 from opentelemetry.trace import Span as SdkSpan
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from spotvortex.ports.null import NULL_SPAN
 from spotvortex.ports.telemetry import AttributeValue, Span
 
 FLUSH_S: Final = 2.0
@@ -41,18 +42,6 @@ class _LiveSpan:
 
     def event(self, name: str, attributes: Mapping[str, AttributeValue]) -> None:
         self._span.add_event(name, dict(attributes))
-
-
-class _SilentSpan:
-    """The span of a daemon without tracing."""
-
-    traceparent = ""
-
-    def event(self, name: str, attributes: Mapping[str, AttributeValue]) -> None:
-        """Keep nothing."""
-
-
-_SILENT: Final = _SilentSpan()
 
 
 class Tracing:
@@ -78,7 +67,7 @@ class Tracing:
     ) -> Iterator[Span]:
         """Open a span below a traceparent; an empty or unreadable one starts a new trace."""
         if self._provider is None:
-            yield _SILENT
+            yield NULL_SPAN
             return
         context = _CONTEXT.extract({"traceparent": parent}, context=Context())
         with self._tracer.start_as_current_span(

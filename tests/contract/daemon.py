@@ -11,15 +11,15 @@ from spotvortex.core.domain.observation import ClusterFacts
 from spotvortex.core.domain.types import Mode
 from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.core.pool.owner_rules import PoolRules
-from spotvortex.pipeline.actuators import Actuators, NullAnnouncer, RecordingActuator
+from spotvortex.pipeline.actuators import Actuators, RecordingActuator
 from spotvortex.pipeline.guard import GuardedActuator
 from spotvortex.pipeline.supervisor import Ports, make_boards, supervise
 from spotvortex.pipeline.write_rate import WriteRate
 from spotvortex.ports.cluster import ClusterView
 from spotvortex.ports.edges import Edges
+from spotvortex.ports.null import NullAnnouncer, NullTelemetry
 from spotvortex.ports.writing import ClusterWriter, OwnWrite
 from spotvortex.sim.market.prices import SimulatedMarket
-from spotvortex.sim.runtime.faulty_ports import NullTelemetry
 from spotvortex.sim.runtime.forecasters import ScriptedForecaster
 from spotvortex.sim.runtime.journal import EpisodeJournal
 from spotvortex.sim.runtime.virtual_loop import offload_inline

@@ -13,6 +13,7 @@ from spotvortex.core.drain.orders import in_flight
 from spotvortex.pipeline.channels import ClosedError, Lane, Latest
 from spotvortex.pipeline.health import Heartbeats, Readiness
 from spotvortex.pipeline.router import Router
+from spotvortex.ports.null import NullStateStore
 from tests.core.builders import AT, assessment, observation, pool
 from tests.core.in_flight import marked, with_nodes
 from tests.pipeline.world import (
@@ -33,7 +34,7 @@ def router(store=None, **limits):
         telemetry=MemoryTelemetry(),
         heartbeats=Heartbeats({"router": 60.0}),
         announcer=MemoryAnnouncer(),
-        store=store,
+        store=store or NullStateStore(),
     )
 
 

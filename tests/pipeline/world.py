@@ -17,6 +17,7 @@ from spotvortex.errors import ModelContractError
 from spotvortex.pipeline.actuators import Actuators, RecordingActuator
 from spotvortex.pipeline.supervisor import Ports, make_boards, supervise
 from spotvortex.ports.edges import Edges
+from spotvortex.ports.null import NullAuthority, NullNotices, NullStateStore
 from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop, offload_inline
 from tests.core.builders import AT, cluster, quote
 
@@ -278,9 +279,9 @@ class Scene:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     views: object = None
     writing: object = None
-    authority: object = None
-    state: object = None
-    notices: object = None
+    authority: object = field(default_factory=NullAuthority)
+    state: object = field(default_factory=NullStateStore)
+    notices: object = field(default_factory=NullNotices)
 
     def clock(self):
         return SimClock(AT, asyncio.get_running_loop())

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final, Protocol
@@ -17,9 +16,8 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.decision.messages import Plan
 from spotvortex.core.domain.instance_types import Scope
-from spotvortex.core.domain.observation import MarketFacts, Observation
+from spotvortex.core.domain.observation import MarketFacts
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.drain.calls import (
     Again,
@@ -31,14 +29,11 @@ from spotvortex.core.drain.calls import (
     NoteRisk,
     UnmarkNode,
 )
-from spotvortex.core.drain.messages import DrainResult
-from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.errors import ModelContractError
 from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.market import Market
 from spotvortex.ports.model import Forecaster
-from spotvortex.ports.telemetry import AttributeValue, Span
 from spotvortex.ports.writing import OwnWrite
 from spotvortex.sim.cluster.api_server import ReadsFirst, Seen
 from spotvortex.sim.runtime.faults import Fault, FaultKind
@@ -238,55 +233,6 @@ class FaultyWriter:
         if left is None or self.process.now() >= until:
             return None
         return left if int(seen_version or -1) < left.resource_version else None
-
-
-class NullSpan:
-    """A span that nobody looks at."""
-
-    traceparent = ""
-
-    def event(self, name: str, attributes: Mapping[str, AttributeValue]) -> None:
-        """Drop it."""
-
-
-class NullTelemetry:
-    """Telemetry that nobody looks at: implements `ports.Telemetry`."""
-
-    def span(
-        self,
-        name: str,  # noqa: ARG002 - as the port
-        parent: str = "",  # noqa: ARG002
-        attributes: Mapping[str, AttributeValue] | None = None,  # noqa: ARG002
-    ) -> AbstractContextManager[Span]:
-        """Open a span that nobody looks at."""
-        return nullcontext(_UNSPANNED)
-
-    def observed(self, observation: Observation) -> None:
-        """Drop it."""
-
-    def assessed(self, assessment: Assessment) -> None:
-        """Drop it."""
-
-    async def planned(self, plan: Plan, seconds: float) -> None:
-        """Drop it."""
-
-    def drained(self, result: DrainResult) -> None:
-        """Drop it."""
-
-    def would_call(self, call: Call) -> None:
-        """Drop it."""
-
-    def called(self, call: Call, answer: Answer) -> None:
-        """Drop it."""
-
-    def stalled(self, seconds: float) -> None:
-        """Drop it."""
-
-    def replaced(self, channel: str, n: int) -> None:
-        """Drop it."""
-
-
-_UNSPANNED: Final = NullSpan()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from spotvortex.aio import pause
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.drain.calls import Answer, Call
-from spotvortex.pipeline.actuators import Actuators, NullAnnouncer, RecordingActuator
+from spotvortex.pipeline.actuators import Actuators, RecordingActuator
 from spotvortex.pipeline.guard import GuardedActuator
 from spotvortex.pipeline.supervisor import Ports, TaskEndedError, make_boards, supervise
 from spotvortex.pipeline.write_rate import WriteRate
@@ -25,6 +25,7 @@ from spotvortex.ports.edges import Edges
 from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.market import Market
 from spotvortex.ports.model import Forecaster
+from spotvortex.ports.null import NullAnnouncer, NullNotices, NullTelemetry
 from spotvortex.ports.telemetry import Journal
 from spotvortex.ports.writing import OwnWrite
 from spotvortex.sim.cluster.api_server import ReadsFirst, Seen, plan_on
@@ -44,7 +45,6 @@ from spotvortex.sim.runtime.faulty_ports import (
     FaultyForecaster,
     FaultyMarket,
     FaultyWriter,
-    NullTelemetry,
     SkewedClock,
 )
 from spotvortex.sim.runtime.virtual_loop import offload_inline
@@ -261,9 +261,9 @@ class Replica:
             notices=self._queue(),
         )
 
-    def _queue(self) -> QueueReader | None:
+    def _queue(self) -> QueueReader | NullNotices:
         if not self.hears_notices:
-            return None
+            return NullNotices()
         return QueueReader(shelf=self.place.shelf, may_read=self._leads, poll_s=self.poll_s)
 
     def _leads(self) -> bool:

@@ -23,7 +23,6 @@ from spotvortex.sim.runtime.faulty_ports import (
     FaultyForecaster,
     FaultyMarket,
     FaultyWriter,
-    NullTelemetry,
     SkewedClock,
 )
 from spotvortex.sim.runtime.forecasters import ScriptedForecaster
@@ -303,15 +302,3 @@ def test_a_model_may_fail_or_give_no_numbers():
     with pytest.raises(ModelContractError):
         model(model_fails=True).score(tensor)
     assert np.isnan(model(model_nan=True).score(tensor)).all()
-
-
-async def test_telemetry_that_nobody_looks_at_drops_everything():
-    quiet = NullTelemetry()
-    with quiet.span("cycle") as span:
-        span.event("seen", {})
-    assert span.traceparent == ""
-    await quiet.planned(None, 0.0)
-    for told in (quiet.observed, quiet.assessed, quiet.drained, quiet.would_call, quiet.stalled):
-        told(None)
-    quiet.called(None, None)
-    quiet.replaced("observations", 1)
