@@ -25,6 +25,7 @@ from spotvortex.core.drain.calls import (
 )
 from spotvortex.core.drain.messages import DrainOrder
 from spotvortex.ports.cluster import ClusterActuator, ClusterView
+from spotvortex.ports.series import SHADOW_CALLS
 from spotvortex.ports.telemetry import Telemetry
 
 MAX_CALLS_KEPT: Final = 10_000
@@ -64,7 +65,7 @@ class RecordingActuator:
     async def apply(self, call: Call) -> Answer:
         """Write the call down and answer as if it had been carried out."""
         self.calls.append(call)
-        self.telemetry.would_call(call)
+        self.telemetry.count(SHADOW_CALLS, type(call).__name__)
         self._take_effect(call)
         return Done()
 

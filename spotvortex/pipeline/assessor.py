@@ -22,6 +22,7 @@ from spotvortex.pipeline.channels import ClosedError, Latest
 from spotvortex.pipeline.health import Heartbeats
 from spotvortex.pipeline.scorer import Scorer
 from spotvortex.ports.null import NullMemoryStore
+from spotvortex.ports.series import CHANNEL_REPLACED
 from spotvortex.ports.telemetry import Telemetry
 from spotvortex.ports.writing import MemoryStore
 
@@ -55,7 +56,7 @@ class Assessor:
                     replaced = out.put(await self.assess(observation))
                     await self._save(every_s=SAVE_EVERY_S)
                 if replaced:
-                    self.telemetry.replaced(out.name, replaced)
+                    self.telemetry.count(CHANNEL_REPLACED, out.name, n=replaced)
         except ClosedError:
             await self._save(every_s=0.0)
         finally:
@@ -81,5 +82,5 @@ class Assessor:
             self.memory, assessed = await self.scorer.assess(self.memory, observation, rules)
         seconds = asyncio.get_running_loop().time() - started
         assessment = replace(assessed, seconds=seconds)
-        self.telemetry.assessed(assessment)
+        self.telemetry.seen(assessment)
         return assessment

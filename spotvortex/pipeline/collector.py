@@ -21,6 +21,7 @@ from spotvortex.pipeline.health import Heartbeats
 from spotvortex.ports.cluster import ClusterView, WallClock
 from spotvortex.ports.market import Market
 from spotvortex.ports.null import NullAuthority, NullNotices
+from spotvortex.ports.series import CHANNEL_REPLACED
 from spotvortex.ports.telemetry import Telemetry
 from spotvortex.ports.writing import Authority, Notices
 
@@ -75,7 +76,7 @@ class Collector:
             held = self.in_hand.poll() or held
             replaced = out.put(self._observe(cycle, held))
             if replaced:
-                self.telemetry.replaced(out.name, replaced)
+                self.telemetry.count(CHANNEL_REPLACED, out.name, n=replaced)
             # A tick that came late moves the next one: ticks are never made up for.
             due = max(due + self.tick_s, loop.time())
             if await self._woken_before(due, stop):
@@ -119,5 +120,5 @@ class Collector:
             )
         if notices:
             self.notices.settle(settled(notices, cluster, in_flight(cluster)))
-        self.telemetry.observed(observation)
+        self.telemetry.seen(observation)
         return observation

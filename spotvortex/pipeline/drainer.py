@@ -157,7 +157,7 @@ class Drainer:
         )
 
     def _report(self, result: DrainResult) -> None:
-        self.telemetry.drained(result)
+        self.telemetry.seen(result)
         order = result.order
         log.info(
             "drain.ended",

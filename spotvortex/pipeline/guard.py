@@ -38,6 +38,7 @@ from spotvortex.core.drain.messages import DrainOrder
 from spotvortex.core.drain.orders import from_text
 from spotvortex.pipeline.write_rate import FIRST, Rank, Slots, WriteRate
 from spotvortex.ports.cluster import ClusterView, WallClock
+from spotvortex.ports.series import CALLS
 from spotvortex.ports.telemetry import Telemetry
 from spotvortex.ports.writing import Authority, ClusterWriter
 
@@ -83,7 +84,7 @@ class GuardedActuator:
             answer = await self._checked(call)
         else:
             answer = await self._planned_mark(call)
-        self.telemetry.called(call, answer)
+        self.telemetry.count(CALLS, type(call).__name__, type(answer).__name__)
         return answer
 
     def _rank(self, call: Call) -> Rank:

@@ -16,6 +16,7 @@ from typing import Final
 from spotvortex.core.decision.messages import Plan
 from spotvortex.core.domain.observation import InputHealth, InputState
 from spotvortex.ports.cluster import ClusterView
+from spotvortex.ports.series import LOOP_STALL
 from spotvortex.ports.telemetry import Telemetry
 
 
@@ -64,7 +65,7 @@ async def watch_stalls(telemetry: Telemetry, stop: asyncio.Event) -> None:
     while not stop.is_set():
         due = loop.time() + INTERVAL_S
         await asyncio.sleep(INTERVAL_S)
-        telemetry.stalled(max(0.0, loop.time() - due))
+        telemetry.measure(LOOP_STALL, max(0.0, loop.time() - due))
 
 
 @dataclass(slots=True, kw_only=True)

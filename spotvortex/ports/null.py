@@ -20,10 +20,10 @@ from spotvortex.core.domain.observation import (
     Observation,
     WriteAuthority,
 )
-from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.core.drain.messages import DrainResult
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.scoring.interruption_memory import EMPTY_MEMORY, Memory
+from spotvortex.ports.series import Counted, Measured
 from spotvortex.ports.telemetry import AttributeValue, Span
 
 
@@ -113,26 +113,14 @@ class NullTelemetry:
         """Open a span that nobody looks at."""
         return nullcontext(NULL_SPAN)
 
-    def observed(self, observation: Observation) -> None:
-        """Drop it."""
-
-    def assessed(self, assessment: Assessment) -> None:
+    def seen(self, message: Observation | Assessment | DrainResult) -> None:
         """Drop it."""
 
     async def planned(self, plan: Plan, seconds: float) -> None:
         """Drop it."""
 
-    def drained(self, result: DrainResult) -> None:
+    def count(self, series: Counted, *labels: str, n: int = 1) -> None:
         """Drop it."""
 
-    def would_call(self, call: Call) -> None:
-        """Drop it."""
-
-    def called(self, call: Call, answer: Answer) -> None:
-        """Drop it."""
-
-    def stalled(self, seconds: float) -> None:
-        """Drop it."""
-
-    def replaced(self, channel: str, n: int) -> None:
+    def measure(self, series: Measured, value: float) -> None:
         """Drop it."""

@@ -14,9 +14,9 @@ from spotvortex.core.decision.messages import Plan
 from spotvortex.core.domain.observation import (
     Observation,
 )
-from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.core.drain.messages import DrainResult
 from spotvortex.core.pool.assessment import Assessment
+from spotvortex.ports.series import Counted, Measured
 
 AttributeValue = str | int | float | bool
 
@@ -54,12 +54,8 @@ class Telemetry(Protocol):
         """Open a span below a traceparent, or a new trace where it is empty."""
         ...
 
-    def observed(self, observation: Observation) -> None:
-        """Take note of an observation."""
-        ...
-
-    def assessed(self, assessment: Assessment) -> None:
-        """Take note of scores."""
+    def seen(self, message: Observation | Assessment | DrainResult) -> None:
+        """Take note of a message of the pipeline; what it shows is read off it."""
         ...
 
     async def planned(self, plan: Plan, seconds: float) -> None:
@@ -69,22 +65,10 @@ class Telemetry(Protocol):
         """
         ...
 
-    def drained(self, result: DrainResult) -> None:
-        """Take note of a drain's end."""
+    def count(self, series: Counted, *labels: str, n: int = 1) -> None:
+        """Count something that no message tells, with the values of the series' labels in order."""
         ...
 
-    def would_call(self, call: Call) -> None:
-        """Take note of a request that shadow mode recorded instead of sending it."""
-        ...
-
-    def called(self, call: Call, answer: Answer) -> None:
-        """Take note of a request that was sent, or kept back by a guard, and of its answer."""
-        ...
-
-    def stalled(self, seconds: float) -> None:
-        """Take note of how late the loop was at one moment."""
-        ...
-
-    def replaced(self, channel: str, n: int) -> None:
-        """Take note of messages that a newer one replaced unread."""
+    def measure(self, series: Measured, value: float) -> None:
+        """Take note of one value, in the unit that the series names."""
         ...

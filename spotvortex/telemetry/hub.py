@@ -12,9 +12,9 @@ from contextlib import AbstractContextManager
 
 from spotvortex.core.decision.messages import Decision, Plan, Verdict
 from spotvortex.core.domain.observation import Observation
-from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.core.drain.messages import DrainResult
 from spotvortex.core.pool.assessment import Assessment
+from spotvortex.ports.series import Counted, Measured
 from spotvortex.ports.telemetry import AttributeValue, Span
 from spotvortex.telemetry.metrics import Metrics
 from spotvortex.telemetry.tracing import Tracing
@@ -33,13 +33,17 @@ class Hub:
         """Open a span below a traceparent, or a new trace where it is empty."""
         return self._tracing.span(name, parent, attributes)
 
-    def observed(self, observation: Observation) -> None:
-        """Take note of an observation."""
-        self._metrics.observed(observation)
+    def seen(self, message: Observation | Assessment | DrainResult) -> None:
+        """Take note of a message of the pipeline."""
+        self._metrics.seen(message)
 
-    def assessed(self, assessment: Assessment) -> None:
-        """Take note of scores."""
-        self._metrics.assessed(assessment)
+    def count(self, series: Counted, *labels: str, n: int = 1) -> None:
+        """Count something that no message tells."""
+        self._metrics.count(series, *labels, n=n)
+
+    def measure(self, series: Measured, value: float) -> None:
+        """Take note of one value."""
+        self._metrics.measure(series, value)
 
     async def planned(self, plan: Plan, seconds: float) -> None:
         """Take note of a plan, with one span a decision and its gates as events."""
@@ -51,26 +55,6 @@ class Hub:
                 for verdict in decision.verdicts:
                     span.event(verdict.gate, _gate_attributes(verdict))
             await asyncio.sleep(0)
-
-    def drained(self, result: DrainResult) -> None:
-        """Take note of a drain's end."""
-        self._metrics.drained(result)
-
-    def would_call(self, call: Call) -> None:
-        """Take note of a request that shadow mode recorded instead of sending it."""
-        self._metrics.would_call(call)
-
-    def called(self, call: Call, answer: Answer) -> None:
-        """Take note of a request that was sent, or kept back by a guard, and of its answer."""
-        self._metrics.called(call, answer)
-
-    def replaced(self, channel: str, n: int) -> None:
-        """Take note of messages that a newer one replaced unread."""
-        self._metrics.replaced(channel, n)
-
-    def stalled(self, seconds: float) -> None:
-        """Take note of how late the event loop was."""
-        self._metrics.stalled(seconds)
 
     def close(self) -> None:
         """Send the last spans; blocking for two seconds at most, so called through a thread."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, assert_never
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
@@ -26,11 +26,11 @@ from spotvortex.core.domain.types import (
     ProposalReason,
     ProposalSource,
 )
-from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.core.drain.messages import DrainResult
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.record.record import shown_risk
 from spotvortex.ports.edges import Traffic
+from spotvortex.ports.series import COUNTED, MEASURED, Counted, Measured
 from spotvortex.ports.writing import NoticeTraffic
 from spotvortex.telemetry.collectors import LiveGauge, NoticeSeries, WithoutCreated
 
@@ -58,8 +58,6 @@ _CYCLE_BUCKETS: Final = (
 )
 # A snapshot costs what has changed: nothing most of the time, everything the first time.
 _OBSERVE_BUCKETS: Final = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-# No step may hold the loop for more than 20 ms; from 0.25 s on probes and watches suffer.
-_STALL_BUCKETS: Final = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 _POLICIES: Final = tuple(ProposalSource(mode) for mode in PolicyMode)
 
@@ -92,6 +90,8 @@ class Metrics:
         self._version = version
         self._mode = mode.value
         self._families: set[str] = set()
+        self._counted = {s: self._counter(s.name, s.text, *s.labels) for s in COUNTED}
+        self._measured = {s: self._histogram(s.name, s.text, s.buckets) for s in MEASURED}
         self._declare_pools()
         self._declare_decisions()
         self._declare_policies()
@@ -129,8 +129,6 @@ class Metrics:
         self._unchanged = counter("decisions_unchanged", "Decisions not worth recording.")
         self._write_errors = counter("journal_write_errors", "Records lost for a write error.")
         self._drains = counter("drains", "Drains by how they ended.", "mode", "end")
-        self._shadow_calls = counter("shadow_calls", "Requests recorded, not sent.", "call")
-        self._calls = counter("calls", "Requests that change the cluster.", "call", "answer")
         self._not_evaluated = self._gauge(
             "guardrail_not_evaluated", "Pools in which the gate had no input.", "guardrail"
         )
@@ -171,9 +169,6 @@ class Metrics:
         self._input_ok = self._gauge("input_ok", "1 where an input can be had.", "input")
         self._input_state = self._gauge("input_state", "1 for its state.", "input", "state")
         self._cycles = self._counter("cycles", "Cycles that made a plan.")
-        self._replaced = self._counter(
-            "channel_replaced", "Messages that a newer one replaced unread.", "channel"
-        )
         self._inference = self._histogram(
             "inference_latency_seconds",
             "Time to score and reduce an observation.",
@@ -184,9 +179,6 @@ class Metrics:
         )
         self._observe = self._histogram(
             "observe_duration_seconds", "Time to make an observation.", _OBSERVE_BUCKETS
-        )
-        self._stall = self._histogram(
-            "event_loop_stall_seconds", "Lateness of the event loop.", _STALL_BUCKETS
         )
 
     def _gauge(self, name: str, text: str, *labels: str) -> LiveGauge:
@@ -209,6 +201,27 @@ class Metrics:
     def exposition(self) -> bytes:
         """Return every series in the Prometheus text format."""
         return generate_latest(WithoutCreated(self.registry))
+
+    def count(self, series: Counted, *labels: str, n: int = 1) -> None:
+        """Count what a task counts by itself."""
+        counter = self._counted[series]
+        (counter.labels(*labels) if series.labels else counter).inc(n)
+
+    def measure(self, series: Measured, value: float) -> None:
+        """Take note of a value that a task measures by itself."""
+        self._measured[series].observe(value)
+
+    def seen(self, message: Observation | Assessment | DrainResult) -> None:
+        """Show what a message of the pipeline tells."""
+        match message:
+            case Observation():
+                self.observed(message)
+            case Assessment():
+                self.assessed(message)
+            case DrainResult():
+                self.drained(message)
+            case _ as never:
+                assert_never(never)
 
     def observed(self, observation: Observation) -> None:
         """Show prices and inputs."""
@@ -298,22 +311,6 @@ class Metrics:
     def drained(self, result: DrainResult) -> None:
         """Count a drain's end."""
         self._drains.labels(result.order.mode.value, result.end.value).inc()
-
-    def would_call(self, call: Call) -> None:
-        """Count a request of shadow mode by its kind."""
-        self._shadow_calls.labels(type(call).__name__).inc()
-
-    def called(self, call: Call, answer: Answer) -> None:
-        """Count a request that was sent, or kept back by a guard, by its kind and its answer."""
-        self._calls.labels(type(call).__name__, type(answer).__name__).inc()
-
-    def replaced(self, channel: str, n: int) -> None:
-        """Count messages that were replaced unread."""
-        self._replaced.labels(channel).inc(n)
-
-    def stalled(self, seconds: float) -> None:
-        """Take note of how late the event loop was."""
-        self._stall.observe(seconds)
 
 
 def _nodes(decisions: Iterable[Decision]) -> dict[tuple[str, ...], float | None]:

@@ -63,7 +63,7 @@ def test_a_wave_is_written_and_nothing_of_ours_is_left_behind():
     assert ends(scene) == [("web-d0", DrainEnd.DONE)]
     assert kinds(world) == MOVE_TO_SPOT
     assert world.facts.own_pods == ()
-    assert scene.telemetry.of("would_call") == []
+    assert scene.telemetry.of("shadow_calls") == []
     assert scene.announcer.said[0][1] == "SpotVortexDrainDone"
 
 
@@ -73,7 +73,7 @@ def test_a_mode_that_does_not_write_writes_nothing(mode):
     scene = daemon(world, mode=mode)
     run(scene.daemon_for, 29.0)
     assert world.log == []
-    assert scene.telemetry.of("would_call") != []
+    assert scene.telemetry.of("shadow_calls") != []
 
 
 def test_a_standby_observes_and_decides_and_never_writes():

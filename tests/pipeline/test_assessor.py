@@ -195,7 +195,7 @@ def test_it_runs_until_its_source_is_closed_and_closes_what_it_feeds():
         return assessed
 
     assert run(main).observation.cycle == 7
-    assert telemetry.of("replaced") == [(0.0, "assessments", 1)]
+    assert telemetry.of("channel_replaced") == [(0.0, "assessments")]
     assert telemetry.of("assessed") == [(0.0, 7)]
     assert [(s.name, s.parent) for s in telemetry.spans] == [("assess", "")]
 

@@ -82,7 +82,7 @@ def observed_with(hand, seconds):
 
 def test_an_observation_nobody_read_is_replaced_and_counted():
     telemetry, out, _ = collect(StillCluster(), 65.0)
-    assert telemetry.of("replaced") == [(30.0, "observations", 1), (60.0, "observations", 1)]
+    assert telemetry.of("channel_replaced") == [(30.0, "observations"), (60.0, "observations")]
     assert out.replaced == 2
 
 

@@ -94,7 +94,7 @@ def test_stalls_of_the_loop_are_measured():
             spend(0.5)
             await asyncio.sleep(INTERVAL_S)
             stop.set()
-        return [round(seconds, 6) for _, seconds in telemetry.of("stalled")]
+        return [round(seconds, 6) for _, seconds in telemetry.of("event_loop_stall_seconds")]
 
     late, *rest = run(main)
     assert late == pytest.approx(0.49)

@@ -33,7 +33,7 @@ def test_one_wave_a_settle_window_is_carried_out_in_shadow():
     run(daemon.daemon_for, 650.0)
     drains = daemon.telemetry.of("drained")
     assert [(at, r.end) for at, r in drains] == [(s, DrainEnd.DONE) for s in (0.0, 300.0, 600.0)]
-    assert [kind for _, kind in daemon.telemetry.of("would_call")][:7] == [
+    assert [kind for _, kind in daemon.telemetry.of("shadow_calls")][:7] == [
         "CreatePlaceholder",
         "CreatePlaceholder",
         "MarkNode",
@@ -50,7 +50,7 @@ def test_a_model_that_fails_gives_hold_and_the_daemon_goes_on():
     run(daemon.daemon_for, 65.0)
     actions = [d.action for p in daemon.journal.plans for d in p.decisions]
     assert actions == [Action.HOLD] * 3
-    assert daemon.telemetry.of("would_call") == []
+    assert daemon.telemetry.of("shadow_calls") == []
 
 
 def test_the_daemon_is_healthy_while_it_works_and_while_it_waits_for_its_first_sync():
@@ -102,7 +102,7 @@ def test_a_stop_goes_down_the_road_and_the_background_ends_last():
     assert ended == ["collector", "inference", "router", "drainer", "watches"]
     ((_, result),) = daemon.telemetry.of("drained")
     assert result.end is DrainEnd.ABORTED
-    assert daemon.telemetry.of("would_call")[-1][1] == "DeletePlaceholders"
+    assert daemon.telemetry.of("shadow_calls")[-1][1] == "DeletePlaceholders"
 
 
 def failures(group):

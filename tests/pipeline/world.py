@@ -10,8 +10,15 @@ import numpy as np
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.domain.instance_types import Scope
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import ClusterFacts, MarketFacts, WriteAuthority
+from spotvortex.core.domain.observation import (
+    ClusterFacts,
+    MarketFacts,
+    Observation,
+    WriteAuthority,
+)
 from spotvortex.core.drain.calls import PodView
+from spotvortex.core.drain.messages import DrainResult
+from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.scoring.features import build_matrix
 from spotvortex.errors import ModelContractError
 from spotvortex.pipeline.actuators import Actuators, RecordingActuator
@@ -156,29 +163,24 @@ class MemoryTelemetry:
         self.spans.append(made)
         yield made
 
-    def observed(self, observation):
-        self.told.append((now(), "observed", observation.cycle, observation.seconds))
-
-    def assessed(self, assessment):
-        self.told.append((now(), "assessed", assessment.observation.cycle))
+    def seen(self, message):
+        match message:
+            case Observation(cycle=cycle, seconds=seconds):
+                self.told.append((now(), "observed", cycle, seconds))
+            case Assessment(observation=observation):
+                self.told.append((now(), "assessed", observation.cycle))
+            case DrainResult():
+                self.told.append((now(), "drained", message))
 
     async def planned(self, plan, seconds):
         self.told.append((now(), "planned", plan.cycle, seconds))
 
-    def drained(self, result):
-        self.told.append((now(), "drained", result))
+    def count(self, series, *labels, n=1):
+        assert len(labels) == len(series.labels)
+        self.told += [(now(), series.name, *labels)] * n
 
-    def would_call(self, call):
-        self.told.append((now(), "would_call", type(call).__name__))
-
-    def called(self, call, answer):
-        self.told.append((now(), "called", type(call).__name__, answer))
-
-    def stalled(self, seconds):
-        self.told.append((now(), "stalled", seconds))
-
-    def replaced(self, channel, n):
-        self.told.append((now(), "replaced", channel, n))
+    def measure(self, series, value):
+        self.told.append((now(), series.name, value))
 
     def of(self, kind):
         return [(entry[0], *entry[2:]) for entry in self.told if entry[1] == kind]

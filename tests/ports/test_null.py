@@ -16,7 +16,8 @@ from spotvortex.ports.null import (
     NullStateStore,
     NullTelemetry,
 )
-from tests.core.builders import AT, cluster, pool
+from spotvortex.ports.series import CALLS, LOOP_STALL
+from tests.core.builders import AT, cluster, observation, pool
 from tests.pipeline.world import run
 
 
@@ -26,10 +27,9 @@ async def test_telemetry_that_nobody_looks_at_drops_everything():
         span.event("seen", {})
     assert span.traceparent == ""
     await quiet.planned(None, 0.0)
-    for told in (quiet.observed, quiet.assessed, quiet.drained, quiet.would_call, quiet.stalled):
-        told(None)
-    quiet.called(None, None)
-    quiet.replaced("observations", 1)
+    quiet.seen(observation(pool()))
+    quiet.count(CALLS, "EvictPod", "Done", n=2)
+    quiet.measure(LOOP_STALL, 0.1)
 
 
 def test_nobody_leads_and_nothing_is_said():

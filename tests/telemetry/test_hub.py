@@ -14,9 +14,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from spotvortex.core.decision.messages import Verdict
 from spotvortex.core.domain.types import CapacityType, Mode, Outcome
-from spotvortex.core.drain.calls import DeletePlaceholders, Done
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult
 from spotvortex.core.pool.assessment import Assessment
+from spotvortex.ports.series import CALLS, CHANNEL_REPLACED, LOOP_STALL, SHADOW_CALLS
 from spotvortex.ports.telemetry import Telemetry
 from spotvortex.telemetry.hub import Hub
 from spotvortex.telemetry.metrics import Metrics
@@ -130,13 +130,13 @@ def test_the_hub_hands_every_message_on_to_the_metrics():
         deadline=0.0,
     )
     result = DrainResult(order=order, end=DrainEnd.DONE, reason="", at=0.0, n_calls=1, n_evicted=0)
-    telemetry.observed(observation())
-    telemetry.assessed(Assessment(observation=observation(), pools=(), model_digest="d"))
-    telemetry.drained(result)
-    telemetry.would_call(DeletePlaceholders(plan_id="7-web", for_uid="u"))
-    telemetry.called(DeletePlaceholders(plan_id="7-web", for_uid="u"), Done())
-    telemetry.replaced("plans", 2)
-    made.stalled(0.2)
+    telemetry.seen(observation())
+    telemetry.seen(Assessment(observation=observation(), pools=(), model_digest="d"))
+    telemetry.seen(result)
+    telemetry.count(SHADOW_CALLS, "DeletePlaceholders")
+    telemetry.count(CALLS, "DeletePlaceholders", "Done")
+    telemetry.count(CHANNEL_REPLACED, "plans", n=2)
+    made.measure(LOOP_STALL, 0.2)
     text = metrics.exposition().decode()
     for line in (
         "spotvortex_observe_duration_seconds_count 1.0",

@@ -16,10 +16,11 @@ from spotvortex.core.domain.types import (
     ProposalReason,
     ProposalSource,
 )
-from spotvortex.core.drain.calls import Again, DeletePlaceholders
+from spotvortex.core.drain.calls import DeletePlaceholders
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.ports.edges import Traffic
+from spotvortex.ports.series import CALLS, CHANNEL_REPLACED, LOOP_STALL, SHADOW_CALLS
 from spotvortex.ports.writing import NoticeTraffic
 from spotvortex.telemetry.metrics import MAX_FAMILIES, Metrics
 from tests.telemetry.decisions import MODEL, decision, observation, plan, pool_input
@@ -86,7 +87,7 @@ def test_exactly_the_documented_series_are_declared():
 
 def test_two_sets_of_metrics_do_not_meet():
     one, other = metrics(), metrics()
-    one.replaced("observations", 3)
+    one.count(CHANNEL_REPLACED, "observations", n=3)
     assert samples(one)["spotvortex_channel_replaced_total{channel=observations}"] == 3.0
     assert "spotvortex_channel_replaced_total{channel=observations}" not in samples(other)
 
@@ -203,7 +204,7 @@ def test_a_source_of_notices_is_read_when_asked_and_every_kind_shows_from_the_st
 def test_buckets_tell_apart_what_has_a_limit():
     made = metrics()
     for seconds in (0.019, 0.06, 0.3):
-        made.stalled(seconds)
+        made.measure(LOOP_STALL, seconds)
     found = samples(made)
     stalls = "spotvortex_event_loop_stall_seconds_bucket"
     counts = [found[f"{stalls}{{le={limit}}}"] for limit in (0.01, 0.02, 0.05, 0.1, 0.25, 0.5)]
@@ -310,9 +311,9 @@ def test_the_rest_is_counted_by_closed_sets():
         DrainResult(order=order, end=DrainEnd.ABORTED, reason="", at=0.0, n_calls=1, n_evicted=0)
     )
     clean = DeletePlaceholders(plan_id="7-web", for_uid="u")
-    made.would_call(clean)
-    made.called(clean, Again("busy"))
-    made.stalled(0.004)
+    made.count(SHADOW_CALLS, type(clean).__name__)
+    made.count(CALLS, type(clean).__name__, "Again")
+    made.measure(LOOP_STALL, 0.004)
     made.unchanged(4)
     made.lost(2)
     found = samples(made)

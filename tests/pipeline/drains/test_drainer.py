@@ -121,7 +121,7 @@ def test_shadow_records_the_whole_move_in_order_and_changes_nothing():
     actuator = shadow()
     assert carry_out(actuator, order()) == [(0.0, DrainEnd.DONE)]
     assert kinds(actuator) == FULL_MOVE
-    assert [kind for _, kind in actuator.telemetry.of("would_call")] == FULL_MOVE
+    assert [kind for _, kind in actuator.telemetry.of("shadow_calls")] == FULL_MOVE
     assert [p.name for p in actuator.cluster.pods_on("web-s0")] == ["web-s0-a", "web-s0-b"]
 
 

@@ -1,0 +1,57 @@
+"""The series that tasks count by themselves: name, unit, help and a closed set of labels.
+
+Comes in: nothing. Goes out: one value a series, by which a task counts or measures. What follows
+from a message is not declared here: telemetry reads it off the message. May not hold a count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A series that only rises.
+
+    Attributes:
+        name: its name, without prefix and suffix.
+        text: its help.
+        labels: their names; values come from closed sets, never names of pods or nodes.
+    """
+
+    name: str
+    text: str
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A series of values in buckets.
+
+    Attributes:
+        name: its name with its unit, without prefix.
+        text: its help.
+        buckets: their upper bounds, rising.
+    """
+
+    name: str
+    text: str
+    buckets: tuple[float, ...]
+
+
+CALLS: Final = Counted("calls", "Requests that change the cluster.", ("call", "answer"))
+SHADOW_CALLS: Final = Counted("shadow_calls", "Requests recorded, not sent.", ("call",))
+CHANNEL_REPLACED: Final = Counted(
+    "channel_replaced", "Messages that a newer one replaced unread.", ("channel",)
+)
+LOOP_STALL: Final = Measured(
+    "event_loop_stall_seconds",
+    "Lateness of the event loop.",
+    # No step may hold the loop for more than 20 ms; from 0.25 s on probes and watches suffer.
+    (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+)
+
+COUNTED: Final = (CALLS, SHADOW_CALLS, CHANNEL_REPLACED)
+MEASURED: Final = (LOOP_STALL,)
+"""All of them: telemetry declares what stands here, and knows no other."""
