@@ -38,7 +38,7 @@ test: $(STAMP) ## every test, those on the real control plane too
 	@$(BIN)/python -m pytest -m "not large" $(BESIDE) $(COVERAGE)
 
 test-unit: $(STAMP) ## the tests that need no control plane, with fewer examples of each property: a minute
-	@$(BIN)/python -m pytest -n 2 --hypothesis-profile unit -m "not large and not controlplane and not karpenter and not search and not wheel"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --hypothesis-profile unit -m "not large and not controlplane and not karpenter and not search and not wheel"
 
 test-large: $(STAMP) ## the large scenes
 	@$(BIN)/python -m pytest -m large

@@ -200,7 +200,8 @@ def test_the_ablation_without_a_model_is_run_by_one_score_for_all(tmp_path, seld
 def test_a_backtest_shows_policies_side_by_side_and_draws_them(tmp_path):
     prices = write_prices(tmp_path / "prices.jsonl", 2)
     trace = write_trace(tmp_path / "trace.csv", 3)
-    shown = typed("backtest", "--prices", prices, "--capacity", trace, "--html", "b.html")
+    words = ("backtest", "--prices", prices, "--capacity", trace, "--tick", 1800)
+    shown = typed(*words, "--html", "b.html")
     assert shown.exit_code == 0
     for policy in ("B0", "B3-0min-10pct", "spotvortex"):
         assert policy in shown.output

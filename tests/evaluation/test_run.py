@@ -43,8 +43,9 @@ def calm_model(_policy):
     )
 
 
-TICK_S = 300.0
-"""Ours decides every five minutes here: what is asked of a run does not hang on how often."""
+STEP_S, TICK_S = 60.0, 300.0
+"""Ours decides every five minutes here, and its world goes on by minutes: what is asked of a run
+does not hang on how often."""
 
 
 def named(days, digest):
@@ -53,8 +54,10 @@ def named(days, digest):
 
 def trial(of, policy, forecaster=model, **changes):
     made = replace(worlds.trial_of(of, policy, PROTOCOL, forecaster), **changes)
-    ours = made.controller
-    return replace(made, controller=ours and replace(ours, tick_s=TICK_S))
+    if made.controller is None:
+        return made
+    ours = replace(made.controller, limits=worlds.limits_of(STEP_S), tick_s=TICK_S)
+    return replace(made, scenario=replace(made.scenario, step_s=STEP_S), controller=ours)
 
 
 def account(of, policy):

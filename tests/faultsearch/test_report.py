@@ -117,5 +117,6 @@ def test_the_log_speaks_again_after_a_search(caplog):
 
 
 def test_the_seed_of_the_command_is_the_seed_of_the_episode():
-    found = json.loads(typed("--episodes", 1, "--seed", 9, "--output", "json").stdout)
-    assert found["decisions"] == play_seed(9).n_records
+    words = ("--episodes", 1, "--seed", 9, "--workers", 1, "--output", "json")
+    found = json.loads(typed(*words).stdout)
+    assert found["decisions"] == play_seed(9).n_records > 0

@@ -162,11 +162,17 @@ def test_demo_has_room_for_more_spot_in_web_and_none_in_api(seed):
 
 
 def limited_world(**limits):
-    """The demo with limits on its NodePool `batch`, of 14 nodes of 8 vCPU, stressed at once."""
+    """The NodePool `batch` of the demo, with limits: 14 nodes of 8 vCPU, stressed at once."""
     scenario = demo()
-    groups = tuple(replace(g, **limits) if g.name == "batch" else g for g in scenario.groups)
+    groups = tuple(replace(g, **limits) for g in scenario.groups if g.name == "batch")
     harsh = (RegimePhase(starts_s=0.0, regime=HARSH),)
-    scenario = replace(scenario, groups=groups, phases=harsh)
+    scenario = replace(
+        scenario,
+        groups=groups,
+        fleets=tuple(f for f in scenario.fleets if f.group == "batch"),
+        workloads=tuple(w for w in scenario.workloads if w.pool == "batch"),
+        phases=harsh,
+    )
     market = SimulatedMarket(seed=1, start_at=scenario.start_at)
     return World(scenario=scenario, seed=1, clock=StoppedClock(), market=market)
 
