@@ -189,7 +189,7 @@ def _may_be_the_machine(report: pytest.TestReport | pytest.CollectReport) -> boo
 def _run_alone(config: pytest.Config, tests: list[str]) -> Found:
     """Run tests in one fresh process, without workers beside it."""
     terminal = config.pluginmanager.getplugin("terminalreporter")
-    terminal.ensure_newline()
+    terminal.line("")
     terminal.section(f"second try, alone: {len(tests)}")
     with tempfile.TemporaryDirectory() as folder:
         outcomes = Path(folder, "outcomes")
