@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COVERAGE := --cov --cov-report=term-missing:skip-covered
-# Scenes on control planes mostly wait. A file stays with one worker, long files (tests/active) first.
+# Scenes on control planes mostly wait, and so do tests on sockets. A file stays with one worker, long files (tests/active) first.
 WORKERS ?= 3
 BESIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # The fault search: how many episodes, and the seed of the first.
@@ -38,7 +38,7 @@ test: $(STAMP) ## every test, those on the real control plane too
 	@$(BIN)/python -m pytest -m "not large" $(BESIDE) $(COVERAGE)
 
 test-unit: $(STAMP) ## the tests that need no control plane, with fewer examples of each property: a minute
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --hypothesis-profile unit -m "not large and not controlplane and not karpenter and not search and not wheel"
+	@$(BIN)/python -m pytest $(BESIDE) --hypothesis-profile unit -m "not large and not controlplane and not karpenter and not search and not wheel"
 
 test-large: $(STAMP) ## the large scenes
 	@$(BIN)/python -m pytest -m large
