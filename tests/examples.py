@@ -1,4 +1,4 @@
-"""How many examples a property is tried with: all of them, or a tenth in the unit tests.
+"""How many examples a property is tried with: all of them, or few in the unit tests.
 
 Comes in: hypothesis's profile, which `--hypothesis-profile` names and `make test-unit` sets. Goes
 out: settings for `@given`. A property without settings of its own follows the profile by itself.

@@ -148,7 +148,8 @@ async def _write_pods(
     await filler.create(firsts, status=True)
     api = plane.api()
     stored = [api.get(api.path_of(first)) for first in firsts]
-    await put_pods(plane.layout.etcd_url, _siblings(nodes, stored))
+    # Controllers watch: each pod needs a revision of its own.
+    await put_pods(plane.layout.etcd_url, _siblings(nodes, stored), a_transaction=1)
 
 
 def _first(pool: int, node: Manifest, owner: Manifest) -> Manifest:
