@@ -69,18 +69,6 @@ def ratios_pct(gain_usd: Floats, base_usd: Floats) -> Floats:
     return np.asarray(100.0 * gain_usd.sum(axis=-1) / filled, dtype=np.float64)
 
 
-def median_pct(panels: Sequence[Panel]) -> float:
-    """Return the median over all worlds of all panels, percent.
-
-    Raises:
-        ValueError: no world has a base to divide by.
-    """
-    found = _medians(np.concatenate([ratios_pct(p.gain_usd, p.base_usd) for p in panels])[None])
-    if not found.size:
-        raise ValueError("no world has a base to divide by")
-    return float(found[0])
-
-
 def _medians(ratios: Floats) -> Floats:
     """Return the median of each row over its numbers; rows without any are left out."""
     known = ratios[~np.isnan(ratios).all(axis=1)]

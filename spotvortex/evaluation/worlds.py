@@ -61,7 +61,7 @@ LEARNED: Final = (B6, OURS_LEARNED)
 """SpotVortex with a policy network: with constant scores, and with the model's."""
 
 _OURS: Final = frozenset({OURS, OURS_CONSTANT, OURS_BESIDE, OURS_ORACLE, *LEARNED})
-B0, B1, B4 = "B0", "B1", "B4"
+B0, B1 = "B0", "B1"
 B2_PREFIX, B4_PREFIX = "B2-", "B4-"
 _SPOT: Final = CapacityType.SPOT
 _ON_DEMAND: Final = CapacityType.ON_DEMAND

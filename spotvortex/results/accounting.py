@@ -10,15 +10,11 @@ The formulas are those of the evaluation protocol (`spotvortex/evaluation/protoc
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import reduce
 from typing import Final
 
-from spotvortex.core.record.codec import CodecError, decode, encode
-
-MAX_LINE: Final = 1_000_000
 """Characters of a line that is read at most: a year of days is about 200,000."""
 
 
@@ -192,38 +188,3 @@ def savings_ratio(totals: DayTotals) -> float | None:
 def spot_ratio(totals: DayTotals) -> float | None:
     """Return the share of paid node-minutes on Spot, None where no node was paid for."""
     return totals.spot_node_minutes / totals.node_minutes if totals.node_minutes > 0.0 else None
-
-
-def line_of(result: RunResult) -> str:
-    """Write a result as one line of JSON, without its end; `result_of` gives back the same."""
-    return json.dumps(encode(result), separators=(",", ":"), allow_nan=False)
-
-
-def result_of(line: str) -> RunResult:
-    """Read one line.
-
-    Raises:
-        CodecError: it is no result; the text says what is wrong with it.
-    """
-    if len(line) > MAX_LINE:
-        raise CodecError(f"longer than {MAX_LINE} characters")
-    try:
-        data = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise CodecError(f"not JSON: {error}") from error
-    return decode(RunResult, data)
-
-
-def results_of(lines: Iterable[str]) -> Iterator[RunResult]:
-    """Read lines, empty ones left out.
-
-    Raises:
-        CodecError: a line is no result; the text begins with its number, from 1.
-    """
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            yield result_of(line)
-        except CodecError as error:
-            raise CodecError(f"line {number}: {error}") from error

@@ -41,7 +41,8 @@ from spotvortex.core.pool.input import (
     PoolInput,
     Risk,
 )
-from spotvortex.core.pool.reduction import reduce_pool
+from spotvortex.core.pool.reduction import reduce_summary
+from spotvortex.core.pool.summary import summary_of
 from spotvortex.core.scoring.features import OfferingScore
 
 AT = 1_784_000_000.0
@@ -199,6 +200,11 @@ def assessment(observed, **of_every_score):
     """Score every offering of an observation alike."""
     offerings = {n.offering for p in observed.cluster.pools for n in p.nodes}
     return assessed_with(observed, {o: score(o, **of_every_score) for o in sorted(offerings)})
+
+
+def reduce_pool(facts, sight):
+    """Reduce a pool that nobody has summed up yet."""
+    return reduce_summary(summary_of(facts), sight)
 
 
 def assessed_with(observed, scores):

@@ -13,6 +13,7 @@ from spotvortex.evaluation.offline_optimum import Future, UnitCosts, plan
 from spotvortex.sim.market.semimarkov import TRACELIKE, generate
 from spotvortex.sim.market.shortage_clock import TimeSpan
 from tests.examples import examples
+from tests.sim.market.grid import on_grid
 
 FREE = UnitCosts(move_min=0.0, interruption_min=0.0)
 
@@ -149,7 +150,7 @@ def a_week():
         offerings=offerings,
         span=TimeSpan(start_at=0.0, seconds=7 * 86400.0),
     )
-    counts = np.stack([made[o].on_grid(0.0, 300.0, 2016) for o in offerings])
+    counts = np.stack([on_grid(made[o], 0.0, 300.0, 2016) for o in offerings])
     spot = np.repeat(np.linspace(0.3, 0.45, 12)[:, None], 2016, axis=1)
     return future(spot, counts, [20] * 2016)
 

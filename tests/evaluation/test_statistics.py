@@ -11,7 +11,6 @@ from spotvortex.evaluation.statistics import (
     Panel,
     holm,
     median_interval_pct,
-    median_pct,
     ratios_pct,
     sign_test_p,
     spread_of,
@@ -41,18 +40,8 @@ def test_a_negative_base_keeps_the_gains_sign():
     assert ratios_pct(np.array([[5.0]]), np.array([[-50.0]])) == pytest.approx([10.0])
 
 
-def test_the_median_is_over_all_worlds_of_all_panels():
-    assert median_pct([panel([[1.0], [2.0], [9.0]]), panel([[3.0], [4.0]])]) == pytest.approx(3.0)
-
-
-def test_a_world_without_base_does_not_count():
-    assert median_pct([panel([[1.0], [50.0]], base=[[100.0], [0.0]])]) == pytest.approx(1.0)
-
-
-def test_without_any_base_there_is_no_median_and_no_interval():
+def test_without_any_base_there_is_no_interval():
     nothing = [panel([[1.0]], base=[[0.0]])]
-    with pytest.raises(ValueError, match="no world has a base"):
-        median_pct(nothing)
     with pytest.raises(ValueError, match="no world has a base"):
         interval(nothing)
 

@@ -23,10 +23,10 @@ from spotvortex.core.domain.observation import (
 )
 from spotvortex.core.domain.types import Action, CapacityType, Offering, Outcome, Provisioner
 from spotvortex.core.pool.context import CycleContext
-from spotvortex.core.pool.reduction import reduce_pool
 from spotvortex.core.scoring.features import OfferingScore
 from spotvortex.errors import PriceFileError
 from spotvortex.market.recorded import load_recorded
+from tests.core.builders import reduce_pool
 from tests.market.records import M5_A, M5_B, T0, on_demand_record, spot_record, write_file
 from tests.market.scenarios import market_of
 

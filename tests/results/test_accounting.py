@@ -7,20 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.record.codec import CodecError
+from spotvortex.core.record.codec import CodecError, decode, encode
 from spotvortex.results.accounting import (
-    MAX_LINE,
     DayTotals,
     RunResult,
     gain_points,
     is_void,
-    line_of,
     net_profit_improvement_pct,
     net_profit_usd,
     outage_delta_minutes,
     regret_closed_ratio,
-    result_of,
-    results_of,
     savings_ratio,
     spot_ratio,
     total_cost_usd,
@@ -130,40 +126,27 @@ _DAYS = st.builds(
         variant=st.text(),
     )
 )
-def test_a_line_gives_back_the_very_same_result(result):
-    line = line_of(result)
-    assert "\n" not in line
-    assert result_of(line) == result
-    assert line_of(result_of(line)) == line
+def test_a_result_written_and_read_back_is_the_very_same(result):
+    text = json.dumps(encode(result), allow_nan=False)
+    assert decode(RunResult, json.loads(text)) == result
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("good", "bad", "words"),
     [
-        ("{", "not JSON"),
-        ("[" * 100_000, "not JSON"),
-        ("[]", "exactly the fields family, mix, seed"),
-        ("x" * (MAX_LINE + 1), "longer than"),
-        (line_of(run("B3")).replace('"n_moved":0', '"n_moved":0.5'), r"days\[0\].n_moved: int"),
-        (
-            line_of(run("B3")).replace('"node_usd":40.0', '"node_usd":NaN'),
-            r"days\[0\].node_usd: a finite number",
-        ),
-        (line_of(run("B3")).replace('"seed":0', '"seed":null'), "seed: int is expected"),
+        ('"n_moved":0', '"n_moved":0.5', r"days\[0\].n_moved: int"),
+        ('"node_usd":40.0', '"node_usd":NaN', r"days\[0\].node_usd: a finite number"),
+        ('"seed":0', '"seed":null', "seed: int is expected"),
     ],
 )
-def test_a_bad_line_is_told_by_its_number_and_field(line, words):
-    with pytest.raises(CodecError, match=f"line 3: .*{words}"):
-        list(results_of([line_of(run("B3")), "", line]))
-
-
-def test_empty_lines_are_passed_over():
-    lines = [line_of(run("B3", seed=seed)) for seed in range(2)]
-    assert [r.seed for r in results_of([lines[0], "  \n", lines[1] + "\n"])] == [0, 1]
+def test_a_bad_result_is_told_by_its_field(good, bad, words):
+    text = json.dumps(encode(run("B3")), separators=(",", ":")).replace(good, bad)
+    with pytest.raises(CodecError, match=words):
+        decode(RunResult, json.loads(text))
 
 
 def test_a_result_without_variant_is_refused_like_any_missing_field():
-    data = json.loads(line_of(run("B3")))
+    data = encode(run("B3"))
     del data["variant"]
     with pytest.raises(CodecError, match="exactly the fields"):
-        result_of(json.dumps(data))
+        decode(RunResult, data)

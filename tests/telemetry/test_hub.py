@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from spotvortex.core.decision.messages import Verdict
@@ -20,7 +20,7 @@ from spotvortex.ports.series import CALLS, CHANNEL_REPLACED, LOOP_STALL, SHADOW_
 from spotvortex.ports.telemetry import Telemetry
 from spotvortex.telemetry.hub import Hub
 from spotvortex.telemetry.metrics import Metrics
-from spotvortex.telemetry.tracing import FLUSH_S, Tracing, lines_exporter, otlp_exporter
+from spotvortex.telemetry.tracing import FLUSH_S, Tracing, otlp_exporter
 from tests.telemetry.decisions import TRACEPARENT, decision, observation, plan
 
 
@@ -106,7 +106,10 @@ def test_a_switched_off_sdk_leaves_no_traceparent(monkeypatch):
 
 def test_spans_can_be_written_as_json_lines():
     out = io.StringIO()
-    made, _ = hub(lines_exporter(out))
+    one_a_line = ConsoleSpanExporter(
+        out=out, formatter=lambda span: f"{span.to_json(indent=None)}\n"
+    )
+    made, _ = hub(one_a_line)
     with made.span("cycle"):
         pass
     with made.span("drain"):

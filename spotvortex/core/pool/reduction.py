@@ -19,7 +19,6 @@ from spotvortex.core.domain.observation import (
     InputHealth,
     InputState,
     NodeFact,
-    PoolFacts,
     SpotQuote,
 )
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering, is_price, short
@@ -37,7 +36,7 @@ from spotvortex.core.pool.input import (
     Risk,
 )
 from spotvortex.core.pool.owner_rules import all_careful, read_rules
-from spotvortex.core.pool.summary import PoolSummary, summary_of
+from spotvortex.core.pool.summary import PoolSummary
 from spotvortex.core.pool.zone_loss import safe_moves_to_spot
 from spotvortex.core.scoring.features import price_ratio
 
@@ -54,11 +53,6 @@ _KEPT: Final = frozenset({CapacityType.ON_DEMAND, CapacityType.RESERVED})
 
 _CONSOLIDATING: Final = frozenset({"WhenEmptyOrUnderutilized", "WhenUnderutilized"})
 """Policies of NodePools under which Karpenter replaces a node by a cheaper one."""
-
-
-def reduce_pool(pool: PoolFacts, sight: CycleContext) -> PoolInput:
-    """Reduce one pool to what its decision reads."""
-    return reduce_summary(summary_of(pool), sight)
 
 
 def reduce_summary(shape: PoolSummary, sight: CycleContext) -> PoolInput:

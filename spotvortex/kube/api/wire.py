@@ -216,7 +216,6 @@ class Taint(Wire, frozen=True, gc=False):
     """A taint of a node."""
 
     key: str
-    effect: str | None = None
 
 
 class NodeSpec(Wire, frozen=True, gc=False):

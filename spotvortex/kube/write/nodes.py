@@ -106,7 +106,7 @@ class NodeWrites:
         patch = node_patch(
             call.uid,
             version=call.resource_version,
-            labels={labels.CORDONED: "true"},
+            labels={labels.CORDONED: labels.CORDONED_VALUE},
             notes={labels.DRAIN: call.order},
             unschedulable=True,
         )

@@ -17,7 +17,6 @@ from random import Random
 from typing import Final
 
 from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
-from spotvortex.core.drain.calls import Done
 from spotvortex.sim.cluster.objects import SimNode
 from spotvortex.sim.cluster.scenario import WHEN_UNDERUTILIZED, NodeGroup, WorkloadKind
 from spotvortex.sim.cluster.scheduler import Scheduler, may_be_on
@@ -49,7 +48,7 @@ class _Replacement:
 
 
 class DisruptionController:
-    """Ends nodes. `n_evicted` and `n_consolidated` count what it did."""
+    """Ends nodes, and moves their pods first where the provisioner does."""
 
     def __init__(
         self, cluster: ClusterObjects, placement: Scheduler, market: PricedMarket, chance: Random
@@ -65,8 +64,6 @@ class DisruptionController:
         self._looked: dict[str, tuple[int, float]] = {}
         self._unneeded_since: dict[str, float] = {}
         self._awaited: dict[str, str] = {}
-        self.n_evicted = 0
-        self.n_consolidated = 0
 
     def step(self, groups: Iterable[NodeGroup], at: float) -> None:
         """Go on with what is under way, and look for more where it is time."""
@@ -96,7 +93,7 @@ class DisruptionController:
                 if pod.terminating or pod.workload.do_not_disrupt:
                     continue
                 stop_s = self._chance.uniform(1.0, max(1.0, pod.workload.grace_s))
-                self.n_evicted += isinstance(self._cluster.evict(pod, at, stop_s), Done)
+                self._cluster.evict(pod, at, stop_s)
             if node.deleting and not (node.movable or node.placeholders):
                 self._terminate(node, at)
 
@@ -133,7 +130,6 @@ class DisruptionController:
             if other is None or other.moving:
                 self._cluster.taint(node, tainted=node.leaves_at is not None)
             elif other.ready:
-                self.n_consolidated += 1
                 self._cluster.delete_claim(node)
                 self._nominated_until[other.name] = at + NOMINATED_S
             else:
@@ -152,7 +148,6 @@ class DisruptionController:
         settled = [n for n in nodes if self._is_settled(n, at)]
         for node in [n for n in settled if not n.movable][: max(0, left)]:
             left -= 1
-            self.n_consolidated += 1
             self._cluster.delete_claim(node)
         if left > 0 and group.consolidation == WHEN_UNDERUTILIZED:
             self._shrink([n for n in settled if n.movable and self._may_move(n)], at)
@@ -172,7 +167,6 @@ class DisruptionController:
             if not (may_go and self._fits_elsewhere(node)):
                 self._unneeded_since.pop(node.uid, None)
             elif at - self._unneeded_since.setdefault(node.uid, at) >= UNNEEDED_S:
-                self.n_consolidated += 1
                 del self._unneeded_since[node.uid]
                 self._cluster.delete_claim(node)
                 return
@@ -203,7 +197,6 @@ class DisruptionController:
         """Carry out the first thing that saves money, the emptiest node first."""
         for node in sorted(candidates, key=lambda n: (len(n.movable), n.created_at, n.name)):
             if self._fits_elsewhere(node):
-                self.n_consolidated += 1
                 self._cluster.delete_claim(node)
                 return
             other = self._cheaper(node, at)

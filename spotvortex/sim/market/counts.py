@@ -6,13 +6,12 @@ May not know who holds the nodes.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,17 +58,6 @@ class CapacityCounts:
         first, last = self._index(since), self._index(until)
         edges = np.array([since, *self.times[first + 1 : last + 1], until])
         return float(np.diff(edges) @ np.array(self.values[first : last + 1])) / 3600.0
-
-    def on_grid(self, start_at: float, step_s: float, n_steps: int) -> NDArray[np.int64]:
-        """Return the smallest number within each step of a grid: int64[n_steps]."""
-        edges = start_at + step_s * np.arange(n_steps + 1)
-        times, values = np.array(self.times), np.array(self.values, dtype=np.int64)
-        held = values[np.maximum(np.searchsorted(times, edges, side="right") - 1, 0)]
-        least = held[:-1]
-        inside = slice(bisect_right(self.times, edges[0]), bisect_left(self.times, edges[-1]))
-        cells = np.searchsorted(edges, times[inside], side="right") - 1
-        np.minimum.at(least, cells, values[inside])
-        return least
 
     def _index(self, at: float) -> int:
         return max(0, bisect_right(self.times, at) - 1)

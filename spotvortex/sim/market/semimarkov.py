@@ -133,35 +133,6 @@ class _Course:
         return due, _fall(chance, count) if falls else full
 
 
-def cascaded(counts: CapacityCounts, full_count: int, chance: Random) -> CapacityCounts:
-    """Let an offering that is there or not, as in most published traces, be lost in parts.
-
-    Args:
-        counts: 0, or any other number for full.
-        full_count: nodes of an offering that is there in full.
-        chance: where the parts are drawn from.
-    """
-    times: list[float] = []
-    values: list[int] = []
-    ends = (*counts.times[1:], math.inf)
-    for at, value, end_at in zip(counts.times, counts.values, ends, strict=True):
-        due = at
-        for left in [full_count] if value else _descent(chance, full_count if times else 0):
-            if due < end_at:
-                times.append(due)
-                values.append(left)
-            due += max(_MIN_GAP_S, chance.expovariate(1.0 / facts.PARTIAL_MEAN_S))
-    return compressed(times, values)
-
-
-def _descent(chance: Random, count: int) -> list[int]:
-    """Draw what is left, fall after fall, until nothing is."""
-    steps = [_fall(chance, count)]
-    while steps[-1]:  # ends: each number is below the one before
-        steps.append(_fall(chance, steps[-1]))
-    return steps
-
-
 def _levels(chance: Random, family: MarketFamily) -> tuple[float, float]:
     """Draw an offering's frailty, of mean 1 over offerings, and the speed of its recoveries."""
     mine, other = chance.gauss(0.0, 1.0), chance.gauss(0.0, 1.0)

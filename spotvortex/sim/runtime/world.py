@@ -47,13 +47,11 @@ class LossTally:
     Attributes:
         launches: what the provisioner did.
         n_lost: Spot nodes that were taken.
-        n_noticed: those of them that go after a notice, counted when it is given.
         pending_pod_s: seconds that pods have waited for a node, summed over pods.
     """
 
     launches: LaunchLog
     n_lost: int = 0
-    n_noticed: int = 0
     pending_pod_s: float = 0.0
 
 
@@ -209,7 +207,6 @@ class World:
 
     def interrupt(self, node: SimNode, leaves_at: float) -> None:
         """Give notice that a node goes; who hears of it is said by the scenario."""
-        self.tally.n_noticed += 1
         if self.ledger is not None:
             self.ledger.struck(node, self._at)
         is_heard = not self._scenario.hears_notices

@@ -11,7 +11,6 @@ from spotvortex.core.domain.observation import InputState, NodeGroupFact
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering
 from spotvortex.core.pool.context import CycleContext
 from spotvortex.core.pool.input import MAX_CANDIDATES, MAX_OFFERINGS, Money, Risk
-from spotvortex.core.pool.reduction import reduce_pool
 from tests.core import odd
 from tests.core.builders import (
     AT,
@@ -25,6 +24,7 @@ from tests.core.builders import (
     pdb,
     pool,
     quote,
+    reduce_pool,
     score,
     spot,
     with_load_blocker,

@@ -21,10 +21,10 @@ from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import InputState, MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Action, Blocker, CapacityType, Offering, Provisioner
 from spotvortex.core.pool.context import CycleContext
-from spotvortex.core.pool.reduction import reduce_pool
 from spotvortex.core.scoring import interruption_memory
 from spotvortex.core.scoring.features import OfferingScore
 from spotvortex.kube.api.quantities import cpu_milli, memory_bytes
+from tests.core.builders import reduce_pool
 from tests.examples import examples
 from tests.kube.api.test_codec import json_values, paths_of, with_value
 from tests.kube.cache.test_store import CODECS, Scene

@@ -23,8 +23,7 @@ from spotvortex.core.domain.observation import (
 )
 from spotvortex.core.domain.types import Action, Outcome
 from spotvortex.core.pool.context import cycle_context
-from spotvortex.core.pool.reduction import reduce_pool
-from tests.core.builders import case, placed
+from tests.core.builders import case, placed, reduce_pool
 from tests.kube import objects
 from tests.kube.cache.test_store import Scene
 

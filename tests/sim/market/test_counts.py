@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.sim.market.counts import CapacityCounts, compressed
+from tests.sim.market.grid import on_grid
 
 COUNTS = CapacityCounts(times=(0.0, 100.0, 200.0, 300.0), values=(5, 2, 2, 7))
 
@@ -42,7 +43,7 @@ def test_records_that_change_nothing_are_dropped():
 
 @given(step_functions(), st.integers(0, 60), st.integers(1, 60), st.integers(1, 12))
 def test_a_grid_holds_the_least_of_each_step(counts, start, step, n_steps):
-    grid = counts.on_grid(float(start), float(step), n_steps)
+    grid = on_grid(counts, float(start), float(step), n_steps)
     seconds = [
         [counts.at(float(t)) for t in range(start + k * step, start + (k + 1) * step)]
         for k in range(n_steps)

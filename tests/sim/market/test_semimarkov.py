@@ -6,7 +6,6 @@ import sys
 import time
 from functools import cache
 from itertools import combinations
-from random import Random
 
 import numpy as np
 import pytest
@@ -14,13 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import Offering
-from spotvortex.sim.market.counts import CapacityCounts
 from spotvortex.sim.market.generator_facts import TARGET_PER_HOUR
-from spotvortex.sim.market.random_streams import stream
-from spotvortex.sim.market.semimarkov import FAMILIES, TRACELIKE, cascaded, generate
+from spotvortex.sim.market.semimarkov import FAMILIES, TRACELIKE, generate
 from spotvortex.sim.market.shortage_clock import STEP_S, ShortageClock, TimeSpan
 from tests.paths import ROOT
-from tests.sim.market.test_counts import step_functions
+from tests.sim.market.grid import on_grid
 
 START = 1_785_229_200.0
 DAY = 86400.0
@@ -68,7 +65,7 @@ def test_over_months_the_losses_are_those_that_a_family_stands_for(name):
 def correlation(pairs):
     found = []
     for world in worlds("tracelike", days=60.0):
-        grids = {o: c.on_grid(START, 300.0, 60 * 288) for o, c in world.items()}
+        grids = {o: on_grid(c, START, 300.0, 60 * 288) for o, c in world.items()}
         found += [np.corrcoef(grids[a], grids[b])[0, 1] for a, b in pairs]
     return np.mean(found)
 
@@ -170,22 +167,3 @@ def test_a_clock_tells_when_it_shows_what_it_shows(speeds, share):
     assert clock.reading(1e9) == pytest.approx(sum(speeds) / 2.0)
     assert clock.when(0.0) == 1000.0
     assert clock.when(sum(speeds)) == float("inf")
-
-
-@given(step_functions(), st.integers(1, 20), st.integers(0, 50))
-def test_a_cascade_is_full_where_there_was_something_and_below_where_not(counts, full, seed):
-    made = cascaded(counts, full, Random(seed))
-    for at in range(600):
-        if counts.at(float(at)):
-            assert made.at(float(at)) == full
-        else:
-            assert made.at(float(at)) < full
-
-
-def test_a_cascade_ends_with_nothing_after_a_few_parts():
-    there = CapacityCounts(times=(0.0, 1000.0), values=(1, 0))
-    made = [cascaded(there, 20, stream(seed, "cascade")) for seed in range(300)]
-    steps = [len(c.values) - 2 for c in made]
-    assert all(c.values[0] == 20 and c.values[-1] == 0 for c in made)
-    assert 0.2 < sum(n == 0 for n in steps) / 300 < 0.4
-    assert 1 < np.mean(steps) < 3
