@@ -49,11 +49,13 @@ crash: $(STAMP) ## kill the daemon at every n-th write (CRASH_EVERY=n, 4) of a f
 simulate: $(STAMP) ## play random episodes with faults (EPISODES=n, 10000; SEED=n, 1) and judge them
 	@$(BIN)/python -m spotvortex simulate --episodes $(EPISODES) --seed $(SEED)
 
-check: $(STAMP) ## format, lint, types, floors, dead links, documented fields, generated pages
+check: $(STAMP) ## format, lint, types, floors, dead code, dependencies, dead links, documented fields, generated pages
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/vulture
+	@$(BIN)/pip --disable-pip-version-check check
 	@$(BIN)/python scripts/check_links.py
 	@$(BIN)/python scripts/check_fields.py
 	@$(BIN)/python -m scripts.configuration --check

@@ -21,20 +21,22 @@ from spotvortex.core.domain.types import Blocker
 
 
 class PodStatus(Protocol):
-    """How a pod stands, as far as the Eviction API looks.
-
-    `terminating` has a deletion time; `pending` is phase Pending, or finished (Succeeded, Failed):
-    the server treats them alike; `ready` is its condition.
-    """
+    """How a pod stands, as far as the Eviction API looks."""
 
     @property
-    def ready(self) -> bool: ...  # noqa: D102
+    def ready(self) -> bool:
+        """Whether its Ready condition is true."""
+        ...
 
     @property
-    def pending(self) -> bool: ...  # noqa: D102
+    def pending(self) -> bool:
+        """Whether its phase is Pending, or finished: the server treats these alike."""
+        ...
 
     @property
-    def terminating(self) -> bool: ...  # noqa: D102
+    def terminating(self) -> bool:
+        """Whether it has a deletion time."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
