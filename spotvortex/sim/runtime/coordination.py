@@ -61,11 +61,6 @@ class CoordinationObjects:
         if self.holder == who:
             self.holder = ""
 
-    def led(self, who: str, at: float) -> bool:
-        """Tell whether a process held the lease at a time."""
-        begun = [name for since, name in self.terms if since <= at]
-        return bool(begun) and begun[-1] == who
-
     def tell(self, notice: Notice) -> None:
         """Put a notice into the queue; one with the same id takes its place."""
         self.notices[notice.id] = notice
