@@ -29,7 +29,14 @@ _FLAGS: Final = {knob.name for knob in KNOBS if knob.span is FLAG}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counterfactual:
-    """With `knob` at `at` instead of `now`, and all else as it was, the action is `action`."""
+    """One change of one figure that changes what is decided, all else as it was.
+
+    Attributes:
+        knob: the figure.
+        now: its value in the decision.
+        at: the value with which the decision changes.
+        action: what would be decided then.
+    """
 
     knob: str
     now: float
@@ -47,8 +54,13 @@ class Counterfactual:
 class WhatIf:
     """What the gates say to an action that nobody proposed, and how many nodes they leave of it.
 
-    `flip` is the nearest single change with which it would be taken, None where it is taken as it
-    is, or where no single change suffices.
+    Attributes:
+        action: the action.
+        verdicts: the answers of the gates.
+        n_nodes: nodes that would be moved.
+        reason: why not, or why, in a word.
+        flip: the nearest single change with which it would be taken, None where it is taken as it
+            is, or where no single change suffices.
     """
 
     action: Action
@@ -91,7 +103,12 @@ def _proposed(basis: Basis) -> Proposal:
 class Evaluated:
     """How a decision stands, so that after a change only what it reaches is asked again.
 
-    `wave` is that of `reconcile.decide` where `propose` asks the policies.
+    Attributes:
+        basis: all that the decision is a function of.
+        propose: asks the policies.
+        proposal: what was proposed.
+        verdicts: the answers of the gates.
+        wave: the wave; that of `reconcile.decide` where `propose` asks the policies.
     """
 
     basis: Basis

@@ -32,6 +32,14 @@ class Bounds:
     much as ten points of a ratio; ten points as much as six minutes, which pass by themselves. A
     figure that only allows or forbids is turned towards allowing alone: what is of interest of a
     cap is that it binds.
+
+    Attributes:
+        low: the least value that is tried.
+        high: the largest value that is tried.
+        step: the grid on which thresholds are given.
+        whole: the least figure that a change is a share of.
+        rises: larger values are tried.
+        falls: smaller values are tried.
     """
 
     low: float = 0.0
@@ -60,10 +68,15 @@ FLAG: Final = Bounds(step=1.0, whole=10.0, falls=False)
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One figure of a basis; `get` answers None where it is not known, or cannot be turned.
+    """One figure of a basis that can be turned.
 
-    `readers` are the gates that read the figure, and `POLICY` where a policy does: whoever asks
-    what a change does need not ask the others again.
+    Attributes:
+        name: what the figure is called.
+        span: between what bounds it is turned.
+        readers: the gates that read it, and `POLICY` where a policy does: nobody else need be asked
+            again after a change.
+        get: returns the figure, None where it is not known or cannot be turned.
+        set: returns the basis with another figure.
     """
 
     name: str

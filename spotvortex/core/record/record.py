@@ -33,7 +33,16 @@ MAX_LINE: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionRecord:
-    """One recorded decision. `line` is JSON without a line end, its last member the `digest`."""
+    """One recorded decision.
+
+    Attributes:
+        decision_id: the decision's id.
+        at: time of the decision, seconds since the epoch.
+        pool: the workload pool.
+        action: what was decided.
+        digest: SHA-256 of the line without this digest, hexadecimal.
+        line: the record as JSON without a line end, its last member the digest.
+    """
 
     decision_id: str
     at: float
@@ -109,8 +118,8 @@ class Recorded:
         basis: all that the decision was made from.
         code_version: the version of the code that made it.
         previous_digest: the digest of the record before, "" for the first since a start.
-        digest: its own.
-        schema: how it is laid out.
+        digest: the digest of this record.
+        schema: how the record is laid out.
     """
 
     basis: Basis

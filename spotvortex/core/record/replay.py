@@ -15,7 +15,15 @@ from spotvortex.core.record.record import read_record, record_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What became of one record. `previous` is the digest that it names as the one before."""
+    """What became of one record.
+
+    Attributes:
+        digest: the record's digest.
+        previous: the digest that it names as the one before, "" of the first of a chain.
+        code_version: the code that made it.
+        same: the decision made again gives the same line.
+        remade: the line that it gives.
+    """
 
     digest: str
     previous: str
