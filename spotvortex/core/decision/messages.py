@@ -1,4 +1,4 @@
-"""What travels between the tasks, in the order of the road.
+"""What travels between the tasks, in the order in which it is made.
 
 Comes in: values of the rooms below. Goes out: `Assessment`, `Plan`, `DrainOrder`, `DrainResult`
 and what they are made of. Every message carries the trace context of its cycle.
@@ -29,9 +29,14 @@ from spotvortex.core.pool.owner_rules import NO_RULES, PoolRules
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """One gate's answer: `limit` is the most nodes that it lets through, None for no bound.
+    """One gate's answer.
 
-    `numbers` are what it compared, by name, so that the reason can be checked.
+    Attributes:
+        gate: the gate.
+        outcome: what it answers.
+        reason: why, in words.
+        limit: the most nodes that it lets through, None for no bound.
+        numbers: what it compared, by name, so that the reason can be checked.
     """
 
     gate: GateName
@@ -45,8 +50,13 @@ class Verdict:
 class Economics:
     """One more node on Spot, in US dollars; None where a price is unknown.
 
-    `saving` is on-demand minus spot; `risk_cost` is the hazard times what an interruption costs;
-    `net` is the difference, all per node-hour. `migration` is paid once.
+    Attributes:
+        discount_ratio: (on-demand - spot) / on-demand.
+        saving_usd_per_hour: on-demand minus spot, per node-hour.
+        risk_cost_usd_per_hour: the hazard times what an interruption costs, per node-hour.
+        net_usd_per_hour: the saving less the cost of the risk, per node-hour.
+        migration_usd: what the move costs, once.
+        payback_hours: hours until the move has paid for itself.
     """
 
     discount_ratio: float | None = None
@@ -59,10 +69,14 @@ class Economics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What a policy wants before any gate is asked, and the rule that said so.
+    """What a policy wants before any gate is asked.
 
-    `margin` is the lead of the learned policy's best action over its second, 0..1 of the spread of
-    its values; None where rules decided.
+    Attributes:
+        action: the action that it wants.
+        reason: the rule that said so.
+        source: the policy that said so.
+        margin: the lead of the learned policy's best action over its second, 0..1 of the spread of
+            its values; None where rules decided.
     """
 
     action: Action
@@ -73,11 +87,20 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolState:
-    """What we remember of one pool between cycles. Times are seconds since the epoch.
+    """What the controller remembers of one pool between cycles. Times are seconds since the epoch.
 
-    `n_failed_returns` counts falls back that came soon after a return: each doubles the time until
-    the next one. `n_probation` is how many nodes the next return may move. `rules` are the ones
-    said last. `fell_from` is the Spot ratio before a fall back of ours that is not undone yet.
+    Attributes:
+        target_ratio: the Spot ratio that the pool is to reach, 0..1, None before the first
+            decision.
+        last_wave_at: time of the last wave, None before the first.
+        last_decrease_at: time of the last fall back, None before the first.
+        last_increase_at: time of the last move towards Spot, None before the first.
+        last_action: the action decided last.
+        n_failed_returns: falls back that came soon after a return; each doubles the time until the
+            next return.
+        n_probation: most nodes that the next return may move.
+        rules: the owner's rules as stated last.
+        fell_from: the Spot ratio before a fall back that is not undone yet, 0..1, None without one.
     """
 
     target_ratio: float | None = None
@@ -93,7 +116,13 @@ class PoolState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterBudget:
-    """What is left for the whole cluster when a pool is decided."""
+    """What is left for the whole cluster when a pool is decided.
+
+    Attributes:
+        n_nodes: nodes of the cluster.
+        n_moving: nodes that are on the move, by anybody.
+        left: nodes that may still be moved.
+    """
 
     n_nodes: int
     n_moving: int
@@ -102,7 +131,18 @@ class ClusterBudget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
-    """All that one decision is a function of. A record keeps it, so the decision can be remade."""
+    """All that one decision is a function of. A record keeps it, so the decision can be made again.
+
+    Attributes:
+        cycle: counts from 1 since start.
+        pool: what was read of the pool.
+        state: what was remembered of the pool.
+        budget: what was left for the whole cluster.
+        limits: the bounds and thresholds in force for the pool.
+        model_digest: the bundle that scored.
+        traceparent: the trace of the cycle, "" without one.
+        standing: whether the controller might write.
+    """
 
     cycle: int
     pool: PoolInput
@@ -126,9 +166,19 @@ class Move:
 class Decision:
     """What is decided for one pool in one cycle, and why.
 
-    `other` is what the policy that does not decide would have proposed. `action` is what remains
-    of the proposal after the gates; the wave of `moves` carries it out
-    (none for HOLD); `target_ratio` is where the pool is to go.
+    Attributes:
+        decision_id: the decision's own id.
+        basis: all that it is a function of.
+        proposal: what the policy that decides wanted.
+        other: what the policy that does not decide would have proposed.
+        action: what remains of the proposal after the gates.
+        reason: why, in a word.
+        verdicts: the answers of the gates.
+        economics: what one more node on Spot would bring.
+        target_ratio: the Spot ratio that the pool is to reach, 0..1.
+        moves: the wave that carries the action out; none for HOLD.
+        savings_usd_per_hour: what the wave saves at list price, negative for a fall back, None
+            where a price is unknown.
     """
 
     decision_id: str
@@ -202,7 +252,13 @@ class Decision:
 class MaintenanceCall:
     """One request by itself: an anchor renewed or released, a note on a node, a leftover removed.
 
-    `key` is the same for the same chore on the same object, so that it is queued once.
+    Attributes:
+        key: the same for the same chore on the same object, so that it is queued once.
+        pool: the workload pool.
+        call: the request.
+        mode: whose actuator carries it out.
+        reason: why, for people.
+        traceparent: the trace of the cycle, "" without one.
     """
 
     key: str
@@ -215,10 +271,17 @@ class MaintenanceCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The decisions of one cycle, one a pool in the pools' order, and what is to be done.
+    """What is decided and done in one cycle.
 
-    `orders` are new ones, interruptions first by deadline; `resumed` are those that the cluster
-    shows to be in flight.
+    Attributes:
+        cycle: counts from 1 since start.
+        at: wall time, seconds since the epoch.
+        decisions: one for each pool, in the order of the pools.
+        orders: new orders, interruptions first by deadline.
+        observation: what was decided on.
+        traceparent: the trace of the cycle, "" without one.
+        resumed: orders that the cluster shows to be in flight.
+        maintenance_calls: requests beside the orders.
     """
 
     cycle: int
@@ -235,7 +298,10 @@ class Plan:
 class ControllerState:
     """What the router carries from one cycle to the next.
 
-    `unsure_until` is until when we only advise, because what was remembered is lost.
+    Attributes:
+        pools: what is remembered of each pool, by name.
+        unsure_until: wall time until which the controller only advises, because what was remembered
+            is lost.
     """
 
     pools: Mapping[str, PoolState] = field(default_factory=dict)

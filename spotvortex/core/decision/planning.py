@@ -19,7 +19,14 @@ from spotvortex.core.pool.input import PoolInput
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wave:
-    """What is done of an action: `action` is HOLD where nothing can be moved."""
+    """What is done of an action.
+
+    Attributes:
+        action: the action; HOLD where nothing can be moved.
+        reason: why, in a word.
+        target_ratio: the Spot ratio that the pool is to reach, 0..1.
+        moves: the nodes that move.
+    """
 
     action: Action
     reason: str
