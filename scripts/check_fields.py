@@ -24,10 +24,6 @@ BASES = frozenset({"NamedTuple", "Struct"})
 """The last word of a base class that makes a record."""
 
 PENDING: tuple[str, ...] = (
-    "spotvortex/core/decision/",
-    "spotvortex/core/pool/assessment.py",
-    "spotvortex/core/pool/input.py",
-    "spotvortex/core/record/",
     "spotvortex/faultsearch/invariants.py",
     "spotvortex/kube/coordination/",
     "spotvortex/kube/write/",

@@ -14,10 +14,14 @@ from spotvortex.core.pool.input import PoolInput
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
-    """An observation, reduced pool by pool to what decisions read, with scores and confidence.
+    """An observation, reduced pool by pool to what decisions read.
 
-    `pools` are sorted by name. `model_digest` names the bundle that scored, `seconds` is what the
-    whole took.
+    Attributes:
+        observation: what was observed.
+        pools: the pools, sorted by name.
+        model_digest: the bundle that scored.
+        seconds: how long scoring and reducing took.
+        in_flight: what the cluster shows to be under way.
     """
 
     observation: Observation

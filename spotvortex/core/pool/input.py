@@ -1,4 +1,4 @@
-"""What a decision reads of one pool: the reduced input, small enough to be kept with the record.
+"""What a decision reads of one pool: the reduced input, small enough to keep with the record.
 
 Comes in: nothing; `reduction` makes it. Goes out: a `PoolInput` of a few KiB at most, however large
 the pool is. A decision is a function of this value alone, so a record replays. May not judge:
@@ -23,7 +23,20 @@ MAX_OFFERINGS: Final = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferingInput:
-    """One offering as the decision saw it. Prices in USD/h, None where unknown."""
+    """One offering as the decision saw it. Prices in USD/h, None where unknown.
+
+    Attributes:
+        offering: the instance type and zone.
+        n_spot: Spot nodes of the pool.
+        n_on_demand: all other nodes of the pool.
+        spot_usd_per_hour: the Spot price.
+        on_demand_usd_per_hour: the on-demand price.
+        capacity_score: probability that a launch fails or the offering is lost within 60 min, None
+            without a score.
+        runtime_score: probability that a running node is interrupted within 120 min, None without a
+            score.
+        in_scope: the model was made for the instance family; true where nothing is known.
+    """
 
     offering: Offering
     n_spot: int
@@ -39,8 +52,16 @@ class OfferingInput:
 class Candidate:
     """A node that may be moved, with what its move costs.
 
-    `claim` and `node_group` are empty where Karpenter does not own the node. `anchored` is true
-    where an anchor of ours keeps it.
+    Attributes:
+        node: the node's name.
+        uid: the node's uid.
+        claim: by what name its provisioner releases it, "" where nobody does.
+        node_group: the group of nodes that it belongs to, "" of none.
+        offering: its instance type and zone.
+        n_pods: pods that its drain would move.
+        workload_cpu_milli: their CPU requests, in thousandths of a core.
+        workload_memory_bytes: their memory requests.
+        anchored: an anchor of the controller keeps it.
     """
 
     node: str
@@ -56,9 +77,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Risk:
-    """Scores of a pool: means weighted by the nodes concerned, and the worst offering.
+    """Scores of the nodes concerned, 0..1; None where no offering has a finite score.
 
-    None where no offering has a finite score.
+    Attributes:
+        capacity: mean capacity score, weighted by nodes.
+        runtime: mean runtime score, weighted by nodes.
+        worst: the offering with the highest runtime score, "type/zone", "" of none.
+        worst_runtime: that score.
     """
 
     capacity: float | None
@@ -71,9 +96,13 @@ class Risk:
 class Money:
     """Mean prices per node-hour in USD of the nodes concerned, None where unknown.
 
-    `covered_ratio` is the share of those nodes whose spot and on-demand price are both known.
-    `too_old_s` is the age in seconds of the oldest spot price that counts as unknown because it is
-    too old, None where there is none.
+    Attributes:
+        spot_usd_per_hour: mean Spot price.
+        on_demand_usd_per_hour: mean on-demand price.
+        covered_ratio: share of those nodes whose Spot and on-demand price are both known, 0..1.
+        last_resort: a price is from the table that ships with the product.
+        too_old_s: age in seconds of the oldest Spot price that counts as unknown because it is too
+            old, None where there is none.
     """
 
     spot_usd_per_hour: float | None
@@ -85,7 +114,18 @@ class Money:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossSafety:
-    """How far the budgets of the pool are from breaking; see `safety`."""
+    """How far the PodDisruptionBudgets of the pool are from breaking; see `zone_loss`.
+
+    Attributes:
+        n_pdbs: budgets that cover the pool.
+        known: the budgets can be read.
+        margin_pods: pods that the tightest budget can spare once the Spot of its worst zone is
+            gone, negative where that breaks it; None without a budget.
+        margin_pdb: that budget's key, "" without one.
+        margin_zone: its worst zone, "" without one.
+        safe_to_spot_nodes: nodes, the first to move first, that may become Spot before a budget
+            breaks.
+    """
 
     n_pdbs: int
     known: bool
@@ -97,13 +137,19 @@ class LossSafety:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupFit:
-    """Where the movable nodes of one direction could go, in the words of one NodePool; see `room`.
+    """Where the movable nodes of one direction could go: one NodePool; see `group_fit`.
 
-    `node_group` is "" where none allows what is wanted, or none is served. Of the movable nodes
-    `n_placed` may go there by zone and size; `misfit` is the zone, or the size of a pod, for which
-    the first of the others may not, "" where there is no other. `*_left` is what its limits leave,
-    None where it sets none. A launch may count as much as `launch_*`, 0 where no size is known;
-    `sizes_known` is false where it may buy instance types of which no size is known.
+    Attributes:
+        node_group: the NodePool's name, "" where none allows what is wanted, or none is served.
+        n_placed: movable nodes that may go there by zone and size.
+        misfit: the zone, or the size of a pod, for which the first of the others may not, "" where
+            there is no other.
+        cpu_left_milli: what its CPU limit leaves, None where it sets none.
+        memory_left_mib: what its memory limit leaves, None where it sets none.
+        nodes_left: what its limit of nodes leaves, None where it sets none.
+        launch_cpu_milli: most CPU that one launch may count as, 0 where no size is known.
+        launch_memory_mib: most memory that one launch may count as, 0 where no size is known.
+        sizes_known: false where it may buy instance types of which no size is known.
     """
 
     node_group: str = ""
@@ -119,20 +165,63 @@ class GroupFit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolInput:
-    """Everything that the decision for one pool depends on, besides our own state and limits.
+    """All that the decision for one pool depends on, besides the controller's state and limits.
 
-    `spot_risk` and `spot_money` are of the Spot nodes held, `entry_*` of the Spot that the
-    movable on-demand nodes would become. `room_on_demand` is where movable Spot nodes could go,
-    `room_spot` where movable on-demand ones could. `confidence_terms` multiply to the confidence.
-    `outage_hours` is the mean of what owners say that losing a node costs, for the share
-    `outage_said_ratio` of the nodes that they say it for. `startup_s`, `steps_since_move` (of 600
-    s) and `price_deviation_usd_per_hour` are read by the learned policy, as are the `q_values`
-    that its network gave, one an action, None without a network. `node_vcpu` is the whole vCPU of
-    its smallest on-demand node (of any where it has none), 0 where unknown. `n_anchored` counts
-    the on-demand nodes that anchors of ours keep; `consolidates` is true where the provisioner
-    itself replaces on-demand nodes by cheaper ones. `n_spot_leaving` and `n_on_demand_leaving`
-    count nodes on the move, by anybody, or promised to an order of ours; `n_in_flight` are the
-    pool's orders under way. `rules` are what its owner asks for.
+    `spot_*` figures are of the Spot nodes held, `entry_*` of the Spot that the movable on-demand
+    nodes would become. The learned policy reads `startup_s`, `steps_since_move`,
+    `price_deviation_usd_per_hour` and `q_values`.
+
+    Attributes:
+        pool: the pool's name.
+        at: wall time of the observation.
+        provisioner: who creates and removes its nodes.
+        n_spot: Spot nodes.
+        n_on_demand: on-demand nodes.
+        n_reserved: reserved nodes.
+        n_unknown: nodes of unknown capacity type.
+        n_spot_out_of_scope: Spot nodes of families that the model was not made for.
+        n_moving: nodes that are cordoned or on the move, by anybody.
+        n_not_ready: nodes that are not Ready.
+        allows_spot: the pool can have Spot.
+        allows_on_demand: the pool can have on-demand.
+        cpu_requested_ratio: CPU requested / allocatable of usable nodes, None where none reports
+            any.
+        memory_requested_ratio: the same of memory.
+        offerings: its offerings, the largest first, at most `MAX_OFFERINGS`.
+        n_offerings: how many it has.
+        spot_risk: scores of the Spot nodes.
+        entry_risk: scores of the offerings of movable on-demand nodes.
+        spot_money: prices of the Spot nodes.
+        entry_money: prices of the offerings of movable on-demand nodes.
+        safety: how far the budgets are from breaking.
+        to_on_demand: Spot nodes that may move, the first to move first, at most `MAX_CANDIDATES`.
+        to_spot: on-demand nodes that may move, likewise.
+        n_spot_movable: Spot nodes that may move.
+        n_on_demand_movable: on-demand nodes that may move.
+        room_on_demand: where movable Spot nodes could go.
+        room_spot: where movable on-demand nodes could go.
+        blocked: number of nodes by what holds them.
+        unsupported: families that the model was not made for, sorted.
+        out_of_range: offerings in scope outside the training range, at most `MAX_CANDIDATES`.
+        outage_hours: mean of what owners say that losing a node costs, in hours, None where none
+            says.
+        outage_said_ratio: share of the nodes that they say it for, 0..1.
+        startup_s: longest start that an owner states, in seconds, 60 where none does.
+        steps_since_move: age of the youngest node, in steps of 600 s.
+        price_deviation_usd_per_hour: sample deviation of the last prices of the commonest offering.
+        oldest_input_s: age of the oldest required input, in seconds, infinite where there is none.
+        bad_inputs: required inputs that are stale or cannot be read, sorted.
+        confidence_terms: factors of the confidence, by name, each 0..1.
+        q_values: what the policy network gave for each action, None without a network.
+        node_vcpu: whole vCPU of the smallest on-demand node (of any where it has none), 0 where
+            unknown.
+        n_anchored: on-demand nodes that the controller's anchors keep.
+        n_spot_leaving: Spot nodes on the move, by anybody, or promised to an order of the
+            controller.
+        n_on_demand_leaving: on-demand and reserved nodes likewise.
+        n_in_flight: orders of the pool that are under way.
+        consolidates: the provisioner itself replaces on-demand nodes by cheaper ones.
+        rules: what its owner asks for.
     """
 
     pool: str
