@@ -25,8 +25,6 @@ BASES = frozenset({"NamedTuple", "Struct"})
 
 PENDING: tuple[str, ...] = (
     "spotvortex/faultsearch/invariants.py",
-    "spotvortex/kube/coordination/",
-    "spotvortex/kube/write/",
     "spotvortex/pipeline/",
     "spotvortex/ports/writing.py",
     "spotvortex/sim/runtime/coordination.py",

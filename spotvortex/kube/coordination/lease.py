@@ -36,7 +36,15 @@ log = logging.getLogger(__name__)
 
 
 class LeaseSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What a Lease says; times are for people, nothing here reads them."""
+    """What a Lease says; times are for people, nothing here reads them.
+
+    Attributes:
+        holder_identity: who holds the lease, None or "" where nobody does.
+        lease_duration_seconds: how long the holder may be silent, in seconds.
+        acquire_time: when the holder took the lease.
+        renew_time: when the holder last renewed it.
+        lease_transitions: how often it changed hands.
+    """
 
     holder_identity: str | None = None
     lease_duration_seconds: int | None = None

@@ -59,8 +59,14 @@ class LatestMemory:
 class ClusterState:
     """Implements `ports.StateStore`.
 
-    `leads` tells whether we may write, `was_kept` whether anybody has saved a state before: one
-    that is not there is then lost, and not just of a first start. `keep` says that one was saved.
+    Attributes:
+        store: the ConfigMap that holds the state.
+        clock: the wall clock.
+        leads: tells whether this process may write.
+        was_kept: tells whether anybody has saved a state before: one that is not there is then
+            lost, and this is not just a first start.
+        keep: notes that a state was saved.
+        memory: the interruption memory that is saved with the state.
     """
 
     store: VersionedConfigMap

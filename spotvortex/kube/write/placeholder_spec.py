@@ -76,7 +76,15 @@ class PodAffinity(Struct, frozen=True, rename="camel"):
 
 
 class OriginalSpec(Struct, frozen=True, rename="camel"):
-    """What decides where the pod may run."""
+    """What decides where the pod may run.
+
+    Attributes:
+        node_selector: labels that its node must have.
+        affinity: rules for its node.
+        tolerations: taints that it tolerates, each as it is written.
+        containers: its containers.
+        init_containers: its init containers, sidecars included.
+    """
 
     node_selector: dict[str, str] | None = None
     affinity: PodAffinity | None = None
@@ -100,7 +108,15 @@ class Original(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceholderSpec:
-    """What was taken over; `requests` are those beside CPU and memory, which the call gives."""
+    """What a placeholder takes over from the pod that will take its room.
+
+    Attributes:
+        node_selector: labels that its node must have.
+        node_affinity: rules for its node, as JSON.
+        tolerations: taints that it tolerates, each as it is written.
+        requests: requests beside CPU and memory, which the call gives.
+        limits: limits of devices and huge pages, which the server wants to equal their requests.
+    """
 
     node_selector: dict[str, str]
     node_affinity: Json
