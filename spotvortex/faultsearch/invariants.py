@@ -3,13 +3,13 @@
 Comes in: each request that reaches the server, with the true state of the cluster at that moment,
 and a look at the cluster after each of its steps. Goes out: breaches, and how often each promise
 was checked. Shares no code with the controller: it knows the calls, the cluster itself, and the
-text of our journals, and nothing that decides.
+text of the controller's journals, and nothing that decides.
 
-The promises are numbered as in docs/simulator.md: 1 shadow writes nothing; 2 no voluntary
-eviction before its room is Ready; 3 never more nodes on the move than the budgets say; 4 the floor;
-5 nothing stays cordoned by us without an order; 6 budgets and do-not-disrupt; 7 lease, freeze,
-freshness and precondition; 8 one wave a pool and settle window; 9 nothing twice; 10 a model failure
-alone moves nothing; 11 what we made expires.
+The promises are numbered as in docs/simulator.md: 1 shadow writes nothing; 2 no voluntary eviction
+before its room is Ready; 3 never more nodes on the move than the budgets say; 4 the floor; 5
+nothing stays cordoned by the controller without an order; 6 budgets and do-not-disrupt; 7 lease,
+freeze, freshness and precondition; 8 one wave a pool and settle window; 9 nothing twice; 10 a model
+failure alone moves nothing; 11 what the controller made expires.
 """
 
 from __future__ import annotations
@@ -40,15 +40,24 @@ GRACE_S: Final = 6.0
 """A step of the world and a second: what may pass between a change and its being seen."""
 
 LONGEST_LIFE_S: Final = 1800.0
-"""What we put into a cluster expires within half an hour."""
+"""What the controller puts into a cluster expires within half an hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeBounds:
     """What was asked of the controller in an episode; see `core.domain.limits`.
 
-    `skew_s` is how far its clock may jump, `longest_order_s` how long a node may carry a
-    journal, `lease_s` how long the lease lasts without being renewed.
+    Attributes:
+        writes: its mode may change the cluster.
+        settle_s: time after a wave in which its pool is left alone, in seconds.
+        max_pool_ratio: share of a pool's nodes that may be on the move at once, 0..1.
+        max_cluster_ratio: share of all nodes that may be on the move at once, 0..1.
+        floor_nodes: nodes of each pool that stay on-demand.
+        max_input_age_s: age from which an input is stale, in seconds.
+        drain_deadline_s: time after which a node that is not drained yet is given up, in seconds.
+        longest_order_s: how long a node may carry a journal, in seconds.
+        skew_s: how far the controller's clock may jump, in seconds.
+        lease_s: how long the lease lasts without being renewed, in seconds.
     """
 
     writes: bool
@@ -113,9 +122,18 @@ class Record(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class InvariantChecker:
-    """Keeps count; `breaches` is empty in a good episode.
+    """Watches one episode and counts.
 
-    `all_dead` once every process has died for good: cordons with their journals may stay then.
+    Attributes:
+        cluster: the true cluster.
+        record: who led and what was frozen, at any time.
+        bounds: what was asked of the controller.
+        clock: wall time, seconds since the epoch.
+        zero_at: the episode's start, seconds since the epoch.
+        all_dead: every process has died for good: cordons with their journals may stay then.
+        breaches: the promises that were broken; empty in a good episode.
+        checks: how often each promise was checked, by its number.
+        n_calls: requests that reached the server, by kind.
     """
 
     cluster: ClusterObjects

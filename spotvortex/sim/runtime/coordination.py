@@ -1,7 +1,7 @@
-"""What else of the controller's lies in the cluster: lease, freeze, state, queue of notices.
+"""The controller's other objects in the cluster: lease, freeze, state, queue of notices.
 
 Comes in: requests of processes, and what people do. Goes out: who leads, whether a person has
-stopped us, what was remembered, which notices wait. May not know what any of it means.
+stopped the controller, what was remembered, which notices wait. May not know what any of it means.
 """
 
 from __future__ import annotations
@@ -29,9 +29,21 @@ SHORTEST_PAUSE_S: Final = 0.1
 
 @dataclass(slots=True, kw_only=True)
 class CoordinationObjects:
-    """The objects themselves. Times are true ones, seconds since the epoch.
+    """The lease, the freeze, the saved state and the queue of notices.
 
-    `freezes` are the freeze's changes, oldest first; `terms` who took the lease when.
+    Times are true ones, seconds since the epoch.
+
+    Attributes:
+        holder: who holds the lease, "" where nobody does.
+        renewed_at: when the lease was last renewed, minus infinity before the first time.
+        terms: who took the lease when, oldest first.
+        freezes: the changes of the freeze, oldest first.
+        state: the saved state, None where there is none.
+        memory: the saved interruption memory, "" where there is none.
+        version: version of the object that holds both.
+        was_kept: a state has been saved before.
+        notices: the notices in the queue, by id.
+        n_told: notices put into the queue so far.
     """
 
     holder: str = ""
@@ -71,8 +83,16 @@ class CoordinationObjects:
 class Leadership:
     """One process's lease and its watch on the freeze: implements `ports.Authority`.
 
-    `cut_for_s` says for how long the process has been cut off, 0 while it is not; `is_stuck`
-    whether its requests for the lease alone get no answer. `valid_until` is a true time.
+    Attributes:
+        shelf: the objects in the cluster.
+        name: the process's identity in the lease.
+        clock: true time, seconds since the epoch.
+        lag_s: tells how far its watch is behind, in seconds.
+        cut_for_s: tells for how long the process has been cut off, in seconds, 0 while it is not.
+        stale_after_s: time cut off after which the freeze is unknown, in seconds.
+        timing: how often the lease is renewed, and how long it lasts.
+        is_stuck: tells whether its requests for the lease alone get no answer.
+        valid_until: true time until which the process holds the lease, seconds since the epoch.
     """
 
     shelf: CoordinationObjects
@@ -140,7 +160,14 @@ class Leadership:
 
 @dataclass(slots=True, kw_only=True)
 class StateAccess:
-    """One process's way to what is remembered: implements `StateStore` and `MemoryStore`."""
+    """One process's way to what is remembered: implements `StateStore` and `MemoryStore`.
+
+    Attributes:
+        shelf: the objects in the cluster.
+        clock: wall time, seconds since the epoch.
+        is_cut: tells whether the process is cut off from the API server.
+        leads: tells whether it holds the lease.
+    """
 
     shelf: CoordinationObjects
     clock: Callable[[], float]
