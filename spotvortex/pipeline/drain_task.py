@@ -31,7 +31,16 @@ _LEFT: Final = Finish(DrainEnd.HANDED_OVER, "stopped in an interruption: left to
 
 @dataclass(slots=True, kw_only=True)
 class DrainTask:
-    """One order on its way; `order` may be sharpened from outside between two steps."""
+    """One order on its way.
+
+    Attributes:
+        order: the order; it may be sharpened from outside between two steps.
+        hand: what carries its requests out.
+        clock: the wall clock.
+        waves: how the nodes that are drained together stand.
+        span: the order's part of the trace.
+        progress: how far it has got.
+    """
 
     order: DrainOrder
     hand: ClusterActuator

@@ -46,9 +46,15 @@ Order = DrainOrder | MaintenanceCall
 
 @dataclass(slots=True, kw_only=True)
 class Drainer:
-    """Drains nodes and does chores by the hands of their modes.
+    """Drains nodes and does chores by the actuators of their modes.
 
-    What it holds is told in `in_hand`, whenever that changes.
+    Attributes:
+        hands: the actuator of each mode.
+        clock: the wall clock.
+        telemetry: where results go.
+        heartbeats: where the task shows that it lives.
+        announcer: tells people at the nodes what was done.
+        in_hand: the nodes that it holds, published whenever that changes.
     """
 
     hands: Actuators

@@ -50,7 +50,17 @@ _COUNTED: Final = (CapacityType.SPOT, CapacityType.ON_DEMAND, CapacityType.RESER
 
 @dataclass(slots=True, kw_only=True)
 class GuardedActuator:
-    """Makes the calls that every check lets through."""
+    """Makes the calls that every check lets through.
+
+    Attributes:
+        cluster: the view of the cluster.
+        writer: sends the requests.
+        authority: tells whether the controller may write.
+        clock: the wall clock.
+        telemetry: where calls and answers are counted.
+        limits: the budgets and the age of inputs that are checked.
+        rate: bounds the writes per second.
+    """
 
     cluster: ClusterView
     writer: ClusterWriter
