@@ -42,7 +42,7 @@ class BoundedRun:
             raise ModelContractError(f"the model gave no answer within {self.limit_s} s") from None
 
     def _noted(self, function: Callable[..., Matrix], *args: object) -> Matrix:
-        """Run where `offload` put us, and leave a note for as long as that takes."""
+        """Run where `offload` has put the function, and note it for as long as that takes."""
         self.busy = True
         try:
             return function(*args)

@@ -31,7 +31,7 @@ MAX_STEPS: Final = 20_000
 """More steps than any node's drain should take: an order that reaches it is undone."""
 
 MAX_UNDOING_STEPS: Final = 200
-"""More steps than undoing takes; reaching it is a fault of ours."""
+"""More steps than undoing takes; reaching it is a fault of the controller."""
 
 REST_S: Final = 5.0
 """Time after its end in which an order or a chore is not taken up again: the view may lag."""

@@ -1,9 +1,10 @@
-"""The hand that writes, and what it asks itself right before each write.
+"""The actuator that writes, and what it checks right before each write.
 
 Comes in: calls of the drainer. Goes out: requests through the `ClusterWriter`, and its answers. The
-guard may only say no: whether we hold the lease, whether a person has frozen us, whether the inputs
-are fresh, how many nodes anybody is moving, and how fast we write. What takes away what is ours
-passes a soft freeze, stale inputs and the budgets; nothing passes without the lease.
+guard may only say no: whether this process holds the lease, whether a person has frozen the
+controller, whether the inputs are fresh, how many nodes anybody is moving, and how fast it writes.
+A request that only removes what the controller made passes a soft freeze, stale inputs and the
+budgets; nothing passes without the lease.
 """
 
 from __future__ import annotations
@@ -176,7 +177,7 @@ class GuardedActuator:
         return len(counted), len(moving - {leaving_out})
 
     async def look(self, order: DrainOrder) -> NodeView:
-        """Return the node of an order, with our newest write laid over a view that lacks it."""
+        """Return the node of an order, with the newest write laid over a view that lacks it."""
         node = self.cluster.node(order.node)
         here = node if node is not None and node.uid == order.uid else None
         cordoned, plan_id = self._newest(here) if here is not None else (False, "")
@@ -202,7 +203,7 @@ class GuardedActuator:
         )
 
     def _newest(self, node: NodeFact) -> tuple[bool, str]:
-        """Return whether a node is cordoned, and the plan of our journal on it."""
+        """Return whether a node is cordoned, and the plan of the controller's journal on it."""
         own = self.writer.own_write(node.uid, node.resource_version)
         if own is not None:
             return own.cordoned, own.plan_id

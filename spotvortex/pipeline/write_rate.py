@@ -1,4 +1,4 @@
-"""How fast we write, and who goes first where writes have to wait.
+"""How fast the controller writes, and who goes first where writes have to wait.
 
 Comes in: a rate, a burst, a number of writes on their way at once, and the rank of each write. Goes
 out: a wait before each write, on the loop's clock. May not know what is written.

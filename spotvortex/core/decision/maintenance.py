@@ -51,7 +51,7 @@ def maintenance_calls(
 
 
 def is_released(decision: Decision, move: Move) -> bool:
-    """Tell whether a move to Spot needs no drain of ours.
+    """Tell whether a move to Spot needs no drain by the controller.
 
     Where the provisioner consolidates, it replaces an on-demand node by Spot, replacement first,
     once no anchor keeps it (seen with Karpenter 1.15 within 5 minutes).
@@ -166,7 +166,7 @@ def risk_until(text: str) -> float:
 
 
 def _leftovers(flying: InFlight) -> Iterator[MaintenanceCall]:
-    """Undo what carries a journal that we cannot read: it is ours, and nobody goes on with it."""
+    """Undo nodes and pods whose journal cannot be read: nobody else goes on with them."""
     for node in flying.unread_marks:
         yield MaintenanceCall(
             key=f"unread/{node.uid}",

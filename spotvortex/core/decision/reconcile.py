@@ -129,8 +129,8 @@ def _resumed(
 def _emptied(orders: tuple[DrainOrder, ...], observation: Observation) -> frozenset[str]:
     """Return the nodes that only wait for their machine to go, by uid.
 
-    Lost, marked and empty, without room asked for, and no claim of ours to delete: going on with
-    their orders would end them anew in every cycle. One that outlives its deadline is undone.
+    Lost, marked and empty, without room asked for, and no claim to delete: going on with their
+    orders would end them anew in every cycle. One that outlives its deadline is undone.
     """
     cluster, at = observation.cluster, observation.at
     asked = {pod.for_uid for pod in cluster.own_pods if pod.kind is PodKind.PLACEHOLDER}

@@ -54,7 +54,7 @@ def max_spot_nodes(pool: PoolInput, limits: Limits) -> int:
 
 
 def n_to_undo(pool: PoolInput, state: PoolState) -> int:
-    """Return how many nodes that our anchors keep had been Spot before we fell back."""
+    """Return how many nodes that anchors keep had been Spot before the fall back."""
     if state.fell_from is None:
         return 0
     n_before = whole(state.fell_from * pool.n_staying)

@@ -20,7 +20,7 @@ _ROWS: Final = {VERSION: SCHEMA.rows}
 which the one before is read with `BEFORE.rows`."""
 
 UNSURE_S: Final = 86_400.0
-"""How long we only advise once what was remembered is lost: a day, in which a person may look."""
+"""How long the controller only advises once its state is lost: a day, for a person to look."""
 
 MAX_POOLS: Final = 2_000
 """Pools written down; a cluster with more of them saves those with the newest waves."""

@@ -79,7 +79,7 @@ class FreezeWatch:
                 task.cancel()
 
     def state(self) -> Freeze:
-        """Return whether we are stopped, as of now."""
+        """Return whether a person has stopped the controller, as of now."""
         if self.health().state is not InputState.OK:
             return Freeze.UNKNOWN
         if self._sink.found:

@@ -1,10 +1,10 @@
-"""Who may write: one Lease in our namespace, held by one of several copies of us.
+"""Who may write: one Lease in the controller's namespace, held by one of its replicas.
 
-Comes in: a client. Goes out: whether we hold the lease, and until when on our own clock. Nobody's
-clock is compared with another's. A holder counts from before the request that renewed the lease
-was sent; a candidate counts from when it last saw the lease change. So the holder's time is always
-over before the candidate's is, whatever the times of day are. Losing the lease is final until it
-is acquired anew, also where the last request was only slow.
+Comes in: a client. Goes out: whether this process holds the lease, and until when on its own clock.
+Nobody's clock is compared with another's. A holder counts from before the request that renewed the
+lease was sent; a candidate counts from when it last saw the lease change. So the holder's time is
+always over before the candidate's is, whatever the times of day are. Losing the lease is final
+until it is acquired anew, also where the last request was only slow.
 https://kubernetes.io/docs/concepts/architecture/leases/
 """
 
@@ -73,7 +73,7 @@ class LeaseOptions:
     """As who, and by which times, the lease is kept.
 
     Attributes:
-        identity: our name on the lease; no two processes may have the same one.
+        identity: the process's name on the lease; no two processes may have the same one.
         timing: how long the lease lasts, and the rest of its times.
     """
 
@@ -85,8 +85,8 @@ class LeaseKeeper:
     """Acquires the lease, keeps it, and gives it back.
 
     Attributes:
-        valid_until: loop time until which we hold the lease, minus infinity where we do not.
-        holder: who holds it as far as we know, "" for nobody.
+        valid_until: loop time until which the lease is held, minus infinity where it is not.
+        holder: who holds it as far as is known, "" for nobody.
         n_transitions: how often it went to another holder, as the lease itself counts.
         state_kept: whether any holder has saved a state, as the lease itself says.
     """
@@ -121,7 +121,7 @@ class LeaseKeeper:
         self.state_kept = True
 
     def holds(self, margin_s: float = 0.0) -> bool:
-        """Tell whether the lease is ours for at least `margin_s` more seconds."""
+        """Tell whether this process holds the lease for at least `margin_s` more seconds."""
         return _loop_time() + margin_s < self.valid_until
 
     def may_write(self) -> bool:
@@ -149,7 +149,7 @@ class LeaseKeeper:
         return self._timing.poll_s * self._rng.uniform(0.75, 1.0)
 
     async def _turn(self) -> None:
-        """Renew what is ours, or look whether it can be ours."""
+        """Renew the lease if this process holds it, else see whether it can be taken."""
         try:
             if self.holds():
                 await self._renew()
@@ -181,9 +181,9 @@ class LeaseKeeper:
                 self._lose("late")
 
     async def _look_after_conflict(self, known: Lease) -> None:
-        """Tell whether it was our own last renewal, whose answer was lost, or somebody else.
+        """Tell this process's own last renewal, whose answer was lost, from somebody else's.
 
-        Our time is not made longer by it.
+        The time of the lease is not made longer by it.
         """
         found = await self._look()
         spec = found.spec if found is not None else LeaseSpec()
@@ -194,8 +194,8 @@ class LeaseKeeper:
     async def _try(self) -> None:
         """Take the lease if nobody holds it.
 
-        One in our own name is of a life before this one, or of another copy that was given the
-        same name: it is awaited like anybody's.
+        A lease in this process's name is of a life before this one, or of another replica that was
+        given the same name: it is awaited like anybody's.
         """
         found = await self._look()
         if found is None:
@@ -232,7 +232,7 @@ class LeaseKeeper:
         return found
 
     def _stood_still_s(self) -> float:
-        """Return how long the lease has been as it is, by our own clock."""
+        """Return for how long the lease has not changed, by this process's own clock."""
         return _loop_time() - self._changed_at
 
     async def _create(self) -> None:
@@ -258,7 +258,7 @@ class LeaseKeeper:
         )
 
     async def _write(self, known: Lease, spec: LeaseSpec, timeout_s: float) -> Lease:
-        """Write the lease if it is still the one that we know."""
+        """Write the lease if it is still the version that was read."""
         body = self._manifest(msgspec.to_builtins(known.metadata), spec)
         return _decoded(await self._client.send("PUT", self._path, body, timeout=timeout_s))
 

@@ -1,4 +1,4 @@
-"""What we remember, in one ConfigMap: waves and rules by pool, and the interruption memory.
+"""The controller's state in one ConfigMap: waves and rules by pool, the interruption memory.
 
 Comes in: the controller's state before it is acted on, and the memory now and then. Goes out: both
 again after a restart, or for the next leader. Where they are lost, unreadable or of a newer
@@ -46,7 +46,7 @@ class LatestMemory:
     loaded: interruption_memory.Memory = field(default=interruption_memory.EMPTY_MEMORY)
 
     def load(self) -> interruption_memory.Memory:
-        """Return what the ConfigMap held when we came to lead."""
+        """Return what the ConfigMap held when this process came to lead."""
         return self.loaded
 
     def save(self, memory: interruption_memory.Memory) -> bool:
@@ -148,7 +148,7 @@ class ClusterState:
                 return False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Save the memory now and then while we lead, and a last time at the stop."""
+        """Save the memory now and then while this process leads, and a last time at the stop."""
         while not stop.is_set():
             await pause(stop, SAVE_MEMORY_EVERY_S)
             if self._pools is not None and self.leads() and self._saved_memory != self.memory.text:

@@ -55,7 +55,7 @@ class Changed:
 
 
 class TooLargeError(SpotVortexError):
-    """More is to be remembered than one ConfigMap of ours may hold."""
+    """The state is larger than one ConfigMap may hold."""
 
 
 class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
@@ -118,7 +118,7 @@ class VersionedConfigMap:
         return Aside(reason)
 
     async def save(self, data: Mapping[str, str]) -> Saved | Changed:
-        """Save, if nobody else has since we last read or wrote.
+        """Save, if nobody else has written since this process last read or wrote.
 
         Args:
             data: texts by key; a key is made of letters, digits, `-`, `_` and `.`.

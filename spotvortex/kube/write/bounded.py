@@ -1,8 +1,8 @@
 """The requests of one call, none of which outlives the lease.
 
-Comes in: a client, and until when we may write. Goes out: answers. The time is looked at right
-before each request: with too little of it left nothing is sent, and what is sent is given up, by
-the server too, before it is over. May not know what the requests mean.
+Comes in: a client, and until when this process may write. Goes out: answers. The time is looked at
+right before each request: with too little of it left nothing is sent, and what is sent is given up,
+by the server too, before it is over. May not know what the requests mean.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Kubernetes Events on nodes: what we did and what was refused, for `kubectl describe node`.
+"""Kubernetes Events on nodes: what was done and what was refused, for `kubectl describe node`.
 
 Comes in: a node and a few words. Goes out: Events, when there is time for them. Best effort in all
 things: a full queue drops the newest, a failed request is not repeated, and nothing here is ever

@@ -1,4 +1,4 @@
-"""The objects and patches that we write, as plain dictionaries.
+"""The objects and patches that the controller writes, as plain dictionaries.
 
 Comes in: a call, and what the pod that it is made for says. Goes out: JSON values. Each object of
 ours has our labels, passes restricted pod security, and ends by itself. Nothing here talks to a
@@ -38,7 +38,7 @@ _CONTAINER_SECURITY: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceholderOptions:
-    """Where our pods live and what they run.
+    """Where the controller's pods live and what they run.
 
     `durations` says that the provisioner reads "30m" in do-not-disrupt (Karpenter >= 1.15); an
     older one knows "true" alone.
@@ -54,10 +54,10 @@ def placeholder(
 ) -> Json:
     """Return a pod that asks for the room of another one.
 
-    Topology spread and pod (anti-)affinity are not copied. Both count pods by labels, and ours
-    must not carry the labels of the workload: Services, ReplicaSets and budgets would take a
-    placeholder for one of their own pods. Without them it may get room that the pod cannot use;
-    the wave is then short of room, which is seen, and no pod is evicted against a budget.
+    Topology spread and pod (anti-)affinity are not copied. Both count pods by labels, and a
+    placeholder must not carry the labels of the workload: Services, ReplicaSets and budgets would
+    take a placeholder for one of their own pods. Without them it may get room that the pod cannot
+    use; the wave is then short of room, which is seen, and no pod is evicted against a budget.
 
     Args:
         call: what is asked for.

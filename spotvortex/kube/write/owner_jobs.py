@@ -1,8 +1,8 @@
-"""What our pods hang on, so that they go when we are gone for good.
+"""The Jobs that own the controller's pods, so that these go when it is gone for good.
 
-Comes in: how long a pod may live. Goes out: an owner reference to a Job of ours that has finished
-and vanishes after that time; the garbage collector then takes every pod that hangs on it, bound or
-not. A pod's own deadline begins only when a kubelet starts it, so it cannot do that.
+Comes in: how long a pod may live. Goes out: an owner reference to a Job that has finished and
+vanishes after that time; the garbage collector then takes every pod that hangs on it, bound or not.
+A pod's own deadline begins only when a kubelet starts it, so it cannot do that.
 """
 
 from __future__ import annotations

@@ -187,11 +187,11 @@ def _affinity(
 
 
 def _always(tolerations: Iterable[Mapping[str, object]]) -> list[Json]:
-    """Keep a pod that tolerates everything off the nodes that we cordoned.
+    """Keep a pod that tolerates everything off the nodes that the controller cordoned.
 
-    The cordon's own toleration was left out, but one without a key cannot be narrowed, so our
-    label of cordoned nodes says it. Such a placeholder may still get a node that a person
-    cordoned: there the pod itself may run as well.
+    The cordon's own toleration was left out, but one without a key cannot be narrowed, so the
+    controller's label of cordoned nodes says it. Such a placeholder may still get a node that a
+    person cordoned: there the pod itself may run as well.
     """
     if any(not t.get("key") for t in tolerations):
         return [{"key": labels.CORDONED, "operator": "DoesNotExist"}]
@@ -203,7 +203,7 @@ def _rule(rule: NodeRule) -> Json:
 
 
 def _terms(required: list[Json], either: list[Json], always: list[Json]) -> Iterator[Json]:
-    """Combine each of the pod's terms, of which one must hold, with each of ours."""
+    """Combine each of the pod's terms, of which one must hold, with each of the call's."""
     if not (either or always):
         yield from required
         return

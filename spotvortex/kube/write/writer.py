@@ -1,9 +1,9 @@
 """The hand that reaches into a real cluster: every call, as one request or a few.
 
-Comes in: a `Call`, and until when we may write. Goes out: an `Answer`; what goes wrong is an answer
-as well. Each write names the very object that is meant, by uid or by resource version, so a call
-can be made twice without harm; each is bounded by the lease on its own. May not decide anything:
-whether a call may be made is asked before it gets here.
+Comes in: a `Call`, and until when this process may write. Goes out: an `Answer`; what goes wrong is
+an answer as well. Each write names the very object that is meant, by uid or by resource version, so
+a call can be made twice without harm; each is bounded by the lease on its own. May not decide
+anything: whether a call may be made is asked before it gets here.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class KubeWriter:
         requests: BoundedRequests,
         pod: Callable[[Json], Json],
     ) -> Answer:
-        """Create a pod of ours, which `pod` makes from the reference to what it hangs on."""
+        """Create a pod, which `pod` makes from the reference to the Job that owns it."""
         try:
             tether = await self._tethers.reference(call.expires_s, requests)
         except ApiError as error:
@@ -192,7 +192,7 @@ class KubeWriter:
         return Again(reason=words) if metadata.deletion_timestamp else Done()
 
     async def _delete_own(self, labels: dict[str, str], requests: BoundedRequests) -> Answer:
-        """Delete the pods of ours that have all these labels, at once: they do nothing."""
+        """Delete the controller's pods with all these labels, at once: they do nothing."""
         for value in labels.values():
             if not label_names.is_label_value(value):
                 return Refused(reason=f"no pod of ours can have the label value {value[:63]!r}")

@@ -129,9 +129,10 @@ class Leadership:
         return max(SHORTEST_PAUSE_S, min(self.timing.renew_s, left_s / 2))
 
     def _turn(self) -> None:
-        """Renew what is ours, or take what stood still for a lease's time while we looked.
+        """Renew a lease that is held, or take one that stood still for a lease's time under watch.
 
-        A lease in our own name may be that of a life before this one: it is awaited like anybody's.
+        A lease in the process's own name may be that of a life before this one: it is awaited like
+        anybody's.
         """
         at, shelf = self.clock(), self.shelf
         if self._seen != (shelf.holder, shelf.renewed_at):
@@ -142,7 +143,7 @@ class Leadership:
             self.valid_until = at + self.timing.lease_s
 
     def standing(self) -> WriteAuthority:
-        """Return whether we may write at this instant."""
+        """Return whether the process may write at this instant."""
         leader = self.clock() + self.timing.margin_s < self.valid_until
         return WriteAuthority(leader=leader, freeze=self._freeze(), own_node="")
 
