@@ -1,6 +1,6 @@
 """How many nodes may be on the move at once.
 
-Comes in: counts of nodes and of those that anybody is moving: ourselves, the provisioner, an
+Comes in: counts of nodes and of those that anybody is moving: the controller, the provisioner, an
 upgrade, a person's cordon. Goes out: what is left, never negative.
 """
 

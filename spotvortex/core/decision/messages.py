@@ -1,6 +1,6 @@
 """What travels between the tasks, in the order in which it is made.
 
-Comes in: values of the rooms below. Goes out: `Assessment`, `Plan`, `DrainOrder`, `DrainResult`
+Comes in: values of the packages below. Goes out: `Assessment`, `Plan`, `DrainOrder`, `DrainResult`
 and what they are made of. Every message carries the trace context of its cycle.
 """
 

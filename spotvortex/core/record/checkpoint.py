@@ -18,14 +18,14 @@ EVERY_RECORDS: Final = 100
 """Records after which a checkpoint is due at the latest."""
 
 EVERY_S: Final = 3600.0
-"""Time after which it is, if there was a record, in seconds."""
+"""Seconds after which a checkpoint is due at the latest, if there was a record."""
 
 _MARK: Final = '{"checkpoint":'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """What stands in a log at one point.
+    """What a log holds up to one point.
 
     Attributes:
         checkpoint: records since the start of the daemon.

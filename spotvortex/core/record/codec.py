@@ -37,11 +37,11 @@ REFERENCE: Final = "@"
 _REFERRED: Final = re.compile(r"@(?:@|[0-9]*)")
 
 MIN_WORD: Final = 8
-"""A text of fewer characters gains nothing from being replaced."""
+"""A shorter text is not replaced by a word: nothing would be gained."""
 
 
 class CodecError(ValueError):
-    """What was read does not have the shape of the type that was asked for."""
+    """A value that was read does not have the shape of the type asked for."""
 
 
 def encode(value: object, rows: Rows = NO_ROWS) -> Json:

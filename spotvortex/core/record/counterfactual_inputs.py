@@ -16,7 +16,7 @@ from spotvortex.core.domain.types import Action, GateName, PolicyMode
 from spotvortex.core.pool.input import GroupFit, LossSafety, Money, PoolInput
 
 POLICY: Final = "policy"
-"""The reader of a figure that is no gate."""
+"""Names the one reader of figures that is no gate: the policies."""
 
 Reader: TypeAlias = GateName | Literal["policy"]
 

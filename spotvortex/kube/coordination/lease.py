@@ -54,7 +54,7 @@ class LeaseSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
 
 
 class LeaseMetadata(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """By which a change is seen, the precondition of the next, and what else is kept."""
+    """The Lease's metadata: what shows a change, what the next write requires, and notes."""
 
     uid: str
     resource_version: str
@@ -70,7 +70,7 @@ class Lease(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseOptions:
-    """As who, and by which times, the lease is kept.
+    """In whose name, and by which times, the lease is held.
 
     Attributes:
         identity: the process's name on the lease; no two processes may have the same one.

@@ -30,21 +30,21 @@ ASIDE: Final = f"{labels.STATE}-aside"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """What was remembered; empty where nothing was."""
+    """The saved texts by key; empty where none was saved."""
 
     data: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Aside:
-    """What was remembered cannot be used, and lies in a ConfigMap of its own now."""
+    """The saved texts cannot be used, and lie in a ConfigMap of their own now."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """It is kept."""
+    """The texts are saved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from spotvortex.kube.api.client import MERGE_PATCH, KubeClient
 from spotvortex.ports.cluster import WallClock
 
 NAMESPACE: Final = "default"
-"""Where Events about objects without a namespace are kept, and `kubectl describe` looks."""
+"""The namespace of Events about cluster-scoped objects, where `kubectl describe` looks."""
 
 MAX_WAITING: Final = 256
 MAX_KNOWN: Final = 1024

@@ -70,7 +70,7 @@ class PodNodeAffinity(Struct, frozen=True):
 
 
 class PodAffinity(Struct, frozen=True, rename="camel"):
-    """Only towards nodes."""
+    """The pod's affinity, only that towards nodes."""
 
     node_affinity: PodNodeAffinity | None = None
 
@@ -94,7 +94,7 @@ class OriginalSpec(Struct, frozen=True, rename="camel"):
 
 
 class OriginalMetadata(Struct, frozen=True):
-    """By which the pod is known."""
+    """The pod's metadata, only its uid."""
 
     uid: str
 
@@ -213,7 +213,7 @@ def _terms(required: list[Json], either: list[Json], always: list[Json]) -> Iter
 
 
 _ANYWHERE: Final[Json] = {"matchExpressions": []}
-"""Stands for a pod without terms; one that is quite empty matches no node, and has to stay so."""
+"""Stands for a pod without terms; an empty term matches no node, and has to stay so."""
 
 
 def _with(term: Json, added: list[Json]) -> Json:

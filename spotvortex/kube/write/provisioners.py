@@ -1,4 +1,4 @@
-"""The ways of provisioning that the API server alone can steer: Karpenter's, and none.
+"""The provisioners that need the API server alone: Karpenter, and none.
 
 Comes in: calls of the core. Goes out: Karpenter's labels for the nodes that are wanted, and the
 deletion of a drained node's NodeClaim; or, of none, why nothing is moved. May not create a pod.

@@ -1,4 +1,4 @@
-"""The hand that reaches into a real cluster: every call, as one request or a few.
+"""What changes a real cluster: every call, as one request or a few.
 
 Comes in: a `Call`, and until when this process may write. Goes out: an `Answer`; what goes wrong is
 an answer as well. Each write names the very object that is meant, by uid or by resource version, so
@@ -83,7 +83,7 @@ class KubeWriter:
         self._nodes = NodeWrites()
 
     def own_write(self, uid: str, seen_version: str = "") -> OwnWrite | None:
-        """Return what our newest write left on a node that the watch has not shown yet.
+        """Return what the newest write left on a node that the watch has not shown yet.
 
         Args:
             uid: the node's.
