@@ -83,7 +83,7 @@ class Decisions(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
+class PageSources:
     """What the server answers from.
 
     Attributes:
@@ -109,7 +109,7 @@ class _BadQueryError(Exception):
 
 @asynccontextmanager
 async def serve(
-    host: str, port: int, views: Sources, *, time_scale: float = 1.0
+    host: str, port: int, views: PageSources, *, time_scale: float = 1.0
 ) -> AsyncIterator[int]:
     """Serve until the block is left.
 
@@ -152,7 +152,7 @@ async def _bind(runner: web.AppRunner, host: str, port: int) -> None:
         raise SettingsError(f"SPOTVORTEX_HTTP_HOST={host} cannot be bound: {error}") from error
 
 
-def _application(views: Sources) -> web.Application:
+def _application(views: PageSources) -> web.Application:
     pages = _Pages(views)
     application = web.Application(middlewares=[_errors_as_json])
     handlers = (
@@ -189,7 +189,7 @@ def _json(
 class _Pages:
     """One method a path."""
 
-    def __init__(self, views: Sources) -> None:
+    def __init__(self, views: PageSources) -> None:
         self._views = views
 
     async def healthz(self, _request: web.Request) -> web.Response:

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from spotvortex.core.decision.messages import Plan
 from spotvortex.core.domain.types import Action, CapacityType, Mode
 from spotvortex.errors import SettingsError
-from spotvortex.server import MAX_LIMIT, PATHS, Sources, serve
+from spotvortex.server import MAX_LIMIT, PATHS, PageSources, serve
 from spotvortex.telemetry.journal import DecisionJournal
 from spotvortex.telemetry.metrics import Metrics
 from tests.telemetry.decisions import AT, decision, move, plan, pool_input
@@ -50,7 +50,7 @@ class Served:
 
     @asynccontextmanager
     async def open(self):
-        views = Sources(
+        views = PageSources(
             health=self.daemon,
             readiness=self.daemon,
             metrics=self.metrics,
@@ -214,7 +214,7 @@ async def test_an_unknown_path_is_a_404_in_json(served, path):
 
 async def test_a_taken_port_names_its_setting(served):
     port = served.client._base_url.port
-    views = Sources(
+    views = PageSources(
         health=served.daemon,
         readiness=served.daemon,
         metrics=served.metrics,

@@ -30,7 +30,7 @@ from spotvortex.core.domain.observation import (
     SpotQuote,
     SpotShare,
 )
-from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
+from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.context import cycle_context
 from spotvortex.core.pool.reduction import reduce_summary
@@ -59,7 +59,7 @@ def pool(number: int) -> PoolFacts:
             name=f"{name}-{i}",
             uid=f"uid-{name}-{i}",
             pool=name,
-            provisioner=Provisioner.KARPENTER,
+            provisioner=ProvisionerKind.KARPENTER,
             offering=OFFERINGS[i % len(OFFERINGS)],
             capacity_type=CapacityType.SPOT if i % 10 < 7 else CapacityType.ON_DEMAND,
             created_at=1.0,
@@ -81,7 +81,7 @@ def pool(number: int) -> PoolFacts:
         )
         for k in range(N_PDBS)
     )
-    return PoolFacts(name=name, provisioner=Provisioner.KARPENTER, nodes=nodes, pdbs=pdbs)
+    return PoolFacts(name=name, provisioner=ProvisionerKind.KARPENTER, nodes=nodes, pdbs=pdbs)
 
 
 def on_spot(nodes: tuple[NodeFact, ...], places: set[int]) -> tuple[SpotShare, ...]:

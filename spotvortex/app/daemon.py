@@ -65,7 +65,7 @@ async def run_daemon(
         )
         ports = _remembering(ports, settings)
         views = make_boards(ports, limits, settings.tick_s)
-        pages = server.Sources(
+        pages = server.PageSources(
             health=views.heartbeats,
             readiness=views.status,
             metrics=metrics,

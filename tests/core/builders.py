@@ -27,7 +27,7 @@ from spotvortex.core.domain.types import (
     CapacityType,
     Offering,
     ProposalReason,
-    Provisioner,
+    ProvisionerKind,
 )
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.context import cycle_context
@@ -72,7 +72,7 @@ def node(name="n1", **changes):
         "name": name,
         "uid": f"uid-{name}",
         "pool": "web",
-        "provisioner": Provisioner.KARPENTER,
+        "provisioner": ProvisionerKind.KARPENTER,
         "offering": WEB_A,
         "capacity_type": CapacityType.SPOT,
         "created_at": AT - 7200.0,
@@ -146,7 +146,11 @@ def pool(name="web", *, n_spot=2, n_on_demand=8, **changes):
     zones = (WEB_A, WEB_B)
     made = [spot(f"{name}-s{i}", zones[i % 2], pool=name) for i in range(n_spot)]
     made += [on_demand(f"{name}-d{i}", zones[i % 2], pool=name) for i in range(n_on_demand)]
-    values = {"name": name, "provisioner": Provisioner.KARPENTER, "nodes": tuple(made)} | changes
+    values = {
+        "name": name,
+        "provisioner": ProvisionerKind.KARPENTER,
+        "nodes": tuple(made),
+    } | changes
     values["pdbs"] = tuple(placed(p, *values["nodes"]) for p in values.get("pdbs", ()))
     return PoolFacts(**values)
 
@@ -260,7 +264,7 @@ def pool_input(*, n_spot=10, n_on_demand=10, **changes):
     values = {
         "pool": "web",
         "at": AT,
-        "provisioner": Provisioner.KARPENTER,
+        "provisioner": ProvisionerKind.KARPENTER,
         "n_spot": n_spot,
         "n_on_demand": n_on_demand,
         "n_reserved": 0,

@@ -20,7 +20,7 @@ from spotvortex.core.domain.observation import (
     PoolFacts,
     SpotQuote,
 )
-from spotvortex.core.domain.types import Blocker, CapacityType, Offering, Provisioner
+from spotvortex.core.domain.types import Blocker, CapacityType, Offering, ProvisionerKind
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.scoring.features import OfferingScore
 from tests.core.builders import AT, HEALTHY, assessed_with, placed, quote, score
@@ -93,7 +93,7 @@ def nodes(draw, name, pool):
         name=name,
         uid=f"uid-{name}",
         pool=pool,
-        provisioner=Provisioner.KARPENTER,
+        provisioner=ProvisionerKind.KARPENTER,
         offering=draw(offerings),
         capacity_type=draw(st.sampled_from(SIDES)),
         claim=f"claim-{name}",
@@ -137,7 +137,7 @@ NODE_POOLS = (
 def pools(draw, name="web", max_nodes=8):
     n = draw(st.one_of(st.integers(0, max_nodes), st.just(max_nodes)))
     names = [f"{name}-{i}" for i in range(n)]
-    provisioner = draw(st.sampled_from(Provisioner))
+    provisioner = draw(st.sampled_from(ProvisionerKind))
     made = tuple(draw(nodes(n, name)) for n in names)
     return PoolFacts(
         name=name,

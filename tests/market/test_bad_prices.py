@@ -21,7 +21,7 @@ from spotvortex.core.domain.observation import (
     PoolFacts,
     SpotQuote,
 )
-from spotvortex.core.domain.types import Action, CapacityType, Offering, Outcome, Provisioner
+from spotvortex.core.domain.types import Action, CapacityType, Offering, Outcome, ProvisionerKind
 from spotvortex.core.pool.context import CycleContext
 from spotvortex.core.scoring.features import OfferingScore
 from spotvortex.errors import PriceFileError
@@ -41,7 +41,7 @@ def on_demand_node(name: str, offering: Offering) -> NodeFact:
         name=name,
         uid=f"uid-{name}",
         pool="web",
-        provisioner=Provisioner.KARPENTER,
+        provisioner=ProvisionerKind.KARPENTER,
         offering=offering,
         capacity_type=CapacityType.ON_DEMAND,
         created_at=T0 - DAY_S,
@@ -66,7 +66,9 @@ def decided(market: MarketFacts, now: float, offerings: Sequence[Offering] = (M5
         inputs=(*CLUSTER_INPUTS, *market.inputs),
         max_input_age_s=60.0,
     )
-    pool = reduce_pool(PoolFacts(name="web", provisioner=Provisioner.KARPENTER, nodes=nodes), sight)
+    pool = reduce_pool(
+        PoolFacts(name="web", provisioner=ProvisionerKind.KARPENTER, nodes=nodes), sight
+    )
     limits = Limits()
     basis = Basis(
         cycle=1,

@@ -37,7 +37,7 @@ from spotvortex.core.domain.types import (
     PolicyMode,
     ProposalReason,
     ProposalSource,
-    Provisioner,
+    ProvisionerKind,
 )
 from spotvortex.core.pool.input import (
     MAX_CANDIDATES,
@@ -127,7 +127,7 @@ def pool_input(*, n_offerings: int = 3, n_candidates: int = 2, **changes: Any) -
     values: dict[str, Any] = {
         "pool": "web",
         "at": AT,
-        "provisioner": Provisioner.KARPENTER,
+        "provisioner": ProvisionerKind.KARPENTER,
         "n_spot": 12,
         "n_on_demand": 8,
         "n_reserved": 0,

@@ -13,7 +13,7 @@ from typing import Final
 
 from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.notices import Notice
-from spotvortex.core.domain.types import Blocker, CapacityType, Freeze, Offering, Provisioner
+from spotvortex.core.domain.types import Blocker, CapacityType, Freeze, Offering, ProvisionerKind
 
 
 class InputState(StrEnum):
@@ -122,7 +122,7 @@ class NodeFact:
     name: str
     uid: str
     pool: str
-    provisioner: Provisioner
+    provisioner: ProvisionerKind
     offering: Offering
     capacity_type: CapacityType
     created_at: float
@@ -269,7 +269,7 @@ class PoolFacts:
     """
 
     name: str
-    provisioner: Provisioner
+    provisioner: ProvisionerKind
     nodes: tuple[NodeFact, ...]
     pdbs: tuple[PdbFact, ...] = ()
     node_groups: tuple[NodeGroupFact, ...] = ()

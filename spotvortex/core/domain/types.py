@@ -21,7 +21,7 @@ class CapacityType(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Provisioner(StrEnum):
+class ProvisionerKind(StrEnum):
     """Who creates and removes the nodes of a pool."""
 
     KARPENTER = "karpenter"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.core.domain.observation import NodeFact, PdbFact, PoolFacts
-from spotvortex.core.domain.types import Blocker, CapacityType, Provisioner
+from spotvortex.core.domain.types import Blocker, CapacityType, ProvisionerKind
 from spotvortex.core.pool.eviction import Evictable, eviction_verdict, refuses_nobody
 
 
@@ -70,6 +70,6 @@ def capacity_types_of(pool: PoolFacts) -> frozenset[CapacityType]:
     if pool.node_groups:
         said = [frozenset(p.capacity_types) or both for p in pool.node_groups]
         return frozenset().union(*said)
-    if pool.provisioner in (Provisioner.MANAGED_NODE_GROUP, Provisioner.CLUSTER_AUTOSCALER):
+    if pool.provisioner in (ProvisionerKind.MANAGED_NODE_GROUP, ProvisionerKind.CLUSTER_AUTOSCALER):
         return both & {node.capacity_type for node in pool.nodes}
     return both

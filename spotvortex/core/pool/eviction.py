@@ -20,7 +20,7 @@ from spotvortex.core.domain.observation import PdbFact
 from spotvortex.core.domain.types import Blocker
 
 
-class PodStatus(Protocol):
+class PodState(Protocol):
     """How a pod stands, as far as the Eviction API looks."""
 
     @property
@@ -135,7 +135,7 @@ class ServerAnswer:
 _EVICTABLE: Final = Evictable()
 
 
-def eviction_verdict(pod: PodStatus, budgets: Sequence[PdbFact]) -> Verdict:
+def eviction_verdict(pod: PodState, budgets: Sequence[PdbFact]) -> Verdict:
     """Say what the Eviction API would answer now.
 
     Args:

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from spotvortex.core.domain.types import Blocker, Offering, Provisioner
+from spotvortex.core.domain.types import Blocker, Offering, ProvisionerKind
 from spotvortex.core.pool.owner_rules import NO_RULES, PoolRules
 
 MAX_CANDIDATES: Final = 5
@@ -226,7 +226,7 @@ class PoolInput:
 
     pool: str
     at: float
-    provisioner: Provisioner
+    provisioner: ProvisionerKind
     n_spot: int
     n_on_demand: int
     n_reserved: int

@@ -14,7 +14,7 @@ from typing import Final
 
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
-from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
+from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
 from spotvortex.kube.api import wire
 from spotvortex.kube.api.node_labels import (
     CAPACITY_TYPE,
@@ -136,16 +136,16 @@ def _claims(meta: wire.Meta) -> Iterator[str]:
     return (owner.name for owner in meta.owner_references or () if owner.kind == "NodeClaim")
 
 
-def provisioner_of(labels: Mapping[str, str]) -> Provisioner:
+def provisioner_of(labels: Mapping[str, str]) -> ProvisionerKind:
     """Return who makes and removes a node; a user's own label wins if its value is known."""
     said = labels.get(MANAGER, "")
-    if said in list(Provisioner):
-        return Provisioner(said)
+    if said in list(ProvisionerKind):
+        return ProvisionerKind(said)
     if labels.get(NODEPOOL):
-        return Provisioner.KARPENTER
+        return ProvisionerKind.KARPENTER
     if labels.get(NODEGROUP):
-        return Provisioner.MANAGED_NODE_GROUP
-    return Provisioner.CLUSTER_AUTOSCALER if labels.get(POOL) else Provisioner.UNKNOWN
+        return ProvisionerKind.MANAGED_NODE_GROUP
+    return ProvisionerKind.CLUSTER_AUTOSCALER if labels.get(POOL) else ProvisionerKind.UNKNOWN
 
 
 def named_pool(pool: wire.NodePool) -> str:

@@ -17,7 +17,7 @@ from spotvortex.core.domain.observation import (
     PdbFact,
     PoolFacts,
 )
-from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
+from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
 from spotvortex.kube.cache.indexes import SortedGroups
 from spotvortex.kube.cache.pdbs import Lookup
 from spotvortex.kube.cache.store import Store
@@ -162,7 +162,7 @@ def _place(node: NodeFact | None) -> tuple[str, CapacityType, Offering, bool] | 
     return None if node is None else (node.pool, node.capacity_type, node.offering, node.leaving)
 
 
-def _provisioner(nodes: tuple[NodeFact, ...]) -> Provisioner:
+def _provisioner(nodes: tuple[NodeFact, ...]) -> ProvisionerKind:
     """Return who made most of the nodes; a pool without nodes is here for its NodePools."""
     counts = Counter(node.provisioner for node in nodes)
-    return min(counts, key=lambda p: (-counts[p], p), default=Provisioner.KARPENTER)
+    return min(counts, key=lambda p: (-counts[p], p), default=ProvisionerKind.KARPENTER)

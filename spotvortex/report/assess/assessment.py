@@ -21,7 +21,7 @@ from spotvortex.core.domain.observation import (
     PoolFacts,
     SpotQuote,
 )
-from spotvortex.core.domain.types import Blocker, CapacityType, Outcome, Provisioner
+from spotvortex.core.domain.types import Blocker, CapacityType, Outcome, ProvisionerKind
 from spotvortex.core.pool.blocking import (
     blockers_of,
     capacity_types_of,
@@ -108,7 +108,7 @@ class Totals:
     n_pdbs: int
     n_pools: int
     n_mixed_pools: int
-    provisioners: tuple[tuple[Provisioner, int], ...]
+    provisioners: tuple[tuple[ProvisionerKind, int], ...]
     cost_usd_per_hour: float
     priced_nodes: int
     last_resort: bool

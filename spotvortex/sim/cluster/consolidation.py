@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
+from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
 from spotvortex.sim.cluster.objects import SimNode
 from spotvortex.sim.cluster.scenario import WHEN_UNDERUTILIZED, NodeGroup, WorkloadKind
 from spotvortex.sim.cluster.scheduler import Scheduler, may_be_on
@@ -72,9 +72,9 @@ class DisruptionController:
         if at >= self._next_look:
             self._next_look = at + LOOK_EVERY_S
             for group in groups:
-                if group.provisioner is Provisioner.KARPENTER and group.consolidation:
+                if group.provisioner is ProvisionerKind.KARPENTER and group.consolidation:
                     self._consolidate(group, at)
-                elif group.provisioner is Provisioner.CLUSTER_AUTOSCALER:
+                elif group.provisioner is ProvisionerKind.CLUSTER_AUTOSCALER:
                     self._scale_down(group, at)
 
     def _drain(self, at: float) -> None:

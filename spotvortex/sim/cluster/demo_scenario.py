@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from spotvortex.core.domain.types import CapacityType, Provisioner
+from spotvortex.core.domain.types import CapacityType, ProvisionerKind
 from spotvortex.sim.cluster.scenario import Fleet, NodeGroup, Scenario, Workload, WorkloadKind
 from spotvortex.sim.market.hazard_supply import CALM, STRESS, RegimePhase
 from spotvortex.sim.market.instance_types import GIB, MIB
@@ -63,7 +63,7 @@ _GROUPS: Final = (
     NodeGroup(
         name="legacy",
         pool="legacy",
-        provisioner=Provisioner.MANAGED_NODE_GROUP,
+        provisioner=ProvisionerKind.MANAGED_NODE_GROUP,
         capacity_types=(ON_DEMAND,),
         instance_types=("m5.xlarge",),
         zones=_ZONES,

@@ -23,7 +23,7 @@ from spotvortex.core.domain.observation import (
     PoolFacts,
     SpotShare,
 )
-from spotvortex.core.domain.types import Blocker, CapacityType, Offering, Provisioner
+from spotvortex.core.domain.types import Blocker, CapacityType, Offering, ProvisionerKind
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.pool.eviction import PodEvictability
 from spotvortex.sim.cluster.objects import SimNode, SimPod
@@ -105,7 +105,7 @@ class FactsCache:
         workloads = self._cluster.workloads
         nodes = [node for node in self._nodes.values() if node.pool == name]
         pdbs = [pdb for key, pdb in self._pdbs.items() if workloads[key].pool == name]
-        karpenter = [g for g in groups if g.provisioner is Provisioner.KARPENTER]
+        karpenter = [g for g in groups if g.provisioner is ProvisionerKind.KARPENTER]
         return PoolFacts(
             name=name,
             provisioner=groups[0].provisioner,
@@ -147,7 +147,7 @@ def inputs(age_s: float) -> tuple[InputHealth, ...]:
 def node_fact(node: SimNode) -> NodeFact:
     """Return one node as the API server shows it."""
     machine = instance_type_of(node.offering.instance_type)
-    is_karpenter = node.group.provisioner is Provisioner.KARPENTER
+    is_karpenter = node.group.provisioner is ProvisionerKind.KARPENTER
     return NodeFact(
         name=node.name,
         uid=node.uid,

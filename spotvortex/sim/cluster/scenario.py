@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from spotvortex.core.domain.types import CapacityType, Provisioner
+from spotvortex.core.domain.types import CapacityType, ProvisionerKind
 from spotvortex.sim.market.hazard_supply import RegimePhase
 from spotvortex.sim.market.supply import ANNOUNCED, Signals
 
@@ -114,7 +114,7 @@ class NodeGroup:
 
     name: str
     pool: str
-    provisioner: Provisioner = Provisioner.KARPENTER
+    provisioner: ProvisionerKind = ProvisionerKind.KARPENTER
     capacity_types: tuple[CapacityType, ...]
     instance_types: tuple[str, ...]
     zones: tuple[str, ...]

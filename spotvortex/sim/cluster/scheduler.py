@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
+from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
 from spotvortex.sim.cluster.objects import Own, SimNode, SimPod
 from spotvortex.sim.cluster.scenario import NodeGroup, Workload, WorkloadKind
 from spotvortex.sim.cluster.state import ClusterObjects
@@ -151,7 +151,7 @@ class Scheduler:
     ) -> SimNode:
         """Start a node; it is Ready after its boot."""
         cluster = self._cluster
-        is_karpenter = group.provisioner is Provisioner.KARPENTER
+        is_karpenter = group.provisioner is ProvisionerKind.KARPENTER
         node = SimNode(
             name=cluster.draw_node_name(),
             uid=cluster.draw_uid(),

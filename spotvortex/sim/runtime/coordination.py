@@ -217,7 +217,7 @@ class StateAccess:
 
 @dataclass(frozen=True, slots=True)
 class StatePort:
-    """`ports_writing.StateStore` by a `StateAccess`."""
+    """`ports.writing.StateStore` by a `StateAccess`."""
 
     at: StateAccess
 
@@ -232,7 +232,7 @@ class StatePort:
 
 @dataclass(frozen=True, slots=True)
 class MemoryPort:
-    """`ports_writing.MemoryStore` by a `StateAccess`."""
+    """`ports.writing.MemoryStore` by a `StateAccess`."""
 
     at: StateAccess
 
@@ -247,7 +247,7 @@ class MemoryPort:
 
 @dataclass(slots=True, kw_only=True)
 class QueueReader:
-    """One process's reader of the queue: implements `ports_writing.Notices`."""
+    """One process's reader of the queue: implements `ports.writing.Notices`."""
 
     shelf: CoordinationObjects
     may_read: Callable[[], bool]

@@ -117,7 +117,7 @@ _UNANSWERED: Final = Again(reason="no answer in time")
 
 @dataclass(slots=True)
 class FaultyWriter:
-    """The way from one process to the server: implements `ports_writing.ClusterWriter`."""
+    """The way from one process to the server: implements `ports.writing.ClusterWriter`."""
 
     process: FaultTarget
     timing: LeaseTiming = field(default_factory=LeaseTiming)

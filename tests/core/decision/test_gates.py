@@ -19,7 +19,7 @@ from spotvortex.core.decision.messages import ClusterBudget, Economics, PoolStat
 from spotvortex.core.decision.planning import plan_wave
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import WriteAuthority
-from spotvortex.core.domain.types import Action, Freeze, GateName, Mode, Outcome, Provisioner
+from spotvortex.core.domain.types import Action, Freeze, GateName, Mode, Outcome, ProvisionerKind
 from spotvortex.core.pool.input import GroupFit, Risk
 from spotvortex.core.pool.owner_rules import PoolRules
 from tests.core import odd
@@ -280,9 +280,9 @@ def test_what_was_not_evaluated_refuses_only_where_the_mode_writes():
 
 
 def test_fit_is_not_evaluated_only_where_nobody_is_known_to_make_nodes():
-    unknown = pool_input(provisioner=Provisioner.UNKNOWN, **UNSERVED)
+    unknown = pool_input(provisioner=ProvisionerKind.UNKNOWN, **UNSERVED)
     assert fit(case(DOWN, pool=unknown)).outcome is Outcome.NOT_EVALUATED
-    for provisioner in (Provisioner.CLUSTER_AUTOSCALER, Provisioner.MANAGED_NODE_GROUP):
+    for provisioner in (ProvisionerKind.CLUSTER_AUTOSCALER, ProvisionerKind.MANAGED_NODE_GROUP):
         known = replace(unknown, provisioner=provisioner)
         verdict = fit(case(DOWN, pool=known))
         assert verdict.outcome is Outcome.ALLOW

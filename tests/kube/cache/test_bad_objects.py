@@ -19,7 +19,7 @@ from spotvortex.core.decision.messages import Basis, PoolState
 from spotvortex.core.decision.reconcile import decide
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import InputState, MarketFacts, SpotQuote
-from spotvortex.core.domain.types import Action, Blocker, CapacityType, Offering, Provisioner
+from spotvortex.core.domain.types import Action, Blocker, CapacityType, Offering, ProvisionerKind
 from spotvortex.core.pool.context import CycleContext
 from spotvortex.core.scoring import interruption_memory
 from spotvortex.core.scoring.features import OfferingScore
@@ -125,7 +125,7 @@ async def test_a_node_without_labels_belongs_to_no_pool_and_is_unknown(labels):
     (unpooled,) = facts.unpooled
     assert (unpooled.name, unpooled.pool, unpooled.ready) == ("n1", "", False)
     assert unpooled.capacity_type is CapacityType.UNKNOWN
-    assert unpooled.provisioner is Provisioner.UNKNOWN
+    assert unpooled.provisioner is ProvisionerKind.UNKNOWN
     assert unpooled.offering == Offering(instance_type="unknown", zone="unknown")
     assert [n.name for n in facts.pools[0].nodes] == ["n2"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spotvortex.core.domain.types import CapacityType, Offering, Provisioner
+from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
 from tests.kube.cache.test_store import Scene, rule
 from tests.kube.objects import node, node_pool
 
@@ -94,12 +94,12 @@ def test_a_node_moves_when_its_node_pool_names_another_pool():
 @pytest.mark.parametrize(
     ("labels", "provisioner"),
     [
-        ({}, Provisioner.UNKNOWN),
-        ({KARPENTER: "x"}, Provisioner.KARPENTER),
-        ({GROUP: "g"}, Provisioner.MANAGED_NODE_GROUP),
-        ({POOL: "web"}, Provisioner.CLUSTER_AUTOSCALER),
+        ({}, ProvisionerKind.UNKNOWN),
+        ({KARPENTER: "x"}, ProvisionerKind.KARPENTER),
+        ({GROUP: "g"}, ProvisionerKind.MANAGED_NODE_GROUP),
+        ({POOL: "web"}, ProvisionerKind.CLUSTER_AUTOSCALER),
         ({GROUP: "g", "spotvortex.io/manager": "cluster-autoscaler"}, "cluster-autoscaler"),
-        ({GROUP: "g", "spotvortex.io/manager": "nonsense"}, Provisioner.MANAGED_NODE_GROUP),
+        ({GROUP: "g", "spotvortex.io/manager": "nonsense"}, ProvisionerKind.MANAGED_NODE_GROUP),
     ],
 )
 def test_who_made_a_node_is_told_by_labels(labels, provisioner):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from spotvortex.core.domain.types import Blocker, CapacityType, Provisioner
+from spotvortex.core.domain.types import Blocker, CapacityType, ProvisionerKind
 from spotvortex.core.pool.blocking import blockers_of, pdb_blocked_nodes
 from spotvortex.core.pool.eviction import Blocked, eviction_verdict
 from spotvortex.kube.api import wire
@@ -444,7 +444,7 @@ def test_an_unreadable_request_leaves_the_store_as_it_was():
 def test_a_pool_is_made_by_whoever_made_most_of_its_nodes():
     scene = Scene().put("nodes", pooled("n1"), node("n2", {"spotvortex.io/pool": "web"}))
     scene.put("nodes", pooled("n3"))
-    assert scene.snapshot().pools[0].provisioner is Provisioner.KARPENTER
+    assert scene.snapshot().pools[0].provisioner is ProvisionerKind.KARPENTER
 
 
 def test_a_node_pool_without_nodes_is_a_pool():

@@ -9,7 +9,7 @@ from aiohttp import web
 from spotvortex.core.domain.types import Mode
 from spotvortex.errors import RecordError
 from spotvortex.report.explain.records import from_daemon, from_file, lines_of
-from spotvortex.server import Sources, serve
+from spotvortex.server import PageSources, serve
 from spotvortex.telemetry.journal import DecisionJournal
 from spotvortex.telemetry.metrics import Metrics
 from tests.telemetry.decisions import AT, decision, plan
@@ -68,7 +68,7 @@ class Quiet:
 @pytest.fixture
 async def url(journal):
     quiet, metrics = Quiet(), Metrics(version="1", mode=Mode.SHADOW)
-    views = Sources(
+    views = PageSources(
         health=quiet,
         readiness=quiet,
         metrics=metrics,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from spotvortex.core.domain.notices import NoticeKind
-from spotvortex.core.domain.types import CapacityType, Provisioner
+from spotvortex.core.domain.types import CapacityType, ProvisionerKind
 from spotvortex.faultsearch.episode import START_AT
 from spotvortex.sim.cluster.scenario import Fleet, NodeGroup, Scenario, Workload, WorkloadKind
 from spotvortex.sim.market.hazard_supply import CALM, RegimePhase
@@ -28,7 +28,7 @@ def world_of(*workloads, n_nodes=3, capacity_type=CapacityType.ON_DEMAND, announ
     group = NodeGroup(
         name="jobs",
         pool="jobs",
-        provisioner=Provisioner.CLUSTER_AUTOSCALER,
+        provisioner=ProvisionerKind.CLUSTER_AUTOSCALER,
         capacity_types=(capacity_type,),
         instance_types=("m6i.xlarge",),
         zones=("us-east-1a",),

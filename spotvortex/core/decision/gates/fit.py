@@ -12,7 +12,7 @@ from typing import Final
 
 from spotvortex.core.decision.gates.base import Case, Reply, gate
 from spotvortex.core.decision.messages import Verdict
-from spotvortex.core.domain.types import Action, GateName, Provisioner
+from spotvortex.core.domain.types import Action, GateName, ProvisionerKind
 from spotvortex.core.pool.group_fit import launches, mib_up
 from spotvortex.core.pool.input import Candidate, GroupFit
 
@@ -38,7 +38,7 @@ def fit(case: Case, reply: Reply) -> Verdict:
     candidates = pool.to_spot if towards else pool.to_on_demand
     if room.node_group:
         return _by_node_pool(room, candidates, reply)
-    if pool.provisioner is Provisioner.UNKNOWN:
+    if pool.provisioner is ProvisionerKind.UNKNOWN:
         return reply.not_evaluated("nobody is known who would make the nodes")
     numbers = {"largest_cpu_milli": float(room.launch_cpu_milli)}
     if candidates:

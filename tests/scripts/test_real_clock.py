@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent
+from tests.paths import ROOT
+
+TESTS = ROOT / "tests"
 VIRTUAL = ("VirtualLoop", "tests.pipeline.world", "tests.sim.runtime.test_virtual_loop")
 """Whoever imports one of these runs its coroutines in virtual time, unless pytest runs them."""
 

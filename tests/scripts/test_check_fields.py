@@ -1,10 +1,9 @@
 """A field of a public record that no text explains is named by file and line."""
 
-from pathlib import Path
-
 import pytest
 
 from scripts.check_fields import PENDING, faults, main
+from tests.paths import ROOT
 
 HEAD = "@dataclass(frozen=True)\nclass Record:\n"
 FIELDS = "    a: int\n    b: int\n    c: int\n    d: int = 0\n"
@@ -84,5 +83,4 @@ def test_a_field_is_named_with_its_file_and_line(tmp_path, capsys):
 
 
 def test_what_is_pending_is_there():
-    root = Path(__file__).resolve().parents[1]
-    assert [name for name in PENDING if not (root / name).exists()] == []
+    assert [name for name in PENDING if not (ROOT / name).exists()] == []
