@@ -32,9 +32,16 @@ SAVE_EVERY_S: Final = 60.0
 
 @dataclass(slots=True, kw_only=True)
 class Assessor:
-    """Scores each observation. `memory` is the only thing that lives from cycle to cycle.
+    """The task that scores each observation.
 
-    Its interruptions are saved to `store` once a minute and at the end.
+    Attributes:
+        scorer: asks the model.
+        telemetry: where metrics go.
+        heartbeats: where the task shows that it lives.
+        store: where the memory is saved, once a minute and at the end.
+        limits: bounds and thresholds of all pools.
+        pool_rules: rules of pools that the settings state, by name.
+        memory: the only thing that lives from cycle to cycle.
     """
 
     scorer: Scorer

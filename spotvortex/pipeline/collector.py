@@ -33,7 +33,16 @@ BURST_S: Final = 0.1
 class Collector:
     """Makes an observation every `tick_s` seconds until `stop` is set.
 
-    `in_hand` brings the drainer's word on what it holds; the newest counts until the next comes.
+    Attributes:
+        cluster: the view of the cluster.
+        market: the prices.
+        clock: the wall clock.
+        telemetry: where metrics and traces go.
+        heartbeats: where the task shows that it lives.
+        tick_s: seconds between two observations.
+        authority: tells whether the controller may write.
+        notices: the source of notices.
+        in_hand: the newest word of the drainer on the nodes that it holds.
     """
 
     cluster: ClusterView

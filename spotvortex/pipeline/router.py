@@ -31,7 +31,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class Router:
-    """Decides on each assessment. `state` is the only thing that lives from cycle to cycle."""
+    """The task that decides on each assessment.
+
+    Attributes:
+        limits: bounds and thresholds of all pools.
+        journal: where decision records go.
+        status: what readiness is read from.
+        telemetry: where metrics go.
+        heartbeats: where the task shows that it lives.
+        announcer: tells people at the nodes what would be done, where a mode is to advise.
+        store: where the state is saved before anything is done on it.
+        state: the only thing that lives from cycle to cycle.
+    """
 
     limits: Limits
     journal: Journal
@@ -74,7 +85,7 @@ class Router:
         return plan
 
     async def _take_over(self, assessment: Assessment) -> None:
-        """Read the state anew whenever we come to lead: the last leader wrote it."""
+        """Read the state anew whenever this process comes to lead: the last leader wrote it."""
         leads = assessment.observation.standing.leader
         if leads and not self._led:
             self.state = self._saved = await self.store.load()
@@ -107,7 +118,7 @@ class Router:
         return True
 
     def _advise(self, decisions: Iterable[Decision]) -> None:
-        """Say at the nodes what we would do, where a pool's mode is to advise."""
+        """Say at the nodes what would be done, where a pool's mode is to advise."""
         for decision in decisions:
             if decision.mode is not Mode.ADVISE:
                 continue

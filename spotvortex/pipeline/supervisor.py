@@ -41,7 +41,21 @@ class TaskEndedError(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """All that the tasks need of the outside."""
+    """All that the tasks need of the outside.
+
+    Attributes:
+        edges: the cluster, its market and the clock.
+        forecaster: the model.
+        hands: the actuator of each mode.
+        journal: where decision records go.
+        telemetry: where metrics and traces go.
+        announcer: tells people at the objects what was done.
+        store: where the interruption memory is saved.
+        state: where the controller's state is saved.
+        authority: tells whether the controller may write.
+        notices: the source of notices.
+        pool_rules: rules of pools that the settings state, by name.
+    """
 
     edges: Edges
     forecaster: Forecaster

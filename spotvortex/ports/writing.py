@@ -1,4 +1,4 @@
-"""What the modes that write ask of the outside beside what every mode does, as protocols.
+"""What the modes that write need of the outside, beyond what every mode needs, as protocols.
 
 Comes in and goes out: core values only. May not import an edge.
 """
@@ -19,9 +19,12 @@ from spotvortex.ports.null import NullMemoryStore, NullNotices
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnWrite:
-    """What our newest write has left on a node, which a view does not show yet.
+    """What this process's newest write has left on a node, which a view does not show yet.
 
-    `plan_id` is that of the journal there, "" of none.
+    Attributes:
+        resource_version: the version of the node that the write made.
+        cordoned: `spec.unschedulable` as written.
+        plan_id: the plan of the journal there, "" of none.
     """
 
     resource_version: int
@@ -46,7 +49,7 @@ class ClusterWriter(Protocol):
         ...
 
     def own_write(self, uid: str, seen_version: str) -> OwnWrite | None:
-        """Return what we wrote last on a node that a view shows at `seen_version`.
+        """Return what this process wrote last on a node that a view shows at `seen_version`.
 
         None where the view has caught up with it, or where it is too old to matter.
         """
@@ -54,10 +57,10 @@ class ClusterWriter(Protocol):
 
 
 class Authority(Protocol):
-    """Whether we may write at this instant: the lease, and whether a person has frozen us."""
+    """Whether the controller may write now: the lease, and whether a person has frozen it."""
 
     def standing(self) -> WriteAuthority:
-        """Return it, at no cost."""
+        """Return the authority of this instant, at no cost."""
         ...
 
     def writes_until(self) -> float:
@@ -104,11 +107,17 @@ class MemoryStore(Protocol):
 class NoticeTraffic:
     """What came from a source of notices since start.
 
-    `received`, `redelivered`, `duplicates`, `expired`, `left` and `deleted` count messages:
-    `redelivered` are those still held that came once more, `duplicates` brought nothing new,
-    `expired` counted no longer when they came or before they were settled, `left` were not taken
-    for want of room. `notices` counts new notices by kind, `settled` those that were settled,
-    `rejects` messages without a notice by reason, `errors` failed requests by kind.
+    Attributes:
+        received: messages that came.
+        redelivered: messages that came once more while they were held.
+        duplicates: messages that brought nothing new.
+        expired: messages that no longer counted when they came, or before they were settled.
+        left: messages that were not taken for want of room.
+        deleted: messages that were deleted.
+        settled: notices that were settled.
+        notices: new notices, by kind.
+        rejects: messages without a notice, by reason.
+        errors: failed requests, by kind.
     """
 
     received: int = 0
@@ -124,7 +133,7 @@ class NoticeTraffic:
 
 
 class Notices(Protocol):
-    """What the cloud says about single machines."""
+    """What the cloud says about single instances."""
 
     def pending(self, now: float) -> tuple[Notice, ...]:
         """Return the notices that count and have not been settled, the most urgent first.
@@ -137,9 +146,9 @@ class Notices(Protocol):
     def settle(self, ids: Collection[str]) -> None:
         """Take note that nothing more is wanted of some notices: they need not come again.
 
-        A notice is settled when its node carries our mark, or when no node of ours is that
-        instance. From then on it is not pending any more; what it asked for is in the cluster.
-        Ids that are not pending are ignored.
+        A notice is settled when its node carries the controller's mark, or when its instance is no
+        pooled node of this cluster. From then on it is not pending any more; what it asked for is
+        in the cluster. Ids that are not pending are ignored.
         """
         ...
 
@@ -154,7 +163,15 @@ class Notices(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writing:
-    """All that the modes that write need of the outside, beside what every mode does."""
+    """All that the modes that write need of the outside, beyond what every mode needs.
+
+    Attributes:
+        writer: sends the requests.
+        authority: tells whether the controller may write.
+        state: where the controller's state is saved.
+        memory: where the interruption memory is saved.
+        notices: the source of notices.
+    """
 
     writer: ClusterWriter
     authority: Authority

@@ -56,7 +56,7 @@ class FaultTarget(Protocol):
 
     @property
     def chance(self) -> Random:
-        """Where its luck is drawn from."""
+        """What draws its delays and failures."""
         ...
 
     @property
@@ -228,7 +228,7 @@ class FaultyWriter:
         return None if left is None else (call.uid, left)
 
     def own_write(self, uid: str, seen_version: str) -> OwnWrite | None:
-        """Return what our newest write left on a node that the watch has not shown yet."""
+        """Return what the newest write left on a node that the watch has not shown yet."""
         until, left = self._own.get(uid, (-math.inf, None))
         if left is None or self.process.now() >= until:
             return None
