@@ -43,7 +43,7 @@ def freeze(case: Case, reply: Reply) -> Verdict:
 
 @gate(GateName.MODE, waits_on_exit=True)
 def mode(case: Case, reply: Reply) -> Verdict:
-    """What the mode lets us do with the decision.
+    """What the mode lets the controller do with the decision.
 
     Compares: the weaker of ceiling and rule; canary bounds the wave. Refuses where a rule, or
     what was remembered, cannot be read.

@@ -32,12 +32,12 @@ def pool_safety(case: Case, reply: Reply) -> Verdict:
 
     Compares: a budget's Ready pods on Spot of every pool; pods on nodes on the move count as lost
     with the worst zone, and pools that share a budget share what it can spare (ADR 0008). Refuses
-    growth without the right to read budgets. What our own fall back took from Spot, and our anchors
-    still keep, may return to where it was (ADR 0014).
+    growth without the right to read budgets. What the controller's own fall back took from Spot,
+    and its anchors still keep, may return to where it was (ADR 0014).
 
-    IMPORTANT: what our own fall back took from Spot may return to where it was. The provisioner
-    had put it there before us; a gate that let us leave and not come back would keep on-demand for
-    good what nobody asked to be there.
+    IMPORTANT: what the controller's own fall back took from Spot may return to where it was. The
+    provisioner had put it there before; a gate that lets it leave and not come back would keep
+    on-demand for good what nobody asked to be there.
     """
     if not case.action.towards_spot:
         return reply.allow("no move towards Spot")
@@ -154,10 +154,10 @@ def cooldown(case: Case, reply: Reply) -> Verdict:
 
 
 def _is_returning(case: Case) -> bool:
-    """Tell whether the last return may still be under way without us.
+    """Tell whether the last return may still be under way without the controller.
 
     Karpenter looks at an unchanged cluster every 300 s (seen with 1.15). Until then a node whose
-    anchor was released is left to it: draining it ourselves would buy its replacement twice.
+    anchor was released is left to it: a drain by the controller would buy its replacement twice.
     """
     pool, last = case.pool, case.state.last_increase_at
     free = pool.n_on_demand - pool.n_on_demand_leaving - pool.n_anchored
