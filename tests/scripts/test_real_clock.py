@@ -43,8 +43,11 @@ ALLOWED = {
     "controlplane/test_control_plane.py::test_partition_blocks_and_heals": NOTHING,
     "e2e/test_uninstall.py::test_a_running_daemon_is_frozen_and_undoes_its_own_work_first": SCENE,
     "kube/api/test_client.py::test_a_slowed_client_writes_again_after_a_second": IS_TESTED,
+    "kube/api/test_connection.py::"
+    "test_a_loop_that_stood_still_sends_no_change_after_its_time": IS_TESTED,
     "kube/api/test_reflector.py::test_watches_that_end_at_once_do_not_spin": NOTHING,
     "kube/cache/test_view.py::test_probes_confirm_silent_streams": IS_TESTED,
+    "kube/coordination/holding.py::hold": SCENE,
     "kube/coordination/test_config_maps.py::"
     "test_a_freeze_that_cannot_be_confirmed_is_not_known": IS_TESTED,
     "kube/coordination/test_lease.py::_hands_over": NOTHING,
@@ -55,9 +58,15 @@ ALLOWED = {
     "kube/coordination/test_lease.py::watched": ASKS,
     "kube/coordination/test_state.py::"
     "test_the_memory_is_saved_now_and_then_by_the_leader_alone": NOTHING,
+    "kube/coordination/test_writes_end_with_the_lease.py::fight": NOTHING,
+    "kube/coordination/test_writes_end_with_the_lease.py::go_on": SCENE,
+    "kube/coordination/test_writes_end_with_the_lease.py::leader": ASKS,
+    "kube/coordination/test_writes_end_with_the_lease.py::note_stalls": IS_TESTED,
+    "kube/coordination/test_writes_end_with_the_lease.py::turn": SCENE,
     "kube/fake_api.py::_stream": SCENE,
     "kube/fake_api.py::until": ASKS,
     "kube/scenes.py::await_true": ASKS,
+    "kube/write/test_bounded.py::handle": IS_TESTED,
     "kube/write/test_writer.py::held_node": ASKS,
     "kube/write/test_writer_karpenter.py::"
     "test_an_anchor_keeps_a_node_that_karpenter_would_remove": NOTHING,

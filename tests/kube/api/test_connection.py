@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from spotvortex.errors import UnreachableError
-from tests.kube.fake_api import Answer, FakeApi, client_for, serving
+from tests.kube.fake_api import Answer, FakeApi, client_for, serving, until
 
 
 def now():
@@ -46,9 +46,7 @@ async def silent():
 
 
 async def ended(ear):
-    async with asyncio.timeout(5.0):
-        while not ear.ends:
-            await asyncio.sleep(0.01)
+    await until(lambda: ear.ends, 5.0)
     return ear.ends
 
 
@@ -66,7 +64,7 @@ async def test_a_change_that_is_given_up_resets_its_connection_at_once():
 async def test_a_change_that_is_cancelled_resets_its_connection_too():
     async with silent() as (ear, client):
         sent = asyncio.ensure_future(client.send("POST", "/x", {}, timeout=60.0))
-        await asyncio.sleep(0.2)
+        await until(lambda: ear.heard)
         sent.cancel()
         await asyncio.wait([sent])
         assert client.given_up_at > 0.0
