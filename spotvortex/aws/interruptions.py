@@ -23,7 +23,7 @@ from spotvortex.aio import Backoff, pause
 from spotvortex.aws.inbox import Inbox, Message
 from spotvortex.aws.session import ANSWER_S, BATCH, QueueClient, open_queue
 from spotvortex.core.domain.notices import REBALANCE_TTL_S, Notice
-from spotvortex.core.domain.observation import InputHealth, InputState
+from spotvortex.core.domain.observation import InputHealth, InputName, InputState
 from spotvortex.errors import QueueError, QueueFault
 from spotvortex.ports.cluster import WallClock
 from spotvortex.ports.writing import NoticeTraffic
@@ -128,7 +128,7 @@ class SqsNotices:
         age_s = max(0.0, now - self._confirmed_at)
         state, detail = self._judge(age_s)
         health = InputHealth(
-            name="notices", state=state, age_s=age_s, required=False, detail=detail
+            name=InputName.NOTICES, state=state, age_s=age_s, required=False, detail=detail
         )
         return (health,)
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from spotvortex.core.domain.observation import InputHealth, InputState, SpotQuote
+from spotvortex.core.domain.observation import InputHealth, InputName, InputState, SpotQuote
 
 SPOT_MAX_AGE_S: Final = 24 * 3600.0
 """Spot prices move about every six hours, 31 at most, a few per cent in a day."""
@@ -40,7 +40,7 @@ def prices_health(
     if state is InputState.ABSENT and not details:
         details.append(f"no spot prices: {_PROVIDE_SPOT}")
     return InputHealth(
-        name="prices", state=state, age_s=age_s, required=False, detail="; ".join(details)
+        name=InputName.PRICES, state=state, age_s=age_s, required=False, detail="; ".join(details)
     )
 
 

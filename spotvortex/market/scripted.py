@@ -16,7 +16,13 @@ from typing import Final
 
 import msgspec
 
-from spotvortex.core.domain.observation import InputHealth, InputState, MarketFacts, SpotQuote
+from spotvortex.core.domain.observation import (
+    InputHealth,
+    InputName,
+    InputState,
+    MarketFacts,
+    SpotQuote,
+)
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import PriceFileError, SpotVortexError
 
@@ -211,7 +217,7 @@ def _health(quotes: Mapping[Offering, SpotQuote], errors: Sequence[str]) -> Inpu
         told.append(f"and {len(errors) - len(told)} more")
     absent = bool(quotes) and not priced
     return InputHealth(
-        name="prices",
+        name=InputName.PRICES,
         state=InputState.ABSENT if absent else InputState.OK,
         age_s=math.inf if absent else 0.0,
         required=False,

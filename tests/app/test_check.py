@@ -9,7 +9,13 @@ from typer.testing import CliRunner
 
 from spotvortex.app.check import check
 from spotvortex.cli.main import cli
-from spotvortex.core.domain.observation import InputHealth, InputState, MarketFacts, SpotQuote
+from spotvortex.core.domain.observation import (
+    InputHealth,
+    InputName,
+    InputState,
+    MarketFacts,
+    SpotQuote,
+)
 from spotvortex.core.domain.types import Offering
 from spotvortex.kube.admin.access_review import REVIEWS, Access
 from spotvortex.kube.cache.inputs import NODEPOOLS, NODES, PDBS
@@ -33,7 +39,9 @@ def no_settings(monkeypatch, tmp_path):
 
 
 def market(*quotes, state=InputState.OK, age_s=3600.0, detail=""):
-    health = InputHealth(name="prices", state=state, age_s=age_s, required=False, detail=detail)
+    health = InputHealth(
+        name=InputName.PRICES, state=state, age_s=age_s, required=False, detail=detail
+    )
     return MarketFacts(quotes={q.offering: q for q in quotes}, inputs=(health,))
 
 

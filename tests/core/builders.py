@@ -11,6 +11,7 @@ from spotvortex.core.domain.observation import (
     BlockedWorkload,
     ClusterFacts,
     InputHealth,
+    InputName,
     InputState,
     MarketFacts,
     NodeFact,
@@ -157,7 +158,7 @@ def pool(name="web", *, n_spot=2, n_on_demand=8, **changes):
 
 def health(name="nodes", **changes):
     values = {"name": name, "state": InputState.OK, "age_s": 2.0}
-    return InputHealth(**(values | changes))
+    return InputHealth(**(values | changes | {"name": InputName(name)}))
 
 
 HEALTHY = (health("nodes"), health("pods"), health("pdbs"))

@@ -10,6 +10,7 @@ from spotvortex.core.domain.observation import (
     BlockedWorkload,
     ClusterFacts,
     InputHealth,
+    InputName,
     InputState,
     MarketFacts,
     NodeFact,
@@ -155,7 +156,7 @@ inputs = st.one_of(
     st.lists(
         st.builds(
             InputHealth,
-            name=st.sampled_from(["nodes", "pods", "pdbs", "prices"]),
+            name=st.sampled_from(InputName),
             state=st.sampled_from(InputState),
             age_s=odd_floats,
             required=st.booleans(),

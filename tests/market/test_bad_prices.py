@@ -15,6 +15,7 @@ from spotvortex.core.decision.reconcile import decide
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import (
     InputHealth,
+    InputName,
     InputState,
     MarketFacts,
     NodeFact,
@@ -32,7 +33,8 @@ from tests.market.scenarios import market_of
 
 DAY_S = 86_400.0
 CLUSTER_INPUTS = tuple(
-    InputHealth(name=name, state=InputState.OK, age_s=1.0) for name in ("nodes", "pods", "pdbs")
+    InputHealth(name=name, state=InputState.OK, age_s=1.0)
+    for name in (InputName.NODES, InputName.PODS, InputName.PDBS)
 )
 
 

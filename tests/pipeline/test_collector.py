@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from spotvortex.core.domain.observation import InputHealth, InputState
+from spotvortex.core.domain.observation import InputHealth, InputName, InputState
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.drain.messages import InHand
 from spotvortex.errors import UnreachableError
@@ -182,7 +182,11 @@ def test_a_stop_wakes_it_although_it_waits_for_notices():
 
 def test_the_state_of_the_source_of_notices_is_one_of_the_inputs():
     away = InputHealth(
-        name="notices", state=InputState.STALE, age_s=70.0, required=False, detail="no answer"
+        name=InputName.NOTICES,
+        state=InputState.STALE,
+        age_s=70.0,
+        required=False,
+        detail="no answer",
     )
     _, out, _ = collect(StillCluster(), 1.0, notices=MemoryNotices(inputs=(away,)))
     assert run(out.get).inputs[-1] == away

@@ -22,6 +22,7 @@ from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import (
     ClusterFacts,
     InputHealth,
+    InputName,
     InputState,
     MarketFacts,
     Observation,
@@ -339,11 +340,11 @@ def observation(**changes: Any) -> Observation:
         "cycle": 7,
         "at": AT,
         "cluster": ClusterFacts(
-            pools=(), inputs=(InputHealth(name="nodes", state=InputState.OK, age_s=2.5),)
+            pools=(), inputs=(InputHealth(name=InputName.NODES, state=InputState.OK, age_s=2.5),)
         ),
         "market": MarketFacts(
             quotes={known: quote, unknown: SpotQuote(offering=unknown)},
-            inputs=(InputHealth(name="prices", state=InputState.STALE, age_s=900.0),),
+            inputs=(InputHealth(name=InputName.PRICES, state=InputState.STALE, age_s=900.0),),
         ),
         "traceparent": TRACEPARENT,
     }

@@ -25,19 +25,32 @@ class InputState(StrEnum):
     DENIED = "denied"
 
 
+class InputName(StrEnum):
+    """What an observation is made of, each with an age of its own."""
+
+    NODES = "nodes"
+    PODS = "pods"
+    PDBS = "pdbs"
+    OWNERS = "owners"
+    NODEPOOLS = "nodepools"
+    FREEZE = "freeze"
+    PRICES = "prices"
+    NOTICES = "notices"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputHealth:
     """How far one input may be trusted now.
 
     Attributes:
-        name: the input, as in "nodes".
+        name: the input.
         state: whether it can be read at all.
         age_s: seconds since its source last confirmed it, infinite if never.
         required: true where no pool may move without it.
         detail: what is missing and how to mend it, in words; "" where nothing is.
     """
 
-    name: str
+    name: InputName
     state: InputState
     age_s: float
     required: bool = True

@@ -17,6 +17,7 @@ from typing import Final
 
 from spotvortex.core.domain.observation import (
     InputHealth,
+    InputName,
     InputState,
     NodeFact,
     SpotQuote,
@@ -298,7 +299,7 @@ def _too_old_s(quotes: Iterable[SpotQuote]) -> float | None:
 
 def _safety(shape: PoolSummary, entry: Sequence[NodeFact], sight: CycleContext) -> LossSafety:
     margin = shape.margins.tightest
-    pdbs = next((h for h in sight.inputs if h.name == "pdbs"), None)
+    pdbs = next((h for h in sight.inputs if h.name is InputName.PDBS), None)
     return LossSafety(
         n_pdbs=len(shape.facts.pdbs),
         known=pdbs is not None and pdbs.state is InputState.OK,

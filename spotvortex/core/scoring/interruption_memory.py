@@ -19,6 +19,7 @@ from typing import Final
 
 from spotvortex.core.domain.observation import (
     ClusterFacts,
+    InputName,
     InputState,
     MarketFacts,
     NodeFact,
@@ -251,7 +252,7 @@ def _hours(seconds: float) -> float:
 
 
 def _nodes_seen(cluster: ClusterFacts) -> bool:
-    return any(h.name == "nodes" and h.state is InputState.OK for h in cluster.inputs)
+    return any(h.name is InputName.NODES and h.state is InputState.OK for h in cluster.inputs)
 
 
 def _nodes(cluster: ClusterFacts) -> Iterable[NodeFact]:

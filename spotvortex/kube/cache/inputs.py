@@ -1,7 +1,7 @@
 """What is watched, and what cannot be known without it.
 
 Comes in: a reflector's state and age. Goes out: an `InputHealth` with the fix in words. Names are
-part of the contract with `core`: `pdbs` is asked for by name.
+the core's own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from spotvortex.core.domain.observation import InputHealth, InputState
+from spotvortex.core.domain.observation import InputHealth, InputName, InputState
 from spotvortex.errors import ApiError
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import Obj
@@ -43,14 +43,14 @@ class Input:
 
 
 NODES: Final = Input(
-    resource=Resource(name="nodes", path="/api/v1/nodes"),
+    resource=Resource(name=InputName.NODES, path="/api/v1/nodes"),
     right="nodes",
     cost="nothing can be seen",
     required=True,
 )
 PODS: Final = Input(
     resource=Resource(
-        name="pods",
+        name=InputName.PODS,
         path="/api/v1/pods",
         field_selector="status.phase!=Succeeded,status.phase!=Failed",
     ),
@@ -59,14 +59,14 @@ PODS: Final = Input(
     required=True,
 )
 PDBS: Final = Input(
-    resource=Resource(name="pdbs", path="/apis/policy/v1/poddisruptionbudgets"),
+    resource=Resource(name=InputName.PDBS, path="/apis/policy/v1/poddisruptionbudgets"),
     right="policy/poddisruptionbudgets",
     cost="pool safety cannot be judged",
     needs_all=True,
 )
 OWNERS: Final = Input(
     resource=Resource(
-        name="owners",
+        name=InputName.OWNERS,
         path="/apis/apps/v1/replicasets",
         accept_list=METADATA_LIST,
         accept_watch=_META,
@@ -75,7 +75,7 @@ OWNERS: Final = Input(
     cost="Deployments are guessed from the names of ReplicaSets",
 )
 NODEPOOLS: Final = Input(
-    resource=Resource(name="nodepools", path="/apis/karpenter.sh/v1/nodepools"),
+    resource=Resource(name=InputName.NODEPOOLS, path="/apis/karpenter.sh/v1/nodepools"),
     right="karpenter.sh/nodepools",
     cost="pools are named by node labels alone, and what a pool may launch is not known",
 )
@@ -97,7 +97,7 @@ def health_of(
     """
     state, detail = _judge(watched, reflector, is_old=age_s > stale_after_s)
     return InputHealth(
-        name=watched.resource.name,
+        name=InputName(watched.resource.name),
         state=state,
         age_s=age_s,
         required=watched.required,

@@ -12,7 +12,7 @@ from random import Random
 from typing import Final
 
 from spotvortex.core.domain import labels
-from spotvortex.core.domain.observation import InputHealth, InputState
+from spotvortex.core.domain.observation import InputHealth, InputName, InputState
 from spotvortex.core.domain.types import Freeze
 from spotvortex.kube.api import paths, wire
 from spotvortex.kube.api.client import KubeClient
@@ -22,7 +22,6 @@ from spotvortex.kube.cache.inputs import PROBE_EVERY_S, Input, confirm_by_probes
 
 HARD: Final = "hard"
 """Key or value in the freeze's data; a key that says "false" is none."""
-FREEZE_INPUT: Final = "freeze"
 
 
 class _Freezes:
@@ -58,7 +57,7 @@ class FreezeWatch:
         self._sink = _Freezes()
         self._input = Input(
             resource=Resource(
-                name=FREEZE_INPUT,
+                name=InputName.FREEZE,
                 path=paths.config_maps(namespace),
                 field_selector=f"metadata.name={labels.FREEZE}",
             ),
@@ -72,7 +71,9 @@ class FreezeWatch:
     async def run(self, stop: asyncio.Event) -> None:
         """Watch until told to stop."""
         async with asyncio.TaskGroup() as group:
-            probes = confirm_by_probes(self._client, [self.reflector], FREEZE_INPUT, PROBE_EVERY_S)
+            probes = confirm_by_probes(
+                self._client, [self.reflector], InputName.FREEZE, PROBE_EVERY_S
+            )
             tasks = [group.create_task(self.reflector.run()), group.create_task(probes)]
             await stop.wait()
             for task in tasks:

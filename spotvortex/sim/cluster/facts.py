@@ -14,6 +14,7 @@ from spotvortex.core.domain.observation import (
     BlockedWorkload,
     ClusterFacts,
     InputHealth,
+    InputName,
     InputState,
     NodeFact,
     NodeGroupFact,
@@ -32,11 +33,11 @@ from spotvortex.sim.cluster.state import ClusterObjects
 from spotvortex.sim.market.instance_types import GroupRoom, instance_type_of
 
 _INPUTS: Final = (
-    ("nodes", True),
-    ("pods", True),
-    ("pdbs", False),
-    ("owners", False),
-    ("nodepools", False),
+    (InputName.NODES, True),
+    (InputName.PODS, True),
+    (InputName.PDBS, False),
+    (InputName.OWNERS, False),
+    (InputName.NODEPOOLS, False),
 )
 """What is watched, and whether a decision needs it."""
 

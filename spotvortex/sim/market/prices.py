@@ -18,7 +18,13 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final, Protocol
 
-from spotvortex.core.domain.observation import InputHealth, InputState, MarketFacts, SpotQuote
+from spotvortex.core.domain.observation import (
+    InputHealth,
+    InputName,
+    InputState,
+    MarketFacts,
+    SpotQuote,
+)
 from spotvortex.core.domain.types import Offering
 from spotvortex.ports.market import Market
 from spotvortex.sim.market.instance_types import MACHINES, instance_type_of
@@ -160,7 +166,7 @@ class SimulatedMarket:
     def facts(self, offerings: Iterable[Offering], now: float) -> MarketFacts:
         """Return a quote for every offering asked for."""
         quotes = {offering: self._quote(offering, now) for offering in sorted(set(offerings))}
-        health = InputHealth(name="prices", state=InputState.OK, age_s=0.0)
+        health = InputHealth(name=InputName.PRICES, state=InputState.OK, age_s=0.0)
         return MarketFacts(quotes=quotes, inputs=(health,))
 
     def spot_usd_per_hour(self, offering: Offering, now: float) -> float:

@@ -14,7 +14,7 @@ from typing import Final
 from spotvortex.aio import pause
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.domain.notices import Notice
-from spotvortex.core.domain.observation import InputHealth, InputState, WriteAuthority
+from spotvortex.core.domain.observation import InputHealth, InputName, InputState, WriteAuthority
 from spotvortex.core.domain.types import Freeze
 from spotvortex.core.record import state as record_state
 from spotvortex.core.record.state import UNSURE_S, StateFormatError
@@ -280,4 +280,6 @@ class QueueReader:
 
     def health(self, now: float) -> tuple[InputHealth, ...]:  # noqa: ARG002 - as the port
         """Return that the queue is well."""
-        return (InputHealth(name="notices", state=InputState.OK, age_s=0.0, required=False),)
+        return (
+            InputHealth(name=InputName.NOTICES, state=InputState.OK, age_s=0.0, required=False),
+        )

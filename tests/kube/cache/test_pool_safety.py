@@ -15,6 +15,7 @@ import pytest
 from spotvortex.core.decision.gates.disruption import pool_safety
 from spotvortex.core.domain.observation import (
     InputHealth,
+    InputName,
     InputState,
     MarketFacts,
     Observation,
@@ -34,7 +35,8 @@ TYPE, ZONE, KIND, POOL = (
     "karpenter.sh/nodepool",
 )
 INPUTS = tuple(
-    InputHealth(name=name, state=InputState.OK, age_s=1.0) for name in ("nodes", "pods", "pdbs")
+    InputHealth(name=name, state=InputState.OK, age_s=1.0)
+    for name in (InputName.NODES, InputName.PODS, InputName.PDBS)
 )
 N_CLUSTERS = 250
 PARTS = [range(50), pytest.param(range(50, N_CLUSTERS), marks=pytest.mark.search)]
