@@ -110,19 +110,6 @@ def assess_steps(unscored: Unscored, scores: Scores, rules: AssessmentRules) -> 
     return replace(unscored.memory, summaries=summaries), assessment
 
 
-def assess(
-    unscored: Unscored, scores: Scores, rules: AssessmentRules
-) -> tuple[AssessmentMemory, Assessment]:
-    """Assess in one go."""
-    steps = assess_steps(unscored, scores, rules)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: tuple[AssessmentMemory, Assessment] = end.value
-            return result
-
-
 def _summary(facts: PoolFacts, known: PoolSummary | None) -> PoolSummary:
     """Return the last summary while the facts are the same object, else a new one."""
     return known if known is not None and known.facts is facts else summary_of(facts, known)

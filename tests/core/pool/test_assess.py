@@ -13,7 +13,6 @@ from spotvortex.core.drain.messages import OrderKind
 from spotvortex.core.pool.assess import (
     AssessmentMemory,
     AssessmentRules,
-    assess,
     assess_steps,
     remember,
 )
@@ -27,7 +26,16 @@ SCORES = {WEB_A: score(WEB_A), WEB_B: score(WEB_B)}
 
 
 def assessed(observed, memory=NOTHING, rules=RULES):
-    return assess(remember(memory, observed), SCORES, rules)
+    return finished(assess_steps(remember(memory, observed), SCORES, rules))
+
+
+def finished(steps):
+    """What the steps end with."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def test_the_same_input_gives_the_same_output_and_changes_nothing_of_it():
