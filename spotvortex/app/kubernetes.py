@@ -11,11 +11,11 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import assert_never
 
-from spotvortex.aws.interruptions import QueueOptions, open_notices
+from spotvortex.aws.interruptions import QueueOptions, SqsNotices, open_notices
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Mode
 from spotvortex.kube.admin import access_review
@@ -118,13 +118,32 @@ async def _writing_side(
         why = provisioner.cannot_move or "; ".join(missing)
         log.error("mode.weakened", extra={"to": Mode.ADVISE, "missing": why})
         return _Side(background=said, announcer=announcer)
+    opening = _Opening(settings=settings, client=client, rng=rng, stack=stack, timing=timing)
+    side = await _writing(opening, identity, provisioner)
+    return replace(side, background=(*said, *side.background), announcer=announcer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opening:
+    """What everything that is opened is opened with."""
+
+    settings: Settings
+    client: KubeClient
+    rng: Random
+    stack: AsyncExitStack
+    timing: LeaseTiming
+
+
+async def _writing(opening: _Opening, identity: str, provisioner: Provisioner) -> _Side:
+    """Open what writes: the lease, the freeze, the state, and the queue where one is read."""
+    settings, client, timing = opening.settings, opening.client, opening.timing
     options = LeaseOptions(identity=identity, timing=timing)
-    lease = LeaseKeeper(client, settings.namespace, options, SystemClock(), rng)
+    lease = LeaseKeeper(client, settings.namespace, options, SystemClock(), opening.rng)
 
     def bounded() -> BoundedRequests:
         return BoundedRequests(client=client, until=lease.writes_until(), timing=timing)
 
-    freeze = FreezeWatch(client, settings.namespace, rng, settings.max_input_age_s)
+    freeze = FreezeWatch(client, settings.namespace, opening.rng, settings.max_input_age_s)
     state = ClusterState(
         store=VersionedConfigMap(client, settings.namespace, VERSION, bounded),
         clock=SystemClock(),
@@ -134,30 +153,35 @@ async def _writing_side(
     )
     # IMPORTANT: the lease outlives the state, whose last saving would else come after its release.
     running = [("lease", within(lease.run, state.run)), ("freeze", freeze.run)]
-    notices = None
-    if settings.notice_source == "queue":
-        opening = open_notices(
-            _queue_of(settings),
-            clock=SystemClock(),
-            rng=rng,
-            may_read=lease.may_write,
-        )
-        notices = await stack.enter_async_context(opening)
+    notices = await _queue(opening, lease)
+    if notices is not None:
         running.append(("notices", notices.run))
     home = PlaceholderOptions(namespace=settings.namespace, image=settings.placeholder_image)
-    writing = Writing(
-        writer=KubeWriter(client, home, provisioner, rng, timing),
-        authority=LeaseAuthority(lease=lease, freeze=freeze, own_node=settings.node_name),
-        state=state,
-        memory=state.memory,
-        notices=notices or NullNotices(),
-    )
     return _Side(
-        background=(*said, *running),
+        background=running,
         notice_traffic=notices.traffic if notices is not None else None,
-        announcer=announcer,
-        writing=writing,
+        writing=Writing(
+            writer=KubeWriter(client, home, provisioner, opening.rng, timing),
+            authority=LeaseAuthority(lease=lease, freeze=freeze, own_node=settings.node_name),
+            state=state,
+            memory=state.memory,
+            notices=notices or NullNotices(),
+        ),
     )
+
+
+async def _queue(opening: _Opening, lease: LeaseKeeper) -> SqsNotices | None:
+    """Open the queue of notices, None where Karpenter handles them."""
+    settings = opening.settings
+    if settings.notice_source != "queue":
+        return None
+    options = QueueOptions(
+        queue=settings.interruption_queue,
+        region=aws_region(),
+        rebalance_ttl_s=settings.rebalance_ttl_s,
+    )
+    notices = open_notices(options, clock=SystemClock(), rng=opening.rng, may_read=lease.may_write)
+    return await opening.stack.enter_async_context(notices)
 
 
 def provisioner_of(settings: Settings, client: KubeClient, timing: LeaseTiming) -> Provisioner:
@@ -188,14 +212,6 @@ def within(outer: Background, inner: Background) -> Background:
 
 async def _run(background: Background, stop: asyncio.Event) -> None:
     await background(stop)
-
-
-def _queue_of(settings: Settings) -> QueueOptions:
-    return QueueOptions(
-        queue=settings.interruption_queue,
-        region=aws_region(),
-        rebalance_ttl_s=settings.rebalance_ttl_s,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
