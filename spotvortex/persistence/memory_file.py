@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from spotvortex.core.scoring import interruption_memory
+from spotvortex.core.scoring import interruption_memory, memory_text
 from spotvortex.errors import SettingsError
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class MemoryFile:
     def load(self) -> interruption_memory.Memory:
         """Read the memory; an empty one where there is none, or none that can be read."""
         try:
-            return interruption_memory.from_text(self.path.read_text("utf-8"))
+            return memory_text.from_text(self.path.read_text("utf-8"))
         except FileNotFoundError:
             return interruption_memory.EMPTY_MEMORY
         except (OSError, ValueError) as error:
@@ -46,7 +46,7 @@ class MemoryFile:
         """Replace the file; blocking, so called through `offload`. False where it failed."""
         fresh = self.path.with_suffix(".new")
         try:
-            fresh.write_text(interruption_memory.to_text(memory), "utf-8")
+            fresh.write_text(memory_text.to_text(memory), "utf-8")
             os.replace(fresh, self.path)
         except OSError as error:
             log.warning("memory.not_saved", extra={"path": str(self.path), "error": str(error)})

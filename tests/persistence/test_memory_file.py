@@ -10,13 +10,8 @@ from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.scoring import hazard, interruption_memory
-from spotvortex.core.scoring.interruption_memory import (
-    Memory,
-    MemoryFormatError,
-    OfferingMemory,
-    from_text,
-    to_text,
-)
+from spotvortex.core.scoring.interruption_memory import Memory, OfferingMemory
+from spotvortex.core.scoring.memory_text import MemoryFormatError, from_text, to_text
 from spotvortex.errors import SettingsError
 from spotvortex.persistence.memory_file import FILE_NAME, MemoryFile, open_folder
 from spotvortex.pipeline.assessor import Assessor

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -174,7 +174,7 @@ def update(
         )
         before = offerings.get(offering)
         offerings[offering] = _step(before or OfferingMemory(updated_at=now), seen, now)
-    learned = _memory_of(offerings, spot, at=now)
+    learned = memory_of(offerings, spot, at=now)
     return replace(learned, interrupted=interrupted & spot.keys())
 
 
@@ -194,7 +194,7 @@ class _Interval:
     oldest: float | None
 
 
-def _memory_of(
+def memory_of(
     offerings: dict[Offering, OfferingMemory],
     nodes: Mapping[str, NodeFact],
     at: float = -math.inf,
@@ -317,93 +317,3 @@ def _bounded(offerings: dict[Offering, OfferingMemory]) -> Mapping[Offering, Off
         key=lambda o: (-offerings[o].losses - offerings[o].exposure_hours, o),
     )[:MAX_OFFERINGS]
     return {offering: offerings[offering] for offering in sorted(kept)}
-
-
-HEADER: Final = "# spotvortex interruption memory, version 2:"
-_HEADER_1: Final = "# spotvortex interruption memory, version 1:"
-_COLUMNS_1: Final = ("losses", "exposure_hours", "last_loss_at", "updated_at")
-_COLUMNS: Final = (
-    "losses",
-    "exposure_hours",
-    "loss_shares",
-    "shaped_hours",
-    "last_loss_at",
-    "left_survivors",
-    "updated_at",
-)
-_MAY_BE_UNKNOWN: Final = frozenset({"last_loss_at"})
-
-
-class MemoryFormatError(ValueError):
-    """A stored memory cannot be read; the text names the line."""
-
-
-def to_text(memory: Memory) -> str:
-    """Write the memory as plain text, one offering a line.
-
-    Left out is what the cluster itself tells after a restart: the nodes, and since when they run.
-    """
-    rows = [
-        " ".join([o.instance_type, o.zone, *(_cell(getattr(known, name)) for name in _COLUMNS)])
-        for o, known in sorted(memory.offerings.items())
-    ]
-    return "\n".join([f"{HEADER} type zone {' '.join(_COLUMNS)}", *rows, ""])
-
-
-def _cell(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return str(int(value)) if isinstance(value, bool) else repr(value)
-
-
-def from_text(text: str) -> Memory:
-    """Read a stored memory back. What it counted goes on; nothing is learned of the time between.
-
-    Version 1 counted no shapes: its rate is taken for that of whole lives, and its node-hours for
-    hours held of one node at a time.
-
-    Raises:
-        MemoryFormatError: another version, or a line that cannot be read.
-    """
-    head, *lines = text.splitlines() or [""]
-    if not head.startswith((HEADER, _HEADER_1)):
-        raise MemoryFormatError(f"line 1: expected {HEADER!r}")
-    columns = _COLUMNS if head.startswith(HEADER) else _COLUMNS_1
-    rows = [_row(number, line, columns) for number, line in enumerate(lines, 2) if line.strip()]
-    return _memory_of(dict(rows), {})
-
-
-def _row(number: int, line: str, columns: Sequence[str]) -> tuple[Offering, OfferingMemory]:
-    cells = line.split(" ")
-    if len(cells) != 2 + len(columns):
-        raise MemoryFormatError(f"line {number}: {2 + len(columns)} cells expected")
-    try:
-        values = {
-            name: None if cell == "-" and name in _MAY_BE_UNKNOWN else float(cell)
-            for name, cell in zip(columns, cells[2:], strict=True)
-        }
-    except ValueError as error:
-        raise MemoryFormatError(f"line {number}: {error}") from error
-    if any(v is not None and not 0.0 <= v < math.inf for v in values.values()):
-        raise MemoryFormatError(f"line {number}: figures must be finite and not negative")
-    return Offering(instance_type=cells[0], zone=cells[1]), _known(values)
-
-
-def _known(values: Mapping[str, float | None]) -> OfferingMemory:
-    found = OfferingMemory(
-        losses=values["losses"] or 0.0,
-        exposure_hours=values["exposure_hours"] or 0.0,
-        loss_shares=values.get("loss_shares") or 0.0,
-        shaped_hours=values.get("shaped_hours") or 0.0,
-        last_loss_at=values["last_loss_at"],
-        left_survivors=bool(values.get("left_survivors")),
-        updated_at=values["updated_at"] or 0.0,
-    )
-    return found if "shaped_hours" in values else _shaped(found)
-
-
-def _shaped(old: OfferingMemory) -> OfferingMemory:
-    """Give an entry of version 1 the counts for which its level has its rate over whole lives."""
-    rate = old.hazard_per_hour
-    hours = old.exposure_hours * rate / base_of(rate)
-    return replace(old, loss_shares=old.losses, shaped_hours=hours)

@@ -13,10 +13,10 @@ import msgspec
 from msgspec import Raw
 
 from spotvortex.errors import ServerError
-from spotvortex.kube.api import wire
+from spotvortex.kube.api import karpenter_wire, wire
 
 T = TypeVar("T")
-AnyObject = wire.Pod | wire.Node | wire.Pdb | wire.Owner | wire.NodePool | wire.ConfigMap
+AnyObject = wire.Pod | wire.Node | wire.Pdb | wire.Owner | karpenter_wire.NodePool | wire.ConfigMap
 Obj = TypeVar("Obj", bound=AnyObject)
 
 _EVENT = msgspec.json.Decoder(wire.WatchEvent)

@@ -15,7 +15,7 @@ from typing import Final
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
 from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
-from spotvortex.kube.api import wire
+from spotvortex.kube.api import karpenter_wire, wire
 from spotvortex.kube.api.node_labels import (
     CAPACITY_TYPE,
     CONTROL_PLANE,
@@ -148,7 +148,7 @@ def provisioner_of(labels: Mapping[str, str]) -> ProvisionerKind:
     return ProvisionerKind.CLUSTER_AUTOSCALER if labels.get(POOL) else ProvisionerKind.UNKNOWN
 
 
-def named_pool(pool: wire.NodePool) -> str:
+def named_pool(pool: karpenter_wire.NodePool) -> str:
     """Return the pool that a NodePool names, "" where it names none.
 
     Its own label or annotation, or the label that it gives its nodes.
@@ -160,16 +160,16 @@ def named_pool(pool: wire.NodePool) -> str:
     )
 
 
-def node_pool_fact(pool: wire.NodePool) -> NodeGroupFact:
+def node_pool_fact(pool: karpenter_wire.NodePool) -> NodeGroupFact:
     """Reduce a NodePool; its pool is left empty.
 
     Raises:
         ValueError: a quantity cannot be read.
     """
-    spec, template = pool.spec or wire.NodePoolSpec(), _template(pool)
+    spec, template = pool.spec or karpenter_wire.NodePoolSpec(), _template(pool)
     notes = pool.metadata.annotations or {}
-    limits = spec.limits or wire.Amounts()
-    used = (pool.status and pool.status.resources) or wire.Amounts()
+    limits = spec.limits or karpenter_wire.Amounts()
+    used = (pool.status and pool.status.resources) or karpenter_wire.Amounts()
     rules = list((template.spec.requirements if template.spec else None) or ())
     given = (template.metadata.labels if template.metadata else None) or {}
     rules += [wire.Requirement(key, "In", [value]) for key, value in given.items()]
@@ -179,7 +179,7 @@ def node_pool_fact(pool: wire.NodePool) -> NodeGroupFact:
         capacity_types=_capacity_types(rules),
         instance_types=_values(rules, INSTANCE_TYPE),
         zones=_values(rules, ZONE),
-        consolidation=_consolidation(spec.disruption or wire.Disruption()),
+        consolidation=_consolidation(spec.disruption or karpenter_wire.Disruption()),
         weight=spec.weight or 0,
         rules=tuple((name, notes[name]) for name in _RULES if name in notes),
         max_cpu_milli=_largest(rules, INSTANCE_CPU, 1000),
@@ -190,7 +190,7 @@ def node_pool_fact(pool: wire.NodePool) -> NodeGroupFact:
     )
 
 
-def _consolidation(disruption: wire.Disruption) -> str:
+def _consolidation(disruption: karpenter_wire.Disruption) -> str:
     """Return the policy, "" where the NodePool never consolidates."""
     never = disruption.consolidate_after == "Never"
     return "" if never else disruption.consolidation_policy or ""
@@ -220,8 +220,8 @@ def _largest(rules: Iterable[wire.Requirement], key: str, unit: int) -> int | No
     return min(bounds) * unit if bounds else None
 
 
-def _template(pool: wire.NodePool) -> wire.NodeTemplate:
-    return (pool.spec and pool.spec.template) or wire.NodeTemplate()
+def _template(pool: karpenter_wire.NodePool) -> karpenter_wire.NodeTemplate:
+    return (pool.spec and pool.spec.template) or karpenter_wire.NodeTemplate()
 
 
 def _values(rules: Iterable[wire.Requirement], key: str) -> tuple[str, ...]:

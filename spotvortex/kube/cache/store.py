@@ -22,7 +22,7 @@ from spotvortex.core.domain.observation import (
 from spotvortex.core.domain.types import Blocker
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.pool.eviction import PodEvictability
-from spotvortex.kube.api import wire
+from spotvortex.kube.api import karpenter_wire, wire
 from spotvortex.kube.cache.indexes import DirtySet
 from spotvortex.kube.cache.label_sets import MatchedPdbs
 from spotvortex.kube.cache.nodes import GroupNames, NodeRow, named_pool, node_pool_fact, row_of
@@ -193,7 +193,7 @@ class NodePools:
         """Return the NodePools known."""
         return self._facts.keys()
 
-    def put(self, key: str, obj: wire.NodePool) -> None:
+    def put(self, key: str, obj: karpenter_wire.NodePool) -> None:
         """Take a NodePool."""
         named = named_pool(obj)
         if self.names.served.get(key) != named:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from spotvortex.core.domain.observation import ClusterFacts, InputHealth, NodeFact, OwnPod
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.pool.eviction import PodEvictability
-from spotvortex.kube.api import wire
+from spotvortex.kube.api import karpenter_wire, wire
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import Codec, Obj
 from spotvortex.kube.api.reflector import ObjectSink, Reflector
@@ -70,7 +70,7 @@ class KubeClusterView:
             PODS: self._reflector(PODS, Codec(wire.Pod), fresh.pods),
             PDBS: self._reflector(PDBS, Codec(wire.Pdb), fresh.budgets),
             OWNERS: self._reflector(OWNERS, Codec(wire.Owner), store.workloads),
-            NODEPOOLS: self._reflector(NODEPOOLS, Codec(wire.NodePool), store.node_pools),
+            NODEPOOLS: self._reflector(NODEPOOLS, Codec(karpenter_wire.NodePool), store.node_pools),
         }
 
     def _reflector(

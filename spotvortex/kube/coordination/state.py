@@ -17,7 +17,7 @@ from spotvortex.aio import pause
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.record import state as record_state
 from spotvortex.core.record.state import UNSURE_S, StateFormatError
-from spotvortex.core.scoring import interruption_memory
+from spotvortex.core.scoring import interruption_memory, memory_text
 from spotvortex.errors import ApiError
 from spotvortex.kube.coordination.state_store import (
     Aside,
@@ -51,7 +51,7 @@ class LatestMemory:
 
     def save(self, memory: interruption_memory.Memory) -> bool:
         """Keep the newest."""
-        self.text = interruption_memory.to_text(memory)
+        self.text = memory_text.to_text(memory)
         return True
 
 
@@ -121,7 +121,7 @@ class ClusterState:
         if not text:
             return
         try:
-            self.memory.loaded = interruption_memory.from_text(text)
+            self.memory.loaded = memory_text.from_text(text)
         except ValueError as error:
             log.warning("memory.unreadable", extra={"error": str(error)})
         else:

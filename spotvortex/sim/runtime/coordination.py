@@ -18,7 +18,7 @@ from spotvortex.core.domain.observation import InputHealth, InputName, InputStat
 from spotvortex.core.domain.types import Freeze
 from spotvortex.core.record import state as record_state
 from spotvortex.core.record.state import UNSURE_S, StateFormatError
-from spotvortex.core.scoring import interruption_memory
+from spotvortex.core.scoring import interruption_memory, memory_text
 from spotvortex.ports.lease_timing import LeaseTiming
 
 POLL_S: Final = 1.0
@@ -204,14 +204,14 @@ class StateAccess:
     def recall(self) -> interruption_memory.Memory:
         """Read the interruption memory."""
         return (
-            interruption_memory.from_text(self.shelf.memory)
+            memory_text.from_text(self.shelf.memory)
             if self.shelf.memory
             else interruption_memory.EMPTY_MEMORY
         )
 
     def remember(self, memory: interruption_memory.Memory) -> bool:
         """Keep the newest memory, which is saved with the state."""
-        self._memory = interruption_memory.to_text(memory)
+        self._memory = memory_text.to_text(memory)
         return True
 
 

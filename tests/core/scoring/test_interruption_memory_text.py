@@ -4,15 +4,8 @@ import pytest
 
 from spotvortex.core.scoring import interruption_memory
 from spotvortex.core.scoring.features import OfferingContext
-from spotvortex.core.scoring.interruption_memory import (
-    HEADER,
-    Memory,
-    MemoryFormatError,
-    OfferingMemory,
-    from_text,
-    remembered_score,
-    to_text,
-)
+from spotvortex.core.scoring.interruption_memory import Memory, OfferingMemory, remembered_score
+from spotvortex.core.scoring.memory_text import HEADER, MemoryFormatError, from_text, to_text
 from tests.core.builders import AT, WEB_A, WEB_B, cluster, market, pool
 
 OLD = HEADER.replace("version 2", "version 1")

@@ -8,13 +8,15 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from spotvortex.errors import ServerError
-from spotvortex.kube.api import wire
+from spotvortex.kube.api import karpenter_wire, wire
 from spotvortex.kube.api.codec import Codec, read_event, read_key, read_status, read_version
 from spotvortex.kube.cache.nodes import node_pool_fact, row_of
 from spotvortex.kube.cache.pods import record_of
 from tests.kube.objects import node, node_pool, pdb, pod, replica_set
 
-CODECS = [Codec(kind) for kind in (wire.Pod, wire.Node, wire.Pdb, wire.Owner, wire.NodePool)]
+CODECS = [
+    Codec(kind) for kind in (wire.Pod, wire.Node, wire.Pdb, wire.Owner, karpenter_wire.NodePool)
+]
 SAMPLES = [pod("a"), node("a"), pdb("a", {}), replica_set("a", "b"), node_pool("a")]
 
 
@@ -77,7 +79,7 @@ def test_any_field_may_be_null(data):
             record_of(obj.metadata.key, obj, lambda *_: 1)
         case wire.Node():
             row_of(obj)
-        case wire.NodePool():
+        case karpenter_wire.NodePool():
             node_pool_fact(obj)
 
 

@@ -11,7 +11,7 @@ from msgspec import Raw
 from spotvortex.core.domain.types import Blocker, CapacityType, ProvisionerKind
 from spotvortex.core.pool.blocking import blockers_of, pdb_blocked_nodes
 from spotvortex.core.pool.eviction import Blocked, eviction_verdict
-from spotvortex.kube.api import wire
+from spotvortex.kube.api import karpenter_wire, wire
 from spotvortex.kube.api.codec import Codec
 from spotvortex.kube.cache.pdbs import Lookup
 from spotvortex.kube.cache.snapshot import SnapshotBuilder
@@ -24,7 +24,7 @@ CODECS = {
     "pods": Codec(wire.Pod),
     "budgets": Codec(wire.Pdb),
     "workloads": Codec(wire.Owner),
-    "node_pools": Codec(wire.NodePool),
+    "node_pools": Codec(karpenter_wire.NodePool),
 }
 
 

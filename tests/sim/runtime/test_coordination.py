@@ -8,7 +8,7 @@ import pytest
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.domain.notices import Notice, NoticeKind
 from spotvortex.core.domain.types import Freeze
-from spotvortex.core.scoring import interruption_memory
+from spotvortex.core.scoring import interruption_memory, memory_text
 from spotvortex.faultsearch.episode import START_AT
 from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.sim.runtime.coordination import (
@@ -163,7 +163,7 @@ async def test_the_memory_goes_with_the_state():
     assert shelf.memory == ""
     await state.load()
     await state.save(ControllerState())
-    assert shelf.memory == interruption_memory.to_text(learned)
+    assert shelf.memory == memory_text.to_text(learned)
     assert memory.load().offerings == learned.offerings
 
 
