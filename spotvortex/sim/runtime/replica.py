@@ -236,21 +236,12 @@ class Replica:
             offload=offload_inline,
             background=[("lease", self._lease), ("weather", self._weather)],
         )
-        guarded = GuardedActuator(
-            cluster=self.watch,
-            writer=FaultyWriter(self, self.timing),
-            authority=self.leadership,
-            clock=clock,
-            telemetry=telemetry,
-            limits=self.limits,
-            rate=WriteRate(per_s=self.writes_per_s, burst=self.writes_per_s),
-        )
         return Ports(
             edges=edges,
             forecaster=FaultyForecaster(place.forecaster, self),
             hands=Actuators(
                 recording=RecordingActuator(cluster=self.watch, telemetry=telemetry),
-                writing=guarded,
+                writing=self._guarded(clock, telemetry),
             ),
             journal=self.journal_of(),
             telemetry=telemetry,
@@ -259,6 +250,17 @@ class Replica:
             state=StatePort(state),
             authority=self.leadership,
             notices=self._queue(),
+        )
+
+    def _guarded(self, clock: SkewedClock, telemetry: NullTelemetry) -> GuardedActuator:
+        return GuardedActuator(
+            cluster=self.watch,
+            writer=FaultyWriter(self, self.timing),
+            authority=self.leadership,
+            clock=clock,
+            telemetry=telemetry,
+            limits=self.limits,
+            rate=WriteRate(per_s=self.writes_per_s, burst=self.writes_per_s),
         )
 
     def _queue(self) -> QueueReader | NullNotices:
