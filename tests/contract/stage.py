@@ -253,7 +253,7 @@ def placeholder_of(stage: Stage, pod: Pod, name: str, /, **changes: Any) -> Crea
         "cpu_milli": 1000,
         "memory_bytes": GIB,
         "zone": "",
-        "avoid": "",
+        "avoid": None,
         "order": journal(),
         "expires_s": 1800,
     }

@@ -1,6 +1,6 @@
 """Placeholders and anchors: where they stand, what they give way to, and how they end."""
 
-from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.drain.calls import DeleteAnchors, DeletePlaceholders, Done, Gone, Refused
 from tests.contract.stage import (
     ON_DEMAND,
@@ -21,6 +21,8 @@ from tests.contract.stage import (
 
 TOGETHER = True
 ANOTHER = "11111111-1111-1111-1111-111111111111"
+
+AWAY = Offering(instance_type=TYPE, zone=ZONES[0])
 
 
 async def original(stage, **fields):
@@ -72,7 +74,7 @@ async def test_a_placeholder_takes_the_wanted_capacity_type_zone_and_offering(st
     wanted = {
         "typed": ({"capacity_type": ON_DEMAND}, lasting.name),
         "zoned": ({"zone": ZONES[1]}, away.name),
-        "avoids": ({"avoid": f"{TYPE}/{ZONES[0]}", "capacity_type": SPOT}, away.name),
+        "avoids": ({"avoid": AWAY, "capacity_type": SPOT}, away.name),
     }
     for name, (changes, _) in wanted.items():
         assert await stage.apply(placeholder_of(stage, pod, name, **changes)) == Done()
@@ -85,7 +87,7 @@ async def test_a_placeholder_takes_the_wanted_capacity_type_zone_and_offering(st
 async def test_an_offering_to_avoid_is_one_of_spot(stage):
     _, pod = await original(stage)
     lasting = await stage.add_node(ON_DEMAND)
-    call = placeholder_of(stage, pod, "room", avoid=f"{TYPE}/{ZONES[0]}")
+    call = placeholder_of(stage, pod, "room", avoid=AWAY)
     assert await stage.apply(call) == Done()
     await stage.until(lambda: bound_to(stage, "room"))
     assert bound_to(stage, "room") == lasting.name

@@ -159,7 +159,7 @@ def placeholder_call(pod: dict[str, Any], **changes: Any) -> CreatePlaceholder:
         "cpu_milli": 100,
         "memory_bytes": 2**27,
         "zone": "",
-        "avoid": "",
+        "avoid": None,
         "order": order(),
         "expires_s": 1800,
     }

@@ -55,7 +55,7 @@ def room(name="web-s0"):
         cpu_milli=1,
         memory_bytes=1,
         zone="",
-        avoid="",
+        avoid=None,
         order=to_text(made),
         expires_s=1800,
     )

@@ -111,7 +111,7 @@ def journal(node, plan_id=PLAN, deadline=START_AT + 900.0, reason="HIGH"):
             claim=node.claim,
             node_group=node.group.name,
             to=CapacityType.ON_DEMAND,
-            avoid="",
+            avoid=None,
             reason=reason,
             deadline=deadline,
             bind_by=deadline,
@@ -155,7 +155,7 @@ def placeholder(pod, node, **changes):
         cpu_milli=pod.workload.cpu_milli,
         memory_bytes=pod.workload.memory_bytes,
         zone="",
-        avoid="",
+        avoid=None,
         order=journal(node),
         expires_s=600,
     )

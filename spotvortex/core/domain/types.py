@@ -199,6 +199,12 @@ class Offering:
     def __str__(self) -> str:
         return f"{self.instance_type}/{self.zone}"
 
+    @classmethod
+    def parse(cls, text: str) -> Offering | None:
+        """Read what `str` gives of an offering; None where the text names none."""
+        instance_type, slash, zone = text.partition("/")
+        return cls(instance_type=instance_type, zone=zone) if slash else None
+
     @property
     def family(self) -> str:
         """The instance family: `m6i` of `m6i.2xlarge`."""

@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
-from spotvortex.core.domain.types import Blocker, CapacityType
+from spotvortex.core.domain.types import Blocker, CapacityType, Offering
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class CreatePlaceholder:
         cpu_milli: that pod's CPU request as the decision saw it, in thousandths of a core.
         memory_bytes: that pod's memory request as the decision saw it.
         zone: the zone that it must be in, "" where any will do.
-        avoid: an offering that it must not get, "type/zone", "" of none.
+        avoid: a Spot offering that it must not get, None of none.
         order: the order, as JSON.
         expires_s: seconds after which it expires by itself.
     """
@@ -49,7 +49,7 @@ class CreatePlaceholder:
     cpu_milli: int
     memory_bytes: int
     zone: str
-    avoid: str
+    avoid: Offering | None
     order: str
     expires_s: int
 

@@ -99,7 +99,7 @@ def _order(
         claim=node.claim,
         node_group=node.node_group,
         to=CapacityType.UNKNOWN,
-        avoid=str(node.offering) if node.capacity_type is CapacityType.SPOT else "",
+        avoid=node.offering if node.capacity_type is CapacityType.SPOT else None,
         reason=f"notice {notice.kind}",
         deadline=deadline,
         traceparent=observation.traceparent,

@@ -14,7 +14,7 @@ from typing import Final
 
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
 from spotvortex.core.domain.observation import NodeFact, OwnPod
-from spotvortex.core.domain.types import CapacityType, Mode
+from spotvortex.core.domain.types import CapacityType, Mode, Offering
 
 
 class OrderKind(StrEnum):
@@ -41,7 +41,7 @@ class DrainOrder:
         traceparent: the trace of the cycle that gave it.
         kind: a drain that was decided on, or an interruption.
         mode: whose actuator carries it out.
-        avoid: the offering that is being lost, "type/zone", "" of none.
+        avoid: the Spot offering that is being lost, None of none.
         bind_by: wall time; room that is not bound by then is given up.
         n_wave: nodes that are drained together; none is before there is room for all.
         leftover_s: the lifetime of the pods that it makes, in seconds.
@@ -59,7 +59,7 @@ class DrainOrder:
     traceparent: str = ""
     kind: OrderKind = OrderKind.DRAIN
     mode: Mode = Mode.SHADOW
-    avoid: str = ""
+    avoid: Offering | None = None
     bind_by: float = math.inf
     n_wave: int = 1
     leftover_s: int = LONGEST_LIFE_S

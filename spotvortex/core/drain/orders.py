@@ -13,7 +13,7 @@ from typing import Final
 
 from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.observation import ClusterFacts, OwnPod
-from spotvortex.core.domain.types import CapacityType, Mode
+from spotvortex.core.domain.types import CapacityType, Mode, Offering
 from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind
 
 VERSION: Final = 1
@@ -35,7 +35,7 @@ def to_text(order: DrainOrder) -> str:
         "claim": order.claim,
         "nodepool": order.node_group,
         "to": order.to.value,
-        "avoid": order.avoid,
+        "avoid": "" if order.avoid is None else str(order.avoid),
         "reason": order.reason[:MAX_REASON],
         "deadline": order.deadline,
         "bind_by": order.bind_by if math.isfinite(order.bind_by) else None,
@@ -63,7 +63,7 @@ def from_text(text: str) -> DrainOrder | None:
             claim=_text(document, "claim"),
             node_group=_text(document, "nodepool"),
             to=CapacityType(document["to"]),
-            avoid=_text(document, "avoid"),
+            avoid=Offering.parse(_text(document, "avoid")),
             reason=_text(document, "reason"),
             deadline=deadline,
             bind_by=math.inf if bind_by is None else float(bind_by),

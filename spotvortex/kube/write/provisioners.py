@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.drain.calls import (
     Again,
     Answer,
@@ -97,19 +97,18 @@ def nodes_wanted_of_karpenter(call: CreatePlaceholder) -> WantedNodes:
     return WantedNodes(labels=labels, any_of=_anywhere_but(call.avoid))
 
 
-def _anywhere_but(avoid: str) -> tuple[NodeRule, ...]:
+def _anywhere_but(avoid: Offering | None) -> tuple[NodeRule, ...]:
     """Return the ways not to be one Spot offering: another type, another zone, or not Spot.
 
     Another type comes first: Karpenter tries required terms in turn, and only drops the first
     where it cannot be met. A pool may have one type and one zone, so the last way has to be there.
     """
-    if not avoid:
+    if avoid is None:
         return ()
-    instance_type, _, zone = avoid.partition("/")
     not_spot = (CapacityType.ON_DEMAND.value, CapacityType.RESERVED.value)
     return (
-        NodeRule(key=INSTANCE_TYPE, operator=RuleOperator.NOT_IN, values=(instance_type,)),
-        NodeRule(key=ZONE, operator=RuleOperator.NOT_IN, values=(zone,)),
+        NodeRule(key=INSTANCE_TYPE, operator=RuleOperator.NOT_IN, values=(avoid.instance_type,)),
+        NodeRule(key=ZONE, operator=RuleOperator.NOT_IN, values=(avoid.zone,)),
         NodeRule(key=CAPACITY_TYPE, operator=RuleOperator.IN, values=not_spot),
         NodeRule(key=NODEGROUP_CAPACITY_TYPE, operator=RuleOperator.IN, values=("ON_DEMAND",)),
     )

@@ -25,7 +25,7 @@ class Own:
         expires_at: time at which it is gone by itself, seconds since the epoch.
         order: the order of a placeholder, as JSON; "" of an anchor.
         node_group: the node group of the node that is emptied, "" of none.
-        avoid: an offering that it must not get, "type/zone", "" of none.
+        avoid: a Spot offering that it must not get, None of none.
     """
 
     kind: PodKind
@@ -34,7 +34,7 @@ class Own:
     expires_at: float
     order: str = ""
     node_group: str = ""
-    avoid: str = ""
+    avoid: Offering | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

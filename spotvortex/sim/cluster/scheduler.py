@@ -295,7 +295,7 @@ class Scheduler:
 
 def _is_avoided(own: Own, capacity_type: CapacityType, offering: Offering) -> bool:
     """Tell whether a placeholder may not get an offering: it avoids one of Spot alone."""
-    return capacity_type is CapacityType.SPOT and own.avoid == str(offering)
+    return capacity_type is CapacityType.SPOT and own.avoid == offering
 
 
 def _may_host(node: SimNode, pod: SimPod) -> bool:

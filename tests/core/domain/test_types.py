@@ -50,3 +50,10 @@ def test_an_observation_lists_inputs_of_the_cluster_first():
 
 def test_a_new_controller_remembers_no_pool():
     assert ControllerState().pools == {}
+
+
+def test_an_offering_is_read_back_from_its_text():
+    offering = Offering(instance_type="m6i.large", zone="us-east-1a")
+    assert Offering.parse(str(offering)) == offering
+    assert Offering.parse("") is None
+    assert Offering.parse("m6i.large") is None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from spotvortex.core.domain.types import CapacityType, Mode
+from spotvortex.core.domain.types import CapacityType, Mode, Offering
 from spotvortex.core.drain.calls import (
     CreateAnchor,
     CreatePlaceholder,
@@ -36,7 +36,7 @@ LOSS = replace(
     ORDER,
     kind=OrderKind.INTERRUPTION,
     to=CapacityType.UNKNOWN,
-    avoid="m6i.large/us-east-1a",
+    avoid=Offering(instance_type="m6i.large", zone="us-east-1a"),
     reason="notice interruption",
     deadline=AT + 120.0,
 )

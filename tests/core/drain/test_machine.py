@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType
+from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType, Offering
 from spotvortex.core.drain.calls import (
     Again,
     BlockedByBudget,
@@ -69,13 +69,13 @@ def test_a_calm_node_is_moved_in_the_safe_order():
 
 def test_calls_carry_the_order():
     script = Script([pod("a", blockers=(Blocker.VOLUME,))], seen={"zone": "z1"})
-    order = replace(ORDER, avoid="m6i.large/z9", leftover_s=90)
+    order = replace(ORDER, avoid=Offering(instance_type="m6i.large", zone="z9"), leftover_s=90)
     run(script, order)
     placeholder, anchor, mark, evict, claim, clean = script.calls
     assert placeholder.name.startswith("spotvortex-placeholder-")
     assert (placeholder.capacity_type, placeholder.cpu_milli) == (CapacityType.ON_DEMAND, 100)
     assert (placeholder.for_pod, placeholder.pod_uid) == ("shop/a", "uid-a")
-    assert (placeholder.zone, placeholder.avoid) == ("z1", "m6i.large/z9")
+    assert (placeholder.zone, placeholder.avoid) == ("z1", order.avoid)
     assert (placeholder.order, placeholder.expires_s) == (to_text(order), 90)
     assert (anchor.node_uid, anchor.expires_s) == ("uid-r1", 90)
     assert (mark.uid, mark.order, mark.urgent) == (ORDER.uid, to_text(order), False)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.domain.types import CapacityType, Mode
+from spotvortex.core.domain.types import CapacityType, Mode, Offering
 from spotvortex.core.drain.messages import DrainOrder, OrderKind
 from spotvortex.core.drain.orders import MAX_REASON, MAX_TEXT, from_text, in_flight, to_text
 from tests.core import odd
@@ -31,7 +31,8 @@ orders = st.builds(
     traceparent=words,
     kind=st.sampled_from(OrderKind),
     mode=st.just(Mode.ACTIVE),
-    avoid=words,
+    avoid=st.none()
+    | st.builds(Offering, instance_type=words.map(lambda w: w.replace("/", "")), zone=words),
     bind_by=st.one_of(finite, st.just(math.inf)),
 )
 

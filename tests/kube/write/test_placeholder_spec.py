@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.kube.write.manifests import PlaceholderOptions, placeholder
 from spotvortex.kube.write.placeholder_spec import Original, UnsatisfiableError, placeholder_spec
 from spotvortex.kube.write.provisioners import nodes_wanted_of_karpenter
@@ -29,7 +29,7 @@ FAST = {"key": "disk", "operator": "In", "values": ["fast"]}
 NEAR = {"key": "room", "operator": "Exists"}
 OF_OTHERS = {"key": "spotvortex.io/cordoned", "operator": "DoesNotExist"}
 EVERYTHING = {"operator": "Exists"}
-AVOID = "m5.large/us-east-1a"
+AVOID = Offering(instance_type="m5.large", zone="us-east-1a")
 
 
 def like(spec, **changes):

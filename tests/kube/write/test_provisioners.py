@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.drain.calls import Again, Done, Refused, ReleaseNode
 from spotvortex.kube.write.manifests import PlaceholderOptions
 from spotvortex.kube.write.provisioners import (
@@ -40,7 +40,7 @@ def test_any_capacity_in_any_nodepool_demands_no_label():
 
 
 def test_an_offering_is_avoided_by_another_type_first():
-    call = placeholder_call(POD, avoid="m5.large/us-east-1a")
+    call = placeholder_call(POD, avoid=Offering(instance_type="m5.large", zone="us-east-1a"))
     rules = nodes_wanted_of_karpenter(call).any_of
     assert (rules[0].operator, rules[0].values) == (RuleOperator.NOT_IN, ("m5.large",))
     assert (rules[1].operator, rules[1].values) == (RuleOperator.NOT_IN, ("us-east-1a",))

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from spotvortex.core.domain import labels
-from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.drain.calls import (
     Again,
     BlockedByBudget,
@@ -107,7 +107,12 @@ async def test_a_placeholder_stands_where_its_pod_could(here):
         },
     }
     pod = await here.pod(PodShape(spec=spec))
-    call = placeholder_call(pod, node_group=pool, zone="us-east-1b", avoid="c5.large/us-east-1a")
+    call = placeholder_call(
+        pod,
+        node_group=pool,
+        zone="us-east-1b",
+        avoid=Offering(instance_type="c5.large", zone="us-east-1a"),
+    )
     assert await here.apply(call) == Done()
 
     async def runs():
@@ -138,7 +143,10 @@ async def test_an_offering_to_avoid_is_avoided_and_only_that(here):
     await here.node(NodeShape(instance_type="m5.large", zone="us-east-1a", **shape))
     pod = await here.pod(PodShape())
     call = placeholder_call(
-        pod, node_group=pool, avoid="m5.large/us-east-1a", capacity_type=CapacityType.UNKNOWN
+        pod,
+        node_group=pool,
+        avoid=Offering(instance_type="m5.large", zone="us-east-1a"),
+        capacity_type=CapacityType.UNKNOWN,
     )
     assert await here.apply(call) == Done()
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from spotvortex.core.domain.types import Offering
 from spotvortex.core.drain.calls import DeleteAnchors, DeletePlaceholders, Done, ReleaseNode
 from tests.controlplane.manifests import PodShape, node_class_manifest, nodepool_manifest
 from tests.kube.scenes import PLAN, anchor_call, fresh, placeholder_call, site
@@ -59,7 +60,7 @@ async def test_an_offering_to_avoid_is_not_launched_even_if_only_its_zone_can_di
         labels = (await node_under(here, first))["metadata"]["labels"]
         assert labels["karpenter.sh/capacity-type"] == "on-demand"
         zone = labels["topology.kubernetes.io/zone"]
-        second = placeholder_call(pod, avoid=f"m5.large/{zone}", **asked)
+        second = placeholder_call(pod, avoid=Offering(instance_type="m5.large", zone=zone), **asked)
         assert await here.apply(second) == Done()
         labels = (await node_under(here, second))["metadata"]["labels"]
         assert labels["karpenter.sh/nodepool"] == pool
