@@ -46,6 +46,8 @@ def calm_model(_policy):
 STEP_S, TICK_S = 60.0, 300.0
 """Ours decides every five minutes here, and its world goes on by minutes: what is asked of a run
 does not hang on how often."""
+HALF_A_DAY = 0.5
+"""Enough for what is decided while the scores are high, from the fifth to the eighth hour."""
 
 
 def named(days, digest):
@@ -164,7 +166,8 @@ def test_slower_boots_leave_more_unserved():
 
 
 def decisions(supply):
-    return run(trial(world("calm"), worlds.OURS, supply=supply), named).result.digest
+    made = trial(world("calm"), worlds.OURS, supply=supply, n_days=HALF_A_DAY)
+    return run(made, named).result.digest
 
 
 def test_what_is_hidden_changes_no_decision_until_it_can_be_seen():
@@ -218,7 +221,7 @@ def test_what_the_controller_sees_leads_to_no_object_of_the_world():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("spotvortex.sim.runtime.replica.Watch", Spy)
-        account(world(), worlds.OURS)
+        run(trial(world(), worlds.OURS, n_days=HALF_A_DAY), named)
         market = trial(world(), worlds.OURS).market
         reached(market.facts(worlds.offerings(), worlds.START_AT), seen)
     rooms = {kind.__module__ for kind in seen.kinds}
