@@ -16,18 +16,16 @@ import numpy as np
 from scripts.bench.machine import machine
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
+from spotvortex.core.domain.inputs import InputHealth, InputState
 from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.observation import (
     ClusterFacts,
-    InputHealth,
-    InputState,
-    MarketFacts,
     NodeFact,
     NodeLoad,
     Observation,
     PdbFact,
     PoolFacts,
-    SpotQuote,
     SpotShare,
 )
 from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind

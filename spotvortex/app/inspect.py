@@ -13,7 +13,8 @@ from spotvortex import __version__
 from spotvortex.app.kubernetes import kubernetes_edges
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
-from spotvortex.core.domain.observation import InputState, Observation
+from spotvortex.core.domain.inputs import InputState
+from spotvortex.core.domain.observation import Observation
 from spotvortex.core.pool.assess import AssessmentMemory, AssessmentRules
 from spotvortex.errors import ApiError
 from spotvortex.kube.admin import eviction_dry_run

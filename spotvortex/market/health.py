@@ -10,7 +10,8 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from spotvortex.core.domain.observation import InputHealth, InputName, InputState, SpotQuote
+from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
+from spotvortex.core.domain.market import SpotQuote
 
 SPOT_MAX_AGE_S: Final = 24 * 3600.0
 """Spot prices move about every six hours, 31 at most, a few per cent in a day."""

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from spotvortex.core.domain.observation import MarketFacts, SpotQuote
+from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.market.health import SPOT_MAX_AGE_S, prices_health
 from spotvortex.market.zones import region_of

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.domain.observation import MarketFacts, SpotQuote
+from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.market.health import SPOT_MAX_AGE_S, prices_health
 from spotvortex.market.price_file import PriceRecords, SpotChanges, read_price_file

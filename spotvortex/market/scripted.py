@@ -16,13 +16,8 @@ from typing import Final
 
 import msgspec
 
-from spotvortex.core.domain.observation import (
-    InputHealth,
-    InputName,
-    InputState,
-    MarketFacts,
-    SpotQuote,
-)
+from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
+from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import PriceFileError, SpotVortexError
 

@@ -13,15 +13,10 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
+from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import (
-    ClusterFacts,
-    InputState,
-    NodeFact,
-    OwnPod,
-    anchored_until,
-)
+from spotvortex.core.domain.observation import ClusterFacts, NodeFact, OwnPod, anchored_until
 from spotvortex.core.domain.types import CapacityType, Freeze, disrupted_at_most
 from spotvortex.core.drain.calls import (
     UNDOING,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from spotvortex.core.decision.messages import Plan
-from spotvortex.core.domain.observation import InputHealth, InputState
+from spotvortex.core.domain.inputs import InputHealth, InputState
 from spotvortex.ports.cluster import ClusterView
 from spotvortex.ports.series import LOOP_STALL
 from spotvortex.ports.telemetry import Telemetry

@@ -8,12 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from spotvortex.core.domain.observation import (
-    ClusterFacts,
-    InputHealth,
-    NodeFact,
-    OwnPod,
-)
+from spotvortex.core.domain.inputs import InputHealth
+from spotvortex.core.domain.observation import ClusterFacts, NodeFact, OwnPod
 from spotvortex.core.drain.calls import Answer, Call, NodeView, PodView
 from spotvortex.core.drain.messages import DrainOrder
 from spotvortex.core.pool.eviction import PodEvictability

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from spotvortex.core.domain.observation import (
-    MarketFacts,
-)
+from spotvortex.core.domain.market import MarketFacts
 from spotvortex.core.domain.types import Offering
 
 

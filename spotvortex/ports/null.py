@@ -13,13 +13,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from spotvortex.core.decision.messages import ControllerState, Plan
+from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.notices import Notice
-from spotvortex.core.domain.observation import (
-    NO_AUTHORITY,
-    InputHealth,
-    Observation,
-    WriteAuthority,
-)
+from spotvortex.core.domain.observation import NO_AUTHORITY, Observation, WriteAuthority
 from spotvortex.core.drain.messages import DrainResult
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.scoring.interruption_memory import EMPTY_MEMORY, Memory

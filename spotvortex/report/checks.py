@@ -18,7 +18,8 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from spotvortex.core.domain.observation import InputState, MarketFacts
+from spotvortex.core.domain.inputs import InputState
+from spotvortex.core.domain.market import MarketFacts
 from spotvortex.kube.admin.access_review import Access
 from spotvortex.report.document import plain
 

@@ -16,7 +16,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
 from spotvortex.core.decision.messages import Decision, Plan
-from spotvortex.core.domain.observation import InputState, Observation
+from spotvortex.core.domain.inputs import InputState
+from spotvortex.core.domain.observation import Observation
 from spotvortex.core.domain.types import (
     CapacityType,
     GateName,

@@ -9,13 +9,8 @@ from typer.testing import CliRunner
 
 from spotvortex.app.check import check
 from spotvortex.cli.main import cli
-from spotvortex.core.domain.observation import (
-    InputHealth,
-    InputName,
-    InputState,
-    MarketFacts,
-    SpotQuote,
-)
+from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
+from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.kube.admin.access_review import REVIEWS, Access
 from spotvortex.kube.cache.inputs import NODEPOOLS, NODES, PDBS

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from spotvortex.aws.interruptions import QueueOptions, SqsNotices, open_notices
-from spotvortex.core.domain.observation import InputHealth, InputState
+from spotvortex.core.domain.inputs import InputHealth, InputState
 from spotvortex.errors import SettingsError
 from tests.aws.conftest import Queue, queue_at
 from tests.aws.faults import DROP, HANG, PAGE, fault_proxy

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from spotvortex.core.domain.observation import InputState
+from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.drain.calls import DeletePlaceholders, Done
 from tests.contract.stage import (
     PLAN,

@@ -6,20 +6,17 @@ from spotvortex.core.decision.budgets import cluster_budget
 from spotvortex.core.decision.gates.base import Case
 from spotvortex.core.decision.messages import Basis, ControllerState, Economics, PoolState, Proposal
 from spotvortex.core.decision.reconcile import reconcile
+from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.observation import (
     BlockedWorkload,
     ClusterFacts,
-    InputHealth,
-    InputName,
-    InputState,
-    MarketFacts,
     NodeFact,
     NodeLoad,
     Observation,
     PdbFact,
     PoolFacts,
-    SpotQuote,
     SpotShare,
 )
 from spotvortex.core.domain.types import (

@@ -5,21 +5,18 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
+from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.observation import (
     BlockedWorkload,
     ClusterFacts,
-    InputHealth,
-    InputName,
-    InputState,
-    MarketFacts,
     NodeFact,
     NodeGroupFact,
     NodeLoad,
     Observation,
     PdbFact,
     PoolFacts,
-    SpotQuote,
 )
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering, ProvisionerKind
 from spotvortex.core.pool.assessment import Assessment

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spotvortex.core.domain.observation import SpotQuote
+from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.scoring.features import OfferingContext
 from spotvortex.errors import ModelContractError

@@ -12,16 +12,10 @@ import pytest
 from spotvortex.core.decision.budgets import cluster_budget
 from spotvortex.core.decision.messages import Basis, Decision, PoolState
 from spotvortex.core.decision.reconcile import decide
+from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import (
-    InputHealth,
-    InputName,
-    InputState,
-    MarketFacts,
-    NodeFact,
-    PoolFacts,
-    SpotQuote,
-)
+from spotvortex.core.domain.market import MarketFacts, SpotQuote
+from spotvortex.core.domain.observation import NodeFact, PoolFacts
 from spotvortex.core.domain.types import Action, CapacityType, Offering, Outcome, ProvisionerKind
 from spotvortex.core.pool.context import CycleContext
 from spotvortex.core.scoring.features import OfferingScore

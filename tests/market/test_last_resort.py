@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from spotvortex.core.domain.observation import InputState, SpotQuote
+from spotvortex.core.domain.inputs import InputState
+from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.market.last_resort import (
     TABLE_NAME,

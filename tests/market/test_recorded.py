@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.domain.observation import InputState, SpotQuote
+from spotvortex.core.domain.inputs import InputState
+from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.scoring.features import price_change
 from spotvortex.market.recorded import MAX_POINTS, STEP_S, RecordedMarket, load_recorded

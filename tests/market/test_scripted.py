@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.domain.observation import InputState, SpotQuote
+from spotvortex.core.domain.inputs import InputState
+from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import PriceFileError
 from spotvortex.market.scripted import (

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from spotvortex.core.domain.observation import InputHealth, InputName, InputState
+from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.drain.messages import InHand
 from spotvortex.errors import UnreachableError

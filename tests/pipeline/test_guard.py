@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import InputState, WriteAuthority
+from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import CapacityType, Freeze
 from spotvortex.core.drain.calls import (
     Again,

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from spotvortex.core.decision.messages import Plan
-from spotvortex.core.domain.observation import InputState
+from spotvortex.core.domain.inputs import InputState
 from spotvortex.pipeline.health import INTERVAL_S, Heartbeats, Readiness, watch_stalls
 from tests.core.builders import AT, cluster, health, observation
 from tests.pipeline.world import MemoryTelemetry, StillCluster, run, spend

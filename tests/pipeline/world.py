@@ -10,12 +10,8 @@ import numpy as np
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.domain.instance_types import Scope
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import (
-    ClusterFacts,
-    MarketFacts,
-    Observation,
-    WriteAuthority,
-)
+from spotvortex.core.domain.market import MarketFacts
+from spotvortex.core.domain.observation import ClusterFacts, Observation, WriteAuthority
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.drain.messages import DrainResult
 from spotvortex.core.pool.assessment import Assessment

@@ -18,16 +18,10 @@ from spotvortex.core.decision.messages import (
     Verdict,
 )
 from spotvortex.core.decision.reconcile import decide
+from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import (
-    ClusterFacts,
-    InputHealth,
-    InputName,
-    InputState,
-    MarketFacts,
-    Observation,
-    SpotQuote,
-)
+from spotvortex.core.domain.market import MarketFacts, SpotQuote
+from spotvortex.core.domain.observation import ClusterFacts, Observation
 from spotvortex.core.domain.types import (
     Action,
     Blocker,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from spotvortex.core.decision.messages import Proposal, Verdict
-from spotvortex.core.domain.observation import MarketFacts
+from spotvortex.core.domain.market import MarketFacts
 from spotvortex.core.domain.types import (
     Action,
     CapacityType,

@@ -6,55 +6,15 @@ grouped; `core.pool.reduction` makes of them what the decisions read. May not ju
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
+from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.labels import PodKind
+from spotvortex.core.domain.market import MarketFacts
 from spotvortex.core.domain.notices import Notice
 from spotvortex.core.domain.types import Blocker, CapacityType, Freeze, Offering, ProvisionerKind
-
-
-class InputState(StrEnum):
-    """Whether an input can be read at all; its age is a figure of its own."""
-
-    OK = "ok"
-    STALE = "stale"
-    ABSENT = "absent"
-    DENIED = "denied"
-
-
-class InputName(StrEnum):
-    """What an observation is made of, each with an age of its own."""
-
-    NODES = "nodes"
-    PODS = "pods"
-    PDBS = "pdbs"
-    OWNERS = "owners"
-    NODEPOOLS = "nodepools"
-    FREEZE = "freeze"
-    PRICES = "prices"
-    NOTICES = "notices"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputHealth:
-    """How far one input may be trusted now.
-
-    Attributes:
-        name: the input.
-        state: whether it can be read at all.
-        age_s: seconds since its source last confirmed it, infinite if never.
-        required: true where no pool may move without it.
-        detail: what is missing and how to mend it, in words; "" where nothing is.
-    """
-
-    name: InputName
-    state: InputState
-    age_s: float
-    required: bool = True
-    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -384,46 +344,6 @@ class WriteAuthority:
 
 NO_AUTHORITY: Final = WriteAuthority()
 """The authority where nothing is ever written."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpotQuote:
-    """What is known of the price of one offering at one instant.
-
-    Attributes:
-        offering: the instance type and zone.
-        spot_usd_per_hour: the Spot price, None where it is unknown; never zero.
-        on_demand_usd_per_hour: the on-demand price, None where it is unknown; never zero.
-        history_usd_per_hour: time-weighted mean Spot prices on a regular grid, oldest first, only
-            for the time that records really cover: its length is the number of true points.
-        step_s: seconds between two points of the history.
-        age_s: seconds since the last record, infinite without one; a finite age without a price
-            means that the record is too old to be used.
-        source: the provider of the figures.
-        last_resort: the figures are from the table that ships with the product.
-    """
-
-    offering: Offering
-    spot_usd_per_hour: float | None = None
-    on_demand_usd_per_hour: float | None = None
-    history_usd_per_hour: tuple[float, ...] = ()
-    step_s: float = 600.0
-    age_s: float = float("inf")
-    source: str = "none"
-    last_resort: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MarketFacts:
-    """Quotes by offering, with the health of the provider.
-
-    Attributes:
-        quotes: what is known of each price; an offering may be missing.
-        inputs: the health of the provider of prices.
-    """
-
-    quotes: Mapping[Offering, SpotQuote] = field(default_factory=dict)
-    inputs: tuple[InputHealth, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,13 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from spotvortex.core.domain.observation import (
-    InputHealth,
-    NodeFact,
-    Observation,
-    SpotQuote,
-    anchored_until,
-)
+from spotvortex.core.domain.inputs import InputHealth
+from spotvortex.core.domain.market import SpotQuote
+from spotvortex.core.domain.observation import NodeFact, Observation, anchored_until
 from spotvortex.core.domain.types import Offering, is_price, short
 from spotvortex.core.scoring.features import OfferingScore
 

@@ -15,13 +15,9 @@ from dataclasses import replace
 from itertools import zip_longest
 from typing import Final
 
-from spotvortex.core.domain.observation import (
-    InputHealth,
-    InputName,
-    InputState,
-    NodeFact,
-    SpotQuote,
-)
+from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
+from spotvortex.core.domain.market import SpotQuote
+from spotvortex.core.domain.observation import NodeFact
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering, is_price, short
 from spotvortex.core.pool.context import NO_QUOTE, CycleContext, trusted
 from spotvortex.core.pool.group_fit import Sizes, place, sizes_of

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spotvortex.core.domain.instance_types import generation_of, vcpus_of
-from spotvortex.core.domain.observation import SpotQuote
+from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.types import Offering, is_price
 
 Matrix = NDArray[np.float32]

@@ -17,14 +17,9 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Final
 
-from spotvortex.core.domain.observation import (
-    ClusterFacts,
-    InputName,
-    InputState,
-    MarketFacts,
-    NodeFact,
-    SpotQuote,
-)
+from spotvortex.core.domain.inputs import InputName, InputState
+from spotvortex.core.domain.market import MarketFacts, SpotQuote
+from spotvortex.core.domain.observation import ClusterFacts, NodeFact
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.scoring.features import OfferingContext, OfferingScore
 from spotvortex.core.scoring.hazard import Age, base_of, integral, integrals, multiple

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.domain.observation import SpotQuote
+from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.scoring.features import OfferingContext, price_ratio
 
 N_STEPS: Final = 12

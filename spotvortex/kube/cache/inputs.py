@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from spotvortex.core.domain.observation import InputHealth, InputName, InputState
+from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.errors import ApiError
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import Obj

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.observation import (
     ClusterFacts,
-    InputHealth,
     NodeFact,
     NodeGroupFact,
     PdbFact,

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from random import Random
 from typing import Any, Final
 
-from spotvortex.core.domain.observation import ClusterFacts, InputHealth, NodeFact, OwnPod
+from spotvortex.core.domain.inputs import InputHealth
+from spotvortex.core.domain.observation import ClusterFacts, NodeFact, OwnPod
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.pool.eviction import PodEvictability
 from spotvortex.kube.api import karpenter_wire, wire

@@ -12,7 +12,7 @@ from random import Random
 from typing import Final
 
 from spotvortex.core.domain import labels
-from spotvortex.core.domain.observation import InputHealth, InputName, InputState
+from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.types import Freeze
 from spotvortex.kube.api import paths, wire
 from spotvortex.kube.api.client import KubeClient

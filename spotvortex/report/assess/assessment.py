@@ -13,14 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.core.decision.messages import Decision, Plan
-from spotvortex.core.domain.observation import (
-    ClusterFacts,
-    InputState,
-    MarketFacts,
-    NodeFact,
-    PoolFacts,
-    SpotQuote,
-)
+from spotvortex.core.domain.inputs import InputState
+from spotvortex.core.domain.market import MarketFacts, SpotQuote
+from spotvortex.core.domain.observation import ClusterFacts, NodeFact, PoolFacts
 from spotvortex.core.domain.types import Blocker, CapacityType, Outcome, ProvisionerKind
 from spotvortex.core.pool.blocking import (
     blockers_of,

@@ -13,13 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from spotvortex.core.domain.observation import (
-    ClusterFacts,
-    InputState,
-    NodeFact,
-    PdbFact,
-    PoolFacts,
-)
+from spotvortex.core.domain.inputs import InputState
+from spotvortex.core.domain.observation import ClusterFacts, NodeFact, PdbFact, PoolFacts
 from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType
 from spotvortex.core.pool.blocking import blockers_of, pdb_blocked_nodes
 from spotvortex.core.pool.eviction import Blocked, PodEvictability, Refusal, eviction_verdict

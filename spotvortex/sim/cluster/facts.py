@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.observation import (
     BlockedWorkload,
     ClusterFacts,
-    InputHealth,
-    InputName,
-    InputState,
     NodeFact,
     NodeGroupFact,
     NodeLoad,

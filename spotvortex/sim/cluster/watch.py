@@ -13,13 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from spotvortex.core.domain.observation import (
-    ClusterFacts,
-    InputHealth,
-    InputState,
-    NodeFact,
-    OwnPod,
-)
+from spotvortex.core.domain.inputs import InputHealth, InputState
+from spotvortex.core.domain.observation import ClusterFacts, NodeFact, OwnPod
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.pool.eviction import PodEvictability
 from spotvortex.errors import UnreachableError

@@ -18,13 +18,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final, Protocol
 
-from spotvortex.core.domain.observation import (
-    InputHealth,
-    InputName,
-    InputState,
-    MarketFacts,
-    SpotQuote,
-)
+from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
+from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.ports.market import Market
 from spotvortex.sim.market.instance_types import MACHINES, instance_type_of

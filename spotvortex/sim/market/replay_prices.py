@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from spotvortex.core.domain.observation import MarketFacts
+from spotvortex.core.domain.market import MarketFacts
 from spotvortex.core.domain.types import Offering
 from spotvortex.market.price_file import PriceRecords, SpotChanges
 from spotvortex.market.recorded import RecordedMarket

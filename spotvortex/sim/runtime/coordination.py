@@ -13,8 +13,9 @@ from typing import Final
 
 from spotvortex.aio import pause
 from spotvortex.core.decision.messages import ControllerState
+from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.notices import Notice
-from spotvortex.core.domain.observation import InputHealth, InputName, InputState, WriteAuthority
+from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Freeze
 from spotvortex.core.record import state as record_state
 from spotvortex.core.record.state import UNSURE_S, StateFormatError

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spotvortex.core.domain.instance_types import Scope
-from spotvortex.core.domain.observation import MarketFacts
+from spotvortex.core.domain.market import MarketFacts
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.drain.calls import (
     Again,

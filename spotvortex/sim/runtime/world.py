@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from spotvortex.aio import pause
-from spotvortex.core.domain.observation import ClusterFacts, InputHealth, NodeFact, OwnPod
+from spotvortex.core.domain.inputs import InputHealth
+from spotvortex.core.domain.observation import ClusterFacts, NodeFact, OwnPod
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.drain.calls import Answer, Call, PodView
 from spotvortex.core.pool.eviction import PodEvictability

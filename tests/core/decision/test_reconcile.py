@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.decision.reconcile import reconcile, reconcile_steps
 from spotvortex.core.decision.rule_policy import max_ratio
+from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import ClusterFacts, InputState, MarketFacts, WriteAuthority
+from spotvortex.core.domain.market import MarketFacts
+from spotvortex.core.domain.observation import ClusterFacts, WriteAuthority
 from spotvortex.core.domain.types import Action, CapacityType, GateName, Mode, Outcome
 from spotvortex.core.record.record import record_of
 from tests.core import odd

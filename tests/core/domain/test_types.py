@@ -1,7 +1,7 @@
 """The words that every other room uses."""
 
 from spotvortex.core.decision.messages import ControllerState
-from spotvortex.core.domain.observation import InputHealth
+from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.types import RATIO_STEP, Action, CapacityType, Mode, Offering
 from tests.core.builders import health, market, observation, pdb
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.domain.observation import InputState, NodeGroupFact
+from spotvortex.core.domain.inputs import InputState
+from spotvortex.core.domain.observation import NodeGroupFact
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering
 from spotvortex.core.pool.context import CycleContext
 from spotvortex.core.pool.input import MAX_CANDIDATES, MAX_OFFERINGS, Money, Risk

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.decision.reconcile import decide, reconcile
+from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import InputState
 from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
 from spotvortex.core.record.codec import CodecError
 from spotvortex.core.record.record import record_of

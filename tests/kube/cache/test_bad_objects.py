@@ -17,8 +17,9 @@ from msgspec import Raw
 from spotvortex.core.decision.budgets import cluster_budget
 from spotvortex.core.decision.messages import Basis, PoolState
 from spotvortex.core.decision.reconcile import decide
+from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import InputState, MarketFacts, SpotQuote
+from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Action, Blocker, CapacityType, Offering, ProvisionerKind
 from spotvortex.core.pool.context import CycleContext
 from spotvortex.core.scoring import interruption_memory

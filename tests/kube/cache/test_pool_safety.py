@@ -13,15 +13,9 @@ from random import Random
 import pytest
 
 from spotvortex.core.decision.gates.disruption import pool_safety
-from spotvortex.core.domain.observation import (
-    InputHealth,
-    InputName,
-    InputState,
-    MarketFacts,
-    Observation,
-    PdbFact,
-    PoolFacts,
-)
+from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
+from spotvortex.core.domain.market import MarketFacts
+from spotvortex.core.domain.observation import Observation, PdbFact, PoolFacts
 from spotvortex.core.domain.types import Action, Outcome
 from spotvortex.core.pool.context import cycle_context
 from tests.core.builders import case, placed, reduce_pool

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from spotvortex.core.domain.observation import InputState
+from spotvortex.core.domain.inputs import InputState
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.cache.view import KubeClusterView
 from tests.controlplane.cluster import ControlPlane

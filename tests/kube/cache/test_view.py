@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from spotvortex.core.domain.observation import InputState
+from spotvortex.core.domain.inputs import InputState
 from spotvortex.kube.cache import view as module
 from spotvortex.kube.cache.view import KubeClusterView
 from spotvortex.ports.cluster import ClusterView

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from spotvortex.core.domain import labels
-from spotvortex.core.domain.observation import InputState
+from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.types import Freeze
 from spotvortex.errors import ServerError
 from spotvortex.kube.coordination import freeze as module

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.domain.observation import InputState, NodeGroupFact
+from spotvortex.core.domain.inputs import InputState
+from spotvortex.core.domain.observation import NodeGroupFact
 from spotvortex.core.domain.types import Action, Blocker, CapacityType
 from spotvortex.report.assess.assessment import gates_in_words
 from tests.core.builders import (

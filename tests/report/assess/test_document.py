@@ -2,7 +2,7 @@
 
 import pytest
 
-from spotvortex.core.domain.observation import SpotQuote
+from spotvortex.core.domain.market import SpotQuote
 from spotvortex.report.document import plain
 from tests.core.builders import WEB_A, market, observation, pool, quote
 from tests.report.reports import document, report, screen

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from spotvortex.core.domain.observation import InputState
+from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.types import Blocker, CapacityType
 from spotvortex.core.pool.eviction import ServerAnswer
 from spotvortex.errors import SettingsError

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from spotvortex.core.domain.observation import InputState
+from spotvortex.core.domain.inputs import InputState
 from spotvortex.errors import UnreachableError
 from spotvortex.faultsearch.episode import START_AT
 from spotvortex.sim.cluster.watch import KEPT_S, Watch

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.domain.observation import InputState, NodeLoad
+from spotvortex.core.domain.inputs import InputState
+from spotvortex.core.domain.observation import NodeLoad
 from spotvortex.core.domain.types import Blocker, CapacityType
 from spotvortex.core.drain.calls import BlockedByBudget, Done, Gone
 from spotvortex.core.pool.blocking import pdb_blocked_nodes
