@@ -167,7 +167,7 @@ async def replica_of(plane, proxy, stack, pair, name):
 async def fight(plane, n_turns, longest_s=LONGEST_S):
     """Let leadership change so often in each pair; returns the pairs, and when we stood still."""
     async with AsyncExitStack() as stack:
-        proxy, stalls = await stack.enter_async_context(holding(plane)), [(0.0, 0.0)]
+        proxy, stalls = await stack.enter_async_context(holding(plane)), []
         pairs = [await pair_of(plane, proxy, stack) for _ in range(N_PAIRS)]
         replicas = [replica for pair in pairs for replica in pair.replicas]
         async with asyncio.TaskGroup() as group:
@@ -290,7 +290,7 @@ def judged(plane, pairs, stalls):
     ways = [replica.way for pair in pairs for replica in pair.replicas]
     n_held, n_passed = sum(w.held for w in ways), sum(w.passed for w in ways)
     print(f"{n_taken} takeovers, {len(late)} late writes, {n_held} held, {n_passed} of them passed")
-    worst_s = max(late_s for _, late_s in stalls)
+    worst_s = max((late_s for _, late_s in stalls), default=0.0)
     print(f"{len(left_out)} not counted, with {sum(left_out)} late writes: ", end="")
     print(f"we stood still for {worst_s:.2f} s at most; {dict(kinds)}")
     return n_taken, late, kinds
@@ -313,7 +313,7 @@ async def test_nothing_is_written_after_any_of_two_hundred_takeovers(control_pla
 async def test_requests_that_outlive_the_lease_would_be_found(control_plane, monkeypatch):
     """As it was: the lease is checked once a call, and each of its requests then has 10 s."""
     monkeypatch.setattr(LeaseTiming, "answer_s", lambda _self, _left_s: 10.0)
-    found = await fight(control_plane, 1, longest_s=12.0)
-    n_taken, late, _ = await asyncio.to_thread(judged, control_plane, *found)
-    assert n_taken >= N_PAIRS / 2
+    pairs, _ = await fight(control_plane, 1, longest_s=12.0)
+    n_taken, late, _ = await asyncio.to_thread(judged, control_plane, pairs, [])
+    assert n_taken >= N_PAIRS
     assert late != []
