@@ -40,7 +40,8 @@ class Leftover:
         name: its name; our namespace is known.
         uid: a deletion names it, so that no later object of the same name is hit.
         version: resource version; a change of a node names it.
-        detail: what it is, for a person; of a pod its kind.
+        detail: what it is, for a person.
+        pod: of a pod, what it is for; None of anything else.
         marks: on a node, the labels and annotations of ours.
         cordoned: on a node, whether it is cordoned, by anybody.
     """
@@ -50,6 +51,7 @@ class Leftover:
     uid: str = ""
     version: str = ""
     detail: str = ""
+    pod: PodKind | None = None
     marks: frozenset[str] = frozenset()
     cordoned: bool = False
 
@@ -66,7 +68,7 @@ class Leftover:
         """
         if self.thing is ObjectKind.NODE:
             return bool(self.marks & {labels.CORDONED, labels.DRAIN})
-        return self.thing is ObjectKind.POD and self.detail == PodKind.PLACEHOLDER
+        return self.pod is PodKind.PLACEHOLDER
 
     @property
     def key(self) -> tuple[ObjectKind, str]:

@@ -35,7 +35,7 @@ def test_what_a_running_daemon_would_write_again_stays():
 def test_marked_nodes_and_placeholders_are_in_flight_and_what_nobody_undoes_is_not():
     marked = [Leftover(thing=ObjectKind.NODE, name=m, marks=frozenset({m})) for m in sorted(BOTH)]
     risky = Leftover(thing=ObjectKind.NODE, name="risky", marks=frozenset({labels.AT_RISK}))
-    pods = [Leftover(thing=ObjectKind.POD, name=kind, detail=kind) for kind in labels.PodKind]
+    pods = [Leftover(thing=ObjectKind.POD, name=kind, pod=kind) for kind in labels.PodKind]
     inventory = Inventory(leftovers=(*marked, risky, *pods, *EVERYTHING))
     assert inventory.n_in_flight == 3
     assert [left.name for left in inventory.leftovers if left.is_in_flight] == [

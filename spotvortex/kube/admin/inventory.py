@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from spotvortex.core.domain import labels as label_names
@@ -150,7 +151,7 @@ def _our_pod(pod: _Pod) -> list[Leftover]:
     kind = labels.get(label_names.KIND, "")
     if labels.get(label_names.MANAGED_BY) != label_names.MANAGER or kind not in set(PodKind):
         return []
-    return [_leftover(ObjectKind.POD, pod.metadata, kind)]
+    return [replace(_leftover(ObjectKind.POD, pod.metadata, kind), pod=PodKind(kind))]
 
 
 def _daemon(pod: _Pod) -> list[str]:

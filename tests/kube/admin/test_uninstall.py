@@ -174,3 +174,14 @@ async def test_pods_are_told_apart_by_their_labels(labels, phase, leftovers, dae
     async with serving(served) as client:
         found = await take(client, NAMESPACE, NOW)
     assert (len(found.leftovers), len(found.daemons)) == (leftovers, daemons)
+
+
+@pytest.mark.parametrize(("kind", "n_in_flight"), [("placeholder", 1), ("anchor", 0)])
+async def test_a_placeholder_is_in_flight_and_an_anchor_is_not(kind, n_in_flight):
+    labels = {label_names.MANAGED_BY: "spotvortex", label_names.KIND: kind}
+    pod = {"metadata": {"name": "p", "labels": labels}}
+    served = cluster(**{PATHS[ObjectKind.POD]: FakeApi([listed(pod)])})
+    async with serving(served) as client:
+        found = await take(client, NAMESPACE, NOW)
+    assert found.n_in_flight == n_in_flight
+    assert [(left.detail, left.pod) for left in found.leftovers] == [(kind, kind)]
