@@ -187,7 +187,8 @@ def _group(pool: PoolSpec, terminate_s: float) -> NodeGroup:
 def draw(seed: int) -> Episode:
     """Draw an episode: at most `MAX_NODES` nodes and `MAX_TICKS` ticks, up to five faults.
 
-    One in `MODEL_ALONE_IN` is calm but for the model, which fails all the time.
+    With two processes, two more faults may cost one of them its lease. One in `MODEL_ALONE_IN` is
+    calm but for the model, which fails all the time.
     """
     drawn = _drawn(seed)
     return drawn if seed % MODEL_ALONE_IN else _with_the_model_alone(drawn)
@@ -218,7 +219,7 @@ def _drawn(seed: int) -> Episode:
     turns_s = [at_s for at_s, _ in script[:-1]]
     faults = _faults(chance, turns_s, busy_s, n_processes)
     if n_processes > 1:
-        faults = _with_a_lost_lease(stream(seed, "lease"), turns_s, faults)
+        faults = _with_a_lost_lease(stream(seed, "lease"), turns_s, busy_s, faults)
     return Episode(
         seed=seed,
         n_ticks=n_ticks,
@@ -360,12 +361,13 @@ def _faults(
 
 
 def _with_a_lost_lease(
-    chance: Random, turns_s: list[float], faults: tuple[Fault, ...]
+    chance: Random, turns_s: list[float], busy_s: float, faults: tuple[Fault, ...]
 ) -> tuple[Fault, ...]:
     """Let a slow server cost a process its lease, in some episodes, while it moves nodes."""
     if chance.random() >= LEASE_LOST_IN:
         return faults
-    at_s = float(math.floor(chance.choice(turns_s) + chance.uniform(0.0, SOON_S)))
+    soon_s = chance.choice(turns_s) + chance.uniform(0.0, SOON_S)
+    at_s = float(math.floor(min(busy_s, soon_s)))
     lasts_s, who = math.floor(chance.uniform(20.0, 60.0)), chance.randrange(2)
     stuck = Fault(kind=FaultKind.LEASE_STUCK, at_s=at_s, lasts_s=lasts_s, who=who)
     slow = replace(stuck, kind=FaultKind.SLOW, size=8.0)

@@ -86,7 +86,7 @@ def test_what_is_drawn_is_bounded_and_varied():
     drawn = [draw(seed) for seed in range(500)]
     assert all(0 < e.n_nodes <= MAX_NODES for e in drawn)
     assert all(0 < e.n_ticks <= MAX_TICKS for e in drawn)
-    assert all(len(e.faults) <= 6 for e in drawn)
+    assert all(len(e.faults) <= 6 + 2 * (e.n_processes > 1) for e in drawn)
     assert all(f.at_s <= e.busy_s and 0 <= f.who < e.n_processes for e in drawn for f in e.faults)
     assert {e.n_processes for e in drawn} == {1, 2}
     assert {e.limits.mode.writes for e in drawn} == {True, False}
