@@ -98,7 +98,9 @@ def reduce_summary(shape: PoolSummary, sight: CycleContext) -> PoolInput:
         steps_since_move=_steps_since_move(nodes, sight.at),
         price_deviation_usd_per_hour=_price_deviation(spot or entry_nodes, sight),
         oldest_input_s=_oldest_input_s(sight),
-        bad_inputs=tuple(sorted(h.name for h in sight.inputs if _is_bad(h, sight.max_input_age_s))),
+        bad_inputs=tuple(
+            sorted(h.name.value for h in sight.inputs if _is_bad(h, sight.max_input_age_s))
+        ),
         confidence_terms=_confidence(nodes, sight),
     )
     return _with_ours(found, shape, sight)
