@@ -9,7 +9,7 @@ from spotvortex.faultsearch.search import play_seed
 from tests.faultsearch.variants import VARIANTS, broken
 
 __all__ = ["broken"]
-pytestmark = [pytest.mark.search, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.search, pytest.mark.timeout(1200)]
 
 
 @pytest.mark.parametrize("broken", VARIANTS, ids=lambda v: v.name, indirect=True)

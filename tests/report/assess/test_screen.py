@@ -56,7 +56,9 @@ def held(name):
 
 @pytest.mark.parametrize("kind", [free, pinned_by_pool, pinned_by_pods, at_risk, held])
 def test_the_first_screen_has_at_most_sixty_lines_for_300_pools(kind):
-    inputs = tuple(health(name, state=InputState.DENIED) for name in ("a", "b", "c", "d"))
+    inputs = tuple(
+        health(name, state=InputState.DENIED) for name in ("pdbs", "owners", "nodepools", "prices")
+    )
     facts = cluster(*map(kind, names()), inputs=(*HEALTHY, *inputs))
     lines = screen(report(observed=replace(observation(), cluster=facts)))
     assert len(lines) <= MAX_LINES
