@@ -37,7 +37,7 @@ test: $(STAMP) ## every test, those on the real control plane too
 	@$(BIN)/python -m tests.controlplane.build
 	@$(BIN)/python -m pytest -m "not large" $(BESIDE) $(COVERAGE)
 
-test-unit: $(STAMP) ## the tests that need no control plane, with fewer examples of each property: a minute
+test-unit: $(STAMP) ## the tests that need no control plane, with fewer examples of each property: two and a half minutes
 	@$(BIN)/python -m pytest $(BESIDE) --hypothesis-profile unit -m "not large and not controlplane and not karpenter and not search and not wheel"
 
 test-large: $(STAMP) ## the large scenes
