@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import replace
 
 from spotvortex import __version__
-from spotvortex.app.kubernetes import kubernetes_edges
+from spotvortex.app.kubernetes import kubernetes_edges, run_background
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.inputs import InputState
@@ -21,7 +21,7 @@ from spotvortex.kube.admin import eviction_dry_run
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.model import forecaster as bundles
 from spotvortex.pipeline.scorer import Scorer
-from spotvortex.ports.edges import Background, Edges
+from spotvortex.ports.edges import Edges
 from spotvortex.report.assess.assessment import Provenance, Report, make_report
 from spotvortex.report.doctor.diagnosis import Diagnosis, diagnose
 from spotvortex.report.doctor.dry_run import compared, questions
@@ -97,7 +97,7 @@ async def _observe_once(edges: Edges) -> Observation:
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for name, background in edges.background:
-            group.create_task(_run(background, stop), name=name)
+            group.create_task(run_background(background, stop), name=name)
         await _synced_or_denied(edges)
         now = edges.clock.now()
         cluster = edges.cluster.snapshot(now)
@@ -122,7 +122,3 @@ async def _synced_or_denied(edges: Edges) -> None:
                     synced.cancel()
     except TimeoutError:
         return
-
-
-async def _run(background: Background, stop: asyncio.Event) -> None:
-    await background(stop)

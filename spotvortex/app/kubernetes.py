@@ -201,7 +201,7 @@ def within(outer: Background, inner: Background) -> Background:
     async def run(stop: asyncio.Event) -> None:
         ended = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            group.create_task(_run(outer, ended))
+            group.create_task(run_background(outer, ended))
             try:
                 await inner(stop)
             finally:
@@ -210,7 +210,8 @@ def within(outer: Background, inner: Background) -> Background:
     return run
 
 
-async def _run(background: Background, stop: asyncio.Event) -> None:
+async def run_background(background: Background, stop: asyncio.Event) -> None:
+    """Run a background; a task group takes coroutines only, and a background may be more."""
     await background(stop)
 
 

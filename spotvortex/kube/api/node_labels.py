@@ -11,7 +11,6 @@ from typing import Final
 
 from spotvortex.core.domain.types import CapacityType
 
-POOL: Final = "spotvortex.io/pool"
 MANAGER: Final = "spotvortex.io/manager"
 NODEPOOL: Final = "karpenter.sh/nodepool"
 NODEGROUP: Final = "eks.amazonaws.com/nodegroup"

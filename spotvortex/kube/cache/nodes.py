@@ -25,7 +25,6 @@ from spotvortex.kube.api.node_labels import (
     MANAGER,
     NODEGROUP,
     NODEPOOL,
-    POOL,
     ZONE,
     capacity_type_of,
     normalised,
@@ -90,7 +89,7 @@ def row_of(node: wire.Node) -> NodeRow:
     labels = node.metadata.labels or {}
     return NodeRow(
         fact=_fact(node, labels),
-        pool_label=labels.get(POOL, ""),
+        pool_label=labels.get(label_names.POOL, ""),
         node_group=labels.get(NODEGROUP, ""),
         is_control_plane=any(name in labels for name in CONTROL_PLANE),
     )
@@ -145,7 +144,11 @@ def provisioner_of(labels: Mapping[str, str]) -> ProvisionerKind:
         return ProvisionerKind.KARPENTER
     if labels.get(NODEGROUP):
         return ProvisionerKind.MANAGED_NODE_GROUP
-    return ProvisionerKind.CLUSTER_AUTOSCALER if labels.get(POOL) else ProvisionerKind.UNKNOWN
+    return (
+        ProvisionerKind.CLUSTER_AUTOSCALER
+        if labels.get(label_names.POOL)
+        else ProvisionerKind.UNKNOWN
+    )
 
 
 def named_pool(pool: karpenter_wire.NodePool) -> str:
@@ -156,7 +159,9 @@ def named_pool(pool: karpenter_wire.NodePool) -> str:
     meta, template = pool.metadata, _template(pool)
     given = (template.metadata.labels if template.metadata else None) or {}
     return (
-        first(meta.labels or {}, POOL) or first(meta.annotations or {}, POOL) or first(given, POOL)
+        first(meta.labels or {}, label_names.POOL)
+        or first(meta.annotations or {}, label_names.POOL)
+        or first(given, label_names.POOL)
     )
 
 
