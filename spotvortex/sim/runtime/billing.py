@@ -147,7 +147,8 @@ class Billing:
         self._billed_until[node.uid] = until
 
     def _recount(self, keys: Iterable[str]) -> None:
-        for key in keys:
+        # In one order: a sum of floats by another order is another number.
+        for key in sorted(keys):
             workload = self.cluster.workloads.get(key)
             if workload is not None and workload.kind in _SERVING:
                 self._serving[key] = self._served(workload)
