@@ -77,7 +77,7 @@ class History:
         """Copy what is kept, so that frames share what has not changed."""
         self._nodes, self._pods = dict(self._nodes), dict(self._pods)
         self._standings = dict(self._standings)
-        for name in changed:
+        for name in sorted(changed):
             node = self._cluster.nodes.get(name)
             if node is None:
                 for kept in (self._nodes, self._pods, self._standings):
