@@ -7,7 +7,7 @@ import pytest
 from tests.active.scene.town import CONFIG_MAPS, POOL, town
 from tests.controlplane.api import wait_until
 from tests.controlplane.credentials import SHADOW_USER
-from tests.deploy.manifests import active_roles
+from tests.deploy.manifests import ADVISE, active_roles, roles_of
 from tests.witness.judge.case import CLUSTER
 from tests.witness.judge.kinds import REVIEWS
 from tests.witness.judge.names import FREEZE
@@ -25,7 +25,7 @@ ELSEWHERE: dict[Right, str] = {
     ("karpenter.sh", "nodepools", "get", ""): OF_READING,
     ("policy", "poddisruptionbudgets", "get", ""): OF_READING,
     ("apps", "replicasets", "get", ""): OF_READING,
-    ("", "events", "patch", "default"): "only what is said of a node a second time is a patch",
+    ("", "events", "patch", ""): "only what is said of a node a second time is a patch",
 }
 """Granted, and not used by what is tried here, with the reason; another one is a failure."""
 
@@ -159,3 +159,34 @@ def test_without_a_provisioner_it_advises_says_so_and_writes_nothing(place, tmp_
         assert daemon.stop() == 0
     written = writes_of(recording.events(), [SHADOW_USER])
     assert [str(w) for w in written if w.resource != "events"] == []
+
+
+def test_the_overlay_advise_says_what_it_would_do_at_the_nodes_and_writes_nothing_else(
+    place, tmp_path
+):
+    """Under the rights of that overlay alone; the audit log says what was written."""
+    writing = [m for m in active_roles(SHADOW_USER) if "Binding" in m["kind"]]
+    for binding in writing:
+        place.api.delete(place.api.path_of(binding))
+    place.plane.apply(roles_of(ADVISE, SHADOW_USER))
+    try:
+        with (
+            Recording(place.plane) as recording,
+            place.daemon(USER, tmp_path / "advise", SPOTVORTEX_MODE="advise") as daemon,
+        ):
+            daemon.wait_ready()
+            wait_until(lambda: advice(place), 60)
+            assert "events.forbidden" not in daemon.log_path.read_text()
+            assert daemon.stop() == 0
+        written = writes_of(recording.events(), [SHADOW_USER])
+        assert {w.resource for w in written} == {"events"}
+    finally:
+        place.plane.apply(active_roles(SHADOW_USER))
+
+
+def advice(place):
+    """The nodes that an Event advises to move, by what the API server keeps."""
+    events = place.api.items("/api/v1/namespaces/default/events")
+    return {e["involvedObject"]["name"] for e in events if e["reason"] == "SpotVortexAdvice"} & {
+        node["metadata"]["name"] for node in place.nodes()
+    }

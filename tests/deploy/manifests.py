@@ -1,4 +1,7 @@
-"""Reads what a kustomization gives, as far as ours use it: resources, bases and merge patches."""
+"""Reads what a kustomization gives, as far as ours use it: resources, bases and merge patches.
+
+Configurations only say what an overlay of a user's own would change, and are left out here.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -9,9 +12,12 @@ from tests.paths import ROOT
 
 KUSTOMIZE = ROOT / "deploy" / "kustomize"
 SHADOW = KUSTOMIZE / "overlays" / "shadow"
+ADVISE = KUSTOMIZE / "overlays" / "advise"
 ACTIVE = KUSTOMIZE / "overlays" / "active"
 NAMESPACE = "spotvortex"
 ACCOUNT = "system:serviceaccount:spotvortex:spotvortex"
+COMPONENT = {"app.kubernetes.io/component": "writing-account"}
+"""By this label the fence finds the binding that names whom it stands around."""
 
 Manifest = dict[str, Any]
 
@@ -19,7 +25,13 @@ Manifest = dict[str, Any]
 def render(folder: Path) -> list[Manifest]:
     """Every manifest of a kustomization, patches merged; another field of it is an error."""
     kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
-    unknown = kustomization.keys() - {"apiVersion", "kind", "resources", "patches"}
+    unknown = kustomization.keys() - {
+        "apiVersion",
+        "kind",
+        "resources",
+        "patches",
+        "configurations",
+    }
     assert not unknown, f"{folder}: {unknown} is not read here"
     manifests: list[Manifest] = []
     for name in kustomization["resources"]:
@@ -61,15 +73,21 @@ def shadow_cluster_role() -> Manifest:
     return only(render(SHADOW), "ClusterRole")
 
 
-def active_roles(username: str, namespace: str = NAMESPACE) -> list[Manifest]:
-    """Every role that the active overlay gives, bound to a user of a test instead of our account.
+def roles_of(overlay: Path, username: str, namespace: str = NAMESPACE) -> list[Manifest]:
+    """Every role that an overlay gives, bound to a user of a test beside our account.
 
     Args:
+        overlay: its folder.
         username: as the API server calls it.
         namespace: where our own objects lie; it has to be there.
     """
-    found = [m for m in render(ACTIVE) if "Role" in m["kind"]]
+    found = [m for m in render(overlay) if "Role" in m["kind"]]
     return [_bound_to(username, _moved(m, namespace), namespace) for m in found]
+
+
+def active_roles(username: str, namespace: str = NAMESPACE) -> list[Manifest]:
+    """Every role that the active overlay gives, as `roles_of` gives them."""
+    return roles_of(ACTIVE, username, namespace)
 
 
 def active_bounds(namespace: str = NAMESPACE) -> list[Manifest]:
@@ -79,25 +97,29 @@ def active_bounds(namespace: str = NAMESPACE) -> list[Manifest]:
 
 
 def active_fence(username: str, namespace: str = NAMESPACE) -> list[Manifest]:
-    """The admission policies of the active overlay, around a user of a test and its namespace."""
-    fence = [m for m in render(ACTIVE) if m["kind"].startswith("ValidatingAdmissionPolicy")]
+    """The admission policies of the active overlay, around a user of a test and its namespace.
+
+    The binding that names the account is among them, whatever else the user may do.
+    """
+    manifests = render(ACTIVE)
+    (binding,) = [m for m in manifests if COMPONENT.items() <= m["metadata"]["labels"].items()]
+    account = _bound_to(username, binding, namespace)
+    fence = [m for m in manifests if m["kind"].startswith("ValidatingAdmissionPolicy")]
     for manifest in fence:
         name = f"{manifest['metadata']['name']}-{namespace}"
         manifest["metadata"]["name"] = name
         spec = manifest["spec"]
         if "policyName" in spec:
             spec["policyName"] = f"{spec['policyName']}-{namespace}"
-            if "paramRef" in spec:
-                spec["paramRef"] |= {"namespace": namespace}
-            continue
-        (account,) = spec["matchConditions"]
-        assert account["expression"] == f"request.userInfo.username == '{ACCOUNT}'"
-        account["expression"] = f"request.userInfo.username == '{username}'"
-        for rule in spec["validations"]:
-            rule["expression"] = rule["expression"].replace(
-                f"request.namespace == '{NAMESPACE}'", f"request.namespace == '{namespace}'"
-            )
-    return fence
+            if "selector" in spec["paramRef"]:
+                del spec["paramRef"]["selector"]
+                spec["paramRef"]["name"] = account["metadata"]["name"]
+            else:
+                spec["paramRef"]["namespace"] = namespace
+        elif spec["paramKind"]["kind"] == "Lease":
+            (condition,) = spec["matchConditions"]
+            condition["expression"] = f"request.userInfo.username == '{username}'"
+    return [account, *fence]
 
 
 def _moved(manifest: Manifest, namespace: str) -> Manifest:
@@ -108,12 +130,16 @@ def _moved(manifest: Manifest, namespace: str) -> Manifest:
 
 
 def _bound_to(username: str, manifest: Manifest, namespace: str) -> Manifest:
-    """Name a user as the subject of a binding, and the binding after the namespace."""
+    """Name a user beside the account of a namespace, and the binding after that namespace."""
     if "subjects" not in manifest:
         return manifest
     group = "rbac.authorization.k8s.io"
     meta = manifest["metadata"]
+    (account,) = manifest["subjects"]
     return manifest | {
         "metadata": meta | {"name": f"{meta['name']}-{namespace}"},
-        "subjects": [{"apiGroup": group, "kind": "User", "name": username}],
+        "subjects": [
+            {"apiGroup": group, "kind": "User", "name": username},
+            account | {"namespace": namespace},
+        ],
     }

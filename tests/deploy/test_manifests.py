@@ -15,6 +15,7 @@ from spotvortex.settings.model import PREFIX, Settings
 from tests.deploy.manifests import (
     ACCOUNT,
     ACTIVE,
+    COMPONENT,
     KUSTOMIZE,
     NAMESPACE,
     SHADOW,
@@ -46,7 +47,8 @@ def test_every_file_of_the_folders_is_listed_and_is_one_manifest():
             *kustomization["resources"],
             *(p["path"] for p in kustomization.get("patches", [])),
         }
-        files = {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml"}
+        settings = {"kustomization.yaml", *kustomization.get("configurations", ())}
+        files = {path.name for path in folder.glob("*.yaml")} - settings
         assert files == {name for name in listed if name.endswith(".yaml")}
         for name in files:
             assert yaml.safe_load((folder / name).read_text())["kind"]
@@ -93,15 +95,14 @@ def active_role(kind, name):
     return found
 
 
-def test_active_writes_three_things_outside_our_namespace():
+def test_active_writes_three_things_and_events_outside_our_namespace():
     assert rights_of(active_role("ClusterRole", "spotvortex-active")) == {
         ("", "nodes", "patch", ()),
         ("", "pods/eviction", "create", ()),
         ("karpenter.sh", "nodeclaims", "get", ()),
         ("karpenter.sh", "nodeclaims", "delete", ()),
     }
-    events = active_role("Role", "spotvortex-events")
-    assert events["metadata"]["namespace"] == "default"
+    events = active_role("ClusterRole", "spotvortex-events")
     assert rights_of(events) == {("", "events", "create", ()), ("", "events", "patch", ())}
 
 
@@ -136,21 +137,27 @@ def test_the_roles_of_a_test_are_those_that_are_shipped():
     tested = active_roles("somebody", "elsewhere")
     assert [rights_of(m) for m in tested if "rules" in m] == shipped
     subjects = [m["subjects"] for m in tested if "subjects" in m]
-    assert [[s["name"] for s in found] for found in subjects] == [["somebody"]] * len(shipped)
-    assert {m["metadata"].get("namespace") for m in tested} == {"elsewhere", "default", None}
+    named = [[s["name"] for s in found] for found in subjects]
+    assert named == [["somebody", "spotvortex"]] * len(shipped)
+    assert {m["metadata"].get("namespace") for m in tested} == {"elsewhere", None}
 
 
-def test_the_fence_stands_around_our_account_alone_and_denies():
+def test_the_fence_stands_around_whom_the_writing_rights_are_bound_to_and_denies():
     policies = [m for m in render(ACTIVE) if m["kind"] == "ValidatingAdmissionPolicy"]
     bindings = [m for m in render(ACTIVE) if m["kind"] == "ValidatingAdmissionPolicyBinding"]
     assert len(policies) == len(bindings) == 5
     for policy, binding in zip(policies, bindings, strict=True):
         assert binding["spec"]["policyName"] == policy["metadata"]["name"]
         assert binding["spec"]["validationActions"] == ["Deny"]
+        # Where nobody may write by these rights, everybody else goes on.
+        assert binding["spec"]["paramRef"]["parameterNotFoundAction"] == "Allow"
         assert policy["spec"]["failurePolicy"] == "Fail"
         (condition,) = policy["spec"]["matchConditions"]
-        assert condition["expression"] == f"request.userInfo.username == '{ACCOUNT}'"
-    assert len(active_fence("somebody", "elsewhere")) == 10
+        assert "params." in condition["expression"]
+        assert NAMESPACE + ":" not in condition["expression"]
+    (named,) = [m for m in render(ACTIVE) if COMPONENT.items() <= m["metadata"]["labels"].items()]
+    assert (named["kind"], named["roleRef"]["name"]) == ("ClusterRoleBinding", "spotvortex-active")
+    assert len(active_fence("somebody", "elsewhere")) == 11
 
 
 def test_the_fence_lets_exactly_the_marks_of_a_node_through():
@@ -194,14 +201,18 @@ def test_every_variable_of_the_active_pod_is_a_setting():
 
 
 @pytest.mark.parametrize(("mode", "like"), [("advise", "shadow"), ("canary", "active")])
-def test_two_overlays_differ_from_another_by_their_mode_alone(mode, like):
+def test_two_overlays_differ_by_their_mode_and_advise_by_its_events(mode, like):
     found, other = render(KUSTOMIZE / "overlays" / mode), render(KUSTOMIZE / "overlays" / like)
     for manifests in (found, other):
         container = only(manifests, "Deployment")["spec"]["template"]["spec"]["containers"][0]
         (variable,) = [e for e in container["env"] if e["name"] == "SPOTVORTEX_MODE"]
         assert Mode(variable["value"]) is Mode(mode if manifests is found else like)
         del variable["value"]
-    assert found == other
+    more = [m for m in found if m not in other]
+    assert [m for m in other if m not in found] == []
+    names = {(m["kind"], m["metadata"]["name"]) for m in more}
+    events = {(kind, "spotvortex-events") for kind in ("ClusterRole", "ClusterRoleBinding")}
+    assert names == (events if mode == "advise" else set())
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl on PATH")

@@ -18,7 +18,7 @@ import msgspec
 
 from spotvortex.core.domain import labels
 from spotvortex.core.record.codec import rfc3339
-from spotvortex.errors import ApiError, NotServedError
+from spotvortex.errors import ApiError, ForbiddenError, NotServedError
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import MERGE_PATCH, KubeClient
 from spotvortex.ports.cluster import WallClock
@@ -86,6 +86,7 @@ class EventRecorder:
         self._waiting: OrderedDict[_What, int] = OrderedDict()
         self._known: OrderedDict[_What, _Known] = OrderedDict()
         self._wake = asyncio.Event()
+        self._was_told = False
         self.n_dropped = 0
 
     def emit(self, node_name: str, node_uid: str, type_: str, reason: str, note: str) -> None:
@@ -129,8 +130,18 @@ class EventRecorder:
                 await self._write(what, n_times)
             except (ApiError, msgspec.DecodeError) as error:
                 self.n_dropped += n_times
-                log.debug("event.dropped", extra={"reason": what.reason, "error": str(error)})
+                self._tell(what, error)
             await asyncio.sleep(EVERY_S)
+
+    def _tell(self, what: _What, error: Exception) -> None:
+        """Warn once of a right that is missing; whatever else fails once is not worth a warning."""
+        fields = {"reason": what.reason, "error": str(error)}
+        if isinstance(error, ForbiddenError) and not self._was_told:
+            self._was_told = True
+            fix = "grant create and patch on events, as deploy/kustomize/events does"
+            log.warning("events.forbidden", extra={**fields, "fix": fix})
+        else:
+            log.debug("event.dropped", extra=fields)
 
     async def _write(self, what: _What, n_times: int) -> None:
         known = self._known.get(what)

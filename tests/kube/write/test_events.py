@@ -116,3 +116,14 @@ async def test_words_are_cut_to_what_the_server_takes():
     assert (body["type"], len(body["reason"]), len(body["message"])) == ("Normal", 128, 1024)
     assert len(body["metadata"]["name"]) <= 253
     assert body["lastTimestamp"] == "2027-01-15T08:00:00Z"
+
+
+async def test_a_right_that_is_missing_is_warned_of_once(caplog):
+    forbidden = refused(403, "events is forbidden")
+    async with scripted(*[forbidden] * 3) as (recorder, _):
+        for number in range(3):
+            recorder.emit("n", "u", "Normal", f"Reason{number}", "x")
+        await until(lambda: recorder.n_dropped == 3)
+    (warning,) = [r for r in caplog.records if r.message == "events.forbidden"]
+    assert warning.levelname == "WARNING"
+    assert "deploy/kustomize/events" in warning.fix
