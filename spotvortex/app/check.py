@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from random import Random
 
-from spotvortex.app.kubernetes import SystemClock, market_of
+from spotvortex.app import bundle
+from spotvortex.app.kubernetes import SystemClock, answering, market_of
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import ApiError, ModelContractError, PriceFileError, SettingsError
 from spotvortex.kube.admin import access_review
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.patient_reads import PatientReads
-from spotvortex.model import forecaster as bundles
 from spotvortex.report import checks
 from spotvortex.settings.load import kubeconfig
 from spotvortex.settings.model import Settings
@@ -40,6 +40,7 @@ async def _check_cluster(settings: Settings) -> tuple[list[checks.Check], frozen
         return [checks.wrong("cluster", str(error))], frozenset()
     name = f"{client.context_name} ({client.server})"
     try:
+        await answering(client)
         accesses = await access_review.survey(client)
         reads = PatientReads(client, Random())  # noqa: S311 - jitter of retries
         nodes = next(a for a in accesses if a.watched.resource.name == "nodes")
@@ -54,12 +55,10 @@ async def _check_cluster(settings: Settings) -> tuple[list[checks.Check], frozen
 
 def _check_model(settings: Settings) -> checks.Check:
     try:
-        bundle = bundles.load(settings.model_dir, settings.cloud)
+        loaded = bundle.load(settings)
     except ModelContractError as error:
         return checks.wrong("model", str(error))
-    if settings.policy_mode == "rl" and not bundle.has_policy:
-        return checks.no_policy(bundle.name)
-    return checks.of_model(bundle.name, bundle.digest, bundle.degenerate_reason)
+    return checks.of_model(loaded.name, loaded.digest, loaded.degenerate_reason)
 
 
 def _check_prices(settings: Settings, offerings: frozenset[Offering]) -> checks.Check:

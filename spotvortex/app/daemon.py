@@ -13,11 +13,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 
 from spotvortex import __version__, server
+from spotvortex.app import bundle
 from spotvortex.code_digest import code_version
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Mode
 from spotvortex.errors import SettingsError
-from spotvortex.model import forecaster as bundles
 from spotvortex.persistence.memory_file import open_folder
 from spotvortex.pipeline.actuators import Actuators, RecordingActuator
 from spotvortex.pipeline.guard import GuardedActuator
@@ -42,7 +42,7 @@ async def run_daemon(
 ) -> None:
     """Run until `stop` is set or a signal comes, then stop in order; the server closes last."""
     async with AsyncExitStack() as stack:
-        forecaster = bundles.load(settings.model_dir, settings.cloud)
+        forecaster = bundle.load(settings)
         edges = await stack.enter_async_context(opening)
         limits = _allowed(settings.limits(), edges)
         metrics = Metrics(version=__version__, mode=limits.mode)

@@ -7,10 +7,13 @@ nothing stays.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from spotvortex import __version__
-from spotvortex.app.kubernetes import kubernetes_edges, run_background
+from spotvortex.app import bundle
+from spotvortex.app.kubernetes import answering, kubernetes_edges, run_background
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.inputs import InputState
@@ -19,7 +22,6 @@ from spotvortex.core.pool.assess import AssessmentMemory, AssessmentRules
 from spotvortex.errors import ApiError
 from spotvortex.kube.admin import eviction_dry_run
 from spotvortex.kube.api.client import KubeClient
-from spotvortex.model import forecaster as bundles
 from spotvortex.pipeline.scorer import Scorer
 from spotvortex.ports.edges import Edges
 from spotvortex.report.assess.assessment import Provenance, Report, make_report
@@ -42,11 +44,11 @@ async def assess(settings: Settings) -> Report:
     """
     loop = asyncio.get_running_loop()
     started = loop.time()
-    forecaster = bundles.load(settings.model_dir, settings.cloud)
+    forecaster = bundle.load(settings)
     limits = settings.limits()
     scorer = Scorer(forecaster=forecaster, offload=asyncio.to_thread)
     rules = AssessmentRules(limits=limits, model_digest=forecaster.digest)
-    async with kubernetes_edges(settings) as edges:
+    async with _looking(settings) as edges:
         observation = await _observe_once(edges)
         _, assessment = await scorer.assess(AssessmentMemory(), observation, rules)
         _, plan = reconcile(ControllerState(), assessment, limits)
@@ -65,7 +67,7 @@ async def doctor(settings: Settings, ask: str = "") -> Diagnosis:
         SettingsError: there is no cluster to read, or no node of that name.
         ApiError: the API server did not let us read nodes and pods in time.
     """
-    async with kubernetes_edges(settings) as edges:
+    async with _looking(settings) as edges:
         observation = await _observe_once(edges)
         seen, standings_on = observation.cluster, edges.cluster.standings_on
         found = diagnose(seen, standings_on, observation.at, edges.name)
@@ -87,10 +89,22 @@ async def snapshot(settings: Settings) -> Snapshot:
         SettingsError: there is no cluster to read.
         ApiError: the API server did not let us read nodes and pods in time.
     """
-    async with kubernetes_edges(settings) as edges:
+    async with _looking(settings) as edges:
         observation = await _observe_once(edges)
         view = edges.cluster
         return snapshot_of(observation.cluster, view.pods_on, view.standings_on, observation.at)
+
+
+@asynccontextmanager
+async def _looking(settings: Settings) -> AsyncIterator[Edges]:
+    """Open the edges of a cluster that answers."""
+    client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
+    try:
+        await answering(client)
+    finally:
+        await client.close()
+    async with kubernetes_edges(settings) as edges:
+        yield edges
 
 
 async def _observe_once(edges: Edges) -> Observation:

@@ -13,11 +13,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
-from typing import assert_never
+from typing import Final, assert_never
 
 from spotvortex.aws.interruptions import QueueOptions, SqsNotices, open_notices
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Mode
+from spotvortex.errors import ApiError, UnreachableError
 from spotvortex.kube.admin import access_review
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.cache.view import KubeClusterView
@@ -63,6 +64,25 @@ def market_of(settings: Settings) -> Market:
         return last_resort
     age = settings.max_price_age_s
     return LayeredMarket(load_recorded(settings.price_file, age), last_resort, age)
+
+
+ANSWERS_S: Final = 3.0
+"""Time for an API server to answer at all, before a command that looks once begins to wait."""
+
+
+async def answering(client: KubeClient) -> None:
+    """Ask whether the API server answers, so that a command ends at once where it does not.
+
+    Raises:
+        UnreachableError: it does not, within `ANSWERS_S`; another answer is one.
+    """
+    try:
+        await client.probe(ANSWERS_S)
+    except UnreachableError as error:
+        name = f"{client.context_name} ({client.server})"
+        raise UnreachableError(f"{name} does not answer: {error}") from error
+    except ApiError as error:
+        log.debug("probe.refused", extra={"error": str(error)})
 
 
 @asynccontextmanager

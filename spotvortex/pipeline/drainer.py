@@ -166,15 +166,16 @@ class Drainer:
         self.telemetry.seen(result)
         order = result.order
         log.info(
-            "drain.ended",
+            "drain.ended" if order.mode.writes else "drain.recorded",
             extra={
+                "mode": order.mode,
                 "node": order.node,
                 "pool": order.pool,
                 "kind": order.kind,
-                "end": result.end,
+                "end": result.told_as,
                 "reason": result.reason,
                 "calls": result.n_calls,
-                "evicted": result.n_evicted,
+                "evicted" if order.mode.writes else "would_evict": result.n_evicted,
             },
         )
         if order.mode.writes and result.end is not DrainEnd.HANDED_OVER:

@@ -88,15 +88,6 @@ def of_model(name: str, digest: str, degenerate_reason: str) -> Check:
     return ok("model", f"{name}, digest {digest[:12]}")
 
 
-def no_policy(name: str) -> Check:
-    """Say that a bundle lacks the learned policy that the settings ask for."""
-    return wrong(
-        "model",
-        f"{name} has no learned policy, so with SPOTVORTEX_POLICY_MODE=rl every pool holds",
-        "take a bundle that has one, or unset SPOTVORTEX_POLICY_MODE for the rules",
-    )
-
-
 def of_prices(market: MarketFacts) -> Check:
     """Judge the prices of what the cluster runs on, as the daemon would."""
     (health,) = market.inputs

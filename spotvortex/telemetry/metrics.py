@@ -311,7 +311,7 @@ class Metrics:
 
     def drained(self, result: DrainResult) -> None:
         """Count a drain's end."""
-        self._drains.labels(result.order.mode.value, result.end.value).inc()
+        self._drains.labels(result.order.mode.value, result.told_as).inc()
 
 
 def _nodes(decisions: Iterable[Decision]) -> dict[tuple[str, ...], float | None]:

@@ -210,7 +210,7 @@ async def test_without_a_bundle_nothing_would_start(tmp_path, monkeypatch):
 async def test_the_learned_policy_needs_a_bundle_that_has_one(tmp_path, monkeypatch):
     found = await checked(cluster(), tmp_path, monkeypatch, policy_mode="rl")
     assert (found["model"].finding, found["model"].required) == (CheckStatus.WRONG, True)
-    assert "SPOTVORTEX_POLICY_MODE" in found["model"].fix
+    assert "unset SPOTVORTEX_POLICY_MODE" in found["model"].detail
 
 
 async def test_without_rights_the_nodes_are_not_listed(tmp_path, monkeypatch):

@@ -143,7 +143,7 @@ def test_the_hub_hands_every_message_on_to_the_metrics():
     text = metrics.exposition().decode()
     for line in (
         "spotvortex_observe_duration_seconds_count 1.0",
-        'spotvortex_drains_total{end="done",mode="shadow"} 1.0',
+        'spotvortex_drains_total{end="recorded",mode="shadow"} 1.0',
         'spotvortex_shadow_calls_total{call="DeletePlaceholders"} 1.0',
         'spotvortex_calls_total{answer="Done",call="DeletePlaceholders"} 1.0',
         'spotvortex_channel_replaced_total{channel="plans"} 2.0',

@@ -10,6 +10,7 @@ import typer
 from spotvortex.app.daemon import run_daemon
 from spotvortex.app.kubernetes import kubernetes_edges
 from spotvortex.cli.options import ContextOption, load
+from spotvortex.core.domain.types import Mode
 from spotvortex.sim.runtime.demo import simulated_edges
 from spotvortex.sim.runtime.virtual_loop import PacedLoop
 from spotvortex.telemetry import logs
@@ -41,4 +42,4 @@ def command(
     if "decision_format" not in loaded.model_fields_set:
         loaded = loaded.model_copy(update={"decision_format": "text"})
     with asyncio.Runner(loop_factory=lambda: PacedLoop(speed)) as runner:
-        runner.run(run_daemon(loaded, simulated_edges(seed), stop))
+        runner.run(run_daemon(loaded, simulated_edges(seed, Mode(loaded.mode)), stop))

@@ -138,3 +138,9 @@ class DrainResult:
     at: float
     n_calls: int
     n_evicted: int
+
+    @property
+    def told_as(self) -> str:
+        """The end in a word, for people: `recorded` where nothing was done but written down."""
+        only_recorded = self.end is DrainEnd.DONE and not self.order.mode.writes
+        return "recorded" if only_recorded else self.end.value

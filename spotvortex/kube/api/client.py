@@ -284,13 +284,16 @@ class KubeClient:
         except _CUT as error:
             raise _unreachable(path, error) from error
 
-    async def probe(self) -> None:
+    async def probe(self, within_s: float = PROBE_S) -> None:
         """Ask the server for its version.
+
+        Args:
+            within_s: seconds for the whole request.
 
         Raises:
             ApiError: it did not answer in time, or with an error.
         """
-        await self.get_bytes("/version", timeout=PROBE_S)
+        await self.get_bytes("/version", timeout=within_s)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -1,7 +1,8 @@
 """The embedded default: the demo's world behind the ports of the daemon.
 
-Comes in: a seed. Goes out: `Edges` that live on the running, paced loop. May not be told apart from
-a real cluster by the tasks.
+Comes in: a seed and the mode. Goes out: `Edges` that live on the running, paced loop; in a mode
+that writes, with a way to change the simulated cluster. May not be told apart from a real cluster
+by the tasks.
 """
 
 from __future__ import annotations
@@ -9,16 +10,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
 
+from spotvortex.core.domain.observation import WriteAuthority
+from spotvortex.core.domain.types import Freeze, Mode
+from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.ports.edges import Edges
+from spotvortex.ports.null import NullStateStore
+from spotvortex.ports.writing import OwnWrite, Writing
 from spotvortex.sim.cluster.demo_scenario import demo
 from spotvortex.sim.market.prices import SimulatedMarket
 from spotvortex.sim.runtime.virtual_loop import PacedLoop, SimClock, offload_inline
 from spotvortex.sim.runtime.world import World
 
+ANSWER_S: Final = 0.1
+"""Time that the simulated API server takes for a request, in simulated seconds."""
+
+ALWAYS_S: Final = 3600.0
+"""A write may take so long: nobody else can come to lead, in simulated seconds."""
+
 
 @asynccontextmanager
-async def simulated_edges(seed: int) -> AsyncIterator[Edges]:
+async def simulated_edges(seed: int, mode: Mode) -> AsyncIterator[Edges]:
     """Open the demo's cluster and market on the running loop."""
     loop = asyncio.get_running_loop()
     scenario = demo()
@@ -34,4 +48,43 @@ async def simulated_edges(seed: int) -> AsyncIterator[Edges]:
         offload=offload_inline,
         background=[("world", world.run)],
         time_scale=speed,
+        writing=_writing(world) if mode.writes else None,
     )
+
+
+def _writing(world: World) -> Writing:
+    return Writing(
+        writer=WorldWriter(world=world), authority=SoleAuthority(), state=NullStateStore()
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorldWriter:
+    """Changes the simulated cluster: implements `ports.writing.ClusterWriter`.
+
+    Attributes:
+        world: the cluster.
+    """
+
+    world: World
+
+    async def apply(self, call: Call, until: float) -> Answer:  # noqa: ARG002 - nobody else leads
+        """Carry a call out after the time of a request."""
+        await asyncio.sleep(ANSWER_S)
+        return self.world.apply(call)
+
+    def own_write(self, uid: str, seen_version: str) -> OwnWrite | None:  # noqa: ARG002
+        """Return nothing: the view of this world is never behind a write."""
+        return None
+
+
+class SoleAuthority:
+    """The one process of a simulated cluster: implements `ports.writing.Authority`."""
+
+    def standing(self) -> WriteAuthority:
+        """Return that it leads, and that nobody has frozen it."""
+        return WriteAuthority(leader=True, freeze=Freeze.NONE, own_node="")
+
+    def writes_until(self) -> float:
+        """Return a loop time that is always ahead."""
+        return asyncio.get_running_loop().time() + ALWAYS_S
