@@ -2,8 +2,9 @@
 FROM python:3.12-slim AS build
 WORKDIR /build
 COPY requirements.lock ./
+# The lock names every package: pip looks for no other, so that a newer release of one breaks nothing.
 RUN python -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
+    && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 
 FROM python:3.12-slim
 ENV PATH=/venv/bin:$PATH \

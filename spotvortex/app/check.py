@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from random import Random
 
-from spotvortex.app import bundle
+from spotvortex.app import bundle, check_mode
 from spotvortex.app.kubernetes import SystemClock, answering, market_of
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import ApiError, ModelContractError, PriceFileError, SettingsError
@@ -42,6 +42,7 @@ async def _check_cluster(settings: Settings) -> tuple[list[checks.Check], frozen
     try:
         await answering(client)
         accesses = await access_review.survey(client)
+        of_mode = await check_mode.of_mode(client, settings)
         reads = PatientReads(client, Random())  # noqa: S311 - jitter of retries
         nodes = next(a for a in accesses if a.watched.resource.name == "nodes")
         offerings = await access_review.offerings(reads) if nodes.is_whole else frozenset()
@@ -50,7 +51,8 @@ async def _check_cluster(settings: Settings) -> tuple[list[checks.Check], frozen
         return [checks.wrong("cluster", f"{name}: {error}", fix)], frozenset()
     finally:
         await client.close()
-    return [checks.ok("cluster", name), *map(checks.of_access, accesses)], offerings
+    whole = [checks.ok("cluster", name), *map(checks.of_access, accesses), *of_mode]
+    return whole, offerings
 
 
 def _check_model(settings: Settings) -> checks.Check:

@@ -21,6 +21,7 @@ from rich.text import Text
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.kube.admin.access_review import Access
+from spotvortex.kube.admin.install_trial import Trial
 from spotvortex.report.document import plain
 
 _STYLES: Final = {"ok": "green", "missing": "yellow", "wrong": "red"}
@@ -43,7 +44,8 @@ class Check:
         finding: how it was found.
         detail: what was found, in words.
         fix: what to do, "" where nothing is or the detail names it.
-        required: without it the daemon would not start, or could not decide.
+        required: without it the daemon would not start, could not decide, or would do less than
+            its mode says.
     """
 
     name: str
@@ -126,6 +128,70 @@ def of_access(access: Access) -> Check:
         detail, fix = f"no right to {verbs}: {watched.cost}", f"grant {verbs} on {watched.right}"
         return missing(name, detail, fix, required=watched.required)
     return ok(name, "get,list,watch")
+
+
+def of_account(username: str, namespace: str) -> Check:
+    """Say whose rights are judged."""
+    name = "account"
+    if _is_ours(username, namespace):
+        return ok(name, username)
+    detail = f"the rights here are those of {username or 'an account the server does not name'}"
+    fix = (
+        f"ask as the daemon does: kubectl -n {namespace} exec deploy/spotvortex -- python -m spotvortex check"
+    )
+    return missing(name, detail, fix)
+
+
+def _is_ours(username: str, namespace: str) -> bool:
+    return username.startswith(f"system:serviceaccount:{namespace}:")
+
+
+def of_events(unsaid: tuple[str, ...]) -> Check:
+    """Judge the right to say something at a node."""
+    name = "rights on events"
+    if unsaid:
+        detail = f"no right to {', '.join(unsaid)}: nothing is said at the nodes"
+        return missing(name, detail, "grant them, as deploy/kustomize/events does")
+    return ok(name, "create,patch")
+
+
+def of_provisioner(cannot_move: str) -> Check:
+    """Judge whether anything can be moved with the provisioner of the settings."""
+    if cannot_move:
+        return wrong("provisioner", f"{cannot_move}; the mode becomes advise")
+    return ok("provisioner", "its nodes can be moved")
+
+
+def of_writes(denied: tuple[str, ...]) -> Check:
+    """Judge the rights to carry a decision out."""
+    name = "rights to write"
+    if denied:
+        detail = f"missing, so the mode becomes advise: {'; '.join(denied)}"
+        return wrong(name, detail, "grant them, as deploy/kustomize/overlays/active does")
+    return ok(name, "all that a wave needs")
+
+
+def of_placeholder(trial: Trial) -> Check:
+    """Judge whether a placeholder would be taken: namespace, PriorityClass, quota, security."""
+    name = "placeholders"
+    if trial.refusal:
+        fix = "install the bounds of deploy/kustomize/overlays/active, and widen what is too narrow"
+        return wrong(name, f"the server would refuse one: {trial.refusal}", fix)
+    if trial.stands_by:
+        return ok(name, "another replica leads, and the fence lets nobody else write")
+    return ok(name, "the server would take one; that nodes can pull its image is seen by a wave")
+
+
+def of_fence(trial: Trial, username: str, namespace: str) -> Check:
+    """Judge whether the admission policies stand around the account that asks."""
+    name = "fence"
+    if trial.is_fenced:
+        return ok(name, "the server refuses this account what it must not do")
+    if not _is_ours(username, namespace):
+        return missing(name, f"{username} is not fenced in, and is not the daemon's account")
+    detail = f"nothing fences {username} in: the server would take a pod that never ends"
+    fix = "install deploy/kustomize/overlays/active/fence (Kubernetes 1.30 or newer)"
+    return wrong(name, detail, fix, required=False)
 
 
 def of_state_dir(folder: Path | None) -> Check:

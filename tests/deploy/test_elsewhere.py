@@ -1,14 +1,14 @@
 """An overlay that sets another `namespace`: rights, Events and fence go with it."""
 
 import shutil
-import subprocess
 
 import pytest
 import yaml
 
-from tests.controlplane.api import APPLY_PATCH, MERGE_PATCH, Api, wait_until
+from tests.controlplane.api import APPLY_PATCH, MERGE_PATCH, wait_until
 from tests.controlplane.manifests import NodeShape, node_manifest
-from tests.deploy.manifests import ACTIVE, KUSTOMIZE, NAMESPACE
+from tests.deploy.elsewhere import Elsewhere
+from tests.deploy.manifests import ACTIVE, NAMESPACE
 from tests.deploy.test_fence import MARK, is_fenced
 
 pytestmark = [
@@ -16,68 +16,12 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl on PATH"),
 ]
 HOME = "platform"
-CLUSTER_SCOPED = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 NODE = "elsewhere-node"
-
-
-def built(overlay, folder):
-    """What kustomize makes of an overlay of a user's own, without what would run."""
-    copy = shutil.copytree(KUSTOMIZE, folder / "kustomize")
-    theirs = folder / "theirs"
-    theirs.mkdir()
-    (theirs / "kustomization.yaml").write_text(
-        yaml.safe_dump(
-            {
-                "namespace": HOME,
-                "resources": [f"../{copy.name}/{overlay.relative_to(KUSTOMIZE)}"],
-            }
-        )
-    )
-    command = ["kubectl", "kustomize", str(theirs)]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    manifests = [m for m in yaml.safe_load_all(printed) if m["kind"] != "Deployment"]
-    for manifest in manifests:
-        if manifest["kind"] in CLUSTER_SCOPED:
-            # kustomize does not know that they have no namespace; the server drops it, as here.
-            del manifest["metadata"]["namespace"]
-    return manifests
-
-
-class Elsewhere:
-    """One overlay in another namespace, and the account there with a token of its own."""
-
-    def __init__(self, plane, overlay, folder):
-        self.admin = plane.api()
-        self.manifests = built(overlay, folder)
-        # Bindings come before what they take as a parameter, as kubectl sends them too.
-        self.admin.apply(sorted(self.manifests, key=lambda m: m["kind"] != "Namespace"))
-        path = f"/api/v1/namespaces/{HOME}/serviceaccounts/spotvortex/token"
-        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        token = self.admin.must("POST", path, body)["status"]["token"]
-        self.us = Api(plane.url, token, plane.ssl_context())
-
-    def clear(self):
-        """Take away what others of the session would meet; the priority class is theirs too."""
-        for manifest in self.manifests:
-            if "namespace" not in manifest["metadata"] and manifest["kind"] != "PriorityClass":
-                self.admin.request("DELETE", self.admin.path_of(manifest))
-
-    def event(self):
-        about = {"apiVersion": "v1", "kind": "Node", "name": NODE, "uid": "u-1"}
-        event = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"name": "elsewhere", "namespace": "default"},
-            "involvedObject": about,
-            "reason": "SpotVortexAdvice",
-            "type": "Normal",
-        }
-        return self.us.request("POST", "/api/v1/namespaces/default/events?dryRun=All", event)[0]
 
 
 @pytest.fixture(scope="module")
 def active(control_plane, tmp_path_factory):
-    place = Elsewhere(control_plane, ACTIVE, tmp_path_factory.mktemp("overlay"))
+    place = Elsewhere(control_plane, ACTIVE, HOME, tmp_path_factory.mktemp("overlay"))
     place.admin.create(node_manifest(NODE, NodeShape()))
     yield place
     place.admin.delete(f"/api/v1/nodes/{NODE}")
@@ -93,6 +37,20 @@ def test_nothing_is_left_in_the_namespace_that_ships(active):
         assert "request.namespace ==" not in said
 
 
+def event(us):
+    """Try to say something at a node."""
+    about = {"apiVersion": "v1", "kind": "Node", "name": NODE, "uid": "u-1"}
+    said = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "elsewhere", "namespace": "default"},
+        "involvedObject": about,
+        "reason": "SpotVortexAdvice",
+        "type": "Normal",
+    }
+    return us.request("POST", "/api/v1/namespaces/default/events?dryRun=All", said)[0]
+
+
 def test_the_account_there_is_fenced_in_and_may_do_its_work(active):
     node = f"/api/v1/nodes/{NODE}?dryRun=All"
 
@@ -101,7 +59,7 @@ def test_the_account_there_is_fenced_in_and_may_do_its_work(active):
 
     wait_until(lambda: is_fenced(patched({"metadata": {"labels": {"a": "b"}}})), 60)
     assert patched(MARK)[0] == 200
-    wait_until(lambda: active.event() == 201, 30)
+    wait_until(lambda: event(active.us) == 201, 30)
 
 
 def test_the_server_takes_the_namespace_that_kustomize_adds_to_a_policy(active):

@@ -151,17 +151,24 @@ WRITES: Final = (
 """All that the daemon needs to carry a decision out; Events are best effort and not among them."""
 
 
-async def missing_write_rights(client: KubeClient, namespace: str) -> tuple[str, ...]:
+EVENTS: Final = tuple(WriteRight(verb=verb, resource="events") for verb in ("create", "patch"))
+"""What it takes to say something at a node: best effort in every mode above shadow."""
+
+
+async def missing_write_rights(
+    client: KubeClient, namespace: str, rights: tuple[WriteRight, ...] = WRITES
+) -> tuple[str, ...]:
     """Return the rights to write that are missing, in words; none where all is well.
 
     Args:
         client: asks as the controller's own account.
         namespace: the controller's own.
+        rights: which are needed.
 
     Raises:
         ApiError: the server does not answer, or forbids the question.
     """
-    return tuple([str(right) for right in WRITES if not await _may(client, right, namespace)])
+    return tuple([str(right) for right in rights if not await _may(client, right, namespace)])
 
 
 async def _may(client: KubeClient, right: WriteRight, namespace: str) -> bool:

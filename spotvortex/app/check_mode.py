@@ -1,0 +1,61 @@
+"""What the configured mode needs beyond reading, judged as the daemon would meet it.
+
+Comes in: a client of the account that asks, and settings. Goes out: checks. Nothing is made: rights
+are reviews, and everything else is a dry run.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from spotvortex.app.kubernetes import provisioner_of
+from spotvortex.aws.session import open_queue
+from spotvortex.core.domain.types import Mode
+from spotvortex.errors import QueueError, SettingsError
+from spotvortex.kube.admin import access_review, install_trial
+from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.write.manifests import PlaceholderOptions
+from spotvortex.ports.lease_timing import LeaseTiming
+from spotvortex.report import checks
+from spotvortex.settings.load import aws_region
+from spotvortex.settings.model import Settings
+
+
+async def of_mode(client: KubeClient, settings: Settings) -> list[checks.Check]:
+    """Judge the rights and objects of the mode; shadow needs none.
+
+    Raises:
+        ApiError: the server does not answer, or forbids the question.
+    """
+    mode = Mode(settings.mode)
+    if mode is Mode.SHADOW:
+        return []
+    namespace = settings.namespace
+    who = await install_trial.username(client)
+    unsaid = await access_review.missing_write_rights(client, namespace, access_review.EVENTS)
+    found = [checks.of_account(who, namespace), checks.of_events(unsaid)]
+    if not mode.writes:
+        return found
+    provisioner = provisioner_of(settings, client, LeaseTiming())
+    missing = await access_review.missing_write_rights(client, namespace)
+    found += [checks.of_provisioner(provisioner.cannot_move), checks.of_writes(missing)]
+    home = PlaceholderOptions(namespace=namespace, image=settings.placeholder_image)
+    trial = await install_trial.attempt(client, home)
+    found += [checks.of_placeholder(trial), checks.of_fence(trial, who, namespace)]
+    if settings.notice_source == "queue":
+        found.append(await _of_queue(settings))
+    return found
+
+
+async def _of_queue(settings: Settings) -> checks.Check:
+    """Ask for what changes nothing: that no message be given back."""
+    queue = settings.interruption_queue
+    rng = Random()  # noqa: S311 - jitter of retries
+    try:
+        async with open_queue(
+            queue, region=aws_region(), wait_s=1, n_connections=1, rng=rng
+        ) as client:
+            await client.release(["none"])
+    except (QueueError, SettingsError) as error:
+        return checks.wrong("queue", str(error))
+    return checks.ok("queue", f"{queue} answers; whether it may be read is seen when it is")
