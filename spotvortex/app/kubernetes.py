@@ -28,6 +28,7 @@ from spotvortex.kube.coordination.state import VERSION, ClusterState
 from spotvortex.kube.coordination.state_store import VersionedConfigMap
 from spotvortex.kube.write.bounded import BoundedRequests
 from spotvortex.kube.write.events import EventRecorder
+from spotvortex.kube.write.karpenter_version import KarpenterVersion
 from spotvortex.kube.write.manifests import PlaceholderOptions
 from spotvortex.kube.write.provisioners import KarpenterProvisioner, NoProvisioner
 from spotvortex.kube.write.writer import KubeWriter
@@ -176,7 +177,13 @@ async def _writing(opening: _Opening, identity: str, provisioner: Provisioner) -
     notices = await _queue(opening, lease)
     if notices is not None:
         running.append(("notices", notices.run))
-    home = PlaceholderOptions(namespace=settings.namespace, image=settings.placeholder_image)
+    karpenter = KarpenterVersion(client)
+    running.append(("karpenter_version", karpenter.run))
+    home = PlaceholderOptions(
+        namespace=settings.namespace,
+        image=settings.placeholder_image,
+        reads_durations=karpenter.reads_durations,
+    )
     return _Side(
         background=running,
         notice_traffic=notices.traffic if notices is not None else None,

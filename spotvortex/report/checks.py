@@ -136,10 +136,8 @@ def of_account(username: str, namespace: str) -> Check:
     if _is_ours(username, namespace):
         return ok(name, username)
     detail = f"the rights here are those of {username or 'an account the server does not name'}"
-    fix = (
-        f"ask as the daemon does: kubectl -n {namespace} exec deploy/spotvortex -- python -m spotvortex check"
-    )
-    return missing(name, detail, fix)
+    command = f"kubectl -n {namespace} exec deploy/spotvortex -- python -m spotvortex check"
+    return missing(name, detail, f"ask as the daemon does: {command}")
 
 
 def _is_ours(username: str, namespace: str) -> bool:

@@ -48,6 +48,10 @@ LEAVING_TAINTS: Final = frozenset(
 )
 """Taints by which somebody takes the node away; DeletionCandidate is left out: only a maybe."""
 
+NOT_YET_PREFIX: Final = "readiness.k8s.io/"
+"""Taints of the Node Readiness Controller: a node that has one is not ready for pods yet, whatever
+its condition says; Karpenter knows them since core 1.13 (pull request 3025)."""
+
 LEAVING_PREFIX: Final = "aws-node-termination-handler/"
 """Taints for interruption, rebalance, scheduled maintenance and ASG lifecycle."""
 
@@ -95,6 +99,11 @@ def row_of(node: wire.Node) -> NodeRow:
     )
 
 
+def _is_ready(spec: wire.NodeSpec, status: wire.NodeStatus) -> bool:
+    waits = any(taint.key.startswith(NOT_YET_PREFIX) for taint in spec.taints or ())
+    return wire.is_true(status.conditions, "Ready") and not waits
+
+
 def _fact(node: wire.Node, labels: Mapping[str, str]) -> NodeFact:
     meta = node.metadata
     spec, status = node.spec or wire.NodeSpec(), node.status or wire.NodeStatus()
@@ -111,7 +120,7 @@ def _fact(node: wire.Node, labels: Mapping[str, str]) -> NodeFact:
         ),
         capacity_type=capacity_type_of(labels),
         created_at=meta.creation_timestamp.timestamp() if meta.creation_timestamp else 0.0,
-        ready=wire.is_true(status.conditions, "Ready"),
+        ready=_is_ready(spec, status),
         cordoned=bool(spec.unschedulable),
         moving=meta.deletion_timestamp is not None or any(map(_is_leaving, spec.taints or ())),
         do_not_disrupt=any(annotations.get(name) == "true" for name in _PEACE),

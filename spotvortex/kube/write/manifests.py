@@ -8,7 +8,7 @@ server.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,17 +36,24 @@ _CONTAINER_SECURITY: Final = {
 }
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceholderOptions:
     """Where the controller's pods live and what they run.
 
-    `durations` says that the provisioner reads "30m" in do-not-disrupt (Karpenter >= 1.15); an
-    older one knows "true" alone.
+    Attributes:
+        namespace: the controller's own.
+        image: of a container that does nothing.
+        reads_durations: tells whether the provisioner that runs now reads "30m" in do-not-disrupt;
+            an older Karpenter takes "true" alone, and anything else for no protection.
     """
 
     namespace: str
     image: str = PAUSE_IMAGE
-    durations: bool = True
+    reads_durations: Callable[[], bool] = _never
 
 
 def placeholder(
@@ -89,7 +96,7 @@ def anchor(call: CreateAnchor, home: PlaceholderOptions, tether: Json) -> Json:
     could never be consolidated again, not even after the anchor's own time.
     """
     minutes = f"{math.ceil(call.expires_s / 60)}m"
-    notes = {DO_NOT_DISRUPT: minutes if home.durations else "true", SAFE_TO_EVICT: "false"}
+    notes = {DO_NOT_DISRUPT: minutes if home.reads_durations() else "true", SAFE_TO_EVICT: "false"}
     spec = _spec(home, ANCHOR_REQUESTS, limits={}, expires_s=call.expires_s)
     spec["nodeName"] = call.node
     # Whatever taint the node gets, the anchor stays until it is taken away or its time is over.

@@ -149,6 +149,16 @@ def test_a_node_that_somebody_takes_away_is_moving(more, moving):
     assert fact(**more).moving is moving
 
 
+@pytest.mark.parametrize(
+    ("taints", "ready"),
+    [([], True), (["readiness.k8s.io/network-ready"], False), (["readiness.example/x"], True)],
+)
+def test_a_node_that_waits_for_its_readiness_rules_is_not_ready(taints, ready):
+    status = {"conditions": [{"type": "Ready", "status": "True"}]}
+    spec = {"taints": [{"key": key, "effect": "NoSchedule"} for key in taints]}
+    assert fact(status=status, spec=spec).ready is ready
+
+
 def test_a_node_is_reduced_to_what_decisions_read():
     claim = [{"kind": "NodeClaim", "name": "web-x1", "controller": True}]
     found = fact(

@@ -283,8 +283,8 @@ async def test_an_anchor_runs_on_its_node_whatever_taint_that_has(here):
     }
 
 
-async def test_an_older_karpenter_gets_true_for_a_duration(control_plane):
-    async with site(control_plane, durations=False) as here:
+async def test_a_karpenter_that_is_old_or_unknown_gets_true_for_a_duration(control_plane):
+    async with site(control_plane, reads_durations=lambda: False) as here:
         call = anchor_call(await here.node())
         assert await here.apply(call) == Done()
         notes = (await here.own(call.name))["metadata"]["annotations"]
