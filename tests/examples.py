@@ -5,7 +5,7 @@ out: settings for `@given`. A property without settings of its own follows the p
 May not decide what is tried.
 """
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 WHOLE = 100
 """Examples of a property that asks for no number, under a profile that tries all."""
@@ -15,15 +15,19 @@ FEWEST = 10
 
 
 def register(*, derandomize: bool) -> None:
-    """Make the profiles `whole` and `unit` known, and choose `whole`.
+    """Make the profiles `whole`, `unit` and `mutants` known, and choose `whole`.
 
     A shared machine has no deadlines. Where runs are to be compared, as in CI, `derandomize` has
-    each run try the same examples.
+    each run try the same examples. `mutants` is `unit` for who asks only whether a property
+    breaks (`scripts/mutants`): no example is made small.
     """
     for name, n_examples in (("whole", WHOLE), ("unit", UNIT)):
         settings.register_profile(
             name, deadline=None, derandomize=derandomize, max_examples=n_examples
         )
+    settings.register_profile(
+        "mutants", settings.get_profile("unit"), phases=(Phase.explicit, Phase.generate)
+    )
     settings.load_profile("whole")
 
 

@@ -2,7 +2,9 @@
 
 import ast
 
-from scripts.mutants import draw, mutants_of
+from scripts.mutants.__main__ import equivalent
+from scripts.mutants.bench import durations
+from scripts.mutants.changes import ROOT, draw, mutants_of
 
 SOURCE = '''"""A module."""
 
@@ -19,14 +21,12 @@ def least(values: list[int], bound: int = 1) -> int | None:
 '''
 
 
-def changes(tmp_path, source=SOURCE):
-    path = tmp_path / "module.py"
-    path.write_text(source)
-    return [(line, what, make()) for line, what, make in mutants_of(path)]
+def changes(source=SOURCE):
+    return [(unmade.line, unmade.what, make()) for unmade, make in mutants_of(source, "module.py")]
 
 
-def test_operators_comparisons_constants_returns_and_conditions_are_changed(tmp_path):
-    found = {(line, what) for line, what, _ in changes(tmp_path)}
+def test_operators_comparisons_constants_returns_and_conditions_are_changed():
+    found = {(line, what) for line, what, _ in changes()}
     assert found == {
         (9, "Gt -> GtE"),
         (10, "not dropped"),
@@ -36,17 +36,17 @@ def test_operators_comparisons_constants_returns_and_conditions_are_changed(tmp_
     }
 
 
-def test_each_mutant_compiles_and_differs(tmp_path):
+def test_each_mutant_compiles_and_differs():
     plain = ast.unparse(ast.parse(SOURCE))
-    made = [source for _, _, source in changes(tmp_path)]
+    made = [source for _, _, source in changes()]
     assert len(set(made)) == len(made)
     for source in made:
         compile(source, "module.py", "exec")
         assert source != plain
 
 
-def test_assertions_annotations_docstrings_and_defaults_are_left_alone(tmp_path):
-    for _, _, source in changes(tmp_path):
+def test_assertions_annotations_docstrings_and_defaults_are_left_alone():
+    for _, _, source in changes():
         assert "assert bound > 0" in source
         assert "bound: int=1" in source
 
@@ -55,3 +55,23 @@ def test_the_same_seed_draws_the_same_mutants():
     first, second = (draw(["spotvortex/core/domain"], 5, 7) for _ in range(2))
     assert [m.key for m in first] == [m.key for m in second]
     assert [m.key for m in first] != [m.key for m in draw(["spotvortex/core/domain"], 5, 8)]
+
+
+def test_more_mutants_of_the_same_seed_begin_with_the_fewer():
+    few, more = (draw(["spotvortex/core/domain"], n, 7) for n in (5, 9))
+    assert [m.key for m in more[:5]] == [m.key for m in few]
+
+
+def test_every_equivalent_mutant_exists_and_has_a_reason():
+    reasons = equivalent()
+    for path in {key.partition(": ")[0] for key in reasons}:
+        found = {unmade.key for unmade, _ in mutants_of((ROOT / path).read_text(), path)}
+        assert {key for key in reasons if key.startswith(f"{path}: ")} <= found
+    assert all(reasons.values())
+
+
+def test_the_seconds_of_a_test_are_those_of_its_setup_and_its_call():
+    printed = (
+        "0.10s setup    a.py::t[x y]\n1.50s call     a.py::t[x y]\n0.20s teardown a.py::t[x y]\n"
+    )
+    assert list(durations(printed)) == [("a.py::t[x y]", 0.1), ("a.py::t[x y]", 1.5)]
