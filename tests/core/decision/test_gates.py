@@ -301,6 +301,18 @@ def test_fit_tells_the_numbers_that_it_compared():
     assert "sizes unknown" in fit(case(DOWN, pool=to_on_demand(sizes_known=False))).reason
 
 
+@pytest.mark.parametrize(
+    ("gate", "subject", "left_s"),
+    [
+        ("cooldown", case(DOWN, state=after(299.87654)), 0.123),
+        ("cooldown", case(UP, state=after(301.0, 599.87654)), 0.123),
+        ("budgets", case(DOWN, state=after(SHOWS_S - 0.12346)), 0.123),
+    ],
+)
+def test_a_gate_that_waits_tells_to_the_millisecond_how_long(gate, subject, left_s):
+    assert dict(ask(gate, subject).numbers)["left_s"] == left_s
+
+
 rooms = st.builds(
     room,
     n_placed=st.integers(1, 10),

@@ -154,9 +154,11 @@ def test_risk_is_weighted_by_nodes_and_names_the_worst():
 
 @pytest.mark.parametrize("bad", [None, math.nan, math.inf, -0.1, 1.1])
 def test_what_is_no_probability_is_no_score(bad):
-    scores = {WEB_A: score(WEB_A, runtime_score=bad), WEB_B: score(WEB_B, runtime_score=0.4)}
+    good = score(WEB_B, capacity_score=0.1, runtime_score=0.4)
+    scores = {WEB_A: score(WEB_A, capacity_score=bad, runtime_score=bad), WEB_B: good}
     found = reduced(spot("a1"), spot("b1", WEB_B), seen=sight(scores=scores))
     assert (found.spot_risk.runtime, found.spot_risk.worst) == (0.4, str(WEB_B))
+    assert found.spot_risk.capacity == 0.1
     assert {o.offering: o.runtime_score for o in found.offerings} == {WEB_A: None, WEB_B: 0.4}
     assert dict(found.confidence_terms)["scores"] == 0.5
 
@@ -268,6 +270,12 @@ def test_full_nodes_show_in_the_requested_ratios():
     blank = spot("s1", allocatable_cpu_milli=0, allocatable_memory_bytes=0)
     assert reduced(blank).cpu_requested_ratio is None
     assert reduced(blank).memory_requested_ratio is None
+
+
+def test_a_pool_starts_as_slowly_as_the_slowest_owner_says_and_in_a_minute_where_none_does():
+    slow = [spot(f"s{i}", load=load(startup_s=s)) for i, s in enumerate((None, 90.0, 300.0))]
+    assert reduced(*slow).startup_s == 300.0
+    assert reduced(slow[0]).startup_s == reduced().startup_s == 60.0
 
 
 def test_safety_knows_budgets_only_when_they_can_be_read():

@@ -51,9 +51,15 @@ def test_a_short_history_is_filled_up_with_the_price_of_now():
     assert spot_steps(quote(history_usd_per_hour=SHORT)) == [0.03] * 10 + [*SHORT]
 
 
-@pytest.mark.parametrize("step_s", [0.0, -1.0, math.nan, math.inf, 7201.0])
+@pytest.mark.parametrize("step_s", [0.0, -1.0, 0.9, math.nan, math.inf, 7201.0])
 def test_a_grid_that_tells_nothing_leaves_the_price_of_now(step_s):
     assert spot_steps(quote(history_usd_per_hour=SHORT, step_s=step_s)) == [0.03] * 12
+
+
+@pytest.mark.parametrize("step_s", [1.0, 7200.0])
+def test_a_grid_from_a_second_to_two_hours_is_read(step_s):
+    found = spot_steps(quote(history_usd_per_hour=SHORT, step_s=step_s))
+    assert found[-1] == SHORT[-1]
 
 
 def test_columns_are_those_of_the_contract():
