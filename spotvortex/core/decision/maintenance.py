@@ -66,7 +66,7 @@ def _anchors(
     for uid, move in sorted(released.items()):
         call = DeleteAnchors(node=move.candidate.node, node_uid=uid)
         yield _chore(f"release/{uid}", decision, call, f"{decision.action} {decision.reason}")
-    leaving = released.keys() | {move.candidate.uid for move in decision.moves}
+    leaving = {move.candidate.uid for move in decision.moves}
     staying = [n for n in _on_demand(pool) if n.uid not in leaving]
     kept = [n for n in staying if n.uid in until]
     kept.sort(key=lambda n: (n.load.n_workload_pods == 0, n.created_at, n.name))

@@ -114,6 +114,12 @@ def test_the_floor_is_anchored_on_the_oldest_nodes_that_are_held_anyway_first():
     assert {c.reason for c in found} == {"on-demand floor"}
 
 
+def test_the_floor_is_anchored_on_nodes_that_the_wave_leaves():
+    plan = planned(pool(), limits={"on_demand_floor_nodes": 3})
+    assert [o.node for o in plan.orders] == ["web-d0"]
+    assert anchored(plan.maintenance_calls) == ["web-d1", "web-d2", "web-d3"]
+
+
 def test_anchors_that_are_there_count_for_the_floor():
     found = wanted(
         pool(), own_pods=(anchor("web-d5"),), state=SETTLING, limits={"on_demand_floor_nodes": 2}
