@@ -31,10 +31,11 @@ from scripts.mutants.changes import ROOT, Mutant
 N_FIRST: Final = 20
 """Tests of a first run, the quickest: most mutants end there."""
 
-SPARE_S: Final = 30.0
-SLOWER: Final = 10.0
-"""A run may take this many times as long as its tests took when the lines were mapped, and some
-seconds more; then the mutant is killed, since the tests would not end."""
+SPARE_S: Final = 10.0
+SLOWER: Final = 5.0
+"""A test may take this many times as long as the slowest of its run took when the lines were
+mapped, and some seconds more; then the mutant is killed, since the test would wait for what does
+not come. The same bounds the whole run, for what cannot be interrupted."""
 
 MAP_S: Final = 1800.0
 MEMORY_BYTES: Final = 6 * 2**30
@@ -110,13 +111,15 @@ class Bench:
         os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns + 10**10))
         try:
             some = (tests[:N_FIRST], tests[N_FIRST:])
-            return any(self._run([*part, "-x"], self._limit_s(part)) for part in some if part)
+            return any(self._fails(part) for part in some if part)
         finally:
             target.write_bytes(before)
             os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
 
-    def _limit_s(self, tests: Sequence[str]) -> float:
-        return SPARE_S + SLOWER * sum(self._seconds.get(name, 0.0) for name in tests)
+    def _fails(self, tests: Sequence[str]) -> bool:
+        took_s = [self._seconds.get(name, 0.0) for name in tests]
+        one_s, all_s = (SPARE_S + SLOWER * seconds for seconds in (max(took_s), sum(took_s)))
+        return self._run([*tests, "-x", f"--timeout={one_s:.0f}"], one_s + all_s) != 0
 
     def _run(self, arguments: Sequence[str], limit_s: float) -> int:
         """Run tests in a fork; return pytest's exit code, or minus a signal's number."""

@@ -216,6 +216,11 @@ BOUNDING = [
         6,
     ),
     ("on_demand_floor", case(limits=Limits(on_demand_floor_nodes=6)), 4),
+    (
+        "on_demand_floor",
+        case(pool=pool_input(n_reserved=2), limits=Limits(on_demand_floor_nodes=6)),
+        6,
+    ),
     ("fit", case(DOWN, pool=to_on_demand(cpu_left_milli=900)), 1),
     ("fit", case(DOWN, pool=to_on_demand(cpu_left_milli=2899)), 1),
     ("fit", case(DOWN, pool=to_on_demand(cpu_left_milli=2900)), 2),

@@ -76,6 +76,8 @@ def test_sizes_seen_count_before_names():
     listed = node_pool(instance_types=("m6i.large",))
     assert placed(seen, listed)[1].n_placed == 2
     assert placed((full,), listed)[1].misfit == "1900m, 9216Mi"
+    assert placed((with_pod("a1", 2000, 8 * GIB),), listed)[1].misfit == ""
+    assert placed((with_pod("a1", 2001, 8 * GIB),), listed)[1].misfit == "2001m, 8192Mi"
     assert placed(seen, listed)[1].sizes_known
 
 

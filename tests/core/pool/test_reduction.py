@@ -278,6 +278,13 @@ def test_a_pool_starts_as_slowly_as_the_slowest_owner_says_and_in_a_minute_where
     assert reduced(slow[0]).startup_s == reduced().startup_s == 60.0
 
 
+def test_an_outage_costs_the_mean_of_what_owners_say_and_their_share_is_told():
+    said = [spot(f"s{i}", load=load(outage_hours=h)) for i, h in enumerate((1.0, None, 3.0, None))]
+    found = reduced(*said)
+    assert (found.outage_hours, found.outage_said_ratio) == (2.0, 0.5)
+    assert (reduced().outage_hours, reduced().outage_said_ratio) == (None, 0.0)
+
+
 def test_safety_knows_budgets_only_when_they_can_be_read():
     budget = pdb(desired_healthy=2, healthy_by_node=(("s1", 1), ("d1", 1), ("d2", 1)))
     facts = (spot("s1"), on_demand("d1"), on_demand("d2"))
