@@ -211,6 +211,15 @@ def test_what_fails_for_now_is_tried_again_after_a_pause(call):
     assert tried[2] - tried[1] == pytest.approx(5.0, abs=0.06)
 
 
+def test_half_a_second_that_the_server_asks_for_is_waited_too():
+    seen = view(pod("a"))
+    progress = begin(ORDER, seen)
+    call = next_step(ORDER, progress, seen, AT).call
+    busy = advance(progress, call, Again("busy", 0.5), AT)
+    assert next_step(ORDER, busy, seen, AT) == Wait(pytest.approx(0.5, abs=1e-6))
+    assert next_step(ORDER, busy, seen, AT + 0.5) == Do(call)
+
+
 @pytest.mark.parametrize(
     ("call", "end"),
     [(CreatePlaceholder, DrainEnd.NO_REPLACEMENT), (MarkNode, DrainEnd.REFUSED)],

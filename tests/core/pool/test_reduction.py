@@ -1,6 +1,7 @@
 """What a decision reads of a pool: sums, candidates in order, and nothing that is no figure."""
 
 import math
+import statistics
 from dataclasses import replace
 
 import pytest
@@ -332,6 +333,17 @@ def test_what_is_no_price_has_no_part_in_the_deviation(odd_price):
     )
     found = spoilt.price_deviation_usd_per_hour
     assert found == pytest.approx(plain.price_deviation_usd_per_hour, rel=0.1)
+
+
+def test_the_deviation_is_that_of_the_last_twelve_prices_of_the_commonest_offering():
+    quotes = {
+        WEB_A: quote(WEB_A, history_usd_per_hour=(0.09, 0.03, *(0.05,) * 11)),
+        WEB_B: quote(WEB_B, history_usd_per_hour=(0.01, 0.09)),
+    }
+    found = reduced(spot("b1", WEB_B), spot("a1"), spot("a2"), seen=sight(quotes=quotes))
+    assert found.price_deviation_usd_per_hour == pytest.approx(
+        statistics.stdev((0.03, *(0.05,) * 11)), abs=1e-6
+    )
 
 
 @odd.few

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spotvortex.core.scoring.features import OfferingContext
@@ -76,6 +76,8 @@ def test_columns_are_those_of_the_contract():
 
 
 @given(st.floats(0.0, 4e9).map(lambda at: datetime.fromtimestamp(at, UTC)))
+@example(datetime(2026, 7, 18, 23, tzinfo=UTC))
+@example(datetime(2026, 7, 18, 23, 59, 59, tzinfo=UTC))
 def test_moment_is_that_of_the_calendar(moment):
     found = window(at=moment.timestamp())
     assert found["hour_of_day_over_24"][0] == pytest.approx(moment.hour / 24.0)
