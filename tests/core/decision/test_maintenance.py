@@ -97,7 +97,7 @@ def test_of_two_anchors_on_a_node_the_longer_counts():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"finished": True}, {"terminating": True}, {"ends_at": AT - 1.0}]
+    "changes", [{"finished": True}, {"terminating": True}, {"ends_at": AT}]
 )
 def test_an_anchor_that_is_over_keeps_nothing(changes):
     assert anchored_until([anchor("web-d0", **changes)], AT) == {}

@@ -323,6 +323,19 @@ def test_a_persons_cordon_or_uncordon_ends_the_order(marked, reason):
     assert (after.phase, after.end, after.reason) == (DrainPhase.UNDOING, DrainEnd.ABORTED, reason)
 
 
+def test_a_node_that_a_person_uncordons_right_after_our_mark_is_not_marked_again():
+    asked = DrainProgress(moving=(pod("a"),), asked=frozenset({"uid-a"}))
+    ready = proceed(ORDER, asked, view(pod("a"), bound=1), AT)
+    mark = next_step(ORDER, ready, view(pod("a"), bound=1), AT).call
+    assert isinstance(mark, MarkNode)
+    marked = advance(ready, mark, Done(), AT)
+    after = proceed(ORDER, marked, view(pod("a"), bound=1), AT)
+    assert (after.end, after.reason) == (
+        DrainEnd.ABORTED,
+        "somebody else has uncordoned the node",
+    )
+
+
 def test_a_node_that_goes_when_drained_is_done_and_one_that_goes_before_is_gone():
     away = view(present=False)
     for phase, end in ((DrainPhase.RELEASING, DrainEnd.DONE), (DrainPhase.WAITING, DrainEnd.GONE)):

@@ -274,6 +274,13 @@ def test_hours_count_from_the_oldest_node_where_none_was_lost():
     assert hours_since_loss(remember(facts), AT) == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize("no_time", [math.nan, math.inf, -math.inf, 0.0, -1.0])
+def test_a_start_that_is_no_time_tells_nothing(no_time):
+    memory = remember(held("s1", created_at=no_time))
+    assert memory.offerings[WEB_A].held_since is None
+    assert hours_since_loss(memory, AT) == NEVER_HELD_HOURS
+
+
 def test_held_since_outlives_the_oldest_node_but_not_a_break():
     old, young = (held(n, created_at=c) for n, c in (("s1", AT - 7200.0), ("s2", AT - 60.0)))
     both = cluster(pool(nodes=(*old.pools[0].nodes, *young.pools[0].nodes)))
