@@ -18,7 +18,7 @@ from spotvortex.core.pool.assess import (
 )
 from spotvortex.core.pool.owner_rules import PoolRules
 from tests.core.builders import AT, WEB_A, WEB_B, cluster, observation, pool, score, spot
-from tests.core.in_flight import order
+from tests.core.in_flight import order, placeholder
 
 RULES = AssessmentRules(limits=Limits(max_input_age_s=60.0), model_digest="digest")
 NOTHING = AssessmentMemory()
@@ -83,6 +83,16 @@ def test_a_marked_node_that_goes_was_lost_only_where_notice_had_been_given(kind,
     after = cluster(pool(nodes=(spot("s1"),)), left_in_order=(going.uid,))
     memory, _ = assessed(observation(cluster=after, at=AT + 30.0), memory)
     assert memory.interruptions.offerings[WEB_A].losses == n_lost
+
+
+def test_what_an_order_is_about_in_the_cluster_or_in_hand_is_no_candidate():
+    shown = order("s1")
+    nodes = (spot("s1"), spot("s2"), spot("s3"))
+    facts = cluster(pool(nodes=nodes), own_pods=(placeholder(shown),))
+    _, found = assessed(observation(cluster=facts, in_hand=frozenset({"uid-s2"})))
+    (web,) = found.pools
+    assert [c.node for c in web.to_on_demand] == ["s3"]
+    assert web.n_in_flight == 2
 
 
 def test_of_settings_and_annotations_the_more_careful_rule_counts():
