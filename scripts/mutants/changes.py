@@ -132,7 +132,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[ast.AST], None]]]:
             yield f"{value} -> {not value}", _flip
         case ast.Constant(value=int(value) | float(value)):
             yield f"{value} -> {value + 1}", _add_one
-        case ast.Return(value=ast.expr() as value) if not _is_none(value):
+        case ast.Return(value=ast.expr() as value) if not _is_no(value):
             yield "returned value -> None", _return_none
         case ast.If(test=test) | ast.IfExp(test=test) if not _is_negation(test):
             yield "condition negated", _negate
@@ -149,8 +149,9 @@ def _name(op: ast.AST) -> str:
     return type(op).__name__
 
 
-def _is_none(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+def _is_no(node: ast.AST) -> bool:
+    """None in place of False says the same to whoever asks for its truth."""
+    return isinstance(node, ast.Constant) and (node.value is None or node.value is False)
 
 
 def _swap_operator(node: ast.AST) -> None:

@@ -81,6 +81,18 @@ def test_sizes_seen_count_before_names():
     assert placed(seen, listed)[1].sizes_known
 
 
+def test_a_size_is_that_of_the_nodes_that_tell_both_figures():
+    def sizes(*allocatable):
+        return sizes_of(
+            spot("a1", allocatable_cpu_milli=cpu, allocatable_memory_bytes=memory)
+            for cpu, memory in allocatable
+        )
+
+    assert sizes((0, 8 * GIB), (2000, 0)) == {}
+    assert sizes((1, 1)) == {"m6i.large": (1, 1)}
+    assert sizes((0, 8 * GIB), (2000, 4 * GIB)) == {"m6i.large": (2000, 4 * GIB)}
+
+
 def test_what_is_not_known_is_no_misfit_and_is_said():
     large = with_pod("a1", 90_000, 900 * GIB)
     for unsaid in (node_pool(), node_pool(instance_types=("odd",))):
