@@ -204,6 +204,7 @@ LETTING = [
 BOUNDING = [
     ("pool_safety", case(pool=pool_input(safety=safety(safe_to_spot_nodes=3))), 3),
     ("pool_safety", case(pool=unsafe(n_anchored=4), state=FELL), 4),
+    ("pool_safety", case(pool=unsafe(n_anchored=1), state=FELL), 1),
     ("pool_safety", case(pool=unsafe(n_anchored=9), state=FELL), 8),
     (
         "pool_safety",

@@ -180,7 +180,8 @@ def test_pods_on_spot_of_another_pool_count_in_the_same_zone():
 
 
 @pytest.mark.parametrize(
-    ("spare", "rooms"), [(-1, (-1, -1, -1)), (0, (0, 0, 0)), (2, (1, 1, 0)), (7, (3, 2, 2))]
+    ("spare", "rooms"),
+    [(-1, (-1, -1, -1)), (0, (0, 0, 0)), (1, (1, 0, 0)), (2, (1, 1, 0)), (7, (3, 2, 2))],
 )
 def test_pools_that_share_a_budget_share_what_it_can_spare(spare, rooms):
     shared = pdb(desired_healthy=9 - spare, healthy_by_node=(("n1", 9),), pools=("a", "b", "c"))

@@ -308,9 +308,10 @@ def test_an_offering_without_a_quote_has_an_empty_one():
     assert found.quote.spot_usd_per_hour is None
 
 
-def test_the_memory_is_bounded_and_keeps_what_has_most_evidence():
+@pytest.mark.parametrize("after", [held("s1"), held("s1", "s2")], ids=["lost", "held"])
+def test_the_memory_is_bounded_and_keeps_what_has_most_evidence(after):
     many = [Offering(instance_type=f"t{i}.large", zone="a") for i in range(MAX_OFFERINGS)]
-    first = remember(held("s1", "s2"), held("s1"))
+    first = remember(held("s1", "s2"), after)
     crowd = cluster(pool(nodes=tuple(spot(f"n{i}", o) for i, o in enumerate(many))))
     memory = update(first, crowd, AT + 2 * STEP_S)
     assert len(memory.offerings) == MAX_OFFERINGS
