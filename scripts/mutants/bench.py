@@ -31,8 +31,8 @@ from scripts.mutants.changes import ROOT, Mutant
 N_FIRST: Final = 20
 """Tests of a first run, the quickest: most mutants end there."""
 
-SPARE_S: Final = 10.0
-SLOWER: Final = 5.0
+SPARE_S: Final = 8.0
+SLOWER: Final = 4.0
 """A test may take this many times as long as the slowest of its run took when the lines were
 mapped, and some seconds more; then the mutant is killed, since the test would wait for what does
 not come. The same bounds the whole run, for what cannot be interrupted."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -224,6 +225,27 @@ async def test_an_outage_is_told_and_ends_and_nothing_is_lost(memory, fault, sta
         proxy.faults.clear()
         await until(lambda: health(notices).state is InputState.OK)
         await until(lambda: ids(notices) == ["e1"])
+
+
+async def test_an_outage_is_logged_once_and_so_is_its_end(memory, caplog):
+    def said():
+        return [(r.levelname, r.message) for r in caplog.records if "notices" in r.name + r.message]
+
+    caplog.set_level(logging.INFO, logger="spotvortex")
+    async with (
+        queue_at(memory) as queue,
+        fault_proxy(memory) as proxy,
+        reading(proxy.url, queue.url) as notices,
+    ):
+        await until(lambda: health(notices).state is InputState.OK)
+        assert said() == []
+        proxy.faults["ReceiveMessage"] = (403, "AccessDenied")
+        await until(lambda: notices.traffic().errors.get("denied", 0) >= 3)
+        proxy.faults.clear()
+        await until(lambda: health(notices).state is InputState.OK)
+        n_asked = proxy.asked["ReceiveMessage"]
+        await until(lambda: proxy.asked["ReceiveMessage"] > n_asked)
+    assert said() == [("WARNING", "notices.denied"), ("INFO", "notices.recovered")]
 
 
 async def test_a_queue_that_does_not_answer_grows_old_and_a_stop_does_not_wait_for_it(endpoint):

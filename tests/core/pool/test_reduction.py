@@ -273,6 +273,20 @@ def test_full_nodes_show_in_the_requested_ratios():
     assert reduced(blank).memory_requested_ratio is None
 
 
+def test_nodes_that_leave_or_are_kept_are_counted_once_each():
+    seen = sight(
+        anchored=frozenset({"uid-d1", "uid-s1"}), in_flight_uids=frozenset({"uid-d1", "uid-s2"})
+    )
+    nodes = (spot("s1", moving=True), spot("s2"), spot("s3"), spot("s4", cordoned=True))
+    others = (on_demand("d1"), on_demand("d2"), node("r1", capacity_type=CapacityType.RESERVED))
+    found = reduced(*nodes, *others, seen=seen)
+    assert (found.n_spot_leaving, found.n_on_demand_leaving) == (3, 1)
+    assert (found.n_in_flight, found.n_anchored) == (2, 1)
+    kept = sight(anchored=frozenset({"uid-d1"}))
+    candidates = reduced(*nodes, *others, seen=kept).to_spot
+    assert {c.node: c.anchored for c in candidates} == {"d1": True, "d2": False}
+
+
 def test_a_pool_starts_as_slowly_as_the_slowest_owner_says_and_in_a_minute_where_none_does():
     slow = [spot(f"s{i}", load=load(startup_s=s)) for i, s in enumerate((None, 90.0, 300.0))]
     assert reduced(*slow).startup_s == 300.0
