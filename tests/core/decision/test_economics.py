@@ -24,6 +24,13 @@ def test_a_cheap_calm_offering_pays_back_soon():
     assert found.payback_hours == pytest.approx(0.005 / found.net_usd_per_hour)
 
 
+def test_a_loss_costs_what_owners_say_for_their_share_and_the_setting_for_the_rest():
+    pool = pool_input(outage_hours=4.0, outage_said_ratio=0.25)
+    hazard = -math.log(0.97) / 2.0
+    found = entry_economics(pool, Limits(interruption_minutes=30.0))
+    assert found.risk_cost_usd_per_hour == pytest.approx(hazard * 0.10 * (1.0 + 0.75 * 0.5))
+
+
 def test_what_is_held_and_what_would_be_entered_are_valued_apart():
     pool = pool_input(spot_money=replace(CHEAP, spot_usd_per_hour=0.09))
     assert held_economics(pool, Limits()).discount_ratio == pytest.approx(0.1)
