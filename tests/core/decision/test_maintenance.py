@@ -96,9 +96,7 @@ def test_of_two_anchors_on_a_node_the_longer_counts():
     assert wanted(pool(), own_pods=pods, state=SETTLING) == ()
 
 
-@pytest.mark.parametrize(
-    "changes", [{"finished": True}, {"terminating": True}, {"ends_at": AT}]
-)
+@pytest.mark.parametrize("changes", [{"finished": True}, {"terminating": True}, {"ends_at": AT}])
 def test_an_anchor_that_is_over_keeps_nothing(changes):
     assert anchored_until([anchor("web-d0", **changes)], AT) == {}
 

@@ -141,6 +141,7 @@ def test_nothing_happens_after_it_was_heard_of():
         rebalance(instance=None),
         state_change("exploding"),
         state_change(None),
+        state_change(instance="i-XYZ"),
         interruption(event_id=""),
         interruption(event_id="e\n"),
         interruption(event_id="e" * 129),

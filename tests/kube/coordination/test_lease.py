@@ -267,6 +267,34 @@ async def test_a_margin_is_kept_before_the_end():
         assert loop_s < copy.keeper.valid_until <= loop_s + 3.0
 
 
+async def test_a_new_lease_names_its_holder_and_has_changed_hands_never():
+    async with keeping(refused(404), lease(version="1")) as (copy, api):
+        await until(lambda: copy.holds)
+    made = api.posted[0]
+    assert (made["kind"], made["metadata"]["name"]) == ("Lease", labels.LEASE)
+    assert made["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "spotvortex"}
+    spec = made["spec"]
+    assert (spec["holderIdentity"], spec["leaseTransitions"]) == ("one", 0)
+    assert (spec["leaseDurationSeconds"], spec["acquireTime"]) == (3, spec["renewTime"])
+
+
+@pytest.mark.parametrize(("before", "n_transitions"), [("", 5), ("two", 5), ("one", 4)])
+async def test_a_lease_that_goes_to_another_holder_is_counted(before, n_transitions):
+    timing = replace(LeaseTiming.scaled_to(0.5), longest_s=0.5)
+    async with keeping(lease(before, leaseTransitions=4), timing=timing) as (_, api):
+        await until(lambda: api.posted)
+    assert api.posted[0]["spec"]["leaseTransitions"] == n_transitions
+
+
+async def test_what_is_left_of_a_lease_is_halved_with_every_try():
+    async with serving(FakeApi([Answer({})])) as client:
+        options = LeaseOptions(identity="one", timing=SHORT)
+        keeper = LeaseKeeper(client, "ours", options, Clock(), Random(1))
+        for left_s, pause_s in ((SHORT.lease_s, SHORT.renew_s), (0.4, 0.2), (0.05, 0.1)):
+            keeper.valid_until = asyncio.get_running_loop().time() + left_s
+            assert keeper._pause_s() == pytest.approx(pause_s, abs=0.02)
+
+
 async def test_a_renewal_whose_answer_was_lost_is_no_loss():
     answers = [refused(404), lease(version="1"), refused(409), lease(version="2")]
     async with keeping(*answers, lease(version="3")) as (copy, api):
