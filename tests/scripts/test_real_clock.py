@@ -56,6 +56,7 @@ ALLOWED = {
     "kube/coordination/test_lease.py::test_many_candidates_make_one_holder": NOTHING,
     "kube/coordination/test_lease.py::until": ASKS,
     "kube/coordination/test_lease.py::watched": ASKS,
+    "kube/coordination/test_state.py::run_for_twenty_times": NOTHING,
     "kube/coordination/test_state.py::"
     "test_the_memory_is_saved_now_and_then_by_the_leader_alone": NOTHING,
     "kube/coordination/test_writes_end_with_the_lease.py::fight": NOTHING,

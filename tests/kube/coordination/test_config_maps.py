@@ -22,9 +22,8 @@ from spotvortex.kube.coordination.state_store import (
     TooLargeError,
     VersionedConfigMap,
 )
-from spotvortex.kube.write.bounded import BoundedRequests
-from spotvortex.ports.lease_timing import LeaseTiming
 from tests.controlplane.proxy import LoopbackProxy
+from tests.kube.coordination.places import BOTH, REAL, long, place_of, real_place
 from tests.kube.fake_api import (
     SILENCE,
     Answer,
@@ -37,60 +36,18 @@ from tests.kube.fake_api import (
     until,
     watched,
 )
-from tests.kube.scenes import connected, fresh, restricted
-
-REAL = [pytest.mark.controlplane, pytest.mark.filterwarnings("ignore::ResourceWarning")]
-
-
-def config_map(name, data, namespace, **meta):
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": name, "namespace": namespace} | meta,
-        "data": data,
-    }
-
-
-def long(client):
-    """Requests of somebody who has the lease for long."""
-
-    def bounded():
-        until = asyncio.get_running_loop().time() + 60.0
-        return BoundedRequests(client=client, until=until, timing=LeaseTiming())
-
-    return bounded
-
-
-class Place:
-    """A namespace of its own with ConfigMaps."""
-
-    def __init__(self, plane, client):
-        self.plane, self.client, self.namespace = plane, client, fresh("maps")
-        self.path = f"/api/v1/namespaces/{self.namespace}/configmaps"
-
-    async def put(self, name, data):
-        await asyncio.to_thread(self.plane.apply, [config_map(name, data, self.namespace)])
-
-    async def get(self, name):
-        return await asyncio.to_thread(self.plane.api().get, f"{self.path}/{name}")
-
-    async def names(self):
-        items = await asyncio.to_thread(self.plane.api().items, self.path)
-        found = {item["metadata"]["name"] for item in items}
-        return found - {"kube-root-ca.crt"}
-
-    async def delete(self, name):
-        await asyncio.to_thread(self.plane.api().delete, f"{self.path}/{name}")
-
-    def state(self, version=1):
-        return VersionedConfigMap(self.client, self.namespace, version, long(self.client))
+from tests.kube.scenes import connected
 
 
 @pytest.fixture
 async def place(control_plane):
-    async with connected(control_plane) as client:
-        found = Place(control_plane, client)
-        await asyncio.to_thread(control_plane.apply, [restricted(found.namespace)])
+    async with real_place(control_plane) as found:
+        yield found
+
+
+@pytest.fixture(params=BOTH)
+async def kept(request):
+    async with place_of(request) as found:
         yield found
 
 
@@ -179,20 +136,18 @@ async def test_a_probe_that_fails_confirms_nothing(monkeypatch):
 
 
 class TestState:
-    pytestmark = REAL
-
-    async def test_what_was_saved_is_loaded_again(self, place):
-        state = place.state()
+    async def test_what_was_saved_is_loaded_again(self, kept):
+        state = kept.state()
         assert await state.load() == Loaded()
         assert await state.save({"memory": "m1", "targets": "t"}) == Saved()
         assert await state.save({"memory": "m2"}) == Saved()
-        assert await place.state().load() == Loaded(data={"memory": "m2"})
-        stored = await place.get(labels.STATE)
+        assert await kept.state().load() == Loaded(data={"memory": "m2"})
+        stored = await kept.get(labels.STATE)
         assert stored["data"] == {"memory": "m2", "version": "1"}
         assert stored["metadata"]["labels"] == {labels.MANAGED_BY: "spotvortex"}
 
-    async def test_what_somebody_else_wrote_is_told_and_not_overwritten(self, place):
-        one, two = place.state(), place.state()
+    async def test_what_somebody_else_wrote_is_told_and_not_overwritten(self, kept):
+        one, two = kept.state(), kept.state()
         await one.load()
         await two.load()
         assert await one.save({"a": "one"}) == Saved()
@@ -200,10 +155,10 @@ class TestState:
         assert await two.save({"a": "two"}) == Saved()
         assert await one.save({"a": "one"}) == Changed(data={"a": "two"})
 
-    async def test_what_was_deleted_is_told_and_made_anew(self, place):
-        state = place.state()
+    async def test_what_was_deleted_is_told_and_made_anew(self, kept):
+        state = kept.state()
         await state.save({"a": "1"})
-        await place.delete(labels.STATE)
+        await kept.delete(labels.STATE)
         assert await state.save({"a": "2"}) == Changed(data={})
         assert await state.save({"a": "2"}) == Saved()
 
@@ -215,37 +170,37 @@ class TestState:
             ({"a": "new"}, "its version is ''"),
         ],
     )
-    async def test_what_cannot_be_used_is_kept_aside_once(self, place, data, reason):
-        await place.put(labels.STATE, data)
-        state = place.state()
+    async def test_what_cannot_be_used_is_kept_aside_once(self, kept, data, reason):
+        await kept.put(labels.STATE, data)
+        state = kept.state()
         assert await state.load() == Aside(reason)
-        kept = await place.get(ASIDE)
-        assert kept["data"] == data
-        assert kept["metadata"]["annotations"]["spotvortex.io/reason"] == reason
+        aside = await kept.get(ASIDE)
+        assert aside["data"] == data
+        assert aside["metadata"]["annotations"]["spotvortex.io/reason"] == reason
         assert await state.save({"a": "mine"}) == Saved()
-        await place.put(labels.STATE, {"version": "9"})
-        assert isinstance(await place.state().load(), Aside)
-        assert (await place.get(ASIDE))["data"] == data
+        await kept.put(labels.STATE, {"version": "9"})
+        assert isinstance(await kept.state().load(), Aside)
+        assert (await kept.get(ASIDE))["data"] == data
 
-    async def test_a_text_that_the_caller_cannot_read_is_kept_aside(self, place):
-        state = place.state()
+    async def test_a_text_that_the_caller_cannot_read_is_kept_aside(self, kept):
+        state = kept.state()
         assert await state.put_aside("nothing there") == Aside("nothing there")
-        assert await place.names() == set()
+        assert await kept.names() == set()
         await state.save({"a": "?"})
         assert await state.put_aside("a cannot be read") == Aside("a cannot be read")
-        assert await place.names() == {labels.STATE, ASIDE}
+        assert await kept.names() == {labels.STATE, ASIDE}
 
-    async def test_an_empty_one_is_nothing_remembered(self, place):
-        await place.put(labels.STATE, {})
-        assert await place.state().load() == Loaded()
+    async def test_an_empty_one_is_nothing_remembered(self, kept):
+        await kept.put(labels.STATE, {})
+        assert await kept.state().load() == Loaded()
 
-    async def test_the_largest_is_kept_and_more_is_refused(self, place):
-        state = place.state()
+    async def test_the_largest_is_kept_and_more_is_refused(self, kept):
+        state = kept.state()
         most = MAX_BYTES - len("version1") - len("a")
         assert await state.save({"a": "x" * most}) == Saved()
         with pytest.raises(TooLargeError, match=f"{MAX_BYTES + 1} bytes are to be kept"):
             await state.save({"a": "x" * (most + 1)})
-        assert len((await place.get(labels.STATE))["data"]["a"]) == most
+        assert len((await kept.get(labels.STATE))["data"]["a"]) == most
 
 
 async def test_an_answer_that_cannot_be_read_is_an_error():
