@@ -129,6 +129,10 @@ def test_no_more_is_kept_for_another_try_than_the_bound():
 def test_a_settled_id_is_forgotten_in_time():
     made = opened(message(rebalance()))
     made.settle(["e2"], T0)
+    in_time = T0 + inboxes.SETTLED_S
+    made.pending(in_time)
+    made.take(message(rebalance(), "m1 again"), in_time)
+    assert ids(made, in_time) == []
     late = T0 + inboxes.SETTLED_S + 1.0
     made.pending(late)
     made.take(message(rebalance(), "m2"), late)
@@ -182,6 +186,11 @@ def test_what_finds_no_room_is_left_to_the_queue_and_taken_when_it_comes_again()
     made.next_deletable(10)
     made.take(message(scheduled_change("i-2", "i-3"), "m2"), T0)
     assert ids(made) == ["e4/i-2", "e4/i-3"]
+
+
+def test_one_message_may_fill_what_holds_notices():
+    assert opened(message(scheduled_change("i-1", "i-2")), max_held=2).is_full
+    assert not opened(message(scheduled_change("i-1", "i-2")), max_held=3).is_full
 
 
 def test_what_is_given_back_is_forgotten_and_the_most_urgent_goes_first():

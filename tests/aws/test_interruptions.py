@@ -227,6 +227,16 @@ async def test_an_outage_is_told_and_ends_and_nothing_is_lost(memory, fault, sta
         await until(lambda: ids(notices) == ["e1"])
 
 
+async def test_who_has_brought_something_is_asked_again_at_once(memory, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", memory)
+    async with queue_at(memory) as queue:
+        chosen = QueueOptions(queue=queue.url, region="us-east-1")
+        await queue.send(now(interruption, "i-1", "e1"))
+        async with open_notices(chosen, clock=CLOCK, rng=Random(1)) as notices:
+            assert await notices._poll(notices._backoff()) == 0.0
+            assert ids(notices) == ["e1"]
+
+
 async def test_an_outage_is_logged_once_and_so_is_its_end(memory, caplog):
     def said():
         return [(r.levelname, r.message) for r in caplog.records if "notices" in r.name + r.message]

@@ -89,9 +89,13 @@ async def test_offerings_come_from_all_pages_and_from_labels_alone():
         "node.kubernetes.io/instance-type": "m6i.large",
         "topology.kubernetes.io/zone": "us-east-1a",
     }
+
+    def half(label):
+        return node("half", **{label: web[label]})
+
     api = FakeApi(
         [
-            listed(node("a", **web), node("b"), token="t"),
+            listed(node("a", **web), node("b"), *map(half, web), token="t"),
             listed(node("c", **web), node("d", **web | {"topology.kubernetes.io/zone": "z"})),
         ]
     )

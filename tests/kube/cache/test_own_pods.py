@@ -57,6 +57,16 @@ def test_one_that_waits_says_why():
     assert found.pending_reason == "not scheduled"
 
 
+def test_one_without_any_time_is_over():
+    timeless = own_pod("a", status={"phase": "Pending"})
+    del timeless["metadata"]["creationTimestamp"]
+    (found,) = Scene().put("pods", timeless).store.own_pods()
+    assert found.ends_at == 1800.0
+    del timeless["spec"]["activeDeadlineSeconds"]
+    (found,) = Scene().put("pods", timeless).store.own_pods()
+    assert found.ends_at == 0.0
+
+
 def test_a_pod_of_ours_is_no_workload_and_blocks_nothing():
     scene = Scene().put("nodes", node("n1")).put("pods", own_pod("a"), own_pod("b"))
     load = scene.load()

@@ -77,6 +77,12 @@ def test_requests_are_summed_and_daemons_told_apart():
     assert (load.largest_cpu_milli, load.largest_memory_bytes) == (100, 128 * 2**20)
 
 
+def test_a_node_without_pods_has_no_largest_one():
+    load = Scene().put("nodes", node("n1")).load()
+    assert (load.largest_cpu_milli, load.largest_memory_bytes, load.n_pods) == (0, 0, 0)
+    assert (load.outage_hours, load.startup_s, load.blocked) == (None, None, ())
+
+
 @pytest.mark.parametrize(
     ("spec", "requests"),
     [
@@ -368,6 +374,16 @@ def test_a_budget_says_what_it_asks_for(spec, terms, evicts_unhealthy):
     plain["metadata"]["generation"] = 2
     scene.put("budgets", plain)
     assert not scene.snapshot().pdbs[0].observed
+
+
+def test_a_budget_that_nobody_has_looked_at_yet_allows_nothing():
+    plain = pdb("all", {})
+    plain["status"] = {}
+    plain["metadata"]["generation"] = 1
+    scene = Scene().put("nodes", node("n1")).put("pods", pod("a")).put("budgets", plain)
+    (found,) = scene.snapshot().pdbs
+    assert (found.desired_healthy, found.disruptions_allowed) == (0, 0)
+    assert (found.current_healthy, found.expected_pods, found.observed) == (0, 0, False)
 
 
 def test_a_pending_pod_is_asked_about_no_budget():
