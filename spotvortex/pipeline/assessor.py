@@ -8,6 +8,7 @@ remembered from cycle to cycle, the interruption memory above all, and saves tha
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -22,9 +23,11 @@ from spotvortex.pipeline.channels import ClosedError, Latest
 from spotvortex.pipeline.health import Heartbeats
 from spotvortex.pipeline.scorer import Scorer
 from spotvortex.ports.null import NullMemoryStore
-from spotvortex.ports.series import CHANNEL_REPLACED
+from spotvortex.ports.series import CHANNEL_REPLACED, LOSSES
 from spotvortex.ports.telemetry import Telemetry
 from spotvortex.ports.writing import MemoryStore
+
+log = logging.getLogger(__name__)
 
 SAVE_EVERY_S: Final = 60.0
 """Seconds of the observations' time between two savings of the memory."""
@@ -76,6 +79,12 @@ class Assessor:
         self._saved_at = learned.at
         await self.scorer.offload(self.store.save, learned)
 
+    def _tell_losses(self) -> None:
+        for loss in self.memory.interruptions.lost:
+            self.telemetry.count(LOSSES, loss.evidence.value)
+            fields = {"node": loss.node, "offering": str(loss.offering)}
+            log.info("loss.learned", extra={**fields, "evidence": loss.evidence})
+
     async def assess(self, observation: Observation) -> Assessment:
         """Score one observation and reduce it, pool by pool."""
         started = asyncio.get_running_loop().time()
@@ -87,6 +96,7 @@ class Assessor:
         attributes = {"offerings": len(observation.cluster.offerings)}
         with self.telemetry.span("assess", observation.traceparent, attributes):
             self.memory, assessed = await self.scorer.assess(self.memory, observation, rules)
+        self._tell_losses()
         seconds = asyncio.get_running_loop().time() - started
         assessment = replace(assessed, seconds=seconds)
         self.telemetry.seen(assessment)

@@ -45,6 +45,9 @@ SHADOW_CALLS: Final = Counted("shadow_calls", "Requests recorded, not sent.", ("
 CHANNEL_REPLACED: Final = Counted(
     "channel_replaced", "Messages that a newer one replaced unread.", ("channel",)
 )
+LOSSES: Final = Counted(
+    "losses_learned", "Spot nodes that were lost, by what proves it.", ("evidence",)
+)
 LOOP_STALL: Final = Measured(
     "event_loop_stall_seconds",
     "Lateness of the event loop.",
@@ -52,6 +55,6 @@ LOOP_STALL: Final = Measured(
     (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
 )
 
-COUNTED: Final = (CALLS, SHADOW_CALLS, CHANNEL_REPLACED)
+COUNTED: Final = (CALLS, SHADOW_CALLS, CHANNEL_REPLACED, LOSSES)
 MEASURED: Final = (LOOP_STALL,)
 """All of them: telemetry declares what stands here, and knows no other."""

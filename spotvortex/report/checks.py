@@ -146,7 +146,7 @@ def _is_ours(username: str, namespace: str) -> bool:
 
 def of_events(unsaid: tuple[str, ...]) -> Check:
     """Judge the right to say something at a node."""
-    name = "rights on events"
+    name = "rights to tell"
     if unsaid:
         detail = f"no right to {', '.join(unsaid)}: nothing is said at the nodes"
         return missing(name, detail, "grant them, as deploy/kustomize/events does")

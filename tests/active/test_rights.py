@@ -25,6 +25,7 @@ ELSEWHERE: dict[Right, str] = {
     ("karpenter.sh", "nodepools", "get", ""): OF_READING,
     ("policy", "poddisruptionbudgets", "get", ""): OF_READING,
     ("apps", "replicasets", "get", ""): OF_READING,
+    ("", "events", "get", ""): OF_READING,
     ("", "events", "patch", ""): "only what is said of a node a second time is a patch",
 }
 """Granted, and not used by what is tried here, with the reason; another one is a failure."""

@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl on PATH"),
 ]
 HOME = "check-mode"
-NAMES = ("account", "rights on events", "provisioner", "rights to write", "placeholders", "fence")
+NAMES = ("account", "rights to tell", "provisioner", "rights to write", "placeholders", "fence")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ async def test_another_account_is_told_that_it_is_not_the_daemons(ask):
 async def test_shadow_asks_for_none_of_it_and_advise_for_events(ask):
     assert not set(NAMES) & (await ask(mode="shadow")).keys()
     found = await ask(mode="advise")
-    assert found["rights on events"].finding is CheckStatus.OK
+    assert found["rights to tell"].finding is CheckStatus.OK
     assert "rights to write" not in found
 
 

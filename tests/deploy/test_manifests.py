@@ -68,6 +68,7 @@ def test_the_shadow_role_reads_exactly_what_a_decision_needs():
         ("policy", "poddisruptionbudgets"),
         ("apps", "replicasets"),
         ("karpenter.sh", "nodepools"),
+        ("", "events"),
     }
     assert granted == {(*r, verb) for r in resources for verb in ("get", "list", "watch")}
 

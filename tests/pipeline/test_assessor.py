@@ -9,6 +9,7 @@ import pytest
 
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
+from spotvortex.core.domain.exits import NodeExit
 from spotvortex.core.domain.labels import MAX_SPOT_RATIO
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import NodeGroupFact
@@ -168,7 +169,8 @@ def test_the_loop_breathes_after_each_pool():
 def test_the_memory_lives_from_cycle_to_cycle_and_feeds_the_next():
     forecaster = FlatForecaster()
     subject = inference(forecaster)
-    lost = cluster(pool(nodes=(spot("s1"), on_demand("d1"))))
+    silent = NodeExit(uid=spot("s2").uid, not_ready_since=AT)
+    lost = cluster(pool(nodes=(spot("s1"), on_demand("d1"))), exits=(silent,))
 
     async def main():
         await subject.assess(observation(pool(nodes=(spot("s1"), spot("s2")))))

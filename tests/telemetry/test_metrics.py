@@ -50,6 +50,7 @@ NAMES = {
     "spotvortex_records",
     "spotvortex_channel_replaced",
     "spotvortex_drains",
+    "spotvortex_losses_learned",
     "spotvortex_shadow_calls",
     "spotvortex_event_loop_stall_seconds",
     "spotvortex_journal_write_errors",

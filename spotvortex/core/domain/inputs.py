@@ -26,6 +26,7 @@ class InputName(StrEnum):
     PDBS = "pdbs"
     OWNERS = "owners"
     NODEPOOLS = "nodepools"
+    INTERRUPTIONS = "interruptions"
     FREEZE = "freeze"
     PRICES = "prices"
     NOTICES = "notices"

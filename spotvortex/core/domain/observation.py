@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from spotvortex.core.domain.exits import NodeExit
 from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.market import MarketFacts
@@ -278,10 +279,6 @@ class OwnPod:
     pending_reason: str = ""
 
 
-MAX_LEFT_IN_ORDER: Final = 5000
-"""Nodes that are gone and still listed: more than the largest cluster loses in a tick."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterFacts:
     """The cluster at one instant.
@@ -294,8 +291,8 @@ class ClusterFacts:
         n_pods: pods in the cluster.
         n_pdbs: PodDisruptionBudgets in the cluster.
         own_pods: pods that the controller made.
-        left_in_order: uids of nodes that are gone and that were `leaving` when last seen, at most
-            the latest `MAX_LEFT_IN_ORDER`; a snapshot in between need not have shown them so.
+        exits: how nodes went that are gone, the latest ones; a snapshot in between need not have
+            shown them so.
     """
 
     pools: tuple[PoolFacts, ...]
@@ -305,7 +302,7 @@ class ClusterFacts:
     n_pods: int = 0
     n_pdbs: int = 0
     own_pods: tuple[OwnPod, ...] = ()
-    left_in_order: tuple[str, ...] = ()
+    exits: tuple[NodeExit, ...] = ()
 
     @property
     def nodes(self) -> tuple[NodeFact, ...]:

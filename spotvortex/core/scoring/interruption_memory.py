@@ -2,9 +2,9 @@
 
 Comes in: two observations in a row. Goes out: gamma-Poisson posteriors by offering, and the time
 since the last loss. The memory is the baseline that a network must beat, and one of its inputs. A
-loss is a Ready Spot node that vanished although nobody had cordoned, tainted or deleted it, as far
-as the watch saw, or one that the controller emptied because of a notice that it goes; a node that
-went otherwise is only exposure. Two things are counted: losses over node-hours, the mean rate that
+loss is a Spot node of whose end there is evidence that the cloud took it (`loss_evidence`), or that
+the controller emptied because of a notice that it goes; a node that went otherwise is only
+exposure. Two things are counted: losses over node-hours, the mean rate that
 a model reads; and the level, the hazard beyond 12 hours, which the memory's own score multiplies
 with the shape that `hazard` gives. May not know of a model, nor read a journal.
 """
@@ -17,12 +17,14 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Final
 
+from spotvortex.core.domain.exits import NodeExit
 from spotvortex.core.domain.inputs import InputName, InputState
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.scoring.features import OfferingContext, OfferingScore
 from spotvortex.core.scoring.hazard import Age, base_of, integral, integrals, multiple
+from spotvortex.core.scoring.loss_evidence import LossEvidence, evidence_of
 
 PRIOR_HAZARD_PER_HOUR: Final = 2e-3
 """Losses per node-hour before anything is seen: the `normal` level of the evaluation's worlds."""
@@ -108,6 +110,21 @@ class OfferingMemory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedLoss:
+    """One node that was lost.
+
+    Attributes:
+        node: its name.
+        offering: what it ran on.
+        evidence: what it is known by.
+    """
+
+    node: str
+    offering: Offering
+    evidence: LossEvidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
     """What is remembered of all offerings.
 
@@ -118,6 +135,7 @@ class Memory:
         offerings: the counts of each offering.
         nodes: the Spot nodes seen last, by uid.
         interrupted: uids of those of them that were being emptied for a notice.
+        lost: the losses that the last observation has brought; they are counted above.
     """
 
     at: float = -math.inf
@@ -125,6 +143,7 @@ class Memory:
     offerings: Mapping[Offering, OfferingMemory]
     nodes: Mapping[str, NodeFact]
     interrupted: Set[str] = frozenset()
+    lost: tuple[LearnedLoss, ...] = ()
 
 
 EMPTY_MEMORY: Final = Memory(offerings={}, nodes={})
@@ -151,7 +170,8 @@ def update(
     # A long gap teaches nothing: counting its survivors but not its losses would flatter Spot.
     hours = max(0.0, gap_s) / 3600.0 if gap_s <= MAX_GAP_S else 0.0
     present = {n.uid for n in _nodes(cluster)}
-    lost = _losses(memory, present, cluster.left_in_order) if gap_s <= MAX_GAP_S else Counter()
+    losses = _losses(memory, present, cluster.exits, now) if gap_s <= MAX_GAP_S else ()
+    lost = Counter(loss.offering for loss in losses)
     held = Counter(n.offering for n in spot.values())
     n_before = Counter(n.offering for n in memory.nodes.values())
     with_survivors = {n.offering for uid, n in memory.nodes.items() if lost and uid in present}
@@ -170,7 +190,7 @@ def update(
         before = offerings.get(offering)
         offerings[offering] = _step(before or OfferingMemory(updated_at=now), seen, now)
     learned = memory_of(offerings, spot, at=now)
-    return replace(learned, interrupted=interrupted & spot.keys())
+    return replace(learned, interrupted=interrupted & spot.keys(), lost=losses)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,15 +277,21 @@ def _nodes(cluster: ClusterFacts) -> Iterable[NodeFact]:
     yield from cluster.unpooled
 
 
-def _losses(memory: Memory, present: Set[str], left: Iterable[str]) -> Counter[Offering]:
-    """Count the nodes that are gone and were interrupted, or did not go in an orderly way."""
-    in_order = frozenset(left)
-    return Counter(
-        node.offering
-        for uid, node in memory.nodes.items()
-        if uid not in present
-        and (uid in memory.interrupted or (uid not in in_order and node.ready and not node.leaving))
-    )
+def _losses(
+    memory: Memory, present: Set[str], exits: Iterable[NodeExit], now: float
+) -> tuple[LearnedLoss, ...]:
+    """Find the nodes that are gone and that the cloud took, each once."""
+    ended = {known.uid: known for known in exits}
+    found: list[LearnedLoss] = []
+    for uid, node in memory.nodes.items():
+        if uid in present:
+            continue
+        evidence = evidence_of(ended[uid], now) if uid in ended else None
+        if uid in memory.interrupted:
+            evidence = LossEvidence.NOTICE
+        if evidence is not None:
+            found.append(LearnedLoss(node=node.name, offering=node.offering, evidence=evidence))
+    return tuple(sorted(found, key=lambda loss: loss.node))
 
 
 def _oldest(nodes: Iterable[NodeFact]) -> dict[Offering, float]:

@@ -226,11 +226,17 @@ class NodeSpec(Wire, frozen=True, gc=False):
     taints: list[Taint] | None = None
 
 
+class NodeCondition(Condition, frozen=True, gc=False):
+    """The same of a node, with the time since which it stands so."""
+
+    last_transition_time: str | None = None
+
+
 class NodeStatus(Wire, frozen=True, gc=False):
     """What a node offers."""
 
     allocatable: Requests | None = None
-    conditions: list[Condition] | None = None
+    conditions: list[NodeCondition] | None = None
 
 
 class Node(Wire, frozen=True, gc=False):
@@ -301,6 +307,19 @@ class Owner(Wire, frozen=True, gc=False):
     """The metadata of a ReplicaSet."""
 
     metadata: Meta
+
+
+class InvolvedObject(Wire, frozen=True, gc=False):
+    """What an Event is about."""
+
+    uid: str | None = None
+
+
+class Event(Wire, frozen=True, gc=False):
+    """An Event, as far as it tells what it is about."""
+
+    metadata: Meta
+    involved_object: InvolvedObject | None = None
 
 
 class ConfigMap(Wire, frozen=True, gc=False):

@@ -80,7 +80,19 @@ NODEPOOLS: Final = Input(
     cost="pools are named by node labels alone, and what a pool may launch is not known",
 )
 
-WATCHED: Final = (NODES, PODS, PDBS, OWNERS, NODEPOOLS)
+INTERRUPTIONS: Final = Input(
+    resource=Resource(
+        name=InputName.INTERRUPTIONS,
+        path="/api/v1/events",
+        field_selector="reason=SpotInterrupted,involvedObject.kind=Node",
+    ),
+    right="events",
+    cost="which nodes Karpenter lost to an interruption is not known",
+)
+"""Karpenter's own Events alone: the interruption controller of its AWS provider says so at the
+node (pkg/controllers/interruption/events/events.go)."""
+
+WATCHED: Final = (NODES, PODS, PDBS, OWNERS, NODEPOOLS, INTERRUPTIONS)
 """All watched resources, in the order in which health lists them."""
 
 

@@ -7,6 +7,7 @@ ValueError. May not know other objects.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -52,6 +53,18 @@ NOT_YET_PREFIX: Final = "readiness.k8s.io/"
 """Taints of the Node Readiness Controller: a node that has one is not ready for pods yet, whatever
 its condition says; Karpenter knows them since core 1.13 (pull request 3025)."""
 
+SILENT_TAINTS: Final = frozenset(
+    {
+        "node.kubernetes.io/unreachable",
+        "node.kubernetes.io/out-of-service",
+        "node.cloudprovider.kubernetes.io/shutdown",
+    }
+)
+"""Those of them that only say that the node, or its instance, is not there any more."""
+
+INTERRUPTED: Final = "aws-node-termination-handler/spot-itn"
+"""The handler's taint for an interruption, where it is told to taint (`taintNode`)."""
+
 LEAVING_PREFIX: Final = "aws-node-termination-handler/"
 """Taints for interruption, rebalance, scheduled maintenance and ASG lifecycle."""
 
@@ -76,12 +89,20 @@ class NodeRow:
         pool_label: the pool that its label names, "" where none does.
         node_group: its managed node group by the label, "" of none.
         is_control_plane: it carries a label of the control plane.
+        taken: somebody takes it away: a cordon, a deletion or a provisioner's taint; what the node
+            lifecycle controller says of a silent node is nobody's will.
+        interrupted: AWS Node Termination Handler has tainted it for an interruption.
+        not_ready_since: wall time since which it is not Ready, None where it is, or where that is
+            not said.
     """
 
     fact: NodeFact
     pool_label: str
     node_group: str
     is_control_plane: bool
+    taken: bool
+    interrupted: bool
+    not_ready_since: float | None
 
 
 def row_of(node: wire.Node) -> NodeRow:
@@ -96,7 +117,33 @@ def row_of(node: wire.Node) -> NodeRow:
         pool_label=labels.get(label_names.POOL, ""),
         node_group=labels.get(NODEGROUP, ""),
         is_control_plane=any(name in labels for name in CONTROL_PLANE),
+        taken=_is_taken(node),
+        interrupted=any(taint.key == INTERRUPTED for taint in _taints(node)),
+        not_ready_since=_not_ready_since(node),
     )
+
+
+def _taints(node: wire.Node) -> Iterable[wire.Taint]:
+    return (node.spec.taints or ()) if node.spec is not None else ()
+
+
+def _is_taken(node: wire.Node) -> bool:
+    if node.metadata.deletion_timestamp is not None:
+        return True
+    if node.spec is not None and node.spec.unschedulable:
+        return True
+    return any(_is_leaving(taint) and taint.key not in SILENT_TAINTS for taint in _taints(node))
+
+
+def _not_ready_since(node: wire.Node) -> float | None:
+    conditions = (node.status.conditions or ()) if node.status is not None else ()
+    ready = next((c for c in conditions if c.type == "Ready"), None)
+    if ready is None or ready.status == "True" or not ready.last_transition_time:
+        return None
+    try:
+        return dt.datetime.fromisoformat(ready.last_transition_time).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _is_ready(spec: wire.NodeSpec, status: wire.NodeStatus) -> bool:

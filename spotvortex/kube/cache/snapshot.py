@@ -58,7 +58,7 @@ class SnapshotBuilder:
             n_pods=len(self._store.pods),
             n_pdbs=len(self._pdbs),
             own_pods=self._store.own_pods(),
-            left_in_order=self._store.nodes.left_in_order(),
+            exits=self._store.nodes.exits(),
         )
 
     def node(self, name: str) -> NodeFact | None:

@@ -7,13 +7,13 @@ arrive, and makes no snapshot: `cluster` does.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+from spotvortex.core.domain.exits import MAX_EXITS, ExitNotice, NodeExit
 from spotvortex.core.domain.observation import (
-    MAX_LEFT_IN_ORDER,
     BlockedWorkload,
     NodeGroupFact,
     NodeLoad,
@@ -231,17 +231,19 @@ class NodePools:
 
 
 class Nodes:
-    """Nodes by name; the sink of nodes."""
+    """Nodes by name, and how those went that are gone; the sink of nodes."""
 
-    def __init__(self, changes: DirtySet, node_pools: NodePools) -> None:
+    def __init__(self, changes: DirtySet, node_pools: NodePools, told: InterruptionEvents) -> None:
         self._changes = changes
         self._node_pools = node_pools
+        self._told = told
         self._rows: dict[str, NodeRow] = {}
-        self._left_in_order: deque[str] = deque(maxlen=MAX_LEFT_IN_ORDER)
+        self._going: set[str] = set()
+        self._exits: deque[NodeExit] = deque(maxlen=MAX_EXITS)
 
-    def left_in_order(self) -> tuple[str, ...]:
-        """Return the nodes that were being emptied or taken away when they went, by uid."""
-        return tuple(self._left_in_order)
+    def exits(self) -> tuple[NodeExit, ...]:
+        """Return how nodes went, the latest last."""
+        return tuple(self._exits)
 
     def keys(self) -> AbstractSet[str]:
         """Return the nodes known."""
@@ -253,19 +255,71 @@ class Nodes:
 
     def put(self, key: str, obj: wire.Node) -> None:
         """Take a node."""
-        row = row_of(obj)
+        row, old = row_of(obj), self._rows.get(key)
         self._rows[key] = row
         self._changes.nodes.add(key)
         self._node_pools.see(row)
+        if old is not None and old.fact.uid != row.fact.uid:
+            self._end(old)
+            old = None
+        # Who takes a silent node away only clears up; in doubt it was taken away in order.
+        if row.taken and (old is None or row.fact.ready):
+            self._going.add(row.fact.uid)
+        elif not row.taken and row.fact.ready:
+            self._going.discard(row.fact.uid)
 
     def remove(self, key: str) -> None:
         """Forget a node."""
         row = self._rows.pop(key, None)
-        if row is None:
-            return
-        self._changes.nodes.add(key)
-        if row.fact.leaving:
-            self._left_in_order.append(row.fact.uid)
+        if row is not None:
+            self._changes.nodes.add(key)
+            self._end(row)
+
+    def _end(self, row: NodeRow) -> None:
+        uid = row.fact.uid
+        notice = ExitNotice.TERMINATION_HANDLER if row.interrupted else ExitNotice.NONE
+        if self._told.has(uid):
+            notice = ExitNotice.KARPENTER
+        self._exits.append(
+            NodeExit(
+                uid=uid,
+                in_order=uid in self._going,
+                not_ready_since=row.not_ready_since,
+                notice=notice,
+            )
+        )
+        self._going.discard(uid)
+
+
+class InterruptionEvents:
+    """The nodes of which Karpenter has said that the cloud takes them; the sink of such Events."""
+
+    def __init__(self) -> None:
+        self._about: dict[str, str] = {}
+        self._uids: Counter[str] = Counter()
+
+    def keys(self) -> AbstractSet[str]:
+        """Return the Events known; the server forgets each after an hour."""
+        return self._about.keys()
+
+    def put(self, key: str, obj: wire.Event) -> None:
+        """Take an Event."""
+        self.remove(key)
+        uid = (obj.involved_object.uid or "") if obj.involved_object is not None else ""
+        self._about[key] = uid
+        self._uids[uid] += 1
+
+    def remove(self, key: str) -> None:
+        """Forget an Event."""
+        uid = self._about.pop(key, None)
+        if uid is not None:
+            self._uids[uid] -= 1
+            if not self._uids[uid]:
+                del self._uids[uid]
+
+    def has(self, uid: str) -> bool:
+        """Tell whether a node of this uid is meant by one of them."""
+        return bool(uid) and uid in self._uids
 
 
 class Store:
@@ -282,7 +336,8 @@ class Store:
         self.budgets = MatchedPdbs(self.changes)
         self.pods = Pods(self.changes, self.workloads, self.budgets, self._own)
         self.node_pools = NodePools(self.changes)
-        self.nodes = Nodes(self.changes, self.node_pools)
+        self.interruptions = InterruptionEvents()
+        self.nodes = Nodes(self.changes, self.node_pools, self.interruptions)
 
     def own_pods(self) -> tuple[OwnPod, ...]:
         """Return the placeholders and anchors, sorted by name."""

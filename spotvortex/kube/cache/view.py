@@ -24,6 +24,7 @@ from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import Codec, Obj
 from spotvortex.kube.api.reflector import ObjectSink, Reflector
 from spotvortex.kube.cache.inputs import (
+    INTERRUPTIONS,
     NODEPOOLS,
     NODES,
     OWNERS,
@@ -72,6 +73,7 @@ class KubeClusterView:
             PDBS: self._reflector(PDBS, Codec(wire.Pdb), fresh.budgets),
             OWNERS: self._reflector(OWNERS, Codec(wire.Owner), store.workloads),
             NODEPOOLS: self._reflector(NODEPOOLS, Codec(karpenter_wire.NodePool), store.node_pools),
+            INTERRUPTIONS: self._reflector(INTERRUPTIONS, Codec(wire.Event), store.interruptions),
         }
 
     def _reflector(

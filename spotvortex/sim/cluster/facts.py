@@ -67,7 +67,7 @@ class FactsCache:
             n_pods=len(self._cluster.pods),
             n_pdbs=len(self._pdbs),
             own_pods=own_pods(self._cluster),
-            left_in_order=tuple(self._cluster.left_in_order),
+            exits=tuple(self._cluster.exits),
         )
 
     def _renew_nodes(self) -> None:

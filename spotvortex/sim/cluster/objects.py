@@ -105,6 +105,7 @@ class SimNode:
         cordoned: `spec.unschedulable`.
         moving: somebody is taking it away, and its taints show it.
         leaves_at: when its instance is taken, None before an interruption notice.
+        is_told_of: the provisioner has said of it that the cloud takes it.
         deleting: its NodeClaim is being deleted: it is drained and then ends.
         ends_at: when a node that is being deleted ends, None while that is not known.
         mark: the controller's drain journal on it, "" without one.
@@ -131,6 +132,7 @@ class SimNode:
     cordoned: bool = False
     moving: bool = False
     leaves_at: float | None = None
+    is_told_of: bool = False
     deleting: bool = False
     ends_at: float | None = None
     mark: str = ""

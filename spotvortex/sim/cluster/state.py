@@ -12,7 +12,7 @@ from dataclasses import replace
 from random import Random
 from typing import Final
 
-from spotvortex.core.domain.observation import MAX_LEFT_IN_ORDER
+from spotvortex.core.domain.exits import MAX_EXITS, ExitNotice, NodeExit
 from spotvortex.core.drain.calls import Answer, BlockedByBudget, Done, Gone
 from spotvortex.sim.cluster.objects import ClusterChanges, Own, SimNode, SimPod
 from spotvortex.sim.cluster.scenario import NodeGroup, Workload, WorkloadKind
@@ -51,7 +51,7 @@ class ClusterObjects:
         self.changed_workloads: set[str] = set(self.workloads)
         self.changes: Counter[str] = Counter()
         self.by_pool: dict[str, dict[str, SimNode]] = {}
-        self.left_in_order: deque[str] = deque(maxlen=MAX_LEFT_IN_ORDER)
+        self.exits: deque[NodeExit] = deque(maxlen=MAX_EXITS)
         self.news = ClusterChanges(workloads=set(self.workloads))
         self._n_ready: Counter[str] = Counter()
 
@@ -105,6 +105,7 @@ class ClusterObjects:
     def give_notice(self, node: SimNode, leaves_at: float, *, is_heard: bool = True) -> None:
         """Set when a node goes; a provisioner that hears of it taints the node."""
         node.moving = node.moving or is_heard
+        node.is_told_of = node.is_told_of or is_heard
         node.leaves_at = leaves_at
         self._touch(node)
 
@@ -134,12 +135,25 @@ class ClusterObjects:
         node.at_risk = note
         self._touch(node)
 
-    def remove_node(self, node: SimNode, at: float) -> None:
-        """Take a node away with everything on it; owners make new pods."""
+    def remove_node(self, node: SimNode, at: float, *, silent: bool = False) -> None:
+        """Take a node away with everything on it; owners make new pods.
+
+        Args:
+            node: which.
+            at: when.
+            silent: its instance has ended under it: it is not Ready for a moment, and is then
+                deleted, as the cloud controller does.
+        """
         del self.nodes[node.name], self.by_pool[node.group.pool][node.name]
         self.news.removed.append((node, at))
-        if node.moving or node.cordoned:
-            self.left_in_order.append(node.uid)
+        self.exits.append(
+            NodeExit(
+                uid=node.uid,
+                in_order=node.moving or node.cordoned,
+                not_ready_since=at if silent else None,
+                notice=ExitNotice.KARPENTER if node.is_told_of else ExitNotice.NONE,
+            )
+        )
         self._show(node)
         for pod in [p for p in self.pending.values() if p.promised == node.name]:
             pod.promised = ""

@@ -250,7 +250,7 @@ class World:
             "sim.node_lost",
             extra={"node": node.name, "offering": str(node.offering), "noticed": node.moving},
         )
-        self.cluster.remove_node(node, self._at)
+        self.cluster.remove_node(node, self._at, silent=True)
 
     def _finish_pods(self) -> None:
         for pod in list(self.cluster.own.values()):

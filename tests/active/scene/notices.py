@@ -213,8 +213,13 @@ class Pool:
         return {pod["metadata"]["labels"][PLAN] for pod in self.room()}
 
     def lose(self, number: int = 0) -> None:
-        """Take a node away, as the cloud does."""
-        self.plane.api().delete(f"/api/v1/nodes/{self._name(number)}")
+        """End a node's instance, as the cloud does: it falls silent, and its Node is deleted."""
+        api, path = self.plane.api(), f"/api/v1/nodes/{self._name(number)}"
+        silent = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}
+        patch = {"status": {"conditions": [silent | {"lastTransitionTime": _now()}]}}
+        content = "application/strategic-merge-patch+json"
+        api.must("PATCH", f"{path}/status", patch, content_type=content)
+        api.delete(path)
 
     def interrupted(self, number: int = 0, *, ago_s: float = 0.0, event_id: str = "") -> Manifest:
         """Make an interruption notice for a node's instance: two minutes, less what has passed."""
@@ -222,3 +227,7 @@ class Pool:
         name = event_id or f"event-{instance}"
         found: Manifest = interruption(instance, name, at=time.time() - ago_s)
         return found
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

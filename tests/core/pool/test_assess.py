@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from spotvortex.core.domain.exits import NodeExit
 from spotvortex.core.domain.labels import MAX_SPOT_RATIO
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import NodeGroupFact
@@ -80,7 +81,7 @@ def test_a_marked_node_that_goes_was_lost_only_where_notice_had_been_given(kind,
     mark = orders.to_text(replace(order("s2"), kind=kind, uid=going.uid))
     memory, seen = assessed(observation(pool(nodes=(spot("s1"), replace(going, mark=mark)))))
     assert seen.in_flight.uids == {going.uid}
-    after = cluster(pool(nodes=(spot("s1"),)), left_in_order=(going.uid,))
+    after = cluster(pool(nodes=(spot("s1"),)), exits=(NodeExit(uid=going.uid, in_order=True),))
     memory, _ = assessed(observation(cluster=after, at=AT + 30.0), memory)
     assert memory.interruptions.offerings[WEB_A].losses == n_lost
 

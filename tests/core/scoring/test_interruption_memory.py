@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spotvortex.core.domain.exits import NodeExit
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.drain import orders
@@ -25,6 +26,7 @@ from spotvortex.core.scoring.interruption_memory import (
     remembered_score,
     update,
 )
+from spotvortex.core.scoring.loss_evidence import LossEvidence
 from tests.core import odd
 from tests.core.builders import AT, WEB_A, WEB_B, cluster, health, market, on_demand, pool, spot
 from tests.core.in_flight import order
@@ -39,29 +41,59 @@ def held(*names, **changes):
 def remember(*clusters, step_s=STEP_S, start=EMPTY_MEMORY):
     memory = start
     for i, facts in enumerate(clusters):
-        memory = update(memory, facts, AT + i * step_s, orders.in_flight(facts).interrupted)
+        at = AT + i * step_s
+        before = clusters[i - 1] if i else facts
+        seen = facts if facts.exits else silenced(before, facts, at)
+        memory = update(memory, seen, at, orders.in_flight(facts).interrupted)
     return memory
+
+
+def silenced(before, after, at):
+    """What is gone had fallen silent, and was deleted a moment later; what left, left in order."""
+    there = {node.uid for node in after.nodes}
+    return replace(
+        after,
+        exits=tuple(
+            NodeExit(uid=n.uid, in_order=n.leaving, not_ready_since=at - 40.0)
+            for n in before.nodes
+            if n.uid not in there
+        ),
+    )
 
 
 def losses(memory, offering=WEB_A):
     return memory.offerings[offering].losses
 
 
-def test_a_ready_node_that_vanishes_is_a_loss():
+def test_a_node_that_falls_silent_and_is_deleted_is_a_loss_and_is_named_once():
     memory = remember(held("s1", "s2"), held("s1"))
+    (lost,) = memory.lost
+    assert (lost.node, lost.offering, lost.evidence) == ("s2", WEB_A, LossEvidence.NOT_READY)
+    assert update(memory, held("s1"), AT + 2 * STEP_S).lost == ()
     assert losses(memory) == 1.0
     assert memory.offerings[WEB_A].last_loss_at == AT + STEP_S
 
 
-@pytest.mark.parametrize("orderly", [{"cordoned": True}, {"moving": True}, {"ready": False}])
+@pytest.mark.parametrize("orderly", [{"cordoned": True}, {"moving": True}])
 def test_a_node_that_goes_in_order_is_no_loss(orderly):
     assert losses(remember(held("s1", "s2", **orderly), held("s1", **orderly))) == 0.0
 
 
 def test_a_node_that_the_watch_saw_go_in_order_is_no_loss():
-    seen = replace(held("s1"), left_in_order=(spot("s2").uid,))
-    memory = remember(held("s1", "s2", "s3"), seen)
-    assert losses(memory) == 1.0  # s3 alone
+    exits = (
+        NodeExit(uid=spot("s2").uid, in_order=True),
+        NodeExit(uid=spot("s3").uid, not_ready_since=AT),
+    )
+    memory = remember(held("s1", "s2", "s3"), replace(held("s1"), exits=exits))
+    assert [lost.node for lost in memory.lost] == ["s3"]
+
+
+def test_a_ready_node_that_vanishes_or_of_which_nothing_is_known_is_no_loss():
+    """The cloud ends no node that is Ready: a person deletes it, or the view has begun anew."""
+    memory = remember(held("s1", "s2"))
+    assert losses(update(memory, held("s1"), AT + STEP_S)) == 0.0
+    ready = replace(held("s1"), exits=(NodeExit(uid=spot("s2").uid),))
+    assert losses(update(memory, ready, AT + STEP_S)) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -71,7 +103,7 @@ def test_a_node_that_we_emptied_on_notice_is_a_loss_and_one_that_we_moved_is_not
     going = spot("s2", cordoned=True, ready=False)
     mark = orders.to_text(replace(order("s2"), kind=kind, uid=going.uid))
     before = cluster(pool(nodes=(spot("s1"), replace(going, mark=mark))))
-    after = replace(held("s1"), left_in_order=(going.uid,))
+    after = replace(held("s1"), exits=(NodeExit(uid=going.uid, in_order=True),))
     assert losses(remember(before, after)) == n_lost
 
 
@@ -104,7 +136,8 @@ def test_nothing_is_learned_while_nodes_cannot_be_seen(inputs):
 def test_a_short_blindness_is_made_up_for():
     before = remember(held("s1", "s2"))
     blind = cluster(inputs=(health("nodes", state=InputState.STALE),))
-    after = update(update(before, blind, AT + 60.0), held("s1"), AT + 120.0)
+    seen = silenced(held("s1", "s2"), held("s1"), AT + 120.0)
+    after = update(update(before, blind, AT + 60.0), seen, AT + 120.0)
     assert losses(after) == 1.0
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from spotvortex.core.domain.exits import NodeExit
 from spotvortex.core.domain.types import Blocker, CapacityType, ProvisionerKind
 from spotvortex.core.pool.blocking import blockers_of, pdb_blocked_nodes
 from spotvortex.core.pool.eviction import Blocked, eviction_verdict
@@ -25,6 +26,7 @@ CODECS = {
     "budgets": Codec(wire.Pdb),
     "workloads": Codec(wire.Owner),
     "node_pools": Codec(karpenter_wire.NodePool),
+    "interruptions": Codec(wire.Event),
 }
 
 
@@ -436,7 +438,7 @@ def test_how_a_node_went_is_told_although_no_snapshot_saw_it(last, in_order):
     going["spec"] |= last
     scene.put("nodes", going)
     scene.remove("nodes", "n1")
-    assert scene.snapshot().left_in_order == ((uid,) if in_order else ())
+    assert scene.snapshot().exits == (NodeExit(uid=uid, in_order=in_order),)
 
 
 def test_pods_of_a_node_carry_their_blockers_for_a_drain():
@@ -610,7 +612,7 @@ def test_any_history_gives_the_snapshot_of_its_final_state(history):
     for (table, _), plain in reversed(final.items()):
         fresh.put(table, plain)
     # How nodes went is of the history itself.
-    assert replace(lived.snapshot(), left_in_order=()) == fresh.snapshot()
+    assert replace(lived.snapshot(), exits=()) == fresh.snapshot()
     assert recounted(final) == {
         n.name: (n.load.n_pods, n.load.cpu_milli) for n in all_nodes(lived) if n.name in NODES
     }

@@ -28,7 +28,7 @@ from tests.kube.objects import node, node_pool, pdb, pod, replica_set
 
 NODES, PODS = "/api/v1/nodes", "/api/v1/pods"
 PDBS, OWNERS = "/apis/policy/v1/poddisruptionbudgets", "/apis/apps/v1/replicasets"
-NODEPOOLS = "/apis/karpenter.sh/v1/nodepools"
+NODEPOOLS, EVENTS = "/apis/karpenter.sh/v1/nodepools", "/api/v1/events"
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +46,7 @@ def cluster(**changes):
         PDBS: FakeApi([listed(pdb("web", {}))]),
         OWNERS: FakeApi([listed(replica_set("web-1", "web"))]),
         NODEPOOLS: FakeApi([listed(node_pool("web"))]),
+        EVENTS: FakeApi([listed()]),
     }
     return FakeCluster(apis | changes)
 
@@ -74,14 +75,14 @@ async def test_a_snapshot_joins_all_that_is_watched():
         await as_port.synced()
         facts = as_port.snapshot(0.0)
         assert set(states(view).values()) == {InputState.OK}
-        assert [h.required for h in facts.inputs] == [True, True, False, False, False]
+        assert [h.required for h in facts.inputs] == [True, True, False, False, False, False]
     (pool,) = facts.pools
     assert (pool.name, len(pool.nodes), len(pool.node_groups)) == ("web", 1, 1)
     assert pool.pdbs[0].workload == "default/Deployment/web"
     assert (facts.n_pods, facts.n_pdbs) == (2, 1)
     assert [v.name for v in view.pods_on("n1")] == ["a", "b"]
     assert view.pods_on("n9") == ()
-    assert view.traffic().requests["list"] == view.n_requests["list"] == 5
+    assert view.traffic().requests["list"] == view.n_requests["list"] == 6
     assert set(view.traffic().relists.values()) == {0}
 
 
