@@ -81,6 +81,8 @@ class RecordingActuator:
             present=present,
             cordoned=effects.cordoned or (node is not None and node.cordoned),
             marked=effects.cordoned,
+            # What is released by a record alone counts as on its way.
+            leaving=effects.cordoned,
             pods=tuple(pod for pod in pods if pod.uid not in effects.evicted),
             bound=effects.bound,
             n_room=effects.bound,

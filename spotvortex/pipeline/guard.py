@@ -186,6 +186,7 @@ class GuardedActuator:
             present=here is not None,
             cordoned=cordoned,
             marked=plan_id == order.plan_id,
+            leaving=here is not None and here.moving,
             pods=self.cluster.pods_on(order.node) if here is not None else (),
             bound=len(receivers),
             n_room=len(room),

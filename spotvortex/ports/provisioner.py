@@ -43,10 +43,12 @@ class WantedNodes:
 
     Attributes:
         labels: every one of them is wanted.
+        all_of: every one of these rules holds; they keep a placeholder within its pool.
         any_of: of these rules one must hold, the first that can be met; none where it is empty.
     """
 
     labels: Mapping[str, str] = field(default_factory=dict)
+    all_of: tuple[NodeRule, ...] = ()
     any_of: tuple[NodeRule, ...] = ()
 
 
@@ -68,6 +70,7 @@ class Provisioner(Protocol):
     def wanted_nodes(self, call: CreatePlaceholder) -> WantedNodes | Unable:
         """Return what nodes must be like for a placeholder to get the capacity that is asked for.
 
+        IMPORTANT: no node outside the sides that the call names may be like that.
         What the pod itself demands, and the zone of its volumes, is added by whoever asks.
         """
         ...

@@ -247,7 +247,7 @@ def placeholder_of(stage: Stage, pod: Pod, name: str, /, **changes: Any) -> Crea
         "for_uid": "node-uid",
         "pool": stage.pool,
         "capacity_type": CapacityType.UNKNOWN,
-        "node_group": stage.pool,
+        "sides": (stage.pool,),
         "for_pod": f"{pod.namespace}/{pod.name}",
         "pod_uid": pod.uid,
         "cpu_milli": 1000,

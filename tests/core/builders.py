@@ -234,6 +234,7 @@ def candidate(name="n1", **changes):
         "n_pods": 3,
         "workload_cpu_milli": 900,
         "workload_memory_bytes": 3 * GIB,
+        "sides": ("web",),
     }
     return Candidate(**(values | changes))
 

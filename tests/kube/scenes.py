@@ -158,7 +158,7 @@ def placeholder_call(pod: dict[str, Any], **changes: Any) -> CreatePlaceholder:
         "for_uid": "node-uid",
         "pool": "web",
         "capacity_type": CapacityType.ON_DEMAND,
-        "node_group": "",
+        "sides": ("web",),
         "for_pod": f"{meta['namespace']}/{meta['name']}",
         "pod_uid": meta["uid"],
         "cpu_milli": 100,

@@ -98,6 +98,7 @@ def candidates(kind: str, offerings: tuple[OfferingInput, ...], n: int) -> tuple
             n_pods=17 + i,
             workload_cpu_milli=6250,
             workload_memory_bytes=25_769_803_776,
+            sides=("checkout-and-payment-workers",),
         )
         for i in range(n)
     )

@@ -127,7 +127,7 @@ def test_the_hub_hands_every_message_on_to_the_metrics():
         node="n",
         uid="u",
         claim="",
-        node_group="",
+        sides=(),
         to=CapacityType.SPOT,
         reason="r",
         deadline=0.0,

@@ -302,7 +302,7 @@ def test_the_rest_is_counted_by_closed_sets():
         node="n",
         uid="u",
         claim="",
-        node_group="",
+        sides=(),
         to=CapacityType.SPOT,
         reason="r",
         deadline=0.0,

@@ -54,9 +54,12 @@ def is_released(decision: Decision, move: Move) -> bool:
     """Tell whether a move to Spot needs no drain by the controller.
 
     Where the provisioner consolidates, it replaces an on-demand node by Spot, replacement first,
-    once no anchor keeps it (seen with Karpenter 1.15 within 5 minutes).
+    once no anchor keeps it (seen with Karpenter 1.15 within 5 minutes). That is so within one
+    NodePool alone: of a pair, the sibling's weight decides whether it would.
     """
-    return move.to is CapacityType.SPOT and move.candidate.anchored and decision.input.consolidates
+    node = move.candidate
+    stays = node.sides == (node.node_group,)
+    return move.to is CapacityType.SPOT and node.anchored and stays and decision.input.consolidates
 
 
 def _anchors(

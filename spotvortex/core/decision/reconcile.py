@@ -221,7 +221,7 @@ def _orders_of(decision: Decision) -> Iterator[DrainOrder]:
             node=move.candidate.node,
             uid=move.candidate.uid,
             claim=move.candidate.claim,
-            node_group=move.candidate.node_group,
+            sides=move.candidate.sides,
             to=move.to,
             reason=f"{decision.action} {decision.reason}",
             deadline=decision.at + limits.drain_deadline_s,

@@ -27,7 +27,7 @@ class CreatePlaceholder:
         for_uid: uid of the node that is to be emptied.
         pool: the workload pool.
         capacity_type: what capacity it asks for; UNKNOWN means any.
-        node_group: the group of the node that is to be emptied, "" of none.
+        sides: the groups of the pool that may give the room; at least one.
         for_pod: `namespace/name` of the pod that will take its room.
         pod_uid: that pod's uid.
         cpu_milli: that pod's CPU request as the decision saw it, in thousandths of a core.
@@ -43,7 +43,7 @@ class CreatePlaceholder:
     for_uid: str
     pool: str
     capacity_type: CapacityType
-    node_group: str
+    sides: tuple[str, ...]
     for_pod: str
     pod_uid: str
     cpu_milli: int
@@ -351,6 +351,7 @@ class NodeView:
         bound: placeholders of this order that have a Ready node.
         n_room: placeholders of this order.
         marked: the journal for this very plan is on the node.
+        leaving: somebody is taking the node away already.
         receivers: the Ready nodes that the placeholders are bound to.
         pending_reason: the scheduler's word on a placeholder that has no node, "" without one.
         resource_version: the node's `metadata.resourceVersion`.
@@ -368,6 +369,7 @@ class NodeView:
     bound: int
     n_room: int = 0
     marked: bool = False
+    leaving: bool = False
     receivers: tuple[Receiver, ...] = ()
     pending_reason: str = ""
     resource_version: str = ""

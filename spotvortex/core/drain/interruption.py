@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Set
+from dataclasses import replace
 from typing import Final
 
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.notices import Notice, NoticeKind, instance_id_of
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact, Observation, WriteAuthority
+from spotvortex.core.domain.sides import receiving_sides
 from spotvortex.core.domain.types import CapacityType, Freeze
 from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind
 
@@ -45,6 +47,7 @@ def interruption_orders(
     if not _may_act(observation.standing):
         return ()
     nodes = nodes_by_instance(observation.cluster)
+    groups = {pool.name: pool.node_groups for pool in observation.cluster.pools}
     known = {order.uid: order for order in flying.orders}
     plans = {o.pool: o.plan_id for o in flying.orders if o.kind is OrderKind.INTERRUPTION}
     orders: dict[str, DrainOrder] = {}
@@ -59,7 +62,9 @@ def interruption_orders(
         plan = before.plan_id if before is not None else plans.get(node.pool)
         if plan is None:
             plan = plans[node.pool] = _plan_id(observation, node.pool)
-        orders[node.uid] = _order(notice, node, plan, limits, observation)
+        order = _order(notice, node, plan, limits, observation)
+        sides = receiving_sides(node, groups[node.pool], order.to)
+        orders[node.uid] = replace(order, sides=sides)
     return tuple(sorted(orders.values(), key=lambda o: (o.deadline, o.node)))
 
 
@@ -97,7 +102,7 @@ def _order(
         node=node.name,
         uid=node.uid,
         claim=node.claim,
-        node_group=node.node_group,
+        sides=(),
         to=CapacityType.UNKNOWN,
         avoid=node.offering if node.capacity_type is CapacityType.SPOT else None,
         reason=f"notice {notice.kind}",

@@ -42,10 +42,13 @@ from spotvortex.core.drain.calls import (
 )
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
 from spotvortex.core.drain.orders import to_text
-from spotvortex.core.drain.progress import DrainPhase, DrainProgress, to_anchor, to_evict
+from spotvortex.core.drain.progress import DrainPhase, DrainProgress, remains, to_anchor, to_evict
 
 POLL_S: Final = 2.0
 """Seconds between two looks while waiting for capacity or for pods to end."""
+
+LEAVE_POLL_S: Final = 0.5
+"""Seconds between two looks at a released node, until its provisioner has begun to end it."""
 
 FIRST_RETRY_S: Final = 2.0
 """Pause after an eviction that a budget blocked, if the server names no time; it doubles."""
@@ -105,7 +108,7 @@ def _step(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float
         case DrainPhase.EVICTING:
             return _evict(order, progress, view, now)
         case DrainPhase.RELEASING:
-            return _release(order, progress, view)
+            return _release(order, progress, view, now)
         case DrainPhase.UNDOING:
             return _undo(order, progress, view)
         case _ as never:
@@ -121,7 +124,7 @@ def _placeholder(order: DrainOrder, progress: DrainProgress, view: NodeView) -> 
         for_uid=order.uid,
         pool=order.pool,
         capacity_type=order.to,
-        node_group=order.node_group,
+        sides=order.sides,
         for_pod=f"{pod.namespace}/{pod.name}",
         pod_uid=pod.uid,
         cpu_milli=pod.cpu_milli,
@@ -191,12 +194,15 @@ def _may_go(order: DrainOrder, progress: DrainProgress, pod: PodView) -> bool:
     return pod.uid in progress.asked and not HARD_BLOCKERS.intersection(pod.blockers)
 
 
-def _release(order: DrainOrder, progress: DrainProgress, view: NodeView) -> Step:
+def _release(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float) -> Step:
+    """Let the node go; the order ends once somebody takes it, as `progress` finds out."""
     if order.claim and not progress.released:
         claim = ReleaseNode(claim=order.claim, node=order.node, plan_id=order.plan_id)
         return Do(claim)
     if _has_left(progress, view):
         return Do(_clean(order))
+    if remains(order, view):
+        return Wait(min(LEAVE_POLL_S, max(0.1, order.deadline - now)))
     return Finish(DrainEnd.DONE, progress.reason or "drained")
 
 

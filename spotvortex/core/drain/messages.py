@@ -34,7 +34,8 @@ class DrainOrder:
         node: the node's name.
         uid: the node's uid.
         claim: by what name its provisioner releases the node, "" where nobody does.
-        node_group: the group that the node belongs to, "" of none.
+        sides: the groups of its pool that may give the room, the one to try first first; none
+            where no driver asks for room there.
         to: what capacity is asked for; UNKNOWN where any will do.
         reason: why, for people.
         deadline: wall time; what is not done by then is undone, or, of an interruption, over.
@@ -52,7 +53,7 @@ class DrainOrder:
     node: str
     uid: str
     claim: str
-    node_group: str
+    sides: tuple[str, ...]
     to: CapacityType
     reason: str
     deadline: float

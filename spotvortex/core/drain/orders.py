@@ -13,6 +13,7 @@ from typing import Final
 
 from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.observation import ClusterFacts, OwnPod
+from spotvortex.core.domain.sides import MAX_SIDES
 from spotvortex.core.domain.types import CapacityType, Mode, Offering
 from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind
 
@@ -33,7 +34,9 @@ def to_text(order: DrainOrder) -> str:
         "node": order.node,
         "uid": order.uid,
         "claim": order.claim,
-        "nodepool": order.node_group,
+        # Read by older versions, which know one group alone.
+        "nodepool": order.sides[0] if order.sides else "",
+        "sides": list(order.sides),
         "to": order.to.value,
         "avoid": "" if order.avoid is None else str(order.avoid),
         "reason": order.reason[:MAX_REASON],
@@ -61,7 +64,7 @@ def from_text(text: str) -> DrainOrder | None:
             node=_text(document, "node"),
             uid=_text(document, "uid"),
             claim=_text(document, "claim"),
-            node_group=_text(document, "nodepool"),
+            sides=_sides(document),
             to=CapacityType(document["to"]),
             avoid=Offering.parse(_text(document, "avoid")),
             reason=_text(document, "reason"),
@@ -78,6 +81,17 @@ def _text(document: dict[str, object], name: str) -> str:
     if not isinstance(value, str):
         raise TypeError(name)
     return value
+
+
+def _sides(document: dict[str, object]) -> tuple[str, ...]:
+    """Read the groups that may give room; an older journal names the node's own one."""
+    found = document.get("sides")
+    if found is None:
+        own = _text(document, "nodepool")
+        return (own,) if own else ()
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise TypeError("sides")
+    return tuple(found[:MAX_SIDES])
 
 
 def in_flight(cluster: ClusterFacts) -> InFlight:

@@ -121,8 +121,10 @@ def proceed(
     order: DrainOrder, progress: DrainProgress, view: NodeView, now: float
 ) -> DrainProgress:
     """Move on to the phase that the node, as it is now, calls for."""
-    if progress.phase is DrainPhase.UNDOING or _is_drained(progress, view):
+    if progress.phase is DrainPhase.UNDOING:
         return progress
+    if _is_drained(progress, view):
+        return _unless_nobody_takes_it(order, progress, view, now)
     progress = replace(
         progress,
         urgent=order.kind is OrderKind.INTERRUPTION,
@@ -136,7 +138,30 @@ def proceed(
     if not progress.begun:
         progress = replace(progress, moving=_with_newcomers(progress.moving, view))
         progress = _as_asked(_without_lost_room(progress, view, now), view)
-    return replace(progress, phase=_phase(order, progress, view, now))
+    progress = replace(progress, phase=_phase(order, progress, view, now))
+    return _unless_nobody_takes_it(order, progress, view, now)
+
+
+def remains(order: DrainOrder, view: NodeView) -> bool:
+    """Tell whether a drained node is still there and nobody takes it away.
+
+    A node that is lost goes by itself; and a controller that has to stop awaits nobody.
+    """
+    planned = order.kind is OrderKind.DRAIN
+    return planned and view.present and not view.leaving and view.halt is Halt.NONE
+
+
+def _unless_nobody_takes_it(
+    order: DrainOrder, progress: DrainProgress, view: NodeView, now: float
+) -> DrainProgress:
+    """Give a drained node back, uncordoned, where nobody can release it, or nobody has in time."""
+    if progress.phase is not DrainPhase.RELEASING or not remains(order, view):
+        return progress
+    if order.claim and not (progress.released and now >= order.deadline):
+        return progress
+    why = "its provisioner has not removed it" if order.claim else "nobody is known to remove it"
+    reason = f"drained, but {why}: {order.node} is uncordoned"
+    return replace(progress, phase=DrainPhase.UNDOING, end=DrainEnd.ABORTED, reason=reason)
 
 
 def _is_drained(progress: DrainProgress, view: NodeView) -> bool:
@@ -194,6 +219,8 @@ def _trouble(
         return late
     if order.kind is OrderKind.INTERRUPTION:
         return _uncordoned(progress, view)
+    if not order.sides and not progress.begun:
+        return DrainEnd.NO_REPLACEMENT, f"no driver makes nodes for pool {order.pool}"
     if view.wave is not None and view.wave.trouble and not progress.marked:
         return DrainEnd.NO_REPLACEMENT, view.wave.trouble
     return _cordon_trouble(progress, view) or _pod_trouble(progress, view)
@@ -245,7 +272,8 @@ def _phase(order: DrainOrder, progress: DrainProgress, view: NodeView, now: floa
     waits = not progress.begun and not pressing
     # Once the first pod has gone, the pods that follow it take the placeholders' room. A node that
     # is lost does not wait for a server that does not take our requests for room either.
-    asks = not progress.begun and not (pressing and progress.tries.get("", 0))
+    asks = bool(order.sides) and not progress.begun
+    asks = asks and not (pressing and progress.tries.get("", 0))
     # Nor does an order that was found again before it knows what the others of its wave have.
     asks = asks and not (progress.found and view.wave is not None and not view.wave.known)
     if asks and any(pod.uid not in progress.asked for pod in progress.moving):
@@ -270,9 +298,14 @@ def _waits_for_marks(order: DrainOrder, progress: DrainProgress, view: NodeView)
 
 
 def _is_pressing(order: DrainOrder, progress: DrainProgress, now: float) -> bool:
-    """Tell whether an interrupted node's pods must go now to end before it does."""
+    """Tell whether an interrupted node's pods must go now to end before it does.
+
+    Where nobody can be asked for room, there is nothing to wait for.
+    """
     if order.kind is not OrderKind.INTERRUPTION:
         return False
+    if not order.sides:
+        return True
     grace_s = max((pod.grace_s for pod in progress.moving), default=0.0)
     return now >= order.deadline - grace_s - EVICT_MARGIN_S
 

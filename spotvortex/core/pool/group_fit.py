@@ -14,7 +14,8 @@ from typing import Final
 
 from spotvortex.core.domain.instance_types import vcpus_of
 from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
-from spotvortex.core.domain.types import Blocker, CapacityType
+from spotvortex.core.domain.sides import allows, receiving_sides
+from spotvortex.core.domain.types import Blocker, CapacityType, ProvisionerKind
 from spotvortex.core.pool.input import MAX_CANDIDATES, GroupFit
 
 MIB: Final = 1 << 20
@@ -54,14 +55,15 @@ def place(
         nodes: movable nodes in the order in which they would be moved.
         seen: sizes of instance types.
     """
-    offers = [_offer(p, nodes, seen) for p in node_groups if _allows(p, wanted)]
+    going = _Going(node_groups, wanted)
+    offers = [_offer(p, nodes, seen, going) for p in node_groups if allows(p, wanted)]
     if not offers:
         cpu, memory = _largest(seen.values())
         return tuple(nodes), GroupFit(launch_cpu_milli=cpu, launch_memory_mib=mib_up(memory))
     best = min(offers, key=_rank)
     hosted = {id(node) for node in best.hosted}
     others = [node for node in nodes if id(node) not in hosted]
-    return (*best.hosted, *others), best.room(others, seen)
+    return (*best.hosted, *others), best.room(others, seen, going)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,22 @@ def launches(room: GroupFit, needs: Sequence[tuple[int, int]]) -> LaunchHeadroom
     return LaunchHeadroom(len(needs))
 
 
+class _Going:
+    """Where the nodes of each NodePool go, worked out once a NodePool."""
+
+    def __init__(self, node_groups: Sequence[NodeGroupFact], wanted: CapacityType) -> None:
+        self._node_groups = node_groups
+        self._wanted = wanted
+        self._sides: dict[tuple[ProvisionerKind, str], tuple[str, ...]] = {}
+
+    def sides_of(self, node: NodeFact) -> tuple[str, ...]:
+        """Return the NodePools that may take the pods of a node."""
+        key = node.provisioner, node.node_group
+        if key not in self._sides:
+            self._sides[key] = receiving_sides(node, self._node_groups, self._wanted)
+        return self._sides[key]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Offer:
     """A NodePool with the nodes that it may take, and what a launch of it may count as."""
@@ -119,12 +137,12 @@ class _Offer:
     first: int
     launch: tuple[int, int]
 
-    def room(self, others: Sequence[NodeFact], seen: Sizes) -> GroupFit:
+    def room(self, others: Sequence[NodeFact], seen: Sizes, going: _Going) -> GroupFit:
         """Return the room of this NodePool; `others` are the nodes that it cannot take."""
         return replace(
             _limits_of(self.node_group, self.launch),
             n_placed=len(self.hosted),
-            misfit=_misfit(self.node_group, others[0], seen) if others else "",
+            misfit=_misfit(self.node_group, others[0], seen, going) if others else "",
             sizes_known=_sizes_known(self.node_group, seen),
         )
 
@@ -133,8 +151,10 @@ def _rank(offer: _Offer) -> tuple[bool, int, int, str]:
     return offer.n_launches == 0, offer.first, -offer.n_launches, offer.node_group.name
 
 
-def _offer(node_group: NodeGroupFact, nodes: Sequence[NodeFact], seen: Sizes) -> _Offer:
-    taken = [i for i, node in enumerate(nodes) if not _misfit(node_group, node, seen)]
+def _offer(
+    node_group: NodeGroupFact, nodes: Sequence[NodeFact], seen: Sizes, going: _Going
+) -> _Offer:
+    taken = [i for i, node in enumerate(nodes) if not _misfit(node_group, node, seen, going)]
     launch = _launch(node_group, seen)
     loads = (nodes[i].load for i in taken[:MAX_CANDIDATES])
     needs = [(load.workload_cpu_milli, load.workload_memory_bytes) for load in loads]
@@ -159,16 +179,15 @@ def _limits_of(node_group: NodeGroupFact, launch: tuple[int, int]) -> GroupFit:
     )
 
 
-def _allows(node_group: NodeGroupFact, wanted: CapacityType) -> bool:
-    return not node_group.capacity_types or wanted in node_group.capacity_types
-
-
-def _misfit(node_group: NodeGroupFact, node: NodeFact, seen: Sizes) -> str:
+def _misfit(node_group: NodeGroupFact, node: NodeFact, seen: Sizes, going: _Going) -> str:
     """Return the zone or size that a NodePool lacks for the pods of a node, "" where it fits.
 
     A pod cannot leave the zone of its volume, and a pod larger than every node that may be bought
-    can run on none. What is not known counts as fitting.
+    can run on none. What is not known counts as fitting. Pods that go to another NodePool are
+    named by the one that they come from.
     """
+    if node_group.name not in going.sides_of(node):
+        return node.node_group or "no NodePool"
     bound = any(blocked.blocker is Blocker.VOLUME for blocked in node.load.blocked)
     if bound and node_group.zones and node.offering.zone not in node_group.zones:
         return node.offering.zone or "no zone"

@@ -62,6 +62,7 @@ class Candidate:
         workload_cpu_milli: their CPU requests, in thousandths of a core.
         workload_memory_bytes: their memory requests.
         anchored: an anchor of the controller keeps it.
+        sides: the groups of its pool that may take its pods, the one to try first first.
     """
 
     node: str
@@ -73,6 +74,7 @@ class Candidate:
     workload_cpu_milli: int
     workload_memory_bytes: int
     anchored: bool = False
+    sides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +152,8 @@ class GroupFit:
         launch_cpu_milli: most CPU that one launch may count as, 0 where no size is known.
         launch_memory_mib: most memory that one launch may count as, 0 where no size is known.
         sizes_known: false where it may buy instance types of which no size is known.
+        no_driver: who makes the nodes that would move, where no driver moves those; "" where one
+            does.
     """
 
     node_group: str = ""
@@ -161,6 +165,7 @@ class GroupFit:
     launch_cpu_milli: int = 0
     launch_memory_mib: int = 0
     sizes_known: bool = False
+    no_driver: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from typing import Final
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.observation import NodeFact
+from spotvortex.core.domain.sides import is_driven, receiving_sides
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering, is_price, short
 from spotvortex.core.pool.context import NO_QUOTE, CycleContext, trusted
 from spotvortex.core.pool.group_fit import Sizes, place, sizes_of
@@ -83,8 +84,8 @@ def reduce_summary(shape: PoolSummary, sight: CycleContext) -> PoolInput:
         spot_money=_money(spot, sight),
         entry_money=_money(entry_nodes, sight),
         safety=_safety(shape, entry, sight),
-        to_on_demand=tuple(_candidate(node, sight) for node in away[:MAX_CANDIDATES]),
-        to_spot=tuple(_candidate(node, sight) for node in entry[:MAX_CANDIDATES]),
+        to_on_demand=_candidates(away, shape, CapacityType.ON_DEMAND, sight),
+        to_spot=_candidates(entry, shape, CapacityType.SPOT, sight),
         n_spot_movable=len(away),
         n_on_demand_movable=len(entry),
         room_on_demand=room_on_demand,
@@ -124,14 +125,26 @@ def _with_ours(found: PoolInput, shape: PoolSummary, sight: CycleContext) -> Poo
 def _places(
     shape: PoolSummary, sight: CycleContext, to: CapacityType, seen: Sizes
 ) -> tuple[tuple[NodeFact, ...], GroupFit]:
-    """Return the nodes that may move there, best first, and the room that NodePools have."""
+    """Return the nodes that may move there, best first, and the room that NodePools have.
+
+    Nodes that no driver moves are left out where others may move, and else said to be such.
+    """
     if to is CapacityType.ON_DEMAND:
         movable = _free(shape.movable_spot, sight)
         ranked = _ranked(movable, sight, lambda o: -_runtime(sight, o))
     else:
         movable = _free(shape.movable_on_demand, sight)
         ranked = _ranked(movable, sight, lambda o: _price_ratio(sight, o))
-    return place(shape.facts.node_groups, to, ranked, seen)
+    driven = tuple(filter(is_driven, ranked))
+    nodes, room = place(shape.facts.node_groups, to, driven or ranked, seen)
+    return nodes, replace(room, no_driver=_no_driver(driven, ranked or shape.nodes))
+
+
+def _no_driver(driven: Sequence[NodeFact], nodes: Sequence[NodeFact]) -> str:
+    """Return who makes these nodes where no driver moves any of them, "" where one does."""
+    if driven or not nodes or any(map(is_driven, nodes)):
+        return ""
+    return nodes[0].provisioner.value
 
 
 def _free(nodes: Iterable[NodeFact], sight: CycleContext) -> tuple[NodeFact, ...]:
@@ -202,6 +215,16 @@ def _ranked(
     picked = [node for turn in zip_longest(*lanes) for node in turn if node is not None]
     picked.sort(key=lambda n: (n.name == sight.own_node, n.uid not in sight.at_risk))
     return tuple(picked)
+
+
+def _candidates(
+    nodes: Sequence[NodeFact], shape: PoolSummary, to: CapacityType, sight: CycleContext
+) -> tuple[Candidate, ...]:
+    groups = shape.facts.node_groups
+    return tuple(
+        replace(_candidate(node, sight), sides=receiving_sides(node, groups, to))
+        for node in nodes[:MAX_CANDIDATES]
+    )
 
 
 def _candidate(node: NodeFact, sight: CycleContext) -> Candidate:

@@ -52,7 +52,7 @@ def _columns(names: str) -> tuple[str, ...]:
 
 
 SCHEMA: Final = Schema(
-    version=4,
+    version=5,
     members=_columns(
         """
         v id time pool mode action reason proposal other current_ratio target_ratio n_nodes verdicts
@@ -83,7 +83,7 @@ SCHEMA: Final = Schema(
         Candidate: _columns(
             """
             node uid claim node_group offering n_pods workload_cpu_milli workload_memory_bytes
-            anchored
+            anchored sides
             """
         ),
         Risk: _columns("capacity runtime worst worst_runtime"),
@@ -96,7 +96,7 @@ SCHEMA: Final = Schema(
         GroupFit: _columns(
             """
             node_group n_placed misfit cpu_left_milli memory_left_mib nodes_left launch_cpu_milli
-            launch_memory_mib sizes_known
+            launch_memory_mib sizes_known no_driver
             """
         ),
         PoolState: _columns(
@@ -124,18 +124,24 @@ SCHEMA: Final = Schema(
 """What is written."""
 
 BEFORE: Final = Schema(
-    version=3,
+    version=4,
     members=SCHEMA.members,
     rows={
         **SCHEMA.rows,
-        PoolState: _columns(
+        Candidate: _columns(
             """
-            target_ratio last_wave_at last_decrease_at last_increase_at last_action
-            n_failed_returns n_probation rules
+            node uid claim node_group offering n_pods workload_cpu_milli workload_memory_bytes
+            anchored
+            """
+        ),
+        GroupFit: _columns(
+            """
+            node_group n_placed misfit cpu_left_milli memory_left_mib nodes_left launch_cpu_milli
+            launch_memory_mib sizes_known
             """
         ),
     },
 )
-"""What is read beside it: pools did not remember yet from where they fell."""
+"""What is read beside it: a move did not name yet which groups may receive it."""
 
 READABLE: Final[Mapping[int, Schema]] = {schema.version: schema for schema in (SCHEMA, BEFORE)}

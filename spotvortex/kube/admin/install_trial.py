@@ -118,7 +118,7 @@ def _placeholder(home: PlaceholderOptions) -> manifests.Json:
         for_uid="check",
         pool="check",
         capacity_type=CapacityType.SPOT,
-        node_group="",
+        sides=(),
         for_pod="check/check",
         pod_uid="check",
         cpu_milli=1,

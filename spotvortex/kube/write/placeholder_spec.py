@@ -21,12 +21,14 @@ from spotvortex.kube.api.node_labels import (
     normalised,
 )
 from spotvortex.kube.api.quantities import Quantity, memory_bytes
-from spotvortex.ports.provisioner import NodeRule, WantedNodes
+from spotvortex.ports.provisioner import NodeRule, RuleOperator, WantedNodes
 
 Json = dict[str, object]
 
 UNSCHEDULABLE: Final = "node.kubernetes.io/unschedulable"
 """The taint that a cordon puts on a node."""
+
+_IN: Final = RuleOperator.IN
 
 _GIVEN: Final = frozenset({"cpu", "memory"})
 _UNLIMITED: Final = frozenset({"ephemeral-storage"})
@@ -163,6 +165,12 @@ def _selector(
     for key, value in demanded.items():
         if key in own and not _is_same(key, own[key], value):
             raise UnsatisfiableError(f"{call.for_pod} itself demands {key}={own[key]}, not {value}")
+    for rule in wanted.all_of:
+        if rule.key in own and (own[rule.key] in rule.values) is not (rule.operator is _IN):
+            said = f"{rule.operator} {', '.join(rule.values)}"
+            raise UnsatisfiableError(
+                f"{call.for_pod} itself demands {rule.key}={own[rule.key]}, not {said}"
+            )
     return demanded | dict(own)
 
 
@@ -175,7 +183,8 @@ def _affinity(
 ) -> Json:
     own = spec.affinity and spec.affinity.node_affinity
     required = (own and own.required and own.required.node_selector_terms) or []
-    terms = list(_terms(required, list(map(_rule, wanted.any_of)), _always(tolerations)))
+    always = [*map(_rule, wanted.all_of), *_always(tolerations)]
+    terms = list(_terms(required, list(map(_rule, wanted.any_of)), always))
     found: Json = {}
     if terms:
         found["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": terms}

@@ -11,7 +11,6 @@ from typing import Final
 
 import msgspec
 
-from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.drain.calls import (
     Again,
     Answer,
@@ -23,17 +22,11 @@ from spotvortex.core.drain.calls import (
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import decoded
-from spotvortex.kube.api.node_labels import (
-    CAPACITY_TYPE,
-    INSTANCE_TYPE,
-    NODEGROUP_CAPACITY_TYPE,
-    NODEPOOL,
-    ZONE,
-)
 from spotvortex.kube.write import manifests
 from spotvortex.kube.write.bounded import BoundedRequests
+from spotvortex.kube.write.wanted_nodes import nodes_wanted_of_karpenter
 from spotvortex.ports.lease_timing import LeaseTiming
-from spotvortex.ports.provisioner import NodeRule, RuleOperator, Unable, WantedNodes
+from spotvortex.ports.provisioner import Unable, WantedNodes
 
 NOT_MOVED: Final = "SPOTVORTEX_PROVISIONER is none: decisions are advice, and no node is moved"
 
@@ -61,7 +54,9 @@ class KarpenterProvisioner:
     name: str = "karpenter"
 
     def wanted_nodes(self, call: CreatePlaceholder) -> WantedNodes | Unable:
-        """Ask by capacity type and NodePool; an offering is avoided in one of several ways."""
+        """Ask by capacity type and NodePools; an offering is avoided in one of several ways."""
+        if not call.sides:
+            return Unable(f"no NodePool of pool {call.pool} is known to ask for room")
         return nodes_wanted_of_karpenter(call)
 
     async def release(self, call: ReleaseNode, until: float) -> Answer:
@@ -85,33 +80,6 @@ class KarpenterProvisioner:
     def cannot_move(self) -> str:
         """Nothing: what Karpenter cannot give shows in a placeholder that stays pending."""
         return ""
-
-
-def nodes_wanted_of_karpenter(call: CreatePlaceholder) -> WantedNodes:
-    """Return the labels and rules by which Karpenter launches, or keeps, what is asked for."""
-    labels: dict[str, str] = {}
-    if call.capacity_type is not CapacityType.UNKNOWN:
-        labels[CAPACITY_TYPE] = call.capacity_type.value
-    if call.node_group:
-        labels[NODEPOOL] = call.node_group
-    return WantedNodes(labels=labels, any_of=_anywhere_but(call.avoid))
-
-
-def _anywhere_but(avoid: Offering | None) -> tuple[NodeRule, ...]:
-    """Return the ways not to be one Spot offering: another type, another zone, or not Spot.
-
-    Another type comes first: Karpenter tries required terms in turn, and only drops the first
-    where it cannot be met. A pool may have one type and one zone, so the last way has to be there.
-    """
-    if avoid is None:
-        return ()
-    not_spot = (CapacityType.ON_DEMAND.value, CapacityType.RESERVED.value)
-    return (
-        NodeRule(key=INSTANCE_TYPE, operator=RuleOperator.NOT_IN, values=(avoid.instance_type,)),
-        NodeRule(key=ZONE, operator=RuleOperator.NOT_IN, values=(avoid.zone,)),
-        NodeRule(key=CAPACITY_TYPE, operator=RuleOperator.IN, values=not_spot),
-        NodeRule(key=NODEGROUP_CAPACITY_TYPE, operator=RuleOperator.IN, values=("ON_DEMAND",)),
-    )
 
 
 @dataclass(frozen=True, slots=True)

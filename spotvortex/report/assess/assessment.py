@@ -337,7 +337,7 @@ def _pinned_by_pool(pool: PoolFacts) -> str:
         return ""
     if pool.node_groups:
         return "its NodePool allows on-demand only"
-    return "a node group has one capacity type; it needs a Spot twin"
+    return "a node group has one capacity type; no driver moves its nodes"
 
 
 def _saving(node: NodeFact, market: MarketFacts) -> float | None:

@@ -35,6 +35,8 @@ from spotvortex.core.drain.calls import (
     UnmarkNode,
 )
 from spotvortex.core.record.codec import rfc3339
+from spotvortex.kube.api.node_labels import NODEPOOL
+from spotvortex.kube.write import wanted_nodes
 from spotvortex.sim.cluster.objects import Own, SimNode, SimPod
 from spotvortex.sim.cluster.scenario import Workload, WorkloadKind
 from spotvortex.sim.cluster.state import ClusterObjects
@@ -60,10 +62,14 @@ class Seen:
     Attributes:
         version: of the node to unmark.
         demanded: the capacity type that the pod demands whose room is asked for.
+        pools: the pools that this pod may run in.
+        sides: the node groups that the provisioner keeps its placeholder to.
     """
 
     version: int = 0
     demanded: CapacityType | None = None
+    pools: tuple[str, ...] = ()
+    sides: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -174,13 +180,16 @@ class SimulatedApiServer:
         return self.cluster.evict(pod, at, stop_s)
 
     def _original(self, call: CreatePlaceholder) -> Answer | Seen:
+        if not call.sides:
+            return Refused(reason=f"no NodePool of pool {call.pool} is known to ask for room")
         original = self.cluster.pods.get(call.for_pod)
         if original is None or original.uid != call.pod_uid:
             return Gone()
         demanded, wanted = original.workload.capacity_type, _wanted(call)
         if demanded is not None and wanted not in (None, demanded):
             return Refused(reason=f"{call.for_pod} itself demands {demanded}, not {wanted}")
-        return Seen(demanded=demanded)
+        pools = (original.workload.pool, *original.workload.other_pools)
+        return Seen(demanded=demanded, pools=pools, sides=_sides(call))
 
     def _place(self, call: CreatePlaceholder, seen: Seen, at: float) -> Answer:
         workload = Workload(
@@ -192,6 +201,7 @@ class SimulatedApiServer:
             memory_bytes=call.memory_bytes,
             grace_s=0.0,
             capacity_type=_wanted(call) or seen.demanded,
+            other_pools=seen.pools,
         )
         own = Own(
             kind=PodKind.PLACEHOLDER,
@@ -199,7 +209,7 @@ class SimulatedApiServer:
             for_uid=call.for_uid,
             expires_at=at + call.expires_s,
             order=call.order,
-            node_group=call.node_group,
+            sides=seen.sides,
             avoid=call.avoid,
         )
         return self._create(workload, own, at, call.zone)
@@ -267,6 +277,12 @@ class SimulatedApiServer:
         for pod in [p for p in self.cluster.own.values() if _is(p, kind, for_uid, plan_id)]:
             self.cluster.delete_pod(pod, at)
         return Done()
+
+
+def _sides(call: CreatePlaceholder) -> tuple[str, ...]:
+    """Return the node groups that a placeholder is kept to, as the product asks Karpenter."""
+    wanted = wanted_nodes.nodes_wanted_of_karpenter(call)
+    return next((rule.values for rule in wanted.all_of if rule.key == NODEPOOL), ())
 
 
 def _wanted(call: CreatePlaceholder) -> CapacityType | None:

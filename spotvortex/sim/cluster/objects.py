@@ -24,7 +24,7 @@ class Own:
         for_uid: uid of the node that is emptied, or kept.
         expires_at: time at which it is gone by itself, seconds since the epoch.
         order: the order of a placeholder, as JSON; "" of an anchor.
-        node_group: the node group of the node that is emptied, "" of none.
+        sides: the node groups that a placeholder is kept to; none where it is kept to none.
         avoid: a Spot offering that it must not get, None of none.
     """
 
@@ -33,7 +33,7 @@ class Own:
     for_uid: str
     expires_at: float
     order: str = ""
-    node_group: str = ""
+    sides: tuple[str, ...] = ()
     avoid: Offering | None = None
 
 

@@ -38,13 +38,13 @@ class WorkloadKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """Pods of one kind in one pool; a DaemonSet has one pod on every node and no pool.
+    """Pods of one kind; a DaemonSet has one pod on every node and no pool.
 
     Attributes:
         namespace: the namespace of the pods.
         name: the owner's name.
         kind: the owner's kind.
-        pool: the pool that they run in, "" of a DaemonSet.
+        pool: the pool that they run in at first, "" of a DaemonSet.
         replicas: number of pods.
         cpu_milli: CPU request of one pod, in thousandths of a core.
         memory_bytes: memory request of one pod.
@@ -54,6 +54,7 @@ class Workload:
         zonal_volume: a volume keeps each pod in the zone of its first node.
         do_not_disrupt: the pods ask not to be disrupted.
         capacity_type: a node selector, None for any.
+        other_pools: pools that they may run in as well.
     """
 
     namespace: str
@@ -69,11 +70,16 @@ class Workload:
     zonal_volume: bool = False
     do_not_disrupt: bool = False
     capacity_type: CapacityType | None = None
+    other_pools: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         """`namespace/Kind/name`."""
         return f"{self.namespace}/{self.kind}/{self.name}"
+
+    def runs_in(self, pool: str) -> bool:
+        """Tell whether the pods may run in a pool."""
+        return pool == self.pool or pool in self.other_pools
 
     @property
     def has_budget(self) -> bool:

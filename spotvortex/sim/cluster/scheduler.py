@@ -229,14 +229,17 @@ class Scheduler:
 
     def _choices(self, pod: SimPod, groups: tuple[NodeGroup, ...], at: float) -> list[_Choice]:
         """List what may be bought for a pod, in the order of trying."""
-        pool = pod.workload.pool
-        named = pod.own.node_group if pod.own is not None else ""
+        workload, pool = pod.workload, pod.workload.pool
         own = sorted(
-            (g for g in groups if g.pool == pool and named in ("", g.name)),
-            key=lambda g: (-g.weight, g.name),
+            (
+                group
+                for group in groups
+                if workload.runs_in(group.pool) and (not pod.own or _is_within(pod.own, group))
+            ),
+            key=lambda g: (-g.weight, g.pool != pool, g.name),
         )
         nodes = self._cluster.nodes.values()
-        in_zone = Counter(n.offering.zone for n in nodes if n.group.pool == pool)
+        in_zone = Counter(n.offering.zone for n in nodes if workload.runs_in(n.group.pool))
         needed = sum(p.workload.cpu_milli for p in self._waiting(pool))
         found = []
         for group in own:
@@ -298,6 +301,11 @@ def _is_avoided(own: Own, capacity_type: CapacityType, offering: Offering) -> bo
     return capacity_type is CapacityType.SPOT and own.avoid == offering
 
 
+def _is_within(own: Own, group: NodeGroup) -> bool:
+    """Tell whether a pod of the controller's may be in a group; an anchor is kept to none."""
+    return not own.sides or group.name in own.sides
+
+
 def _may_host(node: SimNode, pod: SimPod) -> bool:
     return may_be_on(node, pod) and node.fits(pod.workload)
 
@@ -306,10 +314,10 @@ def may_be_on(node: SimNode, pod: SimPod) -> bool:
     """Tell whether a node suits a pod in everything but room."""
     workload, own = pod.workload, pod.own
     return (
-        node.group.pool == workload.pool
+        workload.runs_in(node.group.pool)
         and node.takes_pods
         and workload.capacity_type in (None, node.capacity_type)
         and pod.zone in ("", node.offering.zone)
-        and (own is None or own.node_group in ("", node.group.name))
+        and (own is None or _is_within(own, node.group))
         and (own is None or not _is_avoided(own, node.capacity_type, node.offering))
     )

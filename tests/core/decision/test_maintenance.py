@@ -178,6 +178,17 @@ ALL_SPOT_WANTED = {"medium_risk": 0.01, "high_risk": 0.9}
 """Limits under which a calm pool holds: its entry risk counts as too high."""
 
 
+def test_a_return_to_the_other_side_of_a_pair_is_a_drain_even_where_both_consolidate():
+    pair = tuple(
+        NodeGroupFact(
+            name=name, pool="web", capacity_types=(kind,), consolidation="WhenUnderutilized"
+        )
+        for name, kind in (("web-spot", CapacityType.SPOT), ("web", CapacityType.ON_DEMAND))
+    )
+    plan = planned(pool(n_on_demand=1, node_groups=pair), own_pods=(anchor("web-d0"),))
+    assert [(o.node, o.sides) for o in plan.orders] == [("web-d0", ("web-spot",))]
+
+
 def test_an_anchor_beyond_what_is_wanted_is_released_where_nothing_runs():
     pods = tuple(anchor(f"web-d{i}") for i in range(4))
     held = pool(n_spot=0)

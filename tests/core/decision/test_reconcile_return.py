@@ -208,7 +208,7 @@ def test_all_orders_of_a_wave_tell_its_size_and_the_time_to_bind():
 
 
 def test_a_wave_counts_only_what_it_drains_itself():
-    consolidating = (NodeGroupFact(name="w", pool="web", consolidation="WhenUnderutilized"),)
+    consolidating = (NodeGroupFact(name="web", pool="web", consolidation="WhenUnderutilized"),)
     pods = (anchor("web-d0"), anchor("web-d2"))
     _, plan = cycle(
         pool(n_spot=0, node_groups=consolidating), limits=replace(ACTIVE, **WIDE), own_pods=pods

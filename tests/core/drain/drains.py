@@ -13,6 +13,7 @@ from spotvortex.core.drain.calls import (
     NodeView,
     PodView,
     Receiver,
+    ReleaseNode,
     UnmarkNode,
 )
 from spotvortex.core.drain.machine import MAX_WAIT_S, Do, Finish, Wait, advance, next_step
@@ -26,7 +27,7 @@ ORDER = DrainOrder(
     node="n1",
     uid="0123456789",
     claim="claim-1",
-    node_group="web",
+    sides=("web",),
     to=CapacityType.ON_DEMAND,
     reason="DECREASE_10 medium_risk",
     deadline=AT + 600.0,
@@ -75,6 +76,8 @@ def receiver(name="r1", until=0.0):
 class Script:
     """A calm node; `answers` overrides by type of call, once each, `seen` what is looked at.
 
+    Its provisioner takes it away once it is released, unless `takes` is false.
+
     An answer that is a tuple is that answer although the call was carried out.
     """
 
@@ -86,6 +89,8 @@ class Script:
     marked: bool = False
     room: dict = field(default_factory=dict)
     anchors: dict = field(default_factory=dict)
+    takes: bool = True
+    leaving: bool = False
     seen: dict = field(default_factory=dict)
     calls: list = field(default_factory=list)
     at: list = field(default_factory=list)
@@ -97,6 +102,7 @@ class Script:
             "marked": self.marked,
             "bound": bound,
             "n_room": len(self.room),
+            "leaving": self.leaving,
             "receivers": (receiver(until=self.anchors.get("uid-r1", 0.0)),) if bound else (),
         }
         return view(*self.pods, **(values | self.seen))
@@ -128,6 +134,8 @@ class Script:
                 self.pods = [p for p in self.pods if p.uid != uid]
             case DeletePlaceholders():
                 self.room = {}
+            case ReleaseNode():
+                self.leaving = self.takes
 
     def kinds(self):
         return [type(c).__name__ for c in self.calls]

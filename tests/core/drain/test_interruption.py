@@ -6,8 +6,8 @@ import pytest
 
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.notices import NoticeKind
-from spotvortex.core.domain.observation import WriteAuthority
-from spotvortex.core.domain.types import CapacityType, Freeze, Mode
+from spotvortex.core.domain.observation import NodeGroupFact, WriteAuthority
+from spotvortex.core.domain.types import CapacityType, Freeze, Mode, ProvisionerKind
 from spotvortex.core.drain.interruption import (
     LOSSES,
     PLANNED_AHEAD_S,
@@ -52,6 +52,17 @@ def test_a_notice_becomes_an_order_of_the_pools_mode():
     assert (made.deadline, made.reason) == (AT + 119.0, "notice interruption")
     assert str(made.avoid) == "m6i.large/us-east-1a"
     assert orders(notice("api-s0"))[0].mode is Mode.SHADOW
+
+
+def test_a_lost_node_of_a_pair_asks_both_sides_and_one_without_a_driver_asks_nobody():
+    kinds = (("web", CapacityType.SPOT), ("web-od", CapacityType.ON_DEMAND))
+    groups = tuple(NodeGroupFact(name=n, pool="web", capacity_types=(k,)) for n, k in kinds)
+    (made,) = orders(notice("web-s0"), pools=(replace(WEB, node_groups=groups),))
+    assert made.sides == ("web", "web-od")
+    foreign = replace(WEB.nodes[0], provisioner=ProvisionerKind.MANAGED_NODE_GROUP)
+    pools = (replace(WEB, nodes=(foreign, *WEB.nodes[1:])),)
+    (made,) = orders(notice(foreign.name), pools=pools)
+    assert made.sides == ()
 
 
 def test_an_on_demand_node_that_goes_gives_no_offering_to_avoid():

@@ -105,10 +105,36 @@ def test_an_empty_node_is_marked_and_released_only():
     assert script.kinds() == ["MarkNode", "ReleaseNode"]
 
 
-def test_a_node_without_a_claim_is_left_to_its_provisioner():
+def test_a_drained_node_that_nobody_can_remove_is_given_back_at_once_and_named():
     script = Script([pod("a")])
-    assert run(script, replace(ORDER, claim=""))[0] is DrainEnd.DONE
-    assert script.kinds()[-2:] == ["EvictPod", "DeletePlaceholders"]
+    end, reason, now, _ = run(script, replace(ORDER, claim=""))
+    assert end is DrainEnd.ABORTED
+    assert reason == "drained, but nobody is known to remove it: n1 is uncordoned"
+    assert script.kinds()[-3:] == ["EvictPod", "UnmarkNode", "DeletePlaceholders"]
+    assert (script.cordoned, now < ORDER.deadline) == (False, True)
+
+
+def test_a_released_node_that_nobody_removes_is_given_back_at_the_deadline():
+    script = Script([pod("a")], takes=False)
+    end, reason, now, _ = run(script)
+    assert (end, script.cordoned) == (DrainEnd.ABORTED, False)
+    assert reason == "drained, but its provisioner has not removed it: n1 is uncordoned"
+    assert script.kinds().count("ReleaseNode") == script.kinds().count("UnmarkNode") == 1
+    assert 0.0 <= now - ORDER.deadline <= POLL_S
+
+
+def test_a_stop_does_not_wait_for_the_provisioner():
+    script = Script([], takes=False, cordoned=True, marked=True, seen={"halt": Halt.UNDO})
+    progress = replace(begin(ORDER, script.look()), phase=DrainPhase.RELEASING, released=True)
+    assert run(script, progress=replace(progress, cleaned=True))[0] is DrainEnd.DONE
+    assert script.calls == []
+
+
+def test_a_move_without_a_side_to_ask_ends_before_anything_is_written():
+    script = Script([pod("a")])
+    end, reason, _, _ = run(script, replace(ORDER, sides=()))
+    assert (end, reason) == (DrainEnd.NO_REPLACEMENT, "no driver makes nodes for pool web")
+    assert script.calls == []
 
 
 @pytest.mark.parametrize(

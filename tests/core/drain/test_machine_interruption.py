@@ -30,6 +30,14 @@ from spotvortex.core.drain.progress import (
 from tests.core.builders import AT
 from tests.core.drain.drains import LOSS, ORDER, Script, pod, run
 
+
+def test_a_lost_node_that_nobody_makes_room_for_is_emptied_at_once():
+    script = Script([pod("a"), pod("b")])
+    end, _, now, _ = run(script, replace(LOSS, sides=(), claim=""))
+    assert (end, now - AT < 5.0) == (DrainEnd.DONE, True)
+    assert script.kinds() == ["MarkNode", "EvictPod", "EvictPod"]
+
+
 PRESSING_AT = LOSS.deadline - 30.0 - EVICT_MARGIN_S
 ALL_MOVED = ["EvictPod", "ReleaseNode", "DeletePlaceholders"]
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spotvortex.core.domain.sides import MAX_SIDES
 from spotvortex.core.domain.types import CapacityType, Mode, Offering
 from spotvortex.core.drain.messages import DrainOrder, OrderKind
 from spotvortex.core.drain.orders import MAX_REASON, MAX_TEXT, from_text, in_flight, to_text
@@ -24,7 +25,7 @@ orders = st.builds(
     node=words,
     uid=words,
     claim=words,
-    node_group=words,
+    sides=st.lists(words, max_size=MAX_SIDES).map(tuple),
     to=st.sampled_from(CapacityType),
     reason=st.text(max_size=MAX_REASON),
     deadline=finite,
@@ -47,7 +48,13 @@ def test_an_order_is_read_back_as_it_was_written(made):
 def test_the_longest_order_of_a_cluster_fits():
     long = "n" * 253
     made = order(
-        long, pool=long, claim=long, node_group=long, reason="r" * 9999, traceparent="t" * 55
+        long,
+        pool=long,
+        claim=long,
+        # Group names are values of labels.
+        sides=("n" * 63,) * MAX_SIDES,
+        reason="r" * 9999,
+        traceparent="t" * 55,
     )
     assert len(to_text(made)) <= MAX_TEXT
     assert from_text(to_text(made)).reason == "r" * MAX_REASON

@@ -129,6 +129,23 @@ def test_the_node_pool_with_room_is_chosen_then_the_one_for_the_first_node():
     assert placed(bound, *zonal)[1].node_group == "us-east-1b"
 
 
+def test_a_pair_is_judged_by_the_nodepool_that_would_receive_the_pods():
+    pair = (
+        node_pool("web-spot", capacity_types=(SPOT,), nodes_left=0),
+        node_pool("web-od", capacity_types=(ON_DEMAND,), nodes_left=7),
+    )
+    nodes = (spot("a1", node_group="web-spot"), spot("b1", WEB_B, node_group="web-spot"))
+    found = placed(nodes, *pair)[1]
+    assert (found.node_group, found.n_placed, found.nodes_left) == ("web-od", 2, 7)
+
+
+def test_nodes_of_another_mixed_nodepool_do_not_share_the_wave():
+    nodes = (spot("a1", node_group="a"), spot("b1", node_group="b"), spot("a2", node_group="a"))
+    order, found = placed(nodes, node_pool("a"), node_pool("b"))
+    assert [n.name for n in order] == ["a1", "a2", "b1"]
+    assert (found.node_group, found.n_placed, found.misfit) == ("a", 2, "b")
+
+
 def test_launches_stop_at_the_first_that_would_exceed_a_limit():
     needs = [(900, GIB)] * 3
     assert launches(room(), needs) == LaunchHeadroom(3)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.observation import NodeGroupFact
-from spotvortex.core.domain.types import Blocker, CapacityType, Offering
+from spotvortex.core.domain.types import Blocker, CapacityType, Offering, ProvisionerKind
 from spotvortex.core.pool.context import CycleContext
 from spotvortex.core.pool.input import MAX_CANDIDATES, MAX_OFFERINGS, Money, Risk
 from tests.core import odd
@@ -108,6 +108,35 @@ def test_a_blocked_workload_holds_its_node(blocker, to_on_demand, to_spot):
     )
     assert (found.n_spot_movable, found.n_on_demand_movable) == (to_on_demand, to_spot)
     assert found.blocked == ((blocker, 2),)
+
+
+@pytest.mark.parametrize("kind", [k for k in ProvisionerKind if k is not ProvisionerKind.KARPENTER])
+def test_nodes_that_no_driver_moves_are_decided_on_and_said_to_be_such(kind):
+    nodes = [spot("s1", provisioner=kind), on_demand("d1", provisioner=kind)]
+    found = reduced(*nodes)
+    assert [(c.node, c.sides) for c in (*found.to_on_demand, *found.to_spot)] == [
+        ("s1", ()),
+        ("d1", ()),
+    ]
+    assert found.room_on_demand.no_driver == found.room_spot.no_driver == kind.value
+    full = replace(nodes[0], cordoned=True)
+    assert reduced(full).room_on_demand.no_driver == kind.value
+
+
+def test_of_a_pool_with_sides_of_both_kinds_only_the_driven_nodes_move():
+    group = ProvisionerKind.MANAGED_NODE_GROUP
+    found = reduced(spot("s1", provisioner=group, node_group=""), spot("s2"))
+    assert [(c.node, c.sides) for c in found.to_on_demand] == [("s2", ("web",))]
+    assert (found.n_spot, found.n_spot_movable, found.room_on_demand.no_driver) == (2, 1, "")
+
+
+def test_candidates_of_a_pair_name_the_other_side():
+    kinds = (("web-spot", CapacityType.SPOT), ("web-od", CapacityType.ON_DEMAND))
+    groups = tuple(NodeGroupFact(name=n, pool="web", capacity_types=(k,)) for n, k in kinds)
+    nodes = spot("s1", node_group="web-spot"), on_demand("d1", node_group="web-od")
+    found = reduced(*nodes, node_groups=groups)
+    assert [c.sides for c in (*found.to_on_demand, *found.to_spot)] == [("web-od",), ("web-spot",)]
+    assert (found.room_on_demand.node_group, found.room_spot.node_group) == ("web-od", "web-spot")
 
 
 def test_a_budget_without_room_holds_the_nodes_of_its_pods():

@@ -16,7 +16,7 @@ from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
 from spotvortex.core.record.codec import CodecError
 from spotvortex.core.record.record import record_of
 from spotvortex.core.record.replay import replay
-from spotvortex.core.record.schema import SCHEMA
+from spotvortex.core.record.schema import BEFORE, SCHEMA
 from tests.core import odd
 from tests.core.builders import (
     AT,
@@ -193,6 +193,9 @@ def test_what_was_made_of_the_basis_cannot_be_altered_alone():
     assert found.remade == LINE
 
 
+V = f'"v":{SCHEMA.version}'
+
+
 def without(name):
     return json.dumps({k: v for k, v in json.loads(LINE).items() if k != name})
 
@@ -200,11 +203,11 @@ def without(name):
 @pytest.mark.parametrize(
     ("line", "what"),
     [
-        (LINE.replace('"v":4', '"v":1'), f"not a record of schema {SCHEMA.version} or 3"),
-        (LINE.replace('"v":4', f'"v":{SCHEMA.version + 1}'), "not a record of schema"),
-        (LINE.replace('"v":4', '"v":4.0'), "not a record of schema"),
-        (LINE.replace('"v":4', '"v":"4"'), "not a record of schema"),
-        (LINE.replace('"v":4', '"v":3'), "Basis.state: a row of 8 values"),
+        (LINE.replace(V, '"v":1'), f"not a record of schema {SCHEMA.version} or {BEFORE.version}"),
+        (LINE.replace(V, f'"v":{SCHEMA.version + 1}'), "not a record of schema"),
+        (LINE.replace(V, f"{V}.0"), "not a record of schema"),
+        (LINE.replace(V, f'"v":"{SCHEMA.version}"'), "not a record of schema"),
+        (LINE.replace(V, f'"v":{BEFORE.version}'), "a row of 9 values is expected"),
         (without("v"), "not a record of schema"),
         ("[]", "not a record of schema"),
         ("null", "not a record of schema"),

@@ -6,7 +6,7 @@ import pytest
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.kube.write.manifests import PlaceholderOptions, placeholder
 from spotvortex.kube.write.placeholder_spec import Original, UnsatisfiableError, placeholder_spec
-from spotvortex.kube.write.provisioners import nodes_wanted_of_karpenter
+from spotvortex.kube.write.wanted_nodes import nodes_wanted_of_karpenter
 from tests.kube.scenes import placeholder_call
 
 POD = {"metadata": {"namespace": "web", "name": "a", "uid": "u"}, "spec": {}}
@@ -29,6 +29,7 @@ FAST = {"key": "disk", "operator": "In", "values": ["fast"]}
 NEAR = {"key": "room", "operator": "Exists"}
 OF_OTHERS = {"key": "spotvortex.io/cordoned", "operator": "DoesNotExist"}
 EVERYTHING = {"operator": "Exists"}
+OURS = {"key": "karpenter.sh/nodepool", "operator": "In", "values": ["web"]}
 AVOID = Offering(instance_type="m5.large", zone="us-east-1a")
 
 
@@ -49,13 +50,13 @@ def terms_of(found):
 
 
 def test_a_plain_pod_leaves_only_what_the_call_wants():
-    found = like({}, node_group="web", zone="us-east-1b")
+    found = like({}, zone="us-east-1b")
     assert found.node_selector == {
         "karpenter.sh/capacity-type": "on-demand",
-        "karpenter.sh/nodepool": "web",
         "topology.kubernetes.io/zone": "us-east-1b",
     }
-    assert (found.node_affinity, found.tolerations, found.requests) == ({}, [], {})
+    assert terms_of(found) == [{"matchExpressions": [OURS]}]
+    assert (found.tolerations, found.requests) == ([], {})
     assert like({}, capacity_type=CapacityType.UNKNOWN).node_selector == {}
 
 
@@ -66,21 +67,26 @@ def test_each_of_the_pods_terms_is_combined_with_each_way_to_avoid_an_offering()
         term
         for way in WAYS
         for term in (
-            {"matchExpressions": [FAST, way]},
-            {"matchExpressions": [NEAR, way]},
-            field | {"matchExpressions": [way]},
+            {"matchExpressions": [FAST, OURS, way]},
+            {"matchExpressions": [NEAR, OURS, way]},
+            field | {"matchExpressions": [OURS, way]},
         )
     ]
-    assert (
-        terms_of(like(spec))
-        == spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
-            "nodeSelectorTerms"
-        ]
-    )
+    assert terms_of(like(spec)) == [
+        {"matchExpressions": [FAST, OURS]},
+        {"matchExpressions": [NEAR, OURS]},
+        field | {"matchExpressions": [OURS]},
+    ]
+
+
+def test_every_term_keeps_a_placeholder_to_the_nodepools_that_may_receive_it():
+    found = like(required({"matchExpressions": [FAST]}), sides=("web-spot", "web-od"))
+    ours = OURS | {"values": ["web-spot", "web-od"]}
+    assert terms_of(found) == [{"matchExpressions": [FAST, ours]}]
 
 
 def test_a_pod_without_terms_avoids_an_offering_by_type_zone_or_how_it_is_bought():
-    assert terms_of(like({}, avoid=AVOID)) == [{"matchExpressions": [way]} for way in WAYS]
+    assert terms_of(like({}, avoid=AVOID)) == [{"matchExpressions": [OURS, way]} for way in WAYS]
 
 
 def test_a_term_that_matches_no_node_still_matches_none():
@@ -91,25 +97,26 @@ def test_what_is_preferred_is_taken_over():
     preferred = [{"weight": 5, "preference": {"matchExpressions": [FAST]}}]
     name = "preferredDuringSchedulingIgnoredDuringExecution"
     found = like({"affinity": {"nodeAffinity": {name: preferred}}})
-    assert found.node_affinity == {name: preferred}
+    assert found.node_affinity[name] == preferred
 
 
 def test_pod_affinity_is_not_taken_over():
-    assert like({"affinity": {"podAntiAffinity": {"x": []}}}).node_affinity == {}
+    found = like({"affinity": {"podAntiAffinity": {"x": []}}})
+    assert found.node_affinity == like({}).node_affinity
 
 
 def test_no_toleration_lets_a_placeholder_onto_a_node_that_we_cordoned():
     cordon = {"key": "node.kubernetes.io/unschedulable", "operator": "Exists"}
     dedicated = {"key": "dedicated", "operator": "Exists", "tolerationSeconds": 5}
     found = like({"tolerations": [cordon, dedicated]})
-    assert (found.tolerations, found.node_affinity) == ([dedicated], {})
+    assert (found.tolerations, terms_of(found)) == ([dedicated], [{"matchExpressions": [OURS]}])
     found = like({"tolerations": [EVERYTHING, cordon]})
     assert found.tolerations == [EVERYTHING]
-    assert terms_of(found) == [{"matchExpressions": [OF_OTHERS]}]
+    assert terms_of(found) == [{"matchExpressions": [OURS, OF_OTHERS]}]
     found = like({"tolerations": [EVERYTHING]} | required({"matchExpressions": [FAST]}))
-    assert terms_of(found) == [{"matchExpressions": [FAST, OF_OTHERS]}]
+    assert terms_of(found) == [{"matchExpressions": [FAST, OURS, OF_OTHERS]}]
     found = like({"tolerations": [EVERYTHING]}, avoid=AVOID)
-    assert terms_of(found) == [{"matchExpressions": [OF_OTHERS, way]} for way in WAYS]
+    assert terms_of(found) == [{"matchExpressions": [OURS, OF_OTHERS, way]} for way in WAYS]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +129,7 @@ def test_no_toleration_lets_a_placeholder_onto_a_node_that_we_cordoned():
 )
 def test_a_selector_of_the_pod_that_contradicts_is_never_dropped(key, own):
     with pytest.raises(UnsatisfiableError, match=f"web/a itself demands {key}={own}"):
-        like({"nodeSelector": {key: own}}, node_group="web", zone="us-east-1b")
+        like({"nodeSelector": {key: own}}, zone="us-east-1b")
 
 
 def test_a_selector_of_the_pod_that_agrees_stays_as_it_is_written():

@@ -11,8 +11,8 @@ from spotvortex.kube.write.provisioners import (
     NOT_MOVED,
     KarpenterProvisioner,
     NoProvisioner,
-    nodes_wanted_of_karpenter,
 )
+from spotvortex.kube.write.wanted_nodes import nodes_wanted_of_karpenter
 from spotvortex.kube.write.writer import KubeWriter
 from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.provisioner import RuleOperator, Unable
@@ -25,18 +25,28 @@ RELEASE = ReleaseNode(claim="web-1", node="n1", plan_id="p")
 
 
 def test_karpenter_is_asked_by_capacity_type_and_nodepool():
-    call = placeholder_call(POD, node_group="web", capacity_type=CapacityType.ON_DEMAND)
+    call = placeholder_call(POD, sides=("a", "b"), capacity_type=CapacityType.ON_DEMAND)
     wanted = nodes_wanted_of_karpenter(call)
-    assert wanted.labels == {
-        "karpenter.sh/capacity-type": "on-demand",
-        "karpenter.sh/nodepool": "web",
-    }
+    assert wanted.labels == {"karpenter.sh/capacity-type": "on-demand"}
     assert wanted.any_of == ()
+    (pool,) = wanted.all_of
+    assert (pool.key, pool.values) == ("karpenter.sh/nodepool", ("a", "b"))
+    assert pool.operator is RuleOperator.IN
 
 
-def test_any_capacity_in_any_nodepool_demands_no_label():
-    call = placeholder_call(POD, node_group="", capacity_type=CapacityType.UNKNOWN)
-    assert nodes_wanted_of_karpenter(call).labels == {}
+def test_any_capacity_demands_the_nodepools_of_the_pool_alone():
+    call = placeholder_call(POD, capacity_type=CapacityType.UNKNOWN)
+    wanted = nodes_wanted_of_karpenter(call)
+    assert (wanted.labels, len(wanted.all_of)) == ({}, 1)
+
+
+async def test_no_room_is_asked_for_where_no_nodepool_of_the_pool_is_known():
+    api = FakeApi([Answer({})])
+    async with serving(api) as client:
+        wanted = KarpenterProvisioner(client, LeaseTiming()).wanted_nodes(
+            placeholder_call(POD, sides=())
+        )
+    assert wanted == Unable("no NodePool of pool web is known to ask for room")
 
 
 def test_an_offering_is_avoided_by_another_type_first():

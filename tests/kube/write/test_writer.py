@@ -109,7 +109,7 @@ async def test_a_placeholder_stands_where_its_pod_could(here):
     pod = await here.pod(PodShape(spec=spec))
     call = placeholder_call(
         pod,
-        node_group=pool,
+        sides=(pool,),
         zone="us-east-1b",
         avoid=Offering(instance_type="c5.large", zone="us-east-1a"),
     )
@@ -144,7 +144,7 @@ async def test_an_offering_to_avoid_is_avoided_and_only_that(here):
     pod = await here.pod(PodShape())
     call = placeholder_call(
         pod,
-        node_group=pool,
+        sides=(pool,),
         avoid=Offering(instance_type="m5.large", zone="us-east-1a"),
         capacity_type=CapacityType.UNKNOWN,
     )
@@ -164,6 +164,31 @@ async def test_an_offering_to_avoid_is_avoided_and_only_that(here):
     assert (await here.own(call.name))["spec"]["nodeName"] == other["metadata"]["name"]
 
 
+async def test_a_placeholder_waits_for_its_own_pool_although_others_have_room(here):
+    """Of another NodePool, of an EKS node group, and of no provisioner at all."""
+    sibling, bought = fresh("pool"), {"capacity_type": "on-demand"}
+    await here.node(NodeShape(pool=fresh("foreign"), **bought))
+    await here.node(NodeShape(pool=fresh("group"), style="nodegroup", **bought))
+    label = {"karpenter.sh/capacity-type": "on-demand"}
+    await here.node(NodeShape(style="plain", labels=label))
+    pod = await here.pod(PodShape(spec={"tolerations": [{"operator": "Exists"}]}))
+    call = placeholder_call(pod, sides=(sibling,))
+    assert await here.apply(call) == Done()
+
+    async def refused():
+        conditions = (await here.own(call.name))["status"].get("conditions", [])
+        return [c for c in conditions if c["type"] == "PodScheduled" and c["status"] == "False"]
+
+    await here.await_true(refused)
+    right = await here.node(NodeShape(pool=sibling, **bought))
+
+    async def bound():
+        return (await here.own(call.name))["spec"].get("nodeName")
+
+    await here.await_true(bound)
+    assert (await here.own(call.name))["spec"]["nodeName"] == right["metadata"]["name"]
+
+
 async def test_a_pod_that_tolerates_everything_gets_no_node_that_we_cordoned(here):
     pool = fresh("pool")
     cordoned = await here.node(NodeShape(pool=pool, capacity_type="on-demand"))
@@ -174,7 +199,7 @@ async def test_a_pod_that_tolerates_everything_gets_no_node_that_we_cordoned(her
 
     await here.await_true(marked)
     pod = await here.pod(PodShape(spec={"tolerations": [{"operator": "Exists"}]}))
-    call = placeholder_call(pod, node_group=pool)
+    call = placeholder_call(pod, sides=(pool,))
     assert await here.apply(call) == Done()
     other = await here.node(NodeShape(pool=pool, capacity_type="on-demand"))
 
@@ -545,7 +570,7 @@ async def test_a_claim_without_a_node_is_not_deleted(here):
 
 async def test_when_we_die_for_good_all_pods_of_ours_go_with_their_tether(here):
     pod, node = await here.pod(PodShape()), await here.node()
-    waits = placeholder_call(pod, node_group=fresh("nowhere"), expires_s=10)
+    waits = placeholder_call(pod, sides=(fresh("nowhere"),), expires_s=10)
     runs = anchor_call(node, expires_s=10)
     assert await here.apply(waits) == Done()
     assert await here.apply(runs) == Done()

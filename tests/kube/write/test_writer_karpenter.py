@@ -54,7 +54,7 @@ async def test_an_offering_to_avoid_is_not_launched_even_if_only_its_zone_can_di
     async with site(karpenter_control_plane) as here:
         pool = await pool_of_one_type(here, "m5.large")
         pod = await here.pod(PodShape(spec=EVERYTHING))
-        asked = {"node_group": pool, "cpu_milli": 1500}
+        asked = {"sides": (pool,), "cpu_milli": 1500}
         first = placeholder_call(pod, **asked)
         assert await here.apply(first) == Done()
         labels = (await node_under(here, first))["metadata"]["labels"]
@@ -79,7 +79,7 @@ async def test_a_claim_that_we_delete_takes_its_node_away_and_an_anchor_holds_no
     async with site(karpenter_control_plane) as here:
         pool = await pool_of_one_type(here, "c5.large")
         pod = await here.pod(PodShape())
-        call = placeholder_call(pod, node_group=pool, cpu_milli=500)
+        call = placeholder_call(pod, sides=(pool,), cpu_milli=500)
         assert await here.apply(call) == Done()
         node = await node_under(here, call)
         name = node["metadata"]["name"]
@@ -106,7 +106,7 @@ async def test_an_anchor_keeps_a_node_that_karpenter_would_remove(karpenter_cont
     async with site(karpenter_control_plane) as here:
         pool = await pool_of_one_type(here, "r5.large", after="3s")
         pod = await here.pod(PodShape())
-        calls = [placeholder_call(pod, node_group=pool, cpu_milli=1500) for _ in range(2)]
+        calls = [placeholder_call(pod, sides=(pool,), cpu_milli=1500) for _ in range(2)]
         for call in calls:
             assert await here.apply(call) == Done()
         kept, other = [await node_under(here, call) for call in calls]

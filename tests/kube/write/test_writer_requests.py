@@ -28,6 +28,7 @@ from tests.kube.fake_api import Answer, FakeApi, refused, serving
 from tests.kube.scenes import PLAN, anchor_call, order, placeholder_call
 
 CREATED = Answer({}, status=201)
+OURS = {"key": "karpenter.sh/nodepool", "operator": "In", "values": ["web"]}
 TETHER = {
     "apiVersion": "batch/v1",
     "kind": "Job",
@@ -78,7 +79,7 @@ async def test_a_placeholder_is_a_bare_pod_that_ends_with_its_tether():
         "tolerations": [{"key": "dedicated", "operator": "Exists"}],
         "containers": [{"resources": {"requests": {"cpu": "9", "example.test/device": "2"}}}],
     }
-    call = placeholder_call(POD, name="p-1", node_group="web", expires_s=900)
+    call = placeholder_call(POD, name="p-1", expires_s=900)
     found, api = await answer_of(call, Answer(POD | {"spec": spec}), JOB, CREATED)
     assert (found, api.methods) == (Done(), ["GET", "POST", "POST"])
     body = api.posted[1]
@@ -101,9 +102,13 @@ async def test_a_placeholder_is_a_bare_pod_that_ends_with_its_tether():
     asked = {"cpu": "100m", "memory": str(2**27), "example.test/device": "2"}
     assert body["spec"] == never_run(900, pause(asked, {"example.test/device": "2"})) | {
         "priorityClassName": "spotvortex-placeholder",
-        "nodeSelector": {
-            "karpenter.sh/capacity-type": "on-demand",
-            "karpenter.sh/nodepool": "web",
+        "nodeSelector": {"karpenter.sh/capacity-type": "on-demand"},
+        "affinity": {
+            "nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [{"matchExpressions": [OURS]}]
+                }
+            }
         },
         "tolerations": spec["tolerations"],
     }

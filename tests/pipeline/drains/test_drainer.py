@@ -42,7 +42,7 @@ def order(node="web-s0", **changes):
         "node": node,
         "uid": f"uid-{node}",
         "claim": f"claim-{node}",
-        "node_group": "web",
+        "sides": ("web",),
         "to": CapacityType.ON_DEMAND,
         "reason": "DECREASE_10 medium_risk",
         "deadline": AT + 600.0,

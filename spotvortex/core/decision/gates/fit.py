@@ -18,24 +18,34 @@ from spotvortex.core.pool.input import Candidate, GroupFit
 
 _PROOF: Final = "placeholders prove it before any eviction"
 
+_MADE_BY: Final = {
+    ProvisionerKind.KARPENTER: "nodes of Karpenter without a NodePool",
+    ProvisionerKind.CLUSTER_AUTOSCALER: "nodes of Cluster Autoscaler",
+    ProvisionerKind.MANAGED_NODE_GROUP: "nodes of an EKS node group",
+    ProvisionerKind.UNKNOWN: "nodes of unknown origin",
+}
+
 
 @gate(GateName.FIT, waits_on_exit=True)
 def fit(case: Case, reply: Reply) -> Verdict:
     """The moving pods can run where they would go, as far as the NodePools say.
 
-    Compares: capacity types, zones, sizes and limits of the NodePools; a wave adds nodes before
-    it takes any away. What cannot be known is left to placeholders.
+    Compares: who makes the nodes that would move, for which there has to be a driver; capacity
+    types, zones, sizes and limits of the NodePools that would receive them; a wave adds nodes
+    before it takes any away. What cannot be known is left to placeholders.
     """
     pool, action = case.pool, case.action
     if action is Action.HOLD:
         return reply.allow("HOLD moves nothing")
+    room = pool.room_spot if action.towards_spot else pool.room_on_demand
+    if room.no_driver:
+        made_by = _MADE_BY[ProvisionerKind(room.no_driver)]
+        return reply.refuse(f"{made_by}: advised only, no driver moves such nodes")
     if action.away_from_spot and not pool.allows_on_demand:
         return reply.refuse("no NodePool of this pool allows on-demand")
     if action.towards_spot and not pool.allows_spot:
         return reply.refuse("no NodePool of this pool allows Spot")
-    towards = action.towards_spot
-    room = pool.room_spot if towards else pool.room_on_demand
-    candidates = pool.to_spot if towards else pool.to_on_demand
+    candidates = pool.to_spot if action.towards_spot else pool.to_on_demand
     if room.node_group:
         return _by_node_pool(room, candidates, reply)
     if pool.provisioner is ProvisionerKind.UNKNOWN:

@@ -1,0 +1,69 @@
+"""Who moves a node at all, and to which groups of its pool its pods may go."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spotvortex.core.domain.observation import NodeGroupFact
+from spotvortex.core.domain.sides import MAX_SIDES, is_driven, receiving_sides
+from spotvortex.core.domain.types import CapacityType, ProvisionerKind
+from tests.core.builders import node
+
+ANY, SPOT, ON_DEMAND = CapacityType.UNKNOWN, CapacityType.SPOT, CapacityType.ON_DEMAND
+
+
+def group(name, *capacity_types, weight=0):
+    return NodeGroupFact(name=name, pool="web", capacity_types=capacity_types, weight=weight)
+
+
+PAIR = (group("web-spot", SPOT), group("web-od", ON_DEMAND))
+
+
+@pytest.mark.parametrize("kind", ProvisionerKind)
+def test_only_nodes_of_a_nodepool_of_karpenter_are_moved(kind):
+    assert is_driven(node(provisioner=kind)) is (kind is ProvisionerKind.KARPENTER)
+    assert not is_driven(node(provisioner=kind, node_group=""))
+    foreign = node(provisioner=ProvisionerKind.MANAGED_NODE_GROUP)
+    assert receiving_sides(foreign, PAIR, ON_DEMAND) == ()
+
+
+@pytest.mark.parametrize(("to", "to_sides"), [(ON_DEMAND, ("web-od",)), (SPOT, ("web-spot",))])
+def test_a_pair_moves_to_the_side_that_can_be_bought_as_wanted(to, to_sides):
+    for own in ("web-spot", "web-od"):
+        assert receiving_sides(node(node_group=own), PAIR, to) == to_sides
+
+
+def test_a_node_of_a_pair_that_is_lost_may_go_to_either_side():
+    found = receiving_sides(node(node_group="web-spot"), PAIR, ANY)
+    assert set(found) == {"web-spot", "web-od"}
+
+
+@pytest.mark.parametrize("to", CapacityType)
+def test_a_move_inside_a_mixed_nodepool_keeps_it(to):
+    mixed = (group("web"), group("web-2", SPOT, ON_DEMAND), *PAIR)
+    assert receiving_sides(node(node_group="web"), mixed, to) == ("web",)
+
+
+def test_where_no_nodepool_can_be_read_a_node_keeps_its_own():
+    assert receiving_sides(node(node_group="web-spot"), (), ON_DEMAND) == ("web-spot",)
+
+
+def test_the_heavier_sibling_comes_first_and_one_that_cannot_be_bought_never():
+    siblings = (*PAIR, group("b", ON_DEMAND, weight=10), group("a", ON_DEMAND, weight=10))
+    assert receiving_sides(node(node_group="web-spot"), siblings, ON_DEMAND) == (
+        "a",
+        "b",
+        "web-od",
+    )
+    assert receiving_sides(node(node_group="web-spot"), PAIR[:1], ON_DEMAND) == ()
+
+
+@given(
+    st.lists(st.sets(st.sampled_from([SPOT, ON_DEMAND])), max_size=20),
+    st.sampled_from(CapacityType),
+)
+def test_the_order_of_groups_never_matters_and_sides_are_bounded(kinds, to):
+    groups = [group(f"g{i}", *sorted(kind)) for i, kind in enumerate(kinds)]
+    found = receiving_sides(node(node_group="g3"), groups, to)
+    assert found == receiving_sides(node(node_group="g3"), reversed(groups), to)
+    assert len(found) <= MAX_SIDES
