@@ -112,3 +112,4 @@ async def daemon(stage: Stage, rules: PoolRules) -> AsyncIterator[Recorded]:
     finally:
         stop.set()
         await running
+        await authority.stop()

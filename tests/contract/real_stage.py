@@ -94,6 +94,8 @@ class RealStage:
 
     plane: ControlPlane
     pool: str
+    sides: tuple[str, ...]
+    foreign: str
     home: str
     shop: str
     writer: KubeWriter
@@ -114,10 +116,12 @@ class RealStage:
 
     # -- what is there ------------------------------------------------------
 
-    async def add_node(self, capacity_type: CapacityType = SPOT, zone: str = ZONES[0]) -> NodeFact:
+    async def add_node(
+        self, capacity_type: CapacityType = SPOT, zone: str = ZONES[0], group: str = ""
+    ) -> NodeFact:
         machine = MACHINES[TYPE]
         shape = NodeShape(
-            pool=self.pool,
+            pool=group or self.sides[0],
             capacity_type=capacity_type.value,
             instance_type=TYPE,
             zone=zone,
@@ -139,7 +143,10 @@ class RealStage:
         return node_of(self, name)
 
     async def add_load(self, load: Load) -> None:
-        selector = {"karpenter.sh/nodepool": self.pool}
+        groups = (*self.sides, self.foreign) if load.elsewhere else self.sides
+        terms = [{"matchExpressions": [_is_in("karpenter.sh/nodepool", *groups)]}]
+        required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+        selector = {}
         if load.capacity_type is not None:
             selector["karpenter.sh/capacity-type"] = load.capacity_type.value
         shape = PodShape(
@@ -149,7 +156,7 @@ class RealStage:
             memory="1Gi",
             grace_s=load.grace_s,
             annotations=PATIENT if load.starts else PATIENT | HELD,
-            spec={"nodeSelector": selector},
+            spec={"nodeSelector": selector, "affinity": {"nodeAffinity": required}},
         )
         manifests: list[Manifest] = [deployment_manifest(shape, replicas=load.replicas)]
         if load.max_unavailable is not None:
@@ -285,7 +292,8 @@ async def real_stage(
     number = next(_numbers)
     name, home, shop = f"stage-{number}", f"ours-{number}", f"shop-{number}"
     manifests = [restricted(home), priority_class(), namespace_manifest(shop)]
-    manifests += [node_class_manifest(), _node_pool(name, pool or Pool())]
+    groups = (pool or Pool()).groups(name)
+    manifests += [node_class_manifest(), *(_node_pool(*g, pool or Pool()) for g in groups)]
     await asyncio.to_thread(plane.apply, manifests)
     async with AsyncExitStack() as stack:
         proxy = stack.enter_context(LoopbackProxy(plane.url))
@@ -295,6 +303,8 @@ async def real_stage(
         stage = RealStage(
             plane=plane,
             pool=name,
+            sides=tuple(side for side, _, _ in groups),
+            foreign=f"{name}-else",
             home=home,
             shop=shop,
             writer=_writer(near, home),
@@ -329,8 +339,10 @@ async def _viewing(client: KubeClient, home: str) -> AsyncIterator[KubeClusterVi
         await running
 
 
-def _node_pool(name: str, pool: Pool) -> Manifest:
-    manifest = nodepool_manifest(name, capacity_types=tuple(t.value for t in pool.capacity_types))
+def _node_pool(name: str, kinds: tuple[CapacityType, ...], weight: int, pool: Pool) -> Manifest:
+    manifest = nodepool_manifest(
+        name, capacity_types=tuple(t.value for t in kinds), spec={"weight": weight}
+    )
     requirements = manifest["spec"]["template"]["spec"]["requirements"]
     requirements.append(_is_in("node.kubernetes.io/instance-type", TYPE))
     requirements.append(_is_in("topology.kubernetes.io/zone", *ZONES))
@@ -352,6 +364,7 @@ def _clear(plane: ControlPlane, stage: RealStage) -> None:
     for namespace in (stage.shop, stage.home):
         api.request("DELETE", f"/api/v1/namespaces/{namespace}")
         api.request("DELETE", f"/api/v1/namespaces/{namespace}/pods", at_once)
-    api.request("DELETE", f"/apis/karpenter.sh/v1/nodepools/{stage.pool}")
-    selector = f"labelSelector=karpenter.sh%2Fnodepool%3D{stage.pool}"
-    api.request("DELETE", f"/api/v1/nodes?{selector}")
+    for group in (*stage.sides, stage.foreign):
+        api.request("DELETE", f"/apis/karpenter.sh/v1/nodepools/{group}")
+        selector = f"labelSelector=karpenter.sh%2Fnodepool%3D{group}"
+        api.request("DELETE", f"/api/v1/nodes?{selector}")

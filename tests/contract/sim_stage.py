@@ -34,6 +34,7 @@ STALE_AFTER_S: Final = 20.0
 PATIENCE_S: Final = 3600.0
 WHILE_S: Final = 600.0
 POOL: Final = "web"
+ELSE: Final = "else"
 SHOP: Final = "shop"
 
 
@@ -118,7 +119,7 @@ class SimStage:
         market = SimulatedMarket(seed=1, start_at=START_AT)
         scenario = Scenario(
             start_at=START_AT,
-            groups=(_group(pool, buys=buys),),
+            groups=(*_groups(pool, buys=buys), _foreign()),
             fleets=(),
             workloads=(),
             phases=(),
@@ -132,7 +133,9 @@ class SimStage:
             supply=Plenty(),
             captures=True,
         )
-        self._group = scenario.groups[0]
+        self.sides = tuple(group.name for group in scenario.groups if group.pool == POOL)
+        self.foreign = ELSE
+        self._groups = {group.name: group for group in scenario.groups}
         self._cluster = self.world.cluster
         self._shelf = CoordinationObjects()
         self._never_ready: set[str] = set()
@@ -185,10 +188,14 @@ class SimStage:
 
     # -- what is there ------------------------------------------------------
 
-    async def add_node(self, capacity_type: CapacityType = SPOT, zone: str = ZONES[0]) -> NodeFact:
+    async def add_node(
+        self, capacity_type: CapacityType = SPOT, zone: str = ZONES[0], group: str = ""
+    ) -> NodeFact:
         offering = Offering(instance_type=TYPE, zone=zone)
         at = self.clock.now()
-        node = self.world._placement.launch(self._group, capacity_type, offering, at)
+        node = self.world._placement.launch(
+            self._groups[group or self.sides[0]], capacity_type, offering, at
+        )
         self._cluster.make_ready(node)
         self._capture()
         await self.until(lambda: self.watch.node(node.name))
@@ -205,6 +212,7 @@ class SimStage:
             grace_s=float(load.grace_s),
             max_unavailable=load.max_unavailable,
             capacity_type=load.capacity_type,
+            other_pools=(ELSE,) if load.elsewhere else (),
         )
         if not load.starts:
             self._never_ready.add(load.name)
@@ -293,18 +301,34 @@ class SimStage:
             await asyncio.sleep(0.5)
 
 
-def _group(pool: Pool, *, buys: bool) -> NodeGroup:
+def _groups(pool: Pool, *, buys: bool) -> tuple[NodeGroup, ...]:
     never = pool.after_s is None
+    return tuple(
+        NodeGroup(
+            name=name,
+            pool=POOL,
+            capacity_types=kinds,
+            instance_types=(TYPE,),
+            zones=ZONES,
+            weight=weight,
+            node_limit=None if buys else 0,
+            consolidation="" if never else pool.consolidation,
+            consolidate_after_s=float(pool.after_s or 0),
+            disruption_ratio=1.0,
+        )
+        for name, kinds, weight in pool.groups(POOL)
+    )
+
+
+def _foreign() -> NodeGroup:
     return NodeGroup(
-        name=POOL,
-        pool=POOL,
-        capacity_types=pool.capacity_types,
+        name=ELSE,
+        pool=ELSE,
+        capacity_types=(SPOT, CapacityType.ON_DEMAND),
         instance_types=(TYPE,),
         zones=ZONES,
-        node_limit=None if buys else 0,
-        consolidation="" if never else pool.consolidation,
-        consolidate_after_s=float(pool.after_s or 0),
-        disruption_ratio=1.0,
+        node_limit=0,
+        consolidation="",
     )
 
 

@@ -40,17 +40,32 @@ OTHER_PLAN: Final = "fedcba9876543210"
 class Pool:
     """What the provisioner may do in the pool of a test; of one instance type.
 
-    `consolidation` is Karpenter's policy, `after_s` its `consolidateAfter`, None for never.
+    `consolidation` is Karpenter's policy, `after_s` its `consolidateAfter`, None for never. With
+    `pair` each capacity type has a group of its own, and `heavier` is the one that is tried first.
     """
 
     capacity_types: tuple[CapacityType, ...] = (SPOT, ON_DEMAND)
     consolidation: str = "WhenEmpty"
     after_s: int | None = None
+    pair: bool = False
+    heavier: CapacityType = SPOT
+
+    def groups(self, name: str) -> tuple[tuple[str, tuple[CapacityType, ...], int], ...]:
+        """Return the name, capacity types and weight of each group of a pool of that name."""
+        if not self.pair:
+            return ((name, self.capacity_types, 1),)
+        return tuple(
+            (f"{name}-{end}", (kind,), 10 if kind is self.heavier else 1)
+            for end, kind in (("spot", SPOT), ("od", ON_DEMAND))
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """A workload of pods that are all alike; `starts` is false where they never get Ready."""
+    """A workload of pods that are all alike; `starts` is false where they never get Ready.
+
+    With `elsewhere` they may run in the foreign group as well.
+    """
 
     name: str
     replicas: int = 1
@@ -59,6 +74,7 @@ class Load:
     max_unavailable: int | None = None
     capacity_type: CapacityType | None = None
     starts: bool = True
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +118,14 @@ class Candidate(Protocol):
 
 
 class Stage(Protocol):
-    """A world with one pool. `lease_s` is how long a lease lasts there."""
+    """A world with one pool. `lease_s` is how long a lease lasts there.
+
+    `sides` are the groups of the pool, `foreign` is a group of another one.
+    """
 
     pool: str
+    sides: tuple[str, ...]
+    foreign: str
     writer: ClusterWriter
     view: ClusterView
     clock: WallClock
@@ -116,8 +137,10 @@ class Stage(Protocol):
 
     # -- what is there ------------------------------------------------------
 
-    async def add_node(self, capacity_type: CapacityType = SPOT, zone: str = ZONES[0]) -> NodeFact:
-        """Add a node; return it, Ready and at rest, as the view shows it."""
+    async def add_node(
+        self, capacity_type: CapacityType = SPOT, zone: str = ZONES[0], group: str = ""
+    ) -> NodeFact:
+        """Add a node, to the first side if not told; return it as it is seen, Ready and at rest."""
         ...
 
     async def add_load(self, load: Load) -> None:
@@ -247,7 +270,7 @@ def placeholder_of(stage: Stage, pod: Pod, name: str, /, **changes: Any) -> Crea
         "for_uid": "node-uid",
         "pool": stage.pool,
         "capacity_type": CapacityType.UNKNOWN,
-        "sides": (stage.pool,),
+        "sides": stage.sides,
         "for_pod": f"{pod.namespace}/{pod.name}",
         "pod_uid": pod.uid,
         "cpu_milli": 1000,

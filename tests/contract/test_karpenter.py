@@ -329,6 +329,38 @@ async def the_daemons_wave_writes_in_order(stage):
         assert sum(isinstance(call, EvictPod) for call in calls) == 2 * n_nodes
 
 
+async def goes_to_the_other_side_and_comes_back(stage):
+    load = Load(name="app", replicas=4, cpu_milli=1500)
+    await running(stage, load)
+    spot_side, other_side = stage.sides
+
+    def all_of(kind, side):
+        found = {(node.capacity_type, node.node_group) for node in nodes_of(stage)}
+        return found == {(kind, side)} and not any(node.leaving for node in nodes_of(stage))
+
+    # What pods get by themselves is the heavier side.
+    async with daemon(stage, PoolRules(max_spot_ratio=0.0)) as recorded:
+        await stage.until(lambda: all_of(ON_DEMAND, other_side))
+        await stage.until(lambda: all_ready(stage, "app", load.replicas))
+    asked = [call for call, _ in recorded.writes if isinstance(call, CreatePlaceholder)]
+    assert {(call.capacity_type, call.sides) for call in asked} <= {(ON_DEMAND, (other_side,))}
+    async with daemon(stage, PoolRules()) as recorded:
+        await stage.until(lambda: all_of(SPOT, spot_side))
+        await stage.until(lambda: all_ready(stage, "app", load.replicas))
+    asked = [call for call, _ in recorded.writes if isinstance(call, CreatePlaceholder)]
+    assert {(call.capacity_type, call.sides) for call in asked} == {(SPOT, (spot_side,))}
+
+
+@scene(Pool(pair=True, consolidation="WhenEmptyOrUnderutilized", after_s=2))
+async def a_pair_goes_to_its_on_demand_side_and_comes_back(stage):
+    await goes_to_the_other_side_and_comes_back(stage)
+
+
+@scene(Pool(pair=True, heavier=ON_DEMAND, consolidation="WhenEmpty", after_s=2))
+async def a_pair_whose_on_demand_side_is_heavier_comes_back_too(stage):
+    await goes_to_the_other_side_and_comes_back(stage)
+
+
 def uids_of(recorded):
     return {call.for_uid for call, _ in recorded.writes if isinstance(call, CreatePlaceholder)}
 

@@ -56,6 +56,24 @@ async def test_a_placeholder_is_bound_where_it_fits(stage):
 
 
 @staged
+async def test_a_placeholder_waits_for_its_own_pool_although_its_pod_could_run_in_another(stage):
+    foreign = await stage.add_node(ON_DEMAND, group=stage.foreign)
+    assert foreign.pool != stage.pool
+    _, pod = await original(stage, elsewhere=True)
+    assert await stage.apply(placeholder_of(stage, pod, "room", capacity_type=ON_DEMAND)) == Done()
+    await stage.until(lambda: own(stage) and own(stage)["room"].pending_reason)
+    ours = await stage.add_node(ON_DEMAND)
+    await stage.until(lambda: bound_to(stage, "room") == ours.name)
+
+
+@staged
+async def test_a_placeholder_without_a_side_to_ask_is_refused(stage):
+    _, pod = await original(stage)
+    answer = await stage.apply(placeholder_of(stage, pod, "room", sides=()))
+    assert answer == Refused(f"no NodePool of pool {stage.pool} is known to ask for room")
+
+
+@staged
 async def test_a_placeholder_that_fits_nowhere_waits_with_a_reason(stage):
     _, pod = await original(stage)
     call = placeholder_of(stage, pod, "room", cpu_milli=3800)
