@@ -14,13 +14,21 @@ from random import Random
 from typing import Final
 
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import CapacityType, Mode, PolicyMode
+from spotvortex.core.domain.types import Mode, PolicyMode
+from spotvortex.faultsearch.pools import (
+    ON_DEMAND,
+    SPOT,
+    TYPES,
+    PoolSpec,
+    draw_pools,
+    groups_of,
+    shared,
+    side_of,
+    with_sides,
+)
 from spotvortex.sim.cluster.scenario import (
     TERMINATE_S,
-    WHEN_EMPTY,
-    WHEN_UNDERUTILIZED,
     Fleet,
-    NodeGroup,
     Scenario,
     Workload,
     WorkloadKind,
@@ -61,33 +69,8 @@ MODEL_ALONE_IN: Final = 15
 LEASE_LOST_IN: Final = 0.25
 """Share of the episodes of two processes in which one loses its lease while requests are slow."""
 
-_ZONES: Final = ("us-east-1a", "us-east-1b", "us-east-1c")
-_TYPES: Final = ("m6i.xlarge", "c6i.xlarge", "m6i.2xlarge", "c6i.2xlarge")
-_SPOT: Final = CapacityType.SPOT
-_ON_DEMAND: Final = CapacityType.ON_DEMAND
 _HARSH: Final = replace(STRESS, hazard_per_hour=0.5, shortages_per_hour=20.0, hit_ratio=0.8)
 _CALM_SCORE, _MEDIUM, _HIGH, _EMERGENCY = 0.03, 0.45, 0.70, 0.97
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSpec:
-    """One pool: its nodes at the start and its provisioner's settings.
-
-    Attributes:
-        name: the pool's name.
-        n_spot: Spot nodes at the start.
-        n_on_demand: on-demand nodes at the start.
-        consolidation: Karpenter's `consolidationPolicy`.
-        consolidate_after_s: Karpenter's `consolidateAfter`, in seconds.
-        annotations: the owner's rules on the NodePool, name and value.
-    """
-
-    name: str
-    n_spot: int
-    n_on_demand: int
-    consolidation: str
-    consolidate_after_s: float
-    annotations: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,14 +127,14 @@ def scenario_of(episode: Episode) -> Scenario:
     """Return the cluster of an episode."""
     fleets = []
     for pool in episode.pools:
-        for capacity_type, n in ((_SPOT, pool.n_spot), (_ON_DEMAND, pool.n_on_demand)):
-            kinds = _TYPES[:2]
+        for capacity_type, n in ((SPOT, pool.n_spot), (ON_DEMAND, pool.n_on_demand)):
+            kinds = TYPES[:2]
             for k, kind in enumerate(kinds):
                 count = (n + len(kinds) - 1 - k) // len(kinds)
                 if count:
                     fleets.append(
                         Fleet(
-                            group=pool.name,
+                            group=side_of(pool, capacity_type),
                             instance_type=kind,
                             capacity_type=capacity_type,
                             count=count,
@@ -159,7 +142,7 @@ def scenario_of(episode: Episode) -> Scenario:
                     )
     return Scenario(
         start_at=START_AT,
-        groups=tuple(_group(pool, episode.terminate_s) for pool in episode.pools),
+        groups=tuple(g for pool in episode.pools for g in groups_of(pool, episode.terminate_s)),
         fleets=tuple(fleets),
         workloads=episode.workloads,
         phases=(
@@ -167,20 +150,6 @@ def scenario_of(episode: Episode) -> Scenario:
             RegimePhase(starts_s=episode.busy_s, regime=CALM),
         ),
         hears_notices=episode.hears_notices,
-    )
-
-
-def _group(pool: PoolSpec, terminate_s: float) -> NodeGroup:
-    return NodeGroup(
-        name=pool.name,
-        pool=pool.name,
-        capacity_types=(_SPOT, _ON_DEMAND),
-        instance_types=_TYPES,
-        zones=_ZONES,
-        consolidation=pool.consolidation,
-        consolidate_after_s=pool.consolidate_after_s,
-        annotations=pool.annotations,
-        terminate_s=terminate_s,
     )
 
 
@@ -210,7 +179,7 @@ def _with_the_model_alone(episode: Episode) -> Episode:
 
 def _drawn(seed: int) -> Episode:
     chance = stream(seed, "episode")
-    pools = _pools(chance)
+    pools = with_sides(stream(seed, "sides"), draw_pools(chance, MAX_NODES))
     tick_s = chance.choice((10.0, 20.0, 30.0))
     n_ticks = chance.randint(30, MAX_TICKS)
     busy_s = n_ticks * tick_s
@@ -225,7 +194,9 @@ def _drawn(seed: int) -> Episode:
         n_ticks=n_ticks,
         tick_s=tick_s,
         pools=pools,
-        workloads=tuple(w for pool in pools for w in _workloads(chance, pool)),
+        workloads=shared(
+            stream(seed, "shared"), tuple(w for pool in pools for w in _workloads(chance, pool))
+        ),
         regime=chance.choice((CALM, CALM, STRESS, _HARSH)),
         script=script,
         limits=_limits(chance),
@@ -236,36 +207,9 @@ def _drawn(seed: int) -> Episode:
     )
 
 
-def _pools(chance: Random) -> tuple[PoolSpec, ...]:
-    left, found = MAX_NODES, []
-    for name in ("web", "batch")[: chance.choice((1, 1, 2))]:
-        n_spot = chance.randint(2, min(8, left - 1))
-        n_on_demand = chance.randint(0, min(4, left - n_spot))
-        left -= n_spot + n_on_demand
-        annotations = []
-        if chance.random() < 0.3:
-            ratio = chance.choice(("0.5", "0.7"))
-            annotations.append(("spotvortex.io/max-spot-ratio", ratio))
-        if chance.random() < 0.2:
-            annotations.append(("spotvortex.io/on-demand-floor", str(chance.randint(1, 2))))
-        found.append(
-            PoolSpec(
-                name=name,
-                n_spot=n_spot,
-                n_on_demand=n_on_demand,
-                consolidation=chance.choice((WHEN_EMPTY, WHEN_UNDERUTILIZED, WHEN_UNDERUTILIZED)),
-                consolidate_after_s=chance.choice((0.0, 30.0, 300.0)),
-                annotations=tuple(annotations),
-            )
-        )
-        if left < 3:
-            break
-    return tuple(found)
-
-
 def _workloads(chance: Random, pool: PoolSpec) -> list[Workload]:
     """Fill about three fifths of a pool: services, sometimes a store, a singleton, a bare pod."""
-    room_milli = 0.6 * (pool.n_spot + pool.n_on_demand) * instance_type_of(_TYPES[0]).cpu_milli
+    room_milli = 0.6 * (pool.n_spot + pool.n_on_demand) * instance_type_of(TYPES[0]).cpu_milli
     found: list[Workload] = []
     while room_milli > 0.0 and len(found) < 6:
         workload = _workload(chance, pool.name, len(found))

@@ -9,7 +9,8 @@ The promises are numbered as in docs/simulator.md: 1 shadow writes nothing; 2 no
 before its room is Ready; 3 never more nodes on the move than the budgets say; 4 the floor; 5
 nothing stays cordoned by the controller without an order; 6 budgets and do-not-disrupt; 7 lease,
 freeze, freshness and precondition; 8 one wave a pool and settle window; 9 nothing twice; 10 a model
-failure alone moves nothing; 11 what the controller made expires.
+failure alone moves nothing; 11 what the controller made expires; 12 room is asked for where it can
+be had, within the pool, and only nodes that the provisioner releases are moved.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.types import CapacityType, Freeze
@@ -32,8 +33,9 @@ from spotvortex.core.drain.calls import (
     EvictPod,
     MarkNode,
 )
+from spotvortex.faultsearch.judged import Asker, Breach, EpisodeBounds, Record
 from spotvortex.sim.cluster.objects import Own, SimNode, SimPod
-from spotvortex.sim.cluster.scenario import WorkloadKind
+from spotvortex.sim.cluster.scenario import NodeGroup, WorkloadKind
 from spotvortex.sim.cluster.state import ClusterObjects
 
 GRACE_S: Final = 6.0
@@ -41,83 +43,6 @@ GRACE_S: Final = 6.0
 
 LONGEST_LIFE_S: Final = 1800.0
 """What the controller puts into a cluster expires within half an hour."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EpisodeBounds:
-    """What was asked of the controller in an episode; see `core.domain.limits`.
-
-    Attributes:
-        writes: its mode may change the cluster.
-        settle_s: time after a wave in which its pool is left alone, in seconds.
-        max_pool_ratio: share of a pool's nodes that may be on the move at once, 0..1.
-        max_cluster_ratio: share of all nodes that may be on the move at once, 0..1.
-        floor_nodes: nodes of each pool that stay on-demand.
-        max_input_age_s: age from which an input is stale, in seconds.
-        drain_deadline_s: time after which a node that is not drained yet is given up, in seconds.
-        longest_order_s: how long a node may carry a journal, in seconds.
-        skew_s: how far the controller's clock may jump, in seconds.
-        lease_s: how long the lease lasts without being renewed, in seconds.
-    """
-
-    writes: bool
-    settle_s: float
-    max_pool_ratio: float
-    max_cluster_ratio: float
-    floor_nodes: int
-    max_input_age_s: float
-    drain_deadline_s: float
-    longest_order_s: float
-    skew_s: float = 0.0
-    lease_s: float = 15.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Breach:
-    """A promise that was broken."""
-
-    promise: int
-    at_s: float
-    text: str
-
-    def __str__(self) -> str:
-        return f"promise {self.promise} at {self.at_s:.2f} s: {self.text}"
-
-
-class Asker(Protocol):
-    """The process that a request comes from."""
-
-    @property
-    def name(self) -> str:
-        """Its identity in the lease."""
-        ...
-
-    def blind_s(self, at: float) -> float:
-        """Return for how long it had been cut off at a time, 0 where it was not."""
-        ...
-
-    @property
-    def lag_now_s(self) -> float:
-        """How far its watches are behind."""
-        ...
-
-
-class Record(Protocol):
-    """Whose the lease is, and what was frozen at any time."""
-
-    @property
-    def holder(self) -> str:
-        """Whose the lease is, "" where it has been given back."""
-        ...
-
-    @property
-    def renewed_at(self) -> float:
-        """When it was written last."""
-        ...
-
-    def freeze_at(self, at: float) -> Freeze:
-        """Return the freeze."""
-        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,6 +55,7 @@ class InvariantChecker:
         bounds: what was asked of the controller.
         clock: wall time, seconds since the epoch.
         zero_at: the episode's start, seconds since the epoch.
+        groups: all groups of nodes.
         all_dead: every process has died for good: cordons with their journals may stay then.
         breaches: the promises that were broken; empty in a good episode.
         checks: how often each promise was checked, by its number.
@@ -141,6 +67,7 @@ class InvariantChecker:
     bounds: EpisodeBounds
     clock: Callable[[], float]
     zero_at: float
+    groups: tuple[NodeGroup, ...] = ()
     all_dead: bool = False
     breaches: list[Breach] = field(default_factory=list)
     checks: Counter[int] = field(default_factory=Counter)
@@ -181,8 +108,11 @@ class InvariantChecker:
         for pod in self.cluster.own.values():
             if pod.own is None or pod.own.kind is not PodKind.PLACEHOLDER or not pod.node:
                 continue
-            if self.cluster.nodes[pod.node].ready:
+            node = self.cluster.nodes[pod.node]
+            if node.ready and pod.uid not in self._bound[pod.own.plan_id]:
                 self._bound[pod.own.plan_id].add(pod.uid)
+                own, found = pod.workload.pool, node.group.pool
+                self._check(12, own == found, f"{pod.name} of pool {own} is in {found}")
 
     # -- requests ---------------------------------------------------------------
 
@@ -230,6 +160,7 @@ class InvariantChecker:
         node = self.cluster.nodes.get(call.node)
         if node is None or node.uid != call.uid or call.urgent or node.mark:
             return
+        self._check(12, bool(node.claim), f"nobody would remove {node.name} of {node.group.name}")
         seen_at = checked_at - process.lag_now_s - GRACE_S
         for pool in (node.group.pool, ""):
             self._judge_budget(node, pool, seen_at)
@@ -299,6 +230,7 @@ class InvariantChecker:
 
     def _judge_room(self, call: CreatePlaceholder) -> None:
         self._judge_number(call)
+        self._check(12, self._can_be_had(call), f"no group of the pool can give room: {call}")
         order = _journal(call.order)
         plans = self._plans[call.pool]
         if order.get("kind") != "drain" or call.plan_id in plans:
@@ -310,6 +242,15 @@ class InvariantChecker:
         text = f"plan {call.plan_id} of {call.pool} {since:.0f} s after the one before"
         self._check(8, since >= apart, text)
         plans[call.plan_id] = decided_at
+
+    def _can_be_had(self, call: CreatePlaceholder) -> bool:
+        """Tell whether a group that is asked, of that pool, may buy what is wanted."""
+        any_kind = call.capacity_type is CapacityType.UNKNOWN
+        return not self.groups or any(
+            group.name in call.sides and (any_kind or call.capacity_type in group.capacity_types)
+            for group in self.groups
+            if group.pool == call.pool
+        )
 
     def _judge_number(self, call: CreatePlaceholder) -> None:
         """No pod has two rooms, and a node no more than it ever had pods to move.

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.faultsearch.episode import CALM_S, QUIET_S, START_AT, Episode, scenario_of
-from spotvortex.faultsearch.invariants import Breach, EpisodeBounds, InvariantChecker
+from spotvortex.faultsearch.invariants import InvariantChecker
+from spotvortex.faultsearch.judged import Breach, EpisodeBounds
 from spotvortex.sim.cluster.scenario import STEP_S
 from spotvortex.sim.market.prices import SimulatedMarket
 from spotvortex.sim.market.random_streams import stream
@@ -87,6 +88,7 @@ class _Play:
             bounds=_bounds(episode),
             clock=self._clock.now,
             zero_at=START_AT,
+            groups=scenario.groups,
         )
         self._schedule = Schedule(episode.faults)
         self._people = ExternalActors(

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from spotvortex.faultsearch.episode import Episode, draw
-from spotvortex.faultsearch.invariants import Breach
+from spotvortex.faultsearch.judged import Breach
 from spotvortex.faultsearch.run_episode import EpisodeOutcome, play
 from spotvortex.pipeline.supervisor import TaskEndedError
 

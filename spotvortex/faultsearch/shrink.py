@@ -15,8 +15,15 @@ from typing import Final
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.record.codec import CodecError, Json, decode, encode
 from spotvortex.errors import EpisodeError
-from spotvortex.faultsearch.episode import Episode, PoolSpec
+from spotvortex.faultsearch.episode import Episode
+from spotvortex.faultsearch.pools import PoolSpec
 from spotvortex.faultsearch.run_episode import EpisodeOutcome
+
+_LATER: Final[dict[str, dict[str, Json]]] = {
+    "pools": {"shape": "mixed", "spot_weight": 10},
+    "workloads": {"other_pools": []},
+}
+"""Fields of an episode's rows that an older one does not have."""
 
 MAX_TRIES: Final = 200
 """Episodes played to make a failing one smaller."""
@@ -92,7 +99,7 @@ def to_text(episode: Episode) -> str:
 
 
 def from_text(text: str) -> Episode:
-    """Read an episode back; a limit that it does not name has its default.
+    """Read an episode back; a limit that it does not name has its default, and so have rows.
 
     Raises:
         EpisodeError: it is none; the text says where.
@@ -101,9 +108,17 @@ def from_text(text: str) -> Episode:
         document = json.loads(text)
         if not isinstance(document, dict) or not isinstance(document.get("limits"), dict):
             raise EpisodeError("no episode: not an object with an object of limits")
-        return decode(Episode, {**document, "limits": _filled(document["limits"])})
+        rows = {name: _with_later(document.get(name), later) for name, later in _LATER.items()}
+        return decode(Episode, {**document, **rows, "limits": _filled(document["limits"])})
     except (ValueError, CodecError) as error:
         raise EpisodeError(f"no episode: {error}") from error
+
+
+def _with_later(rows: Json, later: dict[str, Json]) -> Json:
+    """Give rows of an older episode the fields that came later, as they were by themselves."""
+    if not isinstance(rows, list):
+        return rows
+    return [{**later, **row} if isinstance(row, dict) else row for row in rows]
 
 
 def _filled(named: dict[str, Json]) -> Json:

@@ -17,7 +17,7 @@ from tests.faultsearch.variants import VARIANTS
 
 KEPT = sorted((Path(__file__).parent / "kept").glob("*.json"))
 N_EPISODES = 300
-PROMISES = range(1, 12)
+PROMISES = range(1, 13)
 
 
 @pytest.fixture(scope="module")

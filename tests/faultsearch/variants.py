@@ -11,13 +11,15 @@ import pytest
 
 from spotvortex.core.decision import maintenance, rule_policy
 from spotvortex.core.decision.gates import disruption
+from spotvortex.core.domain import sides
 from spotvortex.core.domain.types import Freeze
 from spotvortex.core.drain import machine, progress
 from spotvortex.core.drain.calls import Halt
 from spotvortex.core.drain.messages import DrainEnd
-from spotvortex.core.pool import summary
+from spotvortex.core.pool import reduction, summary
 from spotvortex.core.scoring import scores
 from spotvortex.core.scoring.features import OfferingScore
+from spotvortex.kube.write import wanted_nodes
 from spotvortex.pipeline import guard, router
 from spotvortex.pipeline.actuators import Actuators
 from spotvortex.ports.lease_timing import LeaseTiming
@@ -137,6 +139,25 @@ def no_floor(patch):
         patch.setattr(module, "floor_nodes", lambda _pool, _limits: 0)
 
 
+def leaves_its_pool(patch):
+    wanted = wanted_nodes.nodes_wanted_of_karpenter
+    patch.setattr(
+        wanted_nodes, "nodes_wanted_of_karpenter", lambda call: replace(wanted(call), all_of=())
+    )
+
+
+def asks_its_own_nodepool(patch):
+    """As it was: the other capacity type of the very NodePool that the node belongs to."""
+    patch.setattr(reduction, "receiving_sides", lambda node, _groups, _to: (node.node_group,))
+
+
+def drains_node_groups(patch):
+    """As it was: the driver of Karpenter is asked for every node, by capacity type alone."""
+    leaves_its_pool(patch)
+    for module in (sides, reduction):
+        patch.setattr(module, "is_driven", lambda _node: True)
+
+
 VARIANTS = [
     Variant("no lease check", frozenset({7}), 200, no_lease),
     Variant("writes outlive the lease", frozenset({7}), 100, writes_outlive_the_lease),
@@ -155,6 +176,9 @@ VARIANTS = [
     Variant("writes in shadow", frozenset({1}), 100, writes_in_shadow),
     Variant("no precondition in the mark", frozenset({7}), 40, no_precondition),
     Variant("a freeze does not stop a drain", frozenset({7}), 100, freeze_does_not_stop_a_drain),
+    Variant("a placeholder without its pool", frozenset({12}), 40, leaves_its_pool),
+    Variant("a pair asks its own NodePool", frozenset({12}), 40, asks_its_own_nodepool),
+    Variant("node groups are drained", frozenset({12}), 40, drains_node_groups),
 ]
 
 

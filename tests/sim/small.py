@@ -13,7 +13,8 @@ from spotvortex.core.drain.calls import (
     ReleaseNode,
 )
 from spotvortex.core.drain.messages import DrainOrder, OrderKind
-from spotvortex.faultsearch.episode import START_AT, Episode, PoolSpec, scenario_of
+from spotvortex.faultsearch.episode import START_AT, Episode, scenario_of
+from spotvortex.faultsearch.pools import PoolSpec
 from spotvortex.sim.cluster.scenario import STEP_S, WHEN_EMPTY, Workload, WorkloadKind
 from spotvortex.sim.market.hazard_supply import CALM
 from spotvortex.sim.market.instance_types import GIB

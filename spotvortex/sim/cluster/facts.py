@@ -89,9 +89,10 @@ class FactsCache:
             if not workload.has_budget:
                 continue
             fact = pdb_fact(workload, self._cluster)
-            if self._pdbs.get(key) != fact:
+            old = self._pdbs.get(key)
+            if old != fact:
                 self._pdbs[key] = fact
-                self._stale.add(workload.pool)
+                self._stale |= {workload.pool, *fact.pools, *(old.pools if old else ())}
         self._cluster.changed_workloads.clear()
 
     def _renew_pools(self) -> None:
@@ -103,7 +104,11 @@ class FactsCache:
         groups = self._groups[name]
         workloads = self._cluster.workloads
         nodes = [node for node in self._nodes.values() if node.pool == name]
-        pdbs = [pdb for key, pdb in self._pdbs.items() if workloads[key].pool == name]
+        pdbs = [
+            pdb
+            for key, pdb in self._pdbs.items()
+            if name in pdb.pools or workloads[key].pool == name
+        ]
         karpenter = [g for g in groups if g.provisioner is ProvisionerKind.KARPENTER]
         return PoolFacts(
             name=name,
