@@ -119,7 +119,7 @@ async def test_an_anchor_is_bound_by_name_and_tolerates_everything():
     assert (found, api.methods) == (Done(), ["POST", "POST"])
     body = api.posted[1]
     assert body["metadata"]["annotations"] == {
-        "karpenter.sh/do-not-disrupt": "30m",
+        "karpenter.sh/do-not-disrupt": "true",
         "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
     }
     assert body["metadata"]["labels"]["spotvortex.io/kind"] == "anchor"
@@ -132,14 +132,14 @@ async def test_an_anchor_is_bound_by_name_and_tolerates_everything():
     }
 
 
-async def test_an_older_karpenter_is_told_true_for_a_time():
+async def test_a_karpenter_that_reads_durations_is_told_for_how_long():
     api = FakeApi([JOB, CREATED])
     async with serving(api) as client:
         timing = LeaseTiming()
-        home = PlaceholderOptions(namespace="ours", durations=False)
+        home = PlaceholderOptions(namespace="ours", reads_durations=lambda: True)
         levers = KubeWriter(client, home, KarpenterProvisioner(client, timing), Random(1), timing)
         assert await levers.apply(anchor_call(NODE), far()) == Done()
-    assert api.posted[1]["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"] == "true"
+    assert api.posted[1]["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"] == "30m"
 
 
 async def test_a_tether_is_a_job_that_runs_nothing_and_vanishes():
