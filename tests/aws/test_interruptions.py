@@ -235,6 +235,11 @@ async def test_who_has_brought_something_is_asked_again_at_once(memory, monkeypa
         async with open_notices(chosen, clock=CLOCK, rng=Random(1)) as notices:
             assert await notices._poll(notices._backoff()) == 0.0
             assert ids(notices) == ["e1"]
+            # A long poll of 20 s, and 10 s each for two attempts at an answer.
+            for age_s, state in ((39.0, InputState.OK), (41.0, InputState.STALE)):
+                (seen,) = notices.health(CLOCK.now() + age_s)
+                assert seen.state is state
+                assert seen.age_s == pytest.approx(age_s, abs=1.0)
 
 
 async def test_an_outage_is_logged_once_and_so_is_its_end(memory, caplog):

@@ -1,13 +1,15 @@
 """A request to the queue is sent once more where that may help, by our own policy alone."""
 
+import time
 from random import Random
 
 import pytest
 
+from spotvortex.aws import session
 from spotvortex.aws.session import RETRIES, open_queue
 from spotvortex.errors import QueueError, QueueFault
 from tests.aws.conftest import queue_at
-from tests.aws.faults import DROP, PAGE, fault_proxy
+from tests.aws.faults import DROP, HANG, PAGE, fault_proxy
 
 
 class Script(dict):
@@ -32,6 +34,66 @@ async def receive(memory, monkeypatch, *faults):
             except QueueError as error:
                 answer = error
         return answer, proxy.asked["ReceiveMessage"]
+
+
+async def test_what_is_not_answered_is_given_up_after_twice_the_time_of_an_answer(
+    memory, monkeypatch
+):
+    async with queue_at(memory) as queue, fault_proxy(memory) as proxy:
+        proxy.faults["ReceiveMessage"] = HANG
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", proxy.url)
+        opening = open_queue(
+            queue.url, region="us-east-1", wait_s=1, n_connections=2, rng=Random(1)
+        )
+        async with opening as client:
+            monkeypatch.setattr(session, "ANSWER_S", 0.8)
+            begun = time.monotonic()
+            with pytest.raises(QueueError, match="no answer in 2 s"):
+                await client.receive(0, 30)
+            assert 3.2 <= time.monotonic() - begun < 4.9
+        assert proxy.asked["ReceiveMessage"] == RETRIES.n_attempts
+
+
+async def test_a_batch_is_deleted_and_released_and_what_is_done_is_counted(memory, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", memory)
+    async with queue_at(memory) as queue:
+        opening = open_queue(
+            queue.url, region="us-east-1", wait_s=1, n_connections=2, rng=Random(1)
+        )
+        await queue.send("a", "b", "c")
+        async with opening as client:
+            held = await client.receive(0, 30)
+            assert await queue.counts() == (0, 3)
+            first, *others = [message.receipt for message in held]
+            assert await client.delete([first, "of nobody"]) == 1
+            assert await client.release(others) == 2
+            assert await queue.counts() == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("NoCredentialsError", QueueFault.DENIED),
+        ("TokenRetrievalError", QueueFault.DENIED),
+        ("ProfileNotFound", QueueFault.DENIED),
+        ("EndpointConnectionError", QueueFault.UNREACHABLE),
+    ],
+)
+def test_missing_credentials_are_told_from_a_broken_connection(name, fault):
+    assert session._fault_of_library(name) is fault
+
+
+@pytest.mark.parametrize(
+    ("queue", "region"),
+    [
+        ("https://sqs.eu-west-3.amazonaws.com/123456789012/q", "eu-west-3"),
+        ("https://sqs-fips.us-gov-west-1.amazonaws.com/1/q", "us-gov-west-1"),
+        ("http://127.0.0.1:4566/1/q", ""),
+        ("q", ""),
+    ],
+)
+def test_a_region_is_read_from_the_url_of_aws_alone(queue, region):
+    assert session.region_of(queue) == region
 
 
 @pytest.mark.parametrize("fault", [(500, "InternalError"), (400, "RequestThrottled"), PAGE, DROP])
