@@ -242,6 +242,27 @@ async def test_who_has_brought_something_is_asked_again_at_once(memory, monkeypa
                 assert seen.age_s == pytest.approx(age_s, abs=1.0)
 
 
+async def test_each_request_is_counted_once_and_what_is_gone_makes_room_for_the_next(
+    memory, monkeypatch
+):
+    async with queue_at(memory) as queue, fault_proxy(memory) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", proxy.url)
+        await queue.send(now(interruption, "i-1", "e1"), now(interruption, "i-2", "e2"))
+        chosen = QueueOptions(queue=queue.url, region="us-east-1")
+        async with open_notices(chosen, clock=CLOCK, rng=Random(1)) as notices:
+            proxy.faults["ReceiveMessage"] = (403, "AccessDenied")
+            assert 0.0 < await notices._poll(notices._backoff()) <= chosen.first_pause_s
+            assert notices.traffic().errors == {"denied": 1}
+            proxy.faults.clear()
+            while len(ids(notices)) < 2:
+                await notices._poll(notices._backoff())
+            assert await notices._delete(notices._backoff()) == 0.0
+            assert notices.traffic().deleted == 0
+            notices.settle(["e1", "e2"])
+            assert await notices._delete(notices._backoff()) == 0.0
+            assert (notices.traffic().deleted, notices.traffic().errors) == (2, {"denied": 1})
+
+
 async def test_an_outage_is_logged_once_and_so_is_its_end(memory, caplog):
     def said():
         return [(r.levelname, r.message) for r in caplog.records if "notices" in r.name + r.message]

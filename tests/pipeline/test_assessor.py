@@ -17,7 +17,7 @@ from spotvortex.core.domain.types import Action, Mode
 from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.core.pool.reduction import MEMORY_CONFIDENCE
 from spotvortex.core.scoring.hazard import Age, integral
-from spotvortex.core.scoring.interruption_memory import PRIOR_LEVEL_PER_HOUR
+from spotvortex.core.scoring.interruption_memory import EMPTY_MEMORY, PRIOR_LEVEL_PER_HOUR
 from spotvortex.pipeline.assessor import Assessor
 from spotvortex.pipeline.channels import ClosedError, Latest
 from spotvortex.pipeline.health import Heartbeats
@@ -200,6 +200,36 @@ def test_it_runs_until_its_source_is_closed_and_closes_what_it_feeds():
     assert telemetry.of("channel_replaced") == [(0.0, "assessments")]
     assert telemetry.of("assessed") == [(0.0, 7)]
     assert [(s.name, s.parent) for s in telemetry.spans] == [("assess", "")]
+
+
+class Saved:
+    """A store that holds every memory that was saved."""
+
+    def __init__(self):
+        self.memories = []
+
+    def load(self):
+        return EMPTY_MEMORY
+
+    def save(self, memory):
+        self.memories.append(memory)
+
+
+def test_the_memory_is_saved_once_a_minute_and_at_the_end():
+    subject = inference(FlatForecaster())
+    subject.store = Saved()
+
+    async def main():
+        source, out = Latest("observations"), Latest("assessments")
+        task = asyncio.ensure_future(subject.run(source, out))
+        for after_s in (0.0, 30.0, 59.0, 60.0, 119.0):
+            source.put(observation(pool(), at=AT + after_s))
+            await asyncio.sleep(1.0)
+        source.close()
+        await task
+
+    run(main)
+    assert [m.at - AT for m in subject.store.memories] == [0.0, 60.0, 119.0]
 
 
 def test_of_settings_and_annotations_the_more_careful_rule_counts():
