@@ -100,6 +100,7 @@ REFUSING = [
         "last resort",
     ),
     ("out_of_distribution", case(pool=pool_input(out_of_range=("m6i.large/a",))), "m6i.large/a"),
+    ("out_of_distribution", case(pool=pool_input(out_of_range=("a", "b", "c"))), "a and 2 more"),
     ("pool_safety", case(pool=pool_input(safety=safety(known=False))), "cannot be read"),
     ("pool_safety", case(pool=pool_input(safety=safety(margin_pods=-2))), "leaves shop/api 2"),
     (

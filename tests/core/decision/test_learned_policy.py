@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spotvortex.core.decision.economics import entry_economics
 from spotvortex.core.decision.gates.inputs import confidence
 from spotvortex.core.decision.learned_policy import (
     ACTIONS,
@@ -14,7 +15,9 @@ from spotvortex.core.decision.learned_policy import (
     possible,
     propose_by_value,
     state_vector,
+    states_of,
 )
+from spotvortex.core.decision.learned_policy import valued as with_values
 from spotvortex.core.decision.messages import Economics
 from spotvortex.core.decision.policies import both_proposals
 from spotvortex.core.domain.limits import Limits
@@ -53,6 +56,17 @@ def test_a_pool_without_spot_is_seen_by_what_it_would_enter():
     state = state_vector(pool_input(n_spot=0, entry_risk=risk_of(0.5)), GOOD)
     assert state[3:5] == (0.5, 0.5)
     assert state[10] == 0.0
+
+
+def test_every_pool_has_its_row_and_its_values_rounded_to_six_places():
+    pools = (pool_input(pool="api", n_spot=1), pool_input())
+    rows = [state_vector(pool, entry_economics(pool, Limits())) for pool in pools]
+    assert states_of(pools, Limits()) == rows
+    api, web = with_values(pools, [[0.1234567] * 6, VALUES])
+    assert (api.pool, api.q_values) == ("api", (0.123457,) * 6)
+    assert (web.pool, web.q_values) == ("web", VALUES)
+    with pytest.raises(ValueError, match="zip"):
+        with_values(pools, [VALUES])
 
 
 @given(st.none() | st.floats())

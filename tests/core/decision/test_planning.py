@@ -80,6 +80,19 @@ def test_the_first_candidates_are_taken():
     assert {m.to for m in wave.moves} == {CapacityType.ON_DEMAND}
 
 
+@pytest.mark.parametrize(
+    ("action", "n_spot", "n_on_demand", "to", "node"),
+    [
+        (Action.INCREASE_10, 0, 10, CapacityType.SPOT, "d0"),
+        (Action.DECREASE_10, 1, 9, CapacityType.ON_DEMAND, "s0"),
+    ],
+)
+def test_a_wave_of_one_node_moves_it_the_right_way(action, n_spot, n_on_demand, to, node):
+    pool = pool_input(n_spot=n_spot, n_on_demand=n_on_demand)
+    (move,) = plan_wave(pool, proposal(action, "high_risk"), FREE, WIDE).moves
+    assert (move.to, move.candidate.node) == (to, node)
+
+
 @examples(300)
 @given(
     st.integers(0, 12),

@@ -42,6 +42,13 @@ RULES = [
         Limits(),
     ),
     (
+        "emergency_risk",
+        Action.EMERGENCY_EXIT,
+        pool_input(spot_risk=Risk(capacity=0.9, runtime=0.1)),
+        GOOD,
+        Limits(),
+    ),
+    (
         "high_risk",
         Action.DECREASE_30,
         pool_input(spot_risk=Risk(capacity=0.8, runtime=0.1)),

@@ -15,6 +15,7 @@ from spotvortex.core.drain.progress import (
     DrainProgress,
     is_asking,
     proceed,
+    to_anchor,
 )
 from tests.core.builders import AT
 from tests.core.drain.drains import LOSS, ORDER, Script, pod, receiver, run, view
@@ -32,6 +33,13 @@ def test_receivers_are_anchored_before_the_mark_unless_an_anchor_keeps_them_long
         kinds = script.kinds()
         assert kinds.count("CreateAnchor") == anchors
         assert "CreateAnchor" not in kinds[kinds.index("MarkNode") :]
+
+
+def test_an_anchor_that_lasts_just_long_enough_is_none_too_few():
+    enough = AT + ORDER.leftover_s * ANCHOR_LEFT
+    for until, n_wanted in ((enough - 0.001, 1), (enough, 0)):
+        seen = view(pod("a"), receivers=(receiver(until=until),))
+        assert len(to_anchor(ORDER, DrainProgress(), seen, AT)) == n_wanted
 
 
 def test_every_receiver_gets_one_anchor():

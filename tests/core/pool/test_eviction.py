@@ -9,6 +9,7 @@ from spotvortex.core.pool.eviction import (
     Blocked,
     Evictable,
     Refusal,
+    ServerAnswer,
     eviction_verdict,
     refuses_nobody,
 )
@@ -50,6 +51,33 @@ def test_the_verdict_follows_the_servers_own_order(pod, budgets, refusal):
     else:
         assert found == Blocked(refusal, "shop/api")
         assert found.status == (500 if refusal is Refusal.TWO_BUDGETS else 429)
+
+
+@pytest.mark.parametrize(
+    ("budget", "nobody"),
+    [
+        (pdb(disruptions_allowed=1), True),
+        (pdb(disruptions_allowed=2), True),
+        (pdb(disruptions_allowed=0), False),
+        (pdb(disruptions_allowed=1, observed=False), False),
+    ],
+)
+def test_a_budget_refuses_nobody_while_it_is_observed_and_allows_one(budget, nobody):
+    assert refuses_nobody(budget) is nobody
+
+
+@pytest.mark.parametrize(
+    ("answer", "by_budget"),
+    [
+        (ServerAnswer(status=429, causes=("DisruptionBudget",)), True),
+        (ServerAnswer(status=429, causes=("other", "DisruptionBudget")), True),
+        (ServerAnswer(status=429), False),
+        (ServerAnswer(status=500, causes=("DisruptionBudget",)), False),
+        (ServerAnswer(status=201), False),
+    ],
+)
+def test_a_busy_server_is_no_budget(answer, by_budget):
+    assert answer.is_blocked_by_budget is by_budget
 
 
 HELD = (("n1", 2), ("n2", 1))

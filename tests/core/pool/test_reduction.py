@@ -75,6 +75,11 @@ def test_a_reduced_input_without_terms_has_no_limiting_one():
     assert replace(reduced(), confidence_terms=()).limiting_term == ""
 
 
+def test_of_two_terms_alike_the_first_by_name_limits():
+    for terms in ((("b", 0.5), ("a", 0.5)), (("a", 0.5), ("b", 0.5), ("c", 0.9))):
+        assert replace(reduced(), confidence_terms=terms).limiting_term == "a"
+
+
 @pytest.mark.parametrize(
     "held",
     [
@@ -182,6 +187,18 @@ def test_risk_is_weighted_by_nodes_and_names_the_worst():
     assert found.entry_risk == Risk(capacity=None, runtime=None)
 
 
+def test_an_offering_without_any_risk_is_not_the_worst():
+    scores = {WEB_A: score(WEB_A, runtime_score=0.4), WEB_B: score(WEB_B, runtime_score=0.0)}
+    found = reduced(spot("a1"), spot("b1", WEB_B), seen=sight(scores=scores))
+    assert (found.spot_risk.worst, found.spot_risk.worst_runtime) == (str(WEB_A), 0.4)
+
+
+def test_nodes_of_an_offering_are_counted_on_either_side():
+    found = reduced(spot("s1"), spot("s2"), on_demand("d1"), on_demand("d2", WEB_B))
+    counts = [(o.offering, o.n_spot, o.n_on_demand) for o in found.offerings]
+    assert counts == [(WEB_A, 2, 1), (WEB_B, 0, 1)]
+
+
 @pytest.mark.parametrize("bad", [None, math.nan, math.inf, -0.1, 1.1])
 def test_what_is_no_probability_is_no_score(bad):
     good = score(WEB_B, capacity_score=0.1, runtime_score=0.4)
@@ -218,6 +235,11 @@ def test_a_price_left_out_for_its_age_is_unknown_and_its_age_kept():
 def test_a_price_of_an_impossible_age_is_no_price(age_s):
     found = reduced(spot("a1"), seen=sight(quotes={WEB_A: quote(WEB_A, age_s=age_s)}))
     assert (found.spot_money.spot_usd_per_hour, found.spot_money.too_old_s) == (None, None)
+
+
+def test_a_price_of_this_very_moment_is_one():
+    found = reduced(spot("a1"), seen=sight(quotes={WEB_A: quote(WEB_A, age_s=0.0)}))
+    assert found.spot_money.spot_usd_per_hour == 0.03
 
 
 def test_prices_of_last_resort_are_marked():

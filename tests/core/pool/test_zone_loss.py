@@ -131,7 +131,9 @@ def test_a_zone_breaks_what_its_offerings_alone_do_not():
     other = replace(WEB_A, instance_type="m5.large")
     api = pdb(desired_healthy=1, healthy_by_node=(("s1", 1), ("s2", 1)))
     facts = pool(nodes=(spot("s1"), spot("s2", other)), pdbs=(api,))
-    assert [loss.what for loss in single_losses(facts.pdbs)] == ["zone us-east-1a"]
+    (loss,) = single_losses(facts.pdbs)
+    assert (loss.what, loss.n_nodes) == ("zone us-east-1a", 2)
+    assert (loss.healthy, loss.healthy_left, loss.desired_healthy) == (2, 0, 1)
 
 
 def test_a_budget_that_is_short_already_is_broken_by_nothing_but_has_no_margin():

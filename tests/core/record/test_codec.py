@@ -210,6 +210,8 @@ def test_what_is_folded_unfolds_to_the_same(data):
 
 def test_common_texts_beginnings_and_ends_are_written_once():
     data = ["checkout-api", "checkout-api", "checkout-api-x1", "ip-1.eu.internal", "a.eu.internal"]
+    assert fold(["12345678"] * 2) == (["@0", "@0"], ["12345678"])
+    assert fold(["1234567"] * 2) == (["1234567", "1234567"], [])
     folded, words = fold([*data, "short", "short", "me@work"])
     assert folded == ["@0", "@0", "@0-x1", "ip-1.@1", "a.@1", "short", "short", "me@@work"]
     assert words == ["checkout-api", "eu.internal"]

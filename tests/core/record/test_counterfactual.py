@@ -1,5 +1,6 @@
 """The nearest flip is a change of one figure, changes the action, and is the least of its kind."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from spotvortex.core.domain.types import Action, Mode, PolicyMode
 from spotvortex.core.record.counterfactual import (
     Counterfactual,
     Evaluated,
+    _ways,
     apply,
     force,
     nearest_counterfactual,
@@ -206,6 +208,22 @@ def test_a_flip_reads_like_a_sentence(made, words):
     flip = nearest_counterfactual(made)
     assert str(flip) == words
     check_flip(made, flip)
+
+
+@pytest.mark.parametrize("knob", KNOBS, ids=lambda knob: knob.name)
+def test_what_is_tried_ends_at_the_bounds_of_a_figure(knob):
+    low, high, step = knob.span.low, knob.span.high, knob.span.step
+    middle = round((low + high) / 2 / step) * step
+    for now in (low, middle, high):
+        for way in _ways(knob, now, math.inf):
+            assert low - 1e-6 <= way.value(way.n) <= high + 1e-6
+            assert not low < way.value(way.n + 1) < high
+
+
+def test_nothing_further_away_is_tried_than_what_was_found():
+    knob = KNOB_BY_NAME["entry runtime score"]
+    for way in _ways(knob, 0.5, 0.2):
+        assert way.distance(way.value(way.n)) == pytest.approx(0.2)
 
 
 def test_where_two_things_stand_in_the_way_there_is_no_flip():

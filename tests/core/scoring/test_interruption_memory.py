@@ -307,6 +307,15 @@ def test_hours_count_from_the_oldest_node_where_none_was_lost():
     assert hours_since_loss(remember(facts), AT) == pytest.approx(2.0)
 
 
+def test_an_offering_that_has_just_come_has_held_no_hours():
+    memory = remember(cluster(pool(nodes=())), held("s1"))
+    assert memory.offerings[WEB_A].shaped_hours == 0.0
+
+
+def test_a_start_is_told_however_early_it_was():
+    assert remember(held("s1", created_at=0.5)).offerings[WEB_A].held_since == 0.5
+
+
 @pytest.mark.parametrize("no_time", [math.nan, math.inf, -math.inf, 0.0, -1.0])
 def test_a_start_that_is_no_time_tells_nothing(no_time):
     memory = remember(held("s1", created_at=no_time))
