@@ -202,6 +202,14 @@ def test_it_runs_until_its_source_is_closed_and_closes_what_it_feeds():
     assert [(s.name, s.parent) for s in telemetry.spans] == [("assess", "")]
 
 
+def test_the_time_that_it_took_does_not_grow_with_the_age_of_the_process():
+    async def main():
+        await asyncio.sleep(1000.0)
+        return await inference(FlatForecaster()).assess(observation(pool()))
+
+    assert 0.0 <= run(main).seconds < 100.0
+
+
 class Saved:
     """A store that holds every memory that was saved."""
 

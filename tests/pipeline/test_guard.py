@@ -29,6 +29,7 @@ from spotvortex.core.drain.calls import (
 )
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.orders import to_text
+from spotvortex.pipeline.guard import MAX_ASKING
 from tests.core.builders import AT, HEALTHY, cluster, health, on_demand, pool
 from tests.core.in_flight import anchor, loss, order, placeholder
 from tests.pipeline.drains.test_drainer_beside import script
@@ -170,6 +171,49 @@ def test_moves_in_other_pools_count_for_the_budget_of_the_cluster():
     live = Live(facts=cluster(pool(), other))
     (answer,) = apply(guarded(live), mark())
     assert answer == Again("1 nodes of the cluster are on the move, at most 1 may be")
+
+
+def test_only_the_budget_of_a_nodes_own_pool_counts():
+    nodes = tuple(on_demand(f"x{i}", pool="api", moving=i < 2) for i in range(20))
+    live = Live(facts=cluster(pool("api", nodes=nodes), pool("web")))
+    guard = guarded(live, limits=HALF)
+    assert apply(guard, mark("web-s0")) == [Done()]
+    (answer,) = apply(guard, mark("x9"))
+    assert answer == Again("2 nodes of pool api are on the move, at most 2 may be")
+
+
+def most_at_once(*calls):
+    """Apply calls side by side, each request taking a second; return the most at once."""
+
+    async def main():
+        guard = guarded()
+        there, most = 0, 0
+
+        class Slow:
+            own_write = guard.writer.own_write
+
+            async def apply(self, _call, _until):
+                nonlocal there, most
+                there += 1
+                most = max(most, there)
+                await asyncio.sleep(1.0)
+                there -= 1
+                return Done()
+
+        guard.writer = Slow()
+        async with asyncio.TaskGroup() as group:
+            for call in calls:
+                group.create_task(guard.apply(call))
+        return most
+
+    return run(main)
+
+
+def test_so_many_requests_for_room_are_on_their_way_at_once_and_evictions_do_not_wait_for_them():
+    n = MAX_ASKING + 5
+    gone = EvictPod(namespace="s", name="a", uid="u", node_uid="uid-web-s0", plan_id="p1")
+    assert most_at_once(*[room()] * n) == MAX_ASKING
+    assert most_at_once(*[gone] * n) == n
 
 
 def test_an_urgent_mark_passes_the_budgets_and_a_node_on_the_move_does_not_count_itself():

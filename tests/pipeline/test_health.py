@@ -85,6 +85,11 @@ def test_readiness_comes_with_the_first_plan():
     assert status.reasons(AT) == []
 
 
+def test_an_input_at_its_very_limit_is_still_fresh():
+    status = status_of(health("nodes", age_s=60.0))
+    assert status.reasons(AT) == ["no decision yet"]
+
+
 def test_stalls_of_the_loop_are_measured():
     async def main():
         telemetry, stop = MemoryTelemetry(), asyncio.Event()

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from spotvortex.core.decision.messages import ControllerState, PoolState
+from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Mode
@@ -52,6 +53,16 @@ def route(subject, *assessments):
         return lane
 
     return run(main)
+
+
+def test_only_an_order_that_the_lane_has_no_room_for_is_logged(caplog):
+    seen = assessment(observation(pool()))
+    lane = route(router(), seen)
+    assert len(lane) == 1
+    assert "order_not_queued" not in caplog.text
+    full = Lane("drains", 0)
+    run(router()._hand_on, reconcile(ControllerState(), seen, Limits())[1], full)
+    assert caplog.text.count("order_not_queued") == 1
 
 
 def test_a_plan_goes_to_the_journal_to_the_board_and_down_the_lane():

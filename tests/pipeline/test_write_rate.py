@@ -107,6 +107,23 @@ def test_no_more_are_on_their_way_than_there_are_slots_and_the_lowest_rank_is_ne
     assert run(main) == (["a", "b", "c", "d"], 2, 2.0)
 
 
+def test_of_one_rank_who_asked_first_gets_the_slot_first():
+    async def main():
+        slots, order = Slots(1), []
+
+        async def write(name):
+            async with slots.slot((1,)):
+                order.append(name)
+                await asyncio.sleep(1.0)
+
+        async with asyncio.TaskGroup() as group:
+            for name in "abcd":
+                group.create_task(write(name))
+        return order
+
+    assert run(main) == list("abcd")
+
+
 def test_a_writer_that_gives_up_waiting_takes_no_slot():
     async def main():
         slots = Slots(1)

@@ -213,6 +213,13 @@ def test_an_order_that_takes_too_many_steps_is_undone(monkeypatch):
     assert kinds(actuator)[-2:] == ["UnmarkNode", "DeletePlaceholders"]
 
 
+def test_an_order_without_any_step_left_is_not_begun(monkeypatch):
+    monkeypatch.setattr(drainer, "MAX_STEPS", 0)
+    actuator = shadow()
+    ((_, end),) = carry_out(actuator, order())
+    assert (end, kinds(actuator)) == (DrainEnd.ABORTED, [])
+
+
 def test_an_order_that_cannot_even_be_undone_is_a_fault_of_ours(monkeypatch):
     monkeypatch.setattr(drainer, "MAX_STEPS", 3)
     monkeypatch.setattr(drainer, "MAX_UNDOING_STEPS", 0)
