@@ -10,6 +10,7 @@ from spotvortex.kube.admin.access_review import (
     REVIEWS,
     VERBS,
     WRITES,
+    WriteRight,
     missing_write_rights,
     offerings,
     survey,
@@ -82,6 +83,20 @@ async def test_who_may_not_even_ask_is_told():
 
 def node(name, **labels):
     return {"metadata": {"name": name, "labels": labels}}
+
+
+@pytest.mark.parametrize(
+    ("right", "words"),
+    [
+        (WriteRight(verb="patch", resource="nodes"), "patch nodes"),
+        (
+            WriteRight(verb="update", resource="configmaps", ours=True, name="spotvortex-state"),
+            "update configmaps spotvortex-state in our namespace",
+        ),
+    ],
+)
+def test_a_right_is_named_with_its_object_and_place(right, words):
+    assert str(right) == words
 
 
 async def test_offerings_come_from_all_pages_and_from_labels_alone():

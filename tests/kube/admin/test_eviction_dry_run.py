@@ -25,6 +25,7 @@ async def test_each_answer_is_told_in_the_servers_words_and_nothing_is_evicted()
         "held": Answer(BUDGET, status=429),
         "in-body": Answer(TWO, status=201),
         "open": Answer({"kind": "Status", "code": 201, "status": "Success"}, status=201),
+        "plain": Answer({"kind": "Eviction"}, status=201),
         "two": Answer(TWO, status=500),
     }
     apis = {PATH.format(name): FakeApi([answer]) for name, answer in scripts.items()}
@@ -34,7 +35,7 @@ async def test_each_answer_is_told_in_the_servers_words_and_nothing_is_evicted()
     assert found["gone"].status == 404
     assert found["held"].is_blocked_by_budget
     assert found["held"].causes == ("DisruptionBudget",)
-    assert found["open"] == ServerAnswer(status=201)
+    assert found["open"] == found["plain"] == ServerAnswer(status=201)
     assert found["two"].status == found["in-body"].status == 500
     assert "more than one" in found["in-body"].message
     for api in apis.values():

@@ -1,12 +1,13 @@
 """Leaving meets a cluster that changes under its hands, refuses, or goes away."""
 
+import asyncio
 import datetime as dt
 from random import Random
 
 import pytest
 
 from spotvortex.core.domain import labels as label_names
-from spotvortex.core.uninstall import ObjectKind
+from spotvortex.core.uninstall import ObjectKind, UninstallResult
 from spotvortex.errors import ServerError, UnreachableError
 from spotvortex.kube.admin.inventory import collections, take
 from spotvortex.kube.admin.uninstall import MAX_TRIES, Uninstaller
@@ -45,6 +46,44 @@ async def left_of(served, told=None):
 
 def patches(served):
     return served.apis[f"{PATHS[ObjectKind.NODE]}/n"].posted
+
+
+async def test_where_nothing_is_left_nothing_is_written():
+    served = cluster()
+    assert await left_of(served) == UninstallResult(found=(), left=(), applied=True)
+    assert {method for api in served.apis.values() for method in api.methods} == {"GET"}
+
+
+async def test_a_look_names_all_that_is_left_and_writes_nothing():
+    served = cluster(Answer(node("1")), nodes=[listed(node("1"))])
+    async with serving(served) as client:
+        uninstaller = Uninstaller(client, NAMESPACE, Clock(), print, Random(1))
+        looked = await uninstaller.look()
+    assert not looked.applied
+    assert [left.name for left in looked.found] == ["n"]
+    assert [left.leftover for left in looked.left] == list(looked.found)
+    assert {method for api in served.apis.values() for method in api.methods} <= {"GET"}
+
+
+async def test_a_daemon_that_undoes_nothing_is_waited_for_no_longer_than_was_said():
+    daemon = {"app.kubernetes.io/name": "spotvortex"}
+    working = {
+        "metadata": {"name": "daemon", "namespace": NAMESPACE, "uid": "d", "labels": daemon},
+        "status": {"phase": "Running"},
+    }
+    served = cluster(
+        Answer(node("1")),
+        nodes=[listed(node("1"))] * 9,
+        **{PATHS[ObjectKind.POD]: FakeApi([listed(working)])},
+    )
+    told = []
+    loop = asyncio.get_running_loop()
+    async with serving(served) as client:
+        uninstaller = Uninstaller(client, NAMESPACE, Clock(), told.append, Random(1))
+        begun = loop.time()
+        await uninstaller._undone(0.3)
+        assert 0.3 <= loop.time() - begun < 1.5
+    assert told == ["waiting for pod daemon to undo 1 things, 0 of at most 0 s"]
 
 
 async def test_a_node_that_changed_is_read_again_and_what_is_no_longer_ours_stays():

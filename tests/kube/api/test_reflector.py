@@ -1,11 +1,13 @@
 """The reflector against answers that a real server gives only when it pleases."""
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 from random import Random
 
 import pytest
 
+from spotvortex.errors import ForbiddenError, NotServedError, ServerError, ThrottledError
 from spotvortex.kube.api import reflector as module
 from spotvortex.kube.api import wire
 from spotvortex.kube.api.codec import Codec
@@ -134,6 +136,47 @@ async def test_an_expired_version_lists_again_and_forgets_what_vanished(expiry):
         assert set(sink.held) == {"b"}
         assert reflector.n_relists == 1
     assert api.watch_versions == ["10", "30"]
+
+
+async def test_a_list_tells_how_much_it_held_and_how_much_has_vanished(caplog):
+    caplog.set_level(logging.INFO, logger="spotvortex")
+    lists = [listed(node("a"), node("b"), node("c")), listed(node("b"), version="30")]
+    api = FakeApi(lists, [refused(410, "too old", "Expired"), watched(SILENCE)])
+    async with reflecting(api):
+        await until(lambda: len(api.watch_versions) == 2)
+    told = [r for r in caplog.records if r.message == "reflector.listed"]
+    assert [(r.n_objects, r.n_vanished) for r in told] == [(3, 0), (1, 2)]
+
+
+async def test_a_fault_is_a_warning_once_and_then_a_word_for_who_looks(caplog):
+    caplog.set_level(logging.DEBUG, logger="spotvortex")
+    async with reflecting(FakeApi([refused(500)])) as (reflector, _):
+        await until(lambda: caplog.text.count("reflector.down") >= 2)
+        assert reflector.state is ReflectorState.DOWN
+    levels = [r.levelname for r in caplog.records if r.message == "reflector.down"]
+    assert levels[:2] == ["WARNING", "DEBUG"]
+
+
+@pytest.mark.parametrize(
+    ("error", "shortest_s", "longest_s"),
+    [
+        (NotServedError("no", status=404), 45.0, 60.0),
+        (ForbiddenError("no", status=403), 45.0, 60.0),
+        (ForbiddenError("no", status=401), 0.0, 1.0),
+        (ServerError("no", status=500), 0.0, 1.0),
+        (ThrottledError("no", status=429, retry_after_s=7.0), 7.0, 7.0),
+        (ThrottledError("no", status=429, retry_after_s=900.0), 60.0, 60.0),
+        (None, 0.0, 1.0),
+    ],
+)
+async def test_a_pause_is_long_after_a_refusal_and_as_the_server_asks(
+    monkeypatch, error, shortest_s, longest_s
+):
+    monkeypatch.setattr(module, "SLOW_RETRY_S", 60.0)
+    async with serving(FakeApi()) as client:
+        resource = Resource(name="nodes", path="/api/v1/nodes")
+        reflector = Reflector(client, resource, Codec(wire.Node), Notebook(), Random(1))
+        assert shortest_s <= reflector._pause(error) <= longest_s
 
 
 async def test_a_list_that_expires_half_way_starts_again():

@@ -57,6 +57,15 @@ def test_one_that_waits_says_why():
     assert found.pending_reason == "not scheduled"
 
 
+def test_the_pods_about_a_node_are_told_until_the_last_of_them_goes():
+    store = Scene().put("pods", own_pod("a"), own_pod("b")).store
+    key = f"{OURS}/a"
+    store.pods.remove(key)
+    assert [p.name for p in store.own_pods_about("uid-n0")] == ["b"]
+    store.pods.remove(f"{OURS}/b")
+    assert store.own_pods_about("uid-n0") == store.own_pods() == ()
+
+
 def test_one_without_any_time_is_over():
     timeless = own_pod("a", status={"phase": "Pending"})
     del timeless["metadata"]["creationTimestamp"]

@@ -113,6 +113,22 @@ def test_a_pod_requests_what_the_scheduler_counts(spec, requests):
     assert scene.load().cpu_milli == requests
 
 
+def test_the_overhead_of_a_pod_counts_beside_its_containers():
+    overhead = {"overhead": {"cpu": "10m", "memory": "1Mi"}}
+    load = Scene().put("nodes", node("n1")).put("pods", pod("a", spec=overhead)).load()
+    assert (load.cpu_milli, load.memory_bytes) == (110, 129 * 2**20)
+
+
+def test_a_node_that_leaves_without_a_pod_of_a_budget_takes_none_away():
+    scene = Scene().put("budgets", pdb("web", {}))
+    scene.put("nodes", node("n1"), node("n2", spec={"unschedulable": True}))
+    scene.put("pods", pod("a"), pod("b", "n2", ready=False))
+    (found,) = scene.snapshot().pdbs
+    assert (found.healthy_by_node, found.n_leaving) == ((("n1", 1),), 0)
+    scene.put("pods", pod("b", "n2"))
+    assert scene.snapshot().pdbs[0].n_leaving == 1
+
+
 def test_finished_pods_do_not_count():
     scene = Scene().put("nodes", node("n1")).put("pods", pod("a"), pod("b", phase="Failed"))
     assert scene.load().n_pods == 1

@@ -81,6 +81,15 @@ async def test_a_refusal_is_counted_and_the_next_is_tried():
         await until(lambda: recorder.n_dropped == 2)
 
 
+async def test_what_was_told_first_is_written_first():
+    async with scripted(CREATED) as (recorder, api):
+        for reason in ("One", "Two", "Three"):
+            recorder.emit("n", "u", "Normal", reason, "x")
+        await until(lambda: len(api.posted) == 3)
+    assert [body["reason"] for body in api.posted] == ["One", "Two", "Three"]
+    assert {body["count"] for body in api.posted} == {1}
+
+
 async def test_a_full_queue_drops_the_newest_and_still_counts(monkeypatch):
     monkeypatch.setattr(module, "MAX_WAITING", 2)
     async with serving(FakeApi([CREATED])) as client:

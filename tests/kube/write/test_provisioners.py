@@ -70,6 +70,8 @@ async def test_a_claim_is_deleted_only_where_it_is_that_of_the_node(claim, expec
         answer = await KarpenterProvisioner(client, LeaseTiming()).release(RELEASE, far())
     assert isinstance(answer, expected)
     assert api.methods == (["GET", "DELETE"] if expected is Done else ["GET"])
+    options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": "c"}}
+    assert api.posted == ([options] if expected is Done else [])
 
 
 async def test_without_a_provisioner_nothing_is_asked_of_the_server():

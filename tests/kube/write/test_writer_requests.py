@@ -132,14 +132,15 @@ async def test_an_anchor_is_bound_by_name_and_tolerates_everything():
     }
 
 
-async def test_a_karpenter_that_reads_durations_is_told_for_how_long():
+@pytest.mark.parametrize(("reads", "note"), [(True, "30m"), (False, "true")])
+async def test_a_karpenter_is_told_a_time_only_where_it_reads_one(reads, note):
     api = FakeApi([JOB, CREATED])
     async with serving(api) as client:
         timing = LeaseTiming()
-        home = PlaceholderOptions(namespace="ours", reads_durations=lambda: True)
+        home = PlaceholderOptions(namespace="ours", reads_durations=lambda: reads)
         levers = KubeWriter(client, home, KarpenterProvisioner(client, timing), Random(1), timing)
-        assert await levers.apply(anchor_call(NODE), far()) == Done()
-    assert api.posted[1]["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"] == "30m"
+        assert await levers.apply(anchor_call(NODE, expires_s=1741), far()) == Done()
+    assert api.posted[1]["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"] == note
 
 
 async def test_a_tether_is_a_job_that_runs_nothing_and_vanishes():
@@ -206,6 +207,15 @@ async def test_a_pod_that_is_there_already_is_ours_by_its_plan(met, there, answe
 async def test_a_quota_that_leaves_no_room_refuses_where_the_pod_is_not_there():
     found, _ = await answer_of(anchor_call(NODE), JOB, QUOTA, refused(404))
     assert found == Refused(reason="exceeded quota: bound")
+
+
+@pytest.mark.parametrize(
+    "no", [refused(403, "you may not"), refused(400, "exceeded quota: of another kind")]
+)
+async def test_what_is_refused_for_another_reason_is_not_looked_for(no):
+    found, api = await answer_of(anchor_call(NODE), JOB, no)
+    assert isinstance(found, Refused)
+    assert api.methods == ["POST", "POST"]
 
 
 @pytest.mark.parametrize("seen", [refused(404), Answer(POD | {"metadata": {"uid": "another"}})])
