@@ -14,17 +14,23 @@ PAGE = "page"
 
 
 class FaultProxy:
-    """What goes wrong, by operation: an error as (status, code), or one of the words above."""
+    """What goes wrong, by operation: an error as (status, code), or one of the words above.
+
+    `asked` counts requests by operation, `waits` are the long polls in seconds.
+    """
 
     def __init__(self, target: str) -> None:
         self._target = target
         self.url = ""
         self.faults: dict[str, tuple[int, str] | str] = {}
         self.asked: Counter[str] = Counter()
+        self.waits: list[int] = []
 
     async def answer(self, request: web.Request) -> web.Response:
         operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
         self.asked[operation] += 1
+        if operation == "ReceiveMessage":
+            self.waits.append((await request.json())["WaitTimeSeconds"])
         fault = self.faults.get(operation) or self.faults.get("*")
         if fault == DROP:
             assert request.transport is not None

@@ -188,6 +188,24 @@ def test_what_finds_no_room_is_left_to_the_queue_and_taken_when_it_comes_again()
     assert ids(made) == ["e4/i-2", "e4/i-3"]
 
 
+def test_messages_that_wait_to_be_deleted_leave_no_room_for_another():
+    made = opened(message({}, "m1"), message({}, "m2"), max_held=2)
+    made.take(message(interruption(), "m3"), T0)
+    assert (ids(made), made.traffic().left) == ([], 1)
+
+
+def test_of_two_settled_ids_the_older_is_forgotten_first():
+    made = opened(message(rebalance(), "m1"), message(interruption("i-2"), "m2"))
+    made.settle(["e2"], T0)
+    made.settle(["e1"], T0 + 60.0)
+    late = T0 + inboxes.SETTLED_S + 1.0
+    made.pending(late)
+    made.take(message(interruption("i-2", at=late), "m3"), late)
+    assert ids(made, late) == []
+    made.take(message(rebalance(at=late), "m4"), late)
+    assert ids(made, late) == ["e2"]
+
+
 def test_one_message_may_fill_what_holds_notices():
     assert opened(message(scheduled_change("i-1", "i-2")), max_held=2).is_full
     assert not opened(message(scheduled_change("i-1", "i-2")), max_held=3).is_full

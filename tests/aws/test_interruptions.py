@@ -10,7 +10,8 @@ from random import Random
 
 import pytest
 
-from spotvortex.aws.interruptions import QueueOptions, SqsNotices, open_notices
+from spotvortex.aws.inbox import Inbox
+from spotvortex.aws.interruptions import IDLE_S, QueueOptions, SqsNotices, open_notices
 from spotvortex.core.domain.inputs import InputHealth, InputState
 from spotvortex.errors import SettingsError
 from tests.aws.conftest import Queue, queue_at
@@ -240,6 +241,69 @@ async def test_who_has_brought_something_is_asked_again_at_once(memory, monkeypa
                 (seen,) = notices.health(CLOCK.now() + age_s)
                 assert seen.state is state
                 assert seen.age_s == pytest.approx(age_s, abs=1.0)
+            (early,) = notices.health(CLOCK.now() - 60.0)
+            assert early.age_s == 0.0
+
+
+@asynccontextmanager
+async def at_hand(memory, monkeypatch, *bodies: str):
+    """A queue behind a proxy, and a reader that asks only when it is told to."""
+    async with queue_at(memory) as queue, fault_proxy(memory) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", proxy.url)
+        await queue.send(*bodies)
+        chosen = QueueOptions(queue=queue.url, region="us-east-1", wait_s=3)
+        async with open_notices(chosen, clock=CLOCK, rng=Random(1)) as notices:
+            yield queue, proxy, notices
+
+
+async def test_a_poll_is_short_until_the_queue_is_known_to_be_well(memory, monkeypatch):
+    async with at_hand(memory, monkeypatch) as (queue, proxy, notices):
+
+        async def poll():
+            await queue.send(now(interruption, "i-1", "e1"))
+            await notices._poll(notices._backoff())
+
+        await poll()
+        await poll()
+        proxy.faults["ReceiveMessage"] = (403, "AccessDenied")
+        await poll()
+        proxy.faults.clear()
+        await poll()
+        await poll()
+        assert proxy.waits == [1, 3, 3, 1, 3]
+
+
+async def test_an_empty_answer_before_its_time_is_followed_by_a_pause(memory, monkeypatch):
+    async with at_hand(memory, monkeypatch) as (_, proxy, notices):
+        assert await notices._poll(notices._backoff()) == 0.0
+        proxy.faults["ReceiveMessage"] = (200, "Nothing")
+        assert await notices._poll(notices._backoff()) == IDLE_S
+
+
+async def test_where_no_more_notices_fit_it_is_told(memory, monkeypatch):
+    async with at_hand(memory, monkeypatch, now(interruption, "i-1", "e1")) as (_, _, notices):
+        notices._inbox = Inbox(1800.0, max_held=1)
+        await notices._poll(notices._backoff())
+        assert (health(notices).state, health(notices).detail) == (
+            InputState.OK,
+            "no room: 1 notices wait to be settled",
+        )
+
+
+async def test_deletions_wait_for_others_to_fill_their_batch(memory):
+    async with (
+        queue_at(memory) as queue,
+        fault_proxy(memory) as proxy,
+        reading(proxy.url, queue.url) as notices,
+    ):
+        await queue.send(*(now(interruption, f"i-{i}", f"e{i}") for i in range(3)))
+        await until(lambda: len(ids(notices)) == 3)
+        for i in range(3):
+            notices.settle([f"e{i}"])
+            for _ in range(5):
+                await asyncio.sleep(0)
+        await until(lambda: notices.traffic().deleted == 3)
+        assert proxy.asked["DeleteMessageBatch"] == 1
 
 
 async def test_each_request_is_counted_once_and_what_is_gone_makes_room_for_the_next(

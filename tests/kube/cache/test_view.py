@@ -172,6 +172,18 @@ async def test_the_collector_rests_during_the_first_lists_only():
         await until(gc.isenabled)
 
 
+async def test_what_the_first_snapshot_makes_is_left_to_no_later_collection():
+    async with viewing(cluster()) as view:
+        await view.synced()
+        view.snapshot(0.0)
+        n_frozen = gc.get_freeze_count()
+        assert n_frozen > 0
+        kept = [[] for _ in range(100)]
+        view.snapshot(0.0)
+        assert gc.get_freeze_count() <= n_frozen
+        assert len(kept) == 100
+
+
 async def test_a_view_stopped_before_its_first_list_leaves_the_collector_on():
     async with viewing(cluster(**{PDBS: FakeApi([watched(SILENCE)])})):
         await until(lambda: not gc.isenabled())
