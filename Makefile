@@ -7,6 +7,8 @@ COVERAGE := --cov --cov-report=term-missing:skip-covered
 # Scenes on control planes mostly wait, and so do tests on sockets. A file stays with one worker, long files (tests/active) first.
 WORKERS ?= 3
 BESIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+# What needs neither a control plane nor minutes.
+UNIT := "not large and not controlplane and not karpenter and not search and not wheel"
 # The fault search: how many episodes, and the seed of the first.
 EPISODES ?= 10000
 SEED ?= 1
@@ -15,7 +17,7 @@ SEED ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-unit test-large crash simulate check format lock bench control-plane clean
+.PHONY: help install run test test-unit test-large crash mutants simulate check format lock bench control-plane clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -38,13 +40,19 @@ test: $(STAMP) ## every test, those on the real control plane too
 	@$(BIN)/python -m pytest -m "not large" $(BESIDE) $(COVERAGE)
 
 test-unit: $(STAMP) ## the tests that need no control plane, with fewer examples of each property: two and a half minutes
-	@$(BIN)/python -m pytest $(BESIDE) --hypothesis-profile unit -m "not large and not controlplane and not karpenter and not search and not wheel"
+	@$(BIN)/python -m pytest $(BESIDE) --hypothesis-profile unit -m $(UNIT)
 
 test-large: $(STAMP) ## the large scenes
 	@$(BIN)/python -m pytest -m large
 
 crash: $(STAMP) ## kill the daemon at every n-th write (CRASH_EVERY=n, 4) of a fall back and return
 	@$(BIN)/python -m pytest -s tests/active/crash/test_crash_everywhere.py
+
+mutants: $(STAMP) ## change the code at random and see whether the unit tests notice (SEED=n, 1): an hour and a half
+	@$(BIN)/python -m scripts.mutants spotvortex/core --tests tests/core --select $(UNIT) --n 300 --seed $(SEED) --at-least 0.98
+	@for room in pipeline kube aws; do \
+	  $(BIN)/python -m scripts.mutants spotvortex/$$room --tests tests/$$room --select $(UNIT) --n 200 --seed $(SEED) --at-least 0.85 || exit 1; \
+	done
 
 simulate: $(STAMP) ## play random episodes with faults (EPISODES=n, 10000; SEED=n, 1) and judge them
 	@$(BIN)/python -m spotvortex simulate --episodes $(EPISODES) --seed $(SEED)
