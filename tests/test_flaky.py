@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.program
+
 ROOT = Path(__file__).parent.parent
 
 CONFTEST = 'pytest_plugins = ["tests.flaky"]\n'

@@ -5,11 +5,12 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from functools import cache
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession
-from moto.server import ThreadedMotoServer
+from botocore.loaders import create_loader
 
 from tests.aws.memory_sqs import MemorySqs
 from tests.controlplane.processes.ports import free_port
@@ -28,6 +29,9 @@ class Moto:
         self._port = free_port()
 
     def __enter__(self) -> "Moto":
+        # Half a second of imports, which only those pay who ask for it.
+        from moto.server import ThreadedMotoServer  # noqa: PLC0415
+
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=self._port, verbose=False)
         self._server.start()
         return self
@@ -44,8 +48,9 @@ class Moto:
 
 MAKERS: dict[str, Callable[[], Any]] = {
     "moto": Moto,
-    "memory": lambda: MemorySqs(free_port()),
+    "memory": lambda: MemorySqs(free_port(), second_s=0.2),
 }
+BOTH = ["memory", pytest.param("moto", marks=pytest.mark.program)]
 
 
 @contextmanager
@@ -59,7 +64,7 @@ def silent() -> Iterator[None]:
         log.level = level
 
 
-@pytest.fixture(scope="session", params=sorted(MAKERS))
+@pytest.fixture(scope="session", params=BOTH)
 def endpoint(request) -> Iterator[str]:
     """An SQS endpoint for the whole session; each test has a queue of its own name."""
     with silent(), MAKERS[request.param]() as server:
@@ -69,15 +74,23 @@ def endpoint(request) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def memory() -> Iterator[str]:
     """Our own endpoint, where another one would add nothing."""
-    with MemorySqs() as server:
+    with MemorySqs(second_s=0.2) as server:
         yield server.url
 
 
-@pytest.fixture(params=sorted(MAKERS))
+@pytest.fixture(params=BOTH)
 def server(request) -> Iterator[Any]:
     """An SQS server that the test itself enters and leaves."""
     with silent():
         yield MAKERS[request.param]()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _service_descriptions() -> Iterator[None]:
+    """Read botocore's descriptions of services once, and not for each client again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botocore.session.create_loader", cache(create_loader))
+        yield
 
 
 @pytest.fixture(autouse=True)

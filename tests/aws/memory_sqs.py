@@ -64,10 +64,14 @@ class Queue:
 
 
 class MemorySqs:
-    """The server; use it as a context manager. A port of 0 takes a free one."""
+    """The server; use it as a context manager.
 
-    def __init__(self, port: int = 0) -> None:
-        self._port = port
+    A port of 0 takes a free one. A poll of one second, the shortest long poll that there is, is
+    held open for `second_s`: a test whose queue is empty waits for many of them.
+    """
+
+    def __init__(self, port: int = 0, *, second_s: float = 1.0) -> None:
+        self._port, self._second_s = port, second_s
         self._queues: dict[str, Queue] = {}
         self._serial = itertools.count(1)
         self._thread: threading.Thread | None = None
@@ -177,7 +181,7 @@ class MemorySqs:
         if not 1 <= n <= 10 or not 0 <= wait_s <= 20:
             raise RefusedError("InvalidParameterValue", "Value is invalid.")
         loop = asyncio.get_running_loop()
-        until = loop.time() + wait_s
+        until = loop.time() + (self._second_s if wait_s == 1 else wait_s)
         while True:  # ends with a message, or with the wait
             found = self._pick(one, n, asked.get("VisibilityTimeout", VISIBILITY_S))
             if found or loop.time() >= until:

@@ -53,6 +53,7 @@ def test_results_come_back_exactly_and_in_order_of_their_keys(path, threads):
     assert results_in(path) == expected(20)
 
 
+@pytest.mark.program
 def test_processes_of_this_machine_give_the_same(path):
     with local_executor(1) as executor:
         tally, _ = run_all(path, jobs(3, j1="raises"), executor)
@@ -125,6 +126,7 @@ def test_a_failing_spec_is_reported_and_loses_no_other(path, threads):
     assert again == RunTally(n_done=2, n_skipped=8, failures=())
 
 
+@pytest.mark.program
 def test_a_worker_that_dies_costs_what_it_had_in_hand_and_nothing_that_is_written(path):
     with local_executor(1) as executor:
         run_all(path, jobs(1), executor)

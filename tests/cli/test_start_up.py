@@ -45,6 +45,7 @@ def typed(*words: str) -> tuple[str, set[str]]:
     return ended.stdout, set(ended.stderr.split())
 
 
+@pytest.mark.program
 @pytest.mark.parametrize(
     ("words", "start"),
     [(["--help"], "Usage: "), (["version"], __version__), (["version", "--help"], "Usage: ")],
@@ -57,6 +58,7 @@ def test_an_answer_about_itself_imports_nothing_that_runs(words, start):
     assert rooms == {"cli", "errors"}
 
 
+@pytest.mark.program
 def test_the_help_lists_every_command_in_the_order_of_the_table():
     shown, _ = typed("--help")
     listed = [line.split()[0] for line in shown.partition("Commands:\n")[2].splitlines()]

@@ -73,6 +73,7 @@ def seldom(monkeypatch):
     monkeypatch.setattr(worlds, "TICK_S", 600.0)
 
 
+@pytest.mark.trial
 def test_an_evaluation_goes_on_where_it_was_cut_off_and_judges(tmp_path, seldom):
     """One run is missing, so that the command makes it; what is not ours to cost is made up."""
     path = small_protocol(tmp_path, families=families({"normal"}))
@@ -140,6 +141,7 @@ def check_bound(results, costs):
         assert cost["O1"] < cost["B0"]
 
 
+@pytest.mark.trial
 def test_a_bundle_with_a_policy_network_is_judged_by_that_too(tmp_path, seldom):
     """The network prefers the last action there is: it leaves Spot, whatever the scores say."""
     bundle = go_bundle(tmp_path)
@@ -181,6 +183,7 @@ def test_a_quick_evaluation_is_five_seeds_of_one_mix_of_ours_against_karpenter()
     assert [worlds.setting_of(name, of).evicts_at_notice for name in lazy] == [False] * len(lazy)
 
 
+@pytest.mark.trial
 def test_the_ablation_without_a_model_is_run_by_one_score_for_all(tmp_path, seldom):
     path = small_protocol(tmp_path)
     spec = composition.RunSpec(
@@ -197,6 +200,7 @@ def test_the_ablation_without_a_model_is_run_by_one_score_for_all(tmp_path, seld
     assert total_of(result.days).all_on_demand_usd > 0.0
 
 
+@pytest.mark.trial
 def test_a_backtest_shows_policies_side_by_side_and_draws_them(tmp_path):
     prices = write_prices(tmp_path / "prices.jsonl", 2)
     trace = write_trace(tmp_path / "trace.csv", 3)
@@ -215,12 +219,17 @@ def test_a_backtest_shows_policies_side_by_side_and_draws_them(tmp_path):
     told = typed("explain", "web", "--file", log)
     assert "web" in told.output
     assert typed("replay", log).exit_code == 0
+
+
+def test_a_backtest_of_the_provisioner_alone_has_an_account_of_each_hour(tmp_path):
+    prices = write_prices(tmp_path / "prices.jsonl", 2)
     words = ("backtest", "--prices", prices, "--days", 1, "--policy", "B1", "--output", "json")
     document = json.loads(typed(*words).output)
     assert [f["policy"] for f in document["figures"]] == ["B0", "B1"]
     assert len(document["accounts"][0]["hours"]) == 24
 
 
+@pytest.mark.trial
 def test_a_backtest_over_a_snapshot_keeps_its_pools_and_budgets(tmp_path):
     taken = demo_snapshot()
     kept = replace(taken, pools=tuple(p for p in taken.pools if p.name in ("web", "stateful")))

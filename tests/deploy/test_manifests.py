@@ -216,6 +216,7 @@ def test_two_overlays_differ_by_their_mode_and_advise_by_its_events(mode, like):
     assert names == (events if mode == "advise" else set())
 
 
+@pytest.mark.program
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl on PATH")
 @pytest.mark.parametrize("overlay", ["shadow", "advise", "canary", "active"])
 def test_kustomize_itself_gives_what_these_tests_read(overlay):

@@ -8,6 +8,8 @@ import pytest
 from tests.controlplane.api import wait_until
 from tests.e2e.equipment.daemon import Daemon
 
+pytestmark = pytest.mark.program
+
 PAGES = ("/healthz", "/readyz", "/metrics", "/decisions", "/pools")
 
 

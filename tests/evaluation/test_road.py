@@ -55,6 +55,7 @@ def work(spec):
     )
 
 
+@pytest.mark.search
 def test_runs_of_the_whole_protocol_become_a_verdict(tmp_path):
     path = tmp_path / "results.jsonl"
     line = made_under(PROTOCOL, "model abc")

@@ -58,6 +58,7 @@ def test_every_kind_of_request_was_sent(found):
     }
 
 
+@pytest.mark.program
 @pytest.mark.parametrize(
     ("first", "n_episodes"), [(1, 3), pytest.param(4, 7, marks=pytest.mark.search)]
 )
@@ -94,6 +95,7 @@ def test_what_is_drawn_is_bounded_and_varied():
     assert str(draw(7)).startswith("seed 7: ")
 
 
+@pytest.mark.trial
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 def test_an_episode_that_once_found_something_is_good_now(path):
     assert outcome_of(from_text(path.read_text())).breaches == ()

@@ -31,6 +31,7 @@ def refused(capsys, monkeypatch, *words):
     return capsys.readouterr().err
 
 
+@pytest.mark.trial
 def test_a_good_search_says_what_was_done_and_ends_well():
     result = typed("--episodes", 3, "--seed", 5, "--workers", 1)
     assert result.exit_code == 0
@@ -41,6 +42,7 @@ def test_a_good_search_says_what_was_done_and_ends_well():
     assert "3/3" in result.stderr
 
 
+@pytest.mark.program
 def test_workers_find_the_same_and_json_has_every_count():
     words = ("--episodes", 2, "--seed", 5, "--output", "json")
     alone, beside = (typed(*words, "--workers", n) for n in (1, 2))
@@ -52,6 +54,7 @@ def test_workers_find_the_same_and_json_has_every_count():
     assert found["requests"]["CreatePlaceholder"] > 0
 
 
+@pytest.mark.trial
 def test_a_breach_is_made_small_shown_kept_and_can_be_played_again(monkeypatch, tmp_path):
     NO_EXPIRY.breaks(monkeypatch)
     folder = tmp_path / "new" / "kept"
@@ -74,7 +77,7 @@ def test_a_breach_is_made_small_shown_kept_and_can_be_played_again(monkeypatch, 
 
 def test_an_episode_that_was_kept_and_is_mended_ends_well(tmp_path):
     path = tmp_path / "episode.json"
-    path.write_text(to_text(draw(5)))
+    path.write_text(to_text(draw(3)))
     result = typed("--episode", path)
     assert result.exit_code == 0
     assert result.stdout.startswith("1 episodes, ")
@@ -110,13 +113,13 @@ def test_a_folder_that_cannot_be_made_is_told(capsys, monkeypatch, tmp_path):
 
 
 def test_the_log_speaks_again_after_a_search(caplog):
-    typed("--episodes", 1, "--seed", 5, "--workers", 1)
+    typed("--episodes", 1, "--seed", 3, "--workers", 1)
     caplog.set_level(logging.WARNING)
     logging.getLogger("somebody").warning("heard")
     assert [record.message for record in caplog.records] == ["heard"]
 
 
 def test_the_seed_of_the_command_is_the_seed_of_the_episode():
-    words = ("--episodes", 1, "--seed", 9, "--workers", 1, "--output", "json")
+    words = ("--episodes", 1, "--seed", 3, "--workers", 1, "--output", "json")
     found = json.loads(typed(*words).stdout)
-    assert found["decisions"] == play_seed(9).n_records > 0
+    assert found["decisions"] == play_seed(3).n_records > 0

@@ -6,6 +6,8 @@ import pytest
 
 from scripts.check_links import anchors, main, slug
 
+pytestmark = pytest.mark.program
+
 
 @pytest.fixture
 def tree(tmp_path):

@@ -80,7 +80,8 @@ ALLOWED = {
 
 def sleeps(node):
     """Say whether a node is a call that waits; giving way (`sleep(0)`) is no wait."""
-    if not (isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "sleep"):
+    called = node.func if isinstance(node, ast.Call) else None
+    if getattr(called, "attr", getattr(called, "id", "")) != "sleep":
         return False
     return not (isinstance(node.args[0], ast.Constant) and node.args[0].value == 0)
 

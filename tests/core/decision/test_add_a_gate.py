@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[3]
 
 FUNCTION = '''
@@ -51,6 +53,7 @@ def contents(tree):
     return {str(p.relative_to(tree)): p.read_bytes() for p in files}
 
 
+@pytest.mark.program
 def test_a_new_gate_is_four_files(tmp_path):
     for folder in ("spotvortex", "scripts", "docs"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pyc*"))

@@ -193,6 +193,7 @@ def mixed_scene():
     return plans
 
 
+@pytest.mark.program
 def test_the_same_input_gives_the_same_plan_under_two_hash_seeds():
     digests = {hashlib.sha256(repr(mixed_scene()).encode()).hexdigest()}
     for seed in ("1", "2"):

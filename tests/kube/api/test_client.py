@@ -249,6 +249,7 @@ async def test_no_kubeconfig_says_what_to_do(tmp_path, monkeypatch):
         await KubeClient.connect()
 
 
+@pytest.mark.program
 async def test_a_plugins_token_is_renewed_when_it_expires(kubeconfig):
     client = await KubeClient.connect(kubeconfig=kubeconfig, context="two")
     api = FakeApi([Answer({})])
@@ -261,6 +262,7 @@ async def test_a_plugins_token_is_renewed_when_it_expires(kubeconfig):
     assert len(set(tokens)) == 2
 
 
+@pytest.mark.program
 async def test_a_missing_plugin_is_told(kubeconfig):
     with pytest.raises(SettingsError, match="no-such-plugin"):
         await KubeClient.connect(kubeconfig=kubeconfig, context="three")

@@ -33,7 +33,7 @@ INPUTS = tuple(
     for name in (InputName.NODES, InputName.PODS, InputName.PDBS)
 )
 N_CLUSTERS = 250
-PARTS = [range(50), pytest.param(range(50, N_CLUSTERS), marks=pytest.mark.search)]
+PARTS = [range(20), pytest.param(range(20, N_CLUSTERS), marks=pytest.mark.search)]
 
 
 @dataclass

@@ -140,6 +140,7 @@ def test_ninety_days_of_twelve_offerings_take_less_than_two_seconds():
     assert time.process_time() - began < 2.0
 
 
+@pytest.mark.program
 def test_same_seed_gives_the_same_counts_under_two_hash_seeds():
     def digest(seed, hash_seed):
         done = subprocess.run(

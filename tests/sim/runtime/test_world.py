@@ -4,7 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 import pytest
@@ -57,8 +57,7 @@ def nodes_of(world):
     return {n.name: n for pool in world.snapshot(world.at).pools for n in pool.nodes}
 
 
-def naive_load(world, name):
-    pods = [pod for pod in world.cluster.pods.values() if pod.node == name]
+def naive_load(pods):
     moved = [pod for pod in pods if pod.workload.kind is not WorkloadKind.DAEMON_SET]
     blocked = {(b, pod.workload.key) for pod in moved for b in blockers(pod.workload)}
     load = NodeLoad(
@@ -84,11 +83,16 @@ def check(world):
         assert pod.node in ("", *cluster.nodes)
         assert pod.promised in ("", *cluster.nodes)
         assert not (pod.node and pod.promised)
+    on, held_on = defaultdict(list), defaultdict(list)
+    for pod in cluster.pods.values():
+        on[pod.node].append(pod)
+        for name in {pod.node, pod.promised}:
+            held_on[name].append(pod)
     for name, node in nodes.items():
-        load, blocked = naive_load(world, name)
+        load, blocked = naive_load(on[name])
         assert replace(node.load, blocked=()) == load
         assert {(b.blocker, b.workload) for b in node.load.blocked} == blocked
-        held = [p for p in cluster.pods.values() if name in (p.node, p.promised)]
+        held = held_on[name]
         assert cluster.nodes[name].cpu_used == sum(p.workload.cpu_milli for p in held)
         assert cluster.nodes[name].cpu_used <= MACHINES[node.offering.instance_type].cpu_milli
         assert cluster.nodes[name].memory_used == sum(p.workload.memory_bytes for p in held)
@@ -199,8 +203,10 @@ def test_nothing_is_bought_over_a_limit():
         after = batch_of(world)[1]
         lost += before > after
         assert after <= before
-    step(world, 2.0)
-    assert batch_of(world)[1] <= 3
+    # Half an hour of chances to buy, of which each is like the first: nothing else changes.
+    for _ in range(10):
+        step(world, 0.05)
+        assert batch_of(world)[1] <= 3
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -260,19 +266,21 @@ def test_world_is_consistent_at_every_turn(seed):
     assert world.tally.launches.n_launched > 0
 
 
-def test_stress_raises_losses_and_calm_ends_them():
-    for seed in range(4):
-        world = world_of(seed)
-        lost = []
-        for hours in (3.0, 2.0, 2.0):
-            before = world.tally.n_lost
-            step(world, hours)
-            lost.append(world.tally.n_lost - before)
-        assert lost[0] <= 1
-        assert lost[1] >= 6
-        assert lost[2] <= 3
-        assert not world.cluster.pending
-        assert 50 <= len(world.cluster.nodes) <= 72
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.trial) for seed in (1, 2, 3))]
+)
+def test_stress_raises_losses_and_calm_ends_them(seed):
+    world = world_of(seed)
+    lost = []
+    for hours in (3.0, 2.0, 2.0):
+        before = world.tally.n_lost
+        step(world, hours)
+        lost.append(world.tally.n_lost - before)
+    assert lost[0] <= 1
+    assert lost[1] >= 6
+    assert lost[2] <= 3
+    assert not world.cluster.pending
+    assert 50 <= len(world.cluster.nodes) <= 72
 
 
 def test_lost_nodes_vanish_unmarked_or_within_two_minutes_of_their_mark():
@@ -425,6 +433,7 @@ def test_run_steps_on_the_grid_makes_up_for_lost_time_and_stops_at_once():
         assert runner.run(main()) == (30.0, 90.0, 93.5)
 
 
+@pytest.mark.program
 def test_same_seed_gives_the_same_snapshots_under_two_hash_seeds():
     def run(hash_seed, seed):
         done = subprocess.run(
