@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass, replace
+from random import Random
 
 import pytest
 
@@ -14,10 +15,11 @@ from spotvortex.evaluation.run import run
 from spotvortex.results.accounting import RunResult, total_of
 from spotvortex.results.timeline import EventKind
 from spotvortex.sim.cluster.demand import Demand
+from spotvortex.sim.cluster.state import ClusterChanges, ClusterObjects
 from spotvortex.sim.cluster.watch import Watch
 from spotvortex.sim.market.counts import CapacityCounts
 from spotvortex.sim.market.instance_types import instance_type_of
-from spotvortex.sim.runtime.billing import pods_per_node
+from spotvortex.sim.runtime.billing import DAY_S, Billing, pods_per_node
 from spotvortex.sim.runtime.forecasters import ScriptedForecaster
 from spotvortex.sim.runtime.world import World
 
@@ -231,6 +233,21 @@ def test_what_the_controller_sees_leads_to_no_object_of_the_world():
     rooms = {kind.__module__ for kind in seen.kinds}
     assert "spotvortex.core.domain.observation" in rooms
     assert not [room for room in rooms if room.startswith("spotvortex.sim")]
+
+
+def test_what_workloads_lack_is_the_same_sum_in_whatever_order_they_changed():
+    """A set's order hangs on the hash seed, and 0.1 + 0.2 + 0.3 is not 0.3 + 0.2 + 0.1."""
+    made = trial(world(), worlds.B0)
+    since, rng, days = made.scenario.start_at, Random(1), set()
+    shares = (replace(w, cpu_milli=200 + 170 * n) for n, w in enumerate(made.scenario.workloads))
+    cluster = ClusterObjects(Random(1), tuple(shares))
+    for _ in range(20):
+        order = rng.sample(list(cluster.workloads), len(cluster.workloads))
+        cluster.news = ClusterChanges(workloads=order)
+        ledger = Billing(cluster=cluster, prices=made.market, since=since, unit_of=made.unit_of)
+        ledger.step(since + DAY_S, DAY_S)
+        days.add(ledger.days[0])
+    assert len(days) == 1
 
 
 DIGEST = """
