@@ -137,6 +137,7 @@ def test_money_is_node_seconds_times_price(monkeypatch):
     assert math.fsum(spent) == pytest.approx(mixed.result.days[0].node_usd, abs=slack)
 
 
+@pytest.mark.trial
 def test_every_policy_meets_the_same_demand():
     wanted = {
         policy: account(world(mix="bursty"), policy).result.days[0].demanded_od_usd
@@ -155,6 +156,7 @@ def test_all_on_demand_is_never_interrupted_and_all_spot_is():
     assert spot.node_usd < 0.6 * on_demand.node_usd
 
 
+@pytest.mark.trial
 def test_a_spare_node_costs_money_and_saves_minutes():
     plain = account(world(seed=3), "B3-0min-10pct").result.days[0]
     hedged = account(world(seed=3), "B4-2").result.days[0]
@@ -162,6 +164,7 @@ def test_a_spare_node_costs_money_and_saves_minutes():
     assert hedged.unserved_node_minutes < plain.unserved_node_minutes
 
 
+@pytest.mark.trial
 def test_slower_boots_leave_more_unserved():
     slow = next(v for v in PROTOCOL.variants if v.boot_factor == 2.0)
     usual = account(world(), "B3-0min-10pct").result.days[0]
