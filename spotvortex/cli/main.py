@@ -1,8 +1,9 @@
 """The list of commands, and how a command ends.
 
-Comes in: arguments. Goes out: an exit code: 0 well, 1 a fault of ours, 2 something to set right by
-the user, who is told what. A command's module is imported only when that command is typed, so that
-`--help` needs none of what runs. Every setting is a variable of the environment; see `settings`.
+Comes in: arguments. Goes out: an exit code: 0 well, 1 a fault of SpotVortex, 2 something that the
+user has to set right, and is told of. A command's module is imported only when that command is
+typed, so that `--help` needs none of what runs. Every setting is a variable of the environment; see
+`settings`.
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ def of_state_dir(folder: Path | None) -> Check:
         return missing(name, detail, "set SPOTVORTEX_STATE_DIR to a folder on a volume")
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         detail = f"SPOTVORTEX_STATE_DIR={folder} is no folder that can be written"
-        return wrong(name, detail, "make it and let our user write, or unset the variable")
+        return wrong(name, detail, "make it and let the daemon's user write, or unset the variable")
     return ok(name, str(folder))
 
 
@@ -212,7 +212,7 @@ def of_decision_log(path: Path | None) -> Check:
     place = path if path.exists() else path.parent
     if path.is_dir() or not os.access(place, os.W_OK):
         detail = f"SPOTVORTEX_DECISION_LOG={path} cannot be written"
-        return wrong(name, detail, f"let our user write to {place}, or name another file")
+        return wrong(name, detail, f"let the daemon's user write to {place}, or name another file")
     return ok(name, str(path))
 
 

@@ -26,7 +26,7 @@ def in_words(leaving: UninstallResult) -> Iterator[str]:
             f": {left.reason}" if left.reason else ""
         )
     if not leaving.left:
-        yield "Nothing of ours is in this cluster beside what was installed by its manifests."
+        yield "Nothing of SpotVortex is in this cluster beside what was installed by its manifests."
     elif not leaving.applied:
         yield "This was a dry run and nothing was written; --apply removes it."
 

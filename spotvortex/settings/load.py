@@ -2,7 +2,7 @@
 
 Comes in: variables with the prefix `SPOTVORTEX_`, in capitals; an empty one counts as unset. Goes
 out: `Settings`. This is the only module that reads the environment of the process. A value that is
-out of range, or an unknown name with our prefix, stops the start with the name and the fix.
+out of range, or an unknown name with that prefix, stops the start with the name and the fix.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _refusal(name: str, value: object, why: str) -> str:
 
 
 def ignored_variables() -> list[str]:
-    """Return the names with our prefix that Kubernetes injected, which are not settings."""
+    """Return the names with the prefix that Kubernetes injected, which are not settings."""
     ours = (name for name in os.environ if name.upper().startswith(PREFIX))
     return sorted(name for name in ours if _is_service_variable(name, os.environ[name]))
 
@@ -102,7 +102,7 @@ def _injected(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _is_service_variable(name: str, value: str) -> bool:
-    """Tell whether Kubernetes injected it for a Service whose name begins like our prefix."""
+    """Tell whether Kubernetes injected it for a Service whose name begins like the prefix."""
     if _SERVICE_NAME.search(name):
         return True
     return "_PORT" in name and value.startswith(_SERVICE_VALUE)

@@ -42,7 +42,7 @@ Probability = Annotated[float, _within(0.0, 1.0, "probability")]
 
 
 class Settings(BaseSettings):
-    """What a person may set. Each field is the variable of the same name with our prefix."""
+    """What a person may set. A field is the variable of its name with prefix `SPOTVORTEX_`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -53,8 +53,9 @@ class Settings(BaseSettings):
     )
 
     mode: Literal["shadow", "advise", "canary", "active"] = "shadow"
-    """What we may do with a decision, at most: record it, say it in Events too, move a few nodes of
-    each pool at a time, or all that the gates let through. A pool's own rule may only weaken it."""
+    """What may be done with a decision, at most: record it, say it in Events too, move a few nodes
+    of each pool at a time, or all that the gates let through. A pool's own rule may only weaken
+    it."""
 
     pool_rules: str = ""
     """Rules by pool, as JSON: `{"web": {"mode": "canary", "max-spot-ratio": "0.7",
@@ -81,13 +82,14 @@ class Settings(BaseSettings):
     """Context of the kubeconfig; empty takes its current one, or the pod's own account."""
 
     namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")] = "spotvortex"
-    """Our own namespace, a DNS label: the only one in which we create or delete a pod."""
+    """The namespace of SpotVortex, a DNS label: the only one in which it creates or deletes a
+    pod."""
 
     node_name: str = ""
     """Node on which this very process runs, by the downward API; that node is drained last."""
 
     pod_name: str = ""
-    """Name of our own pod, from the downward API; it names who holds the lease."""
+    """Name of the daemon's own pod, from the downward API; it names who holds the lease."""
 
     placeholder_image: str = "registry.k8s.io/pause:3.10"
     """Image of the pods that ask for room and keep nodes; it has nothing to do."""
@@ -195,7 +197,8 @@ class Settings(BaseSettings):
     """Time after which a node that is not drained yet is given up and undone."""
 
     leftover_s: Annotated[int, _within(20, LONGEST_LIFE_S, "seconds")] = LONGEST_LIFE_S
-    """Time after which whatever we made is gone without us: placeholders, anchors, their Jobs."""
+    """Time after which whatever the daemon made is gone without it: placeholders, anchors, their
+    Jobs."""
 
     interruption_minutes: Annotated[float, _within(0.0, 1440.0, "minutes")] = 15.0
     """Cost of one interruption, as time at the node's on-demand price."""
@@ -207,7 +210,8 @@ class Settings(BaseSettings):
     """`EMERGENCY_EXIT` lets pools of families unknown to the model leave Spot; unset, they hold."""
 
     notice_source: Literal["karpenter", "queue"] = "karpenter"
-    """Who handles interruption notices: Karpenter does and no queue is read, or we read a queue."""
+    """Who handles interruption notices: Karpenter does and no queue is read, or SpotVortex reads a
+    queue."""
 
     interruption_queue: str = ""
     """SQS queue of interruption notices, its URL or its name; needs SPOTVORTEX_NOTICE_SOURCE."""
@@ -227,7 +231,7 @@ class Settings(BaseSettings):
         )
 
     def identity(self) -> str:
-        """Return by what name we hold the lease: our pod's, else the machine's, of this process."""
+        """Return by what name this process holds the lease: its pod's, else the machine's."""
         return f"{self.pod_name or socket.gethostname()}_{os.getpid()}_{secrets.token_hex(4)}"
 
     def rules_of_pools(self) -> dict[str, PoolRules]:

@@ -250,7 +250,7 @@ def test_marks_are_cleared_where_the_namespace_is_gone(place, monkeypatch):
     assert (code, named(told["removed"])) == (0, {("node", "leaving-ours")})
     assert not place.node("ours")["spec"].get("unschedulable")
     result = CliRunner().invoke(cli, ["uninstall"])
-    assert result.stdout.startswith("Nothing of ours is in this cluster")
+    assert result.stdout.startswith("Nothing of SpotVortex is in this cluster")
     assert result.exit_code == 0
 
 

@@ -38,5 +38,5 @@ def test_what_is_left_is_told_with_its_reason():
 
 def test_an_empty_cluster_is_told_as_such():
     leaving = UninstallResult(found=(NODE,), left=(), applied=True)
-    assert list(in_words(leaving))[-1].startswith("Nothing of ours is in this cluster")
+    assert list(in_words(leaving))[-1].startswith("Nothing of SpotVortex is in this cluster")
     assert exit_code(leaving) == 0

@@ -36,10 +36,10 @@ def command(  # noqa: PLR0913 -- options of a command line
     ] = None,
     days: Annotated[int, typer.Option(min=0, help="0 for all that the prices cover.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of what is drawn.")] = 0,
-    tick: Annotated[float, typer.Option(min=10.0, help="Seconds between our decisions.")] = 600.0,
+    tick: Annotated[float, typer.Option(min=10.0, help="Seconds between two decisions.")] = 600.0,
     decisions: Annotated[
         Path | None,
-        typer.Option(help="Write our decision records there, for explain, why-not and replay."),
+        typer.Option(help="Write the decision records there, for explain, why-not and replay."),
     ] = None,
     html: HtmlOption = None,
     output: OutputOption = Output.TEXT,

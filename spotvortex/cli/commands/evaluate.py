@@ -32,7 +32,7 @@ RESULTS: Final = Path("evaluation.jsonl")
 def command(  # noqa: PLR0913 -- options of a command line
     *,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Five seeds of one mix, ours against B3 alone.")
+        bool, typer.Option("--quick", help="Five seeds of one mix, SpotVortex against B3 alone.")
     ] = False,
     variants: Annotated[
         bool, typer.Option("--variants", help="The protocol's changed worlds as well.")

@@ -130,6 +130,6 @@ def _asked(diagnosis: Diagnosis, console: Console, *, details: bool) -> None:
 
 def _asked_words(row: Asked) -> tuple[str | tuple[str, str], ...]:
     mark = (" ok  ", "green") if row.agrees else (" !!  ", "yellow")
-    ours = f"we say {row.ours}{f' ({row.why})' if row.why else ''}"
+    ours = f"expected {row.ours}{f' ({row.why})' if row.why else ''}"
     words = f", in words: {row.words}" if row.words else ""
     return mark, f"{row.pod} on {row.node}: {ours}, the server {row.server}{words}"

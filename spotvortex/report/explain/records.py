@@ -85,7 +85,7 @@ def _only_id(text: str, url: str) -> str:
         decisions = json.loads(text)["decisions"]
         return quote(decisions[0]["id"], safe="") if decisions else ""
     except (ValueError, LookupError, TypeError) as error:
-        raise RecordError(f"{url} does not answer like our daemon") from error
+        raise RecordError(f"{url} does not answer like a SpotVortex daemon") from error
 
 
 def _get(url: str) -> str | None:

@@ -219,7 +219,7 @@ def test_a_busy_server_is_not_taken_for_a_budget():
     text = shown(found)
     assert "agrees on 0 of 2 pods" in text
     assert "3 pods not asked about" in text
-    assert "we say 201, the server 429, in words: Cannot evict pod" in text
+    assert "expected 201, the server 429, in words: Cannot evict pod" in text
     assert "ok" in shown(replace(found, asked=(replace(rows[0], agrees=True),)), details=True)
 
 

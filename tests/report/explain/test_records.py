@@ -125,8 +125,8 @@ async def test_only_an_http_address_is_asked(url):
     ("status", "body", "words"),
     [
         (500, "{}", "answers 500"),
-        (200, "<html>", "does not answer like our daemon"),
-        (200, '{"decisions":[7]}', "does not answer like our daemon"),
+        (200, "<html>", "does not answer like a SpotVortex daemon"),
+        (200, '{"decisions":[7]}', "does not answer like a SpotVortex daemon"),
         (200, '{"decisions":[]}', "keeps no record"),
     ],
 )
