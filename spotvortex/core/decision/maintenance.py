@@ -15,6 +15,7 @@ from spotvortex.core.decision.messages import Decision, MaintenanceCall, Move
 from spotvortex.core.decision.rule_policy import floor_nodes, max_spot_nodes
 from spotvortex.core.domain.notices import NoticeKind
 from spotvortex.core.domain.observation import NodeFact, Observation, PoolFacts, anchored_until
+from spotvortex.core.domain.sides import is_driven
 from spotvortex.core.domain.types import CapacityType, Mode
 from spotvortex.core.drain.calls import (
     Call,
@@ -106,10 +107,15 @@ def n_to_keep(decision: Decision) -> int:
 
 
 def _on_demand(pool: PoolFacts) -> list[NodeFact]:
+    """Return the nodes that an anchor may keep: none of a provisioner without a driver."""
     return [
         n
         for n in pool.nodes
-        if n.capacity_type is CapacityType.ON_DEMAND and n.ready and not n.moving and not n.cordoned
+        if n.capacity_type is CapacityType.ON_DEMAND
+        and n.ready
+        and not n.moving
+        and not n.cordoned
+        and is_driven(n)
     ]
 
 

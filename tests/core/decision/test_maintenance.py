@@ -12,7 +12,7 @@ from spotvortex.core.domain.labels import LONGEST_LIFE_S
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.notices import NoticeKind
 from spotvortex.core.domain.observation import NodeGroupFact, WriteAuthority, anchored_until
-from spotvortex.core.domain.types import CapacityType, Mode
+from spotvortex.core.domain.types import CapacityType, Mode, ProvisionerKind
 from spotvortex.core.drain.calls import (
     ClearRisk,
     CreateAnchor,
@@ -142,8 +142,16 @@ def test_reserved_nodes_count_for_the_floor():
     assert len(anchored(found)) == 1
 
 
-@pytest.mark.parametrize("changes", [{"ready": False}, {"moving": True}, {"cordoned": True}])
-def test_no_anchor_goes_to_a_node_that_is_going_or_not_ready(changes):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ready": False},
+        {"moving": True},
+        {"cordoned": True},
+        {"provisioner": ProvisionerKind.CLUSTER_AUTOSCALER},
+    ],
+)
+def test_no_anchor_goes_to_a_node_that_is_going_not_ready_or_without_a_driver(changes):
     facts = pool(n_spot=2, n_on_demand=3)
     facts = with_nodes(facts, replace(facts.nodes[2], **changes))
     found = wanted(facts, state=SETTLING, limits={"on_demand_floor_nodes": 3})
