@@ -17,8 +17,8 @@ from typing import Final
 
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.market import SpotQuote
-from spotvortex.core.domain.observation import NodeFact
-from spotvortex.core.domain.sides import is_driven, receiving_sides
+from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
+from spotvortex.core.domain.sides import allows, is_driven, receiving_sides
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering, is_price, short
 from spotvortex.core.pool.context import NO_QUOTE, CycleContext, trusted
 from spotvortex.core.pool.group_fit import Sizes, place, sizes_of
@@ -117,9 +117,14 @@ def _with_ours(found: PoolInput, shape: PoolSummary, sight: CycleContext) -> Poo
         n_on_demand_leaving=_n_leaving(kept, sight),
         n_in_flight=sum(1 for n in shape.nodes if n.uid in sight.in_flight_uids and not n.moving),
         n_anchored=sum(1 for n in shape.on_demand if n.uid in sight.anchored),
-        consolidates=any(p.consolidation in _CONSOLIDATING for p in shape.facts.node_groups),
+        consolidates=any(map(_brings_back, shape.facts.node_groups)),
         rules=all_careful(read_rules(p.rules) for p in shape.facts.node_groups),
     )
+
+
+def _brings_back(group: NodeGroupFact) -> bool:
+    """Tell whether a NodePool by itself replaces its on-demand nodes by Spot ones of its own."""
+    return group.consolidation in _CONSOLIDATING and allows(group, CapacityType.UNKNOWN)
 
 
 def _places(

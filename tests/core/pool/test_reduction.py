@@ -137,9 +137,11 @@ def test_of_a_pool_with_sides_of_both_kinds_only_the_driven_nodes_move():
 
 def test_candidates_of_a_pair_name_the_other_side():
     kinds = (("web-spot", CapacityType.SPOT), ("web-od", CapacityType.ON_DEMAND))
-    groups = tuple(NodeGroupFact(name=n, pool="web", capacity_types=(k,)) for n, k in kinds)
+    policy = {"pool": "web", "consolidation": "WhenEmptyOrUnderutilized"}
+    groups = tuple(NodeGroupFact(name=n, capacity_types=(k,), **policy) for n, k in kinds)
     nodes = spot("s1", node_group="web-spot"), on_demand("d1", node_group="web-od")
     found = reduced(*nodes, node_groups=groups)
+    assert not found.consolidates
     assert [c.sides for c in (*found.to_on_demand, *found.to_spot)] == [("web-od",), ("web-spot",)]
     assert (found.room_on_demand.node_group, found.room_spot.node_group) == ("web-od", "web-spot")
 
