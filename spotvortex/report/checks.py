@@ -95,6 +95,7 @@ def of_prices(market: MarketFacts) -> Check:
     (health,) = market.inputs
     quotes = market.quotes.values()
     n_priced = sum(1 for q in quotes if None not in (q.spot_usd_per_hour, q.on_demand_usd_per_hour))
+    n_shipped = sum(1 for q in quotes if q.last_resort)
     told = "; ".join(
         words
         for words, applies in (
@@ -103,14 +104,18 @@ def of_prices(market: MarketFacts) -> Check:
                 f"the newest record is {health.age_s / 3600.0:.1f} h old",
                 math.isfinite(health.age_s),
             ),
+            (
+                f"{n_shipped} on-demand prices are of last resort, on which nothing moves to Spot",
+                n_shipped,
+            ),
             (health.detail, health.detail),
         )
         if applies
     )
     if health.state is InputState.STALE:
         return wrong("prices", told, required=False)
-    if health.state is not InputState.OK or n_priced < len(quotes):
-        return missing("prices", told)
+    if health.state is not InputState.OK or n_priced < len(quotes) or n_shipped:
+        return missing("prices", told, "see docs/price-file.md for both halves of the file")
     return ok("prices", told)
 
 

@@ -155,12 +155,22 @@ users: [{name: u, user: {token: t}}]
 """
 
 
-def write_prices(path, age_s):
+def write_prices(path, age_s, *, on_demand=True):
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - age_s))
     spot = {"InstanceType": "m6i.large", "AvailabilityZone": "us-east-1a", "SpotPrice": "0.03"}
     spot |= {"ProductDescription": "Linux/UNIX", "Timestamp": at}
-    path.write_text(json.dumps(spot) + "\n")
+    dear = {"InstanceType": "m6i.large", "Region": "us-east-1", "OnDemandPrice": 0.096}
+    records = [spot, dear] if on_demand else [spot]
+    path.write_text("".join(f"{json.dumps(record)}\n" for record in records))
     return path
+
+
+async def test_prices_of_last_resort_are_named_since_nothing_moves_on_them(tmp_path, monkeypatch):
+    path = write_prices(tmp_path / "prices.jsonl", 60.0, on_demand=False)
+    found = (await checked(cluster(), tmp_path, monkeypatch, price_file=path))["prices"]
+    assert (found.finding, found.required) == (CheckStatus.MISSING, False)
+    assert "1 on-demand prices are of last resort" in found.detail
+    assert "docs/price-file.md" in found.fix
 
 
 async def test_with_everything_in_place_all_is_well(tmp_path, monkeypatch):

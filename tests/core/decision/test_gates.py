@@ -94,6 +94,7 @@ REFUSING = [
     ("market", case(economics=replace(GOOD, discount_ratio=0.1)), "discount too small"),
     ("market", case(economics=replace(GOOD, discount_ratio=float("nan"))), "too small"),
     ("market", case(economics=replace(GOOD, payback_hours=7.0)), "too late"),
+    ("market", case(pool=pool_input(entry_money=replace(CHEAP, last_resort=True))), "last resort"),
     (
         "market",
         case(limits=ACTIVE, pool=pool_input(entry_money=replace(CHEAP, last_resort=True))),
@@ -170,7 +171,6 @@ LETTING = [
     ("confidence", case()),
     ("market", case()),
     ("market", case(DOWN, economics=Economics())),
-    ("market", case(pool=pool_input(entry_money=replace(CHEAP, last_resort=True)))),
     ("out_of_distribution", case()),
     ("out_of_distribution", case(DOWN, pool=pool_input(out_of_range=("m6i.large/a",)))),
     ("pool_safety", case(DOWN, pool=pool_input(safety=safety(margin_pods=-2)))),

@@ -15,8 +15,7 @@ from spotvortex.core.domain.types import GateName
 def market(case: Case, reply: Reply) -> Verdict:
     """Spot is cheap enough to be worth a move towards it.
 
-    Compares: the discount with 15 %, the payback with 6 h; a price of last resort is none where
-    the mode writes.
+    Compares: the discount with 15 %, the payback with 6 h; a price of last resort is none.
     """
     if not case.action.towards_spot:
         return reply.allow("no move towards Spot")
@@ -32,7 +31,7 @@ def market(case: Case, reply: Reply) -> Verdict:
         "payback_hours": payback,
         "max_payback_hours": case.limits.max_payback_hours,
     }
-    if case.pool.entry_money.last_resort and case.limits.mode.writes:
+    if case.pool.entry_money.last_resort:
         return reply.refuse("prices of last resort are not good enough to act on", **numbers)
     if not discount >= case.limits.min_discount_ratio:
         return reply.refuse("discount too small", **numbers)
