@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import gc
 import importlib
-import json
 import os
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from coverage import CoverageData
 
 from scripts.mutants.changes import ROOT, Mutant
 
@@ -174,12 +173,11 @@ def durations(printed: str) -> Iterator[tuple[str, float]]:
 
 def _contexts(tree: Path) -> dict[tuple[str, int], list[str]]:
     """Return the tests that reach each line; "" stands for what runs when a module is imported."""
-    data = tree / "coverage.json"
-    command = ["-m", "coverage", "json", "--show-contexts", "-q", "-o", str(data)]
-    subprocess.run([sys.executable, *command], cwd=tree, check=True)
+    data = CoverageData(str(tree / ".coverage"))
+    data.read()
     reached = {}
-    for path, found in json.loads(data.read_text(encoding="utf-8"))["files"].items():
-        for line, contexts in found["contexts"].items():
-            names = {context.rpartition("|")[0] for context in contexts}
-            reached[path, int(line)] = sorted(names)
+    for file in data.measured_files():
+        path = Path(file).relative_to(tree).as_posix()
+        for line, contexts in data.contexts_by_lineno(file).items():
+            reached[path, line] = sorted({context.rpartition("|")[0] for context in contexts})
     return reached
