@@ -370,6 +370,23 @@ def test_a_node_that_goes_when_drained_is_done_and_one_that_goes_before_is_gone(
         assert next_step(ORDER, after, away, AT).end is end
 
 
+def test_an_empty_node_that_somebody_uncordons_is_not_released():
+    progress = replace(evicting(pod("a")), phase=DrainPhase.RELEASING)
+    after = proceed(ORDER, progress, view(), AT)
+    assert (after.phase, after.reason) == (
+        DrainPhase.UNDOING,
+        "somebody else has uncordoned the node",
+    )
+
+
+def test_a_pod_that_comes_back_to_a_drained_node_is_waited_for():
+    progress = replace(
+        evicting(pod("a"), begun=True, evicted=frozenset({"uid-a"})), phase=DrainPhase.RELEASING
+    )
+    after = proceed(ORDER, progress, marked_view(pod("a")), AT)
+    assert after.phase is DrainPhase.WAITING
+
+
 def test_a_drained_node_is_released_even_past_the_deadline():
     progress = replace(evicting(pod("a")), phase=DrainPhase.RELEASING)
     after = proceed(replace(ORDER, deadline=AT), progress, view(cordoned=True), AT + 1.0)
