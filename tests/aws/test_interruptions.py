@@ -273,6 +273,15 @@ async def test_a_poll_is_short_until_the_queue_is_known_to_be_well(memory, monke
         assert proxy.waits == [1, 3, 3, 1, 3]
 
 
+async def test_a_whole_batch_is_taken_in_one_go(memory, monkeypatch):
+    bodies = [now(interruption, f"i-{i}", f"e{i}") for i in range(10)]
+    async with at_hand(memory, monkeypatch, *bodies) as (_, _, notices):
+        begun = time.monotonic()
+        await notices._poll(notices._backoff())
+        assert len(ids(notices)) == 10
+        assert time.monotonic() - begun < 8.0
+
+
 async def test_an_empty_answer_before_its_time_is_followed_by_a_pause(memory, monkeypatch):
     async with at_hand(memory, monkeypatch) as (_, proxy, notices):
         assert await notices._poll(notices._backoff()) == 0.0
