@@ -223,6 +223,14 @@ BOUNDING = [
         case(pool=pool_input(safety=safety(safe_to_spot_nodes=6), n_anchored=4), state=FELL),
         6,
     ),
+    (
+        "pool_safety",
+        case(
+            pool=pool_input(safety=safety(margin_pods=0, safe_to_spot_nodes=6), n_anchored=4),
+            state=FELL,
+        ),
+        6,
+    ),
     ("on_demand_floor", case(limits=Limits(on_demand_floor_nodes=6)), 4),
     (
         "on_demand_floor",
