@@ -255,6 +255,19 @@ def test_aged_inputs_are_as_reduction_would_have_them():
         assert turn(basis(seen(before)), after).pool == seen(after)
 
 
+def test_an_input_that_is_bad_although_it_is_young_enough_stays_bad():
+    turn = KNOB_BY_NAME["seconds since the oldest input"].set
+    for age_s, bad in ((20.0, ("pods",)), (20.1, ())):
+        made = basis(pool_input(oldest_input_s=age_s, bad_inputs=("pods",)))
+        assert turn(made, 7.3).pool.bad_inputs == bad
+
+
+@pytest.mark.parametrize("unknown", [None, 0.0, -1.0])
+def test_without_an_on_demand_price_there_is_no_discount_to_turn(unknown):
+    money = replace(CHEAP, on_demand_usd_per_hour=unknown)
+    assert KNOB_BY_NAME["entry discount"].get(basis(pool_input(entry_money=money))) is None
+
+
 def test_a_record_holds_its_flip_and_replays_with_it():
     line = record_of(decide(basis()), "", "1").line
     assert '"flip":["entry runtime score",0.03,0.35,"HOLD"]' in line
