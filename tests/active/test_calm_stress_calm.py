@@ -53,16 +53,17 @@ class Play:
     max_in_flight: int
 
 
-def shape_of(n_nodes: int, n_stateful: int) -> Shape:
+def shape_of(n_nodes: int, n_stateful: int, *, pair: bool = False) -> Shape:
     """Return a scene whose budgets let everything be on Spot again.
 
     With tighter ones pool safety rightly keeps some nodes on-demand after a fall back, and the end
     would depend on the zones that Karpenter chooses.
     """
-    return Shape(n_nodes=n_nodes, n_stateful=n_stateful, max_unavailable="100%")
+    return Shape(n_nodes=n_nodes, n_stateful=n_stateful, max_unavailable="100%", pair=pair)
 
 
 SMALL = Play(shape_of(8, 3), calm_s=25, stress_s=170, return_s=300, max_in_flight=3)
+PAIR = Play(shape_of(8, 3, pair=True), calm_s=25, stress_s=170, return_s=300, max_in_flight=3)
 LARGE = Play(shape_of(60, 9), calm_s=60, stress_s=900, return_s=1800, max_in_flight=24)
 
 
@@ -87,6 +88,7 @@ class Played:
     scope="module",
     params=[
         pytest.param(SMALL, id="8 nodes"),
+        pytest.param(PAIR, id="8 nodes of a pair"),
         pytest.param(LARGE, id="60 nodes", marks=[pytest.mark.large, pytest.mark.timeout(3600)]),
     ],
 )

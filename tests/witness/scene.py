@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
@@ -39,7 +40,9 @@ POD_CPU, DAEMON_CPU, PODS_PER_NODE = "900m", "50m", 4
 N_DEPLOYMENTS = 10
 STATEFUL = "ledger"
 PATIENT = {"test.spotvortex.io/use-grace-period": "true"}
-_NODES = f"/api/v1/nodes?labelSelector=karpenter.sh%2Fnodepool%3D{POOL}"
+PAIR = (f"{POOL}-spot", f"{POOL}-od")
+_OF_POOL = f"karpenter.sh/nodepool in ({POOL},{','.join(PAIR)})"
+_NODES = f"/api/v1/nodes?labelSelector={quote(_OF_POOL)}"
 _POD_LIST = f"/api/v1/namespaces/{SHOP}/pods"
 
 
@@ -52,7 +55,8 @@ class Shape:
     lie in one zone each. `consolidate_after` and `budgets` are written into the NodePool as they
     are; every workload's PodDisruptionBudget has `max_unavailable`. The scene is ready once the
     nodes have been the same for `calm_s`: Karpenter looks every 10 s for what it can consolidate,
-    and once more 15 s later. With `still` it consolidates nothing from then on.
+    and once more 15 s later. With `still` it consolidates nothing from then on. With `pair` Spot
+    and on-demand have a NodePool each, and Spot's is the heavier one.
     """
 
     n_nodes: int = 20
@@ -65,6 +69,12 @@ class Shape:
     max_unavailable: int | str = 1
     calm_s: float = 28.0
     still: bool = False
+    pair: bool = False
+
+    @property
+    def node_pools(self) -> tuple[str, ...]:
+        """The NodePools of the pool, by name."""
+        return PAIR if self.pair else (POOL,)
 
     @property
     def n_pods(self) -> int:
@@ -91,13 +101,14 @@ class ActiveScene:
         # of nodes is as asked for.
         plane.apply([namespace_manifest(SHOP), *_volumes(shape), *_workloads(shape)])
         wait_until(lambda: len(self.pods()) >= shape.n_pods, timeout_s)
-        plane.apply([node_class_manifest(), _node_pool(shape)])
+        plane.apply([node_class_manifest(), *_node_pools(shape)])
         wait_until(self.all_running, timeout_s, every_s=0.5)
         self._await_calm(timeout_s)
         if shape.still:
             change = {"spec": {"disruption": {"consolidateAfter": "Never"}}}
-            self._api.patch(f"/apis/karpenter.sh/v1/nodepools/{POOL}", change)
-        self.first_pool = self.node_pool()
+            for name in shape.node_pools:
+                self._api.patch(f"/apis/karpenter.sh/v1/nodepools/{name}", change)
+        self.first_pools = self.node_pools()
 
     def _await_calm(self, timeout_s: float) -> None:
         """Wait until Karpenter has done with packing: the same nodes for a while, none empty."""
@@ -138,14 +149,15 @@ class ActiveScene:
         """Count the workloads' pods that are Ready."""
         return sum(map(is_ready, self.pods()))
 
-    def node_pool(self) -> tuple[int, Manifest]:
-        """Return generation and spec of the NodePool."""
-        pool = self._api.get(f"/apis/karpenter.sh/v1/nodepools/{POOL}")
-        return pool["metadata"]["generation"], pool["spec"]
+    def node_pools(self) -> list[tuple[int, Manifest]]:
+        """Return generation and spec of each NodePool."""
+        path = "/apis/karpenter.sh/v1/nodepools"
+        pools = [self._api.get(f"{path}/{name}") for name in self.shape.node_pools]
+        return [(pool["metadata"]["generation"], pool["spec"]) for pool in pools]
 
     def pool_is_unchanged(self) -> bool:
-        """Tell whether the NodePool is as it was when the scene was built."""
-        return self.node_pool() == self.first_pool
+        """Tell whether the NodePools are as they were when the scene was built."""
+        return self.node_pools() == self.first_pools
 
     def scale(self, app: str, replicas: int) -> None:
         """Change the size of one Deployment, `app-0` to `app-9`; `all_running` follows."""
@@ -193,13 +205,25 @@ def _is_ours(thing: dict[str, Any]) -> bool:
     return any(name.startswith(PREFIX) for name in thing["metadata"].get("labels", {}))
 
 
-def _node_pool(shape: Shape) -> Manifest:
+def _node_pools(shape: Shape) -> Iterator[Manifest]:
+    if not shape.pair:
+        yield _node_pool(shape, POOL)
+        return
+    for name, kind, weight in zip(PAIR, ("spot", "on-demand"), (10, 1), strict=True):
+        pool = _node_pool(shape, name, (kind,))
+        pool["spec"]["weight"] = weight
+        # By this label the nodes say themselves which pool they are of.
+        pool["spec"]["template"]["metadata"] = {"labels": {"spotvortex.io/pool": POOL}}
+        yield pool
+
+
+def _node_pool(shape: Shape, name: str, kinds: tuple[str, ...] = ("spot", "on-demand")) -> Manifest:
     disruption = {
         "consolidationPolicy": shape.consolidation,
         "consolidateAfter": shape.consolidate_after,
         "budgets": list(shape.budgets),
     }
-    pool = nodepool_manifest(POOL, spec={"disruption": disruption})
+    pool = nodepool_manifest(name, capacity_types=kinds, spec={"disruption": disruption})
     pool["metadata"]["annotations"] = dict(shape.annotations)
     types = {
         "key": "node.kubernetes.io/instance-type",

@@ -249,4 +249,5 @@ def unexplained(scene: ActiveScene, recording: Recording, since: float = 0.0) ->
 
 def scene_pool(scene: ActiveScene) -> str:
     """Return the name of the scene's pool."""
-    return str(scene.nodes()[0]["metadata"]["labels"]["karpenter.sh/nodepool"])
+    labels = scene.nodes()[0]["metadata"]["labels"]
+    return str(labels.get("spotvortex.io/pool") or labels["karpenter.sh/nodepool"])
