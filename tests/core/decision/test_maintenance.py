@@ -12,7 +12,7 @@ from spotvortex.core.domain.labels import LONGEST_LIFE_S
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.notices import NoticeKind
 from spotvortex.core.domain.observation import NodeGroupFact, WriteAuthority, anchored_until
-from spotvortex.core.domain.types import CapacityType, Mode, ProvisionerKind
+from spotvortex.core.domain.types import Action, CapacityType, Mode, ProvisionerKind
 from spotvortex.core.drain.calls import (
     ClearRisk,
     CreateAnchor,
@@ -184,6 +184,19 @@ def test_any_other_return_is_a_drain(changes, pods):
 
 ALL_SPOT_WANTED = {"medium_risk": 0.01, "high_risk": 0.9}
 """Limits under which a calm pool holds: its entry risk counts as too high."""
+
+
+@pytest.mark.parametrize("kind", [k for k in ProvisionerKind if k is not ProvisionerKind.KARPENTER])
+def test_where_no_driver_moves_nodes_the_decision_is_made_and_nothing_is_written(kind):
+    facts = pool(provisioner=kind)
+    nodes = tuple(replace(n, provisioner=kind, node_group="", claim="") for n in facts.nodes)
+    plan = planned(
+        replace(facts, nodes=nodes), limits={"max_spot_ratio": 0.0, "on_demand_floor_nodes": 9}
+    )
+    (decision,) = plan.decisions
+    assert decision.proposal.action is Action.DECREASE_10
+    assert (decision.action, decision.reason) == (Action.HOLD, "refused_by_fit")
+    assert (plan.orders, plan.maintenance_calls) == ((), ())
 
 
 def test_a_return_to_the_other_side_of_a_pair_is_a_drain_even_where_both_consolidate():
