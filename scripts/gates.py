@@ -12,6 +12,7 @@ from pathlib import Path
 
 from spotvortex.core.decision.gates.base import Gate
 from spotvortex.core.decision.gates.table import GATES
+from spotvortex.core.domain.moves import BINDINGS, Binding, Concern, MoveKind
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "gates.md"
 
@@ -25,20 +26,42 @@ HEAD = """# Gates
 Every gate is asked about every proposal, in this order, also where another one has refused. Any
 refusal gives `HOLD`, else the smallest number of nodes counts; a gate can only reduce what is
 proposed. The numbers named here are the defaults of [configuration.md](configuration.md). One whose
-input does not exist answers `not-evaluated`: where the mode writes, that refuses. The last column
-says whether `EMERGENCY_EXIT` obeys a refusal.
+input does not exist answers `not-evaluated`: where the mode writes, that refuses.
 
-| gate | is about | promise | compares | an emergency waits |
-|---|---|---|---|---|
+| gate | concern | promise | compares |
+|---|---|---|---|
+"""
+
+MIDDLE = """
+## Which moves wait for which concern
+
+Protection outranks doubt: doubt about prices is a reason not to buy Spot, and none to keep it. A
+gate whose concern does not bind a kind of move is asked all the same, and allows with what it would
+have said. Records say the kind in `kind`. The table is `spotvortex/core/domain/moves.py`.
+
 """
 
 
 def row_of(gate: Gate) -> str:
     """Return the row of one gate."""
-    subject = gate.judge.__module__.rpartition(".")[2]
     promise = _first_line(gate.judge).rstrip(".")
     compared = _ADR.sub(_link, _compared(gate.judge))
-    return f"| `{gate.name}` | {subject} | {promise} | {compared} | {_waits(gate)} |"
+    return f"| `{gate.name}` | {gate.concern} | {promise} | {compared} |"
+
+
+def kinds() -> str:
+    """Return the table of what may refuse each kind of move."""
+    gates = {c: ", ".join(f"`{g.name}`" for g in GATES if g.concern is c) for c in Concern}
+    head = " | ".join(f"{c}: {gates[c]}" for c in Concern)
+    rows = [f"| kind | moves | {head} |", "|" + "---|" * (2 + len(Concern))]
+    rows += [kind_row(kind, binding) for kind, binding in BINDINGS.items()]
+    return "\n".join(rows) + "\n"
+
+
+def kind_row(kind: MoveKind, binding: Binding) -> str:
+    """Return the row of one kind of move."""
+    cells = (_waits(binding, concern) for concern in Concern)
+    return f"| `{kind}` | {binding.moves} | {' | '.join(cells)} |"
 
 
 def _compared(function: object) -> str:
@@ -55,10 +78,10 @@ def _link(found: re.Match[str]) -> str:
     return f"[{found[0]}](adr/{path.name})"
 
 
-def _waits(gate: Gate) -> str:
-    if isinstance(gate.waits_on_exit, bool):
-        return "yes" if gate.waits_on_exit else "no"
-    return _first_line(gate.waits_on_exit).rstrip(".").lower()
+def _waits(binding: Binding, concern: Concern) -> str:
+    waits = "yes" if concern in binding.concerns else "no"
+    note = binding.notes.get(concern)
+    return f"{waits}, {note}" if note else waits
 
 
 def _first_line(function: object) -> str:
@@ -70,7 +93,7 @@ def _first_line(function: object) -> str:
 
 def page() -> str:
     """Return the whole page."""
-    return HEAD + "\n".join(map(row_of, GATES)) + "\n"
+    return HEAD + "\n".join(map(row_of, GATES)) + "\n" + MIDDLE + kinds()
 
 
 def main() -> int:

@@ -307,6 +307,7 @@ def _pool(decision: Decision) -> Mapping[str, Json]:
         "proposal": decision.proposal.action.value,
         "action": decision.action.value,
         "reason": decision.reason,
+        "kind": decision.proposal.kind.value,
         "n_nodes": decision.n_nodes,
         "moves": [move.candidate.node for move in decision.moves],
         "gates": [_gate(verdict) for verdict in decision.verdicts],

@@ -152,10 +152,10 @@ class Settings(BaseSettings):
     """Longest time in which a move towards Spot must pay for itself."""
 
     min_confidence: Ratio = 0.50
-    """Least confidence for any move but EMERGENCY_EXIT, a product of terms."""
+    """Least confidence for growth; of a decrease for risk, in its scores alone. See gates.md."""
 
     max_spot_ratio: Ratio = 1.0
-    """Highest share of a pool's nodes that may be Spot; 0 is a working kill switch."""
+    """Highest share of a pool's nodes that may be Spot; 0 takes all off, whatever prices say."""
 
     on_demand_floor: Annotated[int, _within(0, 10_000, "nodes")] = 0
     """Nodes of each pool that stay on-demand."""

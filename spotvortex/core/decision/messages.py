@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.moves import MoveKind, kind_of
 from spotvortex.core.domain.observation import NO_AUTHORITY, Observation, WriteAuthority
 from spotvortex.core.domain.types import (
     RATIO_STEP,
@@ -83,6 +84,11 @@ class Proposal:
     reason: ProposalReason
     source: ProposalSource = ProposalSource.DETERMINISTIC
     margin: float | None = None
+
+    @property
+    def kind(self) -> MoveKind:
+        """The kind of move that it is, which says what may refuse it."""
+        return kind_of(self.action, self.reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

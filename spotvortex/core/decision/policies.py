@@ -1,16 +1,17 @@
 """Both policies, side by side: one decides, the other is recorded beside it.
 
 Comes in: the reduced input of a pool, its economics and the limits. Goes out: the proposal that
-counts and the one that does not. May not let the second one change anything.
+counts and the one that does not. An owner's word counts under either policy. May not let the second
+one change anything.
 """
 
 from __future__ import annotations
 
 from spotvortex.core.decision.learned_policy import propose_by_value
 from spotvortex.core.decision.messages import Economics, Proposal
-from spotvortex.core.decision.rule_policy import propose
+from spotvortex.core.decision.rule_policy import owners_word, propose
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import PolicyMode, ProposalReason
+from spotvortex.core.domain.types import Action, PolicyMode, ProposalReason
 from spotvortex.core.pool.input import PoolInput
 
 
@@ -23,4 +24,9 @@ def both_proposals(
         # The documented contract of both modes: no score, so no q-values worth the name.
         return rules, rules
     learned = propose_by_value(pool, limits)
-    return (learned, rules) if limits.policy_mode is PolicyMode.RL else (rules, learned)
+    if limits.policy_mode is not PolicyMode.RL:
+        return rules, learned
+    said = owners_word(pool, limits)
+    if said is not None and learned.action is not Action.EMERGENCY_EXIT:
+        return said, learned
+    return learned, rules

@@ -1,8 +1,9 @@
 """What a pool should do, before any gate is asked.
 
 Comes in: the reduced input of a pool, its economics and the limits. Goes out: a proposal with the
-rule that made it. The rules are ordered: leave, by risk or by the cap, whichever goes further; else
-stay; else enter. Doubt is HOLD. A cap on Spot always wins over a wish for more of it.
+rule that made it. The rules are ordered: leave, in an emergency, by an owner's word, then by risk;
+else stay; else enter. Doubt is HOLD, but for an owner's word: it rests on no price and no score, so
+nothing that waits for one may stand before it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import math
 from spotvortex.core.decision.economics import held_economics
 from spotvortex.core.decision.messages import Economics, PoolState, Proposal
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import RATIO_STEP, Action, ProposalReason, whole
+from spotvortex.core.domain.moves import MoveKind
+from spotvortex.core.domain.types import Action, ProposalReason, whole
 from spotvortex.core.pool.input import PoolInput, Risk
 
 WIDE_STEP_RATIO = 0.25
@@ -23,12 +25,14 @@ def propose(pool: PoolInput, economics: Economics, limits: Limits) -> Proposal:
     """Apply the deterministic rules to one pool."""
     if pool.n_counted == 0:
         return Proposal(action=Action.HOLD, reason=ProposalReason.EMPTY_POOL)
+    leave, said = _leave(pool, limits), owners_word(pool, limits)
+    if leave is not None and leave.kind is MoveKind.EMERGENCY:
+        return leave
+    if said is not None:
+        return said
     if pool.n_spot and pool.n_spot_out_of_scope == pool.n_spot:
         return Proposal(action=Action.EMERGENCY_EXIT, reason=ProposalReason.UNSUPPORTED_FAMILY)
-    away = [p for p in (_leave(pool, limits), _obey_cap(pool, limits)) if p is not None]
-    if away:
-        return min(away, key=lambda p: RATIO_STEP[p.action])
-    return _stay(pool, limits) or _enter(pool, economics, limits)
+    return leave or _stay(pool, limits) or _enter(pool, economics, limits)
 
 
 def floor_nodes(pool: PoolInput, limits: Limits) -> int:
@@ -86,7 +90,8 @@ def _leave(pool: PoolInput, limits: Limits) -> Proposal | None:
     return None
 
 
-def _obey_cap(pool: PoolInput, limits: Limits) -> Proposal | None:
+def owners_word(pool: PoolInput, limits: Limits) -> Proposal | None:
+    """Propose what brings a pool under its cap on Spot and its floor, None where it is there."""
     over = pool.spot_ratio - max_ratio(pool, limits)
     if over <= 1e-9 or not pool.n_spot:
         return None

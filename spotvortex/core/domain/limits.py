@@ -28,7 +28,7 @@ class Limits:
         medium_risk: score from which the Spot ratio falls by 10 points, 0..1.
         min_discount_ratio: least (on-demand - spot) / on-demand for a move towards Spot, 0..1.
         max_payback_hours: longest time in which a move towards Spot must pay for itself, in hours.
-        min_confidence: least confidence for any move but EMERGENCY_EXIT, 0..1.
+        min_confidence: least confidence for a move that confidence binds, 0..1; see `moves`.
         max_input_age_s: age from which an input that nobody confirmed is stale, in seconds.
         max_spot_ratio: highest share of a pool's nodes that may be Spot, 0..1.
         on_demand_floor_nodes: nodes of each pool that stay on-demand.

@@ -142,7 +142,7 @@ class Evaluated:
         if proposal.action is Action.HOLD:
             return Action.HOLD
         case = _case(changed, proposal)
-        if proposal != self.proposal or proposal.action is Action.EMERGENCY_EXIT:
+        if proposal != self.proposal:
             return _wave(case, evaluate(case)).action
         verdicts = [ask(v.gate, case) if v.gate in knob.readers else v for v in self.verdicts]
         return _wave(case, verdicts).action

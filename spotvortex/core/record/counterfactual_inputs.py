@@ -6,12 +6,14 @@ what is derived from that figure. May not know what comes of a change.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 from spotvortex.core.decision.messages import Basis
 from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.moves import RISK_TERMS
 from spotvortex.core.domain.types import Action, GateName, PolicyMode
 from spotvortex.core.pool.input import GroupFit, LossSafety, Money, PoolInput
 
@@ -217,6 +219,19 @@ def _room_knobs(
     )
 
 
+def _score_terms(pool: PoolInput) -> tuple[tuple[str, float], ...]:
+    """Return the terms of the confidence on which a risk rests; prices move none of them."""
+    return tuple(term for term in pool.confidence_terms if term[0] in RISK_TERMS)
+
+
+def _other_terms(pool: PoolInput) -> tuple[tuple[str, float], ...]:
+    return tuple(term for term in pool.confidence_terms if term[0] not in RISK_TERMS)
+
+
+def _in_scores(pool: PoolInput) -> float:
+    return math.prod(value for _, value in _score_terms(pool))
+
+
 def _since(basis: Basis, at: float | None) -> float | None:
     return None if at is None else basis.pool.at - at
 
@@ -268,8 +283,15 @@ KNOBS: Final = (
         "confidence",
         RATIO,
         (GateName.CONFIDENCE,),
-        lambda p: p.confidence,
-        lambda p, v: replace(p, confidence_terms=(("confidence", v),)),
+        lambda p: p.confidence if _in_scores(p) > 0.0 else None,
+        lambda p, v: replace(p, confidence_terms=(*_score_terms(p), ("others", v / _in_scores(p)))),
+    ),
+    _of_pool(
+        "confidence in the scores",
+        RATIO,
+        (GateName.CONFIDENCE,),
+        lambda p: _in_scores(p) if _score_terms(p) else None,
+        lambda p, v: replace(p, confidence_terms=(*_other_terms(p), ("scores", v))),
     ),
     Variable(
         "seconds since the last wave",

@@ -4,8 +4,8 @@ Comes in: a `Decision`, the digest of the record before it and the version of th
 `DecisionRecord` whose line holds the whole basis of the decision, so that it can be made again, and
 what came of it. Verdicts, proposals, and what `basis` holds are arrays, laid out by `schema`; what
 names in `basis` have in common stands in `words`; see `codec`. The `n_nodes` that are
-moved are the first of the candidates in `basis` for the direction that `action` takes. May not
-round or leave out a figure.
+moved are the first of the candidates in `basis` for the direction that `action` takes; `kind` is
+the kind of move that was proposed. May not round or leave out a figure.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ def _document(decision: Decision, schema: Schema) -> dict[str, Json]:
         "mode": decision.mode.value,
         "action": decision.action.value,
         "reason": decision.reason,
+        "kind": decision.proposal.kind.value,
         "proposal": encode(decision.proposal, rows),
         "other": encode(decision.other, rows),
         "current_ratio": encode(decision.current_ratio),

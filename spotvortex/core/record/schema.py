@@ -55,8 +55,8 @@ SCHEMA: Final = Schema(
     version=5,
     members=_columns(
         """
-        v id time pool mode action reason proposal other current_ratio target_ratio n_nodes verdicts
-        economics savings_usd_per_hour flip confidence confidence_limit trace words basis
+        v id time pool mode action reason kind proposal other current_ratio target_ratio n_nodes
+        verdicts economics savings_usd_per_hour flip confidence confidence_limit trace words basis
         """
     ),
     rows={
@@ -125,7 +125,7 @@ SCHEMA: Final = Schema(
 
 BEFORE: Final = Schema(
     version=4,
-    members=SCHEMA.members,
+    members=tuple(name for name in SCHEMA.members if name != "kind"),
     rows={
         **SCHEMA.rows,
         Candidate: _columns(
@@ -142,6 +142,7 @@ BEFORE: Final = Schema(
         ),
     },
 )
-"""What is read beside it: a move did not name yet which groups may receive it."""
+"""What is read beside it: a move did not name yet which groups may receive it, nor a record what
+kind of move it is about."""
 
 READABLE: Final[Mapping[int, Schema]] = {schema.version: schema for schema in (SCHEMA, BEFORE)}

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spotvortex.core.decision.messages import Decision, Economics, Move, Proposal, Verdict
+from spotvortex.core.domain.moves import BINDINGS, Concern
 from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
 from spotvortex.core.pool.input import Money, PoolInput, Risk
 from spotvortex.core.record.codec import CodecError, decode, rfc3339
@@ -175,6 +176,7 @@ def _facts(account: DecisionAccount) -> Iterator[tuple[str, str]]:
         yield "Spot to enter", f"{_money(pool.entry_money)}; {_risk(pool.entry_risk)}"
     yield "economics", _economics(decision.economics)
     yield "wave", f"{_usd(decision.savings_usd_per_hour)}/h at list price"
+    yield "kind of move", _kind(decision.proposal)
     yield "confidence", _confidence(pool)
     yield "proposed", _proposal(decision.proposal)
     yield "the other policy", _proposal(decision.other)
@@ -184,6 +186,13 @@ def _facts(account: DecisionAccount) -> Iterator[tuple[str, str]]:
     yield "code", f"{account.code_version}; the code that you run {same}"
     yield "digest", account.digest
     yield "record before", account.previous or "none: the first since start"
+
+
+def _kind(proposal: Proposal) -> str:
+    binding = BINDINGS[proposal.kind]
+    others = ", ".join(sorted(frozenset(Concern) - binding.concerns))
+    free = f"; waits for no doubt about {others}" if others else ""
+    return f"{proposal.kind}: {binding.moves}{free}"
 
 
 def _usd(value: float | None) -> str:

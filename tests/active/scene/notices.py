@@ -83,9 +83,11 @@ def settings(
         "SPOTVORTEX_PRICE_FILE": str(write_price_file(folder / "prices.jsonl")),
         "SPOTVORTEX_NOTICE_SOURCE": "queue",
         "SPOTVORTEX_INTERRUPTION_QUEUE": queue,
-        # No score is that sure or that high, though every loss is learned: waves of our own would
-        # only be in the way.
+        # No score is that high, though every loss is learned, and none is that sure: waves of our
+        # own would only be in the way.
         "SPOTVORTEX_MIN_CONFIDENCE": "1",
+        "SPOTVORTEX_MEDIUM_RISK": "1",
+        "SPOTVORTEX_HIGH_RISK": "1",
         "SPOTVORTEX_EMERGENCY_RISK": "1",
         "SPOTVORTEX_EMERGENCY_RUNTIME_RISK": "1",
         "SPOTVORTEX_MAX_INPUT_AGE_S": "60",

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 FUNCTION = '''
 
-@gate(GateName.POOL_NAME, waits_on_exit=True)
+@gate(GateName.POOL_NAME, Concern.DISRUPTION)
 def pool_name(case: Case, reply: Reply) -> Verdict:
     """The pool has a short name.
 

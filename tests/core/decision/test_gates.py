@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.decision.gates.base import Reply
+from spotvortex.core.decision.gates.base import Gate, Reply
 from spotvortex.core.decision.gates.disruption import (
     SHOWS_S,
     cooldown,
@@ -14,10 +14,11 @@ from spotvortex.core.decision.gates.disruption import (
     utilisation_headroom,
 )
 from spotvortex.core.decision.gates.fit import fit
-from spotvortex.core.decision.gates.table import GATES, ask, combine, evaluate
+from spotvortex.core.decision.gates.table import ask, combine, evaluate, told
 from spotvortex.core.decision.messages import ClusterBudget, Economics, PoolState, Verdict
 from spotvortex.core.decision.planning import plan_wave
 from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.moves import Concern
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Action, Freeze, GateName, Mode, Outcome, ProvisionerKind
 from spotvortex.core.pool.input import GroupFit, Risk
@@ -413,17 +414,51 @@ def refused(action, reason="emergency_risk", **changes):
     return {v.gate for v in evaluate(subject) if v.outcome is Outcome.REFUSE}
 
 
-def test_emergency_exit_skips_only_what_it_may_skip():
-    obeyed = {"input_freshness", "fit", "budgets", "do_not_disrupt"}
-    assert refused(EXIT) == obeyed
-    assert refused(DOWN) == obeyed | {"model_scope", "confidence", "cooldown"}
-    assert {
-        "confidence",
-        "model_scope",
-        "market",
-        "out_of_distribution",
-        "cooldown",
-    } == {gate.name for gate in GATES if gate.waits_on_exit is not True}
+BODY = {"input_freshness", "fit", "budgets", "do_not_disrupt"}
+
+
+@pytest.mark.parametrize(
+    ("action", "reason", "obeyed"),
+    [
+        (EXIT, "emergency_risk", set()),
+        (EXIT, "best_q_value", set()),
+        (EXIT, "unsupported_family", {"model_scope"}),
+        (DOWN, "above_max_spot_ratio", {"cooldown"}),
+        (DOWN, "medium_risk", {"confidence", "cooldown"}),
+        (DOWN, "best_q_value", {"confidence", "cooldown"}),
+        (DOWN, "expected_loss", {"model_scope", "confidence", "cooldown"}),
+    ],
+)
+def test_a_move_waits_only_for_the_concerns_that_bind_its_kind(action, reason, obeyed):
+    assert refused(action, reason) == BODY | obeyed
+
+
+def test_growth_waits_for_everything():
+    subject = case(UP, pool=replace(EVERYTHING_WRONG, n_on_demand_movable=0, allows_spot=False))
+    found = {v.gate for v in evaluate(replace(subject, economics=Economics())) if v.limit is None}
+    doubts = {"model_scope", "confidence", "market", "out_of_distribution", "pool_safety"}
+    assert found >= BODY | doubts
+
+
+def test_a_decrease_for_risk_is_as_sure_as_its_scores_whatever_the_prices():
+    """`history` is of prices, `prices` is theirs, `freshness` has a gate of its own."""
+    blind = (("freshness", 0.5), ("history", 0.5), ("prices", 0.0), ("scores", 0.75))
+    for action, reason, outcome in (
+        (DOWN, "high_risk", Outcome.ALLOW),
+        (DOWN, "expected_loss", Outcome.REFUSE),
+        (UP, "economic_increase", Outcome.REFUSE),
+    ):
+        verdict = ask("confidence", case(action, reason, pool=pool_input(confidence_terms=blind)))
+        assert verdict.outcome is outcome
+    unsure = pool_input(confidence_terms=(("prices", 1.0), ("scores", 0.4)))
+    verdict = ask("confidence", case(DOWN, "high_risk", pool=unsure))
+    assert (verdict.outcome, dict(verdict.numbers)["confidence"]) == (Outcome.REFUSE, 0.4)
+
+
+def test_what_does_not_bind_a_move_cannot_refuse_it_by_silence_either():
+    silent = Gate(GateName.MARKET, lambda _, reply: reply.not_evaluated("?"), Concern.MARKET)
+    for reason, outcome in (("high_risk", Outcome.ALLOW), ("expected_loss", Outcome.NOT_EVALUATED)):
+        assert told(silent, case(DOWN, reason)).outcome is outcome
 
 
 def test_exit_for_an_unsupported_family_waits_until_it_is_switched_on():

@@ -21,6 +21,7 @@ from spotvortex.core.decision.learned_policy import valued as with_values
 from spotvortex.core.decision.messages import Economics
 from spotvortex.core.decision.policies import both_proposals
 from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.moves import MoveKind
 from spotvortex.core.domain.types import Action, PolicyMode, ProposalSource
 from spotvortex.core.pool.input import Money
 from tests.core.builders import GOOD, case, pool_input, risk_of
@@ -126,6 +127,23 @@ def test_the_mode_says_which_policy_decides():
     rules, learned = both_proposals(data, GOOD, Limits())
     assert (rules.source, learned.source) == ("deterministic", "rl")
     assert both_proposals(data, GOOD, RL) == (learned, rules)
+
+
+@pytest.mark.parametrize(
+    "values", [None, (1, 0, 0, 0, 0, 0), (0, 1, 0, 0, 0, 0), (0, 0, 0, 1, 0, 0)]
+)
+def test_an_owners_word_counts_whatever_the_network_wants(values):
+    data = pool_input(q_values=values)
+    capped = replace(RL, max_spot_ratio=0.0)
+    chosen, other = both_proposals(data, GOOD, capped)
+    assert chosen.kind is MoveKind.OWNER
+    assert other == propose_by_value(data, capped)
+
+
+def test_an_exit_that_the_network_wants_goes_further_than_an_owners_word():
+    data = valued(0, 0, 0, 0, 0, 1)
+    chosen, _ = both_proposals(data, GOOD, replace(RL, max_spot_ratio=0.2))
+    assert (chosen.action, chosen.source) == (Action.EMERGENCY_EXIT, ProposalSource.RL)
 
 
 def test_an_unsupported_family_is_the_same_for_both():

@@ -16,6 +16,7 @@ from spotvortex.core.decision.rule_policy import max_ratio
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.market import MarketFacts
+from spotvortex.core.domain.moves import MoveKind
 from spotvortex.core.domain.observation import ClusterFacts, WriteAuthority
 from spotvortex.core.domain.types import Action, CapacityType, GateName, Mode, Outcome
 from spotvortex.core.record.record import record_of
@@ -90,13 +91,14 @@ def test_every_plan_obeys_gates_budgets_cap_and_floor(assessed, limits):
 @odd.few
 @given(odd.scenes(), odd.limits)
 def test_a_pool_without_scores_never_moves(scene, limits):
-    """A model failure alone causes no eviction: not in any pool, however it is told."""
+    """A model failure alone causes no eviction, however it is told; an owner's word needs none."""
     abstained = {
         o: replace(s, capacity_score=float("nan"), runtime_score=None, in_scope=True)
         for o, s in scene.scores.items()
     }
     for scores in ({}, abstained):
-        assert decided(replace(scene, scores=scores).assessed(), limits).orders == ()
+        plan = decided(replace(scene, scores=scores).assessed(), limits)
+        assert {d.proposal.kind for d in plan.decisions if d.moves} <= {MoveKind.OWNER}
 
 
 @odd.few

@@ -12,6 +12,7 @@ from spotvortex.core.decision.messages import Economics
 from spotvortex.core.decision.planning import target_ratio
 from spotvortex.core.decision.rule_policy import max_ratio, max_spot_nodes, propose, worse
 from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.moves import MoveKind
 from spotvortex.core.domain.types import RATIO_STEP, Action
 from spotvortex.core.pool.input import Risk
 from tests.core import odd
@@ -104,6 +105,15 @@ RULES = [
 def test_rule_answers(reason, action, pool, economics, limits):
     found = propose(pool, economics, limits)
     assert (found.action, found.reason) == (action, reason)
+
+
+@pytest.mark.parametrize("risk", [0.0, 0.4, 0.7])
+@pytest.mark.parametrize("limits", [cap(0.45), cap(0.0), Limits(on_demand_floor_nodes=19)])
+def test_an_owners_word_stands_before_any_risk_but_an_emergency(risk, limits):
+    for n_out in (0, 10):
+        pool = pool_input(spot_risk=risk_of(risk), n_spot_out_of_scope=n_out)
+        assert propose(pool, GOOD, limits).kind is MoveKind.OWNER
+    assert propose(pool_input(spot_risk=risk_of(0.9)), GOOD, limits).kind is MoveKind.EMERGENCY
 
 
 def test_a_pool_partly_out_of_scope_is_not_left():

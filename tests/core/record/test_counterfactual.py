@@ -200,7 +200,7 @@ def test_applying_the_change_that_would_allow_an_action_allows_it(assessed, limi
         ),
         (
             learned((0.5, 0.4, 0.0, 0.0, 0.0, 0.0)),
-            "would DECREASE_10 if q-value of DECREASE_10 >= 0.5269, now 0.4",
+            "would DECREASE_10 if q-value of DECREASE_10 >= 0.5264, now 0.4",
         ),
     ],
 )

@@ -8,10 +8,11 @@ from __future__ import annotations
 from spotvortex.core.decision.gates.base import Case, Reply, gate
 from spotvortex.core.decision.messages import Verdict
 from spotvortex.core.domain.labels import FREEZE
+from spotvortex.core.domain.moves import Concern
 from spotvortex.core.domain.types import Freeze, GateName, Mode
 
 
-@gate(GateName.LEASE, waits_on_exit=True)
+@gate(GateName.LEASE, Concern.AUTHORITY)
 def lease(case: Case, reply: Reply) -> Verdict:
     """Only the leader may write.
 
@@ -24,7 +25,7 @@ def lease(case: Case, reply: Reply) -> Verdict:
     return reply.refuse("another replica holds the lease, or nobody does")
 
 
-@gate(GateName.FREEZE, waits_on_exit=True)
+@gate(GateName.FREEZE, Concern.AUTHORITY)
 def freeze(case: Case, reply: Reply) -> Verdict:
     """A person may stop every write by creating one ConfigMap.
 
@@ -41,7 +42,7 @@ def freeze(case: Case, reply: Reply) -> Verdict:
             return reply.refuse(f"ConfigMap {FREEZE} exists ({frozen})")
 
 
-@gate(GateName.MODE, waits_on_exit=True)
+@gate(GateName.MODE, Concern.AUTHORITY)
 def mode(case: Case, reply: Reply) -> Verdict:
     """What the mode lets the controller do with the decision.
 

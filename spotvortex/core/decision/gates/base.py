@@ -1,4 +1,4 @@
-"""What a gate is: a function with a name, told whether an emergency waits for it.
+"""What a gate is: a function with a name and a concern, which says what moves wait for it.
 
 Comes in: a proposal with what it was made from, as a `Case`. Goes out: `Gate`s, each a function of
 a case that answers by its `Reply`. A gate can only reduce what is proposed. May not know any gate.
@@ -19,6 +19,7 @@ from spotvortex.core.decision.messages import (
     Verdict,
 )
 from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.moves import BINDINGS, Binding, Concern
 from spotvortex.core.domain.types import Action, GateName, Outcome
 from spotvortex.core.pool.input import PoolInput
 
@@ -62,6 +63,11 @@ class Case:
         """The proposed action."""
         return self.proposal.action
 
+    @property
+    def binding(self) -> Binding:
+        """What may refuse a move of this kind."""
+        return BINDINGS[self.proposal.kind]
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -95,7 +101,6 @@ class Reply:
 
 
 Judge: TypeAlias = Callable[[Case, Reply], Verdict]
-Condition: TypeAlias = Callable[[Case], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,30 +110,27 @@ class Gate:
     Attributes:
         name: what records, metrics and people call it.
         judge: the function that answers; the first line of its docstring is what it promises.
-        waits_on_exit: whether EMERGENCY_EXIT obeys a refusal, or the condition under which it does.
+        concern: what it asks about; a kind of move that the concern does not bind obeys no refusal.
     """
 
     name: GateName
     judge: Judge
-    waits_on_exit: bool | Condition
+    concern: Concern
 
     def __call__(self, case: Case) -> Verdict:
         """Judge one case."""
         return self.judge(case, Reply(self.name))
 
     def binds(self, case: Case) -> bool:
-        """Tell whether the action of a case has to obey this gate."""
-        if case.action is not Action.EMERGENCY_EXIT:
-            return True
-        wait = self.waits_on_exit
-        return wait if isinstance(wait, bool) else wait(case)
+        """Tell whether the move of a case has to obey this gate."""
+        return self.concern in case.binding.concerns
 
 
-def gate(name: GateName, *, waits_on_exit: bool | Condition) -> Callable[[Judge], Gate]:
+def gate(name: GateName, concern: Concern) -> Callable[[Judge], Gate]:
     """Make a gate of the function below, which answers by the reply that it is given.
 
     Args:
         name: its name; the order of `GateName` is the order in every record.
-        waits_on_exit: whether EMERGENCY_EXIT waits for it; almost always true.
+        concern: what it asks about, which says what moves wait for it; almost always DISRUPTION.
     """
-    return lambda judge: Gate(name, judge, waits_on_exit)
+    return lambda judge: Gate(name, judge, concern)

@@ -13,6 +13,7 @@ from spotvortex.core.decision.gates.base import Case, Reply, gate
 from spotvortex.core.decision.messages import PoolState, Verdict
 from spotvortex.core.decision.rule_policy import floor_nodes, n_to_undo, worse
 from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.moves import Concern
 from spotvortex.core.domain.types import Action, GateName
 
 SHOWS_S: Final = 10.0
@@ -26,7 +27,7 @@ PEACE_S: Final = 86_400.0
 """After this time without a fall back, a pool is no longer on probation."""
 
 
-@gate(GateName.POOL_SAFETY, waits_on_exit=True)
+@gate(GateName.POOL_SAFETY, Concern.DISRUPTION)
 def pool_safety(case: Case, reply: Reply) -> Verdict:
     """Losing any one offering, or the Spot of the worst zone, keeps every budget's minimum.
 
@@ -61,7 +62,7 @@ def pool_safety(case: Case, reply: Reply) -> Verdict:
     return reply.at_most(safety.safe_to_spot_nodes, reason, **numbers)
 
 
-@gate(GateName.ON_DEMAND_FLOOR, waits_on_exit=True)
+@gate(GateName.ON_DEMAND_FLOOR, Concern.DISRUPTION)
 def on_demand_floor(case: Case, reply: Reply) -> Verdict:
     """What must stay on-demand stays there; a node on the move, of any kind, holds no floor.
 
@@ -78,7 +79,7 @@ def on_demand_floor(case: Case, reply: Reply) -> Verdict:
     return reply.at_most(above, f"the floor is {floor} nodes", **numbers)
 
 
-@gate(GateName.BUDGETS, waits_on_exit=True)
+@gate(GateName.BUDGETS, Concern.DISRUPTION)
 def budgets(case: Case, reply: Reply) -> Verdict:
     """Not too many nodes are on the move, by anybody, in the pool and in the cluster.
 
@@ -108,7 +109,7 @@ def budgets(case: Case, reply: Reply) -> Verdict:
     )
 
 
-@gate(GateName.UTILISATION_HEADROOM, waits_on_exit=True)
+@gate(GateName.UTILISATION_HEADROOM, Concern.DISRUPTION)
 def utilisation_headroom(case: Case, reply: Reply) -> Verdict:
     """A pool whose nodes are full gives up one node at a time.
 
@@ -127,7 +128,7 @@ def utilisation_headroom(case: Case, reply: Reply) -> Verdict:
     return reply.at_most(1, "the pool is full: one node at a time", **numbers)
 
 
-@gate(GateName.COOLDOWN, waits_on_exit=False)
+@gate(GateName.COOLDOWN, Concern.PACE)
 def cooldown(case: Case, reply: Reply) -> Verdict:
     """After a wave the pool settles; after a fall back it dwells before it returns.
 
@@ -182,7 +183,7 @@ def _probation(case: Case, reply: Reply) -> Verdict:
     return reply.at_most(case.state.n_probation, "on probation after a fall back", **numbers)
 
 
-@gate(GateName.DO_NOT_DISRUPT, waits_on_exit=True)
+@gate(GateName.DO_NOT_DISRUPT, Concern.DISRUPTION)
 def do_not_disrupt(case: Case, reply: Reply) -> Verdict:
     """Nodes with pods that must not be moved are left; the others bound the wave.
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from spotvortex.core.decision.gates.base import Case, Reply, gate
 from spotvortex.core.decision.messages import Verdict
+from spotvortex.core.domain.moves import Concern
 from spotvortex.core.domain.types import Action, GateName, ProvisionerKind
 from spotvortex.core.pool.group_fit import launches, mib_up
 from spotvortex.core.pool.input import Candidate, GroupFit
@@ -26,7 +27,7 @@ _MADE_BY: Final = {
 }
 
 
-@gate(GateName.FIT, waits_on_exit=True)
+@gate(GateName.FIT, Concern.DISRUPTION)
 def fit(case: Case, reply: Reply) -> Verdict:
     """The moving pods can run where they would go, as far as the NodePools say.
 

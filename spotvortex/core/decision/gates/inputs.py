@@ -6,22 +6,19 @@ the confidence. May not judge whether the move itself is wise.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from spotvortex.core.decision.gates.base import Case, Reply, gate
 from spotvortex.core.decision.messages import Verdict
+from spotvortex.core.domain.moves import Concern
 from spotvortex.core.domain.types import GateName, ProposalReason
 
 FULL_MARGIN: Final = 0.1
 """A lead of the best q-value over the second, as a share of their spread, that counts in full."""
 
 
-def _leaves_unsupported(case: Case) -> bool:
-    """Only where it leaves a family out of scope."""
-    return case.proposal.reason is ProposalReason.UNSUPPORTED_FAMILY
-
-
-@gate(GateName.INPUT_FRESHNESS, waits_on_exit=True)
+@gate(GateName.INPUT_FRESHNESS, Concern.FACTS)
 def input_freshness(case: Case, reply: Reply) -> Verdict:
     """Every required input is there and young enough.
 
@@ -35,7 +32,7 @@ def input_freshness(case: Case, reply: Reply) -> Verdict:
     return reply.allow("all required inputs are fresh", **numbers)
 
 
-@gate(GateName.MODEL_SCOPE, waits_on_exit=_leaves_unsupported)
+@gate(GateName.MODEL_SCOPE, Concern.SCOPE)
 def model_scope(case: Case, reply: Reply) -> Verdict:
     """The model was made for the families of the pool.
 
@@ -50,26 +47,25 @@ def model_scope(case: Case, reply: Reply) -> Verdict:
     return reply.refuse(f"{families} not in the model's scope: recorded, pool holds")
 
 
-@gate(GateName.CONFIDENCE, waits_on_exit=False)
+@gate(GateName.CONFIDENCE, Concern.CONFIDENCE)
 def confidence(case: Case, reply: Reply) -> Verdict:
     """The product of the confidence terms, and of the learned policy's lead, is high enough.
 
-    Compares: the product with 0.5.
+    Compares: the product with 0.5; of a decrease for risk, of what the risk rests on alone.
     """
-    pool, limit = case.pool, case.limits.min_confidence
-    value, limiting = pool.confidence, pool.limiting_term
+    limit, counted = case.limits.min_confidence, case.binding.terms
+    terms = [t for t in case.pool.confidence_terms if counted is None or t[0] in counted]
     if case.proposal.margin is not None:
-        lead = min(1.0, case.proposal.margin / FULL_MARGIN)
-        others = min((v for _, v in pool.confidence_terms), default=1.0)
-        limiting = "margin" if lead < others else limiting
-        value *= lead
+        terms.append(("margin", min(1.0, case.proposal.margin / FULL_MARGIN)))
+    value = math.prod(term for _, term in terms)
+    limiting = min(terms, key=lambda t: (t[1], t[0]), default=("", 1.0))[0]
     numbers = {"confidence": round(value, 6), "limit": limit}
     if value >= limit:
         return reply.allow("confidence suffices", **numbers)
     return reply.refuse(f"confidence limited by {limiting}", **numbers)
 
 
-@gate(GateName.OUT_OF_DISTRIBUTION, waits_on_exit=False)
+@gate(GateName.OUT_OF_DISTRIBUTION, Concern.CONFIDENCE)
 def out_of_distribution(case: Case, reply: Reply) -> Verdict:
     """The model has seen inputs like these; growth on others is refused.
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from spotvortex.core.decision.gates.base import Case, Reply, gate
 from spotvortex.core.decision.messages import Verdict
+from spotvortex.core.domain.moves import Concern
 from spotvortex.core.domain.types import GateName
 
 
-@gate(GateName.MARKET, waits_on_exit=False)
+@gate(GateName.MARKET, Concern.MARKET)
 def market(case: Case, reply: Reply) -> Verdict:
     """Spot is cheap enough to be worth a move towards it.
 

@@ -2,7 +2,8 @@
 
 Comes in: a `Case`. Goes out: one verdict a gate, also where it allows, and their combination: any
 refusal gives HOLD, else the smallest number counts. One whose input does not exist says so; where
-the mode writes, that refuses. May not judge anything itself.
+the mode writes, that refuses. A gate that does not bind a kind of move is asked all the same, and
+allows with what it would have said. May not judge anything itself.
 """
 
 from __future__ import annotations
@@ -42,22 +43,23 @@ class Ruling:
     first_refusal: GateName | None
 
 
+def told(asked: Gate, case: Case) -> Verdict:
+    """Ask a gate; where it does not bind the move of a case, its refusal is only told."""
+    verdict = asked(case)
+    if asked.binds(case) or verdict.outcome is Outcome.ALLOW:
+        return verdict
+    reason = f"{case.action} does not wait for this: {verdict.reason}"
+    return replace(verdict, outcome=Outcome.ALLOW, limit=None, reason=reason)
+
+
 def ask(name: GateName, case: Case) -> Verdict:
-    """Ask one gate, whatever the action."""
-    return _BY_NAME[name](case)
+    """Ask one gate by its name."""
+    return told(_BY_NAME[name], case)
 
 
 def evaluate(case: Case) -> tuple[Verdict, ...]:
-    """Ask every gate, and mark those that do not bind an emergency."""
-    return tuple(_bind(found, case) for found in GATES)
-
-
-def _bind(asked: Gate, case: Case) -> Verdict:
-    verdict = asked(case)
-    if asked.binds(case) or verdict.outcome in (Outcome.ALLOW, Outcome.NOT_EVALUATED):
-        return verdict
-    reason = f"EMERGENCY_EXIT does not wait for this: {verdict.reason}"
-    return replace(verdict, outcome=Outcome.ALLOW, limit=None, reason=reason)
+    """Ask every gate."""
+    return tuple(told(found, case) for found in GATES)
 
 
 def combine(verdicts: Sequence[Verdict], current: Mode) -> Ruling:

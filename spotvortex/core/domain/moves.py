@@ -1,0 +1,109 @@
+"""The kinds of move, and what may refuse each: protection outranks doubt.
+
+Comes in: an action with the rule that proposed it. Goes out: the kind of move that it is, and the
+concerns that bind that kind. Doubt about prices is a reason not to buy Spot, and none to keep it.
+Declares only: what a concern has to say in a case is said by the gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from spotvortex.core.domain.types import Action, ProposalReason
+
+
+class MoveKind(StrEnum):
+    """For what a node is moved; records say these names."""
+
+    NONE = "none"
+    PRICE = "price"
+    RISK = "risk"
+    OWNER = "owner"
+    EMERGENCY = "emergency"
+    UNSUPPORTED = "unsupported"
+    INTERRUPTION = "interruption"
+
+
+class Concern(StrEnum):
+    """What a gate asks about."""
+
+    AUTHORITY = "authority"
+    FACTS = "facts"
+    DISRUPTION = "disruption"
+    PACE = "pace"
+    MARKET = "market"
+    CONFIDENCE = "confidence"
+    SCOPE = "scope"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """What may refuse one kind of move.
+
+    Attributes:
+        moves: the moves of the kind, in words.
+        concerns: the concerns that bind it; what any other says is recorded, and refuses nothing.
+        terms: the terms of the confidence that count, None where all do.
+        notes: what a concern means for this kind alone, in words, by concern.
+    """
+
+    moves: str
+    concerns: frozenset[Concern]
+    terms: frozenset[str] | None = None
+    notes: Mapping[Concern, str]
+
+
+RISK_TERMS: Final = frozenset({"scores"})
+"""What a risk rests on. The history of losses is in the score itself: a score that the memory gave
+counts less. The term `history` is of prices, and so is no reason to stay on Spot."""
+
+_ALL: Final = frozenset(Concern)
+_BODY: Final = frozenset({Concern.AUTHORITY, Concern.FACTS, Concern.DISRUPTION})
+"""What binds whatever the controller begins by itself."""
+
+BINDINGS: Final[Mapping[MoveKind, Binding]] = {
+    MoveKind.NONE: Binding(moves="`HOLD`: nothing moves", concerns=_ALL, notes={}),
+    MoveKind.PRICE: Binding(
+        moves="growth to Spot, and any move for what it costs", concerns=_ALL, notes={}
+    ),
+    MoveKind.RISK: Binding(
+        moves="a decrease for risk",
+        concerns=_BODY | {Concern.PACE, Concern.CONFIDENCE},
+        terms=RISK_TERMS,
+        notes={Concern.CONFIDENCE: "only in the scores, never in prices"},
+    ),
+    MoveKind.OWNER: Binding(
+        moves="an owner's word: the cap on Spot, the on-demand floor, the kill switch",
+        concerns=_BODY | {Concern.PACE},
+        notes={},
+    ),
+    MoveKind.EMERGENCY: Binding(moves="an emergency", concerns=_BODY, notes={}),
+    MoveKind.UNSUPPORTED: Binding(
+        moves="a family outside the model's scope leaves Spot",
+        concerns=_BODY | {Concern.SCOPE},
+        notes={Concern.SCOPE: "unless it is switched on"},
+    ),
+    MoveKind.INTERRUPTION: Binding(
+        moves="a node that will be taken away in any case",
+        concerns=frozenset({Concern.AUTHORITY}),
+        notes={Concern.DISRUPTION: "but room is waited for as long as its deadline lets it"},
+    ),
+}
+"""The whole table. A kind that is not bound by a concern never waits for it."""
+
+
+def kind_of(action: Action, reason: ProposalReason) -> MoveKind:
+    """Return the kind of move that an action is, by the rule that proposed it."""
+    if action is Action.HOLD:
+        return MoveKind.NONE
+    if reason is ProposalReason.ABOVE_MAX_SPOT_RATIO:
+        return MoveKind.OWNER
+    if reason is ProposalReason.UNSUPPORTED_FAMILY:
+        return MoveKind.UNSUPPORTED
+    if action is Action.EMERGENCY_EXIT:
+        return MoveKind.EMERGENCY
+    for_price = action.towards_spot or reason is ProposalReason.EXPECTED_LOSS
+    return MoveKind.PRICE if for_price else MoveKind.RISK
