@@ -34,8 +34,8 @@ SOURCE: Final = (
 FITTED_ON: Final = (
     "18 availability series of offerings of the worst interruption band: GPU pools (p2, p3; "
     "us-east-1, us-west-2; 2022-23) and r5.16xlarge (us-east-1, 2023). They give the shape only; "
-    "the level comes from the cluster's own memory. Not validated on Graviton or on 6th and 7th "
-    "generation families."
+    "the level comes from the cluster's own memory. Not validated on Graviton or on any family of "
+    "the 6th generation or later."
 )
 
 

@@ -1,9 +1,10 @@
 """Build the first bundle: the age-hazard baseline, written as ONNX.
 
-Comes in: `models/age_hazard_table.json`; with `--traces DIR` that table is first fitted on a folder
-of availability series (`scripts.age_hazard_fit`). Goes out: the table, `age_hazard.onnx` and
-`MODEL_MANIFEST.json`, the latter two the same bytes for the same table. What it means and how good
-it is: `docs/model-card.md`.
+Comes in: `models/age_hazard_table.json`, and the product's catalogue of instance types; with
+`--traces DIR` that table is first fitted on a folder of availability series
+(`scripts.age_hazard_fit`). Goes out: the table, `age_hazard.onnx` and `MODEL_MANIFEST.json`, the
+latter two the same bytes for the same table and catalogue. What it means and how good it is:
+`docs/model-card.md`.
 
     python -m scripts.build_age_hazard [--traces DIR --date 2026-11-23] [--out models]
 """
@@ -30,8 +31,10 @@ from scripts.age_hazard_fit import (
     fit_table,
     step_middles,
 )
+from spotvortex.core.domain.instance_types import family_of
 
 TABLE_NAME: Final = "age_hazard_table.json"
+TABLE_OF_PRICES: Final = "on_demand_us_east_1.json"
 GRAPH_NAME: Final = "age_hazard.onnx"
 HOURS_RANGE: Final = (0.0, 100_000.0)
 LEVEL_RANGE: Final = (1e-6, 30.0)
@@ -43,14 +46,25 @@ IR_VERSION: Final = 8
 DESCRIPTION: Final = (
     "The age-hazard baseline written as ONNX: a table, not a trained network. The hazard of losing "
     "an offering falls with the time since it was last lost; its level is what the cluster's own "
-    "memory of losses says."
+    "memory of losses says. It reads neither family nor price, so its scope is every family of the "
+    "product's catalogue; what it was fitted on is another matter: see fitted_on."
 )
-FAMILIES: Final = (
-    "m5 m5a m5ad m5d m5dn m5n m5zn m6a m6g m6gd m6i m6id m6idn m6in m7a m7g m7gd m7i "
-    "c5 c5a c5ad c5d c5n c6a c6g c6gd c6gn c6i c6id c6in c7a c7g c7gd c7gn c7i "
+FIRST_FAMILIES: Final = (
+    "m5 m5a m5ad m5d m5dn m5n m5zn m6a m6g m6gd m6i m6id m6idn m6in m7a m7g m7gd m7i m7i-flex "
+    "c5 c5a c5ad c5d c5n c6a c6g c6gd c6gn c6i c6id c6in c7a c7g c7gd c7gn c7i c7i-flex "
     "r5 r5a r5ad r5b r5d r5dn r5n r6a r6g r6gd r6i r6id r6idn r6in r7a r7g r7gd r7i r7iz "
-    "t3 t3a t4g i3 i3en i4i"
+    "t2 t3 t3a t4g"
 )
+"""The sixty families of the Go agent's bundle; they come first."""
+
+CATALOGUE: Final = Path(__file__).resolve().parent.parent / "spotvortex/market" / TABLE_OF_PRICES
+
+
+def families() -> list[str]:
+    """Return every family of the catalogue: a model that reads no family is limited to none."""
+    first = FIRST_FAMILIES.split()
+    prices = json.loads(CATALOGUE.read_text("utf-8"))["prices"]
+    return first + sorted({family_of(name) for name in prices} - set(first))
 
 
 class _Graph:
@@ -143,7 +157,7 @@ def build_manifest(table: dict[str, Any], graph: bytes) -> bytes:
         "fitted_on": table["fitted_on"],
         "generated_at": f"{table['date']}T00:00:00Z",
         "cloud": "aws",
-        "supported_instance_families": FAMILIES.split(),
+        "supported_instance_families": families(),
         "graph": GRAPH_NAME,
         "artifacts": {GRAPH_NAME: hashlib.sha256(graph).hexdigest()},
         "features": [

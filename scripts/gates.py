@@ -12,7 +12,7 @@ from pathlib import Path
 
 from spotvortex.core.decision.gates.base import Gate
 from spotvortex.core.decision.gates.table import GATES
-from spotvortex.core.domain.moves import BINDINGS, Binding, Concern, MoveKind
+from spotvortex.core.domain.moves import BINDINGS, Binding, Concern, MoveKind, Reach
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "gates.md"
 
@@ -32,12 +32,19 @@ input does not exist answers `not-evaluated`: where the mode writes, that refuse
 |---|---|---|---|
 """
 
+REACHES = {
+    Reach.INSIDE: "in the model's scope",
+    Reach.OUTSIDE: "outside it",
+    Reach.ALL: "any",
+}
+
 MIDDLE = """
 ## Which moves wait for which concern
 
 Protection outranks doubt: doubt about prices is a reason not to buy Spot, and none to keep it. A
 gate whose concern does not bind a kind of move is asked all the same, and allows with what it would
-have said. Records say the kind in `kind`. The table is `spotvortex/core/domain/moves.py`.
+have said. A node of a family outside the model's scope holds by itself, and the rest of its pool
+goes on. Records say the kind in `kind`. The table is `spotvortex/core/domain/moves.py`.
 
 """
 
@@ -53,7 +60,7 @@ def kinds() -> str:
     """Return the table of what may refuse each kind of move."""
     gates = {c: ", ".join(f"`{g.name}`" for g in GATES if g.concern is c) for c in Concern}
     head = " | ".join(f"{c}: {gates[c]}" for c in Concern)
-    rows = [f"| kind | moves | {head} |", "|" + "---|" * (2 + len(Concern))]
+    rows = [f"| kind | moves | of which families | {head} |", "|" + "---|" * (3 + len(Concern))]
     rows += [kind_row(kind, binding) for kind, binding in BINDINGS.items()]
     return "\n".join(rows) + "\n"
 
@@ -61,7 +68,7 @@ def kinds() -> str:
 def kind_row(kind: MoveKind, binding: Binding) -> str:
     """Return the row of one kind of move."""
     cells = (_waits(binding, concern) for concern in Concern)
-    return f"| `{kind}` | {binding.moves} | {' | '.join(cells)} |"
+    return f"| `{kind}` | {binding.moves} | {REACHES[binding.reach]} | {' | '.join(cells)} |"
 
 
 def _compared(function: object) -> str:

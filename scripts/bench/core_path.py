@@ -133,7 +133,7 @@ def main() -> None:
         )
         for o in OFFERINGS
     }
-    sight, facts = cycle_context(seen, scores, 60.0), seen.cluster.pools
+    sight, facts = cycle_context(seen, scores, Limits(max_input_age_s=60.0)), seen.cluster.pools
     shapes = timed("shape (new facts)", lambda: [summary_of(p) for p in facts])
     inputs = timed("reduce", lambda: tuple(reduce_summary(shape, sight) for shape in shapes))
     assessment = Assessment(observation=seen, pools=inputs, model_digest="digest")

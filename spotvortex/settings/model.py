@@ -207,7 +207,7 @@ class Settings(BaseSettings):
     """Cost of one planned move, as time at the node's on-demand price."""
 
     unsupported_family_action: Literal["", "EMERGENCY_EXIT"] = ""
-    """`EMERGENCY_EXIT` lets pools of families unknown to the model leave Spot; unset, they hold."""
+    """`EMERGENCY_EXIT` lets nodes of families unknown to the model leave Spot; unset, they hold."""
 
     notice_source: Literal["karpenter", "queue"] = "karpenter"
     """Who handles interruption notices: Karpenter does and no queue is read, or SpotVortex reads a

@@ -209,9 +209,9 @@ def reduce_pool(facts, sight):
     return reduce_summary(summary_of(facts), sight)
 
 
-def assessed_with(observed, scores):
+def assessed_with(observed, scores, limits=None):
     """Reduce every pool of an observation by these scores."""
-    sight = cycle_context(observed, scores, Limits().max_input_age_s)
+    sight = cycle_context(observed, scores, limits or Limits())
     by_name = sorted(observed.cluster.pools, key=lambda p: p.name)
     pools = tuple(reduce_pool(facts, sight) for facts in by_name)
     return Assessment(observation=observed, pools=pools, model_digest="digest")

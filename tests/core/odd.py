@@ -18,7 +18,13 @@ from spotvortex.core.domain.observation import (
     PdbFact,
     PoolFacts,
 )
-from spotvortex.core.domain.types import Blocker, CapacityType, Offering, ProvisionerKind
+from spotvortex.core.domain.types import (
+    Blocker,
+    CapacityType,
+    Offering,
+    PolicyMode,
+    ProvisionerKind,
+)
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.scoring.features import OfferingScore
 from tests.core.builders import AT, HEALTHY, assessed_with, placed, quote, score
@@ -236,6 +242,8 @@ def scenes(draw):
 
 
 assessments = scenes().map(Scene.assessed)
+
+policies = st.sampled_from(PolicyMode)
 
 limits = st.builds(
     Limits,

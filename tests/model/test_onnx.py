@@ -61,7 +61,7 @@ def test_shipped_bundle_is_a_forecaster_that_is_not_degenerate(shipped: OnnxFore
     assert port.tensor([context()], AT).tolist() == [[3.0, np.float32(0.002)]]
     assert not port.has_policy
     assert port.scope.covers("m6i.large")
-    assert not port.scope.covers("x8g.large")
+    assert not port.scope.covers("x9g.large")
     assert not shipped.degenerate
 
 

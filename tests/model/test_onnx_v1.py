@@ -17,10 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 
+from scripts.build_age_hazard import CATALOGUE, FIRST_FAMILIES
+from spotvortex.core.domain.instance_types import Scope
 from spotvortex.errors import ModelContractError
 from spotvortex.model.artifacts import read_bundle
 from spotvortex.model.forecaster import OnnxForecaster, load
-from spotvortex.model.manifest import read_manifest
+from spotvortex.model.manifest import ManifestV2, read_manifest
 from spotvortex.ports.model import Forecaster
 from tests.core.builders import AT
 from tests.model.bundles import SHIPPED, copy_of_shipped, edit_manifest
@@ -64,11 +66,32 @@ def test_sixty_families_are_in_scope(bundle: Path) -> None:
     forecaster = load(bundle, "aws")
     assert len(FAMILIES) >= 60
     assert all(forecaster.scope.covers(f"{family}.large") for family in FAMILIES)
-    assert not forecaster.scope.covers("x8g.large")
+    assert not forecaster.scope.covers("x9g.large")
 
 
-def test_shipped_bundle_knows_sixty_families_too() -> None:
-    assert len(read_bundle(SHIPPED, "aws").manifest.supported_instance_families) >= 60
+def test_shipped_bundle_knows_those_sixty_and_every_family_of_the_catalogue() -> None:
+    """It reads no family, so none limits it; what it was fitted on is said beside."""
+    manifest = read_bundle(SHIPPED, "aws").manifest
+    assert isinstance(manifest, ManifestV2)
+    named = manifest.supported_instance_families
+    first = FIRST_FAMILIES.split()
+    assert (len(first), list(named[:60])) == (60, first)
+    assert {"m7i-flex", "c7i-flex", "t2", "x8g", "m8g", "c8gd", "r8i-flex", "i7ie"} <= set(named)
+    assert len(set(named)) == len(named)
+    assert {f.name for f in manifest.features} == {"hours_since_loss", "hazard_per_hour"}
+    assert "fitted_on" in manifest.description
+    assert "p2, p3" in manifest.fitted_on
+    scope = Scope(named)
+    prices = json.loads(CATALOGUE.read_text())["prices"]
+    assert all(scope.covers(instance_type) for instance_type in prices)
+
+
+def test_the_shipped_manifest_has_the_four_members_that_the_go_agents_scripts_read() -> None:
+    document = json.loads((SHIPPED / "MODEL_MANIFEST.json").read_text())
+    assert document["schema_version"] == 2
+    assert document["cloud"] == "aws"
+    assert isinstance(document["artifacts"], dict)
+    assert all(type(family) is str for family in document["supported_instance_families"])
 
 
 @pytest.mark.parametrize("batch", [1, "batch"])

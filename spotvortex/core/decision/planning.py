@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from spotvortex.core.decision.gates.table import Ruling
 from spotvortex.core.decision.messages import Move, Proposal
-from spotvortex.core.decision.rule_policy import max_ratio, max_spot_nodes
+from spotvortex.core.decision.rule_policy import max_ratio, max_spot_nodes, within_reach
 from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.moves import BINDINGS, Reach
 from spotvortex.core.domain.types import RATIO_STEP, Action, CapacityType, whole
 from spotvortex.core.pool.input import PoolInput
 
@@ -34,16 +35,28 @@ class Wave:
     moves: tuple[Move, ...]
 
 
-def target_ratio(pool: PoolInput, action: Action, limits: Limits) -> float:
-    """Return the ratio that an action aims at, between 0 and the cap. HOLD stays where it is."""
+def target_ratio(pool: PoolInput, proposal: Proposal, limits: Limits) -> float:
+    """Return the ratio that a proposal aims at, between what holds by itself and the cap.
+
+    HOLD stays where it is.
+    """
+    action = proposal.action
     if action is Action.HOLD:
         return pool.spot_ratio
-    if action is Action.EMERGENCY_EXIT:
-        return 0.0
     wanted = pool.spot_ratio + RATIO_STEP[action]
     if action.towards_spot:
         return max(pool.spot_ratio, min(wanted, max_ratio(pool, limits)))
-    return max(0.0, wanted)
+    return min(pool.spot_ratio, max(_held_ratio(pool, BINDINGS[proposal.kind].reach), wanted))
+
+
+def _held_ratio(pool: PoolInput, reach: Reach) -> float:
+    """Return the share of the pool that is Spot which a kind of move may not take."""
+    held = {
+        Reach.ALL: 0,
+        Reach.INSIDE: pool.n_spot_outside,
+        Reach.OUTSIDE: pool.n_spot_staying - pool.n_spot_outside,
+    }
+    return held[reach] / pool.n_staying if pool.n_staying else 0.0
 
 
 def n_wanted(pool: PoolInput, target: float, limits: Limits) -> int:
@@ -70,9 +83,9 @@ def plan_wave(pool: PoolInput, proposal: Proposal, ruling: Ruling, limits: Limit
         return _hold(pool, proposal.reason)
     if ruling.refused:
         return _hold(pool, f"refused_by_{ruling.first_refusal}")
-    target = target_ratio(pool, action, limits)
+    target = target_ratio(pool, proposal, limits)
     delta = n_wanted(pool, target, limits)
-    candidates = pool.to_spot if delta > 0 else pool.to_on_demand
+    candidates = within_reach(pool.to_spot if delta > 0 else pool.to_on_demand, proposal.kind)
     to = CapacityType.SPOT if delta > 0 else CapacityType.ON_DEMAND
     allowed = len(candidates) if ruling.limit is None else ruling.limit
     chosen = candidates[: max(0, min(abs(delta), allowed, limits.max_wave_nodes))]

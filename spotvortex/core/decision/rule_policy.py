@@ -1,21 +1,28 @@
 """What a pool should do, before any gate is asked.
 
 Comes in: the reduced input of a pool, its economics and the limits. Goes out: a proposal with the
-rule that made it. The rules are ordered: leave, in an emergency, by an owner's word, then by risk;
-else stay; else enter. Doubt is HOLD, but for an owner's word: it rests on no price and no score, so
-nothing that waits for one may stand before it.
+rule that made it. The rules are ordered: leave, in an emergency, by an owner's word, for a family
+that the model does not know (where switched on), then by risk; else stay; else enter. Doubt is
+HOLD, but for an owner's word: it rests on no price and no score, so nothing that waits for one may
+stand before it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Final
 
 from spotvortex.core.decision.economics import held_economics
 from spotvortex.core.decision.messages import Economics, PoolState, Proposal
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.moves import MoveKind
+from spotvortex.core.domain.moves import BINDINGS, MoveKind
 from spotvortex.core.domain.types import Action, ProposalReason, whole
-from spotvortex.core.pool.input import PoolInput, Risk
+from spotvortex.core.pool.input import Candidate, PoolInput, Risk
+
+UNSUPPORTED: Final = Proposal(
+    action=Action.EMERGENCY_EXIT, reason=ProposalReason.UNSUPPORTED_FAMILY
+)
 
 WIDE_STEP_RATIO = 0.25
 """A distance to the cap, or over it, from which a step of 30 points is taken instead of 10."""
@@ -25,14 +32,35 @@ def propose(pool: PoolInput, economics: Economics, limits: Limits) -> Proposal:
     """Apply the deterministic rules to one pool."""
     if pool.n_counted == 0:
         return Proposal(action=Action.HOLD, reason=ProposalReason.EMPTY_POOL)
-    leave, said = _leave(pool, limits), owners_word(pool, limits)
-    if leave is not None and leave.kind is MoveKind.EMERGENCY:
-        return leave
-    if said is not None:
-        return said
-    if pool.n_spot and pool.n_spot_out_of_scope == pool.n_spot:
-        return Proposal(action=Action.EMERGENCY_EXIT, reason=ProposalReason.UNSUPPORTED_FAMILY)
-    return leave or _stay(pool, limits) or _enter(pool, economics, limits)
+    away = _away(pool, limits)
+    if away is not None:
+        return away
+    found = _stay(pool, limits) or _enter(pool, economics, limits)
+    all_outside = pool.n_spot and pool.n_spot_out_of_scope == pool.n_spot
+    # Of a pool that has nothing else to do it is said that the model does not know it.
+    return UNSUPPORTED if all_outside and found.action is Action.HOLD else found
+
+
+def _away(pool: PoolInput, limits: Limits) -> Proposal | None:
+    """Propose what leads away from Spot: of what is wanted the first that has a node to move."""
+    risk = _leave(pool, limits)
+    urgent = risk is not None and risk.kind is MoveKind.EMERGENCY
+    leaves = pool.n_spot_out_of_scope and limits.exit_unsupported
+    ordered = (
+        risk if urgent else None,
+        owners_word(pool, limits),
+        UNSUPPORTED if leaves else None,
+        risk,
+    )
+    wanted = [proposal for proposal in ordered if proposal is not None]
+    able = (p for p in wanted if within_reach(pool.to_on_demand, p.kind))
+    return next(able, wanted[0] if wanted else None)
+
+
+def within_reach(candidates: Sequence[Candidate], kind: MoveKind) -> tuple[Candidate, ...]:
+    """Return the nodes that a kind of move may take."""
+    reach = BINDINGS[kind].reach
+    return tuple(c for c in candidates if reach.takes(in_scope=c.in_scope))
 
 
 def floor_nodes(pool: PoolInput, limits: Limits) -> int:

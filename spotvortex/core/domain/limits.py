@@ -53,7 +53,7 @@ class Limits:
         interruption_minutes: price of one interruption, in minutes of the node's on-demand price;
             15 is the constant that the evaluation fixes beforehand.
         move_minutes: price of one planned move, in the same unit; 3 is that constant.
-        exit_unsupported: true lets pools of families that the model does not know leave Spot; else
+        exit_unsupported: true lets nodes of families that the model does not know leave Spot; else
             they hold.
         leftover_s: time after which whatever the controller made is gone without it, in seconds.
     """

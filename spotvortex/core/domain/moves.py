@@ -1,8 +1,8 @@
 """The kinds of move, and what may refuse each: protection outranks doubt.
 
-Comes in: an action with the rule that proposed it. Goes out: the kind of move that it is, and the
-concerns that bind that kind. Doubt about prices is a reason not to buy Spot, and none to keep it.
-Declares only: what a concern has to say in a case is said by the gates.
+Comes in: an action with the rule that proposed it. Goes out: the kind of move that it is, the
+concerns that bind that kind, and the nodes that it may take. Doubt about prices is a reason not to
+buy Spot, and none to keep it. Declares only: what a concern says of a case is said by the gates.
 """
 
 from __future__ import annotations
@@ -39,6 +39,18 @@ class Concern(StrEnum):
     SCOPE = "scope"
 
 
+class Reach(StrEnum):
+    """Which nodes a kind of move may take, by the scope of the model."""
+
+    INSIDE = "inside"
+    OUTSIDE = "outside"
+    ALL = "all"
+
+    def takes(self, *, in_scope: bool) -> bool:
+        """Tell whether a node is within reach, by whether the model was made for its family."""
+        return self is Reach.ALL or (self is Reach.INSIDE) is in_scope
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
     """What may refuse one kind of move.
@@ -46,12 +58,14 @@ class Binding:
     Attributes:
         moves: the moves of the kind, in words.
         concerns: the concerns that bind it; what any other says is recorded, and refuses nothing.
+        reach: the nodes that it may take; one outside the model's scope holds by itself.
         terms: the terms of the confidence that count, None where all do.
         notes: what a concern means for this kind alone, in words, by concern.
     """
 
     moves: str
     concerns: frozenset[Concern]
+    reach: Reach
     terms: frozenset[str] | None = None
     notes: Mapping[Concern, str]
 
@@ -65,30 +79,37 @@ _BODY: Final = frozenset({Concern.AUTHORITY, Concern.FACTS, Concern.DISRUPTION})
 """What binds whatever the controller begins by itself."""
 
 BINDINGS: Final[Mapping[MoveKind, Binding]] = {
-    MoveKind.NONE: Binding(moves="`HOLD`: nothing moves", concerns=_ALL, notes={}),
+    MoveKind.NONE: Binding(moves="`HOLD`: nothing moves", concerns=_ALL, reach=Reach.ALL, notes={}),
     MoveKind.PRICE: Binding(
-        moves="growth to Spot, and any move for what it costs", concerns=_ALL, notes={}
+        moves="growth to Spot, and any move for what it costs",
+        concerns=_ALL,
+        reach=Reach.INSIDE,
+        notes={},
     ),
     MoveKind.RISK: Binding(
         moves="a decrease for risk",
         concerns=_BODY | {Concern.PACE, Concern.CONFIDENCE},
+        reach=Reach.INSIDE,
         terms=RISK_TERMS,
         notes={Concern.CONFIDENCE: "only in the scores, never in prices"},
     ),
     MoveKind.OWNER: Binding(
         moves="an owner's word: the cap on Spot, the on-demand floor, the kill switch",
         concerns=_BODY | {Concern.PACE},
+        reach=Reach.ALL,
         notes={},
     ),
-    MoveKind.EMERGENCY: Binding(moves="an emergency", concerns=_BODY, notes={}),
+    MoveKind.EMERGENCY: Binding(moves="an emergency", concerns=_BODY, reach=Reach.INSIDE, notes={}),
     MoveKind.UNSUPPORTED: Binding(
         moves="a family outside the model's scope leaves Spot",
         concerns=_BODY | {Concern.SCOPE},
+        reach=Reach.OUTSIDE,
         notes={Concern.SCOPE: "unless it is switched on"},
     ),
     MoveKind.INTERRUPTION: Binding(
         moves="a node that will be taken away in any case",
         concerns=frozenset({Concern.AUTHORITY}),
+        reach=Reach.ALL,
         notes={Concern.DISRUPTION: "but room is waited for as long as its deadline lets it"},
     ),
 }

@@ -93,7 +93,7 @@ def remember(memory: AssessmentMemory, observation: Observation) -> Unscored:
 def assess_steps(unscored: Unscored, scores: Scores, rules: AssessmentRules) -> Steps:
     """Reduce every pool, pausing after each so that a loop can breathe."""
     observation, flying = unscored.observation, unscored.in_flight
-    context = cycle_context(observation, scores, rules.limits.max_input_age_s, flying.uids)
+    context = cycle_context(observation, scores, rules.limits, flying.uids)
     summaries: dict[str, PoolSummary] = {}
     pools: list[PoolInput] = []
     for facts in sorted(observation.cluster.pools, key=lambda p: p.name):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from spotvortex.core.domain.inputs import InputHealth
+from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.observation import NodeFact, Observation, anchored_until
 from spotvortex.core.domain.types import Offering, is_price, short
@@ -36,6 +37,7 @@ class CycleContext:
         anchored: uids of the nodes that the controller's anchors keep.
         at_risk: uids of the nodes that a rebalance was recommended for.
         own_node: name of the node that this process runs on, "" where that is not known.
+        outside_first: nodes outside the model's scope are the first to leave Spot, not the last.
     """
 
     at: float
@@ -47,12 +49,19 @@ class CycleContext:
     anchored: frozenset[str] = frozenset()
     at_risk: frozenset[str] = frozenset()
     own_node: str = ""
+    outside_first: bool = False
+
+    def covers(self, offering: Offering) -> bool:
+        """Tell whether the model was made for an offering; true where nothing is known of it."""
+        score = self.scores.get(offering)
+        # IMPORTANT: without a score nothing is known of the scope; "not in scope" can be an exit.
+        return score is None or score.in_scope
 
 
 def cycle_context(
     observation: Observation,
     scores: Mapping[Offering, OfferingScore],
-    max_input_age_s: float,
+    limits: Limits,
     in_flight_uids: frozenset[str] = frozenset(),
 ) -> CycleContext:
     """Gather what all pools of a cycle share; `in_flight_uids` are those that the cluster shows."""
@@ -66,7 +75,8 @@ def cycle_context(
         quotes=observation.market.quotes,
         scores=scores,
         inputs=observation.inputs,
-        max_input_age_s=max_input_age_s,
+        max_input_age_s=limits.max_input_age_s,
+        outside_first=limits.exit_unsupported,
     )
 
 
@@ -97,6 +107,9 @@ def _price(value: float | None) -> float | None:
 
 
 def _scored(score: OfferingScore) -> OfferingScore:
+    """Drop a figure that is no probability, and any of a family outside the model's scope."""
+    if not score.in_scope:
+        return replace(score, capacity_score=None, runtime_score=None)
     return replace(
         score,
         capacity_score=_within(score.capacity_score, 0.0, 1.0),

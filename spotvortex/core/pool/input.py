@@ -63,6 +63,7 @@ class Candidate:
         workload_memory_bytes: their memory requests.
         anchored: an anchor of the controller keeps it.
         sides: the groups of its pool that may take its pods, the one to try first first.
+        in_scope: the model was made for its family; true where nothing is known.
     """
 
     node: str
@@ -75,6 +76,7 @@ class Candidate:
     workload_memory_bytes: int
     anchored: bool = False
     sides: tuple[str, ...] = ()
+    in_scope: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,14 +197,14 @@ class PoolInput:
         offerings: its offerings, the largest first, at most `MAX_OFFERINGS`.
         n_offerings: how many it has.
         spot_risk: scores of the Spot nodes.
-        entry_risk: scores of the offerings of movable on-demand nodes.
+        entry_risk: scores of the offerings of movable on-demand nodes in scope.
         spot_money: prices of the Spot nodes.
-        entry_money: prices of the offerings of movable on-demand nodes.
+        entry_money: prices of the offerings of those nodes.
         safety: how far the budgets are from breaking.
         to_on_demand: Spot nodes that may move, the first to move first, at most `MAX_CANDIDATES`.
-        to_spot: on-demand nodes that may move, likewise.
+        to_spot: on-demand nodes in the model's scope that may move, likewise.
         n_spot_movable: Spot nodes that may move.
-        n_on_demand_movable: on-demand nodes that may move.
+        n_on_demand_movable: on-demand nodes in the model's scope that may move.
         room_on_demand: where movable Spot nodes could go.
         room_spot: where movable on-demand nodes could go.
         blocked: number of nodes by what holds them.
@@ -216,7 +218,7 @@ class PoolInput:
         price_deviation_usd_per_hour: sample deviation of the last prices of the commonest offering.
         oldest_input_s: age of the oldest required input, in seconds, infinite where there is none.
         bad_inputs: required inputs that are stale or cannot be read, sorted.
-        confidence_terms: factors of the confidence, by name, each 0..1.
+        confidence_terms: factors of the confidence in what is in scope, by name, each 0..1.
         q_values: what the policy network gave for each action, None without a network.
         node_vcpu: whole vCPU of the smallest on-demand node (of any where it has none), 0 where
             unknown.
@@ -227,6 +229,7 @@ class PoolInput:
         n_in_flight: orders of the pool that are under way.
         consolidates: the provisioner itself replaces on-demand nodes by cheaper ones.
         rules: what its owner asks for.
+        n_spot_outside: Spot nodes outside the model's scope that nobody is taking away.
     """
 
     pool: str
@@ -275,6 +278,7 @@ class PoolInput:
     n_in_flight: int = 0
     consolidates: bool = False
     rules: PoolRules = NO_RULES
+    n_spot_outside: int = 0
 
     @property
     def n_counted(self) -> int:

@@ -57,7 +57,7 @@ def reduce_summary(shape: PoolSummary, sight: CycleContext) -> PoolInput:
     """Reduce one pool whose shape is known already."""
     nodes, spot = shape.nodes, shape.spot
     sight = trusted(sight, nodes)
-    entry_nodes = _free(shape.movable_on_demand, sight)
+    entry_nodes = _growing(shape, sight)
     seen = sizes_of(nodes)
     away, room_on_demand = _places(shape, sight, CapacityType.ON_DEMAND, seen)
     entry, room_spot = _places(shape, sight, CapacityType.SPOT, seen)
@@ -102,7 +102,7 @@ def reduce_summary(shape: PoolSummary, sight: CycleContext) -> PoolInput:
         bad_inputs=tuple(
             sorted(h.name.value for h in sight.inputs if _is_bad(h, sight.max_input_age_s))
         ),
-        confidence_terms=_confidence(nodes, sight),
+        confidence_terms=_confidence([n for n in nodes if sight.covers(n.offering)], sight),
     )
     return _with_ours(found, shape, sight)
 
@@ -110,6 +110,7 @@ def reduce_summary(shape: PoolSummary, sight: CycleContext) -> PoolInput:
 def _with_ours(found: PoolInput, shape: PoolSummary, sight: CycleContext) -> PoolInput:
     """Add what is asked for the pool, and which of its nodes are on the move, kept or at risk."""
     kept = [n for n in shape.nodes if n.capacity_type in _KEPT]
+    outside = [n for n in shape.spot if not sight.covers(n.offering)]
     return replace(
         found,
         node_vcpu=_node_vcpu(shape.on_demand or shape.nodes),
@@ -119,6 +120,7 @@ def _with_ours(found: PoolInput, shape: PoolSummary, sight: CycleContext) -> Poo
         n_anchored=sum(1 for n in shape.on_demand if n.uid in sight.anchored),
         consolidates=any(map(_brings_back, shape.facts.node_groups)),
         rules=all_careful(read_rules(p.rules) for p in shape.facts.node_groups),
+        n_spot_outside=len(outside) - _n_leaving(outside, sight),
     )
 
 
@@ -138,7 +140,7 @@ def _places(
         movable = _free(shape.movable_spot, sight)
         ranked = _ranked(movable, sight, lambda o: -_runtime(sight, o))
     else:
-        movable = _free(shape.movable_on_demand, sight)
+        movable = _growing(shape, sight)
         ranked = _ranked(movable, sight, lambda o: _price_ratio(sight, o))
     driven = tuple(filter(is_driven, ranked))
     nodes, room = place(shape.facts.node_groups, to, driven or ranked, seen)
@@ -155,6 +157,12 @@ def _no_driver(driven: Sequence[NodeFact], nodes: Sequence[NodeFact]) -> str:
 def _free(nodes: Iterable[NodeFact], sight: CycleContext) -> tuple[NodeFact, ...]:
     """Leave out the nodes that one of the controller's orders is about already."""
     return tuple(n for n in nodes if n.uid not in sight.in_flight_uids)
+
+
+def _growing(shape: PoolSummary, sight: CycleContext) -> tuple[NodeFact, ...]:
+    """Return the on-demand nodes that may become Spot: what has no score never does."""
+    free = _free(shape.movable_on_demand, sight)
+    return tuple(n for n in free if sight.covers(n.offering))
 
 
 def _n_leaving(nodes: Iterable[NodeFact], sight: CycleContext) -> int:
@@ -207,7 +215,9 @@ def _ranked(
 ) -> tuple[NodeFact, ...]:
     """Order movable nodes: offerings by rank in turn, the smallest blast radius of each first.
 
-    Nodes with a rebalance recommendation come before all others, the process's own node last.
+    Nodes with a rebalance recommendation come before all others, the process's own node last. Those
+    that only an owner's word may move come after those that others may, so that they hide none; the
+    other way round where they are to leave anyhow.
     """
     groups: dict[Offering, list[NodeFact]] = {}
     for node in nodes:
@@ -218,8 +228,12 @@ def _ranked(
         for o in ordered
     ]
     picked = [node for turn in zip_longest(*lanes) for node in turn if node is not None]
-    picked.sort(key=lambda n: (n.name == sight.own_node, n.uid not in sight.at_risk))
-    return tuple(picked)
+    return tuple(sorted(picked, key=lambda n: _turn(n, sight)))
+
+
+def _turn(node: NodeFact, sight: CycleContext) -> tuple[bool, bool, bool]:
+    late = sight.covers(node.offering) is sight.outside_first
+    return late, node.name == sight.own_node, node.uid not in sight.at_risk
 
 
 def _candidates(
@@ -243,6 +257,7 @@ def _candidate(node: NodeFact, sight: CycleContext) -> Candidate:
         workload_cpu_milli=node.load.workload_cpu_milli,
         workload_memory_bytes=node.load.workload_memory_bytes,
         anchored=node.uid in sight.anchored,
+        in_scope=sight.covers(node.offering),
     )
 
 
@@ -283,8 +298,7 @@ def _offering_input(
         on_demand_usd_per_hour=quote.on_demand_usd_per_hour,
         capacity_score=score.capacity_score if score else None,
         runtime_score=score.runtime_score if score else None,
-        # IMPORTANT: without a score nothing is known of the scope; "not in scope" can be an exit.
-        in_scope=score.in_scope if score else True,
+        in_scope=sight.covers(offering),
     )
 
 

@@ -232,6 +232,13 @@ def _in_scores(pool: PoolInput) -> float:
     return math.prod(value for _, value in _score_terms(pool))
 
 
+def _all_in_scope(pool: PoolInput) -> PoolInput:
+    leaving = tuple(replace(c, in_scope=True) for c in pool.to_on_demand)
+    return replace(
+        pool, unsupported=(), n_spot_out_of_scope=0, n_spot_outside=0, to_on_demand=leaving
+    )
+
+
 def _since(basis: Basis, at: float | None) -> float | None:
     return None if at is None else basis.pool.at - at
 
@@ -366,7 +373,7 @@ KNOBS: Final = (
         "every family were in the model's scope",
         (POLICY, GateName.MODEL_SCOPE),
         lambda p: bool(p.unsupported),
-        lambda p: replace(p, unsupported=(), n_spot_out_of_scope=0),
+        _all_in_scope,
     ),
     _flag(
         "every offering were in the training range",

@@ -72,6 +72,7 @@ SCHEMA: Final = Schema(
             out_of_range outage_hours outage_said_ratio startup_s steps_since_move
             price_deviation_usd_per_hour oldest_input_s bad_inputs confidence_terms q_values
             node_vcpu n_anchored n_spot_leaving n_on_demand_leaving n_in_flight consolidates rules
+            n_spot_outside
             """
         ),
         OfferingInput: _columns(
@@ -83,7 +84,7 @@ SCHEMA: Final = Schema(
         Candidate: _columns(
             """
             node uid claim node_group offering n_pods workload_cpu_milli workload_memory_bytes
-            anchored sides
+            anchored sides in_scope
             """
         ),
         Risk: _columns("capacity runtime worst worst_runtime"),
@@ -128,6 +129,7 @@ BEFORE: Final = Schema(
     members=tuple(name for name in SCHEMA.members if name != "kind"),
     rows={
         **SCHEMA.rows,
+        PoolInput: tuple(name for name in SCHEMA.rows[PoolInput] if name != "n_spot_outside"),
         Candidate: _columns(
             """
             node uid claim node_group offering n_pods workload_cpu_milli workload_memory_bytes
@@ -142,7 +144,7 @@ BEFORE: Final = Schema(
         ),
     },
 )
-"""What is read beside it: a move did not name yet which groups may receive it, nor a record what
-kind of move it is about."""
+"""What is read beside it: a move did not name yet which groups may receive it, nor which nodes
+are outside the model's scope, nor a record what kind of move it is about."""
 
 READABLE: Final[Mapping[int, Schema]] = {schema.version: schema for schema in (SCHEMA, BEFORE)}

@@ -72,7 +72,7 @@ _GROUPS: Final = (
         name="gpu-next",
         pool="gpu-next",
         capacity_types=(SPOT, ON_DEMAND),
-        instance_types=("x8g.xlarge",),
+        instance_types=("x9g.xlarge",),
         zones=_ZONES,
     ),
 )
@@ -98,8 +98,8 @@ _FLEETS: Final = tuple(
         ("stateful", "r6i.xlarge", ON_DEMAND, 3),
         ("stateful", "r6i.2xlarge", ON_DEMAND, 3),
         ("legacy", "m5.xlarge", ON_DEMAND, 5),
-        ("gpu-next", "x8g.xlarge", SPOT, 3),
-        ("gpu-next", "x8g.xlarge", ON_DEMAND, 1),
+        ("gpu-next", "x9g.xlarge", SPOT, 3),
+        ("gpu-next", "x9g.xlarge", ON_DEMAND, 1),
     )
 )
 

@@ -53,7 +53,7 @@ MACHINES: Final[dict[str, InstanceType]] = {
         ("m7g.xlarge", 16, 0.1632),
         ("r6i.xlarge", 32, 0.252),
         ("r6i.2xlarge", 64, 0.504),
-        ("x8g.xlarge", 64, 0.3908),
+        ("x9g.xlarge", 64, 0.3908),
     )
 }
 """Linux list prices of AWS in us-east-1, July 2026, USD per hour."""

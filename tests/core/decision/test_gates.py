@@ -50,7 +50,8 @@ WARM = pool_input(entry_risk=risk_of(0.3))
 UNSCORED = pool_input(entry_risk=Risk(capacity=None, runtime=None))
 VCPU_FLOOR = Limits(on_demand_floor_vcpu=10)
 OLD = replace(CHEAP, spot_usd_per_hour=None, too_old_s=9e5)
-UNSUPPORTED = pool_input(unsupported=("x9",))
+UNSUPPORTED = pool_input(unsupported=("x9",), to_spot=(), to_on_demand=(candidate(in_scope=False),))
+PARTLY = pool_input(unsupported=("x9",))
 SWITCHED_ON = Limits(exit_unsupported=True)
 
 
@@ -86,7 +87,8 @@ REFUSING = [
     ("input_freshness", case(pool=pool_input(oldest_input_s=float("inf"))), "every input"),
     ("input_freshness", case(pool=pool_input(oldest_input_s=float("nan"))), "every input"),
     ("model_scope", case(pool=UNSUPPORTED), "x9 not in the model's scope"),
-    ("model_scope", case(EXIT, "unsupported_family", pool=UNSUPPORTED), "pool holds"),
+    ("model_scope", case(EXIT, "unsupported_family", pool=UNSUPPORTED), "their nodes hold"),
+    ("model_scope", case(EXIT, "unsupported_family", pool=PARTLY), "their nodes hold"),
     ("confidence", case(pool=pool_input(confidence_terms=(("scores", 0.1),))), "by scores"),
     ("confidence", case(pool=pool_input(confidence_terms=(("x", float("nan")),))), "by x"),
     ("market", case(economics=Economics()), "no price"),
@@ -169,6 +171,9 @@ LETTING = [
     ("input_freshness", case()),
     ("model_scope", case()),
     ("model_scope", case(EXIT, "unsupported_family", pool=UNSUPPORTED, limits=SWITCHED_ON)),
+    ("model_scope", case(pool=PARTLY)),
+    ("model_scope", case(DOWN, "expected_loss", pool=PARTLY)),
+    ("model_scope", case(HOLD, "nothing_movable", pool=UNSUPPORTED)),
     ("confidence", case()),
     ("market", case()),
     ("market", case(DOWN, economics=Economics())),
@@ -403,6 +408,8 @@ EVERYTHING_WRONG = pool_input(
     out_of_range=("m6i.large/a",),
     safety=safety(known=False),
     allows_on_demand=False,
+    to_on_demand=(),
+    to_spot=(),
     n_spot_movable=0,
     n_moving=9,
     cpu_requested_ratio=1.0,

@@ -147,7 +147,7 @@ def test_an_exit_that_the_network_wants_goes_further_than_an_owners_word():
 
 
 def test_an_unsupported_family_is_the_same_for_both():
-    data = valued(*VALUES, n_spot_out_of_scope=10, unsupported=("x8g",))
+    data = valued(*VALUES, n_spot_out_of_scope=10, n_on_demand_movable=0, unsupported=("x9g",))
     chosen, other = both_proposals(data, GOOD, RL)
     assert chosen == other
     assert chosen.action is Action.EMERGENCY_EXIT

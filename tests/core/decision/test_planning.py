@@ -33,7 +33,7 @@ def at_most(n):
     ],
 )
 def test_an_action_aims_at_a_ratio(action, limits, target):
-    assert target_ratio(pool_input(), action, limits) == pytest.approx(target)
+    assert target_ratio(pool_input(), proposal(action), limits) == pytest.approx(target)
 
 
 @pytest.mark.parametrize(

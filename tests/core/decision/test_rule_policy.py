@@ -16,7 +16,7 @@ from spotvortex.core.domain.moves import MoveKind
 from spotvortex.core.domain.types import RATIO_STEP, Action
 from spotvortex.core.pool.input import Risk
 from tests.core import odd
-from tests.core.builders import CALM, GOOD, pool_input, risk_of
+from tests.core.builders import CALM, GOOD, candidate, pool_input, risk_of
 
 NO_RISK_KNOWN = Risk(capacity=None, runtime=None)
 
@@ -30,9 +30,16 @@ RULES = [
     (
         "unsupported_family",
         Action.EMERGENCY_EXIT,
-        pool_input(n_spot_out_of_scope=10),
+        pool_input(n_spot_out_of_scope=10, n_on_demand_movable=0),
         GOOD,
         Limits(),
+    ),
+    (
+        "unsupported_family",
+        Action.EMERGENCY_EXIT,
+        pool_input(n_spot_out_of_scope=1, to_on_demand=(candidate(in_scope=False),)),
+        GOOD,
+        Limits(exit_unsupported=True),
     ),
     ("emergency_risk", Action.EMERGENCY_EXIT, pool_input(spot_risk=risk_of(0.9)), GOOD, Limits()),
     (
@@ -116,8 +123,28 @@ def test_an_owners_word_stands_before_any_risk_but_an_emergency(risk, limits):
     assert propose(pool_input(spot_risk=risk_of(0.9)), GOOD, limits).kind is MoveKind.EMERGENCY
 
 
-def test_a_pool_partly_out_of_scope_is_not_left():
-    assert propose(pool_input(n_spot_out_of_scope=9), GOOD, Limits()).action is Action.INCREASE_30
+def test_the_rest_of_a_pool_out_of_scope_goes_on():
+    for n_out in (9, 10):
+        pool = pool_input(n_spot_out_of_scope=n_out)
+        assert propose(pool, GOOD, Limits()).action is Action.INCREASE_30
+
+
+INSIDE, OUTSIDE = candidate("in"), candidate("out", in_scope=False)
+
+
+@pytest.mark.parametrize(
+    ("movable", "limits", "kind"),
+    [
+        ((INSIDE, OUTSIDE), cap(0.0), MoveKind.EMERGENCY),
+        ((OUTSIDE,), cap(0.0), MoveKind.OWNER),
+        ((OUTSIDE,), Limits(exit_unsupported=True), MoveKind.UNSUPPORTED),
+        ((OUTSIDE,), Limits(), MoveKind.EMERGENCY),
+        ((), cap(0.0), MoveKind.EMERGENCY),
+    ],
+)
+def test_of_what_is_wanted_the_first_that_has_a_node_to_move_counts(movable, limits, kind):
+    pool = pool_input(spot_risk=risk_of(0.95), n_spot_out_of_scope=3, to_on_demand=movable)
+    assert propose(pool, GOOD, limits).kind is kind
 
 
 @pytest.mark.parametrize("missing", [None, math.nan])
@@ -183,10 +210,10 @@ def step_of(pool, limits):
 @given(sizes, sizes, some_limits)
 def test_growth_is_only_proposed_where_one_more_whole_node_fits_under_the_cap(n_spot, n_od, limits):
     pool = pool_input(n_spot=n_spot, n_on_demand=n_od)
-    action = propose(pool, GOOD, limits).action
-    if action.towards_spot:
+    found = propose(pool, GOOD, limits)
+    if found.action.towards_spot:
         assert (n_spot + 1) / pool.n_counted <= max_ratio(pool, limits) + 1e-9
-        assert target_ratio(pool, action, limits) <= max_ratio(pool, limits)
+        assert target_ratio(pool, found, limits) <= max_ratio(pool, limits)
 
 
 @odd.many

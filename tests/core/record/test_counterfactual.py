@@ -29,6 +29,7 @@ from tests.core.builders import (
     HEALTHY,
     assessment,
     basis,
+    candidate,
     cluster,
     observation,
     pool,
@@ -168,8 +169,17 @@ def test_applying_the_change_that_would_allow_an_action_allows_it(assessed, limi
             "would INCREASE_10 if nodes of the on-demand floor <= 9, now 10",
         ),
         (
-            basis(pool_input(unsupported=("x9",))),
-            "would INCREASE_30 if every family were in the model's scope",
+            basis(
+                pool_input(
+                    unsupported=("x9",),
+                    n_spot_out_of_scope=10,
+                    n_spot_outside=10,
+                    n_on_demand=0,
+                    spot_risk=risk_of(0.7),
+                    to_on_demand=(candidate(in_scope=False),),
+                )
+            ),
+            "would DECREASE_30 if every family were in the model's scope",
         ),
         (
             basis(pool_input(out_of_range=("x9.large/a",))),

@@ -124,7 +124,7 @@ def check_replay(seed, n_decisions):
 
 def test_decisions_of_every_kind_replay_to_the_same_bytes():
     # A seed under which 200 decisions are of every kind; check_replay itself asks for each.
-    check_replay(6, 200)
+    check_replay(4, 200)
 
 
 @pytest.mark.search
@@ -208,7 +208,7 @@ def without(name):
         (LINE.replace(V, f'"v":{SCHEMA.version + 1}'), "not a record of schema"),
         (LINE.replace(V, f"{V}.0"), "not a record of schema"),
         (LINE.replace(V, f'"v":"{SCHEMA.version}"'), "not a record of schema"),
-        (LINE.replace(V, f'"v":{BEFORE.version}'), "a row of 9 values is expected"),
+        (LINE.replace(V, f'"v":{BEFORE.version}'), "Basis.pool: a row of"),
         (without("v"), "not a record of schema"),
         ("[]", "not a record of schema"),
         ("null", "not a record of schema"),

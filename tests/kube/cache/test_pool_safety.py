@@ -14,6 +14,7 @@ import pytest
 
 from spotvortex.core.decision.gates.disruption import pool_safety
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
+from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.core.domain.observation import Observation, PdbFact, PoolFacts
 from spotvortex.core.domain.types import Action, Outcome
@@ -114,7 +115,7 @@ def pools_of(raw):
 def waves(facts, reading):
     """For each pool that the gate lets grow, the nodes that may go."""
     seen = Observation(cycle=1, at=1e9, cluster=facts, market=MarketFacts())
-    sight = cycle_context(seen, {}, 60.0)
+    sight = cycle_context(seen, {}, Limits(max_input_age_s=60.0))
     for pool in facts.pools:
         data = reduce_pool(reading(pool), sight)
         verdict = pool_safety(case(Action.INCREASE_30, pool=data))

@@ -11,8 +11,8 @@ from typing import Final
 
 from spotvortex.core.decision.gates.base import Case, Reply, gate
 from spotvortex.core.decision.messages import Verdict
-from spotvortex.core.domain.moves import Concern
-from spotvortex.core.domain.types import GateName, ProposalReason
+from spotvortex.core.domain.moves import Concern, MoveKind
+from spotvortex.core.domain.types import Action, GateName
 
 FULL_MARGIN: Final = 0.1
 """A lead of the best q-value over the second, as a share of their spread, that counts in full."""
@@ -34,17 +34,21 @@ def input_freshness(case: Case, reply: Reply) -> Verdict:
 
 @gate(GateName.MODEL_SCOPE, Concern.SCOPE)
 def model_scope(case: Case, reply: Reply) -> Verdict:
-    """The model was made for the families of the pool.
+    """A node of a family that the model was not made for holds; the rest of its pool goes on.
 
-    Compares: the families of the pool with the bundle's.
+    Compares: the families of the pool with the bundle's; refuses where no other node could move.
     """
     pool = case.pool
     if not pool.unsupported:
         return reply.allow("every family is in the model's scope")
     families = ", ".join(pool.unsupported)
-    if case.proposal.reason is ProposalReason.UNSUPPORTED_FAMILY and case.limits.exit_unsupported:
+    if case.proposal.kind is MoveKind.UNSUPPORTED and case.limits.exit_unsupported:
         return reply.allow(f"{families} not in scope; leaving them is switched on")
-    return reply.refuse(f"{families} not in the model's scope: recorded, pool holds")
+    candidates = pool.to_spot if case.action.towards_spot else pool.to_on_demand
+    goes_on = case.proposal.kind is not MoveKind.UNSUPPORTED and any(c.in_scope for c in candidates)
+    if goes_on or case.action is Action.HOLD:
+        return reply.allow(f"{families} not in the model's scope: their nodes hold")
+    return reply.refuse(f"{families} not in the model's scope: recorded, their nodes hold")
 
 
 @gate(GateName.CONFIDENCE, Concern.CONFIDENCE)
