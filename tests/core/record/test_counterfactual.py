@@ -272,6 +272,15 @@ def test_an_input_that_is_bad_although_it_is_young_enough_stays_bad():
         assert turn(made, 7.3).pool.bad_inputs == bad
 
 
+@pytest.mark.parametrize(
+    ("margin", "n_safe", "spare"), [(-2, 1.0, 0), (-2, 0.0, -2), (3, 1.0, 3), (None, 1.0, None)]
+)
+def test_where_a_node_may_go_no_budget_is_short(margin, n_safe, spare):
+    turn = KNOB_BY_NAME["nodes that the budgets let go to Spot"].set
+    turned = turn(basis(pool_input(safety=safety(margin_pods=margin))), n_safe).pool.safety
+    assert (turned.margin_pods, turned.safe_to_spot_nodes) == (spare, int(n_safe))
+
+
 @pytest.mark.parametrize("unknown", [None, 0.0, -1.0])
 def test_without_an_on_demand_price_there_is_no_discount_to_turn(unknown):
     money = replace(CHEAP, on_demand_usd_per_hour=unknown)

@@ -152,6 +152,12 @@ def test_a_clock_that_goes_back_adds_no_exposure():
     assert memory.offerings[WEB_A].exposure_hours == 0.0
 
 
+def test_a_clock_that_goes_back_fades_nothing():
+    memory = remember(held("s1", "s2"), held("s1"))
+    back = update(memory, held("s1"), AT - 3600.0)
+    assert losses(back) == losses(memory)
+
+
 def test_losses_and_exposure_fade():
     memory = remember(held("s1", "s2"), held("s1"))
     later = update(memory, held("s1"), AT + STEP_S + DECAY_HOURS * 3600.0)
