@@ -261,7 +261,7 @@ def test_aged_inputs_are_as_reduction_would_have_them():
         return reduced
 
     turn = KNOB_BY_NAME["seconds since the oldest input"].set
-    for before, after in ((2.0, 7.3), (35.0, 7.3), (90.0, 19.9)):
+    for before, after in ((2.0, 7.3), (2.0, 7.12345), (35.0, 7.3), (90.0, 19.9)):
         assert turn(basis(seen(before)), after).pool == seen(after)
 
 
