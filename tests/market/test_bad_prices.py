@@ -37,6 +37,7 @@ def on_demand_node(name: str, offering: Offering) -> NodeFact:
         name=name,
         uid=f"uid-{name}",
         pool="web",
+        node_group="web",
         provisioner=ProvisionerKind.KARPENTER,
         offering=offering,
         capacity_type=CapacityType.ON_DEMAND,
