@@ -21,7 +21,7 @@ from rich.text import Text
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.kube.admin.access_review import Access
-from spotvortex.kube.admin.install_trial import Trial
+from spotvortex.kube.admin.install_trial import InstallTrial
 from spotvortex.report.document import plain
 
 _STYLES: Final = {"ok": "green", "missing": "yellow", "wrong": "red"}
@@ -174,7 +174,7 @@ def of_writes(denied: tuple[str, ...]) -> Check:
     return ok(name, "all that a wave needs")
 
 
-def of_placeholder(trial: Trial) -> Check:
+def of_placeholder(trial: InstallTrial) -> Check:
     """Judge whether a placeholder would be taken: namespace, PriorityClass, quota, security."""
     name = "placeholders"
     if trial.refusal:
@@ -185,7 +185,7 @@ def of_placeholder(trial: Trial) -> Check:
     return ok(name, "the server would take one; that nodes can pull its image is seen by a wave")
 
 
-def of_fence(trial: Trial, username: str, namespace: str) -> Check:
+def of_fence(trial: InstallTrial, username: str, namespace: str) -> Check:
     """Judge whether the admission policies stand around the account that asks."""
     name = "fence"
     if trial.is_fenced:

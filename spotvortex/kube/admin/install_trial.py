@@ -51,7 +51,7 @@ class _SelfReview(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class InstallTrial:
     """What the server says to what is tried.
 
     Attributes:
@@ -83,7 +83,7 @@ async def username(client: KubeClient) -> str:
     return decoded(body, _SelfReview).status.user_info.username
 
 
-async def attempt(client: KubeClient, home: PlaceholderOptions) -> Trial:
+async def attempt(client: KubeClient, home: PlaceholderOptions) -> InstallTrial:
     """Try a placeholder as it would be sent, and one that the fence must refuse.
 
     Raises:
@@ -92,7 +92,7 @@ async def attempt(client: KubeClient, home: PlaceholderOptions) -> Trial:
     placeholder = _placeholder(home)
     refusal = await _refusal(client, home, placeholder)
     endless = await _refusal(client, home, _endless(placeholder))
-    return Trial(
+    return InstallTrial(
         username=await username(client),
         refusal="" if NO_LEASE in refusal else refusal,
         stands_by=NO_LEASE in refusal,
