@@ -39,7 +39,7 @@ test: $(STAMP) ## every test, those on the real control plane too
 	@$(BIN)/python -m tests.controlplane.build
 	@$(BIN)/python -m pytest -m "not large" $(BESIDE) $(COVERAGE)
 
-test-unit: $(STAMP) ## the tests without a mark, with fewer examples of each property: about a minute
+test-unit: $(STAMP) ## the tests without a mark, with fewer examples of each property: a minute and a half
 	@$(BIN)/python -m pytest $(BESIDE) --hypothesis-profile unit -m $(UNIT)
 
 test-large: $(STAMP) ## the large scenes
