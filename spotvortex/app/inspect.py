@@ -7,13 +7,11 @@ nothing stays.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from spotvortex import __version__
 from spotvortex.app import bundle
-from spotvortex.app.kubernetes import answering, kubernetes_edges, run_background
+from spotvortex.app.kubernetes import kubernetes_edges, run_background
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.inputs import InputState
@@ -48,7 +46,7 @@ async def assess(settings: Settings) -> Report:
     limits = settings.limits()
     scorer = Scorer(forecaster=forecaster, offload=asyncio.to_thread)
     rules = AssessmentRules(limits=limits, model_digest=forecaster.digest)
-    async with _looking(settings) as edges:
+    async with kubernetes_edges(settings, must_answer=True) as edges:
         observation = await _observe_once(edges)
         _, assessment = await scorer.assess(AssessmentMemory(), observation, rules)
         _, plan = reconcile(ControllerState(), assessment, limits)
@@ -67,7 +65,7 @@ async def doctor(settings: Settings, ask: str = "") -> Diagnosis:
         SettingsError: there is no cluster to read, or no node of that name.
         ApiError: the API server did not let us read nodes and pods in time.
     """
-    async with _looking(settings) as edges:
+    async with kubernetes_edges(settings, must_answer=True) as edges:
         observation = await _observe_once(edges)
         seen, standings_on = observation.cluster, edges.cluster.standings_on
         found = diagnose(seen, standings_on, observation.at, edges.name)
@@ -89,22 +87,10 @@ async def snapshot(settings: Settings) -> Snapshot:
         SettingsError: there is no cluster to read.
         ApiError: the API server did not let us read nodes and pods in time.
     """
-    async with _looking(settings) as edges:
+    async with kubernetes_edges(settings, must_answer=True) as edges:
         observation = await _observe_once(edges)
         view = edges.cluster
         return snapshot_of(observation.cluster, view.pods_on, view.standings_on, observation.at)
-
-
-@asynccontextmanager
-async def _looking(settings: Settings) -> AsyncIterator[Edges]:
-    """Open the edges of a cluster that answers."""
-    client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
-    try:
-        await answering(client)
-    finally:
-        await client.close()
-    async with kubernetes_edges(settings) as edges:
-        yield edges
 
 
 async def _observe_once(edges: Edges) -> Observation:

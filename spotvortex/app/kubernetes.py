@@ -87,13 +87,26 @@ async def answering(client: KubeClient) -> None:
 
 
 @asynccontextmanager
-async def kubernetes_edges(settings: Settings) -> AsyncIterator[Edges]:
-    """Open the real side: the API server of the kubeconfig or of the pod, and recorded prices."""
+async def kubernetes_edges(
+    settings: Settings, *, must_answer: bool = False
+) -> AsyncIterator[Edges]:
+    """Open the real side: the API server of the kubeconfig or of the pod, and recorded prices.
+
+    Args:
+        settings: where the cluster and the prices are.
+        must_answer: ask the server first, so that who looks once does not wait for a silent one.
+
+    Raises:
+        SettingsError: there is no cluster to read.
+        UnreachableError: the server must answer, and does not.
+    """
     market = market_of(settings)
     client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
     rng = Random()  # noqa: S311 - jitter of reconnects
     async with AsyncExitStack() as stack:
         stack.push_async_callback(client.close)
+        if must_answer:
+            await answering(client)
         view = KubeClusterView(client, rng, settings.max_input_age_s, settings.namespace)
         side = await _writing_side(settings, client, rng, stack)
         yield Edges(

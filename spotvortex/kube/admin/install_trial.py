@@ -55,13 +55,11 @@ class InstallTrial:
     """What the server says to what is tried.
 
     Attributes:
-        username: who asked, as the server calls it.
         refusal: why it would refuse a placeholder, "" where it would take one.
         stands_by: it refuses only because another replica leads.
         is_fenced: the fence refuses this account what it must not do.
     """
 
-    username: str
     refusal: str
     stands_by: bool
     is_fenced: bool
@@ -93,7 +91,6 @@ async def attempt(client: KubeClient, home: PlaceholderOptions) -> InstallTrial:
     refusal = await _refusal(client, home, placeholder)
     endless = await _refusal(client, home, _endless(placeholder))
     return InstallTrial(
-        username=await username(client),
         refusal="" if NO_LEASE in refusal else refusal,
         stands_by=NO_LEASE in refusal,
         is_fenced=_POLICY in endless,

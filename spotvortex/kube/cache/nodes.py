@@ -35,11 +35,8 @@ from spotvortex.kube.api.quantities import Quantity, count, cpu_milli, memory_by
 UNKNOWN: Final = "unknown"
 _MIB: Final = 1 << 20
 
-LEAVING_TAINTS: Final = frozenset(
+SILENT_TAINTS: Final = frozenset(
     {
-        "karpenter.sh/disrupted",
-        "karpenter.sh/disruption",  # the same before v1
-        "ToBeDeletedByClusterAutoscaler",
         # The node lifecycle controller evicts what is on these. `not-ready` is left out: a node
         # has it while it starts, and `ready` says it anyway.
         "node.kubernetes.io/unreachable",
@@ -47,20 +44,19 @@ LEAVING_TAINTS: Final = frozenset(
         "node.cloudprovider.kubernetes.io/shutdown",
     }
 )
-"""Taints by which somebody takes the node away; DeletionCandidate is left out: only a maybe."""
+"""Taints that only say that the node, or its instance, is not there any more."""
+
+LEAVING_TAINTS: Final = SILENT_TAINTS | {
+    "karpenter.sh/disrupted",
+    "karpenter.sh/disruption",  # the same before v1
+    "ToBeDeletedByClusterAutoscaler",
+}
+"""Taints by which a node goes, by somebody's will or not; DeletionCandidate is left out: only a
+maybe."""
 
 NOT_YET_PREFIX: Final = "readiness.k8s.io/"
 """Taints of the Node Readiness Controller: a node that has one is not ready for pods yet, whatever
 its condition says; Karpenter knows them since core 1.13 (pull request 3025)."""
-
-SILENT_TAINTS: Final = frozenset(
-    {
-        "node.kubernetes.io/unreachable",
-        "node.kubernetes.io/out-of-service",
-        "node.cloudprovider.kubernetes.io/shutdown",
-    }
-)
-"""Those of them that only say that the node, or its instance, is not there any more."""
 
 INTERRUPTED: Final = "aws-node-termination-handler/spot-itn"
 """The handler's taint for an interruption, where it is told to taint (`taintNode`)."""
