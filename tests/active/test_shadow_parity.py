@@ -2,12 +2,13 @@
 
 The daemon runs under the ClusterRole of the shadow overlay until a few of its waves are over. Then
 it runs in active mode on the very same nodes, which nobody has touched. What is compared is the
-sequence of decisions until the first wave, and the requests of that wave. From there on acting
-changes the cluster, and the two must part.
+sequence of decisions until the first wave, and the requests of that wave, node by node: its nodes
+are drained beside each other, and which of them ends first is chance. From there on acting changes
+the cluster, and the two must part.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.deploy.manifests import shadow_cluster_role
 from tests.e2e.equipment.daemon import Daemon
-from tests.e2e.equipment.otlp import TraceReceiver
+from tests.e2e.equipment.otlp import SeenSpan, TraceReceiver
 from tests.witness.judge.case import CLUSTER, Breach
 from tests.witness.judge.names import PLACEHOLDER
 from tests.witness.market import CALM, HIGH
@@ -35,6 +36,10 @@ N_NODES = 5
 SCRIPT = [(-60.0, CALM), (30.0, HIGH)]
 """Calm until it leads, on a busy machine too."""
 
+N_SHADOW = 3
+"""Drains of shadow: its first wave, of at most two nodes, and more."""
+N_ACTIVE = 2
+"""Drains of active: its first wave."""
 SHADOW = "spotvortex-shadow"
 ACTING_ONLY = {"CreateAnchor"}
 """A receiver is known only where placeholders are bound: nobody binds what is not there."""
@@ -45,7 +50,7 @@ class Run:
     """What one run of the daemon left behind."""
 
     records: list[dict[str, Any]]
-    drains: list[tuple[str, ...]]  # the requests of each drain that has ended, in order
+    drains: list[SeenSpan]  # those that have ended, in order; their events are their requests
     n_writes: int
     breaches: list[Breach]
     calls: dict[str, int]
@@ -65,6 +70,11 @@ class Run:
         """Return the nodes of the first wave."""
         pool = read_record(json.dumps(self.first_wave)).basis.pool
         return [c.node for c in pool.to_on_demand[: self.first_wave["n_nodes"]]]
+
+    def first_drains(self) -> list[tuple[str, ...]]:
+        """Return the requests of the first drain of each node of the first wave."""
+        made = {span.attributes["node"]: span.events for span in reversed(self.drains)}
+        return [made[node] for node in self.first_nodes()]
 
 
 @dataclass(frozen=True)
@@ -103,8 +113,8 @@ def run_of(scene: ActiveScene, folder: Path, user: str, mode: str, n_drains: int
     )
 
 
-def drains_of(traces: TraceReceiver) -> list[tuple[str, ...]]:
-    return [span.events for span in traces.spans if span.name == "drain"]
+def drains_of(traces: TraceReceiver) -> list[SeenSpan]:
+    return [span for span in traces.spans if span.name == "drain"]
 
 
 def calls_of(daemon: Daemon) -> dict[str, int]:
@@ -131,11 +141,11 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
             scene.plane.apply([role])
             scene.plane.grant(SHADOW, role["metadata"]["name"])
             before = versions(scene)
-            shadow = run_of(scene, tmp_path_factory.mktemp("shadow"), SHADOW, "shadow", 3)
+            shadow = run_of(scene, tmp_path_factory.mktemp("shadow"), SHADOW, "shadow", N_SHADOW)
             untouched = versions(scene) == before
             clock.tell(f"shadow: {shadow.calls}, {shadow.n_writes} writes")
             install(scene.plane)
-            active = run_of(scene, tmp_path_factory.mktemp("active"), USER, "active", 1)
+            active = run_of(scene, tmp_path_factory.mktemp("active"), USER, "active", N_ACTIVE)
             clock.tell(f"active: {active.n_writes} writes")
             yield Both(shadow, active, untouched, scene.pool_is_unchanged())
     finally:
@@ -164,19 +174,21 @@ def test_both_decide_the_same_until_the_first_wave(both: Both):
     assert both.shadow.first_nodes()
 
 
-def test_the_first_drain_makes_the_requests_that_shadow_has_recorded(both: Both):
-    recorded, made = in_order(both.shadow.drains[0]), in_order(both.active.drains[0])
-    print("shadow:", recorded, "active:", made)
-    assert [kind for kind in made if kind not in ACTING_ONLY] == recorded
-    assert "EvictPod" in recorded
-    assert set(made) >= ACTING_ONLY
+def test_each_node_of_the_wave_meets_the_requests_that_shadow_has_recorded(both: Both):
+    pairs = list(zip(both.shadow.first_drains(), both.active.first_drains(), strict=True))
+    print(pairs)
+    for recorded, made in pairs:
+        assert in_order(kind for kind in made if kind not in ACTING_ONLY) == in_order(recorded)
+        assert "EvictPod" in recorded
+    assert {kind for _, made in pairs for kind in made} >= ACTING_ONLY
 
 
-def test_the_first_drain_asks_for_as_much_room_as_shadow_would(both: Both):
-    for kind in ("CreatePlaceholder", "MarkNode", "ReleaseNode"):
-        assert both.active.drains[0].count(kind) == both.shadow.drains[0].count(kind), kind
-    # A budget may make it ask for an eviction more than once.
-    assert both.active.drains[0].count("EvictPod") >= both.shadow.drains[0].count("EvictPod") > 0
+def test_as_much_room_is_asked_for_as_shadow_would(both: Both):
+    for recorded, made in zip(both.shadow.first_drains(), both.active.first_drains(), strict=True):
+        for kind in ("CreatePlaceholder", "MarkNode", "ReleaseNode"):
+            assert made.count(kind) == recorded.count(kind), kind
+        # A budget may make it ask for an eviction more than once.
+        assert made.count("EvictPod") >= recorded.count("EvictPod") > 0
 
 
 def test_the_active_run_broke_nothing(both: Both):
@@ -185,6 +197,6 @@ def test_the_active_run_broke_nothing(both: Both):
     assert both.pool_unchanged
 
 
-def in_order(calls: tuple[str, ...]) -> list[str]:
+def in_order(calls: Iterable[str]) -> list[str]:
     """Return the kinds of requests in order, those that follow each other once."""
     return [kind for kind, _ in groupby(calls)]
