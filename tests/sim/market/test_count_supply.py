@@ -138,6 +138,7 @@ def test_the_offering_that_falls_more_often_is_the_tighter_one():
     assert CountSupply(seed=1, counts={}).tightness(A) == 4.0
 
 
+@pytest.mark.trial
 def test_who_holds_generated_capacity_loses_as_often_as_its_family_says():
     span = TimeSpan(start_at=0.0, seconds=10 * 86400.0)
     offerings = [Offering(instance_type=t, zone="us-east-1a") for t in ("m6i.large", "c6i.large")]

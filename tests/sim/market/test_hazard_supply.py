@@ -83,6 +83,7 @@ def test_shortages_do_not_depend_on_what_is_launched():
     assert quiet.n_shortages > 0
 
 
+@pytest.mark.trial
 def test_nodes_are_struck_as_often_as_their_hazard_says():
     hidden = capacity(phases=at_level(0.05))
     ages = [7200.0] * 20

@@ -70,6 +70,7 @@ def correlation(pairs):
     return np.mean(found)
 
 
+@pytest.mark.trial
 def test_zones_of_a_region_run_short_together_and_other_families_hardly():
     pairs = list(combinations(OFFERINGS, 2))
     alike = [(a, b) for a, b in pairs if a.instance_type == b.instance_type]

@@ -139,6 +139,7 @@ def test_nothing_of_a_dead_process_reaches_the_server(kind, n_before):
     assert min(second) - max(first) >= RESTART_S - 1.0
 
 
+@pytest.mark.trial
 def test_another_takes_over_from_one_that_dies():
     kill = Fault(kind=FaultKind.KILL_AFTER, at_s=0.0, size=3.0)
     partition = Fault(kind=FaultKind.PARTITION, at_s=1.0, lasts_s=600.0)
