@@ -37,7 +37,7 @@ run: $(STAMP) ## the daemon in shadow mode on a simulated cluster and market, 60
 
 test: $(STAMP) ## every test, those on the real control plane too
 	@$(BIN)/python -m tests.controlplane.build
-	@$(BIN)/python -m pytest -m "not large" $(BESIDE) $(COVERAGE)
+	@$(BIN)/python -m pytest -m "not large" $(BESIDE) $(COVERAGE) --durations 25 --durations-min 10
 
 test-unit: $(STAMP) ## the tests without a mark, with fewer examples of each property: a minute and a half
 	@$(BIN)/python -m pytest $(BESIDE) --hypothesis-profile unit -m $(UNIT)

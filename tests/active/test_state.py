@@ -14,7 +14,9 @@ pytestmark = pytest.mark.controlplane
 
 USER = "replica-a"
 PATH = f"{CONFIG_MAPS}/{STATE}"
-LOST = "what was remembered is lost: advice only, for a day"
+LOST = "what was remembered is lost: for a day only what protects is done"
+GROWTH = {"SPOTVORTEX_MAX_SPOT_RATIO": "1"}
+"""Nothing protects: what is wanted is more Spot."""
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def stop(daemon):
     assert daemon.process.wait(60) == 0
 
 
-def assert_only_advice(place: Town, daemon, recording, word):
+def assert_nothing_for_its_price(place: Town, daemon, recording, word):
     """The gate says why, the log says so too, and nothing but the state itself is written."""
     wait_until(lambda: place.holder() == USER, 90)
 
@@ -71,9 +73,7 @@ def test_a_first_start_ever_works_at_once(place, tmp_path):
         ({"version": "1", "pools": "{no json"}, ""),
     ],
 )
-def test_a_state_that_cannot_be_read_is_kept_aside_and_only_advice_follows(
-    place, tmp_path, data, reason
-):
+def test_a_state_that_cannot_be_read_is_kept_aside_and_nothing_grows(place, tmp_path, data, reason):
     place.api.delete(PATH)
     aside = f"{PATH}-aside"
     place.api.request("DELETE", aside)
@@ -81,8 +81,9 @@ def test_a_state_that_cannot_be_read_is_kept_aside_and_only_advice_follows(
     metadata = {"name": STATE}
     manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
     place.api.must("POST", CONFIG_MAPS, manifest)
-    with Recording(place.plane) as recording, place.daemon(USER, tmp_path / "odd") as daemon:
-        assert_only_advice(place, daemon, recording, "state.aside")
+    growing = place.daemon(USER, tmp_path / "odd", **GROWTH)
+    with Recording(place.plane) as recording, growing as daemon:
+        assert_nothing_for_its_price(place, daemon, recording, "state.aside")
         stop(daemon)
     kept = place.api.get(aside)
     assert kept["data"] == data
@@ -90,11 +91,25 @@ def test_a_state_that_cannot_be_read_is_kept_aside_and_only_advice_follows(
     assert_kept(recording)
 
 
-def test_a_state_that_is_gone_though_somebody_led_before_gives_only_advice(place, tmp_path):
+def test_where_a_state_is_gone_though_somebody_led_before_nothing_grows(place, tmp_path):
     place.api.delete(PATH)
     place.api.request("DELETE", OWN_PODS)
-    with Recording(place.plane) as recording, place.daemon(USER, tmp_path / "lost") as daemon:
-        assert_only_advice(place, daemon, recording, "state.lost")
+    growing = place.daemon(USER, tmp_path / "lost", **GROWTH)
+    with Recording(place.plane) as recording, growing as daemon:
+        assert_nothing_for_its_price(place, daemon, recording, "state.lost")
         stop(daemon)
     assert_kept(recording)
     assert place.node_pool() == place.first_pool
+
+
+def test_where_a_state_is_gone_the_kill_switch_takes_spot_away_all_the_same(place, tmp_path):
+    place.api.delete(PATH)
+    place.api.request("DELETE", OWN_PODS)
+    n_before = place.n_spot()
+    assert n_before > 0
+    with Recording(place.plane) as recording, place.daemon(USER, tmp_path / "kill") as daemon:
+        wait_until(lambda: place.n_spot() < n_before, 120)
+        assert "state.lost" in daemon.log_path.read_text()
+        wait_until(place.is_quiet, 90)
+        stop(daemon)
+    assert_kept(recording)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import MoveKind, kind_of
@@ -300,14 +301,19 @@ class Plan:
     maintenance_calls: tuple[MaintenanceCall, ...] = ()
 
 
+UNSURE_S: Final = 86_400.0
+"""How long nothing is moved for its price once what was remembered is lost: a day, for a person to
+look."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerState:
     """What the router carries from one cycle to the next.
 
     Attributes:
         pools: what is remembered of each pool, by name.
-        unsure_until: wall time until which the controller only advises, because what was remembered
-            is lost.
+        unsure_until: wall time until which the controller only protects, because what was
+            remembered is lost: `UNSURE_S` after that.
     """
 
     pools: Mapping[str, PoolState] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from spotvortex.core.decision.learned_policy import propose_by_value
 from spotvortex.core.decision.messages import Economics, Proposal
 from spotvortex.core.decision.rule_policy import owners_word, propose
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import Action, PolicyMode, ProposalReason
+from spotvortex.core.domain.types import PolicyMode, ProposalReason
 from spotvortex.core.pool.input import PoolInput
 
 
@@ -27,6 +27,4 @@ def both_proposals(
     if limits.policy_mode is not PolicyMode.RL:
         return rules, learned
     said = owners_word(pool, limits)
-    if said is not None and learned.action is not Action.EMERGENCY_EXIT:
-        return said, learned
-    return learned, rules
+    return (learned, rules) if said is None else (said, learned)

@@ -19,6 +19,7 @@ from spotvortex.core.decision.gates.disruption import PEACE_S
 from spotvortex.core.decision.gates.table import combine, evaluate
 from spotvortex.core.decision.maintenance import is_released, maintenance_calls
 from spotvortex.core.decision.messages import (
+    UNSURE_S,
     Basis,
     ControllerState,
     Decision,
@@ -82,10 +83,12 @@ def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limi
     observation = assessment.observation
     unsure = observation.at < state.unsure_until
     standing = replace(observation.standing, unsure=unsure)
+    # Where what was remembered is lost, a wave may have been made right before.
+    unknown = PoolState(last_wave_at=state.unsure_until - UNSURE_S if unsure else None)
     budget = cluster_budget(assessment.pools, limits)
     decisions: dict[str, Decision] = {}
     for pool in sorted(assessment.pools, key=lambda p: _urgency(p, limits)):
-        known = state.pools.get(pool.pool, PoolState())
+        known = state.pools.get(pool.pool, unknown)
         known = replace(known, rules=remembered(pool.rules, known.rules))
         basis = Basis(
             cycle=observation.cycle,

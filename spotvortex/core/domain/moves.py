@@ -84,7 +84,7 @@ BINDINGS: Final[Mapping[MoveKind, Binding]] = {
         moves="growth to Spot, and any move for what it costs",
         concerns=_ALL,
         reach=Reach.INSIDE,
-        notes={},
+        notes={Concern.AUTHORITY: "and for a day after what was remembered is lost"},
     ),
     MoveKind.RISK: Binding(
         moves="a decrease for risk",
@@ -117,14 +117,17 @@ BINDINGS: Final[Mapping[MoveKind, Binding]] = {
 
 
 def kind_of(action: Action, reason: ProposalReason) -> MoveKind:
-    """Return the kind of move that an action is, by the rule that proposed it."""
+    """Return the kind of move that an action is, by the rule that proposed it.
+
+    A network's EMERGENCY_EXIT is a decrease for risk: it is worth what the scores are that it saw.
+    """
     if action is Action.HOLD:
         return MoveKind.NONE
     if reason is ProposalReason.ABOVE_MAX_SPOT_RATIO:
         return MoveKind.OWNER
     if reason is ProposalReason.UNSUPPORTED_FAMILY:
         return MoveKind.UNSUPPORTED
-    if action is Action.EMERGENCY_EXIT:
+    if action is Action.EMERGENCY_EXIT and reason is not ProposalReason.BEST_Q_VALUE:
         return MoveKind.EMERGENCY
     for_price = action.towards_spot or reason is ProposalReason.EXPECTED_LOSS
     return MoveKind.PRICE if for_price else MoveKind.RISK

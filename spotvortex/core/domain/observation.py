@@ -329,7 +329,7 @@ class WriteAuthority:
     Attributes:
         leader: this replica holds the lease.
         freeze: whether a person has stopped the controller.
-        unsure: what was remembered is lost, so that the controller only advises.
+        unsure: what was remembered is lost, so that the controller only protects.
         own_node: name of the node that this process runs on, "" where that is not known.
     """
 

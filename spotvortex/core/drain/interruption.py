@@ -69,7 +69,7 @@ def interruption_orders(
 
 
 def _may_act(standing: WriteAuthority) -> bool:
-    return standing.leader and standing.freeze is Freeze.NONE and not standing.unsure
+    return standing.leader and standing.freeze is Freeze.NONE
 
 
 def _losses(observation: Observation) -> list[Notice]:

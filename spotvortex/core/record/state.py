@@ -1,7 +1,7 @@
 """What survives a restart, as text.
 
 Comes in: the controller's state. Goes out: JSON with a version, and the very same state read back.
-A text of another version is not guessed at: who cannot read what was remembered only advises, for
+A text of another version is not guessed at: who cannot read what was remembered only protects, for
 a day. May not know where the text is kept.
 """
 
@@ -18,9 +18,6 @@ VERSION: Final = 1
 _ROWS: Final = {VERSION: SCHEMA.rows}
 """The columns of each version that is read. A field more of `PoolState` is a version more, beside
 which the one before is read with `BEFORE.rows`."""
-
-UNSURE_S: Final = 86_400.0
-"""How long the controller only advises once its state is lost: a day, for a person to look."""
 
 MAX_POOLS: Final = 2_000
 """Pools written down; a cluster with more of them saves those with the newest waves."""

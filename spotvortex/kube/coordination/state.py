@@ -2,7 +2,8 @@
 
 Comes in: the controller's state before it is acted on, and the memory now and then. Goes out: both
 again after a restart, or for the next leader. Where they are lost, unreadable or of a newer
-version, the state says so, and nothing but advice follows for a day. May not judge them otherwise.
+version, the state says so, and for a day nothing is moved for its price. May not judge them
+otherwise.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from spotvortex.aio import pause
-from spotvortex.core.decision.messages import ControllerState
+from spotvortex.core.decision.messages import UNSURE_S, ControllerState
 from spotvortex.core.record import state as record_state
-from spotvortex.core.record.state import UNSURE_S, StateFormatError
+from spotvortex.core.record.state import StateFormatError
 from spotvortex.core.scoring import interruption_memory, memory_text
 from spotvortex.errors import ApiError
 from spotvortex.kube.coordination.state_store import (
@@ -104,7 +105,7 @@ class ClusterState:
     def _missing(self) -> ControllerState:
         if not self.was_kept():
             return ControllerState()
-        log.error("state.lost", extra={"advice_only_s": UNSURE_S})
+        log.error("state.lost", extra={"no_growth_s": UNSURE_S})
         return self._unsure()
 
     async def _aside(self, reason: str) -> None:

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from spotvortex.aio import pause
-from spotvortex.core.decision.messages import ControllerState
+from spotvortex.core.decision.messages import UNSURE_S, ControllerState
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.notices import Notice
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Freeze
 from spotvortex.core.record import state as record_state
-from spotvortex.core.record.state import UNSURE_S, StateFormatError
+from spotvortex.core.record.state import StateFormatError
 from spotvortex.core.scoring import interruption_memory, memory_text
 from spotvortex.ports.lease_timing import LeaseTiming
 

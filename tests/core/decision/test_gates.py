@@ -162,7 +162,7 @@ REFUSING = [
     ("freeze", standing(freeze=Freeze.HARD), "spotvortex-freeze exists (hard)"),
     ("freeze", standing(freeze=Freeze.UNKNOWN), "cannot be read"),
     ("mode", case(pool=pool_input(rules=PoolRules(problem="x=1: give 2"))), "x=1: give 2"),
-    ("mode", standing(unsure=True), "advice only, for a day"),
+    ("mode", standing(unsure=True), "for a day only what protects is done"),
     ("do_not_disrupt", case(UP, pool=pool_input(n_on_demand_movable=0)), "on-demand nodes"),
     ("do_not_disrupt", case(DOWN, pool=pool_input(n_spot_movable=0)), "Spot nodes"),
 ]
@@ -428,7 +428,7 @@ BODY = {"input_freshness", "fit", "budgets", "do_not_disrupt"}
     ("action", "reason", "obeyed"),
     [
         (EXIT, "emergency_risk", set()),
-        (EXIT, "best_q_value", set()),
+        (EXIT, "best_q_value", {"confidence", "cooldown"}),
         (EXIT, "unsupported_family", {"model_scope"}),
         (DOWN, "above_max_spot_ratio", {"cooldown"}),
         (DOWN, "medium_risk", {"confidence", "cooldown"}),

@@ -140,10 +140,21 @@ def test_an_owners_word_counts_whatever_the_network_wants(values):
     assert other == propose_by_value(data, capped)
 
 
-def test_an_exit_that_the_network_wants_goes_further_than_an_owners_word():
+def test_an_exit_that_the_network_wants_comes_after_an_owners_word():
     data = valued(0, 0, 0, 0, 0, 1)
     chosen, _ = both_proposals(data, GOOD, replace(RL, max_spot_ratio=0.2))
+    assert chosen.kind is MoveKind.OWNER
+    chosen, _ = both_proposals(data, GOOD, RL)
     assert (chosen.action, chosen.source) == (Action.EMERGENCY_EXIT, ProposalSource.RL)
+
+
+def test_an_exit_that_the_network_wants_waits_for_the_scores_that_it_saw():
+    chosen, _ = both_proposals(valued(0, 0, 0, 0, 0, 1), GOOD, RL)
+    assert chosen.kind is MoveKind.RISK
+    doubtful = pool_input(confidence_terms=(("prices", 0.0), ("scores", 0.1)))
+    asked = replace(case(pool=doubtful), proposal=chosen)
+    assert confidence.binds(asked)
+    assert "scores" in confidence(asked).reason
 
 
 def test_an_unsupported_family_is_the_same_for_both():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.gates import kinds
-from spotvortex.core.decision.messages import ControllerState
+from spotvortex.core.decision.messages import UNSURE_S, ControllerState
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.limits import Limits
@@ -135,12 +135,19 @@ def carried_out(observed, plan, after_s):
 
 
 @odd.many
-@given(worlds(ANY_QUOTES), st.sampled_from(PolicyMode), st.booleans())
-def test_a_cap_of_zero_takes_every_pool_off_spot_whatever_the_market_says(world, policy, exits):
-    """Through every gate of active mode, and with no wave in the other direction."""
+@given(worlds(ANY_QUOTES), st.sampled_from(PolicyMode), st.booleans(), st.booleans())
+def test_a_cap_of_zero_takes_every_pool_off_spot_whatever_the_market_says(
+    world, policy, exits, is_lost
+):
+    """Through every gate of active mode, and with no wave in the other direction.
+
+    What was remembered may be lost: once a wave that was made before has settled, it goes on.
+    """
     observed, scores = world
     limits = replace(KILL, policy_mode=policy, exit_unsupported=exits)
     state, n_waves = ControllerState(), 0
+    if is_lost:
+        state = ControllerState(unsure_until=AT - limits.settle_s + UNSURE_S)
     while n_spot(observed):
         before = n_spot(observed)
         state, plan = reconcile(state, assessed_with(observed, scores), limits)

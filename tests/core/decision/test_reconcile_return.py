@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.decision.messages import ControllerState, PoolState
+from spotvortex.core.decision.messages import UNSURE_S, ControllerState, PoolState
 from spotvortex.core.decision.reconcile import FAILED_RETURN_S, MAX_GONE, MAX_PROBATION, reconcile
 from spotvortex.core.domain.labels import MAX_SPOT_RATIO, MODE, ON_DEMAND_FLOOR
 from spotvortex.core.domain.limits import Limits
@@ -173,13 +173,21 @@ def test_only_so_many_pools_without_nodes_are_remembered():
     assert set(after.pools) == {"web"} | {f"p{i:04}" for i in range(MAX_GONE)}
 
 
-def test_while_what_was_remembered_is_lost_nothing_is_written_and_then_it_is_again():
+def test_while_what_was_remembered_is_lost_nothing_is_moved_for_its_price_and_then_it_is_again():
     state = ControllerState(unsure_until=AT + 60.0)
     after, plan = cycle(on_instances(pool()), state=state, notices=(notice("web-s0"),))
     assert plan.decisions[0].refused_by == ("mode",)
-    assert plan.orders == ()
+    assert [o.kind for o in plan.orders] == [OrderKind.INTERRUPTION]
     _, plan = cycle(pool(), state=after, at=AT + 60.0)
     assert len(plan.orders) == 1
+
+
+def test_while_what_was_remembered_is_lost_a_risk_is_left_once_an_earlier_wave_has_settled():
+    state = ControllerState(unsure_until=AT + UNSURE_S)
+    after, plan = cycle(pool(n_spot=8), state=state, risk=0.75)
+    assert "cooldown" in plan.decisions[0].refused_by
+    _, plan = cycle(pool(n_spot=8), state=after, risk=0.75, at=AT + Limits().settle_s)
+    assert {o.to for o in plan.orders} == {CapacityType.ON_DEMAND}
 
 
 @pytest.mark.parametrize("freeze", [f for f in Freeze if f is not Freeze.NONE])

@@ -127,7 +127,6 @@ def test_what_is_no_node_of_a_known_pool_is_left():
     "standing",
     [
         WriteAuthority(),
-        WriteAuthority(leader=True, unsure=True),
         *(WriteAuthority(leader=True, freeze=f) for f in Freeze if f is not Freeze.NONE),
     ],
 )

@@ -5,10 +5,9 @@ import json
 
 import pytest
 
-from spotvortex.core.decision.messages import ControllerState, PoolState
+from spotvortex.core.decision.messages import UNSURE_S, ControllerState, PoolState
 from spotvortex.core.domain.types import Mode
 from spotvortex.core.pool.owner_rules import PoolRules
-from spotvortex.core.record.state import UNSURE_S
 from spotvortex.core.scoring import interruption_memory
 from spotvortex.kube.coordination import state as module
 from spotvortex.kube.coordination.state import VERSION, ClusterState
