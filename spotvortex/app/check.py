@@ -27,7 +27,7 @@ async def check(settings: Settings) -> tuple[checks.Check, ...]:
         _check_model(settings),
         _check_prices(settings, offerings),
         *cluster,
-        checks.of_state_dir(settings.state_dir),
+        *([checks.of_state_dir(settings.state_dir)] if settings.state_dir else []),
         checks.of_decision_log(settings.decision_log),
     )
 

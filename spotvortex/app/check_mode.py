@@ -11,9 +11,10 @@ from random import Random
 from spotvortex.app.kubernetes import provisioner_of
 from spotvortex.aws.session import open_queue
 from spotvortex.core.domain.types import Mode
-from spotvortex.errors import QueueError, SettingsError
+from spotvortex.errors import NotServedError, QueueError, SettingsError
 from spotvortex.kube.admin import access_review, install_trial
 from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.coordination.kept_memory import ANSWER_S, path_of
 from spotvortex.kube.write.manifests import PlaceholderOptions
 from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.report import checks
@@ -22,18 +23,19 @@ from spotvortex.settings.model import Settings
 
 
 async def of_mode(client: KubeClient, settings: Settings) -> list[checks.Check]:
-    """Judge the rights and objects of the mode; shadow needs none.
+    """Judge the rights and objects of the mode; shadow needs its memory alone.
 
     Raises:
         ApiError: the server does not answer, or forbids the question.
     """
     mode = Mode(settings.mode)
     if mode is Mode.SHADOW:
-        return []
+        return await _of_memory(client, settings)
     namespace = settings.namespace
     who = await install_trial.username(client)
     unsaid = await access_review.missing_write_rights(client, namespace, access_review.EVENTS)
     found = [checks.of_account(who, namespace), checks.of_events(unsaid)]
+    found += await _of_memory(client, settings)
     if not mode.writes:
         return found
     provisioner = provisioner_of(settings, client, LeaseTiming())
@@ -45,6 +47,21 @@ async def of_mode(client: KubeClient, settings: Settings) -> list[checks.Check]:
     if settings.notice_source == "queue":
         found.append(await _of_queue(settings))
     return found
+
+
+async def _of_memory(client: KubeClient, settings: Settings) -> list[checks.Check]:
+    """Judge the ConfigMap of the memory; a folder is judged elsewhere."""
+    if settings.state_dir is not None:
+        return []
+    namespace = settings.namespace
+    missing = await access_review.missing_write_rights(client, namespace, access_review.MEMORY)
+    if missing:
+        return [checks.of_memory(f"no right to {', '.join(missing)}")]
+    try:
+        await client.get_bytes(path_of(namespace), timeout=ANSWER_S)
+    except NotServedError as error:
+        return [checks.of_memory(str(error))]
+    return [checks.of_memory("")]
 
 
 async def _of_queue(settings: Settings) -> checks.Check:

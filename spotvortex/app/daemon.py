@@ -127,7 +127,9 @@ def _remembering(ports: Ports, settings: Settings) -> Ports:
 
     A simulated cluster's losses are never mixed with real ones.
     """
-    writing = ports.edges.writing
+    edges = ports.edges
+    writing = edges.writing
+    ports = replace(ports, recall=edges.recall or ports.recall, store=edges.kept or ports.store)
     if writing is not None:
         ports = replace(
             ports,
@@ -136,7 +138,7 @@ def _remembering(ports: Ports, settings: Settings) -> Ports:
             notices=writing.notices,
             store=writing.memory,
         )
-    if settings.state_dir is not None and ports.edges.time_scale == 1.0:
+    if settings.state_dir is not None and edges.time_scale == 1.0:
         return replace(ports, store=open_folder(settings.state_dir))
     return ports
 

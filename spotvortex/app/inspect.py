@@ -46,7 +46,7 @@ async def assess(settings: Settings) -> Report:
     limits = settings.limits()
     scorer = Scorer(forecaster=forecaster, offload=asyncio.to_thread)
     rules = AssessmentRules(limits=limits, model_digest=forecaster.digest)
-    async with kubernetes_edges(settings, must_answer=True) as edges:
+    async with kubernetes_edges(settings, looks_once=True) as edges:
         observation = await _observe_once(edges)
         _, assessment = await scorer.assess(AssessmentMemory(), observation, rules)
         _, plan = reconcile(ControllerState(), assessment, limits)
@@ -65,7 +65,7 @@ async def doctor(settings: Settings, ask: str = "") -> Diagnosis:
         SettingsError: there is no cluster to read, or no node of that name.
         ApiError: the API server did not let us read nodes and pods in time.
     """
-    async with kubernetes_edges(settings, must_answer=True) as edges:
+    async with kubernetes_edges(settings, looks_once=True) as edges:
         observation = await _observe_once(edges)
         seen, standings_on = observation.cluster, edges.cluster.standings_on
         found = diagnose(seen, standings_on, observation.at, edges.name)
@@ -87,7 +87,7 @@ async def snapshot(settings: Settings) -> Snapshot:
         SettingsError: there is no cluster to read.
         ApiError: the API server did not let us read nodes and pods in time.
     """
-    async with kubernetes_edges(settings, must_answer=True) as edges:
+    async with kubernetes_edges(settings, looks_once=True) as edges:
         observation = await _observe_once(edges)
         view = edges.cluster
         return snapshot_of(observation.cluster, view.pods_on, view.standings_on, observation.at)

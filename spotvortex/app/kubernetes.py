@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final, assert_never
 
+from spotvortex.app.recollection import FirstStart
 from spotvortex.aws.interruptions import QueueOptions, SqsNotices, open_notices
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Mode
@@ -23,6 +24,7 @@ from spotvortex.kube.admin import access_review
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.cache.view import KubeClusterView
 from spotvortex.kube.coordination.freeze import FreezeWatch
+from spotvortex.kube.coordination.kept_memory import KeptMemory, Place
 from spotvortex.kube.coordination.lease import LeaseKeeper, LeaseOptions
 from spotvortex.kube.coordination.state import VERSION, ClusterState
 from spotvortex.kube.coordination.state_store import VersionedConfigMap
@@ -38,9 +40,9 @@ from spotvortex.market.scripted import load_scripted
 from spotvortex.ports.edges import Background, Edges
 from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.market import Market
-from spotvortex.ports.null import NullNotices
+from spotvortex.ports.null import NullMemoryStore, NullNotices
 from spotvortex.ports.provisioner import Provisioner
-from spotvortex.ports.writing import NoticeTraffic, Writing
+from spotvortex.ports.writing import MemoryStore, NoticeTraffic, Recall, Writing
 from spotvortex.settings.load import aws_region, kubeconfig
 from spotvortex.settings.model import Settings
 
@@ -87,28 +89,27 @@ async def answering(client: KubeClient) -> None:
 
 
 @asynccontextmanager
-async def kubernetes_edges(
-    settings: Settings, *, must_answer: bool = False
-) -> AsyncIterator[Edges]:
+async def kubernetes_edges(settings: Settings, *, looks_once: bool = False) -> AsyncIterator[Edges]:
     """Open the real side: the API server of the kubeconfig or of the pod, and recorded prices.
 
     Args:
         settings: where the cluster and the prices are.
-        must_answer: ask the server first, so that who looks once does not wait for a silent one.
+        looks_once: nothing is written or kept, whatever the mode, and the server is asked first, so
+            that nobody waits for a silent one.
 
     Raises:
         SettingsError: there is no cluster to read.
-        UnreachableError: the server must answer, and does not.
+        UnreachableError: this is one look, and the server does not answer.
     """
     market = market_of(settings)
     client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
     rng = Random()  # noqa: S311 - jitter of reconnects
     async with AsyncExitStack() as stack:
         stack.push_async_callback(client.close)
-        if must_answer:
+        if looks_once:
             await answering(client)
         view = KubeClusterView(client, rng, settings.max_input_age_s, settings.namespace)
-        side = await _writing_side(settings, client, rng, stack)
+        side = _Side() if looks_once else await _writing_side(settings, client, rng, stack)
         yield Edges(
             name=f"{client.context_name} ({client.server})",
             cluster=view,
@@ -120,6 +121,8 @@ async def kubernetes_edges(
             notice_traffic=side.notice_traffic,
             announcer=side.announcer,
             writing=side.writing,
+            kept=side.kept,
+            recall=side.recall,
         )
 
 
@@ -131,30 +134,49 @@ class _Side:
     notice_traffic: Callable[[], NoticeTraffic] | None = None
     announcer: EventAnnouncer | None = None
     writing: Writing | None = None
+    kept: MemoryStore | None = None
+    recall: Recall | None = None
 
 
 async def _writing_side(
     settings: Settings, client: KubeClient, rng: Random, stack: AsyncExitStack
 ) -> _Side:
     mode = Mode(settings.mode)
-    if mode is Mode.SHADOW:
-        return _Side()
     identity = settings.identity()
+    keeping = _keeping(settings, client, rng, identity)
+    if mode is Mode.SHADOW:
+        return keeping
     recorder = EventRecorder(client, identity, SystemClock(), rng)
     announcer = EventAnnouncer(recorder)
     said: tuple[tuple[str, Background], ...] = (("events", recorder.run),)
+    advising = replace(keeping, background=(*said, *keeping.background), announcer=announcer)
     if not mode.writes:
-        return _Side(background=said, announcer=announcer)
+        return advising
     timing = LeaseTiming()
     provisioner = provisioner_of(settings, client, timing)
     missing = await access_review.missing_write_rights(client, settings.namespace)
     if provisioner.cannot_move or missing:
         why = provisioner.cannot_move or "; ".join(missing)
         log.error("mode.weakened", extra={"to": Mode.ADVISE, "missing": why})
-        return _Side(background=said, announcer=announcer)
+        return advising
     opening = _Opening(settings=settings, client=client, rng=rng, stack=stack, timing=timing)
     side = await _writing(opening, identity, provisioner)
     return replace(side, background=(*said, *side.background), announcer=announcer)
+
+
+def _keeping(
+    settings: Settings,
+    client: KubeClient,
+    rng: Random,
+    identity: str,
+    bounded: Callable[[], BoundedRequests] | None = None,
+) -> _Side:
+    """Open the ConfigMap of the memory, unless a folder keeps it."""
+    if settings.state_dir is not None:
+        return _Side()
+    place = Place(namespace=settings.namespace, writer=identity)
+    kept = KeptMemory(client, place, rng, bounded)
+    return _Side(background=(("memory", kept.run),), kept=kept, recall=FirstStart([kept]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,15 +200,18 @@ async def _writing(opening: _Opening, identity: str, provisioner: Provisioner) -
         return BoundedRequests(client=client, until=lease.writes_until(), timing=timing)
 
     freeze = FreezeWatch(client, settings.namespace, opening.rng, settings.max_input_age_s)
+    keeping = _keeping(settings, client, opening.rng, identity, bounded)
     state = ClusterState(
         store=VersionedConfigMap(client, settings.namespace, VERSION, bounded),
         clock=SystemClock(),
-        leads=lease.may_write,
         was_kept=lambda: lease.state_kept,
         keep=lease.keep_state,
     )
-    # IMPORTANT: the lease outlives the state, whose last saving would else come after its release.
-    running = [("lease", within(lease.run, state.run)), ("freeze", freeze.run)]
+    running: list[tuple[str, Background]] = [("freeze", freeze.run), ("lease", lease.run)]
+    if keeping.kept is not None:
+        # IMPORTANT: the lease outlives the memory, whose last saving would else come after it.
+        ((_, keep),) = keeping.background
+        running[-1] = ("lease", within(lease.run, keep))
     notices = await _queue(opening, lease)
     if notices is not None:
         running.append(("notices", notices.run))
@@ -204,9 +229,10 @@ async def _writing(opening: _Opening, identity: str, provisioner: Provisioner) -
             writer=KubeWriter(client, home, provisioner, opening.rng, timing),
             authority=LeaseAuthority(lease=lease, freeze=freeze, own_node=settings.node_name),
             state=state,
-            memory=state.memory,
+            memory=keeping.kept or NullMemoryStore(),
             notices=notices or NullNotices(),
         ),
+        recall=keeping.recall,
     )
 
 

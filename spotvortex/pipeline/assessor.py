@@ -19,13 +19,14 @@ from spotvortex.core.domain.observation import Observation
 from spotvortex.core.pool.assess import AssessmentMemory, AssessmentRules
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.owner_rules import PoolRules
+from spotvortex.core.scoring.memory_join import joined
 from spotvortex.pipeline.channels import ClosedError, Latest
 from spotvortex.pipeline.health import Heartbeats
 from spotvortex.pipeline.scorer import Scorer
-from spotvortex.ports.null import NullMemoryStore
+from spotvortex.ports.null import NullMemoryStore, NullRecall
 from spotvortex.ports.series import CHANNEL_REPLACED, LOSSES
 from spotvortex.ports.telemetry import Telemetry
-from spotvortex.ports.writing import MemoryStore
+from spotvortex.ports.writing import MemoryStore, Recall
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Assessor:
         telemetry: where metrics go.
         heartbeats: where the task shows that it lives.
         store: where the memory is saved, once a minute and at the end.
+        recall: what was remembered before, where it comes after the start.
         limits: bounds and thresholds of all pools.
         pool_rules: rules of pools that the settings state, by name.
         memory: the only thing that lives from cycle to cycle.
@@ -51,6 +53,7 @@ class Assessor:
     telemetry: Telemetry
     heartbeats: Heartbeats
     store: MemoryStore = field(default_factory=NullMemoryStore)
+    recall: Recall = field(default_factory=NullRecall)
     limits: Limits = field(default_factory=Limits)
     pool_rules: Mapping[str, PoolRules] = field(default_factory=dict)
     memory: AssessmentMemory = field(default_factory=AssessmentMemory)
@@ -74,10 +77,21 @@ class Assessor:
 
     async def _save(self, every_s: float) -> None:
         learned = self.memory.interruptions
+        if not self.recall.is_settled:
+            return
         if learned.at - self._saved_at < every_s:
             return
         self._saved_at = learned.at
         await self.scorer.offload(self.store.save, learned)
+
+    def _remember_before(self, at: float) -> None:
+        """Join what was remembered before this process began, when it comes."""
+        known = self.memory.interruptions
+        before = self.recall.recall(known)
+        if before is None:
+            return
+        self.memory = replace(self.memory, interruptions=joined(known, before, at))
+        log.info("memory.recalled", extra={"n_offerings": len(before.offerings)})
 
     def _tell_losses(self) -> None:
         for loss in self.memory.interruptions.lost:
@@ -88,6 +102,7 @@ class Assessor:
     async def assess(self, observation: Observation) -> Assessment:
         """Score one observation and reduce it, pool by pool."""
         started = asyncio.get_running_loop().time()
+        self._remember_before(observation.at)
         rules = AssessmentRules(
             limits=self.limits,
             by_pool=self.pool_rules,

@@ -28,9 +28,22 @@ from spotvortex.pipeline.router import Router
 from spotvortex.pipeline.scorer import Scorer
 from spotvortex.ports.edges import Edges
 from spotvortex.ports.model import Forecaster
-from spotvortex.ports.null import NullAuthority, NullMemoryStore, NullNotices, NullStateStore
+from spotvortex.ports.null import (
+    NullAuthority,
+    NullMemoryStore,
+    NullNotices,
+    NullRecall,
+    NullStateStore,
+)
 from spotvortex.ports.telemetry import Journal, Telemetry
-from spotvortex.ports.writing import Announcer, Authority, MemoryStore, Notices, StateStore
+from spotvortex.ports.writing import (
+    Announcer,
+    Authority,
+    MemoryStore,
+    Notices,
+    Recall,
+    StateStore,
+)
 
 LANE_CAPACITY = 1_000
 
@@ -51,6 +64,7 @@ class Ports:
         telemetry: where metrics and traces go.
         announcer: tells people at the objects what was done.
         store: where the interruption memory is saved.
+        recall: what was remembered before, where it comes after the start.
         state: where the controller's state is saved.
         authority: tells whether the controller may write.
         notices: the source of notices.
@@ -64,6 +78,7 @@ class Ports:
     telemetry: Telemetry
     announcer: Announcer
     store: MemoryStore = field(default_factory=NullMemoryStore)
+    recall: Recall = field(default_factory=NullRecall)
     state: StateStore = field(default_factory=NullStateStore)
     authority: Authority = field(default_factory=NullAuthority)
     notices: Notices = field(default_factory=NullNotices)
@@ -138,6 +153,7 @@ def _scoring(ports: Ports, views: Boards, limits: Limits) -> Assessor:
         limits=limits,
         pool_rules=ports.pool_rules,
         store=ports.store,
+        recall=ports.recall,
         telemetry=ports.telemetry,
         heartbeats=views.heartbeats,
     )

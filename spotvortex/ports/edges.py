@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spotvortex.ports.cluster import ClusterView, WallClock
 from spotvortex.ports.market import Market
-from spotvortex.ports.writing import Announcer, NoticeTraffic, Writing
+from spotvortex.ports.writing import Announcer, MemoryStore, NoticeTraffic, Recall, Writing
 
 Result = TypeVar("Result")
 
@@ -60,6 +60,9 @@ class Edges:
             say.
         writing: what the modes that write need, None where the mode, or the rights, leave nothing
             to write.
+        kept: where the interruption memory is kept in the modes that write nothing else, None where
+            it is kept with the rest, or not at all.
+        recall: what was remembered before, where it comes after the start.
     """
 
     name: str
@@ -73,3 +76,5 @@ class Edges:
     notice_traffic: Callable[[], NoticeTraffic] | None = None
     announcer: Announcer | None = None
     writing: Writing | None = None
+    kept: MemoryStore | None = None
+    recall: Recall | None = None

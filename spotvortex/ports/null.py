@@ -66,6 +66,16 @@ class NullMemoryStore:
         return True
 
 
+class NullRecall:
+    """Recalls nothing: there was nothing before, or the store has loaded it."""
+
+    is_settled = True
+
+    def recall(self, memory: Memory) -> Memory | None:  # noqa: ARG002 - as the port
+        """Return nothing."""
+        return None
+
+
 class NullNotices:
     """A source from which no notice ever comes, and which is no input."""
 

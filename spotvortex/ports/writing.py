@@ -104,6 +104,24 @@ class MemoryStore(Protocol):
         ...
 
 
+class Recall(Protocol):
+    """What was remembered of interruptions before this process began, where that comes late."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether it is known what comes: until then nothing is to be saved over it."""
+        ...
+
+    def recall(self, memory: Memory) -> Memory | None:
+        """Return what is to be joined to a memory, once; None where nothing is, or not yet.
+
+        Args:
+            memory: what is remembered now, before the observation at hand; the first one given is
+                what the store has loaded.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoticeTraffic:
     """What came from a source of notices since start.

@@ -18,6 +18,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
+from spotvortex.core.domain import labels
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.kube.admin.access_review import Access
@@ -197,12 +198,19 @@ def of_fence(trial: InstallTrial, username: str, namespace: str) -> Check:
     return wrong(name, detail, fix, required=False)
 
 
-def of_state_dir(folder: Path | None) -> Check:
+def of_memory(unkept: str) -> Check:
+    """Judge the ConfigMap that keeps what was learned; `unkept` says why it cannot be used."""
+    name = "memory"
+    if unkept:
+        detail = f"what was learned of interruptions is forgotten at each restart: {unkept}"
+        fix = "install deploy/kustomize/memory, or set SPOTVORTEX_STATE_DIR to a folder on a volume"
+        return missing(name, detail, fix)
+    return ok(name, f"kept in ConfigMap {labels.MEMORY}")
+
+
+def of_state_dir(folder: Path) -> Check:
     """Judge the folder that keeps what was learned."""
     name = "state_dir"
-    if folder is None:
-        detail = "what was learned of interruptions is forgotten at each restart"
-        return missing(name, detail, "set SPOTVORTEX_STATE_DIR to a folder on a volume")
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         detail = f"SPOTVORTEX_STATE_DIR={folder} is no folder that can be written"
         return wrong(name, detail, "make it and let the daemon's user write, or unset the variable")

@@ -14,6 +14,7 @@ from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.kube.admin.access_review import REVIEWS, Access
 from spotvortex.kube.cache.inputs import NODEPOOLS, NODES, PDBS
+from spotvortex.kube.coordination.kept_memory import path_of
 from spotvortex.report import checks
 from spotvortex.report.checks import CheckStatus
 from spotvortex.settings.model import Settings
@@ -105,11 +106,17 @@ def test_a_right_is_as_grave_as_what_is_lost_without_it(watched, served, denied,
 
 
 def test_a_state_folder_must_be_there_and_writable(tmp_path):
-    assert checks.of_state_dir(None).finding is CheckStatus.MISSING
     assert checks.of_state_dir(tmp_path).finding is CheckStatus.OK
     gone = checks.of_state_dir(tmp_path / "gone")
     assert (gone.finding, gone.required) == (CheckStatus.WRONG, True)
     assert "SPOTVORTEX_STATE_DIR" in gone.detail
+
+
+def test_a_memory_that_nothing_keeps_is_named_with_the_fix():
+    assert checks.of_memory("").finding is CheckStatus.OK
+    lost = checks.of_memory("no right to patch configmaps")
+    assert (lost.finding, lost.required) == (CheckStatus.MISSING, False)
+    assert "deploy/kustomize/memory" in lost.fix
 
 
 def test_a_decision_log_must_be_a_file_that_can_be_written(tmp_path):
@@ -136,7 +143,8 @@ def cluster(**changes) -> FakeCluster:
         "topology.kubernetes.io/zone": "us-east-1a",
     }
     nodes = {"/api/v1/nodes": FakeApi([listed(node("n1", **labels))])}
-    return server(reviewed(True), **nodes | changes)
+    kept = {path_of("spotvortex"): FakeApi([refused(404, "no such ConfigMap")])}
+    return server(reviewed(True), **nodes | kept | changes)
 
 
 async def checked(served, tmp_path, monkeypatch, **values):
@@ -191,7 +199,8 @@ async def test_without_prices_and_state_it_works(tmp_path, monkeypatch):
     found = await checked(cluster(), tmp_path, monkeypatch)
     assert checks.exit_code(tuple(found.values())) == 1
     assert "SPOTVORTEX_PRICE_FILE" in found["prices"].detail
-    assert found["state_dir"].finding is CheckStatus.MISSING
+    assert found["memory"].finding is CheckStatus.MISSING
+    assert "no such ConfigMap" in found["memory"].detail
 
 
 async def test_old_prices_and_broken_prices_are_told_apart(tmp_path, monkeypatch):

@@ -73,11 +73,22 @@ def test_the_shadow_role_reads_exactly_what_a_decision_needs():
     assert granted == {(*r, verb) for r in resources for verb in ("get", "list", "watch")}
 
 
-def test_shadow_grants_nothing_beside_that_role():
+def test_shadow_grants_beside_that_role_one_config_map_of_its_own_and_can_make_none():
     kinds = sorted(m["kind"] for m in render(SHADOW) if "Role" in m["kind"])
-    assert kinds == ["ClusterRole", "ClusterRoleBinding"]
+    assert kinds == ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"]
     for rule in shadow_cluster_role()["rules"]:
         assert rule.keys() == {"apiGroups", "resources", "verbs"}
+    role = only(render(SHADOW), "Role")
+    assert role["metadata"]["namespace"] == NAMESPACE
+    memory = (label_names.MEMORY,)
+    assert rights_of(role) == {("", "configmaps", verb, memory) for verb in ("get", "patch")}
+
+
+def test_the_config_map_of_the_memory_says_nothing_of_its_data_so_that_it_is_never_reset():
+    found = only(render(SHADOW), "ConfigMap")
+    assert found["metadata"]["name"] == label_names.MEMORY
+    assert found["metadata"]["namespace"] == NAMESPACE
+    assert not {"data", "binaryData", "immutable"} & found.keys()
 
 
 def rights_of(role):
@@ -305,7 +316,9 @@ def test_probes_ask_for_paths_that_are_served(container):
 
 
 def test_every_variable_of_the_pod_is_a_setting_with_a_good_value(container):
-    values = {e["name"].removeprefix(PREFIX).lower(): e["value"] for e in container["env"]}
+    values = {e["name"].removeprefix(PREFIX).lower(): e.get("value") for e in container["env"]}
+    from_the_pod = {name: values.pop(name) for name in ("namespace", "pod_name")}
+    assert set(from_the_pod.values()) == {None}
     assert values == {"http_host": "0.0.0.0", "http_port": "8080", "mode": "shadow"}
     settings = Settings.model_validate(values)
     assert settings.http_port == container["ports"][0]["containerPort"]

@@ -33,6 +33,7 @@ from tests.paths import ROOT
 pytestmark = pytest.mark.controlplane
 
 NUMBERS = itertools.count()
+CONFIG_MAPS = (label_names.STATE, f"{label_names.STATE}-aside", label_names.MEMORY)
 PAGE = ROOT / "docs" / "uninstall.md"
 LABEL = {label_names.CORDONED: label_names.CORDONED_VALUE}
 JOURNAL = {label_names.DRAIN: '{"phase": "Evicting"}'}
@@ -111,12 +112,7 @@ class Place:
         )
 
     def make_state(self, *, lease_s=-60.0, holder="spotvortex-a"):
-        for name in (
-            label_names.STATE,
-            f"{label_names.STATE}-aside",
-            label_names.FREEZE,
-            "foreign",
-        ):
+        for name in (*CONFIG_MAPS, label_names.FREEZE, "foreign"):
             self.api.create(self._manifest("v1", "ConfigMap", name))
         renewed = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=lease_s - 15)
         self.api.create(
@@ -153,7 +149,7 @@ def test_every_leftover_is_listed_without_a_write_and_then_removed(place):
         *(("node", f"leaving-{name}") for name in DETAILS),
         *(("pod", name) for name in ("asks", "keeps")),
         ("job", f"{label_names.TETHER_PREFIX}a"),
-        *(("configmap", name) for name in (label_names.STATE, f"{label_names.STATE}-aside")),
+        *(("configmap", name) for name in CONFIG_MAPS),
         ("lease", label_names.LEASE),
         ("freeze", label_names.FREEZE),
     }
@@ -218,8 +214,7 @@ def test_a_running_daemon_is_frozen_and_undoes_its_own_work_first(place):
     assert "waiting for lease of spotvortex-a to undo" in progress
     assert (code, named(told["removed"])) == (1, {("node", "leaving-ours")})
     assert {e["name"] for e in told["left"]} == {
-        label_names.STATE,
-        f"{label_names.STATE}-aside",
+        *CONFIG_MAPS,
         label_names.LEASE,
         label_names.FREEZE,
     }

@@ -17,7 +17,12 @@ from spotvortex.core.domain.types import Action, Mode
 from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.core.pool.reduction import MEMORY_CONFIDENCE
 from spotvortex.core.scoring.hazard import Age, integral
-from spotvortex.core.scoring.interruption_memory import EMPTY_MEMORY, PRIOR_LEVEL_PER_HOUR
+from spotvortex.core.scoring.interruption_memory import (
+    EMPTY_MEMORY,
+    PRIOR_LEVEL_PER_HOUR,
+    OfferingMemory,
+    memory_of,
+)
 from spotvortex.pipeline.assessor import Assessor
 from spotvortex.pipeline.channels import ClosedError, Latest
 from spotvortex.pipeline.health import Heartbeats
@@ -238,6 +243,42 @@ def test_the_memory_is_saved_once_a_minute_and_at_the_end():
 
     run(main)
     assert [m.at - AT for m in subject.store.memories] == [0.0, 60.0, 119.0]
+
+
+class Late:
+    """A place that gives what was remembered from its third question on."""
+
+    def __init__(self):
+        self.n_asked = 0
+
+    @property
+    def is_settled(self):
+        return self.n_asked >= 3
+
+    def recall(self, memory):  # noqa: ARG002 - as the port
+        self.n_asked += 1
+        known = OfferingMemory(losses=1.0, last_loss_at=AT, updated_at=AT)
+        return memory_of({WEB_A: known}, {}) if self.n_asked == 3 else None
+
+
+def test_what_was_remembered_before_is_joined_when_it_comes_and_nothing_is_saved_over_it():
+    subject = inference(FlatForecaster())
+    subject.store, subject.recall = Saved(), Late()
+
+    async def main():
+        source, out = Latest("observations"), Latest("assessments")
+        task = asyncio.ensure_future(subject.run(source, out))
+        for after_s in (0.0, 60.0, 120.0):
+            source.put(observation(pool(), at=AT + after_s))
+            await asyncio.sleep(1.0)
+        source.close()
+        await task
+
+    run(main)
+    (first, *_) = subject.store.memories
+    assert first.at == AT + 120.0
+    assert first.offerings[WEB_A].losses == pytest.approx(1.0, rel=0.01)
+    assert first.offerings[WEB_B].exposure_hours > 0.0
 
 
 def test_of_settings_and_annotations_the_more_careful_rule_counts():

@@ -50,15 +50,13 @@ ALLOWED = {
     "kube/coordination/holding.py::hold": SCENE,
     "kube/coordination/test_config_maps.py::"
     "test_a_freeze_that_cannot_be_confirmed_is_not_known": IS_TESTED,
+    "kube/coordination/test_kept_memory.py::wait": NOTHING,
     "kube/coordination/test_lease.py::_hands_over": NOTHING,
     "kube/coordination/test_lease.py::"
     "test_a_holder_that_is_cut_off_knows_it_before_anybody_follows": NOTHING,
     "kube/coordination/test_lease.py::test_many_candidates_make_one_holder": NOTHING,
     "kube/coordination/test_lease.py::until": ASKS,
     "kube/coordination/test_lease.py::watched": ASKS,
-    "kube/coordination/test_state.py::run_for_twenty_times": NOTHING,
-    "kube/coordination/test_state.py::"
-    "test_the_memory_is_saved_now_and_then_by_the_leader_alone": NOTHING,
     "kube/coordination/test_writes_end_with_the_lease.py::fight": NOTHING,
     "kube/coordination/test_writes_end_with_the_lease.py::go_on": SCENE,
     "kube/coordination/test_writes_end_with_the_lease.py::leader": ASKS,

@@ -62,6 +62,13 @@ HARD: Final = "hard"
 STATE: Final = "spotvortex-state"
 """ConfigMap of what has to survive a restart; also the prefix of copies that were set aside."""
 
+MEMORY: Final = "spotvortex-memory"
+"""ConfigMap of the interruption memory in the modes that write nothing else; the manifests ship it
+empty, and the daemon never makes it."""
+
+WRITTEN_BY: Final = "spotvortex.io/written-by"
+"""Annotation of that ConfigMap: the process that wrote it last."""
+
 LEASE: Final = "spotvortex"
 
 STATE_KEPT: Final = "spotvortex.io/state-kept"

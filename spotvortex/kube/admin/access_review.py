@@ -155,6 +155,13 @@ EVENTS: Final = tuple(WriteRight(verb=verb, resource="events") for verb in ("cre
 """What it takes to say something at a node: best effort in every mode above shadow."""
 
 
+MEMORY: Final = tuple(
+    WriteRight(verb=verb, resource="configmaps", ours=True, name=label_names.MEMORY)
+    for verb in ("get", "patch")
+)
+"""What it takes to keep the memory where nothing else is written: best effort too."""
+
+
 async def missing_write_rights(
     client: KubeClient, namespace: str, rights: tuple[WriteRight, ...] = WRITES
 ) -> tuple[str, ...]:

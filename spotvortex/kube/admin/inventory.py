@@ -175,6 +175,8 @@ def _our_configmap(configmap: _Object) -> list[Leftover]:
         return [_leftover(ObjectKind.FREEZE, configmap.metadata, "ConfigMap")]
     if name == label_names.STATE or name.startswith(f"{label_names.STATE}-"):
         return [_leftover(ObjectKind.STATE, configmap.metadata, "state")]
+    if name == label_names.MEMORY:
+        return [_leftover(ObjectKind.STATE, configmap.metadata, "memory")]
     return []
 
 

@@ -91,12 +91,21 @@ class MemoryApi:
                 return _refused(404, "NotFound")
             case "GET":
                 return web.json_response(there)
-            case "PUT" if body["metadata"]["resourceVersion"] != _version(there):
+            case "PUT" | "PATCH" if body["metadata"]["resourceVersion"] != _version(there):
                 return _refused(409, "Conflict")
             case "PUT":
                 return web.json_response(self.keep(path, body))
+            case "PATCH":
+                return web.json_response(self.keep(path, _merged(there, body)))
             case _:
                 return _refused(405, "MethodNotAllowed")
+
+
+def _merged(there, change):
+    """What a merge patch makes of an object; it takes nothing away here."""
+    if not isinstance(there, dict) or not isinstance(change, dict):
+        return change
+    return there | {key: _merged(there.get(key), value) for key, value in change.items()}
 
 
 def _name(body):
