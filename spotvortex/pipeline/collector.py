@@ -2,8 +2,9 @@
 
 Comes in: the cluster view's and the market's current values, notices, and the drainer's word on
 what it holds. Goes out: an `Observation` in a `Latest`, with a new trace, each tick or at once on a
-notice. Starts after the first sync; from then on it observes also when inputs are stale, so that
-the decisions say so. May not wait for anything else.
+notice; one that shows notices also goes to `losses`, where no scores are waited for. Starts after
+the first sync; from then on it observes also when inputs are stale, so that the decisions say so.
+May not wait for anything else.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from spotvortex.ports.telemetry import Telemetry
 from spotvortex.ports.writing import Authority, Notices
 
 BURST_S: Final = 0.1
-"""Seconds from a notice to the observation that it wakes, so that a burst is one observation."""
+"""Least seconds between two observations that notices wake: the first is seen at once, and what
+follows it in a burst is seen together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,7 @@ class Collector:
         authority: tells whether the controller may write.
         notices: the source of notices.
         in_hand: the newest word of the drainer on the nodes that it holds.
+        losses: where an observation with notices goes as well.
     """
 
     cluster: ClusterView
@@ -54,6 +57,7 @@ class Collector:
     authority: Authority = field(default_factory=NullAuthority)
     notices: Notices = field(default_factory=NullNotices)
     in_hand: Latest[InHand] = field(default_factory=lambda: Latest("in-hand"))
+    losses: Latest[Observation] = field(default_factory=lambda: Latest("losses"))
 
     async def run(self, out: Latest[Observation], stop: asyncio.Event) -> None:
         """Observe until told to stop, then close the channel."""
@@ -62,6 +66,7 @@ class Collector:
                 if await self._first_sync(stop):
                     await self._tick_until(out, stop)
         finally:
+            self.losses.close()
             out.close()
 
     async def _first_sync(self, stop: asyncio.Event) -> bool:
@@ -83,19 +88,22 @@ class Collector:
             self.heartbeats.beat("collector")
             cycle += 1
             held = self.in_hand.poll() or held
-            replaced = out.put(self._observe(cycle, held))
-            if replaced:
-                self.telemetry.count(CHANNEL_REPLACED, out.name, n=replaced)
+            self._hand_on(self._observe(cycle, held), out)
+            seen_at = loop.time()
             # A tick that came late moves the next one: ticks are never made up for.
             due = max(due + self.tick_s, loop.time())
             if await self._woken_before(due, stop):
+                await asyncio.sleep(max(0.0, seen_at + BURST_S - loop.time()))
                 due = loop.time()
 
-    async def _woken_before(self, due: float, stop: asyncio.Event) -> bool:
-        """Wait for the next tick, the stop, or a notice, whichever comes first; True for a notice.
+    def _hand_on(self, observation: Observation, out: Latest[Observation]) -> None:
+        for channel in (self.losses, out) if observation.notices else (out,):
+            replaced = channel.put(observation)
+            if replaced:
+                self.telemetry.count(CHANNEL_REPLACED, channel.name, n=replaced)
 
-        Notices that come in a burst are seen together, `BURST_S` after the first.
-        """
+    async def _woken_before(self, due: float, stop: asyncio.Event) -> bool:
+        """Wait for the next tick, the stop, or a notice, the first of them; True for a notice."""
         left = max(0.0, due - asyncio.get_running_loop().time())
         async with asyncio.TaskGroup() as group:
             stopped = group.create_task(stop.wait())
@@ -105,8 +113,6 @@ class Collector:
             woken = arrived.done()
             for wait in waits:
                 wait.cancel()
-        if woken:
-            await asyncio.sleep(BURST_S)
         return woken
 
     def _observe(self, cycle: int, held: InHand) -> Observation:

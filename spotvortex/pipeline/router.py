@@ -1,24 +1,29 @@
-"""The third task: decisions.
+"""The third task: decisions, and beside it orders for lost nodes, which wait for no decision.
 
 Comes in: an `Assessment`. Goes out: a `Plan` to the journal and the status board, and its orders
-and chores to the lane. All judgement is in `core.decision.reconcile`; this task gives the loop a
-breath after each pool and carries the controller's state from cycle to cycle. What writes is handed
-on only once the state that remembers it is saved.
+and chores to the lane. An `Observation` with notices comes in as well, before it is scored: its
+lost nodes go to the lane at once, and once more with the plan, which then only repeats them. All
+judgement is in `core.decision`; this task gives the loop a breath after each pool and carries the
+controller's state from cycle to cycle. What writes is handed on only once the state that remembers
+it is saved; what is lost needs nothing remembered.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
+from spotvortex.core.decision.losses import loss_orders
 from spotvortex.core.decision.messages import ControllerState, Decision, Plan
 from spotvortex.core.decision.reconcile import reconcile_steps
 from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import Observation
 from spotvortex.core.domain.types import Mode
 from spotvortex.core.pool.assessment import Assessment
+from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.pipeline.channels import ClosedError, Lane, Latest
 from spotvortex.pipeline.drainer import Order
 from spotvortex.pipeline.health import Heartbeats, Readiness
@@ -41,6 +46,7 @@ class Router:
         heartbeats: where the task shows that it lives.
         announcer: tells people at the nodes what would be done, where a mode is to advise.
         store: where the state is saved before anything is done on it.
+        pool_rules: rules of pools that the settings state, by name.
         state: the only thing that lives from cycle to cycle.
     """
 
@@ -51,6 +57,7 @@ class Router:
     heartbeats: Heartbeats
     announcer: Announcer
     store: StateStore = field(default_factory=NullStateStore)
+    pool_rules: Mapping[str, PoolRules] = field(default_factory=dict)
     state: ControllerState = field(default_factory=ControllerState)
     _saved: ControllerState = field(default_factory=ControllerState)
     _led: bool = False
@@ -66,6 +73,21 @@ class Router:
             return
         finally:
             lane.close()
+
+    async def run_losses(self, source: Latest[Observation], lane: Lane[Order]) -> None:
+        """Hand on what is lost until the source is closed.
+
+        Nothing is done on a state that may be outdated: a leader's first plan reads the last one's.
+        """
+        try:
+            while True:
+                observation = await source.get()
+                if not (self._led and observation.standing.leader):
+                    continue
+                for order in loss_orders(self.state, observation, self.limits, self.pool_rules):
+                    lane.offer(order.uid, order)
+        except ClosedError:
+            return
 
     async def decide(self, assessment: Assessment) -> Plan:
         """Reconcile one assessment, pool by pool."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import Observation
@@ -115,8 +115,9 @@ async def supervise(
     assessments: Latest[Assessment] = Latest("assessments")
     lane: Lane[Order] = Lane("drains", LANE_CAPACITY)
     in_hand: Latest[InHand] = Latest("in-hand")
+    losses: Latest[Observation] = Latest("losses")
     router, drainer = _acting(ports, views, limits, in_hand)
-    collector = _observing(ports, views, tick_s, in_hand)
+    collector = replace(_observing(ports, views, tick_s, in_hand), losses=losses)
     inference = _scoring(ports, views, limits)
     edges_stop = asyncio.Event()
     async with asyncio.TaskGroup() as edges:
@@ -127,6 +128,7 @@ async def supervise(
                 ("collector", collector.run(observations, stop)),
                 ("inference", inference.run(observations, assessments)),
                 ("router", router.run(assessments, lane)),
+                ("losses", router.run_losses(losses, lane)),
                 ("drainer", drainer.run(lane, stop)),
             ):
                 road.create_task(_guard(name, task, stop), name=name)
@@ -170,6 +172,7 @@ def _acting(
         heartbeats=views.heartbeats,
         announcer=ports.announcer,
         store=ports.state,
+        pool_rules=ports.pool_rules,
     )
     drainer = Drainer(
         hands=ports.hands,

@@ -141,6 +141,28 @@ def test_a_notice_is_acted_on_at_once_and_settled_once_its_node_is_marked():
 
     run(main)
     marks = [at for at, kind in world.log if kind == "MarkNode"]
-    assert marks[0] == pytest.approx(10.1)
+    assert marks[0] == pytest.approx(10.0)
     assert ("web-s0", DrainEnd.DONE) in ends(scene)
     assert notices.settled == {"notice-web-s0"}
+
+
+def test_a_lost_node_is_marked_while_the_model_still_runs():
+    world, notices = live(), MemoryNotices()
+    scene = daemon(world, notices=notices, state=MemoryState())
+    scene.limits = replace(scene.limits, max_spot_ratio=0.2)
+    n_runs = 0
+
+    async def slow(function, *args):
+        nonlocal n_runs
+        n_runs += 1
+        await asyncio.sleep(3.0 if n_runs > 1 else 0.0)
+        return function(*args)
+
+    scene = replace(scene, offload=slow)
+
+    async def main():
+        asyncio.get_running_loop().call_later(10.0, notices.bring, notice("web-s0"))
+        await scene.daemon_for(40.0)
+
+    run(main)
+    assert next(at for at, kind in world.log if kind == "MarkNode") == pytest.approx(10.0)

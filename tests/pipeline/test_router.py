@@ -16,7 +16,7 @@ from spotvortex.pipeline.health import Heartbeats, Readiness
 from spotvortex.pipeline.router import Router
 from spotvortex.ports.null import NullStateStore
 from tests.core.builders import AT, assessment, observation, pool
-from tests.core.in_flight import marked, with_nodes
+from tests.core.in_flight import marked, notice, on_instances, with_nodes
 from tests.pipeline.world import (
     MemoryAnnouncer,
     MemoryJournal,
@@ -205,3 +205,31 @@ def test_advice_is_said_at_the_nodes_and_only_where_the_mode_is_to_advise():
         subject = router(mode=mode)
         route(subject, assessment(observation(pool())))
         assert subject.announcer.said == said
+
+
+def lost(subject, *, led_before=True, leader=True):
+    """What is handed on of a notice that no plan has taken up yet."""
+    seen = observation(
+        on_instances(pool()), standing=WriteAuthority(leader=leader), notices=(notice(),)
+    )
+
+    async def main():
+        losses, lane = Latest("losses"), Lane("drains", 9)
+        if led_before:
+            await subject.decide(led())
+        losses.put(seen)
+        losses.close()
+        await subject.run_losses(losses, lane)
+        return lane
+
+    return keys(run(main))
+
+
+def test_what_is_lost_is_handed_on_before_there_is_a_plan_and_whatever_can_be_saved():
+    assert lost(router(MemoryState(), **ACTIVE)) == ["uid-web-s0"]
+    assert lost(router(MemoryState(fails=True), **ACTIVE)) == ["uid-web-s0"]
+
+
+def test_what_is_lost_waits_for_a_plan_until_the_last_leaders_state_is_read():
+    assert lost(router(MemoryState(), **ACTIVE), led_before=False) == []
+    assert lost(router(MemoryState(), **ACTIVE), leader=False) == []

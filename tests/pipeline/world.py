@@ -280,6 +280,7 @@ class Scene:
     authority: object = field(default_factory=NullAuthority)
     state: object = field(default_factory=NullStateStore)
     notices: object = field(default_factory=NullNotices)
+    offload: object = offload_inline
 
     def clock(self):
         return SimClock(AT, asyncio.get_running_loop())
@@ -293,7 +294,7 @@ class Scene:
             cluster=self.cluster,
             market=StillMarket(),
             clock=self.clock(),
-            offload=offload_inline,
+            offload=self.offload,
             background=self.background,
         )
         return Ports(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import lru_cache
 from typing import Final
 
 from spotvortex.core.domain.labels import PodKind
@@ -22,6 +23,9 @@ MAX_TEXT: Final = 4096
 """Most characters of a journal; the controller writes no longer one."""
 
 MAX_REASON: Final = 200
+
+MAX_KEPT: Final = 2048
+"""Journals that are kept as they were read: each is looked at many times while its node drains."""
 
 
 def to_text(order: DrainOrder) -> str:
@@ -47,6 +51,7 @@ def to_text(order: DrainOrder) -> str:
     return json.dumps(document, separators=(",", ":"))
 
 
+@lru_cache(maxsize=MAX_KEPT)
 def from_text(text: str) -> DrainOrder | None:
     """Read an order back, None where it is of a newer version or no order at all."""
     try:

@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 
 from spotvortex.core.domain.labels import MAX_SPOT_RATIO, MODE, ON_DEMAND_FLOOR
 from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.observation import NodeGroupFact
 from spotvortex.core.domain.types import Mode
 
 MAX_FLOOR: Final = 10_000
@@ -117,6 +118,12 @@ def weaker(one: Mode, other: Mode) -> Mode:
 def all_careful(rules: Iterable[PoolRules]) -> PoolRules:
     """Combine the rules of all NodePools of a pool."""
     return reduce(more_careful, rules, NO_RULES)
+
+
+def rules_of(groups: Iterable[NodeGroupFact], setting: PoolRules | None) -> PoolRules:
+    """Return what is asked for one pool, by its NodePools and by settings (None: nothing there)."""
+    asked = all_careful(read_rules(group.rules) for group in groups)
+    return asked if setting is None else more_careful(asked, setting)
 
 
 def remembered(said: PoolRules, before: PoolRules) -> PoolRules:

@@ -33,7 +33,7 @@ from spotvortex.core.pool.input import (
     PoolInput,
     Risk,
 )
-from spotvortex.core.pool.owner_rules import all_careful, read_rules
+from spotvortex.core.pool.owner_rules import rules_of
 from spotvortex.core.pool.summary import PoolSummary
 from spotvortex.core.pool.zone_loss import safe_moves_to_spot
 from spotvortex.core.scoring.features import price_ratio
@@ -119,7 +119,7 @@ def _with_ours(found: PoolInput, shape: PoolSummary, sight: CycleContext) -> Poo
         n_in_flight=sum(1 for n in shape.nodes if n.uid in sight.in_flight_uids and not n.moving),
         n_anchored=sum(1 for n in shape.on_demand if n.uid in sight.anchored),
         consolidates=any(map(_brings_back, shape.facts.node_groups)),
-        rules=all_careful(read_rules(p.rules) for p in shape.facts.node_groups),
+        rules=rules_of(shape.facts.node_groups, None),
         n_spot_outside=len(outside) - _n_leaving(outside, sight),
     )
 
