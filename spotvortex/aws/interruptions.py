@@ -20,7 +20,7 @@ from random import Random
 from typing import Final
 
 from spotvortex.aio import Backoff, pause
-from spotvortex.aws.inbox import Inbox, Message
+from spotvortex.aws.inbox import Inbox
 from spotvortex.aws.session import ANSWER_S, BATCH, QueueClient, open_queue
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.notices import REBALANCE_TTL_S, Notice
@@ -201,15 +201,13 @@ class SqsNotices:
         self._succeeded("receive")
         backoff.reset()
         for message in messages:
-            self._take(message)
+            self._inbox.take(message, self._clock.now())
+            self._wake_deleters()
             await asyncio.sleep(0)
-        return 0.0 if messages or loop.time() - asked >= wait_s / 2 else IDLE_S
-
-    def _take(self, message: Message) -> None:
-        self._inbox.take(message, self._clock.now())
         if self._inbox.n_new:
+            # Of all messages of an answer at once: one observation shows them all.
             self._new.set()
-        self._wake_deleters()
+        return 0.0 if messages or loop.time() - asked >= wait_s / 2 else IDLE_S
 
     def _wake_deleters(self) -> None:
         if self._inbox.n_deletable:
