@@ -20,10 +20,10 @@ from spotvortex.core.drain.calls import (
     Done,
     EvictPod,
     MarkNode,
-    NodeView,
     UnmarkNode,
 )
 from spotvortex.core.drain.messages import DrainOrder
+from spotvortex.core.drain.views import NodeView
 from spotvortex.ports.cluster import ClusterActuator, ClusterView
 from spotvortex.ports.series import SHADOW_CALLS
 from spotvortex.ports.telemetry import Telemetry

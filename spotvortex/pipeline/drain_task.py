@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from spotvortex.aio import pause
-from spotvortex.core.drain.calls import Halt, NodeView
 from spotvortex.core.drain.machine import Do, Finish, Wait, advance, next_step
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
 from spotvortex.core.drain.progress import DrainPhase, DrainProgress, begin, proceed
+from spotvortex.core.drain.views import Halt, NodeView
 from spotvortex.errors import ApiError
 from spotvortex.pipeline.wave_barrier import WaveBarrier
 from spotvortex.ports.cluster import ClusterActuator, WallClock

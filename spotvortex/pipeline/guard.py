@@ -24,14 +24,12 @@ from spotvortex.core.drain.calls import (
     Answer,
     Call,
     CreatePlaceholder,
-    Halt,
     MarkNode,
-    NodeView,
-    Receiver,
     Refused,
 )
 from spotvortex.core.drain.messages import DrainOrder
 from spotvortex.core.drain.orders import from_text
+from spotvortex.core.drain.views import Halt, NodeView, Receiver
 from spotvortex.pipeline.write_rate import FIRST, Rank, Slots, WriteRate
 from spotvortex.ports.cluster import ClusterView, WallClock
 from spotvortex.ports.series import CALLS

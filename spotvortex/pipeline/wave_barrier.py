@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from spotvortex.core.drain.calls import NodeView, WaveView
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder
 from spotvortex.core.drain.progress import DrainProgress, is_asking, to_evict
+from spotvortex.core.drain.views import NodeView, WaveView
 
 MAX_WAVES: Final = 1_000
 """Waves remembered; of older ones no member is left."""

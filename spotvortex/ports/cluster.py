@@ -10,8 +10,9 @@ from typing import Protocol
 
 from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact, OwnPod
-from spotvortex.core.drain.calls import Answer, Call, NodeView, PodView
+from spotvortex.core.drain.calls import Answer, Call, PodView
 from spotvortex.core.drain.messages import DrainOrder
+from spotvortex.core.drain.views import NodeView
 from spotvortex.core.pool.eviction import PodEvictability
 
 

@@ -14,8 +14,8 @@ from spotvortex.core.decision.gates import disruption
 from spotvortex.core.domain import sides
 from spotvortex.core.domain.types import Freeze
 from spotvortex.core.drain import machine, progress
-from spotvortex.core.drain.calls import Halt
 from spotvortex.core.drain.messages import DrainEnd
+from spotvortex.core.drain.views import Halt
 from spotvortex.core.pool import reduction, summary
 from spotvortex.core.scoring import scores
 from spotvortex.core.scoring.features import OfferingScore

@@ -20,7 +20,6 @@ from spotvortex.core.drain.calls import (
     Done,
     EvictPod,
     Gone,
-    Halt,
     MarkNode,
     NoteRisk,
     Refused,
@@ -29,6 +28,7 @@ from spotvortex.core.drain.calls import (
 )
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.orders import to_text
+from spotvortex.core.drain.views import Halt
 from spotvortex.pipeline.guard import MAX_ASKING
 from tests.core.builders import AT, HEALTHY, cluster, health, on_demand, pool
 from tests.core.in_flight import anchor, loss, order, placeholder

@@ -31,9 +31,7 @@ from spotvortex.core.drain.calls import (
     Done,
     EvictPod,
     Gone,
-    Halt,
     MarkNode,
-    NodeView,
     PodView,
     Refused,
     ReleaseNode,
@@ -43,6 +41,7 @@ from spotvortex.core.drain.calls import (
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
 from spotvortex.core.drain.orders import to_text
 from spotvortex.core.drain.progress import DrainPhase, DrainProgress, remains, to_anchor, to_evict
+from spotvortex.core.drain.views import Halt, NodeView
 
 POLL_S: Final = 2.0
 """Seconds between two looks while waiting for capacity or for pods to end."""

@@ -13,8 +13,9 @@ from enum import StrEnum
 from typing import Final
 
 from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType
-from spotvortex.core.drain.calls import Halt, NodeView, PodView, Receiver
+from spotvortex.core.drain.calls import PodView
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
+from spotvortex.core.drain.views import Halt, NodeView, Receiver
 
 ANCHOR_LEFT: Final = 0.5
 """A receiver whose anchor has this share of its lifetime left needs no new anchor."""

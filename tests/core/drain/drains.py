@@ -10,15 +10,14 @@ from spotvortex.core.drain.calls import (
     Done,
     EvictPod,
     MarkNode,
-    NodeView,
     PodView,
-    Receiver,
     ReleaseNode,
     UnmarkNode,
 )
 from spotvortex.core.drain.machine import MAX_WAIT_S, Do, Finish, Wait, advance, next_step
 from spotvortex.core.drain.messages import DrainOrder, OrderKind
 from spotvortex.core.drain.progress import begin, proceed
+from spotvortex.core.drain.views import NodeView, Receiver
 from tests.core.builders import AT
 
 ORDER = DrainOrder(

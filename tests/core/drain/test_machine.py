@@ -13,7 +13,6 @@ from spotvortex.core.drain.calls import (
     DeletePlaceholders,
     Done,
     EvictPod,
-    Halt,
     MarkNode,
     NoteRisk,
     Refused,
@@ -34,6 +33,7 @@ from spotvortex.core.drain.machine import (
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.orders import to_text
 from spotvortex.core.drain.progress import DrainPhase, DrainProgress, begin, proceed
+from spotvortex.core.drain.views import Halt
 from tests.core.builders import AT
 from tests.core.drain.drains import ORDER, Script, pod, run, view
 

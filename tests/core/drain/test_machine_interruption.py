@@ -11,12 +11,9 @@ from spotvortex.core.drain.calls import (
     CreateAnchor,
     CreatePlaceholder,
     EvictPod,
-    Halt,
     MarkNode,
-    NodeView,
     Refused,
     ReleaseNode,
-    WaveView,
 )
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.progress import (
@@ -27,6 +24,7 @@ from spotvortex.core.drain.progress import (
     DrainProgress,
     proceed,
 )
+from spotvortex.core.drain.views import Halt, NodeView, WaveView
 from tests.core.builders import AT
 from tests.core.drain.drains import LOSS, ORDER, Script, pod, run
 

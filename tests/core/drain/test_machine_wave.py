@@ -6,7 +6,7 @@ import pytest
 
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
 from spotvortex.core.domain.types import CapacityType
-from spotvortex.core.drain.calls import CreateAnchor, WaveView
+from spotvortex.core.drain.calls import CreateAnchor
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.progress import (
     ANCHOR_LEFT,
@@ -17,6 +17,7 @@ from spotvortex.core.drain.progress import (
     proceed,
     to_anchor,
 )
+from spotvortex.core.drain.views import WaveView
 from tests.core.builders import AT
 from tests.core.drain.drains import LOSS, ORDER, Script, pod, receiver, run, view
 

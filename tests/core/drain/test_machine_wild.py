@@ -17,7 +17,6 @@ from spotvortex.core.drain.calls import (
     Done,
     EvictPod,
     Gone,
-    Halt,
     MarkNode,
     Refused,
     ReleaseNode,
@@ -26,6 +25,7 @@ from spotvortex.core.drain.calls import (
 from spotvortex.core.drain.machine import MAX_WAIT_S, Do, Finish, Wait, advance, next_step
 from spotvortex.core.drain.messages import DrainEnd, OrderKind
 from spotvortex.core.drain.progress import AFTER_LOSS_S, OVERDUE, begin, proceed
+from spotvortex.core.drain.views import Halt
 from tests.core.builders import AT
 from tests.core.drain.drains import LOSS, ORDER, pod, receiver, view
 from tests.examples import examples

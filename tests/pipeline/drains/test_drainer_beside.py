@@ -12,12 +12,12 @@ from spotvortex.core.drain.calls import (
     DeleteAnchors,
     DeletePlaceholders,
     Done,
-    Halt,
     MarkNode,
     Refused,
     UnmarkNode,
 )
 from spotvortex.core.drain.messages import DrainEnd, OrderKind
+from spotvortex.core.drain.views import Halt
 from spotvortex.errors import UnreachableError
 from spotvortex.pipeline.actuators import Actuators, RecordingActuator
 from spotvortex.pipeline.channels import Lane
