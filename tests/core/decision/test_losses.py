@@ -42,7 +42,7 @@ def group(*rules):
             {},
             [Mode.ADVISE, Mode.ADVISE],
         ),
-        (WEB, ControllerState(unsure_until=AT + 60.0), {}, []),
+        (WEB, ControllerState(unsure_until=AT + 60.0), {}, [Mode.ACTIVE, Mode.ACTIVE]),
         (
             with_nodes(WEB, marked(WEB.nodes[0], loss(WEB.nodes[0].name))),
             ControllerState(),
