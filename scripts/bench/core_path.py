@@ -26,9 +26,9 @@ from spotvortex.core.domain.observation import (
     Observation,
     PdbFact,
     PoolFacts,
-    SpotShare,
 )
 from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
+from spotvortex.core.domain.workloads import SpotShare
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.context import cycle_context
 from spotvortex.core.pool.reduction import reduce_summary

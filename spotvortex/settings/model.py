@@ -209,6 +209,19 @@ class Settings(BaseSettings):
     unsupported_family_action: Literal["", "EMERGENCY_EXIT"] = ""
     """`EMERGENCY_EXIT` lets nodes of families unknown to the model leave Spot; unset, they hold."""
 
+    min_after_offering_loss_ratio: Ratio = 0.5
+    """Least share of a workload's replicas that stays Ready after the loss of any one Spot
+    offering, where neither the workload nor its namespace says `min-available-after-loss`."""
+
+    min_after_zone_loss_ratio: Ratio = 0.3333
+    """The same after the loss of all Spot of a zone; at least one pod unless it is 0."""
+
+    budgets_bind: bool = False
+    """`true` makes each PodDisruptionBudget bound what a loss may take as well as what is moved."""
+
+    reduce_unsafe: bool = False
+    """`true` moves nodes off Spot where a loss would leave a workload with too few pods."""
+
     notice_source: Literal["karpenter", "queue"] = "karpenter"
     """Who handles interruption notices: Karpenter does and no queue is read, or SpotVortex reads a
     queue."""

@@ -25,6 +25,8 @@ ELSEWHERE: dict[Right, str] = {
     ("karpenter.sh", "nodepools", "get", ""): OF_READING,
     ("policy", "poddisruptionbudgets", "get", ""): OF_READING,
     ("apps", "replicasets", "get", ""): OF_READING,
+    ("apps", "statefulsets", "get", ""): OF_READING,
+    ("", "namespaces", "get", ""): OF_READING,
     ("", "events", "get", ""): OF_READING,
     ("", "events", "patch", ""): "only what is said of a node a second time is a patch",
 }

@@ -17,7 +17,6 @@ from spotvortex.core.domain.observation import (
     Observation,
     PdbFact,
     PoolFacts,
-    SpotShare,
 )
 from spotvortex.core.domain.types import (
     Action,
@@ -27,6 +26,7 @@ from spotvortex.core.domain.types import (
     ProposalReason,
     ProvisionerKind,
 )
+from spotvortex.core.domain.workloads import SpotShare, WorkloadFact
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.context import cycle_context
 from spotvortex.core.pool.eviction import PodEvictability
@@ -103,6 +103,18 @@ def pdb(name="api", **changes):
     return PdbFact(**(values | changes))
 
 
+def work(name="api", **changes):
+    """A workload; its replicas are the Ready pods that it is given, unless said otherwise."""
+    healthy = changes.get("healthy_by_node", ())
+    values = {
+        "namespace": "shop",
+        "kind": "Deployment",
+        "name": name,
+        "n_replicas": sum(n for _, n in healthy),
+    }
+    return WorkloadFact(**(values | changes))
+
+
 def standing(**changes):
     values = {
         "namespace": "shop",
@@ -120,7 +132,7 @@ def standing(**changes):
 
 
 def placed(budget, *nodes):
-    """The budget with its pods on Spot counted by offering, given every node of the cluster."""
+    """The budget or workload with its pods on Spot by offering, given all nodes of the cluster."""
     healthy = dict(budget.healthy_by_node)
     places = {}
     for n in nodes:
@@ -149,7 +161,8 @@ def pool(name="web", *, n_spot=2, n_on_demand=8, **changes):
         "provisioner": ProvisionerKind.KARPENTER,
         "nodes": tuple(made),
     } | changes
-    values["pdbs"] = tuple(placed(p, *values["nodes"]) for p in values.get("pdbs", ()))
+    for kind in ("pdbs", "workloads"):
+        values[kind] = tuple(placed(fact, *values["nodes"]) for fact in values.get(kind, ()))
     return PoolFacts(**values)
 
 
@@ -247,6 +260,11 @@ def safety(**changes):
         "margin_pdb": "shop/api",
         "margin_zone": "us-east-1a",
         "safe_to_spot_nodes": 8,
+        "n_workloads": 1,
+        "least_pods": 3,
+        "least_of": "shop/Deployment/api",
+        "least_loss": "zone us-east-1a",
+        "safe_by_word_nodes": 8,
     }
     return LossSafety(**(values | changes))
 

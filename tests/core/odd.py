@@ -25,6 +25,7 @@ from spotvortex.core.domain.types import (
     PolicyMode,
     ProvisionerKind,
 )
+from spotvortex.core.domain.workloads import WorkloadFact
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.scoring.features import OfferingScore
 from tests.core.builders import AT, HEALTHY, assessed_with, placed, quote, score
@@ -122,6 +123,30 @@ def pdbs(name, node_names):
     )
 
 
+WORDS = ("", "", "", "0", "1", "2", "50%", "100%", "half", "200%")
+
+
+def works(name, node_names):
+    """A workload with one pod or several, Ready or not, with a word or without."""
+    places = st.sampled_from([*node_names, "elsewhere"])
+    healthy = st.lists(
+        st.tuples(places, st.integers(1, 3)), max_size=6, unique_by=lambda item: item[0]
+    )
+
+    def built(said, found, n_unready):
+        return WorkloadFact(
+            namespace="shop",
+            kind="Deployment",
+            name=name,
+            n_replicas=sum(n for _, n in found) + n_unready,
+            said=said,
+            said_by=f"Deployment shop/{name}" if said else "",
+            healthy_by_node=tuple(found),
+        )
+
+    return st.builds(built, st.sampled_from(WORDS), healthy, st.integers(0, 1))
+
+
 NODE_POOLS = (
     *((),) * 6,
     (NodeGroupFact(name="np", pool="web"),),
@@ -151,6 +176,9 @@ def pools(draw, name="web", max_nodes=8):
             placed(draw(pdbs(f"pdb{i}", names)), *made) for i in range(draw(st.integers(0, 3)))
         ),
         node_groups=tuple(draw(st.sampled_from(NODE_POOLS))),
+        workloads=tuple(
+            placed(draw(works(f"work{i}", names)), *made) for i in range(draw(st.integers(0, 2)))
+        ),
     )
 
 

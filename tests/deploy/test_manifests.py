@@ -67,6 +67,8 @@ def test_the_shadow_role_reads_exactly_what_a_decision_needs():
         ("", "pods"),
         ("policy", "poddisruptionbudgets"),
         ("apps", "replicasets"),
+        ("apps", "statefulsets"),
+        ("", "namespaces"),
         ("karpenter.sh", "nodepools"),
         ("", "events"),
     }

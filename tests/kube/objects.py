@@ -46,9 +46,9 @@ def pdb(name, selector, *, desired=1, allowed=1, namespace="default"):
     }
 
 
-def replica_set(name, deployment=None):
+def replica_set(name, deployment=None, **more):
     owner = {"ownerReferences": controlled_by("Deployment", deployment)} if deployment else {}
-    return {"metadata": meta(name, "default", **owner)}
+    return {"metadata": meta(name, "default", **owner, **more)}
 
 
 def node_pool(name, requirements=(), **more):

@@ -1,7 +1,8 @@
 """Both policies, side by side: one decides, the other is recorded beside it.
 
 Comes in: the reduced input of a pool, its economics and the limits. Goes out: the proposal that
-counts and the one that does not. An owner's word counts under either policy. May not let the second
+counts and the one that does not. An owner's word, and the safety of workloads,
+count under either policy. May not let the second
 one change anything.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from spotvortex.core.decision.learned_policy import propose_by_value
 from spotvortex.core.decision.messages import Economics, Proposal
-from spotvortex.core.decision.rule_policy import owners_word, propose
+from spotvortex.core.decision.rule_policy import for_safety, owners_word, propose
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import PolicyMode, ProposalReason
 from spotvortex.core.pool.input import PoolInput
@@ -26,5 +27,5 @@ def both_proposals(
     learned = propose_by_value(pool, limits)
     if limits.policy_mode is not PolicyMode.RL:
         return rules, learned
-    said = owners_word(pool, limits)
+    said = owners_word(pool, limits) or for_safety(pool, limits)
     return (learned, rules) if said is None else (said, learned)

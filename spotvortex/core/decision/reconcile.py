@@ -32,6 +32,7 @@ from spotvortex.core.decision.policies import both_proposals
 from spotvortex.core.decision.rule_policy import n_to_undo, worse
 from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.moves import MoveKind
 from spotvortex.core.domain.observation import Observation
 from spotvortex.core.domain.types import Action, short
 from spotvortex.core.drain.interruption import interruption_orders
@@ -253,6 +254,9 @@ def _next_pool_state(before: PoolState, decision: Decision) -> PoolState:
     if not decision.moves:
         return replace(after, fell_from=None) if _is_undone(decision.input, after) else after
     after = replace(after, last_wave_at=decision.at)
+    if decision.action.away_from_spot and decision.proposal.kind is MoveKind.SAFETY:
+        # Nothing that is to be undone: what it took from Spot was not safe there.
+        return _fallen_back(after, decision.at)
     if decision.action.away_from_spot:
         fell_from = max(after.fell_from or 0.0, short(decision.input.spot_ratio))
         return _fallen_back(replace(after, fell_from=fell_from), decision.at)

@@ -2,7 +2,8 @@
 
 Comes in: the reduced input of a pool, its economics and the limits. Goes out: a proposal with the
 rule that made it. The rules are ordered: leave, in an emergency, by an owner's word, for a family
-that the model does not know (where switched on), then by risk; else stay; else enter. Doubt is
+that the model does not know (where switched on), then by risk, then for the safety of workloads
+(where switched on); else stay; else enter. Doubt is
 HOLD, but for an owner's word: it rests on no price and no score, so nothing that waits for one may
 stand before it.
 """
@@ -51,6 +52,7 @@ def _away(pool: PoolInput, limits: Limits) -> Proposal | None:
         owners_word(pool, limits),
         UNSUPPORTED if leaves else None,
         risk,
+        for_safety(pool, limits),
     )
     wanted = [proposal for proposal in ordered if proposal is not None]
     able = (p for p in wanted if within_reach(pool.to_on_demand, p.kind))
@@ -125,6 +127,13 @@ def owners_word(pool: PoolInput, limits: Limits) -> Proposal | None:
         return None
     action = Action.DECREASE_30 if over >= WIDE_STEP_RATIO else Action.DECREASE_10
     return Proposal(action=action, reason=ProposalReason.ABOVE_MAX_SPOT_RATIO)
+
+
+def for_safety(pool: PoolInput, limits: Limits) -> Proposal | None:
+    """Propose to leave Spot where one loss would take too much of a workload, if switched on."""
+    if not (limits.reduce_unsafe and pool.safety.n_breaking and pool.safety.n_relieving):
+        return None
+    return Proposal(action=Action.DECREASE_10, reason=ProposalReason.UNSAFE_LOSS)
 
 
 def _stay(pool: PoolInput, limits: Limits) -> Proposal | None:

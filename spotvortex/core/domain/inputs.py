@@ -25,6 +25,8 @@ class InputName(StrEnum):
     PODS = "pods"
     PDBS = "pdbs"
     OWNERS = "owners"
+    STATEFUL_SETS = "statefulsets"
+    NAMESPACES = "namespaces"
     NODEPOOLS = "nodepools"
     INTERRUPTIONS = "interruptions"
     FREEZE = "freeze"

@@ -53,6 +53,13 @@ MAX_SPOT_RATIO: Final = "spotvortex.io/max-spot-ratio"
 ON_DEMAND_FLOOR: Final = "spotvortex.io/on-demand-floor"
 """Annotations of NodePools, written by their owner and never by the controller."""
 
+MIN_AVAILABLE_AFTER_LOSS: Final = "spotvortex.io/min-available-after-loss"
+"""Annotation of a workload, its pods or its namespace, written by their owner: the pods, or the
+share of the replicas, that must stay Ready after any one loss."""
+
+CRITICAL: Final = "spotvortex.io/critical"
+"""Annotation of a pod, written by its owner: "true" for a critical service."""
+
 FREEZE: Final = "spotvortex-freeze"
 """ConfigMap: while it exists the controller undoes what is in flight and starts nothing."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
 from spotvortex.core.domain.types import Mode, PolicyMode
+from spotvortex.core.domain.workloads import SurvivalDefault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,12 @@ class Limits:
         move_minutes: price of one planned move, in the same unit; 3 is that constant.
         exit_unsupported: true lets nodes of families that the model does not know leave Spot; else
             they hold.
+        min_after_offering_loss_ratio: least share of a workload's replicas that stays after the
+            loss of one Spot offering, where its owner says nothing, 0..1.
+        min_after_zone_loss_ratio: the same after the loss of a zone's Spot; never no pod at all.
+        budgets_bind: true makes PodDisruptionBudgets bound what a loss may take as well.
+        reduce_unsafe: true lets a pool leave Spot where a loss would leave a workload with too few
+            pods.
         leftover_s: time after which whatever the controller made is gone without it, in seconds.
     """
 
@@ -86,3 +93,15 @@ class Limits:
     move_minutes: float = 3.0
     exit_unsupported: bool = False
     leftover_s: int = LONGEST_LIFE_S
+    min_after_offering_loss_ratio: float = 0.5
+    min_after_zone_loss_ratio: float = 0.3333
+    budgets_bind: bool = False
+    reduce_unsafe: bool = False
+
+    @property
+    def survival(self) -> SurvivalDefault:
+        """What must stay of a workload of which nobody said it."""
+        return SurvivalDefault(
+            offering_ratio=self.min_after_offering_loss_ratio,
+            zone_ratio=self.min_after_zone_loss_ratio,
+        )

@@ -22,6 +22,7 @@ class MoveKind(StrEnum):
     PRICE = "price"
     RISK = "risk"
     OWNER = "owner"
+    SAFETY = "safety"
     EMERGENCY = "emergency"
     UNSUPPORTED = "unsupported"
     INTERRUPTION = "interruption"
@@ -99,6 +100,12 @@ BINDINGS: Final[Mapping[MoveKind, Binding]] = {
         reach=Reach.ALL,
         notes={},
     ),
+    MoveKind.SAFETY: Binding(
+        moves="a pool leaves Spot as far as one loss would take too much of a workload",
+        concerns=_BODY | {Concern.PACE},
+        reach=Reach.ALL,
+        notes={Concern.DISRUPTION: "and only nodes whose leaving helps; see `pool_safety`"},
+    ),
     MoveKind.EMERGENCY: Binding(moves="an emergency", concerns=_BODY, reach=Reach.INSIDE, notes={}),
     MoveKind.UNSUPPORTED: Binding(
         moves="a family outside the model's scope leaves Spot",
@@ -125,6 +132,8 @@ def kind_of(action: Action, reason: ProposalReason) -> MoveKind:
         return MoveKind.NONE
     if reason is ProposalReason.ABOVE_MAX_SPOT_RATIO:
         return MoveKind.OWNER
+    if reason is ProposalReason.UNSAFE_LOSS:
+        return MoveKind.SAFETY
     if reason is ProposalReason.UNSUPPORTED_FAMILY:
         return MoveKind.UNSUPPORTED
     if action is Action.EMERGENCY_EXIT and reason is not ProposalReason.BEST_Q_VALUE:

@@ -16,6 +16,7 @@ from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.core.domain.notices import Notice
 from spotvortex.core.domain.types import Blocker, CapacityType, Freeze, Offering, ProvisionerKind
+from spotvortex.core.domain.workloads import SpotShare, WorkloadFact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,23 +123,6 @@ class NodeFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpotShare:
-    """The Ready pods of one budget on the Spot nodes of one offering, over the whole cluster.
-
-    Attributes:
-        offering: the instance type and zone.
-        n_nodes: Spot nodes of the offering that run such a pod.
-        n_pods: Ready pods on them.
-        n_leaving: those of the pods whose node is on the move.
-    """
-
-    offering: Offering
-    n_nodes: int
-    n_pods: int
-    n_leaving: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PdbFact:
     """One PodDisruptionBudget with where its pods run, over the whole cluster.
 
@@ -232,7 +216,7 @@ class NodeGroupFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolFacts:
-    """The nodes of one pool and the budgets whose pods run there, sorted by name.
+    """The nodes of one pool with the budgets and workloads whose pods run there, each by name.
 
     Attributes:
         name: the workload pool.
@@ -240,6 +224,7 @@ class PoolFacts:
         nodes: its nodes.
         pdbs: the budgets with a pod on one of them.
         node_groups: the groups that serve the pool.
+        workloads: the workloads with a pod on one of its nodes.
     """
 
     name: str
@@ -247,6 +232,7 @@ class PoolFacts:
     nodes: tuple[NodeFact, ...]
     pdbs: tuple[PdbFact, ...] = ()
     node_groups: tuple[NodeGroupFact, ...] = ()
+    workloads: tuple[WorkloadFact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,6 +273,7 @@ class ClusterFacts:
         pools: the pools with their nodes and budgets.
         unpooled: nodes that belong to no pool; they are never moved.
         unpooled_pdbs: budgets with pods on such nodes.
+        unpooled_workloads: workloads with pods on such nodes.
         inputs: the health of each input from the cluster.
         n_pods: pods in the cluster.
         n_pdbs: PodDisruptionBudgets in the cluster.
@@ -298,6 +285,7 @@ class ClusterFacts:
     pools: tuple[PoolFacts, ...]
     unpooled: tuple[NodeFact, ...] = ()
     unpooled_pdbs: tuple[PdbFact, ...] = ()
+    unpooled_workloads: tuple[WorkloadFact, ...] = ()
     inputs: tuple[InputHealth, ...] = ()
     n_pods: int = 0
     n_pdbs: int = 0
@@ -314,6 +302,13 @@ class ClusterFacts:
         """Every budget that has pods on a node, once, sorted by key."""
         by_key = {pdb.key: pdb for pool in self.pools for pdb in pool.pdbs}
         by_key.update((pdb.key, pdb) for pdb in self.unpooled_pdbs)
+        return tuple(by_key[key] for key in sorted(by_key))
+
+    @property
+    def workloads(self) -> tuple[WorkloadFact, ...]:
+        """Every workload that has pods on a node, once, sorted by key."""
+        by_key = {work.key: work for pool in self.pools for work in pool.workloads}
+        by_key.update((work.key, work) for work in self.unpooled_workloads)
         return tuple(by_key[key] for key in sorted(by_key))
 
     @property

@@ -116,6 +116,7 @@ class ProposalReason(StrEnum):
     MEDIUM_RISK = "medium_risk"
     EXPECTED_LOSS = "expected_loss"
     ABOVE_MAX_SPOT_RATIO = "above_max_spot_ratio"
+    UNSAFE_LOSS = "unsafe_loss"
     ALL_SPOT_ALREADY = "all_spot_already"
     AT_MAX_SPOT_RATIO = "at_max_spot_ratio"
     POOL_ALLOWS_NO_SPOT = "pool_allows_no_spot"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import Observation, PoolFacts
+from spotvortex.core.domain.workloads import SurvivalDefault
 from spotvortex.core.drain.messages import InFlight
 from spotvortex.core.drain.orders import in_flight
 from spotvortex.core.pool.assessment import Assessment
@@ -97,7 +98,7 @@ def assess_steps(unscored: Unscored, scores: Scores, rules: AssessmentRules) -> 
     summaries: dict[str, PoolSummary] = {}
     pools: list[PoolInput] = []
     for facts in sorted(observation.cluster.pools, key=lambda p: p.name):
-        summary = _summary(facts, unscored.memory.summaries.get(facts.name))
+        summary = _summary(facts, unscored.memory.summaries.get(facts.name), rules.limits.survival)
         summaries[facts.name] = summary
         pools.append(_ruled(reduce_summary(summary, context), rules.by_pool))
         yield facts.name
@@ -110,9 +111,10 @@ def assess_steps(unscored: Unscored, scores: Scores, rules: AssessmentRules) -> 
     return replace(unscored.memory, summaries=summaries), assessment
 
 
-def _summary(facts: PoolFacts, known: PoolSummary | None) -> PoolSummary:
+def _summary(facts: PoolFacts, known: PoolSummary | None, default: SurvivalDefault) -> PoolSummary:
     """Return the last summary while the facts are the same object, else a new one."""
-    return known if known is not None and known.facts is facts else summary_of(facts, known)
+    same = known is not None and known.facts is facts
+    return known if known is not None and same else summary_of(facts, known, default)
 
 
 def _ruled(pool: PoolInput, by_pool: Mapping[str, PoolRules]) -> PoolInput:

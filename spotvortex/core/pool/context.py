@@ -37,6 +37,8 @@ class CycleContext:
         anchored: uids of the nodes that the controller's anchors keep.
         at_risk: uids of the nodes that a rebalance was recommended for.
         own_node: name of the node that this process runs on, "" where that is not known.
+        budgets_bind: PodDisruptionBudgets bound a loss, too.
+        relieve_first: nodes whose leaving makes a loss hurt less are the first to leave Spot.
         outside_first: nodes outside the model's scope are the first to leave Spot, not the last.
     """
 
@@ -50,6 +52,8 @@ class CycleContext:
     at_risk: frozenset[str] = frozenset()
     own_node: str = ""
     outside_first: bool = False
+    budgets_bind: bool = False
+    relieve_first: bool = False
 
     def covers(self, offering: Offering) -> bool:
         """Tell whether the model was made for an offering; true where nothing is known of it."""
@@ -77,6 +81,8 @@ def cycle_context(
         inputs=observation.inputs,
         max_input_age_s=limits.max_input_age_s,
         outside_first=limits.exit_unsupported,
+        budgets_bind=limits.budgets_bind,
+        relieve_first=limits.reduce_unsafe,
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from itertools import zip_longest
 from typing import Final
 
-from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
+from spotvortex.core.domain.inputs import InputHealth, InputState
 from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
 from spotvortex.core.domain.sides import allows, is_driven, receiving_sides
@@ -27,15 +27,14 @@ from spotvortex.core.pool.input import (
     MAX_OFFERINGS,
     Candidate,
     GroupFit,
-    LossSafety,
     Money,
     OfferingInput,
     PoolInput,
     Risk,
 )
+from spotvortex.core.pool.loss_safety import loss_safety, relieving_first, safe_first
 from spotvortex.core.pool.owner_rules import rules_of
 from spotvortex.core.pool.summary import PoolSummary
-from spotvortex.core.pool.zone_loss import safe_moves_to_spot
 from spotvortex.core.scoring.features import price_ratio
 
 UNKNOWN_STARTUP_S: Final = 60.0
@@ -61,6 +60,7 @@ def reduce_summary(shape: PoolSummary, sight: CycleContext) -> PoolInput:
     seen = sizes_of(nodes)
     away, room_on_demand = _places(shape, sight, CapacityType.ON_DEMAND, seen)
     entry, room_spot = _places(shape, sight, CapacityType.SPOT, seen)
+    away, entry = relieving_first(away, shape, sight), safe_first(entry, room_spot, shape, sight)
     offerings = _offerings(nodes, sight)
     found = PoolInput(
         pool=shape.facts.name,
@@ -83,7 +83,7 @@ def reduce_summary(shape: PoolSummary, sight: CycleContext) -> PoolInput:
         entry_risk=_risk(entry_nodes, sight),
         spot_money=_money(spot, sight),
         entry_money=_money(entry_nodes, sight),
-        safety=_safety(shape, entry, sight),
+        safety=loss_safety(shape, away, entry, sight),
         to_on_demand=_candidates(away, shape, CapacityType.ON_DEMAND, sight),
         to_spot=_candidates(entry, shape, CapacityType.SPOT, sight),
         n_spot_movable=len(away),
@@ -335,21 +335,6 @@ def _too_old_s(quotes: Iterable[SpotQuote]) -> float | None:
     """Return the age of the oldest price that its source has left out for its age."""
     ages = [q.age_s for q in quotes if q.spot_usd_per_hour is None and 0.0 <= q.age_s < math.inf]
     return short(max(ages)) if ages else None
-
-
-def _safety(shape: PoolSummary, entry: Sequence[NodeFact], sight: CycleContext) -> LossSafety:
-    margin = shape.margins.tightest
-    pdbs = next((h for h in sight.inputs if h.name is InputName.PDBS), None)
-    return LossSafety(
-        n_pdbs=len(shape.facts.pdbs),
-        known=pdbs is not None and pdbs.state is InputState.OK,
-        margin_pods=margin.pods if margin else None,
-        margin_pdb=margin.pdb if margin else "",
-        margin_zone=margin.zone if margin else "",
-        safe_to_spot_nodes=safe_moves_to_spot(
-            [n.name for n in entry[:MAX_CANDIDATES]], shape.budget_pods, shape.margins
-        ),
-    )
 
 
 def _blocked(blockers: Mapping[str, Set[Blocker]]) -> tuple[tuple[Blocker, int], ...]:

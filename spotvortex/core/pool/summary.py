@@ -6,13 +6,22 @@ the facts are the same object. The order in which nodes or budgets come never ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from spotvortex.core.domain.observation import NodeFact, PoolFacts
 from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType
+from spotvortex.core.domain.workloads import SURVIVAL_DEFAULT, SurvivalDefault
 from spotvortex.core.pool.blocking import blockers_of, capacity_types_of, pdb_blocked_nodes
-from spotvortex.core.pool.zone_loss import Margins, budget_pods, worst_zone_margins
+from spotvortex.core.pool.zone_loss import (
+    NO_MARGINS,
+    Margins,
+    PodsOn,
+    budget_margins,
+    pods_on,
+    relieving_nodes,
+    workload_margins,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +41,11 @@ class PoolSummary:
         movable_on_demand: the on-demand nodes that are movable.
         blockers: what holds each node, by node name.
         capacity_types: the kinds of capacity that the pool can have.
-        margins: what each budget can spare once the Spot of its worst zone is gone.
-        budget_pods: by name of a movable on-demand node, how many pods of each budget it runs.
+        margins: what each workload can spare beyond the loss that hits it most.
+        budget_margins: the same of each budget.
+        pods_on: by name of a movable on-demand node, how many pods of each of both it runs.
+        relieving: Spot nodes whose leaving makes a loss that takes too much hurt less.
+        unread: the first owner's word that cannot be read, with its object and the fix, "" of none.
         cpu_requested_ratio: CPU requested of what is allocatable.
         memory_requested_ratio: memory requested of what is allocatable.
     """
@@ -47,7 +59,10 @@ class PoolSummary:
     blockers: Mapping[str, Set[Blocker]]
     capacity_types: Set[CapacityType]
     margins: Margins
-    budget_pods: Mapping[str, Sequence[tuple[str, int]]]
+    budget_margins: Margins
+    pods_on: PodsOn
+    relieving: Set[str]
+    unread: str
     cpu_requested_ratio: float | None
     memory_requested_ratio: float | None
 
@@ -56,8 +71,14 @@ class PoolSummary:
         return sum(1 for node in self.nodes if node.capacity_type is kind)
 
 
-def summary_of(pool: PoolFacts, before: PoolSummary | None = None) -> PoolSummary:
-    """Sort and sum one pool; an earlier shape of it only saves work."""
+def summary_of(
+    pool: PoolFacts,
+    before: PoolSummary | None = None,
+    default: SurvivalDefault = SURVIVAL_DEFAULT,
+) -> PoolSummary:
+    """Sort and sum one pool; an earlier shape of it, by the same default, only saves work."""
+    known = (before.margins, before.budget_margins) if before is not None else (NO_MARGINS,) * 2
+    margins = workload_margins(pool, default, known[0])
     nodes = tuple(sorted(pool.nodes, key=lambda n: (n.name, n.uid)))
     pdb_blocked = pdb_blocked_nodes(pool)
     blockers = {n.name: blockers_of(n, pdb_blocked) for n in nodes}
@@ -74,8 +95,11 @@ def summary_of(pool: PoolFacts, before: PoolSummary | None = None) -> PoolSummar
         movable_on_demand=movable_on_demand,
         blockers=blockers,
         capacity_types=capacity_types_of(pool),
-        margins=worst_zone_margins(pool, before.margins if before is not None else None),
-        budget_pods=budget_pods(pool, {n.name for n in movable_on_demand}),
+        margins=margins,
+        budget_margins=budget_margins(pool, known[1]),
+        pods_on=pods_on((*pool.workloads, *pool.pdbs), {n.name for n in movable_on_demand}),
+        relieving=relieving_nodes(pool, margins),
+        unread=next((w.problem for w in pool.workloads if w.problem), ""),
         cpu_requested_ratio=_ratio((n.load.cpu_milli, n.allocatable_cpu_milli) for n in usable),
         memory_requested_ratio=_ratio(
             (n.load.memory_bytes, n.allocatable_memory_bytes) for n in usable

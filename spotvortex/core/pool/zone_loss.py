@@ -1,148 +1,225 @@
 """What breaks if one offering, or all Spot of one zone, is taken away.
 
-Comes in: budgets, each with its pods on Spot over the whole cluster. Goes out: each loss that would
-leave a budget's workload under its minimum, and how many more nodes of a pool may go to Spot before
-one would. Only Spot can be reclaimed, so on-demand nodes survive here; an outage of a whole zone is
-not what Spot adds.
+Comes in: workloads and budgets, each with its pods on Spot over the whole cluster, and what must
+stay of each. Goes out: each loss that would leave one with less, and how many more nodes of a pool
+may go to Spot before one would. Only Spot can be reclaimed, so on-demand nodes survive here; an
+outage of a whole zone is not what Spot adds.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from spotvortex.core.domain.observation import PdbFact, PoolFacts
+from spotvortex.core.domain.workloads import Need, SurvivalDefault, WorkloadFact, need_of
+
+Guarded: TypeAlias = PdbFact | WorkloadFact
+"""What a loss may break."""
+
+MAX_LOOKED_AT = 500
+"""Nodes among which those are sought that may become Spot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """A PodDisruptionBudget that would be broken by one loss.
+    """A workload, or a budget that binds, which would be left with too few pods by one loss.
 
     Attributes:
         what: what is lost: an offering (`m6i.large/us-east-1a`) or `zone us-east-1a`.
-        n_nodes: nodes with pods of the budget that go with it.
-        pdb: the budget's key, `namespace/name`.
-        workload: the workload that the budget covers.
+        zone: the zone where it is lost.
+        n_nodes: nodes with pods of it that go with the loss.
+        of: its key: `namespace/Kind/name` of a workload, `namespace/name` of a budget.
         healthy: Ready pods before the loss.
         healthy_left: Ready pods after it.
-        desired_healthy: healthy pods that the budget demands.
+        needed: pods that must stay.
     """
 
     what: str
+    zone: str
     n_nodes: int
-    pdb: str
-    workload: str
+    of: str
     healthy: int
     healthy_left: int
-    desired_healthy: int
+    needed: int
+
+    @property
+    def short(self) -> int:
+        """Pods that are missing after the loss, negative where some are to spare."""
+        return self.needed - self.healthy_left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Margin:
-    """A PodDisruptionBudget against its worst zone, as one pool sees it.
+    """A workload or a budget against the loss that hits it most, as one pool sees it.
 
     Attributes:
-        pdb: the budget's key, `namespace/name`.
-        zone: the zone whose Spot has most of its pods, "" where none is on Spot.
-        pods: pods that may still be lost beyond that zone and beyond those that may be on their way
-            into it; negative where the loss breaks the budget already.
+        of: its key.
+        loss: that loss, as in `Loss.what`, "" where no pod of it is on Spot.
+        zone: the zone of that loss, "" likewise.
+        pods: pods that may still be lost beyond that loss and beyond those that may be on their
+            way into it; negative where the loss leaves too few already.
         room: how many of these this pool may use up.
+        breaks: the losses that leave too few, as in `breaking_losses`.
     """
 
-    pdb: str
+    of: str
+    loss: str
     zone: str
     pods: int
     room: int
+    breaks: tuple[str, ...] = ()
 
 
-def single_losses(pdbs: Iterable[PdbFact]) -> tuple[Loss, ...]:
-    """List every budget that losing one Spot offering, or one zone's Spot, would break.
-
-    A zone is listed only for budgets that no single offering of that zone breaks on its own. A
-    budget that is short of healthy pods already is not broken by a loss, and is left out.
-    """
-    found = [loss for pdb in pdbs for loss in _losses_of(pdb)]
-    return tuple(sorted(found, key=lambda loss: (-loss.n_nodes, loss.what, loss.pdb)))
+def need_by_budget(pdb: PdbFact) -> Need:
+    """Return what a budget that binds asks for after any loss."""
+    return Need(after_offering=pdb.desired_healthy, after_zone=pdb.desired_healthy)
 
 
-def _losses_of(pdb: PdbFact) -> Iterable[Loss]:
-    healthy = pdb.healthy
-    spare = healthy - pdb.desired_healthy
-    if spare < 0:
-        return
-    nodes: Counter[str] = Counter()
-    pods: Counter[str] = Counter()
-    covered: set[str] = set()
-    for share in pdb.spot_by_offering:
+def losses_of(fact: Guarded, need: Need) -> Iterator[Loss]:
+    """Return what each single loss leaves of it: of each Spot offering, and of each zone's Spot."""
+    healthy = fact.healthy
+    zones: dict[str, tuple[int, int]] = {}
+    for share in fact.spot_by_offering:
         zone = share.offering.zone
-        nodes[zone] += share.n_nodes
-        pods[zone] += share.n_pods
-        if share.n_pods > spare:
-            covered.add(zone)
-            yield _loss(pdb, str(share.offering), share.n_nodes, healthy - share.n_pods)
-    for zone, lost in pods.items():
-        if lost > spare and zone not in covered:
-            yield _loss(pdb, f"zone {zone}", nodes[zone], healthy - lost)
+        n_nodes, n_pods = zones.get(zone, (0, 0))
+        zones[zone] = n_nodes + share.n_nodes, n_pods + share.n_pods
+        yield Loss(
+            what=str(share.offering),
+            zone=zone,
+            n_nodes=share.n_nodes,
+            of=fact.key,
+            healthy=healthy,
+            healthy_left=healthy - share.n_pods,
+            needed=need.after_offering,
+        )
+    for zone, (n_nodes, n_pods) in zones.items():
+        yield Loss(
+            what=f"zone {zone}",
+            zone=zone,
+            n_nodes=n_nodes,
+            of=fact.key,
+            healthy=healthy,
+            healthy_left=healthy - n_pods,
+            needed=need.after_zone,
+        )
 
 
-def _loss(pdb: PdbFact, what: str, n_nodes: int, healthy_left: int) -> Loss:
-    return Loss(
-        what=what,
-        n_nodes=n_nodes,
-        pdb=pdb.key,
-        workload=pdb.workload,
-        healthy=pdb.healthy,
-        healthy_left=healthy_left,
-        desired_healthy=pdb.desired_healthy,
-    )
+def worst_loss(fact: Guarded, need: Need) -> Loss | None:
+    """Return the loss that leaves most missing, None where no pod of it is on Spot.
+
+    Of equals the smaller one counts: an offering rather than its zone.
+    """
+    return max(losses_of(fact, need), key=lambda loss: loss.short, default=None)
+
+
+def breaking_losses(facts: Iterable[tuple[Guarded, Need]]) -> tuple[Loss, ...]:
+    """List what losing one Spot offering, or one zone's Spot, would leave with too few pods.
+
+    A zone is listed only for those that no single offering of that zone breaks on its own. One that
+    has too few Ready pods already is not broken by a loss, and is left out.
+    """
+    found = [loss for fact, need in facts for loss in _breaking(fact, need)]
+    return tuple(sorted(found, key=lambda loss: (-loss.n_nodes, loss.what, loss.of)))
+
+
+def _breaking(fact: Guarded, need: Need) -> Iterator[Loss]:
+    covered: set[str] = set()
+    for loss in losses_of(fact, need):
+        if loss.short > 0 and loss.healthy >= loss.needed and loss.zone not in covered:
+            covered.add(loss.zone)
+            yield loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Margins:
-    """The margins of a pool's budgets by key, each with the fact that it was computed from."""
+    """Margins by key, each with the fact that it was computed from."""
 
-    by_budget: Mapping[str, tuple[PdbFact, Margin]]
+    by_key: Mapping[str, tuple[Guarded, Margin]]
 
     @property
     def tightest(self) -> Margin | None:
-        """The margin with least to spare, None where no budget covers the pool."""
-        margins = (margin for _, margin in self.by_budget.values())
-        return min(margins, key=lambda margin: (margin.pods, margin.pdb), default=None)
+        """The margin with least to spare, None where there is none."""
+        margins = (margin for _, margin in self.by_key.values())
+        return min(margins, key=lambda margin: (margin.pods, margin.of), default=None)
 
 
-def worst_zone_margins(pool: PoolFacts, before: Margins | None = None) -> Margins:
-    """Compute by budget what it can spare once the Spot of its worst zone is gone.
+NO_MARGINS = Margins(by_key={})
+
+
+def budget_margins(pool: PoolFacts, before: Margins = NO_MARGINS) -> Margins:
+    """Compute by budget what it can spare beyond its worst loss.
 
     Args:
         pool: whose budgets.
         before: an earlier result for the same pool: what has not changed since is taken from it.
     """
-    known = before.by_budget if before is not None else {}
-    by_budget: dict[str, tuple[PdbFact, Margin]] = {}
-    for pdb in pool.pdbs:
-        if not pdb.healthy_by_node:
+    return _margins(((p, need_by_budget(p)) for p in pool.pdbs), pool.name, before)
+
+
+def workload_margins(
+    pool: PoolFacts, default: SurvivalDefault, before: Margins = NO_MARGINS
+) -> Margins:
+    """Compute by workload what it can spare beyond its worst loss; see `budget_margins`.
+
+    Of one whose owner's word cannot be read nothing may be spared. One of which nothing is asked
+    is left out.
+    """
+    known = before.by_key
+    by_key: dict[str, tuple[Guarded, Margin]] = {}
+    for work in pool.workloads:
+        hit = known.get(work.key)
+        if hit is not None and hit[0] is work:
+            by_key[work.key] = hit
             continue
-        hit = known.get(pdb.key)
-        if hit is None or hit[0] is not pdb:
-            hit = (pdb, _margin(pdb, pool.name))
-        by_budget[pdb.key] = hit
-    return Margins(by_budget=by_budget)
+        need = need_of(work, default)
+        if work.healthy_by_node and (need.after_offering or need.after_zone or work.problem):
+            by_key[work.key] = (work, _margin(work, need, pool.name))
+    return Margins(by_key=by_key)
 
 
-def _margin(pdb: PdbFact, pool: str) -> Margin:
-    lost: dict[str, int] = {}
-    for share in pdb.spot_by_offering:
-        zone = share.offering.zone
-        lost[zone] = lost.get(zone, 0) + share.n_pods - share.n_leaving
-    most, worst = max([(n, zone) for zone, n in lost.items()], default=(0, ""))
-    # Pods of a wave that is under way, whoever moves it, may all still land in the worst zone.
-    left = pdb.healthy - pdb.desired_healthy - most - pdb.n_leaving
-    return Margin(pdb=pdb.key, zone=worst, pods=left, room=_room(left, pdb.pools, pool))
+def _margins(facts: Iterable[tuple[Guarded, Need]], pool: str, before: Margins) -> Margins:
+    by_key: dict[str, tuple[Guarded, Margin]] = {}
+    for fact, need in facts:
+        if not fact.healthy_by_node:
+            continue
+        hit = before.by_key.get(fact.key)
+        if hit is None or hit[0] is not fact:
+            hit = (fact, _margin(fact, need, pool))
+        by_key[fact.key] = hit
+    return Margins(by_key=by_key)
+
+
+def _margin(fact: Guarded, need: Need, pool: str) -> Margin:
+    """Take the loss that leaves least.
+
+    Pods of a wave that is under way, whoever moves it, may all still land in what is lost.
+    """
+    healthy = fact.healthy
+    zones: dict[str, int] = {}
+    # Where nothing is on Spot yet, what comes may all be lost together.
+    found = [(healthy - max(need.after_offering, need.after_zone), 2, "", "")]
+    for share in fact.spot_by_offering:
+        zone, n_lost = share.offering.zone, share.n_pods - share.n_leaving
+        zones[zone] = zones.get(zone, 0) + n_lost
+        found.append((healthy - need.after_offering - n_lost, 0, str(share.offering), zone))
+    found += [
+        (healthy - need.after_zone - n_lost, 1, f"zone {zone}", zone)
+        for zone, n_lost in zones.items()
+    ]
+    left, _, loss, zone = min(found)
+    left -= fact.n_leaving
+    room = _room(left, fact.pools, pool)
+    if isinstance(fact, WorkloadFact) and fact.problem:
+        room = min(room, 0)
+    breaks = tuple(loss.what for loss in _breaking(fact, need))
+    return Margin(of=fact.key, loss=loss, zone=zone, pods=left, room=room, breaks=breaks)
 
 
 def _room(pods: int, pools: Sequence[str], pool: str) -> int:
-    """Share what a budget can spare among the pools where its pods run, the first by name first.
+    """Share what can be spared among the pools where its pods run, the first by name first.
 
     Pools decide without knowing of each other, maybe in the same cycle, so none may use up what
     another was promised.
@@ -153,35 +230,64 @@ def _room(pods: int, pools: Sequence[str], pool: str) -> int:
     return each + (pools.index(pool) < rest)
 
 
-def budget_pods(pool: PoolFacts, names: Set[str]) -> dict[str, list[tuple[str, int]]]:
-    """Return for each of these nodes how many pods of each budget run there."""
+PodsOn: TypeAlias = Mapping[str, Sequence[tuple[str, int]]]
+"""By node, the Ready pods of each workload or budget there."""
+
+
+def pods_on(facts: Iterable[Guarded], names: Set[str]) -> dict[str, list[tuple[str, int]]]:
+    """Return for each of these nodes how many Ready pods of each workload or budget run there."""
     on_node: dict[str, list[tuple[str, int]]] = {name: [] for name in names}
-    for pdb in pool.pdbs:
-        for name, count in pdb.healthy_by_node:
+    for fact in facts:
+        key = fact.key
+        for name, count in fact.healthy_by_node:
             if name in on_node:
-                on_node[name].append((pdb.key, count))
+                on_node[name].append((key, count))
     return on_node
 
 
-def safe_moves_to_spot(
-    order: Sequence[str],
-    on_node: Mapping[str, Sequence[tuple[str, int]]],
-    margins: Margins,
-) -> int:
-    """Count the nodes, in this order, that may become Spot before a worst zone breaks a budget.
+def pick_safe(order: Sequence[str], on_node: PodsOn, margins: Margins, most: int) -> list[str]:
+    """Pick the nodes, in this order, that may become Spot together before a loss breaks something.
 
-    The pods of a moved node are taken to land in the budget's worst zone, the most careful
-    reading of where a provisioner may put them: the zone's loss then takes them too.
+    The pods of a moved node are taken to land in whatever loss hits most, the most careful reading
+    of where a provisioner may put them: the loss then takes them too. A node with a pod of one that
+    has no room is left out, and the others go on.
 
     Args:
         order: names of on-demand nodes in the order in which they would be moved.
-        on_node: what `budget_pods` says of them.
-        margins: what `worst_zone_margins` says of their pool.
+        on_node: what `pods_on` says of them.
+        margins: the margins of their pool.
+        most: how many to pick.
     """
     moved: Counter[str] = Counter()
-    for n_safe, name in enumerate(order):
-        for key, count in on_node.get(name, ()):
-            moved[key] += count
-            if moved[key] > margins.by_budget[key][1].room:
-                return n_safe
-    return len(order)
+    picked: list[str] = []
+    for name in order[:MAX_LOOKED_AT]:
+        if len(picked) >= most:
+            break
+        pods = [(key, n) for key, n in on_node.get(name, ()) if key in margins.by_key]
+        if all(moved[key] + n <= margins.by_key[key][1].room for key, n in pods):
+            moved.update(dict(pods))
+            picked.append(name)
+    return picked
+
+
+def n_safe(order: Sequence[str], on_node: PodsOn, margins: Margins) -> int:
+    """Count the nodes, from the first on, that may become Spot together; see `pick_safe`."""
+    return next((n for n in range(len(order), 0, -1) if _fits(order[:n], on_node, margins)), 0)
+
+
+def _fits(names: Sequence[str], on_node: PodsOn, margins: Margins) -> bool:
+    return len(pick_safe(names, on_node, margins, len(names))) == len(names)
+
+
+def relieving_nodes(pool: PoolFacts, margins: Margins) -> frozenset[str]:
+    """Return the Spot nodes whose leaving makes a loss that leaves too few pods hurt less."""
+    places: dict[str, set[str]] = {}
+    for fact, margin in margins.by_key.values():
+        for name, _ in fact.healthy_by_node if margin.breaks else ():
+            places.setdefault(name, set()).update(margin.breaks)
+    return frozenset(
+        node.name
+        for node in pool.nodes
+        if (lost := places.get(node.name))
+        and (str(node.offering) in lost or f"zone {node.offering.zone}" in lost)
+    )

@@ -302,6 +302,13 @@ KNOBS: Final = (
         lambda p, v: replace(p, safety=_safe_nodes(p.safety, v)),
     ),
     _of_pool(
+        "nodes that no loss speaks against moving to Spot",
+        NODES_LEFT,
+        (GateName.POOL_SAFETY,),
+        lambda p: None if p.safety.n_workloads is None else float(p.safety.safe_by_word_nodes),
+        lambda p, v: replace(p, safety=replace(p.safety, safe_by_word_nodes=int(v))),
+    ),
+    _of_pool(
         "pods that the tightest budget can spare",
         PODS,
         (GateName.POOL_SAFETY,),
@@ -353,6 +360,12 @@ KNOBS: Final = (
         (GateName.OUT_OF_DISTRIBUTION,),
         lambda p: bool(p.out_of_range),
         lambda p: replace(p, out_of_range=()),
+    ),
+    _flag(
+        "what owners say of a loss could be read",
+        (GateName.POOL_SAFETY,),
+        lambda p: not p.safety.words_known,
+        lambda p: replace(p, safety=replace(p.safety, words_known=True)),
     ),
     _flag(
         "PodDisruptionBudgets could be read",

@@ -52,7 +52,7 @@ def _columns(names: str) -> tuple[str, ...]:
 
 
 SCHEMA: Final = Schema(
-    version=5,
+    version=6,
     members=_columns(
         """
         v id time pool mode action reason kind proposal other current_ratio target_ratio n_nodes
@@ -93,7 +93,13 @@ SCHEMA: Final = Schema(
             spot_usd_per_hour on_demand_usd_per_hour covered_ratio last_resort too_old_s
             """
         ),
-        LossSafety: _columns("n_pdbs known margin_pods margin_pdb margin_zone safe_to_spot_nodes"),
+        LossSafety: _columns(
+            """
+            n_pdbs known margin_pods margin_pdb margin_zone safe_to_spot_nodes n_workloads
+            words_known unread least_pods least_of least_loss safe_by_word_nodes n_breaking
+            n_relieving
+            """
+        ),
         GroupFit: _columns(
             """
             node_group n_placed misfit cpu_left_milli memory_left_mib nodes_left launch_cpu_milli
@@ -115,7 +121,8 @@ SCHEMA: Final = Schema(
             on_demand_floor_nodes on_demand_floor_vcpu max_pool_disruption_ratio
             max_cluster_disruption_ratio max_wave_nodes canary_nodes max_requested_ratio settle_s
             dwell_s max_dwell_s return_risk_ratio drain_deadline_s bind_s interruption_minutes
-            move_minutes exit_unsupported leftover_s
+            move_minutes exit_unsupported leftover_s min_after_offering_loss_ratio
+            min_after_zone_loss_ratio budgets_bind reduce_unsafe
             """
         ),
         WriteAuthority: _columns("leader freeze unsure own_node"),
@@ -125,26 +132,14 @@ SCHEMA: Final = Schema(
 """What is written."""
 
 BEFORE: Final = Schema(
-    version=4,
-    members=tuple(name for name in SCHEMA.members if name != "kind"),
+    version=5,
+    members=SCHEMA.members,
     rows={
         **SCHEMA.rows,
-        PoolInput: tuple(name for name in SCHEMA.rows[PoolInput] if name != "n_spot_outside"),
-        Candidate: _columns(
-            """
-            node uid claim node_group offering n_pods workload_cpu_milli workload_memory_bytes
-            anchored
-            """
-        ),
-        GroupFit: _columns(
-            """
-            node_group n_placed misfit cpu_left_milli memory_left_mib nodes_left launch_cpu_milli
-            launch_memory_mib sizes_known
-            """
-        ),
+        LossSafety: _columns("n_pdbs known margin_pods margin_pdb margin_zone safe_to_spot_nodes"),
+        Limits: SCHEMA.rows[Limits][:-4],
     },
 )
-"""What is read beside it: a move did not name yet which groups may receive it, nor which nodes
-are outside the model's scope, nor a record what kind of move it is about."""
+"""What is read beside it: a loss was judged by PodDisruptionBudgets alone."""
 
 READABLE: Final[Mapping[int, Schema]] = {schema.version: schema for schema in (SCHEMA, BEFORE)}

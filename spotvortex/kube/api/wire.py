@@ -133,6 +133,8 @@ class PodAnnotations(Wire, frozen=True, gc=False):
         mirror: present on a mirror pod of the kubelet.
         outage_penalty: what an interruption costs, "10h" or "10", in hours.
         startup_time: how long the pod takes to start, in seconds.
+        critical: "true" on a pod of a critical service.
+        min_available_after_loss: the owner's word on what must stay after a loss.
         order: the order that a placeholder belongs to, as JSON.
     """
 
@@ -143,6 +145,10 @@ class PodAnnotations(Wire, frozen=True, gc=False):
     mirror: str | None = field(default=None, name="kubernetes.io/config.mirror")
     outage_penalty: str | None = field(default=None, name="spotvortex.io/outage-penalty")
     startup_time: str | None = field(default=None, name="spotvortex.io/startup-time")
+    critical: str | None = field(default=None, name=label_names.CRITICAL)
+    min_available_after_loss: str | None = field(
+        default=None, name=label_names.MIN_AVAILABLE_AFTER_LOSS
+    )
     order: str | None = field(default=None, name=label_names.ORDER)
 
 
@@ -167,6 +173,7 @@ class PodSpec(Wire, frozen=True, gc=False):
         affinity: rules for its node.
         termination_grace_period_seconds: None means the server's default, 30.
         active_deadline_seconds: seconds after its start at which it is ended, None for never.
+        priority_class_name: the name of its PriorityClass.
     """
 
     node_name: str | None = None
@@ -179,6 +186,7 @@ class PodSpec(Wire, frozen=True, gc=False):
     affinity: Affinity | None = None
     termination_grace_period_seconds: float | None = None
     active_deadline_seconds: int | None = None
+    priority_class_name: str | None = None
 
 
 class Condition(Wire, frozen=True, gc=False):
@@ -303,10 +311,30 @@ class Pdb(Wire, frozen=True, gc=False):
     status: PdbStatus | None = None
 
 
-class Owner(Wire, frozen=True, gc=False):
-    """The metadata of a ReplicaSet."""
+class OwnerNotes(Wire, frozen=True, gc=False):
+    """The annotations of an owner of pods, or of a namespace, that are read.
 
-    metadata: Meta
+    Attributes:
+        min_available_after_loss: the owner's word on what must stay after a loss.
+        revision: of a Deployment's ReplicaSet: which of its rollouts made it.
+    """
+
+    min_available_after_loss: str | None = field(
+        default=None, name=label_names.MIN_AVAILABLE_AFTER_LOSS
+    )
+    revision: str | None = field(default=None, name="deployment.kubernetes.io/revision")
+
+
+class OwnerMeta(Meta, frozen=True, gc=False):
+    """Metadata of an owner of pods, or of a namespace."""
+
+    annotations: OwnerNotes | None = None
+
+
+class Owner(Wire, frozen=True, gc=False):
+    """The metadata of a ReplicaSet, a StatefulSet or a namespace."""
+
+    metadata: OwnerMeta
 
 
 class InvolvedObject(Wire, frozen=True, gc=False):

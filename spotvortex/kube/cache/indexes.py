@@ -56,6 +56,7 @@ class DirtySet:
         nodes: names of nodes.
         label_sets: numbers of label sets whose pods changed.
         pdbs: keys of PodDisruptionBudgets.
+        workloads: keys of workloads.
         node_pools: a NodePool itself changed.
         pool_names: a NodePool or node group came or went, so that any node may belong elsewhere.
     """
@@ -63,5 +64,6 @@ class DirtySet:
     nodes: set[str] = field(default_factory=set)
     label_sets: set[int] = field(default_factory=set)
     pdbs: set[str] = field(default_factory=set)
+    workloads: set[str] = field(default_factory=set)
     node_pools: bool = False
     pool_names: bool = False

@@ -72,7 +72,28 @@ OWNERS: Final = Input(
         accept_watch=_META,
     ),
     right="apps/replicasets",
-    cost="Deployments are guessed from the names of ReplicaSets",
+    cost="Deployments are guessed from the names of ReplicaSets, and no pool grows towards Spot, "
+    "since what a loss may take of them is not known",
+)
+STATEFUL_SETS: Final = Input(
+    resource=Resource(
+        name=InputName.STATEFUL_SETS,
+        path="/apis/apps/v1/statefulsets",
+        accept_list=METADATA_LIST,
+        accept_watch=_META,
+    ),
+    right="apps/statefulsets",
+    cost="what a loss may take of StatefulSets is not known: no pool grows towards Spot",
+)
+NAMESPACES: Final = Input(
+    resource=Resource(
+        name=InputName.NAMESPACES,
+        path="/api/v1/namespaces",
+        accept_list=METADATA_LIST,
+        accept_watch=_META,
+    ),
+    right="namespaces",
+    cost="what namespaces say that a loss may take is not known: no pool grows towards Spot",
 )
 NODEPOOLS: Final = Input(
     resource=Resource(name=InputName.NODEPOOLS, path="/apis/karpenter.sh/v1/nodepools"),
@@ -92,7 +113,16 @@ INTERRUPTIONS: Final = Input(
 """Karpenter's own Events alone: the interruption controller of its AWS provider says so at the
 node (pkg/controllers/interruption/events/events.go)."""
 
-WATCHED: Final = (NODES, PODS, PDBS, OWNERS, NODEPOOLS, INTERRUPTIONS)
+WATCHED: Final = (
+    NODES,
+    PODS,
+    PDBS,
+    OWNERS,
+    STATEFUL_SETS,
+    NAMESPACES,
+    NODEPOOLS,
+    INTERRUPTIONS,
+)
 """All watched resources, in the order in which health lists them."""
 
 

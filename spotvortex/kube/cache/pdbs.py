@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from spotvortex.core.domain.observation import NodeFact, PdbFact, SpotShare
+from spotvortex.core.domain.observation import NodeFact, PdbFact
 from spotvortex.core.domain.types import CapacityType, Offering
+from spotvortex.core.domain.workloads import SpotShare
 from spotvortex.kube.api import wire
 from spotvortex.kube.cache.pods import PodRecord
 
@@ -83,22 +84,26 @@ def fact_of(
         observed=(status.observed_generation or 0) >= (pdb.metadata.generation or 0),
         evicts_unhealthy=spec.unhealthy_pod_eviction_policy == ALWAYS_ALLOW,
         terms=_terms(spec),
-        healthy_by_node=_sorted(tally.healthy),
-        free_by_node=_sorted(tally.free),
-        unready_by_node=_sorted(tally.unready),
+        healthy_by_node=sorted_counts(tally.healthy),
+        free_by_node=sorted_counts(tally.free),
+        unready_by_node=sorted_counts(tally.unready),
         n_leaving=sum(tally.healthy.get(node.name, 0) for node in nodes if node.leaving),
-        spot_by_offering=_on_spot(nodes, tally.healthy),
+        spot_by_offering=on_spot(nodes, tally.healthy),
         pools=tuple(sorted(pools - {""})),
     )
     return fact, pools
 
 
-def _sorted(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+def sorted_counts(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """Return counts as a fact holds them."""
     return tuple(sorted(counts.items()))
 
 
-def _on_spot(nodes: Iterable[NodeFact], healthy: Mapping[str, int]) -> tuple[SpotShare, ...]:
-    """Sum by offering; its two names are the key, since they hash in a fraction of the time."""
+def on_spot(nodes: Iterable[NodeFact], healthy: Mapping[str, int]) -> tuple[SpotShare, ...]:
+    """Sum Ready pods on Spot by offering.
+
+    Its two names are the key, since they hash in a fraction of the time.
+    """
     sums: dict[tuple[str, str], tuple[int, int, int]] = {}
     for node in nodes:
         if node.capacity_type is CapacityType.SPOT and (n := healthy.get(node.name)):

@@ -48,13 +48,19 @@ class PodCosts(Struct, frozen=True, gc=False):
     Attributes:
         outage_hours: hours, from the annotation `spotvortex.io/outage-penalty` ("10h" or "10").
         startup_s: seconds, from the annotation `spotvortex.io/startup-time`.
+        word: what must stay after a loss, from the annotation of the pod itself, "" where unsaid.
+        critical: the annotation `spotvortex.io/critical` is "true", or the name of its
+            PriorityClass has "high" or "system" in it.
     """
 
     outage_hours: float | None = None
     startup_s: float | None = None
+    word: str = ""
+    critical: bool = False
 
 
 _UNSAID: Final = PodCosts()
+_CRITICAL_NAMES: Final = ("high", "system")
 _MAX_OUTAGE_HOURS: Final = 1000.0
 _MAX_STARTUP_S: Final = 86_400.0
 
@@ -132,23 +138,38 @@ def record_of(
         terminating=meta.deletion_timestamp is not None,
         stays=stays,
         blockers=() if ours else _shared(tuple(_blockers(meta, spec, owner, stays=stays))),
-        costs=_costs_of(meta.annotations),
+        costs=_costs_of(meta.annotations, spec.priority_class_name),
     )
 
 
-def _costs_of(notes: wire.PodAnnotations | None) -> PodCosts:
-    if notes is None or (notes.outage_penalty is None and notes.startup_time is None):
-        return _UNSAID
-    return _read_costs(notes.outage_penalty or "", notes.startup_time or "")
+def _costs_of(notes: wire.PodAnnotations | None, priority_class: str | None) -> PodCosts:
+    if notes is None:
+        return _read_costs(None, None, None, None, priority_class) if priority_class else _UNSAID
+    return _read_costs(
+        notes.outage_penalty,
+        notes.startup_time,
+        notes.min_available_after_loss,
+        notes.critical,
+        priority_class,
+    )
 
 
 @lru_cache(maxsize=1024)
-def _read_costs(outage: str, startup: str) -> PodCosts:
-    """Read both annotations; one that is no number in its bounds says nothing."""
-    return PodCosts(
-        outage_hours=_number(outage.removesuffix("h"), _MAX_OUTAGE_HOURS),
-        startup_s=_number(startup.removesuffix("s"), _MAX_STARTUP_S),
+def _read_costs(
+    outage: str | None,
+    startup: str | None,
+    word: str | None,
+    critical: str | None,
+    priority_class: str | None,
+) -> PodCosts:
+    """Read what a pod says of itself; a number that is none in its bounds says nothing."""
+    found = PodCosts(
+        outage_hours=_number((outage or "").removesuffix("h"), _MAX_OUTAGE_HOURS),
+        startup_s=_number((startup or "").removesuffix("s"), _MAX_STARTUP_S),
+        word=word or "",
+        critical=critical == "true" or any(n in (priority_class or "") for n in _CRITICAL_NAMES),
     )
+    return _UNSAID if found == _UNSAID else found
 
 
 def _number(text: str, most: float) -> float | None:

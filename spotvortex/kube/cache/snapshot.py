@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import Generic, TypeVar
 
 from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.observation import (
@@ -18,11 +19,48 @@ from spotvortex.core.domain.observation import (
     PoolFacts,
 )
 from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
+from spotvortex.core.domain.workloads import WorkloadFact
 from spotvortex.kube.cache.indexes import SortedGroups
 from spotvortex.kube.cache.pdbs import Lookup
 from spotvortex.kube.cache.store import Store
 
 _UNPOOLED = ""
+
+Fact = TypeVar("Fact", PdbFact, WorkloadFact)
+Found = tuple[Fact, frozenset[str]] | None
+"""A fact with the pools that it belongs to, None where it is gone."""
+
+
+class FactsByPool(Generic[Fact]):
+    """Facts of one kind, each in every pool where it has a pod."""
+
+    def __init__(self) -> None:
+        self._pools_of: dict[str, frozenset[str]] = {}
+        self._facts: dict[str, Fact] = {}
+        self._in: SortedGroups[Fact] = SortedGroups()
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    def of(self, pool: str) -> tuple[Fact, ...]:
+        """Return the facts of a pool by key."""
+        return self._in.values(pool)
+
+    def renew(self, key: str, found: Found[Fact], touched: set[str]) -> None:
+        """Take a fact as it is now; a pool where it changed is touched."""
+        old, old_pools = self._facts.get(key), self._pools_of.get(key, frozenset())
+        new, pools = found if found is not None else (None, frozenset[str]())
+        if new == old and pools == old_pools:
+            return
+        for pool in old_pools - pools:
+            self._in.remove(pool, key)
+        if new is None:
+            del self._facts[key], self._pools_of[key]
+        else:
+            self._facts[key], self._pools_of[key] = new, pools
+            for pool in pools:
+                self._in.put(pool, key, new)
+        touched |= old_pools | pools
 
 
 class SnapshotBuilder:
@@ -30,30 +68,33 @@ class SnapshotBuilder:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._lookup = Lookup(workload=store.workloads.name_of, node=self.node)
         self._nodes: dict[str, NodeFact] = {}
+        self._lookup = Lookup(workload=store.workloads.name_of, node=self._nodes.get)
         self._members: SortedGroups[NodeFact] = SortedGroups()
-        self._pdbs: dict[str, PdbFact] = {}
-        self._pools_of_pdb: dict[str, frozenset[str]] = {}
-        self._pdbs_in: SortedGroups[PdbFact] = SortedGroups()
+        self._pdbs: FactsByPool[PdbFact] = FactsByPool()
+        self._workloads: FactsByPool[WorkloadFact] = FactsByPool()
         self._node_pools: dict[str, tuple[NodeGroupFact, ...]] = {}
         self._pools: dict[str, PoolFacts] = {}
         self._all_pools: tuple[PoolFacts, ...] = ()
         self._unpooled: tuple[NodeFact, ...] = ()
         self._unpooled_pdbs: tuple[PdbFact, ...] = ()
+        self._unpooled_workloads: tuple[WorkloadFact, ...] = ()
 
     def snapshot(self, inputs: tuple[InputHealth, ...]) -> ClusterFacts:
         """Bring every fact up to date and return them all."""
         touched: set[str] = set()
-        # IMPORTANT: in this order. A node's pool decides which pools a budget belongs to.
+        # IMPORTANT: in this order. A node's pool decides which pools a budget or a workload
+        # belongs to, and both look nodes up as they are after the second step.
         self._refresh_node_pools(touched)
         self._refresh_nodes(touched)
         self._refresh_pdbs(touched)
+        self._refresh_workloads(touched)
         self._rebuild(touched)
         return ClusterFacts(
             pools=self._all_pools,
             unpooled=self._unpooled,
             unpooled_pdbs=self._unpooled_pdbs,
+            unpooled_workloads=self._unpooled_workloads,
             inputs=inputs,
             n_pods=len(self._store.pods),
             n_pdbs=len(self._pdbs),
@@ -96,8 +137,9 @@ class SnapshotBuilder:
             if new is None:
                 del self._nodes[name]
             if _place(old) != _place(new):
-                # The budgets of its pods now belong to other pools, or stand otherwise on Spot.
+                # What its pods belong to is now in other pools, or stands otherwise on Spot.
                 self._store.changes.label_sets |= {p.label_set for p in self._store.pods.on(name)}
+                self._store.changes.workloads.update(self._store.workloads_on(name))
 
     def _node_fact(self, name: str) -> NodeFact | None:
         row = self._store.nodes.get(name)
@@ -115,30 +157,21 @@ class SnapshotBuilder:
         changes.label_sets = set()
         changed, changes.pdbs = changes.pdbs, set()
         for key in changed:
-            self._refresh_pdb(key, touched)
+            self._pdbs.renew(key, budgets.fact(key, self._lookup), touched)
 
-    def _refresh_pdb(self, key: str, touched: set[str]) -> None:
-        old, old_pools = self._pdbs.get(key), self._pools_of_pdb.get(key, frozenset())
-        found = self._store.budgets.fact(key, self._lookup)
-        new, pools = found if found is not None else (None, frozenset[str]())
-        if new == old and pools == old_pools:
-            return
-        for pool in old_pools - pools:
-            self._pdbs_in.remove(pool, key)
-        if new is None:
-            del self._pdbs[key], self._pools_of_pdb[key]
-        else:
-            self._pdbs[key], self._pools_of_pdb[key] = new, pools
-            for pool in pools:
-                self._pdbs_in.put(pool, key, new)
-        touched |= old_pools | pools
+    def _refresh_workloads(self, touched: set[str]) -> None:
+        changes = self._store.changes
+        changed, changes.workloads = changes.workloads, set()
+        for key in changed:
+            self._workloads.renew(key, self._store.workload_fact(key, self._lookup), touched)
 
     def _rebuild(self, touched: set[str]) -> None:
         if not touched:
             return
         if _UNPOOLED in touched:
             self._unpooled = self._members.values(_UNPOOLED)
-            self._unpooled_pdbs = self._pdbs_in.values(_UNPOOLED)
+            self._unpooled_pdbs = self._pdbs.of(_UNPOOLED)
+            self._unpooled_workloads = self._workloads.of(_UNPOOLED)
         for pool in touched - {_UNPOOLED}:
             if pool in self._members or pool in self._node_pools:
                 self._pools[pool] = self._pool_facts(pool)
@@ -152,8 +185,9 @@ class SnapshotBuilder:
             name=pool,
             provisioner=_provisioner(nodes),
             nodes=nodes,
-            pdbs=self._pdbs_in.values(pool),
+            pdbs=self._pdbs.of(pool),
             node_groups=self._node_pools.get(pool, ()),
+            workloads=self._workloads.of(pool),
         )
 
 

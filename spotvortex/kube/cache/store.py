@@ -20,6 +20,7 @@ from spotvortex.core.domain.observation import (
     OwnPod,
 )
 from spotvortex.core.domain.types import Blocker
+from spotvortex.core.domain.workloads import WorkloadFact
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.pool.eviction import PodEvictability
 from spotvortex.kube.api import karpenter_wire, wire
@@ -27,7 +28,9 @@ from spotvortex.kube.cache.indexes import DirtySet
 from spotvortex.kube.cache.label_sets import MatchedPdbs
 from spotvortex.kube.cache.nodes import GroupNames, NodeRow, named_pool, node_pool_fact, row_of
 from spotvortex.kube.cache.own_pods import OwnPods
+from spotvortex.kube.cache.pdbs import Lookup
 from spotvortex.kube.cache.pods import PodCosts, PodRecord, is_finished, record_of
+from spotvortex.kube.cache.workload_facts import workload_fact
 from spotvortex.kube.cache.workloads import Workloads
 
 
@@ -338,6 +341,15 @@ class Store:
         self.node_pools = NodePools(self.changes)
         self.interruptions = InterruptionEvents()
         self.nodes = Nodes(self.changes, self.node_pools, self.interruptions)
+
+    def workload_fact(self, key: str, lookup: Lookup) -> tuple[WorkloadFact, frozenset[str]] | None:
+        """Work out one workload, with the pools of its pods; None where there is nothing to say."""
+        workloads = self.workloads
+        return workload_fact(key, workloads.pods_of(key), workloads.words_on(key), lookup)
+
+    def workloads_on(self, node: str) -> Iterator[str]:
+        """Return the workloads of the pods on a node, each maybe more than once."""
+        return (self.workloads.name_of(pod.owner) for pod in self.pods.on(node) if pod.owner)
 
     def own_pods(self) -> tuple[OwnPod, ...]:
         """Return the placeholders and anchors, sorted by name."""

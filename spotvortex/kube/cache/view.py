@@ -25,12 +25,14 @@ from spotvortex.kube.api.codec import Codec, Obj
 from spotvortex.kube.api.reflector import ObjectSink, Reflector
 from spotvortex.kube.cache.inputs import (
     INTERRUPTIONS,
+    NAMESPACES,
     NODEPOOLS,
     NODES,
     OWNERS,
     PDBS,
     PODS,
     PROBE_EVERY_S,
+    STATEFUL_SETS,
     Input,
     confirm_by_probes,
     health_of,
@@ -72,6 +74,10 @@ class KubeClusterView:
             PODS: self._reflector(PODS, Codec(wire.Pod), fresh.pods),
             PDBS: self._reflector(PDBS, Codec(wire.Pdb), fresh.budgets),
             OWNERS: self._reflector(OWNERS, Codec(wire.Owner), store.workloads),
+            STATEFUL_SETS: self._reflector(
+                STATEFUL_SETS, Codec(wire.Owner), store.workloads.stateful_sets
+            ),
+            NAMESPACES: self._reflector(NAMESPACES, Codec(wire.Owner), store.workloads.namespaces),
             NODEPOOLS: self._reflector(NODEPOOLS, Codec(karpenter_wire.NodePool), store.node_pools),
             INTERRUPTIONS: self._reflector(INTERRUPTIONS, Codec(wire.Event), store.interruptions),
         }

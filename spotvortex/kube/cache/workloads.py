@@ -1,7 +1,8 @@
-"""Which workload a pod belongs to, and whether it is the only one there.
+"""Which workload a pod belongs to, whether it is the only one there, and what its owner says.
 
-Comes in: pods as they come and go, and who owns each ReplicaSet. Goes out: workload ids
-(`namespace/Kind/name`) and the answer to "single replica?". Only pods that live count: one that is
+Comes in: pods as they come and go, who owns each ReplicaSet, and the words of owners on
+ReplicaSets, StatefulSets and namespaces. Goes out: workload ids (`namespace/Kind/name`), their
+pods and words, and the answer to "single replica?". Only pods that live count: one that is
 being deleted is on its way out, and its successor is then the only one. DaemonSet and mirror pods
 are never asked about.
 """
@@ -9,6 +10,7 @@ are never asked about.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Final
@@ -16,6 +18,7 @@ from typing import Final
 from spotvortex.kube.api import wire
 from spotvortex.kube.cache.indexes import DirtySet
 from spotvortex.kube.cache.pods import PodRecord
+from spotvortex.kube.cache.workload_facts import ObjectWords, Words, said_on
 
 # The alphabet of Kubernetes' SafeEncodeString, in which template hashes are written.
 _HASHED: Final = re.compile(r"^(.+/)ReplicaSet(/.+)-[bcdfghjklmnpqrstvwxz2456789]{1,10}$")
@@ -38,6 +41,9 @@ class Workloads:
         self._pods: dict[str, dict[str, PodRecord]] = {}
         self._controllers: dict[str, set[str]] = {}
         self._told: dict[str, str] = {}
+        self._said: dict[str, tuple[int, str]] = {}
+        self.stateful_sets = ObjectWords(self._word_of_stateful_set)
+        self.namespaces = ObjectWords(self._word_of_namespace)
 
     def workload_of(self, pod: PodRecord) -> str:
         """Return the pod's workload id; a bare pod is its own workload."""
@@ -60,6 +66,9 @@ class Workloads:
             self._detach(before)
         if after is not None:
             self._attach(after)
+        for pod in (before, after):
+            if pod is not None:
+                self._changes.workloads.add(self.name_of(pod.owner))
 
     def _attach(self, pod: PodRecord) -> None:
         pods = self._pods.get(pod.owner)
@@ -104,6 +113,31 @@ class Workloads:
         """Return the workload of a controller, "" of none."""
         return self._told.get(controller) or guessed_workload(controller)
 
+    def pods_of(self, workload: str) -> Iterator[PodRecord]:
+        """Return the live pods of a workload."""
+        for controller in self._controllers.get(workload, ()):
+            yield from self._pods[controller].values()
+
+    def words_on(self, workload: str) -> Words:
+        """Return what owners say of a workload; of its ReplicaSets the newest rollout counts.
+
+        The Deployment controller copies the Deployment's annotations there.
+        """
+        namespace, kind, name = workload.split("/", 2)
+        own = self.stateful_sets.of(f"{namespace}/{name}") if kind == "StatefulSet" else ""
+        said = [self._said.get(c, _UNSAID) for c in self._controllers.get(workload, ())]
+        return Words(
+            own=own or max(said, default=_UNSAID)[1], namespace=self.namespaces.of(namespace)
+        )
+
+    def _word_of_stateful_set(self, key: str) -> None:
+        namespace, _, name = key.partition("/")
+        self._changes.workloads.add(f"{namespace}/StatefulSet/{name}")
+
+    def _word_of_namespace(self, key: str) -> None:
+        mine = f"{key}/"
+        self._changes.workloads |= {w for w in self._controllers if w.startswith(mine)}
+
     # The sink of ReplicaSets.
 
     def keys(self) -> AbstractSet[str]:
@@ -114,10 +148,22 @@ class Workloads:
         """Learn who owns a ReplicaSet."""
         controller = _replica_set(key)
         self._rename(controller, _owner_of(controller, obj.metadata))
+        self._say(controller, (_revision_of(obj), said_on(obj)))
 
     def remove(self, key: str) -> None:
         """Forget a ReplicaSet; pods that it may still have fall back to the guess."""
-        self._rename(_replica_set(key), "")
+        controller = _replica_set(key)
+        self._rename(controller, "")
+        self._say(controller, _UNSAID)
+
+    def _say(self, controller: str, said: tuple[int, str]) -> None:
+        if said == self._said.get(controller, _UNSAID):
+            return
+        if said == _UNSAID:
+            del self._said[controller]
+        else:
+            self._said[controller] = said
+        self._changes.workloads.add(self.name_of(controller))
 
     def _rename(self, controller: str, workload: str) -> None:
         before = self.name_of(controller)
@@ -133,8 +179,18 @@ class Workloads:
         self._mark_if_few(before)
         self._mark_if_few(after)
         self._mark(controller)
+        self._changes.workloads |= {before, after}
         for pod in self._pods[controller].values():
             self._changes.label_sets.add(pod.label_set)
+
+
+_UNSAID: Final = (0, "")
+
+
+def _revision_of(obj: wire.Owner) -> int:
+    notes = obj.metadata.annotations
+    text = (notes.revision or "") if notes is not None else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def _counts(pod: PodRecord) -> bool:

@@ -17,13 +17,14 @@ from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact, PoolFacts
 from spotvortex.core.domain.types import Blocker, CapacityType, Outcome, ProvisionerKind
+from spotvortex.core.domain.workloads import SURVIVAL_DEFAULT, need_of
 from spotvortex.core.pool.blocking import (
     blockers_of,
     capacity_types_of,
     nodes_held_by,
     pdb_blocked_nodes,
 )
-from spotvortex.core.pool.zone_loss import Loss, single_losses
+from spotvortex.core.pool.zone_loss import Loss, breaking_losses
 from spotvortex.core.scoring.features import price_ratio
 
 ORDER_OF_BLAME: Final = (
@@ -182,7 +183,7 @@ class Report:
         groups: its nodes by pool, type, zone and capacity type.
         on_demand: the on-demand nodes of each pool.
         blocked: the workloads that keep nodes from being moved.
-        losses: the losses that would break a PodDisruptionBudget.
+        losses: the losses that would leave a workload with too few pods.
         decisions: what would be decided, by pool.
         missing: the inputs that cannot be read.
     """
@@ -234,7 +235,7 @@ def make_report(plan: Plan, frame: Provenance) -> Report:
         groups=groups,
         on_demand=tuple(o for p in cluster.pools if (o := _on_demand(p, market)).n_nodes),
         blocked=_blocked(cluster.pools),
-        losses=single_losses(cluster.pdbs),
+        losses=_losses(plan),
         decisions=plan.decisions,
         missing=tuple(
             MissingInput(name=h.name, state=h.state, detail=h.detail, required=h.required)
@@ -242,6 +243,13 @@ def make_report(plan: Plan, frame: Provenance) -> Report:
             if h.state is not InputState.OK
         ),
     )
+
+
+def _losses(plan: Plan) -> tuple[Loss, ...]:
+    limits = [decision.basis.limits for decision in plan.decisions]
+    default = limits[0].survival if limits else SURVIVAL_DEFAULT
+    workloads = plan.observation.cluster.workloads
+    return breaking_losses((work, need_of(work, default)) for work in workloads)
 
 
 def _groups(cluster: ClusterFacts, market: MarketFacts) -> Iterable[NodeGroupRow]:

@@ -129,13 +129,16 @@ def _cannot_move(on_demand: Sequence[OnDemand], console: Console, rows: int | No
 
 
 def _breaks(losses: Sequence[Loss], console: Console, rows: int | None) -> None:
-    _title(console, "WHAT BREAKS NEXT", _n(len({loss.pdb for loss in losses}), "workload"))
+    _title(console, "WHAT BREAKS NEXT", _n(len({loss.of for loss in losses}), "workload"))
     if not losses:
-        _line(console, "  no single Spot offering or zone, if lost, breaks a PodDisruptionBudget")
+        _line(
+            console,
+            "  no single Spot offering or zone, if lost, leaves a workload with too few pods",
+        )
     for loss in islice(losses, rows):
-        left = f"{loss.healthy_left} of {loss.healthy} left, PDB needs {loss.desired_healthy}"
+        left = f"{loss.healthy_left} of {loss.healthy} left, {loss.needed} must stay"
         lost = f"{loss.what} ({_n(loss.n_nodes, 'node')})"
-        _line(console, f"  lose {lost}: {loss.workload or loss.pdb} {left}")
+        _line(console, f"  lose {lost}: {loss.of} {left}")
     _more(console, len(losses) - len(losses[:rows]))
 
 

@@ -8,7 +8,7 @@ would not.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from typing import Final, TypeVar
 
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.observation import (
@@ -20,9 +20,9 @@ from spotvortex.core.domain.observation import (
     OwnPod,
     PdbFact,
     PoolFacts,
-    SpotShare,
 )
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering, ProvisionerKind
+from spotvortex.core.domain.workloads import SpotShare, WorkloadFact
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.pool.eviction import PodEvictability
 from spotvortex.sim.cluster.objects import SimNode, SimPod
@@ -35,9 +35,17 @@ _INPUTS: Final = (
     (InputName.PODS, True),
     (InputName.PDBS, False),
     (InputName.OWNERS, False),
+    (InputName.STATEFUL_SETS, False),
+    (InputName.NAMESPACES, False),
     (InputName.NODEPOOLS, False),
 )
 """What is watched, and whether a decision needs it."""
+
+
+_GUARDED: Final = frozenset({WorkloadKind.DEPLOYMENT, WorkloadKind.STATEFUL_SET})
+"""Kinds of which a loss may take too much."""
+
+Fact = TypeVar("Fact", PdbFact, WorkloadFact)
 
 
 class FactsCache:
@@ -48,6 +56,7 @@ class FactsCache:
         self._cluster = cluster
         self._nodes: dict[str, NodeFact] = {}
         self._pdbs: dict[str, PdbFact] = {}
+        self._workloads: dict[str, WorkloadFact] = {}
         self._groups = {pool: _of_pool(groups, pool) for pool in sorted({g.pool for g in groups})}
         self._pools: dict[str, PoolFacts] = {}
         self._stale = set(self._groups)
@@ -59,7 +68,7 @@ class FactsCache:
             age_s: time since the simulation's last step.
         """
         self._renew_nodes()
-        self._renew_pdbs()
+        self._renew_workloads()
         self._renew_pools()
         return ClusterFacts(
             pools=tuple(self._pools[name] for name in self._groups),
@@ -83,17 +92,20 @@ class FactsCache:
                 self._stale.add(gone.pool)
         self._cluster.changed_nodes.clear()
 
-    def _renew_pdbs(self) -> None:
+    def _renew_workloads(self) -> None:
         for key in sorted(self._cluster.changed_workloads):
             workload = self._cluster.workloads[key]
-            if not workload.has_budget:
-                continue
-            fact = pdb_fact(workload, self._cluster)
-            old = self._pdbs.get(key)
-            if old != fact:
-                self._pdbs[key] = fact
-                self._stale |= {workload.pool, *fact.pools, *(old.pools if old else ())}
+            if workload.has_budget:
+                self._renew(self._pdbs, workload, pdb_fact(workload, self._cluster))
+            if workload.kind in _GUARDED:
+                self._renew(self._workloads, workload, workload_fact(workload, self._cluster))
         self._cluster.changed_workloads.clear()
+
+    def _renew(self, facts: dict[str, Fact], workload: Workload, fact: Fact) -> None:
+        old: Fact | None = facts.get(workload.key)
+        if old != fact:
+            facts[workload.key] = fact
+            self._stale |= {workload.pool, *fact.pools, *(old.pools if old else ())}
 
     def _renew_pools(self) -> None:
         for name in sorted(self._stale):
@@ -116,6 +128,7 @@ class FactsCache:
             nodes=tuple(sorted(nodes, key=lambda node: node.name)),
             pdbs=tuple(sorted(pdbs, key=lambda pdb: pdb.key)),
             node_groups=tuple(_node_pool_fact(g, self._cluster.left(g)) for g in karpenter),
+            workloads=tuple(w for _, w in sorted(self._workloads.items()) if name in w.pools),
         )
 
 
@@ -231,6 +244,25 @@ def pdb_fact(workload: Workload, cluster: ClusterObjects) -> PdbFact:
         n_leaving=sum(n for name, n in healthy.items() if _is_leaving(cluster.nodes[name])),
         spot_by_offering=_on_spot(healthy, cluster),
         pools=tuple(sorted(pools)),
+    )
+
+
+def workload_fact(workload: Workload, cluster: ClusterObjects) -> WorkloadFact:
+    """Return a workload with where its pods run."""
+    pods = [pod for pod in cluster.pods_of[workload.key].values() if not pod.terminating]
+    healthy = Counter(pod.node for pod in pods if pod.ready)
+    namespace, kind, name = workload.key.split("/")
+    return WorkloadFact(
+        namespace=namespace,
+        kind=kind,
+        name=name,
+        n_replicas=len(pods),
+        said=workload.min_available_after_loss,
+        said_by=f"{kind} {namespace}/{name}" if workload.min_available_after_loss else "",
+        healthy_by_node=tuple(sorted(healthy.items())),
+        n_leaving=sum(n for name, n in healthy.items() if _is_leaving(cluster.nodes[name])),
+        spot_by_offering=_on_spot(healthy, cluster),
+        pools=tuple(sorted({cluster.nodes[pod.node].group.pool for pod in pods if pod.node})),
     )
 
 

@@ -55,6 +55,7 @@ class Workload:
         do_not_disrupt: the pods ask not to be disrupted.
         capacity_type: a node selector, None for any.
         other_pools: pools that they may run in as well.
+        min_available_after_loss: the owner's word on what must stay after a loss, "" of none.
     """
 
     namespace: str
@@ -71,6 +72,7 @@ class Workload:
     do_not_disrupt: bool = False
     capacity_type: CapacityType | None = None
     other_pools: tuple[str, ...] = ()
+    min_available_after_loss: str = ""
 
     @property
     def key(self) -> str:

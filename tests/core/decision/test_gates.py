@@ -74,7 +74,17 @@ def standing(**changes):
 
 def unsafe(**changes):
     """A pool that could not stand the loss of its worst zone."""
-    return pool_input(safety=safety(margin_pods=-2), **changes)
+    return pool_input(safety=safety(least_pods=-2, safe_by_word_nodes=0), **changes)
+
+
+def bound(state=None, n_anchored=0, **changes):
+    """A case where PodDisruptionBudgets bind a loss, too."""
+    data = pool_input(safety=safety(**changes), n_anchored=n_anchored)
+    return case(pool=data, limits=Limits(budgets_bind=True), state=state or PoolState())
+
+
+LOSES_ALL = safety(least_pods=-1, least_loss="", safe_by_word_nodes=0)
+UNREAD = safety(unread="Deployment shop/web: give pods", safe_by_word_nodes=0)
 
 
 FELL, FELL_LESS = PoolState(fell_from=0.9), PoolState(fell_from=0.5)
@@ -106,24 +116,25 @@ REFUSING = [
     ("out_of_distribution", case(pool=pool_input(out_of_range=("m6i.large/a",))), "m6i.large/a"),
     ("out_of_distribution", case(pool=pool_input(out_of_range=("a", "b", "c"))), "a and 2 more"),
     ("pool_safety", case(pool=pool_input(safety=safety(known=False))), "cannot be read"),
-    ("pool_safety", case(pool=pool_input(safety=safety(margin_pods=-2))), "leaves shop/api 2"),
+    ("pool_safety", case(pool=pool_input(safety=safety(words_known=False))), "cannot be read"),
     (
         "pool_safety",
-        case(pool=pool_input(safety=safety(margin_pods=-1, margin_zone=""))),
-        "as it is now",
+        case(pool=unsafe()),
+        "the loss of zone us-east-1a leaves shop/Deployment/api 2",
     ),
-    ("pool_safety", case(pool=pool_input(safety=safety(safe_to_spot_nodes=0))), "can spare 3"),
-    ("pool_safety", case(pool=unsafe(n_anchored=4)), "leaves shop/api 2"),
-    ("pool_safety", case(pool=unsafe(n_anchored=0), state=FELL), "leaves shop/api 2"),
-    ("pool_safety", case(pool=unsafe(n_anchored=4), state=FELL_LESS), "leaves shop/api 2"),
-    (
-        "pool_safety",
-        case(
-            pool=pool_input(safety=safety(margin_pods=-1, margin_zone=""), n_anchored=4),
-            state=FELL,
-        ),
-        "as it is now",
-    ),
+    ("pool_safety", case(pool=pool_input(safety=LOSES_ALL)), "what is Ready now leaves"),
+    ("pool_safety", case(pool=pool_input(safety=safety(safe_by_word_nodes=0))), "can spare 3"),
+    ("pool_safety", case(pool=pool_input(safety=UNREAD)), "Deployment shop/web: give"),
+    ("pool_safety", case(pool=unsafe(n_anchored=4)), "leaves shop/Deployment/api 2"),
+    ("pool_safety", case(pool=unsafe(n_anchored=0), state=FELL), "leaves shop/Deployment/api 2"),
+    ("pool_safety", case(pool=unsafe(n_anchored=4), state=FELL_LESS), "leaves shop/Deployment"),
+    ("pool_safety", case(pool=pool_input(safety=LOSES_ALL, n_anchored=4), state=FELL), "Ready now"),
+    ("pool_safety", bound(margin_pods=-2), "leaves shop/api 2"),
+    ("pool_safety", bound(margin_pods=-1, margin_zone=""), "as it is now"),
+    ("pool_safety", bound(safe_to_spot_nodes=0), "shop/api can spare 3"),
+    ("pool_safety", bound(known=False), "cannot be read"),
+    ("pool_safety", bound(least_pods=-2, safe_by_word_nodes=0), "leaves shop/Deployment/api 2"),
+    ("pool_safety", case(DOWN, "unsafe_loss"), "whose leaving helps"),
     ("on_demand_floor", case(limits=Limits(on_demand_floor_nodes=10)), "floor is 10"),
     (
         "on_demand_floor",
@@ -179,8 +190,10 @@ LETTING = [
     ("market", case(DOWN, economics=Economics())),
     ("out_of_distribution", case()),
     ("out_of_distribution", case(DOWN, pool=pool_input(out_of_range=("m6i.large/a",)))),
-    ("pool_safety", case(DOWN, pool=pool_input(safety=safety(margin_pods=-2)))),
-    ("pool_safety", case(pool=pool_input(safety=safety(n_pdbs=0, margin_pods=None)))),
+    ("pool_safety", case(DOWN, pool=unsafe())),
+    ("pool_safety", case(pool=pool_input(safety=safety(n_workloads=0, least_pods=None)))),
+    ("pool_safety", case(pool=unsafe(n_on_demand=0))),
+    ("pool_safety", bound(n_pdbs=0, margin_pods=None, least_pods=None)),
     ("on_demand_floor", case()),
     ("on_demand_floor", case(DOWN, limits=Limits(on_demand_floor_nodes=10))),
     ("fit", case(HOLD, pool=to_on_demand(nodes_left=0))),
@@ -215,27 +228,30 @@ LETTING = [
 ]
 
 BOUNDING = [
-    ("pool_safety", case(pool=pool_input(safety=safety(safe_to_spot_nodes=3))), 3),
+    ("pool_safety", case(pool=pool_input(safety=safety(safe_by_word_nodes=3))), 3),
+    ("pool_safety", case(pool=pool_input(safety=safety(margin_pods=-2))), 8),
     ("pool_safety", case(pool=unsafe(n_anchored=4), state=FELL), 4),
     ("pool_safety", case(pool=unsafe(n_anchored=1), state=FELL), 1),
     ("pool_safety", case(pool=unsafe(n_anchored=9), state=FELL), 8),
     (
         "pool_safety",
-        case(pool=pool_input(safety=safety(safe_to_spot_nodes=1), n_anchored=4), state=FELL),
+        case(pool=pool_input(safety=safety(safe_by_word_nodes=1), n_anchored=4), state=FELL),
         4,
     ),
     (
         "pool_safety",
-        case(pool=pool_input(safety=safety(safe_to_spot_nodes=6), n_anchored=4), state=FELL),
+        case(pool=pool_input(safety=safety(safe_by_word_nodes=6), n_anchored=4), state=FELL),
         6,
     ),
+    ("pool_safety", bound(safe_to_spot_nodes=3), 3),
+    ("pool_safety", bound(safe_by_word_nodes=3), 3),
+    ("pool_safety", bound(n_pdbs=0, margin_pods=None, safe_by_word_nodes=3), 3),
+    ("pool_safety", bound(least_pods=None, safe_to_spot_nodes=3), 3),
+    ("pool_safety", bound(margin_pods=-1, n_anchored=4, state=FELL), 4),
     (
         "pool_safety",
-        case(
-            pool=pool_input(safety=safety(margin_pods=0, safe_to_spot_nodes=6), n_anchored=4),
-            state=FELL,
-        ),
-        6,
+        case(DOWN, "unsafe_loss", pool=pool_input(safety=safety(n_breaking=1, n_relieving=2))),
+        2,
     ),
     ("on_demand_floor", case(limits=Limits(on_demand_floor_nodes=6)), 4),
     (
@@ -431,6 +447,7 @@ BODY = {"input_freshness", "fit", "budgets", "do_not_disrupt"}
         (EXIT, "best_q_value", {"confidence", "cooldown"}),
         (EXIT, "unsupported_family", {"model_scope"}),
         (DOWN, "above_max_spot_ratio", {"cooldown"}),
+        (DOWN, "unsafe_loss", {"cooldown", "pool_safety"}),
         (DOWN, "medium_risk", {"confidence", "cooldown"}),
         (DOWN, "best_q_value", {"confidence", "cooldown"}),
         (DOWN, "expected_loss", {"model_scope", "confidence", "cooldown"}),

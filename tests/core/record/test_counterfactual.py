@@ -145,8 +145,19 @@ def test_applying_the_change_that_would_allow_an_action_allows_it(assessed, limi
             "would INCREASE_30 if every required input could be read",
         ),
         (
-            basis(pool_input(safety=safety(margin_pods=-2, safe_to_spot_nodes=0))),
+            basis(pool_input(safety=safety(least_pods=-2, safe_by_word_nodes=0))),
+            "would INCREASE_30 if nodes that no loss speaks against moving to Spot >= 1, now 0",
+        ),
+        (
+            basis(
+                pool_input(safety=safety(margin_pods=-2, safe_to_spot_nodes=0)),
+                limits=Limits(budgets_bind=True),
+            ),
             "would INCREASE_30 if nodes that the budgets let go to Spot >= 1, now 0",
+        ),
+        (
+            basis(pool_input(safety=safety(words_known=False))),
+            "would INCREASE_30 if what owners say of a loss could be read",
         ),
         (
             basis(pool_input(safety=safety(known=False))),

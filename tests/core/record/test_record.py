@@ -122,7 +122,7 @@ def compact(data):
 
 
 @pytest.mark.parametrize("largest", [largest_growth, largest_refusal])
-def test_the_largest_record_fits_in_six_kib_and_its_pool_in_four(largest):
+def test_the_largest_record_fits_in_six_and_a_half_kib_and_its_pool_in_four(largest):
     made = largest()
     data = made.input
     assert (len(data.offerings), len(data.to_spot)) == (MAX_OFFERINGS, MAX_CANDIDATES)
@@ -132,7 +132,7 @@ def test_the_largest_record_fits_in_six_kib_and_its_pool_in_four(largest):
     record = json.loads(line)
     reduced = compact(record["basis"]["pool"]) + compact(record["words"])
     assert len(reduced.encode()) <= 4096
-    assert len(line.encode()) <= 6144
+    assert len(line.encode()) <= 6656
 
 
 def test_the_largest_refusal_is_that_of_every_gate_that_can_refuse_growth():

@@ -11,7 +11,7 @@ from hypothesis import given
 from spotvortex.core.decision.messages import Basis, PoolState, Proposal, Verdict
 from spotvortex.core.decision.reconcile import decide
 from spotvortex.core.domain.types import Action
-from spotvortex.core.pool.input import PoolInput
+from spotvortex.core.pool.input import LossSafety, PoolInput
 from spotvortex.core.record.codec import decode, encode
 from spotvortex.core.record.counterfactual import Counterfactual
 from spotvortex.core.record.record import read_record, record_of
@@ -20,8 +20,8 @@ from spotvortex.core.record.schema import BEFORE, READABLE, SCHEMA
 from tests.core import odd
 from tests.core.builders import AT, basis, pool_input
 
-KEPT = tuple((Path(__file__).parent / "kept" / "schema-4.jsonl").read_text().splitlines())
-"""Records that a release with schema 4 wrote."""
+KEPT = tuple((Path(__file__).parent / "kept" / "schema-5.jsonl").read_text().splitlines())
+"""Records that a release with schema 5 wrote."""
 
 
 def classes_in(kind, found=None):
@@ -66,9 +66,7 @@ def test_a_record_of_the_release_before_is_made_again_byte_for_byte(line):
     assert json.loads(line)["v"] == BEFORE.version
     found = replay(line)
     assert found.same, found.remade
-    pool = read_record(line).basis.pool
-    assert all(c.sides == () for c in (*pool.to_spot, *pool.to_on_demand))
-    assert "kind" not in json.loads(found.remade)
+    assert read_record(line).basis.pool.safety.n_workloads is None
 
 
 def test_the_kept_records_hold_every_action():
@@ -76,7 +74,7 @@ def test_the_kept_records_hold_every_action():
 
 
 def test_an_old_record_that_was_altered_is_found():
-    altered = KEPT[0].replace('"n_nodes":0', '"n_nodes":1')
+    altered = KEPT[0].replace('"n_nodes":1', '"n_nodes":2')
     assert altered != KEPT[0]
     assert not replay(altered).same
 
@@ -104,16 +102,17 @@ def test_a_field_more_is_a_column_more_and_old_records_replay():
 def as_said_before(data):
     """A pool of which the schema before could say all."""
 
-    def plain(candidates):
-        return tuple(replace(one, sides=(), in_scope=True) for one in candidates)
-
+    safety = data.safety
     return replace(
         data,
-        to_spot=plain(data.to_spot),
-        to_on_demand=plain(data.to_on_demand),
-        room_spot=replace(data.room_spot, no_driver=""),
-        room_on_demand=replace(data.room_on_demand, no_driver=""),
-        n_spot_outside=0,
+        safety=LossSafety(
+            n_pdbs=safety.n_pdbs,
+            known=safety.known,
+            margin_pods=safety.margin_pods,
+            margin_pdb=safety.margin_pdb,
+            margin_zone=safety.margin_zone,
+            safe_to_spot_nodes=safety.safe_to_spot_nodes,
+        ),
     )
 
 

@@ -22,7 +22,16 @@ from tests.controlplane.cluster import ControlPlane
 from tests.deploy.manifests import shadow_cluster_role
 from tests.kube.fake_api import Answer, FakeApi, FakeCluster, listed, refused, serving
 
-EVERYTHING = ["nodes", "pods", "poddisruptionbudgets", "replicasets", "nodepools", "events"]
+EVERYTHING = [
+    "nodes",
+    "pods",
+    "poddisruptionbudgets",
+    "replicasets",
+    "statefulsets",
+    "namespaces",
+    "nodepools",
+    "events",
+]
 GROUPS = ["/api/v1", "/apis/policy/v1", "/apis/apps/v1", "/apis/karpenter.sh/v1"]
 
 

@@ -29,7 +29,17 @@ from tests.core.builders import reduce_pool
 from tests.examples import examples
 from tests.kube.api.test_codec import json_values, paths_of, with_value
 from tests.kube.cache.test_store import CODECS, Scene
-from tests.kube.cache.test_view import EVENTS, NODEPOOLS, NODES, OWNERS, PDBS, PODS, viewing
+from tests.kube.cache.test_view import (
+    EVENTS,
+    NAMESPACES,
+    NODEPOOLS,
+    NODES,
+    OWNERS,
+    PDBS,
+    PODS,
+    STATEFUL_SETS,
+    viewing,
+)
 from tests.kube.fake_api import CUT, SILENCE, FakeApi, FakeCluster, event, listed, until, watched
 from tests.kube.objects import container, node, node_pool, pdb, pod, replica_set
 
@@ -60,6 +70,8 @@ def served(*, nodes=(), pods=(), pdbs=(), watch_pods=()):
             PODS: FakeApi([listed(*pods)], list(watch_pods)),
             PDBS: FakeApi([listed(*pdbs)]),
             OWNERS: FakeApi([listed(replica_set("web-1", "web"))]),
+            STATEFUL_SETS: FakeApi([listed()]),
+            NAMESPACES: FakeApi([listed()]),
             NODEPOOLS: FakeApi([listed(node_pool("web"))]),
             EVENTS: FakeApi([listed()]),
         }

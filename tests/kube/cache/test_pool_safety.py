@@ -1,7 +1,8 @@
-"""Where the gate says yes, no single loss breaks a budget: tried on clones of raw objects.
+"""Where the gate says yes, no single loss takes too much: tried on clones of raw objects.
 
-Clusters are made as the API server would send them, with budgets over several pools, and go through
-the real store, reduction and gate. The waves that it allows, of all pools at once, are then applied
+Clusters are made as the API server would send them, with workloads over several pools, with budgets
+and without, and words of owners on Deployments, pods and namespaces; they go through the real
+store, reduction and gate. The waves that it allows, of all pools at once, are then applied
 to a clone of the raw objects, every Spot offering and every zone's Spot is taken away in turn, and
 what is left is counted by code of its own.
 """
@@ -12,11 +13,11 @@ from random import Random
 
 import pytest
 
-from spotvortex.core.decision.gates.disruption import pool_safety
+from spotvortex.core.decision.gates.losses import pool_safety
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.market import MarketFacts
-from spotvortex.core.domain.observation import Observation, PdbFact, PoolFacts
+from spotvortex.core.domain.observation import Observation, PoolFacts
 from spotvortex.core.domain.types import Action, Outcome
 from spotvortex.core.pool.context import cycle_context
 from tests.core.builders import case, placed, reduce_pool
@@ -33,17 +34,21 @@ INPUTS = tuple(
     InputHealth(name=name, state=InputState.OK, age_s=1.0)
     for name in (InputName.NODES, InputName.PODS, InputName.PDBS)
 )
+WORD = "spotvortex.io/min-available-after-loss"
+WORDS = ("", "", "", "0", "2", "25%", "75%", "some")
 N_CLUSTERS = 250
 PARTS = [range(20), pytest.param(range(20, N_CLUSTERS), marks=pytest.mark.search)]
 
 
 @dataclass
 class Raw:
-    """Nodes, pods and budgets by name, as plain JSON."""
+    """Nodes, pods, budgets, ReplicaSets and namespaces by name, as plain JSON."""
 
     nodes: dict
     pods: dict
     pdbs: dict
+    owners: dict
+    spaces: dict
 
 
 def make_node(name, pool, kind, rng):
@@ -64,7 +69,7 @@ def make_cluster(seed):
         for i in range(rng.randint(1, 5)):
             name = f"{pool or 'none'}-{i}"
             nodes[name] = make_node(name, pool, rng.choice(["spot", "on-demand"]), rng)
-    pods, pdbs = {}, {}
+    pods, pdbs, owners = {}, {}, {}
     for app in ("front", "back", "cache")[: rng.randint(1, 3)]:
         homes = rng.sample(sorted(nodes), rng.randint(1, len(nodes)))
         for i in range(rng.randint(3, 12)):
@@ -76,12 +81,31 @@ def make_cluster(seed):
                 ready=rng.random() < 0.9,
             )
             pods[made["metadata"]["name"]] = made
+        word = rng.choice(WORDS)
+        owners[app] = objects.replica_set(f"{app}-x", app, annotations={WORD: word} if word else {})
+        if rng.random() < 0.5:
+            continue
         selector = {"matchLabels": {"app": app}}
         covered = [p for p in pods.values() if p["metadata"]["labels"]["app"] == app]
         healthy = sum(map(is_ready, covered))
         wanted = max(0, healthy - rng.randint(0, healthy))
         pdbs[app] = objects.pdb(app, selector, desired=wanted, allowed=healthy - wanted)
-    return Raw(nodes, pods, pdbs)
+    word = rng.choice(WORDS)
+    spaces = {"default": {"metadata": objects.meta("default", annotations={WORD: word})}}
+    return Raw(nodes, pods, pdbs, owners, spaces if word else {})
+
+
+def wanted_of(raw, app, *, zone):
+    """What must stay of an app, by the words of the documentation and no code of the product."""
+    notes = [raw.owners[app]["metadata"].get("annotations", {})]
+    notes += [space["metadata"]["annotations"] for space in raw.spaces.values()]
+    n = sum(1 for plain in raw.pods.values() if plain["metadata"]["labels"]["app"] == app)
+    word = next((found[WORD] for found in notes if WORD in found), "")
+    if word == "some":
+        return n
+    if word:
+        return -(-int(word[:-1]) * n // 100) if word.endswith("%") else int(word)
+    return max(1, -(-n // 3)) if zone else -(-n // 2)
 
 
 def is_ready(plain):
@@ -107,7 +131,13 @@ def set_out(raw, moved, rng):
 
 def pools_of(raw):
     scene = Scene()
-    for table, found in (("nodes", raw.nodes), ("pods", raw.pods), ("budgets", raw.pdbs)):
+    for table, found in (
+        ("nodes", raw.nodes),
+        ("pods", raw.pods),
+        ("budgets", raw.pdbs),
+        ("workloads", raw.owners),
+        ("namespaces", raw.spaces),
+    ):
         scene.put(table, *found.values())
     return scene.cluster.snapshot(INPUTS)
 
@@ -145,14 +175,14 @@ def clones(raw, moved):
 
 
 def losses(raw):
-    """The nodes that go together: the Spot of each offering, and of each zone."""
+    """The nodes that go together, by whether it is a zone: its Spot, or that of an offering."""
     groups = {}
     for name, plain in raw.nodes.items():
         labels = plain["metadata"]["labels"]
         if labels[KIND] == "spot":
-            groups.setdefault((labels[TYPE], labels[ZONE]), set()).add(name)
-            groups.setdefault(labels[ZONE], set()).add(name)
-    return groups.values()
+            groups.setdefault((labels[TYPE], labels[ZONE], False), set()).add(name)
+            groups.setdefault(("", labels[ZONE], True), set()).add(name)
+    return [(gone, is_zone) for (_, _, is_zone), gone in groups.items()]
 
 
 def left(raw, app, gone):
@@ -165,13 +195,12 @@ def left(raw, app, gone):
     )
 
 
-def apps_in(raw, pool):
-    """The budgets with Ready pods on the nodes of a pool."""
+def apps_on(raw, nodes):
+    """The apps with Ready pods on these nodes."""
     return {
         plain["metadata"]["labels"]["app"]
         for plain in raw.pods.values()
-        if is_ready(plain)
-        and raw.nodes[plain["spec"]["nodeName"]]["metadata"]["labels"][POOL] == pool
+        if is_ready(plain) and plain["spec"]["nodeName"] in nodes
     }
 
 
@@ -179,46 +208,40 @@ def as_it_is(pool):
     return pool
 
 
-def broken(seed, reading=as_it_is):
-    """The budgets that a loss breaks although the gate said yes, and how many nodes it let go."""
-    raw = make_cluster(seed)
-    allowed = dict(waves(pools_of(raw), reading))
-    moved = {node for nodes in allowed.values() for node in nodes}
-    apps = {app for pool in allowed for app in apps_in(raw, pool)}
-    wanted = {app: raw.pdbs[app]["status"]["desiredHealthy"] for app in apps}
-    found = {
+def broken(raw, moved, apps):
+    """The apps of which a loss takes too much, wherever the moved pods land."""
+    return {
         app
         for clone in clones(raw, moved)
-        for gone in losses(clone)
+        for gone, is_zone in losses(clone)
         for app in apps
-        if left(clone, app, gone) < wanted[app]
+        if left(clone, app, gone) < wanted_of(raw, app, zone=is_zone)
     }
-    return found, len(moved)
+
+
+def broken_by_a_wave(seed, reading=as_it_is):
+    """The apps with moved pods of which a loss takes too much, and how many nodes were let go."""
+    raw = make_cluster(seed)
+    moved = {node for _, nodes in waves(pools_of(raw), reading) for node in nodes}
+    return broken(raw, moved, apps_on(raw, moved)), len(moved)
 
 
 @pytest.mark.parametrize("seeds", PARTS, ids=["some", "rest"])
-def test_where_the_gate_says_yes_no_single_loss_breaks_a_budget(seeds):
-    results = {seed: broken(seed) for seed in seeds}
+def test_where_the_gate_says_yes_no_single_loss_takes_too_much(seeds):
+    results = {seed: broken_by_a_wave(seed) for seed in seeds}
     assert {seed: found for seed, (found, _) in results.items() if found} == {}
     assert sum(1 for _, n_moved in results.values() if n_moved) > len(seeds) / 10
 
 
 def broken_by_a_second_wave(seed, reading=as_it_is):
-    """The budgets that a loss breaks after a wave that was let go while another was under way."""
+    """The same after a wave that was let go while another was under way."""
     raw, rng = make_cluster(seed), Random(seed)
-    before, first = copy.deepcopy(raw), dict(waves(pools_of(raw), reading))
+    first = dict(waves(pools_of(raw), reading))
     moved = {node for nodes in first.values() for node in nodes[: rng.randint(0, len(nodes))]}
+    apps = apps_on(raw, moved)
     set_out(raw, moved, rng)
-    then = dict(waves(pools_of(raw), reading))
-    second = {node for nodes in then.values() for node in nodes}
-    apps = {app for pool in {*first, *then} for app in apps_in(before, pool)}
-    found = {
-        app
-        for clone in clones(raw, moved | second)
-        for gone in losses(clone)
-        for app in apps
-        if left(clone, app, gone) < raw.pdbs[app]["status"]["desiredHealthy"]
-    }
+    second = {node for _, nodes in waves(pools_of(raw), reading) for node in nodes}
+    found = broken(raw, moved | second, apps | apps_on(raw, second))
     return found, len(second) if moved else 0
 
 
@@ -229,36 +252,42 @@ def test_a_second_wave_reckons_with_the_first_that_is_still_under_way(seeds):
     assert sum(1 for _, n_second in results.values() if n_second) > len(seeds) / 10
 
 
+def of_each(pool: PoolFacts, change) -> PoolFacts:
+    return replace(pool, workloads=tuple(map(change, pool.workloads)))
+
+
 def standing_still(pool: PoolFacts) -> PoolFacts:
     """The reading in which pods of nodes on the move stay where they are."""
 
-    def still(budget: PdbFact) -> PdbFact:
-        shares = tuple(replace(s, n_leaving=0) for s in budget.spot_by_offering)
-        return replace(budget, spot_by_offering=shares, n_leaving=0)
+    def still(work):
+        shares = tuple(replace(s, n_leaving=0) for s in work.spot_by_offering)
+        return replace(work, spot_by_offering=shares, n_leaving=0)
 
-    return replace(pool, pdbs=tuple(map(still, pool.pdbs)))
+    return of_each(pool, still)
 
 
 def one_pool(pool: PoolFacts) -> PoolFacts:
     """The reading of one pool alone: Spot of other pools in the same zone is not seen."""
-
-    def alone(budget: PdbFact) -> PdbFact:
-        return replace(placed(budget, *pool.nodes), pools=(pool.name,))
-
-    return replace(pool, pdbs=tuple(map(alone, pool.pdbs)))
+    return of_each(pool, lambda w: replace(placed(w, *pool.nodes), pools=(pool.name,)))
 
 
 def without_shares(pool: PoolFacts) -> PoolFacts:
-    """The reading in which each pool may use up all that a budget can spare."""
-    return replace(pool, pdbs=tuple(replace(b, pools=(pool.name,)) for b in pool.pdbs))
+    """The reading in which each pool may use up all that a workload can spare."""
+    return of_each(pool, lambda w: replace(w, pools=(pool.name,)))
 
 
 def spot_forgotten(pool: PoolFacts) -> PoolFacts:
     """The reading in which what is on Spot already does not count."""
-    return replace(pool, pdbs=tuple(replace(b, spot_by_offering=()) for b in pool.pdbs))
+    return of_each(pool, lambda w: replace(w, spot_by_offering=()))
+
+
+def unheard(pool: PoolFacts) -> PoolFacts:
+    """The reading in which no owner has said anything."""
+    return of_each(pool, lambda w: replace(w, said=""))
 
 
 def test_the_same_test_finds_a_reading_that_is_too_kind():
-    for reading in (one_pool, without_shares, spot_forgotten):
-        assert any(broken(seed, reading)[0] for seed in range(N_CLUSTERS)), reading.__name__
+    for reading in (one_pool, without_shares, spot_forgotten, unheard):
+        seeds = range(N_CLUSTERS)
+        assert any(broken_by_a_wave(seed, reading)[0] for seed in seeds), reading.__name__
     assert any(broken_by_a_second_wave(seed, standing_still)[0] for seed in range(N_CLUSTERS))

@@ -25,6 +25,8 @@ CODECS = {
     "pods": Codec(wire.Pod),
     "budgets": Codec(wire.Pdb),
     "workloads": Codec(wire.Owner),
+    "stateful_sets": Codec(wire.Owner),
+    "namespaces": Codec(wire.Owner),
     "node_pools": Codec(karpenter_wire.NodePool),
     "interruptions": Codec(wire.Event),
 }
@@ -40,11 +42,15 @@ class Scene:
     def put(self, table, *objects):
         for plain in objects:
             obj = CODECS[table].object(Raw(json.dumps(plain).encode()))
-            getattr(self.store, table).put(obj.metadata.key, obj)
+            self.table(table).put(obj.metadata.key, obj)
         return self
 
     def remove(self, table, key):
-        getattr(self.store, table).remove(key)
+        self.table(table).remove(key)
+
+    def table(self, name):
+        words = name in ("stateful_sets", "namespaces")
+        return getattr(self.store.workloads if words else self.store, name)
 
     def snapshot(self):
         return self.cluster.snapshot(())

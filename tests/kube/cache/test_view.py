@@ -29,6 +29,7 @@ from tests.kube.objects import node, node_pool, pdb, pod, replica_set
 NODES, PODS = "/api/v1/nodes", "/api/v1/pods"
 PDBS, OWNERS = "/apis/policy/v1/poddisruptionbudgets", "/apis/apps/v1/replicasets"
 NODEPOOLS, EVENTS = "/apis/karpenter.sh/v1/nodepools", "/api/v1/events"
+STATEFUL_SETS, NAMESPACES = "/apis/apps/v1/statefulsets", "/api/v1/namespaces"
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +46,8 @@ def cluster(**changes):
         PODS: FakeApi([listed(pod("b", **web), pod("a", **web))]),
         PDBS: FakeApi([listed(pdb("web", {}))]),
         OWNERS: FakeApi([listed(replica_set("web-1", "web"))]),
+        STATEFUL_SETS: FakeApi([listed()]),
+        NAMESPACES: FakeApi([listed()]),
         NODEPOOLS: FakeApi([listed(node_pool("web"))]),
         EVENTS: FakeApi([listed()]),
     }
@@ -75,14 +78,14 @@ async def test_a_snapshot_joins_all_that_is_watched():
         await as_port.synced()
         facts = as_port.snapshot(0.0)
         assert set(states(view).values()) == {InputState.OK}
-        assert [h.required for h in facts.inputs] == [True, True, False, False, False, False]
+        assert [h.required for h in facts.inputs] == [True] * 2 + [False] * 6
     (pool,) = facts.pools
     assert (pool.name, len(pool.nodes), len(pool.node_groups)) == ("web", 1, 1)
     assert pool.pdbs[0].workload == "default/Deployment/web"
     assert (facts.n_pods, facts.n_pdbs) == (2, 1)
     assert [v.name for v in view.pods_on("n1")] == ["a", "b"]
     assert view.pods_on("n9") == ()
-    assert view.traffic().requests["list"] == view.n_requests["list"] == 6
+    assert view.traffic().requests["list"] == view.n_requests["list"] == 8
     assert set(view.traffic().relists.values()) == {0}
 
 

@@ -27,7 +27,7 @@ from tests.core.builders import AT, CHEAP, basis, pool_input, risk_of, safety
 from tests.telemetry.decisions import largest_growth, largest_refusal
 
 DEAR = replace(CHEAP, spot_usd_per_hour=0.095)
-SHORT = safety(margin_pods=-2, safe_to_spot_nodes=0)
+SHORT = safety(least_pods=-2, safe_by_word_nodes=0)
 
 
 def account_of(made):
@@ -83,7 +83,7 @@ def test_a_decision_is_read_back_as_it_was_made(made):
             decide(basis(pool_input(safety=SHORT))),
             (
                 "web holds with 10 of 20 nodes on Spot, although INCREASE_30 was proposed: pool "
-                "safety: losing the Spot of us-east-1a leaves shop/api 2 short."
+                "safety: the loss of zone us-east-1a leaves shop/Deployment/api 2 short."
             ),
         ),
     ],

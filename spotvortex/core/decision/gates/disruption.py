@@ -11,7 +11,7 @@ from typing import Final
 from spotvortex.core.decision.budgets import pool_left
 from spotvortex.core.decision.gates.base import Case, Reply, gate
 from spotvortex.core.decision.messages import PoolState, Verdict
-from spotvortex.core.decision.rule_policy import floor_nodes, n_to_undo, worse
+from spotvortex.core.decision.rule_policy import floor_nodes, worse
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import Concern
 from spotvortex.core.domain.types import Action, GateName
@@ -25,41 +25,6 @@ RETURN_S: Final = 330.0
 
 PEACE_S: Final = 86_400.0
 """After this time without a fall back, a pool is no longer on probation."""
-
-
-@gate(GateName.POOL_SAFETY, Concern.DISRUPTION)
-def pool_safety(case: Case, reply: Reply) -> Verdict:
-    """Losing any one offering, or the Spot of the worst zone, keeps every budget's minimum.
-
-    Compares: a budget's Ready pods on Spot of every pool; pods on nodes on the move count as lost
-    with the worst zone, and pools that share a budget share what it can spare (ADR 0008). Refuses
-    growth without the right to read budgets. What the controller's own fall back took from Spot,
-    and its anchors still keep, may return to where it was (ADR 0014).
-
-    IMPORTANT: what the controller's own fall back took from Spot may return to where it was. The
-    provisioner had put it there before; a gate that lets it leave and not come back would keep
-    on-demand for good what nobody asked to be there.
-    """
-    if not case.action.towards_spot:
-        return reply.allow("no move towards Spot")
-    safety = case.pool.safety
-    if not safety.known:
-        return reply.refuse("PodDisruptionBudgets cannot be read")
-    if not safety.n_pdbs:
-        return reply.allow("no PodDisruptionBudget covers this pool")
-    margin = safety.margin_pods or 0
-    numbers = {"margin_pods": margin, "n_pdbs": safety.n_pdbs}
-    n_ours = n_to_undo(case.pool, case.state)
-    if n_ours > (0 if margin < 0 else safety.safe_to_spot_nodes) and safety.margin_zone:
-        ratio = f"{case.state.fell_from or 0.0:.0%}"
-        reason = f"undoes our fall back from {ratio} Spot, which was no safer"
-        return reply.at_most(n_ours, reason, **numbers)
-    if margin < 0:
-        zone = f"losing the Spot of {safety.margin_zone}" if safety.margin_zone else "as it is now,"
-        short = -margin
-        return reply.refuse(f"{zone} leaves {safety.margin_pdb} {short} short", **numbers)
-    reason = f"{safety.margin_pdb} can spare {safety.margin_pods} pods beyond its worst zone"
-    return reply.at_most(safety.safe_to_spot_nodes, reason, **numbers)
 
 
 @gate(GateName.ON_DEMAND_FLOOR, Concern.DISRUPTION)

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from spotvortex.core.decision.gates import authority, disruption, fit, inputs, market
+from spotvortex.core.decision.gates import authority, disruption, fit, inputs, losses, market
 from spotvortex.core.decision.gates.base import Case, Gate
 from spotvortex.core.decision.messages import Verdict
 from spotvortex.core.domain.types import GateName, Mode, Outcome
 
 _BY_NAME: Final = {
     found.name: found
-    for module in (authority, inputs, market, disruption, fit)
+    for module in (authority, inputs, market, disruption, losses, fit)
     for found in vars(module).values()
     if isinstance(found, Gate)
 }
