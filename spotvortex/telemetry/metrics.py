@@ -106,6 +106,15 @@ class Metrics:
         self._confidence = gauge("confidence", "Confidence in the scores, 0..1.", "pool")
         self._current = gauge("spot_ratio_current", "Spot nodes / nodes of the pool.", "pool")
         self._target = gauge("spot_ratio_target", "Where the policy wants the ratio.", "pool")
+        self._breaking = gauge(
+            "unsafe_workloads", "Workloads of which one loss would take too much.", "pool"
+        )
+        self._recovery_risk = gauge(
+            "recovery_risk", "How likely a loss is not made good in time, 0..1.", "pool"
+        )
+        self._safe_ratio = gauge(
+            "safe_spot_ratio", "Spot share that the safety vector would allow, 0..1.", "pool"
+        )
         self._nodes = gauge("nodes", "Nodes by capacity type.", "pool", "capacity_type")
         self._savings = gauge(
             "potential_savings_hourly_usd", "Projected savings in USD per hour.", "pool"
@@ -259,6 +268,10 @@ class Metrics:
         self._confidence.show({key: d.input.confidence for key, d in pools.items()})
         self._current.show({key: d.current_ratio for key, d in pools.items()})
         self._target.show({key: d.target_ratio for key, d in pools.items()})
+        vectors = {key: v for key, d in pools.items() if (v := d.input.vector) is not None}
+        self._breaking.show({key: float(d.input.safety.n_breaking) for key, d in pools.items()})
+        self._recovery_risk.show({k: v.recovery_risk for k, v in vectors.items()})
+        self._safe_ratio.show({k: v.safe_spot_ratio for k, v in vectors.items()})
         self._savings.show({key: d.savings_usd_per_hour for key, d in pools.items()})
         self._nodes.show(_nodes(plan.decisions))
         self._judged(plan.decisions)

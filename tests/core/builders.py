@@ -40,6 +40,7 @@ from spotvortex.core.pool.input import (
     Risk,
 )
 from spotvortex.core.pool.reduction import reduce_summary
+from spotvortex.core.pool.safety_vector import SafetyVector
 from spotvortex.core.pool.summary import summary_of
 from spotvortex.core.scoring.features import OfferingScore
 
@@ -101,6 +102,21 @@ def pdb(name="api", **changes):
         "healthy_by_node": (),
     }
     return PdbFact(**(values | changes))
+
+
+def vector(**changes):
+    """A pool that would stand a loss well."""
+    values = {
+        "critical_spot_ratio": 0.0,
+        "stateful_ratio": 0.0,
+        "evictable_ratio": 1.0,
+        "slack_one_pods": 3,
+        "slack_two_pods": 2,
+        "restart_p95_s": 60.0,
+        "spare_on_demand_nodes": 4.0,
+        "zone_score": 1.0,
+    }
+    return SafetyVector(**(values | changes))
 
 
 def work(name="api", **changes):

@@ -45,6 +45,7 @@ from spotvortex.core.pool.input import (
     PoolInput,
     Risk,
 )
+from spotvortex.core.pool.safety_vector import SafetyVector
 
 AT = 1_784_003_670.25
 """2026-07-14T04:34:30.250Z."""
@@ -163,6 +164,25 @@ def pool_input(*, n_offerings: int = 3, n_candidates: int = 2, **changes: Any) -
             margin_pdb="shop/checkout-api",
             margin_zone="eu-central-1a",
             safe_to_spot_nodes=6,
+            n_workloads=140,
+            least_pods=1,
+            least_of="shop/Deployment/checkout-api",
+            least_loss="m6i.2xlarge/eu-central-1a",
+            safe_by_word_nodes=6,
+            n_breaking=12,
+            n_relieving=3,
+        ),
+        "vector": SafetyVector(
+            critical_spot_ratio=0.691358,
+            stateful_ratio=0.123457,
+            evictable_ratio=0.987654,
+            slack_one_pods=-1,
+            slack_two_pods=-12,
+            restart_p95_s=127.5,
+            spare_on_demand_nodes=12.345679,
+            zone_score=0.5,
+            recovery_risk=0.753086,
+            safe_spot_ratio=0.25,
         ),
         "to_on_demand": candidates("away", offerings, n_candidates),
         "to_spot": candidates("entry", offerings, n_candidates),
@@ -303,7 +323,12 @@ BUSY_STATE = PoolState(
 def largest_refusal() -> Decision:
     """A pool that nearly every gate refuses, each with its longest reason."""
     data = large_input(
-        safety=replace(pool_input().safety, margin_pods=-12, margin_pdb=f"payments/{LARGE_NAME}"),
+        safety=replace(
+            pool_input().safety,
+            least_pods=-12,
+            least_of=f"payments/Deployment/{LARGE_NAME}",
+            safe_by_word_nodes=0,
+        ),
         n_on_demand_movable=0,
         room_spot=room(87, node_group=LARGE_NAME, misfit="16000m, 30000Mi", cpu_left_milli=4250),
         n_moving=300,

@@ -45,6 +45,8 @@ class NodeLoad:
         largest_memory_bytes: the largest memory request of one such pod.
         outage_hours: the largest that an owner of such a pod has stated, None where none has.
         startup_s: the same of the time to start, in seconds.
+        n_critical_pods: such pods of critical services, as their owners or priorities say.
+        n_stateful_pods: such pods of StatefulSets.
         blocked: the workloads with pods that cannot be moved freely.
     """
 
@@ -59,6 +61,8 @@ class NodeLoad:
     outage_hours: float | None = None
     startup_s: float | None = None
     blocked: tuple[BlockedWorkload, ...] = ()
+    n_critical_pods: int = 0
+    n_stateful_pods: int = 0
 
 
 EMPTY_LOAD = NodeLoad()

@@ -13,6 +13,7 @@ from typing import Final
 
 from spotvortex.core.domain.types import Blocker, Offering, ProvisionerKind
 from spotvortex.core.pool.owner_rules import NO_RULES, PoolRules
+from spotvortex.core.pool.safety_vector import SafetyVector
 
 MAX_CANDIDATES: Final = 5
 """Nodes named in a reduced input for each direction; a wave is never larger."""
@@ -252,6 +253,7 @@ class PoolInput:
         consolidates: the provisioner itself replaces on-demand nodes by cheaper ones.
         rules: what its owner asks for.
         n_spot_outside: Spot nodes outside the model's scope that nobody is taking away.
+        vector: how well the pool would stand a loss, None without pods and in records of schema 5.
     """
 
     pool: str
@@ -301,6 +303,7 @@ class PoolInput:
     consolidates: bool = False
     rules: PoolRules = NO_RULES
     n_spot_outside: int = 0
+    vector: SafetyVector | None = None
 
     @property
     def n_counted(self) -> int:

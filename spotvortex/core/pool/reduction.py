@@ -34,11 +34,9 @@ from spotvortex.core.pool.input import (
 )
 from spotvortex.core.pool.loss_safety import loss_safety, relieving_first, safe_first
 from spotvortex.core.pool.owner_rules import rules_of
+from spotvortex.core.pool.safety_vector import UNKNOWN_STARTUP_S
 from spotvortex.core.pool.summary import PoolSummary
 from spotvortex.core.scoring.features import price_ratio
-
-UNKNOWN_STARTUP_S: Final = 60.0
-"""Seconds that a start is taken to last where no owner says; the Go agent's figure for a pool."""
 
 MEMORY_CONFIDENCE: Final = 0.75
 """Confidence term of a score that the memory gave, because the model abstained."""
@@ -120,6 +118,7 @@ def _with_ours(found: PoolInput, shape: PoolSummary, sight: CycleContext) -> Poo
         n_anchored=sum(1 for n in shape.on_demand if n.uid in sight.anchored),
         consolidates=any(map(_brings_back, shape.facts.node_groups)),
         rules=rules_of(shape.facts.node_groups, None),
+        vector=shape.vector,
         n_spot_outside=len(outside) - _n_leaving(outside, sight),
     )
 

@@ -13,6 +13,7 @@ from spotvortex.core.domain.observation import NodeFact, PoolFacts
 from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType
 from spotvortex.core.domain.workloads import SURVIVAL_DEFAULT, SurvivalDefault
 from spotvortex.core.pool.blocking import blockers_of, capacity_types_of, pdb_blocked_nodes
+from spotvortex.core.pool.safety_vector import SafetyVector, vector_of
 from spotvortex.core.pool.zone_loss import (
     NO_MARGINS,
     Margins,
@@ -46,6 +47,7 @@ class PoolSummary:
         pods_on: by name of a movable on-demand node, how many pods of each of both it runs.
         relieving: Spot nodes whose leaving makes a loss that takes too much hurt less.
         unread: the first owner's word that cannot be read, with its object and the fix, "" of none.
+        vector: how well the pool would stand a loss, None without pods.
         cpu_requested_ratio: CPU requested of what is allocatable.
         memory_requested_ratio: memory requested of what is allocatable.
     """
@@ -63,6 +65,7 @@ class PoolSummary:
     pods_on: PodsOn
     relieving: Set[str]
     unread: str
+    vector: SafetyVector | None
     cpu_requested_ratio: float | None
     memory_requested_ratio: float | None
 
@@ -86,6 +89,9 @@ def summary_of(
     on_demand = tuple(n for n in nodes if n.capacity_type is CapacityType.ON_DEMAND)
     movable_on_demand = _movable(on_demand, blockers, HARD_BLOCKERS | {Blocker.PINNED_ON_DEMAND})
     usable = [n for n in nodes if n.ready and not n.cordoned and not n.moving]
+    cpu = _ratio((n.load.cpu_milli, n.allocatable_cpu_milli) for n in usable)
+    memory = _ratio((n.load.memory_bytes, n.allocatable_memory_bytes) for n in usable)
+    requested = max((r for r in (cpu, memory) if r is not None), default=None)
     return PoolSummary(
         facts=pool,
         nodes=nodes,
@@ -100,10 +106,9 @@ def summary_of(
         pods_on=pods_on((*pool.workloads, *pool.pdbs), {n.name for n in movable_on_demand}),
         relieving=relieving_nodes(pool, margins),
         unread=next((w.problem for w in pool.workloads if w.problem), ""),
-        cpu_requested_ratio=_ratio((n.load.cpu_milli, n.allocatable_cpu_milli) for n in usable),
-        memory_requested_ratio=_ratio(
-            (n.load.memory_bytes, n.allocatable_memory_bytes) for n in usable
-        ),
+        vector=vector_of(pool, margins, requested),
+        cpu_requested_ratio=cpu,
+        memory_requested_ratio=memory,
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import TypeAlias
 
 from spotvortex.core.domain.observation import PdbFact, PoolFacts
@@ -63,6 +64,8 @@ class Margin:
             way into it; negative where the loss leaves too few already.
         room: how many of these this pool may use up.
         breaks: the losses that leave too few, as in `breaking_losses`.
+        slack_one_pods: pods that may be lost beyond those of the node with most of its pods.
+        slack_two_pods: the same of the two nodes with most.
     """
 
     of: str
@@ -71,6 +74,8 @@ class Margin:
     pods: int
     room: int
     breaks: tuple[str, ...] = ()
+    slack_one_pods: int = 0
+    slack_two_pods: int = 0
 
 
 def need_by_budget(pdb: PdbFact) -> Need:
@@ -215,7 +220,18 @@ def _margin(fact: Guarded, need: Need, pool: str) -> Margin:
     if isinstance(fact, WorkloadFact) and fact.problem:
         room = min(room, 0)
     breaks = tuple(loss.what for loss in _breaking(fact, need))
-    return Margin(of=fact.key, loss=loss, zone=zone, pods=left, room=room, breaks=breaks)
+    most = [*nlargest(2, (n for _, n in fact.healthy_by_node)), 0]
+    slack = healthy - need.after_offering - most[0]
+    return Margin(
+        of=fact.key,
+        loss=loss,
+        zone=zone,
+        pods=left,
+        room=room,
+        breaks=breaks,
+        slack_one_pods=slack,
+        slack_two_pods=slack - most[1],
+    )
 
 
 def _room(pods: int, pools: Sequence[str], pool: str) -> int:

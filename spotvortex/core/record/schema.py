@@ -28,6 +28,7 @@ from spotvortex.core.pool.input import (
     Risk,
 )
 from spotvortex.core.pool.owner_rules import PoolRules
+from spotvortex.core.pool.safety_vector import SafetyVector
 from spotvortex.core.record.codec import Rows
 from spotvortex.core.record.counterfactual import Counterfactual
 
@@ -72,7 +73,7 @@ SCHEMA: Final = Schema(
             out_of_range outage_hours outage_said_ratio startup_s steps_since_move
             price_deviation_usd_per_hour oldest_input_s bad_inputs confidence_terms q_values
             node_vcpu n_anchored n_spot_leaving n_on_demand_leaving n_in_flight consolidates rules
-            n_spot_outside
+            n_spot_outside vector
             """
         ),
         OfferingInput: _columns(
@@ -98,6 +99,12 @@ SCHEMA: Final = Schema(
             n_pdbs known margin_pods margin_pdb margin_zone safe_to_spot_nodes n_workloads
             words_known unread least_pods least_of least_loss safe_by_word_nodes n_breaking
             n_relieving
+            """
+        ),
+        SafetyVector: _columns(
+            """
+            critical_spot_ratio stateful_ratio evictable_ratio slack_one_pods slack_two_pods
+            restart_p95_s spare_on_demand_nodes zone_score recovery_risk safe_spot_ratio
             """
         ),
         GroupFit: _columns(
@@ -138,6 +145,7 @@ BEFORE: Final = Schema(
         **SCHEMA.rows,
         LossSafety: _columns("n_pdbs known margin_pods margin_pdb margin_zone safe_to_spot_nodes"),
         Limits: SCHEMA.rows[Limits][:-4],
+        PoolInput: SCHEMA.rows[PoolInput][:-1],
     },
 )
 """What is read beside it: a loss was judged by PodDisruptionBudgets alone."""

@@ -16,7 +16,7 @@ import msgspec
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import ForbiddenError, NotServedError
-from spotvortex.kube.api import wire
+from spotvortex.kube.api import owner_wire
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import Codec, decoded
 from spotvortex.kube.api.node_labels import INSTANCE_TYPE, ZONE
@@ -82,7 +82,7 @@ async def offerings(reads: PatientReads) -> frozenset[Offering]:
     Raises:
         ApiError: the nodes cannot be listed.
     """
-    codec, found, token = Codec(wire.Owner), set[Offering](), ""
+    codec, found, token = Codec(owner_wire.Owner), set[Offering](), ""
     while True:  # ends with the page that names no further one
         query = {"limit": str(PAGE_SIZE)} | ({"continue": token} if token else {})
         page = codec.page(

@@ -13,14 +13,16 @@ import msgspec
 from msgspec import Raw
 
 from spotvortex.errors import ServerError
-from spotvortex.kube.api import karpenter_wire, wire
+from spotvortex.kube.api import karpenter_wire, owner_wire, wire
 
 T = TypeVar("T")
-AnyObject = wire.Pod | wire.Node | wire.Pdb | wire.Owner | karpenter_wire.NodePool | wire.ConfigMap
+AnyObject = (
+    wire.Pod | wire.Node | wire.Pdb | owner_wire.Owner | karpenter_wire.NodePool | wire.ConfigMap
+)
 Obj = TypeVar("Obj", bound=AnyObject)
 
 _EVENT = msgspec.json.Decoder(wire.WatchEvent)
-_NAMED = msgspec.json.Decoder(wire.Owner)
+_NAMED = msgspec.json.Decoder(owner_wire.Owner)
 _VERSIONED = msgspec.json.Decoder(wire.Versioned)
 _RAW_LIST = msgspec.json.Decoder(wire.ObjectList[Raw])
 

@@ -311,32 +311,6 @@ class Pdb(Wire, frozen=True, gc=False):
     status: PdbStatus | None = None
 
 
-class OwnerNotes(Wire, frozen=True, gc=False):
-    """The annotations of an owner of pods, or of a namespace, that are read.
-
-    Attributes:
-        min_available_after_loss: the owner's word on what must stay after a loss.
-        revision: of a Deployment's ReplicaSet: which of its rollouts made it.
-    """
-
-    min_available_after_loss: str | None = field(
-        default=None, name=label_names.MIN_AVAILABLE_AFTER_LOSS
-    )
-    revision: str | None = field(default=None, name="deployment.kubernetes.io/revision")
-
-
-class OwnerMeta(Meta, frozen=True, gc=False):
-    """Metadata of an owner of pods, or of a namespace."""
-
-    annotations: OwnerNotes | None = None
-
-
-class Owner(Wire, frozen=True, gc=False):
-    """The metadata of a ReplicaSet, a StatefulSet or a namespace."""
-
-    metadata: OwnerMeta
-
-
 class InvolvedObject(Wire, frozen=True, gc=False):
     """What an Event is about."""
 

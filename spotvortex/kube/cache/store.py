@@ -100,7 +100,7 @@ class Pods:
     def load_of(self, node: str) -> NodeLoad:
         """Sum the pods of a node anew."""
         n_pods = n_workload = cpu = memory = workload_cpu = workload_memory = 0
-        largest_cpu = largest_memory = 0
+        largest_cpu = largest_memory = n_critical = n_stateful = 0
         costs: list[PodCosts] = []
         blocked: set[tuple[Blocker, str]] = set()
         for pod in self.on(node):
@@ -114,6 +114,8 @@ class Pods:
                 largest_cpu = max(largest_cpu, pod.cpu_milli)
                 largest_memory = max(largest_memory, pod.memory_bytes)
                 costs.append(pod.costs)
+                n_critical += pod.costs.critical
+                n_stateful += "/StatefulSet/" in pod.owner
             for blocker in self.blockers_of(pod):
                 blocked.add((blocker, self._workloads.workload_of(pod)))
         return NodeLoad(
@@ -128,6 +130,8 @@ class Pods:
             outage_hours=_largest(c.outage_hours for c in costs),
             startup_s=_largest(c.startup_s for c in costs),
             blocked=tuple(BlockedWorkload(blocker=b, workload=w) for b, w in sorted(blocked)),
+            n_critical_pods=n_critical,
+            n_stateful_pods=n_stateful,
         )
 
     def blockers_of(self, pod: PodRecord) -> tuple[Blocker, ...]:

@@ -19,7 +19,7 @@ from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact, OwnPod
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.pool.eviction import PodEvictability
-from spotvortex.kube.api import karpenter_wire, wire
+from spotvortex.kube.api import karpenter_wire, owner_wire, wire
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import Codec, Obj
 from spotvortex.kube.api.reflector import ObjectSink, Reflector
@@ -73,11 +73,13 @@ class KubeClusterView:
             NODES: self._reflector(NODES, Codec(wire.Node), fresh.nodes),
             PODS: self._reflector(PODS, Codec(wire.Pod), fresh.pods),
             PDBS: self._reflector(PDBS, Codec(wire.Pdb), fresh.budgets),
-            OWNERS: self._reflector(OWNERS, Codec(wire.Owner), store.workloads),
+            OWNERS: self._reflector(OWNERS, Codec(owner_wire.Owner), store.workloads),
             STATEFUL_SETS: self._reflector(
-                STATEFUL_SETS, Codec(wire.Owner), store.workloads.stateful_sets
+                STATEFUL_SETS, Codec(owner_wire.Owner), store.workloads.stateful_sets
             ),
-            NAMESPACES: self._reflector(NAMESPACES, Codec(wire.Owner), store.workloads.namespaces),
+            NAMESPACES: self._reflector(
+                NAMESPACES, Codec(owner_wire.Owner), store.workloads.namespaces
+            ),
             NODEPOOLS: self._reflector(NODEPOOLS, Codec(karpenter_wire.NodePool), store.node_pools),
             INTERRUPTIONS: self._reflector(INTERRUPTIONS, Codec(wire.Event), store.interruptions),
         }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.core.domain.workloads import WorkloadFact, strictest
-from spotvortex.kube.api import wire
+from spotvortex.kube.api import owner_wire
 from spotvortex.kube.cache.pdbs import Lookup, on_spot, sorted_counts
 from spotvortex.kube.cache.pods import PodRecord
 
@@ -34,7 +34,7 @@ class ObjectWords:
         """Return the objects known, with a word or without."""
         return self._words.keys()
 
-    def put(self, key: str, obj: wire.Owner) -> None:
+    def put(self, key: str, obj: owner_wire.Owner) -> None:
         """Take an object's metadata."""
         self._set(key, said_on(obj))
 
@@ -53,7 +53,7 @@ class ObjectWords:
         return self._words.get(key, "")
 
 
-def said_on(obj: wire.Owner) -> str:
+def said_on(obj: owner_wire.Owner) -> str:
     """Return the owner's word on an object, "" where there is none."""
     notes = obj.metadata.annotations
     return (notes.min_available_after_loss or "") if notes is not None else ""

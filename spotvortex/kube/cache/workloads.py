@@ -15,7 +15,7 @@ from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Final
 
-from spotvortex.kube.api import wire
+from spotvortex.kube.api import owner_wire, wire
 from spotvortex.kube.cache.indexes import DirtySet
 from spotvortex.kube.cache.pods import PodRecord
 from spotvortex.kube.cache.workload_facts import ObjectWords, Words, said_on
@@ -144,7 +144,7 @@ class Workloads:
         """Return the ReplicaSets known, `namespace/name`."""
         return {controller.replace("/ReplicaSet/", "/", 1) for controller in self._told}
 
-    def put(self, key: str, obj: wire.Owner) -> None:
+    def put(self, key: str, obj: owner_wire.Owner) -> None:
         """Learn who owns a ReplicaSet."""
         controller = _replica_set(key)
         self._rename(controller, _owner_of(controller, obj.metadata))
@@ -187,7 +187,7 @@ class Workloads:
 _UNSAID: Final = (0, "")
 
 
-def _revision_of(obj: wire.Owner) -> int:
+def _revision_of(obj: owner_wire.Owner) -> int:
     notes = obj.metadata.annotations
     text = (notes.revision or "") if notes is not None else ""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0

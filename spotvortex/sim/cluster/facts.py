@@ -208,6 +208,7 @@ def node_load(node: SimNode) -> NodeLoad:
         largest_cpu_milli=max((pod.workload.cpu_milli for pod in moved), default=0),
         largest_memory_bytes=max((pod.workload.memory_bytes for pod in moved), default=0),
         blocked=tuple(sorted(blocked, key=lambda b: (b.blocker, b.workload))),
+        n_stateful_pods=sum(p.workload.kind is WorkloadKind.STATEFUL_SET for p in moved),
     )
 
 

@@ -259,7 +259,13 @@ def test_a_budget_that_is_short_already_is_broken_by_nothing_but_has_no_margin()
     facts = pool(nodes=(spot("s1"), on_demand("d1")), pdbs=(api,))
     assert breaking(facts) == ()
     assert budget_margin(facts) == Margin(
-        of="shop/api", loss=str(WEB_A), zone="us-east-1a", pods=-2, room=-2
+        of="shop/api",
+        loss=str(WEB_A),
+        zone="us-east-1a",
+        pods=-2,
+        room=-2,
+        slack_one_pods=-2,
+        slack_two_pods=-3,
     )
     assert safe_moves_to_spot(facts, ["d1"]) == 0
 

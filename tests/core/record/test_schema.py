@@ -105,6 +105,7 @@ def as_said_before(data):
     safety = data.safety
     return replace(
         data,
+        vector=None,
         safety=LossSafety(
             n_pdbs=safety.n_pdbs,
             known=safety.known,

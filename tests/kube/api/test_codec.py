@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from spotvortex.errors import ServerError
-from spotvortex.kube.api import karpenter_wire, wire
+from spotvortex.kube.api import karpenter_wire, owner_wire, wire
 from spotvortex.kube.api.codec import Codec, read_event, read_key, read_status, read_version
 from spotvortex.kube.cache.nodes import node_pool_fact, row_of
 from spotvortex.kube.cache.pods import record_of
 from tests.kube.objects import node, node_pool, pdb, pod, replica_set
 
 CODECS = [
-    Codec(kind) for kind in (wire.Pod, wire.Node, wire.Pdb, wire.Owner, karpenter_wire.NodePool)
+    Codec(kind)
+    for kind in (wire.Pod, wire.Node, wire.Pdb, owner_wire.Owner, karpenter_wire.NodePool)
 ]
 SAMPLES = [pod("a"), node("a"), pdb("a", {}), replica_set("a", "b"), node_pool("a")]
 

@@ -12,7 +12,7 @@ from spotvortex.core.domain.exits import NodeExit
 from spotvortex.core.domain.types import Blocker, CapacityType, ProvisionerKind
 from spotvortex.core.pool.blocking import blockers_of, pdb_blocked_nodes
 from spotvortex.core.pool.eviction import Blocked, eviction_verdict
-from spotvortex.kube.api import karpenter_wire, wire
+from spotvortex.kube.api import karpenter_wire, owner_wire, wire
 from spotvortex.kube.api.codec import Codec
 from spotvortex.kube.cache.pdbs import Lookup
 from spotvortex.kube.cache.snapshot import SnapshotBuilder
@@ -24,9 +24,9 @@ CODECS = {
     "nodes": Codec(wire.Node),
     "pods": Codec(wire.Pod),
     "budgets": Codec(wire.Pdb),
-    "workloads": Codec(wire.Owner),
-    "stateful_sets": Codec(wire.Owner),
-    "namespaces": Codec(wire.Owner),
+    "workloads": Codec(owner_wire.Owner),
+    "stateful_sets": Codec(owner_wire.Owner),
+    "namespaces": Codec(owner_wire.Owner),
     "node_pools": Codec(karpenter_wire.NodePool),
     "interruptions": Codec(wire.Event),
 }
