@@ -154,6 +154,8 @@ def test_a_queue_is_read_only_where_karpenter_is_told_to_leave_it():
     assert f"{QUEUE}='notices' is set while Karpenter handles interruptions: unset it" in said
     assert f"{SOURCE}=queue" in said
     assert f"set {QUEUE}" in refused(**{SOURCE: "queue"})
+    assert f"{SOURCE}=evidence, but no queue is named" in refused(**{SOURCE: "evidence"})
+    assert loaded(**{SOURCE: "evidence", QUEUE: "notices"}).notice_source == "evidence"
 
 
 @pytest.mark.parametrize(

@@ -23,19 +23,22 @@ from spotvortex.settings.model import Settings
 
 
 async def of_mode(client: KubeClient, settings: Settings) -> list[checks.Check]:
-    """Judge the rights and objects of the mode; shadow needs its memory alone.
+    """Judge the rights and objects of the mode; shadow needs its memory, and a queue that is named.
 
     Raises:
         ApiError: the server does not answer, or forbids the question.
     """
     mode = Mode(settings.mode)
+    kept = await _of_memory(client, settings)
+    if settings.notice_source != "karpenter":
+        kept.append(await _of_queue(settings))
     if mode is Mode.SHADOW:
-        return await _of_memory(client, settings)
+        return kept
     namespace = settings.namespace
     who = await install_trial.username(client)
     unsaid = await access_review.missing_write_rights(client, namespace, access_review.EVENTS)
     found = [checks.of_account(who, namespace), checks.of_events(unsaid)]
-    found += await _of_memory(client, settings)
+    found += kept
     if not mode.writes:
         return found
     provisioner = provisioner_of(settings, client, LeaseTiming())
@@ -43,10 +46,7 @@ async def of_mode(client: KubeClient, settings: Settings) -> list[checks.Check]:
     found += [checks.of_provisioner(provisioner.cannot_move), checks.of_writes(missing)]
     home = PlaceholderOptions(namespace=namespace, image=settings.placeholder_image)
     trial = await install_trial.attempt(client, home)
-    found += [checks.of_placeholder(trial), checks.of_fence(trial, who, namespace)]
-    if settings.notice_source == "queue":
-        found.append(await _of_queue(settings))
-    return found
+    return [*found, checks.of_placeholder(trial), checks.of_fence(trial, who, namespace)]
 
 
 async def _of_memory(client: KubeClient, settings: Settings) -> list[checks.Check]:

@@ -129,7 +129,12 @@ def _remembering(ports: Ports, settings: Settings) -> Ports:
     """
     edges = ports.edges
     writing = edges.writing
-    ports = replace(ports, recall=edges.recall or ports.recall, store=edges.kept or ports.store)
+    ports = replace(
+        ports,
+        recall=edges.recall or ports.recall,
+        store=edges.kept or ports.store,
+        notices=edges.notices or ports.notices,
+    )
     if writing is not None:
         ports = replace(
             ports,

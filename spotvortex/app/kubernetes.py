@@ -42,7 +42,7 @@ from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.market import Market
 from spotvortex.ports.null import NullMemoryStore, NullNotices
 from spotvortex.ports.provisioner import Provisioner
-from spotvortex.ports.writing import MemoryStore, NoticeTraffic, Recall, Writing
+from spotvortex.ports.writing import MemoryStore, Recall, Writing
 from spotvortex.settings.load import aws_region, kubeconfig
 from spotvortex.settings.model import Settings
 
@@ -118,11 +118,12 @@ async def kubernetes_edges(settings: Settings, *, looks_once: bool = False) -> A
             offload=asyncio.to_thread,
             background=[("watches", view.run), *side.background],
             traffic=view.traffic,
-            notice_traffic=side.notice_traffic,
+            notice_traffic=side.notices.traffic if side.notices is not None else None,
             announcer=side.announcer,
             writing=side.writing,
             kept=side.kept,
             recall=side.recall,
+            notices=side.notices,
         )
 
 
@@ -131,11 +132,11 @@ class _Side:
     """What may be said and written, and what has to run for that."""
 
     background: Sequence[tuple[str, Background]] = ()
-    notice_traffic: Callable[[], NoticeTraffic] | None = None
     announcer: EventAnnouncer | None = None
     writing: Writing | None = None
     kept: MemoryStore | None = None
     recall: Recall | None = None
+    notices: SqsNotices | None = None
 
 
 async def _writing_side(
@@ -143,25 +144,32 @@ async def _writing_side(
 ) -> _Side:
     mode = Mode(settings.mode)
     identity = settings.identity()
+    opening = _Opening(settings=settings, client=client, rng=rng, stack=stack, timing=LeaseTiming())
     keeping = _keeping(settings, client, rng, identity)
     if mode is Mode.SHADOW:
-        return keeping
+        return await _listening(opening, keeping)
     recorder = EventRecorder(client, identity, SystemClock(), rng)
     announcer = EventAnnouncer(recorder)
     said: tuple[tuple[str, Background], ...] = (("events", recorder.run),)
     advising = replace(keeping, background=(*said, *keeping.background), announcer=announcer)
     if not mode.writes:
-        return advising
-    timing = LeaseTiming()
-    provisioner = provisioner_of(settings, client, timing)
+        return await _listening(opening, advising)
+    provisioner = provisioner_of(settings, client, opening.timing)
     missing = await access_review.missing_write_rights(client, settings.namespace)
     if provisioner.cannot_move or missing:
         why = provisioner.cannot_move or "; ".join(missing)
         log.error("mode.weakened", extra={"to": Mode.ADVISE, "missing": why})
-        return advising
-    opening = _Opening(settings=settings, client=client, rng=rng, stack=stack, timing=timing)
+        return await _listening(opening, advising)
     side = await _writing(opening, identity, provisioner)
     return replace(side, background=(*said, *side.background), announcer=announcer)
+
+
+async def _listening(opening: _Opening, side: _Side) -> _Side:
+    """Add the queue of notices, as evidence, to what writes nothing."""
+    notices = await _queue(opening, lambda: True, writes=False)
+    if notices is None:
+        return side
+    return replace(side, background=(*side.background, ("notices", notices.run)), notices=notices)
 
 
 def _keeping(
@@ -212,7 +220,7 @@ async def _writing(opening: _Opening, identity: str, provisioner: Provisioner) -
         # IMPORTANT: the lease outlives the memory, whose last saving would else come after it.
         ((_, keep),) = keeping.background
         running[-1] = ("lease", within(lease.run, keep))
-    notices = await _queue(opening, lease)
+    notices = await _queue(opening, lease.may_write)
     if notices is not None:
         running.append(("notices", notices.run))
     karpenter = KarpenterVersion(client)
@@ -224,7 +232,7 @@ async def _writing(opening: _Opening, identity: str, provisioner: Provisioner) -
     )
     return _Side(
         background=running,
-        notice_traffic=notices.traffic if notices is not None else None,
+        notices=notices,
         writing=Writing(
             writer=KubeWriter(client, home, provisioner, opening.rng, timing),
             authority=LeaseAuthority(lease=lease, freeze=freeze, own_node=settings.node_name),
@@ -236,17 +244,20 @@ async def _writing(opening: _Opening, identity: str, provisioner: Provisioner) -
     )
 
 
-async def _queue(opening: _Opening, lease: LeaseKeeper) -> SqsNotices | None:
-    """Open the queue of notices, None where Karpenter handles them."""
+async def _queue(
+    opening: _Opening, may_read: Callable[[], bool], *, writes: bool = True
+) -> SqsNotices | None:
+    """Open the queue of notices, None where Karpenter handles them and no queue is read."""
     settings = opening.settings
-    if settings.notice_source != "queue":
+    if settings.notice_source == "karpenter":
         return None
     options = QueueOptions(
         queue=settings.interruption_queue,
         region=aws_region(),
         rebalance_ttl_s=settings.rebalance_ttl_s,
+        evidence_only=not writes or settings.notice_source == "evidence",
     )
-    notices = open_notices(options, clock=SystemClock(), rng=opening.rng, may_read=lease.may_write)
+    notices = open_notices(options, clock=SystemClock(), rng=opening.rng, may_read=may_read)
     return await opening.stack.enter_async_context(notices)
 
 

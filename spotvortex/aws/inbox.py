@@ -79,8 +79,12 @@ class Inbox:
         counts: what happened since start.
     """
 
-    def __init__(self, rebalance_ttl_s: float, max_held: int = MAX_HELD) -> None:
+    def __init__(
+        self, rebalance_ttl_s: float, max_held: int = MAX_HELD, *, holds: bool = True
+    ) -> None:
+        """Begin empty; without `holds` a message may go as soon as it is read."""
         self._ttl_s = rebalance_ttl_s
+        self._holds = holds
         self._max_held = max_held
         self._notices: dict[str, Notice] = {}
         self._by_target: dict[tuple[str, NoticeKind], str] = {}
@@ -138,7 +142,7 @@ class Inbox:
             self.counts.expired += 1
         elif not added:
             self.counts.duplicates += 1
-        if not missing:
+        if not missing or not self._holds:
             self._deletable[message.id] = message.receipt
             return
         ids = tuple(n.id for n in asked)

@@ -52,6 +52,8 @@ class QueueOptions:
         queue: its URL, or its name in the account of the credentials and `region`.
         region: "" leaves it to the URL or the AWS profile.
         rebalance_ttl_s: how long a rebalance recommendation counts, in seconds.
+        evidence_only: somebody else answers the notices: a message is deleted as soon as it is
+            read, and its notice kept for as long as it counts.
         wait_s: a long poll, 1 to 20 seconds.
         visibility_s: seconds for which nobody else gets what this process holds; a notice that is
             not settled by then comes again.
@@ -64,6 +66,7 @@ class QueueOptions:
     queue: str
     region: str = ""
     rebalance_ttl_s: float = REBALANCE_TTL_S
+    evidence_only: bool = False
     wait_s: int = 20
     visibility_s: int = 30
     n_polls: int = 4
@@ -97,11 +100,16 @@ class SqsNotices:
         self._clock = clock
         self._rng = rng
         self._may_read = may_read
-        self._inbox = Inbox(options.rebalance_ttl_s)
+        self._inbox = Inbox(options.rebalance_ttl_s, holds=not options.evidence_only)
         self._new = asyncio.Event()
         self._deletable = asyncio.Event()
         self._confirmed_at = -math.inf
         self._faults: dict[str, QueueError] = {}
+
+    @property
+    def evidence_only(self) -> bool:
+        """Whether somebody else answers them; see `ports.Notices`."""
+        return self._options.evidence_only
 
     def pending(self, now: float) -> tuple[Notice, ...]:
         """Return the notices that count and are not settled; see `ports.Notices`."""

@@ -20,11 +20,17 @@ from spotvortex.core.pool.assess import AssessmentMemory, AssessmentRules
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.core.scoring.memory_join import joined
+from spotvortex.core.scoring.signals import Followed
 from spotvortex.pipeline.channels import ClosedError, Latest
 from spotvortex.pipeline.health import Heartbeats
 from spotvortex.pipeline.scorer import Scorer
 from spotvortex.ports.null import NullMemoryStore, NullRecall
-from spotvortex.ports.series import CHANNEL_REPLACED, LOSSES
+from spotvortex.ports.series import (
+    CHANNEL_REPLACED,
+    LOSSES,
+    RECOMMENDATION_LEAD,
+    RECOMMENDATIONS,
+)
 from spotvortex.ports.telemetry import Telemetry
 from spotvortex.ports.writing import MemoryStore, Recall
 
@@ -99,6 +105,15 @@ class Assessor:
             fields = {"node": loss.node, "offering": str(loss.offering)}
             log.info("loss.learned", extra={**fields, "evidence": loss.evidence})
 
+    def _tell_signals(self) -> None:
+        for end in self.memory.ended:
+            self.telemetry.count(RECOMMENDATIONS, end.followed.value)
+            if end.followed is Followed.LOSS:
+                self.telemetry.measure(RECOMMENDATION_LEAD, end.after_s)
+            fields = {"node": end.signal.node, "offering": str(end.signal.offering)}
+            what = {"followed": end.followed, "after_s": round(end.after_s, 1)}
+            log.info("rebalance.followed", extra={**fields, **what})
+
     async def assess(self, observation: Observation) -> Assessment:
         """Score one observation and reduce it, pool by pool."""
         started = asyncio.get_running_loop().time()
@@ -112,6 +127,7 @@ class Assessor:
         with self.telemetry.span("assess", observation.traceparent, attributes):
             self.memory, assessed = await self.scorer.assess(self.memory, observation, rules)
         self._tell_losses()
+        self._tell_signals()
         seconds = asyncio.get_running_loop().time() - started
         assessment = replace(assessed, seconds=seconds)
         self.telemetry.seen(assessment)

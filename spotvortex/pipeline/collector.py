@@ -131,6 +131,7 @@ class Collector:
                 standing=self.authority.standing(),
                 notices=notices,
                 notice_inputs=self.notices.health(now),
+                answers_notices=not self.notices.evidence_only,
                 in_hand=held.uids,
             )
         if notices:

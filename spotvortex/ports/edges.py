@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from spotvortex.ports.cluster import ClusterView, WallClock
 from spotvortex.ports.market import Market
-from spotvortex.ports.writing import Announcer, MemoryStore, NoticeTraffic, Recall, Writing
+from spotvortex.ports.writing import (
+    Announcer,
+    MemoryStore,
+    Notices,
+    NoticeTraffic,
+    Recall,
+    Writing,
+)
 
 Result = TypeVar("Result")
 
@@ -63,6 +70,7 @@ class Edges:
         kept: where the interruption memory is kept in the modes that write nothing else, None where
             it is kept with the rest, or not at all.
         recall: what was remembered before, where it comes after the start.
+        notices: the source of notices in the modes that write nothing, None without one.
     """
 
     name: str
@@ -78,3 +86,4 @@ class Edges:
     writing: Writing | None = None
     kept: MemoryStore | None = None
     recall: Recall | None = None
+    notices: Notices | None = None

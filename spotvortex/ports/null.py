@@ -79,6 +79,8 @@ class NullRecall:
 class NullNotices:
     """A source from which no notice ever comes, and which is no input."""
 
+    evidence_only = False
+
     def pending(self, now: float) -> tuple[Notice, ...]:  # noqa: ARG002 - as the port
         """Return none."""
         return ()

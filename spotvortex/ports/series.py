@@ -48,6 +48,14 @@ CHANNEL_REPLACED: Final = Counted(
 LOSSES: Final = Counted(
     "losses_learned", "Spot nodes that were lost, by what proves it.", ("evidence",)
 )
+RECOMMENDATIONS: Final = Counted(
+    "rebalance_followed", "Rebalance recommendations that are over, by what came.", ("followed",)
+)
+RECOMMENDATION_LEAD: Final = Measured(
+    "rebalance_lead_seconds",
+    "Time from a rebalance recommendation to the loss of its node.",
+    (30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1200.0, 1800.0, 3600.0),
+)
 LOOP_STALL: Final = Measured(
     "event_loop_stall_seconds",
     "Lateness of the event loop.",
@@ -55,6 +63,6 @@ LOOP_STALL: Final = Measured(
     (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
 )
 
-COUNTED: Final = (CALLS, SHADOW_CALLS, CHANNEL_REPLACED, LOSSES)
-MEASURED: Final = (LOOP_STALL,)
+COUNTED: Final = (CALLS, SHADOW_CALLS, CHANNEL_REPLACED, LOSSES, RECOMMENDATIONS)
+MEASURED: Final = (RECOMMENDATION_LEAD, LOOP_STALL)
 """All of them: telemetry declares what stands here, and knows no other."""

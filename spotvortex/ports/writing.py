@@ -154,6 +154,11 @@ class NoticeTraffic:
 class Notices(Protocol):
     """What the cloud says about single instances."""
 
+    @property
+    def evidence_only(self) -> bool:
+        """Whether somebody else answers them, and the controller only learns."""
+        ...
+
     def pending(self, now: float) -> tuple[Notice, ...]:
         """Return the notices that count and have not been settled, the most urgent first.
 

@@ -134,16 +134,16 @@ def _notice_clashes(settings: Settings) -> Iterator[str]:
     """Yield what is wrong about the source of notices: two readers rob each other of messages."""
     queue, variable = settings.interruption_queue, f"{PREFIX}INTERRUPTION_QUEUE"
     shown = repr(queue)[:LONGEST_VALUE]
-    if settings.notice_source == "queue" and not queue:
+    if settings.notice_source != "karpenter" and not queue:
         yield (
-            f"{PREFIX}NOTICE_SOURCE=queue, but no queue is named: set {variable}, or unset it to "
-            "leave interruptions to Karpenter"
+            f"{PREFIX}NOTICE_SOURCE={settings.notice_source}, but no queue is named: set "
+            f"{variable}, or unset it to leave interruptions to Karpenter"
         )
     if settings.notice_source == "karpenter" and queue:
         yield (
             f"{variable}={shown} is set while Karpenter handles interruptions: unset it, or set "
             f"{PREFIX}NOTICE_SOURCE=queue and leave Karpenter's own settings.interruptionQueue "
-            "empty"
+            f"empty, or {PREFIX}NOTICE_SOURCE=evidence for a queue that nobody else reads"
         )
     if queue and not _QUEUE.fullmatch(queue):
         yield f"{variable}={shown} is no queue: give its URL (https://sqs...) or its name"

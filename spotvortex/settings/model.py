@@ -200,6 +200,10 @@ class Settings(BaseSettings):
     """Time after which whatever the daemon made is gone without it: placeholders, anchors, their
     Jobs."""
 
+    rebalance_risk_factor: Annotated[float, _within(1.0, 100.0, "factor")] = 3.0
+    """By which a rebalance recommendation raises the hazard of its offering while it counts: the
+    score p becomes 1 - (1 - p) ** factor. 1 lets it raise nothing."""
+
     interruption_minutes: Annotated[float, _within(0.0, 1440.0, "minutes")] = 15.0
     """Cost of one interruption, as time at the node's on-demand price."""
 
@@ -222,9 +226,10 @@ class Settings(BaseSettings):
     reduce_unsafe: bool = False
     """`true` moves nodes off Spot where a loss would leave a workload with too few pods."""
 
-    notice_source: Literal["karpenter", "queue"] = "karpenter"
-    """Who handles interruption notices: Karpenter does and no queue is read, or SpotVortex reads a
-    queue."""
+    notice_source: Literal["karpenter", "queue", "evidence"] = "karpenter"
+    """Who handles interruption notices: Karpenter does and no queue is read; SpotVortex does and
+    reads a queue; or Karpenter does, and SpotVortex reads a queue of its own as evidence. In the
+    modes that write nothing, a queue is evidence."""
 
     interruption_queue: str = ""
     """SQS queue of interruption notices, its URL or its name; needs SPOTVORTEX_NOTICE_SOURCE."""

@@ -276,3 +276,13 @@ def test_no_message_goes_before_its_notices_and_none_stays_behind(steps):
     made.settle([n.id for n in made.pending(now)], now)
     made.next_deletable(999)
     assert (made.n_in_hand, made.n_pending) == (0, 0)
+
+
+def test_where_somebody_else_answers_a_message_goes_at_once_and_its_notice_counts_on():
+    made = opened(message(interruption()), message(rebalance("i-2", "r"), "m2"), holds=False)
+    assert made.next_deletable(10) == {"m1": "r-m1", "m2": "r-m2"}
+    assert ids(made) == ["e1", "r"]
+    made.take(message(interruption(), "m3"), T0)
+    assert made.next_deletable(10) == {"m3": "r-m3"}
+    assert ids(made) == ["e1", "r"]
+    assert ids(made, T0 + TTL_S) == []

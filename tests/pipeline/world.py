@@ -233,6 +233,7 @@ class MemoryNotices:
     settled: set = field(default_factory=set)
     came: asyncio.Event = field(default_factory=asyncio.Event)
     inputs: tuple = ()
+    evidence_only: bool = False
 
     def bring(self, *notices):
         self.found += notices

@@ -54,6 +54,8 @@ NAMES = {
     "spotvortex_channel_replaced",
     "spotvortex_drains",
     "spotvortex_losses_learned",
+    "spotvortex_rebalance_followed",
+    "spotvortex_rebalance_lead_seconds",
     "spotvortex_shadow_calls",
     "spotvortex_event_loop_stall_seconds",
     "spotvortex_journal_write_errors",

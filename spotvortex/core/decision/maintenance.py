@@ -8,12 +8,11 @@ more are made where the floor, or the cap on Spot, needs more nodes kept; a retu
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Final
 
 from spotvortex.core.decision.messages import Decision, MaintenanceCall, Move
 from spotvortex.core.decision.rule_policy import floor_nodes, max_spot_nodes
-from spotvortex.core.domain.notices import NoticeKind
+from spotvortex.core.domain.notices import NoticeKind, risk_until
 from spotvortex.core.domain.observation import NodeFact, Observation, PoolFacts, anchored_until
 from spotvortex.core.domain.sides import is_driven
 from spotvortex.core.domain.types import CapacityType, Mode
@@ -163,15 +162,6 @@ def _risks(observation: Observation, by_pool: Mapping[str, Decision]) -> Iterato
                 mode=Mode.ACTIVE,
                 reason="the recommendation has run out",
             )
-
-
-def risk_until(text: str) -> float:
-    """Read until when a note of ours counts, seconds since the epoch; what is no time is over."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        return 0.0
-    return at.replace(tzinfo=at.tzinfo or UTC).timestamp()
 
 
 def _leftovers(flying: InFlight) -> Iterator[MaintenanceCall]:

@@ -63,6 +63,8 @@ class Limits:
         reduce_unsafe: true lets a pool leave Spot where a loss would leave a workload with too few
             pods.
         leftover_s: time after which whatever the controller made is gone without it, in seconds.
+        rebalance_risk_factor: by which a rebalance recommendation raises the hazard of its offering
+            while it counts, at least 1.
     """
 
     mode: Mode = Mode.SHADOW
@@ -97,6 +99,7 @@ class Limits:
     min_after_zone_loss_ratio: float = 0.3333
     budgets_bind: bool = False
     reduce_unsafe: bool = False
+    rebalance_risk_factor: float = 3.0
 
     @property
     def survival(self) -> SurvivalDefault:

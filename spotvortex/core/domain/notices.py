@@ -158,6 +158,15 @@ def instance_id_of(provider_id: str) -> str:
     return found[1] if found else ""
 
 
+def risk_until(text: str) -> float:
+    """Read until when a note of ours counts, seconds since the epoch; what is no time is over."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return 0.0
+    return at.replace(tzinfo=at.tzinfo or UTC).timestamp()
+
+
 def _decode(body: bytes) -> _Object | None:
     try:
         event = json.loads(body.decode("utf-8"))

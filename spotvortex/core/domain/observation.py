@@ -356,6 +356,8 @@ class Observation:
         standing: whether the controller may write.
         notices: notices of the cloud that count now and are not settled.
         notice_inputs: the health of the source of notices.
+        answers_notices: the controller itself moves the nodes that notices name; else somebody
+            else does, and notices are evidence.
         in_hand: uids of the nodes that this process is about to move, whether the cluster shows it
             yet or not.
     """
@@ -369,6 +371,7 @@ class Observation:
     standing: WriteAuthority = NO_AUTHORITY
     notices: tuple[Notice, ...] = ()
     notice_inputs: tuple[InputHealth, ...] = ()
+    answers_notices: bool = True
     in_hand: frozenset[str] = frozenset()
 
     @property

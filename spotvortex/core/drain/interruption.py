@@ -17,7 +17,7 @@ from spotvortex.core.domain.notices import Notice, NoticeKind, instance_id_of
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact, Observation, WriteAuthority
 from spotvortex.core.domain.sides import receiving_sides
 from spotvortex.core.domain.types import CapacityType, Freeze
-from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind
+from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind, reason_of
 
 LOSSES: Final = frozenset(
     {NoticeKind.INTERRUPTION, NoticeKind.STATE_CHANGE, NoticeKind.SCHEDULED_CHANGE}
@@ -44,7 +44,7 @@ def interruption_orders(
     All nodes of a pool share one plan, and so one set of placeholders; a node that is drained
     already keeps its plan, and so the room that was asked for it.
     """
-    if not _may_act(observation.standing):
+    if not observation.answers_notices or not _may_act(observation.standing):
         return ()
     nodes = nodes_by_instance(observation.cluster)
     groups = {pool.name: pool.node_groups for pool in observation.cluster.pools}
@@ -105,7 +105,7 @@ def _order(
         sides=(),
         to=CapacityType.UNKNOWN,
         avoid=node.offering if node.capacity_type is CapacityType.SPOT else None,
-        reason=f"notice {notice.kind}",
+        reason=reason_of(notice.kind),
         deadline=deadline,
         traceparent=observation.traceparent,
         kind=OrderKind.INTERRUPTION,

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
+from spotvortex.core.domain.notices import NoticeKind
 from spotvortex.core.domain.observation import NodeFact, OwnPod
 from spotvortex.core.domain.types import CapacityType, Mode, Offering
 
@@ -66,6 +67,11 @@ class DrainOrder:
     leftover_s: int = LONGEST_LIFE_S
 
 
+def reason_of(kind: NoticeKind) -> str:
+    """Return the reason of an order that a notice has led to."""
+    return f"notice {kind}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InFlight:
     """What the controller has under way, as the cluster itself shows it; see `orders`.
@@ -74,7 +80,7 @@ class InFlight:
         orders: the orders found, sorted by the uid of their node.
         leaving: uids of those of their nodes that somebody is already taking away, so that there is
             nothing left to drain.
-        interrupted: uids of the nodes whose own journal says that they will be lost.
+        interrupted: uids of the nodes whose own journal says that the cloud takes them.
         unread_marks: nodes whose journal cannot be read.
         unread_pods: placeholders whose journal cannot be read.
     """

@@ -13,16 +13,20 @@ from functools import lru_cache
 from typing import Final
 
 from spotvortex.core.domain.labels import PodKind
+from spotvortex.core.domain.notices import NoticeKind
 from spotvortex.core.domain.observation import ClusterFacts, OwnPod
 from spotvortex.core.domain.sides import MAX_SIDES
 from spotvortex.core.domain.types import CapacityType, Mode, Offering
-from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind
+from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind, reason_of
 
 VERSION: Final = 1
 MAX_TEXT: Final = 4096
 """Most characters of a journal; the controller writes no longer one."""
 
 MAX_REASON: Final = 200
+
+TAKEN: Final = reason_of(NoticeKind.INTERRUPTION)
+"""Why an order was given for a node that the cloud takes."""
 
 MAX_KEPT: Final = 2048
 """Journals that are kept as they were read: each is looked at many times while its node drains."""
@@ -99,6 +103,11 @@ def _sides(document: dict[str, object]) -> tuple[str, ...]:
     return tuple(found[:MAX_SIDES])
 
 
+def _is_taken(order: DrainOrder) -> bool:
+    """Tell whether the cloud takes the node; its end or its upkeep is no word on the market."""
+    return order.kind is OrderKind.INTERRUPTION and order.reason == TAKEN
+
+
 def in_flight(cluster: ClusterFacts) -> InFlight:
     """Find every order that has left its journal on a node, or on a placeholder of its own.
 
@@ -111,7 +120,7 @@ def in_flight(cluster: ClusterFacts) -> InFlight:
     return InFlight(
         orders=tuple(found[uid] for uid in sorted(found)),
         leaving=frozenset(n.uid for n in cluster.nodes if n.moving and n.uid in found),
-        interrupted=frozenset(u for u, o in read.items() if o.kind is OrderKind.INTERRUPTION),
+        interrupted=frozenset(u for u, o in read.items() if _is_taken(o)),
         unread_marks=tuple(node for uid, (node, _) in marks.items() if uid not in read),
         unread_pods=unread_pods,
     )

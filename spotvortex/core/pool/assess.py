@@ -21,9 +21,10 @@ from spotvortex.core.pool.input import PoolInput
 from spotvortex.core.pool.owner_rules import PoolRules, more_careful
 from spotvortex.core.pool.reduction import reduce_summary
 from spotvortex.core.pool.summary import PoolSummary, summary_of
-from spotvortex.core.scoring import interruption_memory
+from spotvortex.core.scoring import interruption_memory, signals
 from spotvortex.core.scoring.features import OfferingContext
 from spotvortex.core.scoring.scores import Scores
+from spotvortex.core.scoring.signals import SignalEnd, Signals, told_lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +33,14 @@ class AssessmentMemory:
 
     Attributes:
         interruptions: what the cluster's own losses say of each offering.
+        signals: the rebalance recommendations that count.
+        ended: those that the last observation has ended, with what followed.
         summaries: each pool's last summary, which only saves work.
     """
 
     interruptions: interruption_memory.Memory = interruption_memory.EMPTY_MEMORY
+    signals: Signals = field(default_factory=dict)
+    ended: tuple[SignalEnd, ...] = ()
     summaries: Mapping[str, PoolSummary] = field(default_factory=dict)
 
 
@@ -78,14 +83,18 @@ def remember(memory: AssessmentMemory, observation: Observation) -> Unscored:
     """Take an observation into the memory, and tell what there is to score."""
     cluster, at = observation.cluster, observation.at
     flying = in_flight(cluster)
-    learned = interruption_memory.update(memory.interruptions, cluster, at, flying.interrupted)
+    # What was told once stays told: the mark that follows it is a cordon too.
+    told = flying.interrupted | told_lost(observation) | memory.interruptions.interrupted
+    learned = interruption_memory.update(memory.interruptions, cluster, at, told)
+    lost = (loss.node for loss in learned.lost)
+    current, ended = signals.update(memory.signals, observation, lost)
     contexts = (
         interruption_memory.context(learned, offering, observation.market, at)
         for offering in cluster.offerings
     )
     return Unscored(
         observation=observation,
-        memory=replace(memory, interruptions=learned),
+        memory=replace(memory, interruptions=learned, signals=current, ended=ended),
         in_flight=flying,
         contexts=tuple(contexts),
     )
@@ -94,7 +103,8 @@ def remember(memory: AssessmentMemory, observation: Observation) -> Unscored:
 def assess_steps(unscored: Unscored, scores: Scores, rules: AssessmentRules) -> Steps:
     """Reduce every pool, pausing after each so that a loop can breathe."""
     observation, flying = unscored.observation, unscored.in_flight
-    context = cycle_context(observation, scores, rules.limits, flying.uids)
+    warned = signals.raised(scores, unscored.memory.signals, rules.limits.rebalance_risk_factor)
+    context = cycle_context(observation, warned, rules.limits, flying.uids)
     summaries: dict[str, PoolSummary] = {}
     pools: list[PoolInput] = []
     for facts in sorted(observation.cluster.pools, key=lambda p: p.name):

@@ -37,6 +37,7 @@ class OfferingInput:
         runtime_score: probability that a running node is interrupted within 120 min, None without a
             score.
         in_scope: the model was made for the instance family; true where nothing is known.
+        risk_factor: by which a rebalance recommendation has raised the hazard, 1 without one.
     """
 
     offering: Offering
@@ -47,6 +48,7 @@ class OfferingInput:
     capacity_score: float | None
     runtime_score: float | None
     in_scope: bool
+    risk_factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -298,6 +298,7 @@ def _offering_input(
         capacity_score=score.capacity_score if score else None,
         runtime_score=score.runtime_score if score else None,
         in_scope=sight.covers(offering),
+        risk_factor=score.risk_factor if score else 1.0,
     )
 
 

@@ -79,7 +79,7 @@ SCHEMA: Final = Schema(
         OfferingInput: _columns(
             """
             offering n_spot n_on_demand spot_usd_per_hour on_demand_usd_per_hour capacity_score
-            runtime_score in_scope
+            runtime_score in_scope risk_factor
             """
         ),
         Candidate: _columns(
@@ -130,6 +130,7 @@ SCHEMA: Final = Schema(
             dwell_s max_dwell_s return_risk_ratio drain_deadline_s bind_s interruption_minutes
             move_minutes exit_unsupported leftover_s min_after_offering_loss_ratio
             min_after_zone_loss_ratio budgets_bind reduce_unsafe
+            rebalance_risk_factor
             """
         ),
         WriteAuthority: _columns("leader freeze unsure own_node"),
@@ -144,10 +145,12 @@ BEFORE: Final = Schema(
     rows={
         **SCHEMA.rows,
         LossSafety: _columns("n_pdbs known margin_pods margin_pdb margin_zone safe_to_spot_nodes"),
-        Limits: SCHEMA.rows[Limits][:-4],
+        Limits: SCHEMA.rows[Limits][:-5],
+        OfferingInput: SCHEMA.rows[OfferingInput][:-1],
         PoolInput: SCHEMA.rows[PoolInput][:-1],
     },
 )
-"""What is read beside it: a loss was judged by PodDisruptionBudgets alone."""
+"""What is read beside it: a loss was judged by PodDisruptionBudgets alone, and a rebalance
+recommendation raised no risk."""
 
 READABLE: Final[Mapping[int, Schema]] = {schema.version: schema for schema in (SCHEMA, BEFORE)}

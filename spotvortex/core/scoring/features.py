@@ -65,6 +65,7 @@ class OfferingScore:
         n_history: points of the price history that the score could rest on.
         in_range: the features lie where the model was trained.
         from_memory: the model gave no score, and the interruption memory answered.
+        risk_factor: by which a rebalance recommendation has raised the hazard, 1 without one.
     """
 
     offering: Offering
@@ -74,6 +75,7 @@ class OfferingScore:
     n_history: int = 0
     in_range: bool = True
     from_memory: bool = False
+    risk_factor: float = 1.0
 
 
 def price_ratio(quote: SpotQuote) -> float:

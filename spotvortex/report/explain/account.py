@@ -174,6 +174,9 @@ def _facts(account: DecisionAccount) -> Iterator[tuple[str, str]]:
         yield "Spot held", f"{_money(pool.spot_money)}; {_risk(pool.spot_risk)}"
     if pool.n_on_demand_movable:
         yield "Spot to enter", f"{_money(pool.entry_money)}; {_risk(pool.entry_risk)}"
+    raised = [o for o in pool.offerings if o.risk_factor != 1.0]
+    if raised:
+        yield "raised", "; ".join(f"{o.offering} x{o.risk_factor:g}" for o in raised) + WARNED
     yield "economics", _economics(decision.economics)
     yield "wave", f"{_usd(decision.savings_usd_per_hour)}/h at list price"
     yield "kind of move", _kind(decision.proposal)
@@ -186,6 +189,9 @@ def _facts(account: DecisionAccount) -> Iterator[tuple[str, str]]:
     yield "code", f"{account.code_version}; the code that you run {same}"
     yield "digest", account.digest
     yield "record before", account.previous or "none: the first since start"
+
+
+WARNED: Final = ", since a rebalance was recommended there"
 
 
 def _kind(proposal: Proposal) -> str:

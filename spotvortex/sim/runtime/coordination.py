@@ -253,6 +253,7 @@ class QueueReader:
     shelf: CoordinationObjects
     may_read: Callable[[], bool]
     poll_s: float = POLL_S
+    evidence_only: bool = False
     _seen: int = 0
 
     def pending(self, now: float) -> tuple[Notice, ...]:

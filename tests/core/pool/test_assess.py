@@ -74,11 +74,16 @@ def test_a_summary_is_kept_for_as_long_as_the_facts_are_the_same_object():
 
 
 @pytest.mark.parametrize(
-    ("kind", "n_lost"), [(OrderKind.INTERRUPTION, 1.0), (OrderKind.DRAIN, 0.0)]
+    ("kind", "reason", "n_lost"),
+    [
+        (OrderKind.INTERRUPTION, "notice interruption", 1.0),
+        (OrderKind.INTERRUPTION, "notice scheduled-change", 0.0),
+        (OrderKind.DRAIN, "DECREASE_10 medium_risk", 0.0),
+    ],
 )
-def test_a_marked_node_that_goes_was_lost_only_where_notice_had_been_given(kind, n_lost):
+def test_a_marked_node_that_goes_was_lost_only_where_notice_had_been_given(kind, reason, n_lost):
     going = spot("s2", cordoned=True)
-    mark = orders.to_text(replace(order("s2"), kind=kind, uid=going.uid))
+    mark = orders.to_text(order("s2", kind=kind, reason=reason, uid=going.uid))
     memory, seen = assessed(observation(pool(nodes=(spot("s1"), replace(going, mark=mark)))))
     assert seen.in_flight.uids == {going.uid}
     after = cluster(pool(nodes=(spot("s1"),)), exits=(NodeExit(uid=going.uid, in_order=True),))

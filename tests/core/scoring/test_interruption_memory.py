@@ -97,11 +97,18 @@ def test_a_ready_node_that_vanishes_or_of_which_nothing_is_known_is_no_loss():
 
 
 @pytest.mark.parametrize(
-    ("kind", "n_lost"), [(OrderKind.INTERRUPTION, 1.0), (OrderKind.DRAIN, 0.0)]
+    ("kind", "reason", "n_lost"),
+    [
+        (OrderKind.INTERRUPTION, "notice interruption", 1.0),
+        (OrderKind.INTERRUPTION, "notice scheduled-change", 0.0),
+        (OrderKind.DRAIN, "DECREASE_10 medium_risk", 0.0),
+    ],
 )
-def test_a_node_that_we_emptied_on_notice_is_a_loss_and_one_that_we_moved_is_not(kind, n_lost):
+def test_a_node_that_we_emptied_on_notice_is_a_loss_and_one_that_we_moved_is_not(
+    kind, reason, n_lost
+):
     going = spot("s2", cordoned=True, ready=False)
-    mark = orders.to_text(replace(order("s2"), kind=kind, uid=going.uid))
+    mark = orders.to_text(order("s2", kind=kind, reason=reason, uid=going.uid))
     before = cluster(pool(nodes=(spot("s1"), replace(going, mark=mark))))
     after = replace(held("s1"), exits=(NodeExit(uid=going.uid, in_order=True),))
     assert losses(remember(before, after)) == n_lost

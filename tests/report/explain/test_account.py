@@ -12,6 +12,7 @@ from spotvortex.core.decision.messages import PoolState
 from spotvortex.core.decision.reconcile import decide
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Action, CapacityType, Mode
+from spotvortex.core.pool.input import OfferingInput
 from spotvortex.core.record.record import record_of
 from spotvortex.errors import RecordError
 from spotvortex.report.explain.account import (
@@ -23,7 +24,7 @@ from spotvortex.report.explain.account import (
     show_why_not,
     why_not,
 )
-from tests.core.builders import AT, CHEAP, basis, pool_input, risk_of, safety
+from tests.core.builders import AT, CHEAP, WEB_A, basis, pool_input, risk_of, safety
 from tests.telemetry.decisions import largest_growth, largest_refusal
 
 DEAR = replace(CHEAP, spot_usd_per_hour=0.095)
@@ -144,6 +145,23 @@ def test_a_pool_that_is_all_spot_has_nothing_to_enter():
 def test_prices_of_last_resort_are_named():
     data = pool_input(entry_money=replace(CHEAP, last_resort=True))
     assert "$0.1000/h, of last resort" in text_of(show, account_of(decide(basis(data))))
+
+
+def test_a_risk_that_a_recommendation_raised_says_so():
+    offering = OfferingInput(
+        offering=WEB_A,
+        n_spot=1,
+        n_on_demand=0,
+        spot_usd_per_hour=None,
+        on_demand_usd_per_hour=None,
+        capacity_score=0.2,
+        runtime_score=0.2,
+        in_scope=True,
+        risk_factor=3.0,
+    )
+    text = text_of(show, account_of(decide(basis(pool_input(offerings=(offering,))))))
+    assert f"{WEB_A} x3, since a rebalance was recommended there" in text
+    assert "rebalance" not in text_of(show, account_of(decide(basis())))
 
 
 def test_json_holds_the_same_and_what_is_not_finite_is_null():
