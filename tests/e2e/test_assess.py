@@ -54,7 +54,7 @@ def test_json_says_what_cannot_move_and_what_would_break(shop: ControlPlane, tmp
     assert set(scene.POOLS) <= shop
     held = [b for b in report["blocked"] if b["workload"] == "shop/Deployment/ledger"]
     assert held[0]["blocker"] == "single-replica"
-    broken = {loss["workload"] for loss in report["losses"]}
+    broken = {loss["of"] for loss in report["losses"]}
     assert "shop/Deployment/checkout" in broken
     web = next(o for o in report["on_demand"] if o["pool"] == "web")
     assert web["n_nodes"] == 4

@@ -26,6 +26,7 @@ from spotvortex.core.pool.blocking import (
 )
 from spotvortex.core.pool.zone_loss import Loss, breaking_losses
 from spotvortex.core.scoring.features import price_ratio
+from spotvortex.report.assess.survival import PoolHold, WorkloadRow, pool_holds, workload_rows
 
 ORDER_OF_BLAME: Final = (
     Blocker.SINGLE_REPLICA,
@@ -184,6 +185,8 @@ class Report:
         on_demand: the on-demand nodes of each pool.
         blocked: the workloads that keep nodes from being moved.
         losses: the losses that would leave a workload with too few pods.
+        workloads: each workload with the loss that hits it most, the worst first.
+        holds: what stands most against more Spot in each pool.
         decisions: what would be decided, by pool.
         missing: the inputs that cannot be read.
     """
@@ -197,6 +200,8 @@ class Report:
     on_demand: tuple[OnDemand, ...]
     blocked: tuple[BlockedBy, ...]
     losses: tuple[Loss, ...]
+    workloads: tuple[WorkloadRow, ...]
+    holds: tuple[PoolHold, ...]
     decisions: tuple[Decision, ...]
     missing: tuple[MissingInput, ...]
 
@@ -226,6 +231,7 @@ def make_report(plan: Plan, frame: Provenance) -> Report:
     cluster, market = plan.observation.cluster, plan.observation.market
     groups = tuple(_groups(cluster, market))
     inputs = plan.observation.inputs
+    default = plan.decisions[0].basis.limits.survival if plan.decisions else SURVIVAL_DEFAULT
     return Report(
         context=frame.context,
         at=plan.at,
@@ -235,7 +241,9 @@ def make_report(plan: Plan, frame: Provenance) -> Report:
         groups=groups,
         on_demand=tuple(o for p in cluster.pools if (o := _on_demand(p, market)).n_nodes),
         blocked=_blocked(cluster.pools),
-        losses=_losses(plan),
+        losses=breaking_losses((work, need_of(work, default)) for work in cluster.workloads),
+        workloads=workload_rows(cluster, default),
+        holds=pool_holds(cluster, default),
         decisions=plan.decisions,
         missing=tuple(
             MissingInput(name=h.name, state=h.state, detail=h.detail, required=h.required)
@@ -243,13 +251,6 @@ def make_report(plan: Plan, frame: Provenance) -> Report:
             if h.state is not InputState.OK
         ),
     )
-
-
-def _losses(plan: Plan) -> tuple[Loss, ...]:
-    limits = [decision.basis.limits for decision in plan.decisions]
-    default = limits[0].survival if limits else SURVIVAL_DEFAULT
-    workloads = plan.observation.cluster.workloads
-    return breaking_losses((work, need_of(work, default)) for work in workloads)
 
 
 def _groups(cluster: ClusterFacts, market: MarketFacts) -> Iterable[NodeGroupRow]:

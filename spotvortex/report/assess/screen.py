@@ -18,8 +18,8 @@ from rich.text import Text
 
 from spotvortex.core.decision.messages import Decision
 from spotvortex.core.domain.types import Action, Blocker
-from spotvortex.core.pool.zone_loss import Loss
 from spotvortex.report.assess.assessment import OnDemand, Report, gates_in_words
+from spotvortex.report.assess.survival import PoolHold, WorkloadRow
 
 MAX_ROWS: Final = 8
 """Rows of a block of the first screen; what is left out is counted and shown by --details."""
@@ -31,11 +31,14 @@ def show(report: Report, console: Console, *, details: bool = False) -> None:
     _head(report, console)
     _health(report, console)
     _on_demand(report, console, rows)
-    _breaks(report.losses, console, rows)
+    _breaks(report, console, rows)
+    _holds(report.holds, console, rows and rows // 2)
     _would(report.decisions, console, rows)
     if details:
         _nodes(report, console)
         _workloads(report, console)
+        _survival(report.workloads, console)
+        _vectors(report.decisions, console)
     _next(report, console, details=details)
 
 
@@ -128,18 +131,36 @@ def _cannot_move(on_demand: Sequence[OnDemand], console: Console, rows: int | No
     _more(console, len(pinned) - len(pinned[:rows]))
 
 
-def _breaks(losses: Sequence[Loss], console: Console, rows: int | None) -> None:
+def _breaks(report: Report, console: Console, rows: int | None) -> None:
+    losses = report.losses
     _title(console, "WHAT BREAKS NEXT", _n(len({loss.of for loss in losses}), "workload"))
     if not losses:
-        _line(
-            console,
-            "  no single Spot offering or zone, if lost, leaves a workload with too few pods",
-        )
+        _line(console, "  no single Spot offering or zone, if lost, takes too much of a workload")
     for loss in islice(losses, rows):
         left = f"{loss.healthy_left} of {loss.healthy} left, {loss.needed} must stay"
         lost = f"{loss.what} ({_n(loss.n_nodes, 'node')})"
         _line(console, f"  lose {lost}: {loss.of} {left}")
     _more(console, len(losses) - len(losses[:rows]))
+    singles = [row.workload for row in report.workloads if row.is_single and row.n_on_spot]
+    if singles:
+        words = f"{_n(len(singles), 'single replica')} on Spot cannot survive a loss"
+        _line(console, f"  {words}: {', '.join(singles[:3])}{' …' if len(singles) > 3 else ''}")
+
+
+def _holds(holds: Sequence[PoolHold], console: Console, rows: int | None) -> None:
+    """Say in each pool where a workload can spare no pod what would change that."""
+    held = sorted((h for h in holds if h.change), key=lambda h: (-h.n_holding, h.pool))
+    if not held:
+        return
+    _title(console, "WHAT WOULD LET SPOT GROW", _n(len(held), "pool"))
+    for hold in islice(held, rows):
+        beyond = f" beyond the loss of {hold.loss}" if hold.loss else ""
+        n_more = hold.n_holding - 1
+        more = f" (and {_n(n_more, 'more workload')})" if n_more > 0 else ""
+        _line(console, f"  {hold.pool}: {hold.workload} can spare no pod{beyond}{more}")
+        # Whole, over several lines if need be: it is to be copied.
+        console.print(Text(f"    {hold.change}"))
+    _more(console, len(held) - len(held[:rows]))
 
 
 def _would(decisions: Sequence[Decision], console: Console, rows: int | None) -> None:
@@ -194,6 +215,52 @@ def _workloads(report: Report, console: Console) -> None:
     table.add_column("nodes", justify="right")
     for blocked in report.blocked:
         table.add_row(blocked.workload, blocked.blocker, str(blocked.n_nodes))
+    console.print(table)
+
+
+def _survival(workloads: Sequence[WorkloadRow], console: Console) -> None:
+    table = Table(title="workloads and the loss that hits each most", title_justify="left")
+    for name in ("workload", "worst loss", "word", "to let it grow"):
+        table.add_column(name, overflow="fold")
+    for name in ("pods", "on Spot", "left", "must stay"):
+        table.add_column(name, justify="right")
+    for row in workloads:
+        table.add_row(
+            row.workload,
+            row.loss or "-",
+            f"{row.said} ({row.said_by})" if row.said else "default",
+            row.change or "-",
+            str(row.healthy),
+            str(row.n_on_spot),
+            str(row.healthy_left),
+            str(row.needed),
+        )
+    console.print(table)
+
+
+def _vectors(decisions: Sequence[Decision], console: Console) -> None:
+    table = Table(title="safety vector of each pool", title_justify="left")
+    table.add_column("pool", overflow="fold")
+    names = ("critical on Spot", "stateful", "evictable", "slack", "restart s", "spare nodes")
+    for name in (*names, "zones", "risk", "safe ratio"):
+        table.add_column(name, justify="right")
+    for decision in decisions:
+        found = decision.input.vector
+        if found is None:
+            continue
+        slack = "-" if found.slack_one_pods is None else str(found.slack_one_pods)
+        table.add_row(
+            decision.pool,
+            f"{found.critical_spot_ratio:.2f}",
+            f"{found.stateful_ratio:.2f}",
+            f"{found.evictable_ratio:.2f}",
+            f"{slack}/{'-' if found.slack_two_pods is None else found.slack_two_pods}",
+            f"{found.restart_p95_s:.0f}",
+            f"{found.spare_on_demand_nodes:.1f}",
+            f"{found.zone_score:.1f}",
+            f"{found.recovery_risk:.2f}",
+            f"{found.safe_spot_ratio:.2f}",
+        )
     console.print(table)
 
 

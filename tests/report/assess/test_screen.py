@@ -14,10 +14,10 @@ from tests.core.builders import (
     market,
     observation,
     on_demand,
-    pdb,
     pool,
     quote,
     with_load_blocker,
+    work,
 )
 from tests.report.reports import report, screen
 
@@ -43,9 +43,8 @@ def pinned_by_pods(name):
 
 
 def at_risk(name):
-    covered = ((f"{name}-s0", 1), (f"{name}-s1", 1))
-    budget = pdb(name, desired_healthy=2, healthy_by_node=covered)
-    return pool(name, pdbs=(budget,))
+    covered = ((f"{name}-s0", 2), (f"{name}-d1", 1))
+    return pool(name, workloads=(work(name, healthy_by_node=covered),))
 
 
 def held(name):
@@ -117,7 +116,7 @@ def test_a_loss_names_the_workload_and_what_is_left():
     (line,) = [
         line for line in screen(report(at_risk("web"))) if "  lose m6i.large/us-east-1a" in line
     ]
-    assert "shop/Deployment/web 1 of 2 left, PDB needs 2" in line
+    assert "shop/Deployment/web 1 of 3 left, 2 must stay" in line
 
 
 def test_details_show_every_group_and_every_workload_that_holds_a_node():
