@@ -25,6 +25,18 @@ class PriceFileError(SpotVortexError):
     """A price file cannot be read; the text names file, line and field."""
 
 
+class MetricsError(SpotVortexError):
+    """A metrics endpoint, or a Prometheus, gave no answer that can be used; the text says why.
+
+    Attributes:
+        is_passing: the same request may be answered another time.
+    """
+
+    def __init__(self, message: str, *, is_passing: bool) -> None:
+        super().__init__(message)
+        self.is_passing = is_passing
+
+
 class EpisodeError(SpotVortexError):
     """An episode of the fault search cannot be read; the text says where."""
 

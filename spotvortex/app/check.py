@@ -5,15 +5,18 @@ Comes in: settings. Goes out: checks, each by itself. Nothing is kept.
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 
 from spotvortex.app import bundle, check_mode
-from spotvortex.app.kubernetes import SystemClock, answering, market_of
+from spotvortex.app.kubernetes import answering, run_background
+from spotvortex.app.prices import SystemClock, open_prices
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import ApiError, ModelContractError, PriceFileError, SettingsError
 from spotvortex.kube.admin import access_review
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.patient_reads import PatientReads
+from spotvortex.market.karpenter.scrape import VARIABLE as KARPENTER
 from spotvortex.report import checks
 from spotvortex.settings.load import kubeconfig
 from spotvortex.settings.model import Settings
@@ -25,7 +28,7 @@ async def check(settings: Settings) -> tuple[checks.Check, ...]:
     return (
         checks.ok("settings", "every variable is known and in range"),
         _check_model(settings),
-        _check_prices(settings, offerings),
+        *await _check_prices(settings, offerings),
         *cluster,
         *([checks.of_state_dir(settings.state_dir)] if settings.state_dir else []),
         checks.of_decision_log(settings.decision_log),
@@ -63,9 +66,21 @@ def _check_model(settings: Settings) -> checks.Check:
     return checks.of_model(loaded.name, loaded.digest, loaded.degenerate_reason)
 
 
-def _check_prices(settings: Settings, offerings: frozenset[Offering]) -> checks.Check:
+async def _check_prices(settings: Settings, offerings: frozenset[Offering]) -> list[checks.Check]:
+    """Judge the prices, and the endpoints that they come from."""
     try:
-        market = market_of(settings)
+        prices = open_prices(settings, Random())  # noqa: S311 - jitter of retries
     except PriceFileError as error:
-        return checks.wrong("prices", str(error))
-    return checks.of_prices(market.facts(sorted(offerings), SystemClock().now()))
+        return [checks.wrong("prices", str(error))]
+    found = []
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for name, background in prices.background:
+            group.create_task(run_background(background, stop), name=name)
+        if prices.warmed is not None:
+            prices.market.facts(sorted(offerings), SystemClock().now())
+            await prices.warmed()
+        stop.set()
+    if prices.scrape is not None:
+        found.append(checks.of_endpoint(KARPENTER, prices.scrape.trouble))
+    return [checks.of_prices(prices.market.facts(sorted(offerings), SystemClock().now())), *found]

@@ -102,6 +102,10 @@ async def _observe_once(edges: Edges) -> Observation:
         now = edges.clock.now()
         cluster = edges.cluster.snapshot(now)
         market = edges.market.facts(cluster.offerings, now)
+        if edges.warmed is not None:
+            await edges.warmed()
+            now = edges.clock.now()
+            market = edges.market.facts(cluster.offerings, now)
         stop.set()
     missing = [h for h in cluster.inputs if h.required and h.state is not InputState.OK]
     if missing:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Final, assert_never
 
+from spotvortex.app.prices import SystemClock, open_prices
 from spotvortex.app.recollection import FirstStart
 from spotvortex.aws.interruptions import QueueOptions, SqsNotices, open_notices
 from spotvortex.core.domain.observation import WriteAuthority
@@ -34,12 +34,8 @@ from spotvortex.kube.write.karpenter_version import KarpenterVersion
 from spotvortex.kube.write.manifests import PlaceholderOptions
 from spotvortex.kube.write.provisioners import KarpenterProvisioner, NoProvisioner
 from spotvortex.kube.write.writer import KubeWriter
-from spotvortex.market.last_resort import LastResortMarket, LayeredMarket
-from spotvortex.market.recorded import load_recorded
-from spotvortex.market.scripted import load_scripted
 from spotvortex.ports.edges import Background, Edges
 from spotvortex.ports.lease_timing import LeaseTiming
-from spotvortex.ports.market import Market
 from spotvortex.ports.null import NullMemoryStore, NullNotices
 from spotvortex.ports.provisioner import Provisioner
 from spotvortex.ports.writing import MemoryStore, Recall, Writing
@@ -47,26 +43,6 @@ from spotvortex.settings.load import aws_region, kubeconfig
 from spotvortex.settings.model import Settings
 
 log = logging.getLogger(__name__)
-
-
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> float:
-        """Return seconds since the epoch, UTC."""
-        return time.time()  # noqa: TID251 - this is the WallClock of the daemon
-
-
-def market_of(settings: Settings) -> Market:
-    """Open the recorded prices, if any, over the table of last resort; a test brings its own."""
-    scripted = settings.test_price_provider_json or None
-    if scripted or settings.test_price_provider_file:
-        return load_scripted(settings.test_price_provider_file, scripted)
-    last_resort = LastResortMarket()
-    if settings.price_file is None:
-        return last_resort
-    age = settings.max_price_age_s
-    return LayeredMarket(load_recorded(settings.price_file, age), last_resort, age)
 
 
 ANSWERS_S: Final = 3.0
@@ -101,9 +77,9 @@ async def kubernetes_edges(settings: Settings, *, looks_once: bool = False) -> A
         SettingsError: there is no cluster to read.
         UnreachableError: this is one look, and the server does not answer.
     """
-    market = market_of(settings)
-    client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
     rng = Random()  # noqa: S311 - jitter of reconnects
+    prices = open_prices(settings, rng)
+    client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(client.close)
         if looks_once:
@@ -113,10 +89,11 @@ async def kubernetes_edges(settings: Settings, *, looks_once: bool = False) -> A
         yield Edges(
             name=f"{client.context_name} ({client.server})",
             cluster=view,
-            market=market,
+            market=prices.market,
+            warmed=prices.warmed,
             clock=SystemClock(),
             offload=asyncio.to_thread,
-            background=[("watches", view.run), *side.background],
+            background=[("watches", view.run), *prices.background, *side.background],
             traffic=view.traffic,
             notice_traffic=side.notices.traffic if side.notices is not None else None,
             announcer=side.announcer,

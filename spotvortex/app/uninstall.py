@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from spotvortex.app.kubernetes import SystemClock
+from spotvortex.app.prices import SystemClock
 from spotvortex.core.uninstall import UninstallResult
 from spotvortex.kube.admin.uninstall import Uninstaller
 from spotvortex.kube.api.client import KubeClient

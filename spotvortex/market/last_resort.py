@@ -101,4 +101,4 @@ class LayeredMarket:
         quotes = {o: self._last_resort.lend(quote) for o, quote in recorded.quotes.items()}
         (health,) = recorded.inputs
         judged = prices_health(quotes.values(), health.age_s, self._spot_max_age_s)
-        return MarketFacts(quotes=quotes, inputs=(judged,))
+        return MarketFacts(quotes=quotes, inputs=(judged,), launches=recorded.launches)

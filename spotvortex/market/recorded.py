@@ -11,7 +11,6 @@ import logging
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +18,11 @@ from numpy.typing import NDArray
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.market.health import SPOT_MAX_AGE_S, prices_health
-from spotvortex.market.price_file import PriceRecords, SpotChanges, read_price_file
+from spotvortex.market.price_file import PriceRecords, read_price_file
+from spotvortex.market.price_series import STEP_S, PriceSeries
 from spotvortex.market.zones import region_of
 
 log = logging.getLogger(__name__)
-
-STEP_S: Final = 600.0
-MAX_POINTS: Final = 7 * 24 * 6 + 1
-"""Seven days of steps, and the one before them, so that a change over seven days can be told."""
 
 
 class RecordedMarket:
@@ -35,7 +31,7 @@ class RecordedMarket:
     def __init__(
         self, records: PriceRecords, *, source: str, spot_max_age_s: float = SPOT_MAX_AGE_S
     ) -> None:
-        self._series = {offering: _Series(c) for offering, c in records.spot.items()}
+        self._series = {offering: PriceSeries(c) for offering, c in records.spot.items()}
         self._on_demand = records.on_demand
         self._times = _all_times(records)
         self._source = source
@@ -71,44 +67,6 @@ class RecordedMarket:
         """Return the time since the newest record of the whole file that is not in the future."""
         at = int(np.searchsorted(self._times, now, side="right")) - 1
         return now - float(self._times[at]) if at >= 0 else math.inf
-
-
-class _Series:
-    """The price changes of one offering, and its history at the grid step last asked for."""
-
-    def __init__(self, changes: SpotChanges) -> None:
-        times, prices = np.array(changes.times), np.array(changes.prices)
-        # Of records with the same time the dearest counts, whatever their order in the file.
-        order = np.lexsort((prices, times))
-        self.times, self.prices = times[order], prices[order]
-        self._summed = np.r_[0.0, np.cumsum(self.prices[:-1] * np.diff(self.times))]
-        self._first_step = math.ceil(float(self.times[0]) / STEP_S)
-        self._step = self._first_step
-        self._history: tuple[float, ...] = ()
-
-    def index_at(self, now: float) -> int:
-        """Return the index of the price in force, -1 before the first record."""
-        return int(np.searchsorted(self.times, now, side="right")) - 1
-
-    def history(self, now: float) -> tuple[float, ...]:
-        """Return means over the steps that ended by now, oldest first, in USD per hour."""
-        step = math.floor(now / STEP_S)
-        if step < self._step:
-            self._step, self._history = self._first_step, ()
-        if step > self._step:
-            n_new = min(step - self._step, MAX_POINTS)
-            fresh = self._means(step - n_new, step)
-            self._history = (*self._history, *fresh)[-MAX_POINTS:]
-            self._step = step
-        return self._history
-
-    def _means(self, first: int, last: int) -> list[float]:
-        """Return time-weighted means of the steps first..last-1, the price held between records."""
-        edges = np.arange(first, last + 1) * STEP_S
-        at = np.searchsorted(self.times, edges, side="right") - 1
-        paid = self._summed[at] + self.prices[at] * (edges - self.times[at])
-        means: list[float] = (np.diff(paid) / STEP_S).tolist()
-        return means
 
 
 def load_recorded(path: Path, spot_max_age_s: float = SPOT_MAX_AGE_S) -> RecordedMarket:

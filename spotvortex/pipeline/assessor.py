@@ -30,6 +30,7 @@ from spotvortex.ports.series import (
     LOSSES,
     RECOMMENDATION_LEAD,
     RECOMMENDATIONS,
+    REFUSALS,
 )
 from spotvortex.ports.telemetry import Telemetry
 from spotvortex.ports.writing import MemoryStore, Recall
@@ -38,6 +39,10 @@ log = logging.getLogger(__name__)
 
 SAVE_EVERY_S: Final = 60.0
 """Seconds of the observations' time between two savings of the memory."""
+
+
+MAX_NAMED: Final = 10
+"""Offerings that one line of the log names."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,6 +109,11 @@ class Assessor:
             self.telemetry.count(LOSSES, loss.evidence.value)
             fields = {"node": loss.node, "offering": str(loss.offering)}
             log.info("loss.learned", extra={**fields, "evidence": loss.evidence})
+        refused = self.memory.interruptions.refused
+        if refused:
+            self.telemetry.count(REFUSALS, n=len(refused))
+            named = " ".join(map(str, refused[:MAX_NAMED]))
+            log.info("launch_failures.learned", extra={"n": len(refused), "offerings": named})
 
     def _tell_signals(self) -> None:
         for end in self.memory.ended:

@@ -71,6 +71,8 @@ class Edges:
             it is kept with the rest, or not at all.
         recall: what was remembered before, where it comes after the start.
         notices: the source of notices in the modes that write nothing, None without one.
+        warmed: waits until every source of prices has been asked once, but not for long; None where
+            all are there at once.
     """
 
     name: str
@@ -87,3 +89,4 @@ class Edges:
     kept: MemoryStore | None = None
     recall: Recall | None = None
     notices: Notices | None = None
+    warmed: Callable[[], Awaitable[None]] | None = None

@@ -120,6 +120,15 @@ def of_prices(market: MarketFacts) -> Check:
     return ok("prices", told)
 
 
+def of_endpoint(variable: str, trouble: str) -> Check:
+    """Judge an endpoint that a variable names; the daemon goes on without it."""
+    if trouble:
+        return wrong(
+            variable, trouble, "mend the address or the way there, or unset it", required=False
+        )
+    return ok(variable, "it answers as expected")
+
+
 def of_access(access: Access) -> Check:
     """Judge the rights on one input."""
     watched = access.watched

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from pydantic import ValidationError
@@ -25,6 +25,7 @@ _SERVICE_NAME: Final = re.compile(
 )
 # An ARN is neither: it is refused with the fix, and not asked for in vain.
 _QUEUE: Final = re.compile(r"https?://\S+|[A-Za-z0-9_-]{1,80}(\.fifo)?")
+_URL: Final = re.compile(r"https?://[^\s/]+(/\S*)?")
 _SERVICE_VALUE: Final = ("tcp://", "udp://", "sctp://")
 
 
@@ -125,9 +126,21 @@ def _clashes(settings: Settings) -> Iterator[str]:
     given = [PREFIX + name.upper() for name in providers if getattr(settings, name)]
     if len(given) > 1:
         yield f"{' and '.join(given)} are set: prices come from one source, unset the others"
+    yield from _url_clashes(settings, given)
     scripted = settings.test_price_provider_file or settings.test_price_provider_json
     if scripted and not settings.e2e_suite:
         yield f"{given[-1]} is set outside a test suite: unset it, or set SPOTVORTEX_E2E_SUITE"
+
+
+def _url_clashes(settings: Settings, given: Sequence[str]) -> Iterator[str]:
+    """Yield what is wrong about addresses; a password in one is not shown."""
+    for name in ("karpenter_metrics_url",):
+        url, variable = getattr(settings, name), PREFIX + name.upper()
+        if url and not _URL.fullmatch(url):
+            yield f"{variable} is no address: give http://HOST:PORT/PATH"
+        scripted = [other for other in given if other.startswith(f"{PREFIX}TEST_")]
+        if url and scripted:
+            yield f"{variable} and {scripted[0]} are set: scripted prices stand alone"
 
 
 def _notice_clashes(settings: Settings) -> Iterator[str]:

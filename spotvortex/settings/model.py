@@ -100,8 +100,12 @@ class Settings(BaseSettings):
     price_file: Path | None = None
     """Recorded prices, JSON Lines, optionally gzipped; see docs/price-file.md."""
 
+    karpenter_metrics_url: str = ""
+    """Address of Karpenter's metrics, read once a minute: prices, launches that failed,
+    interruptions. See docs/karpenter-metrics.md."""
+
     max_price_age_s: Annotated[float, _within(60.0, 2_592_000.0, "seconds")] = 172_800.0
-    """Age above which the last record of a Spot price no longer counts as fresh."""
+    """Age above which a Spot price no longer counts as fresh, whatever its source."""
 
     test_price_provider_file: Path | None = None
     """Scripted prices in place of recorded ones, for tests; needs SPOTVORTEX_E2E_SUITE."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
-from spotvortex.app.kubernetes import LeaseAuthority, SystemClock
+from spotvortex.app.kubernetes import LeaseAuthority
+from spotvortex.app.prices import SystemClock
 from spotvortex.core.domain import labels
 from spotvortex.core.domain.observation import NodeFact, WriteAuthority
 from spotvortex.core.domain.types import CapacityType

@@ -14,7 +14,8 @@ from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.scoring.features import price_change
-from spotvortex.market.recorded import MAX_POINTS, STEP_S, RecordedMarket, load_recorded
+from spotvortex.market.price_series import MAX_POINTS, STEP_S
+from spotvortex.market.recorded import RecordedMarket, load_recorded
 from tests.market.records import (
     C5_EU,
     M5_A,
@@ -140,7 +141,7 @@ def test_price_that_is_too_old_is_left_out_and_its_age_told(tmp_path: Path) -> N
     assert (health.state, health.age_s, health.required) == (InputState.OK, 60, False)
     assert health.detail == (
         "the spot price of 1 of 2 offerings is too old to use, as that of m5.large/us-east-1a: "
-        "216.0 h, the limit is 24.0 h: renew the price file"
+        "216.0 h, the limit is 24.0 h: renew the price file, or see why Karpenter renews none"
     )
 
 

@@ -53,6 +53,7 @@ NAMES = {
     "spotvortex_records",
     "spotvortex_channel_replaced",
     "spotvortex_drains",
+    "spotvortex_launch_failures_learned",
     "spotvortex_losses_learned",
     "spotvortex_rebalance_followed",
     "spotvortex_rebalance_lead_seconds",

@@ -35,9 +35,12 @@ class NodeExit:
         not_ready_since: wall time since which it had not been Ready, None where it was Ready, or
             does not say since when.
         notice: who has said that the cloud takes it.
+        deleted_at: wall time at which a node of Karpenter's was deleted, as neither a cordon nor a
+            taint was to be seen that would tell of a reason; None else.
     """
 
     uid: str
     in_order: bool = False
     not_ready_since: float | None = None
     notice: ExitNotice = ExitNotice.NONE
+    deleted_at: float | None = None

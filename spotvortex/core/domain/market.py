@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from spotvortex.core.domain.inputs import InputHealth
+from spotvortex.core.domain.launches import NO_LAUNCHES, LaunchFacts
 from spotvortex.core.domain.types import Offering
 
 
@@ -46,7 +47,9 @@ class MarketFacts:
     Attributes:
         quotes: what is known of each price; an offering may be missing.
         inputs: the health of the provider of prices.
+        launches: what a provisioner's launches have shown of capacity, beside prices.
     """
 
     quotes: Mapping[Offering, SpotQuote] = field(default_factory=dict)
     inputs: tuple[InputHealth, ...] = ()
+    launches: LaunchFacts = NO_LAUNCHES

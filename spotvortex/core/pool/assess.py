@@ -85,7 +85,9 @@ def remember(memory: AssessmentMemory, observation: Observation) -> Unscored:
     flying = in_flight(cluster)
     # What was told once stays told: the mark that follows it is a cordon too.
     told = flying.interrupted | told_lost(observation) | memory.interruptions.interrupted
-    learned = interruption_memory.update(memory.interruptions, cluster, at, told)
+    learned = interruption_memory.update(
+        memory.interruptions, cluster, at, told, observation.market.launches
+    )
     lost = (loss.node for loss in learned.lost)
     current, ended = signals.update(memory.signals, observation, lost)
     contexts = (

@@ -17,14 +17,15 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Final
 
-from spotvortex.core.domain.exits import NodeExit
 from spotvortex.core.domain.inputs import InputName, InputState
+from spotvortex.core.domain.launches import NO_LAUNCHES, LaunchFacts
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.scoring.features import OfferingContext, OfferingScore
 from spotvortex.core.scoring.hazard import Age, base_of, integral, integrals, multiple
-from spotvortex.core.scoring.loss_evidence import LossEvidence, evidence_of
+from spotvortex.core.scoring.late_evidence import Undecided
+from spotvortex.core.scoring.node_ends import Before, Interval, LearnedLoss, ends
 
 PRIOR_HAZARD_PER_HOUR: Final = 2e-3
 """Losses per node-hour before anything is seen: the `normal` level of the evaluation's worlds."""
@@ -49,9 +50,6 @@ DECAY_HOURS: Final = 72.0
 NEVER_HELD_HOURS: Final = 24.0
 """Age assumed for an offering that was never held: the hazard has reached its floor by then."""
 
-MAX_GAP_S: Final = 600.0
-"""After a longer gap between two observations, a node that vanished meanwhile proves nothing."""
-
 MAX_OFFERINGS: Final = 1000
 """Offerings remembered; those with the least exposure and losses are forgotten first."""
 
@@ -70,6 +68,9 @@ class OfferingMemory:
         left_survivors: the last loss left some of the nodes.
         held_since: wall time from which it is held without a break, None where it is not held.
         updated_at: wall time up to which the counts have decayed.
+        refusals: launches that failed there, as far as a provisioner's metrics showed. They are a
+            fact beside the losses, and no part of a score.
+        last_refused_at: wall time at which the last of them was seen, None where none was.
     """
 
     losses: float = 0.0
@@ -80,6 +81,8 @@ class OfferingMemory:
     left_survivors: bool = False
     held_since: float | None = None
     updated_at: float
+    refusals: float = 0.0
+    last_refused_at: float | None = None
 
     @property
     def hazard_per_hour(self) -> float:
@@ -89,6 +92,11 @@ class OfferingMemory:
         """
         prior_losses = PRIOR_HAZARD_PER_HOUR * PRIOR_HOURS
         return (prior_losses + self.losses) / (PRIOR_HOURS + self.exposure_hours)
+
+    @property
+    def weight(self) -> float:
+        """How much is known of it: who has the least is forgotten first."""
+        return self.losses + self.exposure_hours + self.refusals
 
     def level_per_hour(self, shared_per_hour: float) -> float:
         """Posterior mean of the hazard beyond 12 hours, per node-hour.
@@ -110,21 +118,6 @@ class OfferingMemory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LearnedLoss:
-    """One node that was lost.
-
-    Attributes:
-        node: its name.
-        offering: what it ran on.
-        evidence: what it is known by.
-    """
-
-    node: str
-    offering: Offering
-    evidence: LossEvidence
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
     """What is remembered of all offerings.
 
@@ -136,6 +129,8 @@ class Memory:
         nodes: the Spot nodes seen last, by uid.
         interrupted: uids of those of them that were being emptied for a notice.
         lost: the losses that the last observation has brought; they are counted above.
+        refused: the offerings on which launches failed, that it has brought; counted above too.
+        undecided: nodes that are gone, and may yet turn out to have been lost.
     """
 
     at: float = -math.inf
@@ -144,13 +139,19 @@ class Memory:
     nodes: Mapping[str, NodeFact]
     interrupted: Set[str] = frozenset()
     lost: tuple[LearnedLoss, ...] = ()
+    refused: tuple[Offering, ...] = ()
+    undecided: tuple[Undecided, ...] = ()
 
 
 EMPTY_MEMORY: Final = Memory(offerings={}, nodes={})
 
 
 def update(
-    memory: Memory, cluster: ClusterFacts, now: float, interrupted: Set[str] = frozenset()
+    memory: Memory,
+    cluster: ClusterFacts,
+    now: float,
+    interrupted: Set[str] = frozenset(),
+    launches: LaunchFacts = NO_LAUNCHES,
 ) -> Memory:
     """Take one more observation into the memory.
 
@@ -162,51 +163,34 @@ def update(
         cluster: what is seen now.
         now: the time of it.
         interrupted: uids of nodes that are emptied now because notice was given that they go.
+        launches: what a provisioner's metrics show of capacity.
     """
     if not _nodes_seen(cluster):
         return memory
     spot = {n.uid: n for n in _nodes(cluster) if n.capacity_type is CapacityType.SPOT}
-    gap_s = now - memory.at
-    # A long gap teaches nothing: counting its survivors but not its losses would flatter Spot.
-    hours = max(0.0, gap_s) / 3600.0 if gap_s <= MAX_GAP_S else 0.0
-    present = {n.uid for n in _nodes(cluster)}
-    losses = _losses(memory, present, cluster.exits, now) if gap_s <= MAX_GAP_S else ()
-    lost = Counter(loss.offering for loss in losses)
-    held = Counter(n.offering for n in spot.values())
-    n_before = Counter(n.offering for n in memory.nodes.values())
-    with_survivors = {n.offering for uid, n in memory.nodes.items() if lost and uid in present}
-    oldest = _oldest(spot.values())
+    refused_at = {o: known.last_refused_at for o, known in memory.offerings.items()}
+    before = Before(
+        at=memory.at,
+        nodes=memory.nodes,
+        interrupted=memory.interrupted,
+        undecided=memory.undecided,
+        refused_at=refused_at,
+    )
+    seen = ends(before, frozenset(n.uid for n in _nodes(cluster)), cluster.exits, now, launches)
+    oldest, held = _oldest(spot.values()), Counter(n.offering for n in spot.values())
     offerings = dict(memory.offerings)
-    for offering in {*held, *lost, *offerings}:
-        seen = _Interval(
-            start=memory.at,
-            hours=hours,
-            n_before=n_before[offering],
-            n_lost=lost[offering],
-            has_survivors=offering in with_survivors,
-            n_now=held[offering],
-            oldest=oldest.get(offering),
-        )
-        before = offerings.get(offering)
-        offerings[offering] = _step(before or OfferingMemory(updated_at=now), seen, now)
+    for offering in {*held, *seen.changed, *offerings}:
+        interval = seen.interval(offering, held[offering], oldest.get(offering))
+        known = offerings.get(offering) or OfferingMemory(updated_at=now)
+        offerings[offering] = _step(known, interval, now)
     learned = memory_of(offerings, spot, at=now)
-    return replace(learned, interrupted=interrupted & spot.keys(), lost=losses)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Interval:
-    """What happened to the nodes of one offering between two observations.
-
-    `oldest` is the start of the oldest node held now, None without one.
-    """
-
-    start: float
-    hours: float
-    n_before: int
-    n_lost: int
-    has_survivors: bool
-    n_now: int
-    oldest: float | None
+    return replace(
+        learned,
+        interrupted=interrupted & spot.keys(),
+        lost=seen.losses,
+        refused=tuple(sorted(seen.refused)),
+        undecided=seen.undecided,
+    )
 
 
 def memory_of(
@@ -277,23 +261,6 @@ def _nodes(cluster: ClusterFacts) -> Iterable[NodeFact]:
     yield from cluster.unpooled
 
 
-def _losses(
-    memory: Memory, present: Set[str], exits: Iterable[NodeExit], now: float
-) -> tuple[LearnedLoss, ...]:
-    """Find the nodes that are gone and that the cloud took, each once."""
-    ended = {known.uid: known for known in exits}
-    found: list[LearnedLoss] = []
-    for uid, node in memory.nodes.items():
-        if uid in present:
-            continue
-        evidence = evidence_of(ended[uid], now) if uid in ended else None
-        if uid in memory.interrupted:
-            evidence = LossEvidence.NOTICE
-        if evidence is not None:
-            found.append(LearnedLoss(node=node.name, offering=node.offering, evidence=evidence))
-    return tuple(sorted(found, key=lambda loss: loss.node))
-
-
 def _oldest(nodes: Iterable[NodeFact]) -> dict[Offering, float]:
     """Return the oldest start by offering; a start that is no time tells nothing."""
     oldest: dict[Offering, float] = {}
@@ -303,22 +270,25 @@ def _oldest(nodes: Iterable[NodeFact]) -> dict[Offering, float]:
     return oldest
 
 
-def _step(before: OfferingMemory, seen: _Interval, now: float) -> OfferingMemory:
+def _step(before: OfferingMemory, seen: Interval, now: float) -> OfferingMemory:
     kept = math.exp(-max(0.0, now - before.updated_at) / 3600.0 / DECAY_HOURS)
+    n_lost = seen.n_lost + len(seen.late_shares)
     share = seen.n_lost / seen.n_before if seen.n_lost else 0.0
     return OfferingMemory(
-        losses=before.losses * kept + seen.n_lost,
+        losses=before.losses * kept + n_lost,
         exposure_hours=before.exposure_hours * kept + seen.n_now * seen.hours,
-        loss_shares=before.loss_shares * kept + share,
+        loss_shares=before.loss_shares * kept + share + sum(seen.late_shares),
         shaped_hours=before.shaped_hours * kept + _shaped_hours(before, seen),
-        last_loss_at=now if seen.n_lost else before.last_loss_at,
-        left_survivors=seen.has_survivors if seen.n_lost else before.left_survivors,
+        last_loss_at=now if n_lost else before.last_loss_at,
+        left_survivors=seen.has_survivors if n_lost else before.left_survivors,
         held_since=_held_since(before, seen.oldest),
         updated_at=now,
+        refusals=before.refusals * kept + (seen.refused_at is not None),
+        last_refused_at=before.last_refused_at if seen.refused_at is None else seen.refused_at,
     )
 
 
-def _shaped_hours(before: OfferingMemory, seen: _Interval) -> float:
+def _shaped_hours(before: OfferingMemory, seen: Interval) -> float:
     """Return the integral of the shape over an interval in which the offering was held."""
     if not seen.n_before or not seen.hours:
         return 0.0
@@ -335,6 +305,6 @@ def _held_since(memory: OfferingMemory, oldest: float | None) -> float | None:
 def _bounded(offerings: dict[Offering, OfferingMemory]) -> Mapping[Offering, OfferingMemory]:
     kept = sorted(
         offerings,
-        key=lambda o: (-offerings[o].losses - offerings[o].exposure_hours, o),
+        key=lambda o: (-offerings[o].weight, o),
     )[:MAX_OFFERINGS]
     return {offering: offerings[offering] for offering in sorted(kept)}

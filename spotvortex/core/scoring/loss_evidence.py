@@ -26,6 +26,8 @@ class LossEvidence(StrEnum):
     """Karpenter's Event at the node."""
     TERMINATION_HANDLER = "termination-handler"
     """The taint of AWS Node Termination Handler."""
+    GAUGE = "gauge"
+    """Karpenter's metrics: its offering fell, and an interruption was counted, at its deletion."""
     NOT_READY = "not-ready"
     """It fell silent, and was deleted soon after, with nobody taking it away before."""
 

@@ -31,13 +31,20 @@ def joined(memory: Memory, before: Memory, now: float) -> Memory:
         here = offerings.get(offering)
         offerings[offering] = known if here is None else _added(here, known, now)
     whole = memory_of(offerings, memory.nodes, at=memory.at)
-    return replace(whole, interrupted=memory.interrupted, lost=memory.lost)
+    return replace(
+        whole,
+        interrupted=memory.interrupted,
+        lost=memory.lost,
+        refused=memory.refused,
+        undecided=memory.undecided,
+    )
 
 
 def _added(one: OfferingMemory, other: OfferingMemory, now: float) -> OfferingMemory:
     """Add the counts of one offering, each decayed to now; the later loss of both is the last."""
     one, other = _decayed(one, now), _decayed(other, now)
     later = max(one, other, key=lambda known: known.last_loss_at or -math.inf)
+    refused = [k.last_refused_at for k in (one, other) if k.last_refused_at is not None]
     held = [known.held_since for known in (one, other) if known.held_since is not None]
     return replace(
         later,
@@ -47,6 +54,8 @@ def _added(one: OfferingMemory, other: OfferingMemory, now: float) -> OfferingMe
         shaped_hours=one.shaped_hours + other.shaped_hours,
         held_since=min(held, default=None),
         updated_at=now,
+        refusals=one.refusals + other.refusals,
+        last_refused_at=max(refused, default=None),
     )
 
 
@@ -58,5 +67,6 @@ def _decayed(known: OfferingMemory, now: float) -> OfferingMemory:
         exposure_hours=known.exposure_hours * kept,
         loss_shares=known.loss_shares * kept,
         shaped_hours=known.shaped_hours * kept,
+        refusals=known.refusals * kept,
         updated_at=max(known.updated_at, now),
     )

@@ -1,7 +1,7 @@
 """The interruption memory as text: what a file, a ConfigMap or a person keeps of it.
 
 Comes in: a memory. Goes out: a line of columns an offering, below a header with the version; and
-the same memory read back, of the version before too. May not judge a loss.
+the same memory read back, of the versions before too. May not judge a loss.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from spotvortex.core.domain.types import Offering
 from spotvortex.core.scoring.hazard import base_of
 from spotvortex.core.scoring.interruption_memory import Memory, OfferingMemory, memory_of
 
-HEADER: Final = "# spotvortex interruption memory, version 2:"
+HEADER: Final = "# spotvortex interruption memory, version 3:"
+_HEADER_2: Final = "# spotvortex interruption memory, version 2:"
 _HEADER_1: Final = "# spotvortex interruption memory, version 1:"
 _COLUMNS_1: Final = ("losses", "exposure_hours", "last_loss_at", "updated_at")
-_COLUMNS: Final = (
+_COLUMNS_2: Final = (
     "losses",
     "exposure_hours",
     "loss_shares",
@@ -27,9 +28,10 @@ _COLUMNS: Final = (
     "left_survivors",
     "updated_at",
 )
+_COLUMNS: Final = (*_COLUMNS_2, "refusals", "last_refused_at")
+_LAYOUTS: Final = {HEADER: _COLUMNS, _HEADER_2: _COLUMNS_2, _HEADER_1: _COLUMNS_1}
 
-
-_MAY_BE_UNKNOWN: Final = frozenset({"last_loss_at"})
+_MAY_BE_UNKNOWN: Final = frozenset({"last_loss_at", "last_refused_at"})
 
 
 class MemoryFormatError(ValueError):
@@ -57,16 +59,16 @@ def _cell(value: float | None) -> str:
 def from_text(text: str) -> Memory:
     """Read a stored memory back. What it counted goes on; nothing is learned of the time between.
 
-    Version 1 counted no shapes: its rate is taken for that of whole lives, and its node-hours for
-    hours held of one node at a time.
+    Version 2 knew of no launches that failed. Version 1 counted no shapes either: its rate is taken
+    for that of whole lives, and its node-hours for hours held of one node at a time.
 
     Raises:
         MemoryFormatError: another version, or a line that cannot be read.
     """
     head, *lines = text.splitlines() or [""]
-    if not head.startswith((HEADER, _HEADER_1)):
+    columns = next((c for name, c in _LAYOUTS.items() if head.startswith(name)), None)
+    if columns is None:
         raise MemoryFormatError(f"line 1: expected {HEADER!r}")
-    columns = _COLUMNS if head.startswith(HEADER) else _COLUMNS_1
     rows = [_row(number, line, columns) for number, line in enumerate(lines, 2) if line.strip()]
     return memory_of(dict(rows), {})
 
@@ -96,6 +98,8 @@ def _known(values: Mapping[str, float | None]) -> OfferingMemory:
         last_loss_at=values["last_loss_at"],
         left_survivors=bool(values.get("left_survivors")),
         updated_at=values["updated_at"] or 0.0,
+        refusals=values.get("refusals") or 0.0,
+        last_refused_at=values.get("last_refused_at"),
     )
     return found if "shaped_hours" in values else _shaped(found)
 

@@ -88,6 +88,8 @@ class NodeRow:
         taken: somebody takes it away: a cordon, a deletion or a provisioner's taint; what the node
             lifecycle controller says of a silent node is nobody's will.
         interrupted: AWS Node Termination Handler has tainted it for an interruption.
+        deleted_at: wall time at which a node of Karpenter's was deleted, where neither a cordon, a
+            taint nor our own mark tells of a reason; None else.
         not_ready_since: wall time since which it is not Ready, None where it is, or where that is
             not said.
     """
@@ -98,6 +100,7 @@ class NodeRow:
     is_control_plane: bool
     taken: bool
     interrupted: bool
+    deleted_at: float | None
     not_ready_since: float | None
 
 
@@ -115,6 +118,7 @@ def row_of(node: wire.Node) -> NodeRow:
         is_control_plane=any(name in labels for name in CONTROL_PLANE),
         taken=_is_taken(node),
         interrupted=any(taint.key == INTERRUPTED for taint in _taints(node)),
+        deleted_at=_deleted_at(node, labels),
         not_ready_since=_not_ready_since(node),
     )
 
@@ -129,6 +133,21 @@ def _is_taken(node: wire.Node) -> bool:
     if node.spec is not None and node.spec.unschedulable:
         return True
     return any(_is_leaving(taint) and taint.key not in SILENT_TAINTS for taint in _taints(node))
+
+
+def _deleted_at(node: wire.Node, labels: Mapping[str, str]) -> float | None:
+    """Return when a node of Karpenter's was deleted, where nothing else of its end shows yet."""
+    at = node.metadata.deletion_timestamp
+    if at is None or provisioner_of(labels) is not ProvisionerKind.KARPENTER:
+        return None
+    notes = node.metadata.annotations or {}
+    told = (node.spec is not None and node.spec.unschedulable) or label_names.DRAIN in notes
+    if told or any(_is_leaving(taint) for taint in _taints(node)):
+        return None
+    try:
+        return dt.datetime.fromisoformat(at).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _not_ready_since(node: wire.Node) -> float | None:

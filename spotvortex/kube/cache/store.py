@@ -246,6 +246,7 @@ class Nodes:
         self._told = told
         self._rows: dict[str, NodeRow] = {}
         self._going: set[str] = set()
+        self._deleted: dict[str, float] = {}
         self._exits: deque[NodeExit] = deque(maxlen=MAX_EXITS)
 
     def exits(self) -> tuple[NodeExit, ...]:
@@ -269,6 +270,8 @@ class Nodes:
         if old is not None and old.fact.uid != row.fact.uid:
             self._end(old)
             old = None
+        if row.deleted_at is not None and old is not None and not old.taken and row.fact.ready:
+            self._deleted[row.fact.uid] = row.deleted_at
         # Who takes a silent node away only clears up; in doubt it was taken away in order.
         if row.taken and (old is None or row.fact.ready):
             self._going.add(row.fact.uid)
@@ -293,6 +296,7 @@ class Nodes:
                 in_order=uid in self._going,
                 not_ready_since=row.not_ready_since,
                 notice=notice,
+                deleted_at=self._deleted.pop(uid, None),
             )
         )
         self._going.discard(uid)

@@ -12,7 +12,6 @@ from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.drain import orders
 from spotvortex.core.drain.messages import OrderKind
-from spotvortex.core.scoring import interruption_memory
 from spotvortex.core.scoring.hazard import Age, multiple
 from spotvortex.core.scoring.interruption_memory import (
     DECAY_HOURS,
@@ -27,6 +26,7 @@ from spotvortex.core.scoring.interruption_memory import (
     update,
 )
 from spotvortex.core.scoring.loss_evidence import LossEvidence
+from spotvortex.core.scoring.node_ends import MAX_GAP_S
 from tests.core import odd
 from tests.core.builders import AT, WEB_A, WEB_B, cluster, health, market, on_demand, pool, spot
 from tests.core.in_flight import order
@@ -125,10 +125,10 @@ def test_a_node_that_is_no_spot_is_not_counted():
 
 
 def test_a_long_gap_teaches_nothing():
-    memory = remember(held("s1", "s2"), held("s1"), step_s=interruption_memory.MAX_GAP_S + 1.0)
+    memory = remember(held("s1", "s2"), held("s1"), step_s=MAX_GAP_S + 1.0)
     assert losses(memory) == 0.0
     assert memory.offerings[WEB_A].exposure_hours == 0.0
-    assert memory.at == AT + interruption_memory.MAX_GAP_S + 1.0
+    assert memory.at == AT + MAX_GAP_S + 1.0
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_what_the_level_is_made_of_fades():
 
 
 def test_a_long_gap_teaches_nothing_of_the_level_either():
-    memory = remember(held("s1", "s2"), held("s1"), step_s=interruption_memory.MAX_GAP_S + 1.0)
+    memory = remember(held("s1", "s2"), held("s1"), step_s=MAX_GAP_S + 1.0)
     known = memory.offerings[WEB_A]
     assert (known.loss_shares, known.shaped_hours) == (0.0, 0.0)
     assert not known.left_survivors

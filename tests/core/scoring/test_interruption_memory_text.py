@@ -8,7 +8,7 @@ from spotvortex.core.scoring.interruption_memory import Memory, OfferingMemory, 
 from spotvortex.core.scoring.memory_text import HEADER, MemoryFormatError, from_text, to_text
 from tests.core.builders import AT, WEB_A, WEB_B, cluster, market, pool
 
-OLD = HEADER.replace("version 2", "version 1")
+OLD = HEADER.replace("version 3", "version 1")
 ONE = OfferingMemory(losses=1.5, exposure_hours=40.25, last_loss_at=AT, updated_at=AT + 9.0)
 NONE_YET = OfferingMemory(losses=0.0, exposure_hours=3.0, last_loss_at=None, updated_at=AT)
 

@@ -13,6 +13,8 @@ import pytest
 
 from spotvortex.core.domain.exits import ExitNotice
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
+from spotvortex.core.domain.launches import LaunchFacts
+from spotvortex.core.domain.types import Offering
 from spotvortex.core.scoring.interruption_memory import EMPTY_MEMORY, update
 from spotvortex.core.scoring.loss_evidence import LossEvidence
 from spotvortex.kube.cache.view import KubeClusterView
@@ -39,7 +41,7 @@ DISRUPTED, UNREACHABLE, SCALED, HANDLED = (
         "aws-node-termination-handler/spot-itn",
     )
 )
-GONE, TOLD, QUIET, WAIT = "gone", "told", "quiet", "wait"
+GONE, TOLD, QUIET, WAIT, DELETED = "gone", "told", "quiet", "wait", "deleted"
 STORIES = {
     # what the cloud takes
     "karpenter hears it": ([TOLD, DISRUPTED, DISRUPTED | CORDONED, GONE], LossEvidence.KARPENTER),
@@ -64,6 +66,9 @@ STORIES = {
     "ill for a moment, then scaled down": ([({}, QUIET), {}, SCALED, GONE], None),
     "drained, but taken back, then consolidated": ([CORDONED, {}, DISRUPTED, GONE], None),
     "it stays": ([{}, {}], None),
+    # what only the provisioner's metrics could tell apart, and they are not read here
+    "karpenter deletes it, and its event is lost": ([DELETED, DISRUPTED, GONE], None),
+    "expiry": ([DELETED, DISRUPTED, DISRUPTED, GONE], None),
 }
 
 
@@ -72,7 +77,7 @@ class Life:
 
     def __init__(self, name, story):
         self.name, self.steps = name, list(story)
-        self.quiet_since = None
+        self.quiet_since = self.deleted_at = None
 
     def begin(self, scene):
         scene.put("nodes", self._node({}, quiet=False, at=AT))
@@ -83,6 +88,9 @@ class Life:
         step = self.steps.pop(0)
         if step == GONE:
             scene.remove("nodes", self.name)
+        elif step == DELETED:
+            self.deleted_at = at
+            scene.put("nodes", self._node({}, quiet=False, at=at))
         elif step == TOLD:
             about = {"kind": "Node", "name": self.name, "uid": f"uid-{self.name}"}
             meta = {"name": f"e-{self.name}", "namespace": "default", "resourceVersion": "1"}
@@ -98,6 +106,9 @@ class Life:
         ready["lastTransitionTime"] = since.strftime("%Y-%m-%dT%H:%M:%SZ")
         found = node(self.name, SPOT, spec=dict(spec), status={"conditions": [ready]})
         found["metadata"]["uid"] = f"uid-{self.name}"
+        if self.deleted_at is not None:
+            deleted = dt.datetime.fromtimestamp(self.deleted_at, dt.UTC)
+            found["metadata"]["deletionTimestamp"] = deleted.strftime("%Y-%m-%dT%H:%M:%SZ")
         return found
 
 
@@ -135,7 +146,74 @@ def test_of_a_thousand_ends_at_random_each_loss_is_learned_and_nothing_else():
         said |= learned([Life(name, STORIES[s][0]) for name, s in chosen.items()], rng)
         expected |= {n: STORIES[s][1] for n, s in chosen.items() if STORIES[s][1] is not None}
     assert said == expected
-    assert set(Counter(said.values())) == set(LossEvidence) - {LossEvidence.NOTICE}
+    assert set(Counter(said.values())) == set(LossEvidence) - {
+        LossEvidence.NOTICE,
+        LossEvidence.GAUGE,
+    }
+
+
+def gauge(scene_of, *, fell=None, counted=None, late_s=60.0):
+    """Play a story to its end, let the metrics show something then, and return what is learned."""
+    scene, memory, found = Scene(), EMPTY_MEMORY, []
+    inputs = (InputHealth(name=InputName.NODES, state=InputState.OK, age_s=0.0),)
+    lives = [Life("n", STORIES[scene_of][0]), Life("stays", [])]
+    for life in lives:
+        life.begin(scene)
+    at = AT
+    while lives[0].steps:
+        memory = update(memory, scene.cluster.snapshot(inputs), at)
+        at += STEP_S
+        lives[0].step(scene, at)
+    for number in range(30):
+        falls = {M6I: AT + fell} if fell is not None and number * STEP_S >= late_s else {}
+        told = (AT + counted,) if counted is not None and number * STEP_S >= late_s else ()
+        launches = LaunchFacts(falls=falls, interrupted_at=told, counts_interruptions=True)
+        memory = update(memory, scene.cluster.snapshot(inputs), at, launches=launches)
+        found += [(loss.node, loss.evidence) for loss in memory.lost]
+        at += STEP_S
+    return found, memory.offerings[M6I]
+
+
+M6I = Offering(instance_type="m6i.large", zone="us-east-1a")
+
+
+@pytest.mark.parametrize(
+    ("story", "fell", "counted", "lost"),
+    [
+        ("karpenter deletes it, and its event is lost", 80.0, 75.0, True),
+        ("karpenter deletes it, and its event is lost", 80.0, None, False),
+        ("karpenter deletes it, and its event is lost", None, 75.0, False),
+        ("karpenter deletes it, and its event is lost", 20.0 + 181.0, 75.0, False),
+        ("karpenter deletes it, and its event is lost", 80.0, 20.0 + 181.0, False),
+        ("consolidation", 80.0, 75.0, False),
+        ("scale-down", 80.0, 75.0, False),
+        ("drained, but taken back, then consolidated", 80.0, 75.0, False),
+        ("a person drains and deletes", 80.0, 75.0, False),
+        ("a person deletes a Ready node", 80.0, 75.0, False),
+    ],
+)
+def test_a_fall_and_a_counted_interruption_confirm_what_karpenter_deleted_first(
+    story, fell, counted, lost
+):
+    found, known = gauge(story, fell=fell, counted=counted)
+    assert found == ([("n", LossEvidence.GAUGE)] if lost else [])
+    assert known.losses == pytest.approx(float(lost), rel=0.01)
+    assert known.loss_shares == pytest.approx(0.5 * lost, rel=0.01)
+    assert known.left_survivors == lost
+
+
+def test_two_sources_for_one_node_are_one_loss():
+    found, known = gauge("karpenter hears it", fell=30.0, counted=25.0)
+    assert found == [("n", LossEvidence.KARPENTER)] or found == []
+    assert known.losses == pytest.approx(1.0, rel=0.01)
+
+
+@pytest.mark.parametrize(("counted", "refusals"), [(None, 1.0), (90.0, 0.0), (400.0, 1.0)])
+def test_a_fall_beside_no_interruption_is_a_launch_that_failed_and_counts_once(counted, refusals):
+    _, known = gauge("it stays", fell=80.0, counted=counted)
+    assert known.refusals == pytest.approx(refusals, rel=0.01)
+    assert known.last_refused_at == (AT + 80.0 if refusals else None)
+    assert known.losses == 0.0
 
 
 def test_a_node_of_the_same_name_that_comes_at_once_is_another():

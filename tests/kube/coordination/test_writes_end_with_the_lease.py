@@ -19,7 +19,7 @@ from random import Random
 
 import pytest
 
-from spotvortex.app.kubernetes import SystemClock
+from spotvortex.app.prices import SystemClock
 from spotvortex.core.drain.calls import DeletePlaceholders, MarkNode, NoteRisk, UnmarkNode
 from spotvortex.kube.coordination.lease import LeaseKeeper, LeaseOptions
 from spotvortex.kube.write.manifests import PlaceholderOptions

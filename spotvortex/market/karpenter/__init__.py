@@ -1,0 +1,1 @@
+"""What Karpenter's own metrics say of prices and of capacity, live and from a Prometheus."""

@@ -1,0 +1,157 @@
+"""Prices and capacity as Karpenter sees them, as a source among others.
+
+Comes in: scrapes, each with its time, and price changes of the past. Goes out: quotes with their
+age, and what launches have shown. Karpenter renews its prices every 12 hours and never says when,
+so that a price is as old as the last scrape in which any Spot price had changed. May not take for
+capacity what changes for a whole zone at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from spotvortex.core.domain.launches import LaunchFacts
+from spotvortex.core.domain.market import MarketFacts, SpotQuote
+from spotvortex.core.domain.types import Offering
+from spotvortex.market.health import SPOT_MAX_AGE_S, prices_health
+from spotvortex.market.karpenter.exposition import Scrape
+from spotvortex.market.price_file import SpotChanges
+from spotvortex.market.price_series import STEP_S, PriceSeries
+
+log = logging.getLogger(__name__)
+
+SOURCE: Final = "karpenter"
+RENEWED_EVERY_S: Final = 12 * 3600.0
+"""How often Karpenter asks for prices; at the first scrape they are taken to be as old."""
+
+MAX_GAP_S: Final = 600.0
+"""After a longer gap between two scrapes nothing is learned of capacity."""
+
+FALL_KEPT_S: Final = 900.0
+MAX_CHANGES: Final = 256
+"""Price changes kept of an offering: two a day live, and those of a week's history."""
+
+MAX_INTERRUPTIONS: Final = 64
+MOST_OF_A_ZONE: Final = 0.5
+FEW: Final = 20
+"""More than this share of a zone, and more than so few, never fall by launches alone: one launch
+names 60 types at most. A zone that is shifted away from, or a changed EC2NodeClass, does it."""
+
+
+class KarpenterMarket:
+    """Implements `ports.Market` from Karpenter's gauges."""
+
+    def __init__(self, spot_max_age_s: float = SPOT_MAX_AGE_S) -> None:
+        self._spot_max_age_s = spot_max_age_s
+        self._last = Scrape()
+        self._last_at = self._renewed_at = -math.inf
+        self._changes: dict[Offering, SpotChanges] = {}
+        self._series: dict[Offering, PriceSeries] = {}
+        self._on_demand: dict[Offering, float] = {}
+        self._falls: dict[Offering, float] = {}
+        self._interrupted: deque[float] = deque(maxlen=MAX_INTERRUPTIONS)
+
+    def facts(self, offerings: Iterable[Offering], now: float) -> MarketFacts:
+        """Return a quote for every offering. See `ports.Market.facts`."""
+        quotes = {offering: self._quote(offering, now) for offering in offerings}
+        age_s = now - self._renewed_at
+        launches = LaunchFacts(
+            falls={o: at for o, at in self._falls.items() if now - at <= FALL_KEPT_S},
+            interrupted_at=tuple(self._interrupted),
+            counts_interruptions=self._last.n_interrupted is not None,
+        )
+        health = prices_health(quotes.values(), age_s, self._spot_max_age_s)
+        return MarketFacts(quotes=quotes, inputs=(health,), launches=launches)
+
+    def _quote(self, offering: Offering, now: float) -> SpotQuote:
+        on_demand = self._on_demand.get(offering)
+        if offering not in self._changes:
+            source = "none" if on_demand is None else SOURCE
+            return SpotQuote(offering=offering, on_demand_usd_per_hour=on_demand, source=source)
+        if offering not in self._series:
+            self._series[offering] = PriceSeries(self._changes[offering])
+        series, age_s = self._series[offering], now - self._renewed_at
+        at = series.index_at(now)
+        is_fresh = at >= 0 and age_s <= self._spot_max_age_s
+        return SpotQuote(
+            offering=offering,
+            spot_usd_per_hour=float(series.prices[at]) if is_fresh else None,
+            on_demand_usd_per_hour=on_demand,
+            history_usd_per_hour=series.history(now) if at >= 0 else (),
+            step_s=STEP_S,
+            age_s=age_s,
+            source=SOURCE,
+        )
+
+    def take(self, scrape: Scrape, at: float) -> None:
+        """Take one scrape in: prices, and what has changed since the one before."""
+        is_first = not math.isfinite(self._last_at)
+        if is_first:
+            self._renewed_at = max(self._renewed_at, at - RENEWED_EVERY_S)
+        elif scrape.price_digest != self._last.price_digest:
+            self._renewed_at = at
+        for offering, price in scrape.spot.items():
+            self._note(offering, price, at)
+        self._on_demand |= scrape.on_demand
+        self._compare(scrape, at)
+        self._last, self._last_at = scrape, at
+
+    def take_history(
+        self,
+        spot: Mapping[Offering, SpotChanges],
+        on_demand: Mapping[Offering, float],
+        renewed_at: float,
+    ) -> None:
+        """Take price changes of the past in; those seen live go on after them.
+
+        Args:
+            spot: changes by offering, rising in time.
+            on_demand: prices in USD per hour, where none was seen live.
+            renewed_at: wall time at which any Spot price had last changed.
+        """
+        self._renewed_at = max(self._renewed_at, renewed_at)
+        self._on_demand = dict(on_demand) | self._on_demand
+        for offering, past in spot.items():
+            live = self._changes.get(offering, SpotChanges())
+            first = live.times[0] if live.times else math.inf
+            kept = [(t, p) for t, p in zip(past.times, past.prices, strict=True) if t < first]
+            merged = SpotChanges()
+            for time, price in (*kept, *zip(live.times, live.prices, strict=True)):
+                merged.times.append(time)
+                merged.prices.append(price)
+            if merged.times:
+                self._changes[offering] = merged
+                self._series.pop(offering, None)
+
+    def _note(self, offering: Offering, price: float, at: float) -> None:
+        changes = self._changes.setdefault(offering, SpotChanges())
+        if changes.prices and changes.prices[-1] == price:
+            return
+        changes.times.append(at)
+        changes.prices.append(price)
+        del changes.times[:-MAX_CHANGES], changes.prices[:-MAX_CHANGES]
+        self._series.pop(offering, None)
+
+    def _compare(self, scrape: Scrape, at: float) -> None:
+        """Find what fell since the last scrape, if that was of the same process, and near."""
+        last = self._last
+        self._falls = {o: t for o, t in self._falls.items() if at - t <= FALL_KEPT_S}
+        if at - self._last_at > MAX_GAP_S:
+            return
+        is_same = scrape.started_at == last.started_at
+        before = (last.n_interrupted or 0.0) if is_same else 0.0
+        if (scrape.n_interrupted or 0.0) > before:
+            self._interrupted.append(at)
+        if not is_same:
+            return
+        was = {offering for offering, is_there in last.available.items() if is_there}
+        fell = [o for o, is_there in scrape.available.items() if not is_there and o in was]
+        by_zone, fell_by_zone = Counter(o.zone for o in was), Counter(o.zone for o in fell)
+        whole = {z for z, n in fell_by_zone.items() if n > max(FEW, MOST_OF_A_ZONE * by_zone[z])}
+        if whole:
+            log.warning("karpenter.zone_unavailable", extra={"zones": " ".join(sorted(whole))})
+        self._falls |= dict.fromkeys((o for o in fell if o.zone not in whole), at)
