@@ -158,6 +158,16 @@ def test_a_queue_is_read_only_where_karpenter_is_told_to_leave_it():
     assert loaded(**{SOURCE: "evidence", QUEUE: "notices"}).notice_source == "evidence"
 
 
+def test_prices_of_aws_need_a_region(monkeypatch):
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    source = "SPOTVORTEX_PRICE_SOURCE"
+    assert loaded().price_source == "auto"
+    assert "set AWS_REGION" in refused(**{source: "aws"})
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    assert loaded(**{source: "aws"}).price_source == "aws"
+
+
 @pytest.mark.parametrize(
     "queue",
     ["notices", "notices.fifo", "https://sqs.us-east-1.amazonaws.com/1/x", "http://127.0.0.1:1/x"],

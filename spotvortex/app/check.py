@@ -81,6 +81,9 @@ async def _check_prices(settings: Settings, offerings: frozenset[Offering]) -> l
             prices.market.facts(sorted(offerings), SystemClock().now())
             await prices.warmed()
         stop.set()
+    if prices.history is not None:
+        fix = "see docs/spot-prices.md, or set SPOTVORTEX_PRICE_SOURCE=file"
+        found.append(checks.of_endpoint("spot prices of AWS", prices.history.trouble, fix))
     if prices.scrape is not None:
         found.append(checks.of_endpoint(KARPENTER, prices.scrape.trouble))
     return [checks.of_prices(prices.market.facts(sorted(offerings), SystemClock().now())), *found]

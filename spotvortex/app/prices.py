@@ -9,17 +9,22 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Final
 
+from spotvortex.aws.spot_prices import open_spot_prices
+from spotvortex.errors import SettingsError
 from spotvortex.market.freshest import FreshestMarket
 from spotvortex.market.karpenter.gauges import KarpenterMarket
 from spotvortex.market.karpenter.scrape import KarpenterScrape
 from spotvortex.market.last_resort import LastResortMarket, LayeredMarket
 from spotvortex.market.recorded import load_recorded
 from spotvortex.market.scripted import load_scripted
+from spotvortex.market.spot_history import SpotHistoryMarket
 from spotvortex.ports.edges import Background
 from spotvortex.ports.market import Market
+from spotvortex.settings.load import aws_region, has_role_of_its_own
 from spotvortex.settings.model import Settings
 
 WARM_S: Final = 40.0
@@ -43,12 +48,14 @@ class Prices:
         background: what has to run for that, by name.
         warmed: waits until every source has been asked once, however that went; not for long.
         scrape: what reads Karpenter's metrics, None where they are not read.
+        history: what asks AWS for Spot prices, None where it is not asked.
     """
 
     market: Market
     background: Sequence[tuple[str, Background]] = ()
     warmed: Callable[[], Awaitable[None]] | None = None
     scrape: KarpenterScrape | None = None
+    history: SpotHistoryMarket | None = None
 
 
 def open_prices(settings: Settings, rng: Random) -> Prices:
@@ -61,27 +68,59 @@ def open_prices(settings: Settings, rng: Random) -> Prices:
     if scripted or settings.test_price_provider_file:
         return Prices(market=load_scripted(settings.test_price_provider_file, scripted))
     age, sources = settings.max_price_age_s, list[Market]()
+    running: list[tuple[str, Background]] = []
+    first: list[asyncio.Event] = []
+    scrape, history = None, None
     if settings.price_file is not None:
         sources.append(load_recorded(settings.price_file, age))
-    if not settings.karpenter_metrics_url:
-        return Prices(market=_layered(sources, age))
-    karpenter = KarpenterMarket(age)
-    sources.append(karpenter)
-    scrape = KarpenterScrape(settings.karpenter_metrics_url, karpenter, SystemClock(), rng)
+    if reads_history(settings):
+        history = SpotHistoryMarket(SystemClock(), rng, age)
+        sources.append(history)
+        running.append(("spot_prices", partial(_ask, history)))
+        first.append(history.first)
+    if settings.karpenter_metrics_url:
+        karpenter = KarpenterMarket(age)
+        sources.append(karpenter)
+        scrape = KarpenterScrape(settings.karpenter_metrics_url, karpenter, SystemClock(), rng)
+        running.append(("karpenter_metrics", scrape.run))
+        first.append(scrape.first)
 
     async def warmed() -> None:
         try:
             async with asyncio.timeout(WARM_S):
-                await scrape.first.wait()
+                for event in first:
+                    await event.wait()
         except TimeoutError:
             return
 
     return Prices(
         market=_layered(sources, age),
-        background=(("karpenter_metrics", scrape.run),),
-        warmed=warmed,
+        background=running,
+        warmed=warmed if first else None,
         scrape=scrape,
+        history=history,
     )
+
+
+def reads_history(settings: Settings) -> bool:
+    """Tell whether AWS is asked for Spot prices: where that is wished, or the pod has a role."""
+    match settings.price_source:
+        case "aws":
+            return True
+        case "auto":
+            return has_role_of_its_own() and bool(aws_region())
+        case _:
+            return False
+
+
+async def _ask(market: SpotHistoryMarket, stop: asyncio.Event) -> None:
+    """Keep a market by AWS; where no client can be made, say so and go on without."""
+    try:
+        async with open_spot_prices(aws_region()) as client:
+            await market.run(client, stop)
+    except SettingsError as error:
+        market.give_up(str(error))
+        await stop.wait()
 
 
 def _layered(sources: Sequence[Market], age_s: float) -> Market:

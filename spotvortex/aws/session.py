@@ -1,10 +1,10 @@
 """The one door to AWS, and the only module that knows aiobotocore.
 
-Comes in: a queue's name or URL. Goes out: messages, or a `QueueError` that says the fix. Endpoint,
-credentials and profile are the library's own matter (`AWS_*` variables, the pod's role). Each queue
-has a client of its own, since a long poll keeps its connection to itself. Every request is bounded.
-May not read a message, and does not repeat a request for longer than a moment: the callers know
-what a retry is worth.
+Comes in: a service, or a queue's name or URL. Goes out: clients, messages, or an error that says
+the fix. Endpoint, credentials and profile are the library's own matter (`AWS_*` variables, the
+pod's role). Each use has a client of its own, since a long poll keeps its connection to itself.
+Every request is bounded. May not read a message, and does not repeat a request for longer than a
+moment: the callers know what a retry is worth.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _FIXES: Final[Mapping[QueueFault, str]] = {
     QueueFault.UNREACHABLE: "see to the network way to SQS, or to AWS_ENDPOINT_URL_SQS",
     QueueFault.SERVER: "wait; if it stays, see the AWS Health Dashboard",
 }
-_PASSING: Final = frozenset({QueueFault.THROTTLED, QueueFault.UNREACHABLE, QueueFault.SERVER})
+PASSING: Final = frozenset({QueueFault.THROTTLED, QueueFault.UNREACHABLE, QueueFault.SERVER})
 
 # "Common errors" and the errors of each action in the Amazon SQS API Reference, and those of STS.
 _FAULTS: Final[Mapping[str, QueueFault]] = {
@@ -80,7 +80,7 @@ Answer = TypeVar("Answer")
 
 
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, QueueError) and error.fault in _PASSING
+    return isinstance(error, QueueError) and error.fault in PASSING
 
 
 RETRIES: Final = Retries(n_attempts=2, within_s=2.0, first_s=0.5, longest_s=0.5, is_worth=_may_pass)
@@ -192,36 +192,86 @@ async def open_queue(
     Raises:
         SettingsError: no region is known, or a setting of AWS is wrong.
     """
-    # 25 MiB and a quarter of a second, which only a queue is worth.
-    from aiobotocore.config import AioConfig  # noqa: PLC0415
-    from aiobotocore.session import get_session  # noqa: PLC0415
+    region = region_of(queue) or region
+    try:
+        async with open_client("sqs", region, wait_s, n_connections) as client:
+            yield QueueClient(client, queue, rng)
+    except NoClientError as error:
+        raise SettingsError(
+            f"no client for SPOTVORTEX_INTERRUPTION_QUEUE={queue[:_LONGEST_MESSAGE]}: {error}; "
+            "give the queue's URL, or set AWS_REGION"
+        ) from error.__cause__
+
+
+class NoClientError(Exception):
+    """No client could be made; the cause says why."""
+
+
+@asynccontextmanager
+async def open_client(
+    service: str, region: str, wait_s: int, n_connections: int
+) -> AsyncIterator[Any]:
+    """Open a client of its own for one service, which repeats no request by itself.
+
+    Raises:
+        NoClientError: no region is known, or a setting of AWS is wrong.
+    """
+    # 25 to 40 MiB, which only who needs AWS pays.
+    make = await asyncio.to_thread(_opening, service, region, wait_s, n_connections)
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
+    opening = make()
+    try:
+        client = await opening.__aenter__()
+    except (BotoCoreError, ValueError) as error:
+        raise NoClientError(str(error)) from error
+    try:
+        yield client
+    finally:
+        await opening.__aexit__(None, None, None)
+
+
+def _opening(service: str, region: str, wait_s: int, n_connections: int) -> Callable[[], Any]:
+    """Return what opens a client, with the service's description read from disk: 10 MB of EC2.
+
+    On the loop this is a stall of a quarter of a second, on a thread one of a tenth.
+    """
+    from aiobotocore.config import AioConfig  # noqa: PLC0415
+    from aiobotocore.session import get_session  # noqa: PLC0415
+
+    session = get_session()
+    loader = session.get_component("data_loader")
+    for kind in ("service-2", "endpoint-rule-set-1"):
+        loader.load_service_model(service, kind)
+    loader.load_data("endpoints")
     config = AioConfig(
         connect_timeout=CONNECT_S,
         read_timeout=wait_s + ANSWER_S,
         retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=n_connections,
     )
-    opening = get_session().create_client(
-        "sqs", region_name=region_of(queue) or region or None, config=config
-    )
-    try:
-        client = await opening.__aenter__()
-    except (BotoCoreError, ValueError) as error:
-        raise SettingsError(
-            f"no client for SPOTVORTEX_INTERRUPTION_QUEUE={queue[:_LONGEST_MESSAGE]}: {error}; "
-            "give the queue's URL, or set AWS_REGION"
-        ) from error
-    try:
-        yield QueueClient(client, queue, rng)
-    finally:
-        await opening.__aexit__(None, None, None)
+    return partial(session.create_client, service, region_name=region or None, config=config)
+
+
+class RequestFailedError(Exception):
+    """A request that failed: the kind of error, and what was said."""
+
+    def __init__(self, fault: QueueFault, words: str) -> None:
+        super().__init__(words)
+        self.fault, self.words = fault, words
 
 
 async def _answer(queue: str, request: Awaitable[Answer], bound_s: float) -> Answer:
+    """Wait for an answer of a queue."""
+    try:
+        return await answered(request, bound_s)
+    except RequestFailedError as trouble:
+        raise _error(queue, trouble.fault, trouble.words) from trouble.__cause__
+
+
+async def answered(request: Awaitable[Answer], bound_s: float) -> Answer:
     """Wait for an answer, the one place where errors are mapped."""
-    # See open_queue.
+    # See open_client.
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
     from botocore.parsers import ResponseParserError  # noqa: PLC0415
 
@@ -230,19 +280,18 @@ async def _answer(queue: str, request: Awaitable[Answer], bound_s: float) -> Ans
         async with asyncio.timeout(bound_s):
             return await request
     except ClientError as error:
-        raise _refusal(queue, error.response) from error
+        raise _refusal(error.response) from error
     except ResponseParserError as error:
-        raise _error(queue, QueueFault.SERVER, "an answer that cannot be read") from error
+        raise RequestFailedError(QueueFault.SERVER, "an answer that cannot be read") from error
     except BotoCoreError as error:
-        fault = _fault_of_library(type(error).__name__)
-        raise _error(queue, fault, str(error)) from error
+        raise RequestFailedError(_fault_of_library(type(error).__name__), str(error)) from error
     except TimeoutError as error:
-        raise _error(queue, QueueFault.UNREACHABLE, f"no answer in {bound_s:.0f} s") from error
+        raise RequestFailedError(QueueFault.UNREACHABLE, f"no answer in {bound_s:.0f} s") from error
     except (aiohttp.ClientError, ConnectionError) as error:
-        raise _error(queue, QueueFault.UNREACHABLE, str(error)) from error
+        raise RequestFailedError(QueueFault.UNREACHABLE, str(error)) from error
     except OSError as error:
         # The file with the pod's token is not there.
-        raise _error(queue, QueueFault.DENIED, str(error)) from error
+        raise RequestFailedError(QueueFault.DENIED, str(error)) from error
 
 
 def _fault_of_library(name: str) -> QueueFault:
@@ -251,16 +300,21 @@ def _fault_of_library(name: str) -> QueueFault:
     return QueueFault.DENIED if is_credentials else QueueFault.UNREACHABLE
 
 
-def _refusal(queue: str, response: Mapping[str, Any]) -> QueueError:
+def _refusal(response: Mapping[str, Any]) -> RequestFailedError:
     told = response.get("Error", {})
     code = str(told.get("Code", ""))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     fault = _FAULTS.get(code)
     if fault is None:
         fault = QueueFault.DENIED if status in _HTTP_DENIED else QueueFault.SERVER
-    return _error(queue, fault, f"{code}: {told.get('Message', '')}")
+    return RequestFailedError(fault, f"{code}: {told.get('Message', '')}")
 
 
 def _error(queue: str, fault: QueueFault, words: str) -> QueueError:
-    words = " ".join(words.split())[:_LONGEST_MESSAGE]
-    return QueueError(f"{queue[:_LONGEST_MESSAGE]}: {words}; {_FIXES[fault]}", fault=fault)
+    text = f"{queue[:_LONGEST_MESSAGE]}: {short_words(words)}; {_FIXES[fault]}"
+    return QueueError(text, fault=fault)
+
+
+def short_words(words: str) -> str:
+    """Return a message on one line, and not for ever."""
+    return " ".join(words.split())[:_LONGEST_MESSAGE]

@@ -17,8 +17,9 @@ SPOT_MAX_AGE_S: Final = 24 * 3600.0
 """Spot prices move about every six hours, 31 at most, a few per cent in a day."""
 
 _PROVIDE_SPOT: Final = (
-    "set SPOTVORTEX_KARPENTER_METRICS_URL (docs/karpenter-metrics.md), or SPOTVORTEX_PRICE_FILE to "
-    "a file with spot records (docs/price-file.md)"
+    "give the pod a role that may read them (docs/spot-prices.md), or set "
+    "SPOTVORTEX_KARPENTER_METRICS_URL (docs/karpenter-metrics.md), or SPOTVORTEX_PRICE_FILE to a "
+    "file with spot records (docs/price-file.md)"
 )
 _RENEW: Final = "renew the price file, or see why Karpenter renews none"
 _PROVIDE_ON_DEMAND: Final = "add on-demand records to the price file (docs/price-file.md)"

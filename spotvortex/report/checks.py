@@ -120,12 +120,12 @@ def of_prices(market: MarketFacts) -> Check:
     return ok("prices", told)
 
 
-def of_endpoint(variable: str, trouble: str) -> Check:
+def of_endpoint(
+    variable: str, trouble: str, fix: str = "mend the address or the way there, or unset it"
+) -> Check:
     """Judge an endpoint that a variable names; the daemon goes on without it."""
     if trouble:
-        return wrong(
-            variable, trouble, "mend the address or the way there, or unset it", required=False
-        )
+        return wrong(variable, trouble, fix, required=False)
     return ok(variable, "it answers as expected")
 
 

@@ -83,6 +83,15 @@ def aws_region() -> str:
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "")
 
 
+def has_role_of_its_own() -> bool:
+    """Tell whether the pod was given a role: by its ServiceAccount (IRSA) or by Pod Identity.
+
+    The role of the node is none: it may do what nobody meant the daemon to do.
+    """
+    given = "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+    return any(os.environ.get(name) for name in given)
+
+
 def _unknown(environment: Mapping[str, str]) -> Iterator[str]:
     known = [PREFIX + name.upper() for name in Settings.model_fields]
     for name in sorted(environment):
@@ -127,6 +136,8 @@ def _clashes(settings: Settings) -> Iterator[str]:
     if len(given) > 1:
         yield f"{' and '.join(given)} are set: prices come from one source, unset the others"
     yield from _url_clashes(settings, given)
+    if settings.price_source == "aws" and not aws_region():
+        yield f"{PREFIX}PRICE_SOURCE=aws, but no region is known: set AWS_REGION"
     scripted = settings.test_price_provider_file or settings.test_price_provider_json
     if scripted and not settings.e2e_suite:
         yield f"{given[-1]} is set outside a test suite: unset it, or set SPOTVORTEX_E2E_SUITE"

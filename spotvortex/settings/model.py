@@ -100,6 +100,11 @@ class Settings(BaseSettings):
     price_file: Path | None = None
     """Recorded prices, JSON Lines, optionally gzipped; see docs/price-file.md."""
 
+    price_source: Literal["auto", "aws", "file"] = "auto"
+    """Whether AWS is asked for Spot prices, beside the price file and Karpenter's metrics, of which
+    each offering's youngest price counts: `auto` where the pod has a role of its own (IRSA or Pod
+    Identity) and AWS_REGION is set, `aws` always, `file` never. See docs/spot-prices.md."""
+
     karpenter_metrics_url: str = ""
     """Address of Karpenter's metrics, read once a minute: prices, launches that failed,
     interruptions. See docs/karpenter-metrics.md."""
