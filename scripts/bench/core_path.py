@@ -28,7 +28,7 @@ from spotvortex.core.domain.observation import (
     PoolFacts,
 )
 from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
-from spotvortex.core.domain.workloads import SpotShare
+from spotvortex.core.domain.workloads import SpotShare, WorkloadFact
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.context import cycle_context
 from spotvortex.core.pool.reduction import reduce_summary
@@ -79,7 +79,25 @@ def pool(number: int) -> PoolFacts:
         )
         for k in range(N_PDBS)
     )
-    return PoolFacts(name=name, provisioner=ProvisionerKind.KARPENTER, nodes=nodes, pdbs=pdbs)
+    workloads = tuple(
+        WorkloadFact(
+            namespace="ns",
+            kind="Deployment",
+            name=f"app-{number}-{k}",
+            n_replicas=20,
+            healthy_by_node=pdb.healthy_by_node,
+            spot_by_offering=pdb.spot_by_offering,
+            pools=(name,),
+        )
+        for k, pdb in enumerate(pdbs)
+    )
+    return PoolFacts(
+        name=name,
+        provisioner=ProvisionerKind.KARPENTER,
+        nodes=nodes,
+        pdbs=pdbs,
+        workloads=workloads,
+    )
 
 
 def on_spot(nodes: tuple[NodeFact, ...], places: set[int]) -> tuple[SpotShare, ...]:

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from heapq import nlargest
 from typing import TypeAlias
 
 from spotvortex.core.domain.observation import PdbFact, PoolFacts
+from spotvortex.core.domain.types import Offering
 from spotvortex.core.domain.workloads import Need, SurvivalDefault, WorkloadFact, need_of
 
 Guarded: TypeAlias = PdbFact | WorkloadFact
@@ -205,22 +205,25 @@ def _margin(fact: Guarded, need: Need, pool: str) -> Margin:
     healthy = fact.healthy
     zones: dict[str, int] = {}
     # Where nothing is on Spot yet, what comes may all be lost together.
-    found = [(healthy - max(need.after_offering, need.after_zone), 2, "", "")]
+    left, loss, zone = healthy - max(need.after_offering, need.after_zone), "", ""
+    worst: Offering | None = None
     for share in fact.spot_by_offering:
-        zone, n_lost = share.offering.zone, share.n_pods - share.n_leaving
-        zones[zone] = zones.get(zone, 0) + n_lost
-        found.append((healthy - need.after_offering - n_lost, 0, str(share.offering), zone))
-    found += [
-        (healthy - need.after_zone - n_lost, 1, f"zone {zone}", zone)
-        for zone, n_lost in zones.items()
-    ]
-    left, _, loss, zone = min(found)
+        offering, n_lost = share.offering, share.n_pods - share.n_leaving
+        zones[offering.zone] = zones.get(offering.zone, 0) + n_lost
+        if healthy - need.after_offering - n_lost < left or worst is None:
+            left, worst = min(left, healthy - need.after_offering - n_lost), offering
+    if worst is not None:
+        loss, zone = str(worst), worst.zone
+    for name, n_lost in zones.items():
+        if healthy - need.after_zone - n_lost < left:
+            left, loss, zone = healthy - need.after_zone - n_lost, f"zone {name}", name
     left -= fact.n_leaving
     room = _room(left, fact.pools, pool)
     if isinstance(fact, WorkloadFact) and fact.problem:
         room = min(room, 0)
-    breaks = tuple(loss.what for loss in _breaking(fact, need))
-    most = [*nlargest(2, (n for _, n in fact.healthy_by_node)), 0]
+    # Where something is to spare beyond the worst, nothing breaks.
+    breaks = () if left >= 0 else tuple(loss.what for loss in _breaking(fact, need))
+    most = [*sorted([n for _, n in fact.healthy_by_node], reverse=True)[:2], 0]
     slack = healthy - need.after_offering - most[0]
     return Margin(
         of=fact.key,
