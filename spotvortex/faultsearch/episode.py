@@ -25,6 +25,7 @@ from spotvortex.faultsearch.pools import (
     shared,
     side_of,
     with_sides,
+    worded,
 )
 from spotvortex.sim.cluster.scenario import (
     TERMINATE_S,
@@ -170,7 +171,9 @@ def _with_the_model_alone(episode: Episode) -> Episode:
         pools=tuple(replace(pool, annotations=()) for pool in episode.pools),
         regime=replace(CALM, hazard_per_hour=0.0),
         script=((0.0, _CALM_SCORE),),
-        limits=replace(episode.limits, mode=Mode.ACTIVE, on_demand_floor_nodes=0),
+        limits=replace(
+            episode.limits, mode=Mode.ACTIVE, on_demand_floor_nodes=0, reduce_unsafe=False
+        ),
         faults=(Fault(kind=kind, at_s=0.0, lasts_s=episode.busy_s + QUIET_S),),
         n_processes=1,
         hears_notices=False,
@@ -194,12 +197,15 @@ def _drawn(seed: int) -> Episode:
         n_ticks=n_ticks,
         tick_s=tick_s,
         pools=pools,
-        workloads=shared(
-            stream(seed, "shared"), tuple(w for pool in pools for w in _workloads(chance, pool))
+        workloads=worded(
+            stream(seed, "words"),
+            shared(
+                stream(seed, "shared"), tuple(w for pool in pools for w in _workloads(chance, pool))
+            ),
         ),
         regime=chance.choice((CALM, CALM, STRESS, _HARSH)),
         script=script,
-        limits=_limits(chance),
+        limits=_with_safety(stream(seed, "safety"), _limits(chance)),
         faults=faults,
         n_processes=n_processes,
         lag_s=chance.choice((0.05, 0.3, 1.0, 3.0)),
@@ -264,6 +270,11 @@ def _limits(chance: Random) -> Limits:
         min_confidence=0.0,
         leftover_s=chance.choice((600, 1800)),
     )
+
+
+def _with_safety(chance: Random, limits: Limits) -> Limits:
+    """Let some controllers leave Spot for the safety of workloads, and some heed budgets there."""
+    return replace(limits, reduce_unsafe=chance.random() < 0.3, budgets_bind=chance.random() < 0.15)
 
 
 _SIZES: Final[dict[FaultKind, Callable[[Random], float]]] = {

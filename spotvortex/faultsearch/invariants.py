@@ -10,7 +10,8 @@ before its room is Ready; 3 never more nodes on the move than the budgets say; 4
 nothing stays cordoned by the controller without an order; 6 budgets and do-not-disrupt; 7 lease,
 freeze, freshness and precondition; 8 one wave a pool and settle window; 9 nothing twice; 10 a model
 failure alone moves nothing; 11 what the controller made expires; 12 room is asked for where it can
-be had, within the pool, and only nodes that the provisioner releases are moved.
+be had, within the pool, and only nodes that the provisioner releases are moved; 13 no move to Spot
+lets one loss take more of a workload than its owner lets it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from spotvortex.core.drain.calls import (
     MarkNode,
 )
 from spotvortex.faultsearch.judged import Asker, Breach, EpisodeBounds, Record
+from spotvortex.faultsearch.losses import LossLedger
 from spotvortex.sim.cluster.objects import Own, SimNode, SimPod
 from spotvortex.sim.cluster.scenario import NodeGroup, WorkloadKind
 from spotvortex.sim.cluster.state import ClusterObjects
@@ -82,6 +84,10 @@ class InvariantChecker:
     _plans: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
     _before: tuple[SimPod | None, bool, int] = (None, False, 0)
     _n_from_spot: int = 0
+    _losses: LossLedger = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._losses = LossLedger(self.cluster)
 
     # -- the cluster, step by step -------------------------------------------
 
@@ -102,6 +108,7 @@ class InvariantChecker:
                 self._marked_since.pop(node.uid, None)
             self._movable_ever[node.uid].update(pod.uid for pod in node.movable)
         self._note_bound()
+        self._losses.look(now)
 
     def _note_bound(self) -> None:
         """Remember every placeholder that has ever had a Ready node."""
@@ -136,9 +143,22 @@ class InvariantChecker:
             case EvictPod():
                 self._judge_eviction(call)
             case CreatePlaceholder() | CreateAnchor():
+                if isinstance(call, CreatePlaceholder):
+                    self._judge_loss(process, call)
                 self._check(11, 0 < call.expires_s <= LONGEST_LIFE_S, f"lives too long: {call}")
             case _:
                 return
+
+    def _judge_loss(self, process: Asker, call: CreatePlaceholder) -> None:
+        """A move to Spot is decided on what was seen then, which may be a while ago."""
+        order = _journal(call.order)
+        node = next((n for n in self.cluster.nodes.values() if n.uid == call.for_uid), None)
+        if order.get("kind") != "drain" or call.capacity_type is not CapacityType.SPOT or not node:
+            return
+        decided_at = float(str(order.get("deadline"))) - self.bounds.drain_deadline_s
+        late_s = self.bounds.max_input_age_s + process.lag_now_s + self.bounds.skew_s + GRACE_S
+        found = list(self._losses.moves(call.plan_id, node, decided_at - late_s))
+        self._check(13, not found, "; ".join(found))
 
     def _leads_alone(self, who: str) -> bool:
         """Tell whether no other process may lead: the lease is this one's, and has not run out."""

@@ -141,6 +141,22 @@ def with_sides(chance: Random, pools: tuple[PoolSpec, ...]) -> tuple[PoolSpec, .
     return tuple(found)
 
 
+WORDED_IN: Final = 0.3
+"""Share of the workloads of which the owner says what must stay after a loss."""
+
+WORDS: Final = ("0", "1", "25%", "75%", "100%", "most of it")
+
+
+def worded(chance: Random, workloads: tuple[Workload, ...]) -> tuple[Workload, ...]:
+    """Let some owners say what must stay after a loss, one in six so that nobody can read it."""
+    return tuple(
+        replace(w, min_available_after_loss=chance.choice(WORDS))
+        if chance.random() < WORDED_IN
+        else w
+        for w in workloads
+    )
+
+
 def shared(chance: Random, workloads: tuple[Workload, ...]) -> tuple[Workload, ...]:
     """Let some workloads run in the pools of the others as well."""
     pools = {workload.pool for workload in workloads}

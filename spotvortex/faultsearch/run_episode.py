@@ -157,7 +157,8 @@ class _Play:
         faults, limits = self._episode.faults, self._episode.limits
         calm = all(score < limits.medium_risk for _, score in self._episode.script)
         alone = bool(faults) and all(f.kind in MODEL for f in faults)
-        asked = limits.on_demand_floor_nodes or any(p.annotations for p in self._episode.pools)
+        asked = limits.on_demand_floor_nodes or limits.reduce_unsafe
+        asked = asked or any(p.annotations for p in self._episode.pools)
         heard = self._episode.hears_notices
         if alone and calm and not asked and not heard and self._world.tally.n_lost == 0:
             whole_s = self._episode.busy_s + QUIET_S

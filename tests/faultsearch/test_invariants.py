@@ -113,6 +113,42 @@ def node(seen):
     return node_of(seen.world)
 
 
+def to_spot(pod, node, plan="plan-1"):
+    order = journal(node, plan_id=plan)
+    return placeholder(
+        pod,
+        node,
+        capacity_type=CapacityType.SPOT,
+        plan_id=plan,
+        order=order,
+        name=f"{plan}-{pod.name}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "broken"),
+    [("", False), ("0", False), ("25%", False), ("6", True), ("100%", True), ("most", True)],
+)
+def test_no_move_to_spot_takes_more_than_the_owner_lets_a_loss_take(word, broken):
+    """Six pods on three nodes, of which two are Spot; one more node may go by the default."""
+    place = scene(
+        workloads=(app(min_available_after_loss=word, max_unavailable=None),),
+        pools=(pool(n_spot=0, n_on_demand=3),),
+    )
+    node = node_of(place.world, CapacityType.ON_DEMAND)
+    pod = next(p for p in node.movable if p.ready)
+    assert (13 in place.send(to_spot(pod, node))) is broken
+
+
+def test_all_nodes_of_a_plan_count_together():
+    place = scene(workloads=(app(max_unavailable=None),), pools=(pool(n_spot=0, n_on_demand=3),))
+    found = []
+    for node in list(place.world.cluster.nodes.values()):
+        pod = next(p for p in node.movable if p.ready)
+        found.append(13 in place.send(to_spot(pod, node)))
+    assert found == [False, True, True]
+
+
 def test_a_mode_that_does_not_write_may_send_nothing(node, seen):
     assert seen.send(anchor(node)) == set()
     shadow = scene(replace(BOUNDS, writes=False))

@@ -10,13 +10,13 @@ from itertools import count
 import pytest
 
 from spotvortex.core.decision import maintenance, rule_policy
-from spotvortex.core.decision.gates import disruption
+from spotvortex.core.decision.gates import disruption, losses
 from spotvortex.core.domain import sides
 from spotvortex.core.domain.types import Freeze
 from spotvortex.core.drain import machine, progress
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.views import Halt
-from spotvortex.core.pool import reduction, summary
+from spotvortex.core.pool import reduction, summary, zone_loss
 from spotvortex.core.scoring import scores
 from spotvortex.core.scoring.features import OfferingScore
 from spotvortex.kube.write import wanted_nodes
@@ -158,6 +158,22 @@ def drains_node_groups(patch):
         patch.setattr(module, "is_driven", lambda _node: True)
 
 
+def reads_budgets_as_losses(patch):
+    """As it was: a loss is bounded by PodDisruptionBudgets, and without one by nothing."""
+
+    def by_budgets(case, reply, _n_workloads):
+        return losses._by_budgets(case, reply)
+
+    patch.setattr(losses, "_by_words", by_budgets)
+
+
+def forgets_what_is_on_spot(patch):
+    made = zone_loss._margin
+    patch.setattr(
+        zone_loss, "_margin", lambda fact, *a: made(replace(fact, spot_by_offering=()), *a)
+    )
+
+
 VARIANTS = [
     Variant("no lease check", frozenset({7}), 200, no_lease),
     Variant("writes outlive the lease", frozenset({7}), 100, writes_outlive_the_lease),
@@ -179,6 +195,8 @@ VARIANTS = [
     Variant("a placeholder without its pool", frozenset({12}), 40, leaves_its_pool),
     Variant("a pair asks its own NodePool", frozenset({12}), 40, asks_its_own_nodepool),
     Variant("node groups are drained", frozenset({12}), 40, drains_node_groups),
+    Variant("budgets are read as losses", frozenset({13}), 100, reads_budgets_as_losses),
+    Variant("what is on Spot is forgotten", frozenset({13}), 200, forgets_what_is_on_spot),
 ]
 
 
