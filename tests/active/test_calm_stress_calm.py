@@ -54,12 +54,18 @@ class Play:
 
 
 def shape_of(n_nodes: int, n_stateful: int, *, pair: bool = False) -> Shape:
-    """Return a scene whose budgets let everything be on Spot again.
+    """Return a scene whose owner lets everything be on Spot again.
 
-    With tighter ones pool safety rightly keeps some nodes on-demand after a fall back, and the end
+    Without that word pool safety rightly keeps some nodes on-demand after a fall back, and the end
     would depend on the zones that Karpenter chooses.
     """
-    return Shape(n_nodes=n_nodes, n_stateful=n_stateful, max_unavailable="100%", pair=pair)
+    return Shape(
+        n_nodes=n_nodes,
+        n_stateful=n_stateful,
+        max_unavailable="100%",
+        after_loss="0",
+        pair=pair,
+    )
 
 
 SMALL = Play(shape_of(8, 3), calm_s=25, stress_s=170, return_s=300, max_in_flight=3)

@@ -107,7 +107,8 @@ def played(
         consolidation=request.param,
         budgets=({"nodes": "50%"},),
         # Whatever may go to Spot may go: pool safety has scenes of its own.
-        max_unavailable="100%",
+        max_unavailable="25%",
+        after_loss="0",
         annotations={"spotvortex.io/on-demand-floor": f"{FLOOR}"},
     )
     with played_scene(shape) as scene:

@@ -53,7 +53,8 @@ class Shape:
     `n_nodes` nodes are full of pods; zones of volumes may ask Karpenter for a few more at first.
     `grace_s` is what each pod takes to end. `n_stateful` pods are of a StatefulSet whose volumes
     lie in one zone each. `consolidate_after` and `budgets` are written into the NodePool as they
-    are; every workload's PodDisruptionBudget has `max_unavailable`. The scene is ready once the
+    are; every workload's PodDisruptionBudget has `max_unavailable`. `after_loss` is the word on the
+    namespace of what must stay after a loss; "" says nothing. The scene is ready once the
     nodes have been the same for `calm_s`: Karpenter looks every 10 s for what it can consolidate,
     and once more 15 s later. With `still` it consolidates nothing from then on. With `pair` Spot
     and on-demand have a NodePool each, and Spot's is the heavier one.
@@ -67,6 +68,7 @@ class Shape:
     budgets: tuple[Manifest, ...] = ({"nodes": "10%"},)
     annotations: dict[str, str] = field(default_factory=dict)
     max_unavailable: int | str = 1
+    after_loss: str = ""
     calm_s: float = 28.0
     still: bool = False
     pair: bool = False
@@ -99,7 +101,7 @@ class ActiveScene:
         self._api = plane.api()
         # The pool comes last: with all pods waiting Karpenter packs them in one go, and the number
         # of nodes is as asked for.
-        plane.apply([namespace_manifest(SHOP), *_volumes(shape), *_workloads(shape)])
+        plane.apply([_namespace(shape), *_volumes(shape), *_workloads(shape)])
         wait_until(lambda: len(self.pods()) >= shape.n_pods, timeout_s)
         plane.apply([node_class_manifest(), *_node_pools(shape)])
         wait_until(self.all_running, timeout_s, every_s=0.5)
@@ -234,6 +236,13 @@ def _node_pool(shape: Shape, name: str, kinds: tuple[str, ...] = ("spot", "on-de
     # Expiry would move nodes on its own account.
     pool["spec"]["template"]["spec"]["expireAfter"] = "Never"
     return pool
+
+
+def _namespace(shape: Shape) -> Manifest:
+    made = namespace_manifest(SHOP)
+    if shape.after_loss:
+        made["metadata"]["annotations"] = {f"{PREFIX}min-available-after-loss": shape.after_loss}
+    return made
 
 
 def _workloads(shape: Shape) -> Iterator[Manifest]:

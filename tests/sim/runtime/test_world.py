@@ -17,7 +17,7 @@ from spotvortex.core.domain.types import Blocker, CapacityType
 from spotvortex.core.drain.calls import BlockedByBudget, Done, Gone
 from spotvortex.core.pool.blocking import pdb_blocked_nodes
 from spotvortex.core.pool.summary import summary_of
-from spotvortex.core.pool.zone_loss import safe_moves_to_spot
+from spotvortex.core.pool.zone_loss import pick_safe
 from spotvortex.report.doctor.diagnosis import diagnose, verdict_on
 from spotvortex.sim.cluster.demo_scenario import demo
 from spotvortex.sim.cluster.facts import blockers
@@ -69,6 +69,7 @@ def naive_load(pods):
         workload_memory_bytes=sum(pod.workload.memory_bytes for pod in moved),
         largest_cpu_milli=max((pod.workload.cpu_milli for pod in moved), default=0),
         largest_memory_bytes=max((pod.workload.memory_bytes for pod in moved), default=0),
+        n_stateful_pods=sum(pod.workload.kind is WorkloadKind.STATEFUL_SET for pod in moved),
     )
     return load, blocked
 
@@ -97,6 +98,7 @@ def check(world):
         assert cluster.nodes[name].cpu_used <= MACHINES[node.offering.instance_type].cpu_milli
         assert cluster.nodes[name].memory_used == sum(p.workload.memory_bytes for p in held)
     check_budgets(world, facts)
+    check_workloads(world, facts)
     check_owners(world)
     assert facts.n_pods == len(cluster.pods)
 
@@ -111,6 +113,20 @@ def check_budgets(world, facts):
             assert dict(pdb.healthy_by_node) == Counter(ready)
             assert pdb.disruptions_allowed == max(0, len(ready) - pdb.desired_healthy)
             assert workload.pool == pool.name
+
+
+def check_workloads(world, facts):
+    for work in facts.workloads:
+        pods = [p for p in world.cluster.pods.values() if p.workload.key == work.key]
+        live = [p for p in pods if not p.terminating]
+        assert work.n_replicas == len(live)
+        assert dict(work.healthy_by_node) == Counter(p.node for p in live if p.ready)
+        on_spot = [
+            n.offering
+            for p in live
+            if p.ready and (n := world.cluster.nodes[p.node]).capacity_type is CapacityType.SPOT
+        ]
+        assert {s.offering: s.n_pods for s in work.spot_by_offering} == Counter(on_spot)
 
 
 def check_owners(world):
@@ -148,6 +164,8 @@ def test_demo_starts_with_sixty_nodes_in_six_pools_and_nothing_pending():
         "pods": (InputState.OK, True),
         "pdbs": (InputState.OK, False),
         "owners": (InputState.OK, False),
+        "statefulsets": (InputState.OK, False),
+        "namespaces": (InputState.OK, False),
         "nodepools": (InputState.OK, False),
     }
     check(world)
@@ -157,8 +175,8 @@ def test_demo_starts_with_sixty_nodes_in_six_pools_and_nothing_pending():
 def test_demo_has_room_for_more_spot_in_web_and_none_in_api(seed):
     shapes = {pool.name: summary_of(pool) for pool in world_of(seed).snapshot(0.0).pools}
     safe = {
-        name: safe_moves_to_spot(
-            [n.name for n in shape.movable_on_demand], shape.budget_pods, shape.margins
+        name: len(
+            pick_safe([n.name for n in shape.movable_on_demand], shape.pods_on, shape.margins, 99)
         )
         for name, shape in shapes.items()
     }
@@ -394,8 +412,8 @@ def test_what_did_not_change_is_the_same_object():
     step(world, 0.1)
     after = world.snapshot(world.at + 2.0)
     assert all(a is b for a, b in zip(after.pools, before.pools, strict=True))
-    assert [h.age_s for h in after.inputs] == [2.0] * 5
-    assert [h.age_s for h in world.health(world.at + 3.0)] == [3.0] * 5
+    assert [h.age_s for h in after.inputs] == [2.0] * 7
+    assert [h.age_s for h in world.health(world.at + 3.0)] == [3.0] * 7
     world.cluster.cordon(next(iter(world.cluster.nodes.values())), cordoned=True)
     changed = world.snapshot(world.at).pools
     assert sum(a is not b for a, b in zip(changed, before.pools, strict=True)) == 1
