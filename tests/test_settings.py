@@ -85,6 +85,21 @@ def test_a_namespace_that_cannot_be_is_refused(name):
     assert loaded(SPOTVORTEX_NAMESPACE="x" * 63).namespace == "x" * 63
 
 
+@pytest.mark.parametrize("name", ["KARPENTER_METRICS_URL", "PROMETHEUS_URL"])
+@pytest.mark.parametrize("url", ["karpenter:8080", "ftp://x/metrics", "http://a b/c"])
+def test_what_is_no_address_is_refused_without_showing_it(name, url):
+    said = refused(**{PREFIX + name: url})
+    assert f"{PREFIX}{name} is no address" in said
+    assert url not in said
+
+
+def test_addresses_are_taken_as_they_are_and_scripted_prices_stand_alone():
+    url = "https://me:secret@prometheus.monitoring.svc:9090/prefix"
+    assert loaded(SPOTVORTEX_PROMETHEUS_URL=url).prometheus_url == url
+    script = {"SPOTVORTEX_TEST_PRICE_PROVIDER_JSON": "{}", "SPOTVORTEX_E2E_SUITE": "x"}
+    assert "stand alone" in refused(SPOTVORTEX_PROMETHEUS_URL=url, **script)
+
+
 def test_all_problems_are_told_at_once_and_a_long_value_is_cut():
     said = refused(SPOTVORTEX_TICK_S="x" * 999, SPOTVORTEX_HTTP_PORT="-1", SPOTVORTEX_TIK="1")
     assert len(said.split("; ")) >= 3

@@ -16,6 +16,7 @@ from spotvortex.errors import ApiError, ModelContractError, PriceFileError, Sett
 from spotvortex.kube.admin import access_review
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.patient_reads import PatientReads
+from spotvortex.market.karpenter.history import VARIABLE as PROMETHEUS
 from spotvortex.market.karpenter.scrape import VARIABLE as KARPENTER
 from spotvortex.report import checks
 from spotvortex.settings.load import kubeconfig
@@ -77,13 +78,15 @@ async def _check_prices(settings: Settings, offerings: frozenset[Offering]) -> l
     async with asyncio.TaskGroup() as group:
         for name, background in prices.background:
             group.create_task(run_background(background, stop), name=name)
-        if prices.warmed is not None:
-            prices.market.facts(sorted(offerings), SystemClock().now())
+        prices.market.facts(sorted(offerings), SystemClock().now())
+        if offerings:
             await prices.warmed()
         stop.set()
-    if prices.history is not None:
+    if prices.aws is not None:
         fix = "see docs/spot-prices.md, or set SPOTVORTEX_PRICE_SOURCE=file"
-        found.append(checks.of_endpoint("spot prices of AWS", prices.history.trouble, fix))
+        found.append(checks.of_endpoint("spot prices of AWS", prices.aws.trouble, fix))
     if prices.scrape is not None:
         found.append(checks.of_endpoint(KARPENTER, prices.scrape.trouble))
+    if prices.history is not None:
+        found.append(checks.of_endpoint(PROMETHEUS, prices.history.trouble))
     return [checks.of_prices(prices.market.facts(sorted(offerings), SystemClock().now())), *found]

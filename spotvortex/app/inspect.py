@@ -7,6 +7,7 @@ nothing stays.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from spotvortex import __version__
@@ -17,6 +18,8 @@ from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.observation import Observation
 from spotvortex.core.pool.assess import AssessmentMemory, AssessmentRules
+from spotvortex.core.scoring.interruption_memory import EMPTY_MEMORY, Memory
+from spotvortex.core.scoring.memory_join import joined
 from spotvortex.errors import ApiError
 from spotvortex.kube.admin import eviction_dry_run
 from spotvortex.kube.api.client import KubeClient
@@ -47,11 +50,18 @@ async def assess(settings: Settings) -> Report:
     scorer = Scorer(forecaster=forecaster, offload=asyncio.to_thread)
     rules = AssessmentRules(limits=limits, model_digest=forecaster.digest)
     async with kubernetes_edges(settings, looks_once=True) as edges:
-        observation = await _observe_once(edges)
-        _, assessment = await scorer.assess(AssessmentMemory(), observation, rules)
+        observation = await _observe_once(edges, warmed=edges.warmed)
+        memory = AssessmentMemory(interruptions=_recalled(edges, observation.at))
+        _, assessment = await scorer.assess(memory, observation, rules)
         _, plan = reconcile(ControllerState(), assessment, limits)
         frame = Provenance(context=edges.name, seconds=loop.time() - started, version=__version__)
         return make_report(plan, frame)
+
+
+def _recalled(edges: Edges, at: float) -> Memory:
+    """Return what is known of the weeks before, where anything keeps them."""
+    before = None if edges.recall is None else edges.recall.recall(EMPTY_MEMORY)
+    return EMPTY_MEMORY if before is None else joined(EMPTY_MEMORY, before, at)
 
 
 async def doctor(settings: Settings, ask: str = "") -> Diagnosis:
@@ -93,7 +103,10 @@ async def snapshot(settings: Settings) -> Snapshot:
         return snapshot_of(observation.cluster, view.pods_on, view.standings_on, observation.at)
 
 
-async def _observe_once(edges: Edges) -> Observation:
+async def _observe_once(
+    edges: Edges, warmed: Callable[[], Awaitable[None]] | None = None
+) -> Observation:
+    """Look once; where `warmed` is given, once the sources of prices have been asked."""
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for name, background in edges.background:
@@ -102,8 +115,8 @@ async def _observe_once(edges: Edges) -> Observation:
         now = edges.clock.now()
         cluster = edges.cluster.snapshot(now)
         market = edges.market.facts(cluster.offerings, now)
-        if edges.warmed is not None:
-            await edges.warmed()
+        if warmed is not None and cluster.offerings:
+            await warmed()
             now = edges.clock.now()
             market = edges.market.facts(cluster.offerings, now)
         stop.set()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final, assert_never
 
-from spotvortex.app.prices import SystemClock, open_prices
+from spotvortex.app.prices import Prices, SystemClock, open_prices
 from spotvortex.app.recollection import FirstStart
 from spotvortex.aws.interruptions import QueueOptions, SqsNotices, open_notices
 from spotvortex.core.domain.observation import WriteAuthority
@@ -38,7 +38,7 @@ from spotvortex.ports.edges import Background, Edges
 from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.null import NullMemoryStore, NullNotices
 from spotvortex.ports.provisioner import Provisioner
-from spotvortex.ports.writing import MemoryStore, Recall, Writing
+from spotvortex.ports.writing import Recall, Writing
 from spotvortex.settings.load import aws_region, kubeconfig
 from spotvortex.settings.model import Settings
 
@@ -99,7 +99,7 @@ async def kubernetes_edges(settings: Settings, *, looks_once: bool = False) -> A
             announcer=side.announcer,
             writing=side.writing,
             kept=side.kept,
-            recall=side.recall,
+            recall=FirstStart(places) if (places := _places(side.kept, prices)) else None,
             notices=side.notices,
         )
 
@@ -111,9 +111,13 @@ class _Side:
     background: Sequence[tuple[str, Background]] = ()
     announcer: EventAnnouncer | None = None
     writing: Writing | None = None
-    kept: MemoryStore | None = None
-    recall: Recall | None = None
+    kept: KeptMemory | None = None
     notices: SqsNotices | None = None
+
+
+def _places(kept: KeptMemory | None, prices: Prices) -> list[Recall]:
+    """Return where a memory that is blank may be recalled from, the most trusted first."""
+    return [place for place in (kept, prices.history) if place is not None]
 
 
 async def _writing_side(
@@ -161,7 +165,7 @@ def _keeping(
         return _Side()
     place = Place(namespace=settings.namespace, writer=identity)
     kept = KeptMemory(client, place, rng, bounded)
-    return _Side(background=(("memory", kept.run),), kept=kept, recall=FirstStart([kept]))
+    return _Side(background=(("memory", kept.run),), kept=kept)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +221,7 @@ async def _writing(opening: _Opening, identity: str, provisioner: Provisioner) -
             memory=keeping.kept or NullMemoryStore(),
             notices=notices or NullNotices(),
         ),
-        recall=keeping.recall,
+        kept=keeping.kept,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -17,6 +17,7 @@ from spotvortex.aws.spot_prices import open_spot_prices
 from spotvortex.errors import SettingsError
 from spotvortex.market.freshest import FreshestMarket
 from spotvortex.market.karpenter.gauges import KarpenterMarket
+from spotvortex.market.karpenter.history import PrometheusHistory
 from spotvortex.market.karpenter.scrape import KarpenterScrape
 from spotvortex.market.last_resort import LastResortMarket, LayeredMarket
 from spotvortex.market.recorded import load_recorded
@@ -45,17 +46,37 @@ class Prices:
 
     Attributes:
         market: the prices.
-        background: what has to run for that, by name.
-        warmed: waits until every source has been asked once, however that went; not for long.
         scrape: what reads Karpenter's metrics, None where they are not read.
-        history: what asks AWS for Spot prices, None where it is not asked.
+        history: what reads their past, None where that is not read.
+        aws: what asks AWS for Spot prices, None where it is not asked.
     """
 
     market: Market
-    background: Sequence[tuple[str, Background]] = ()
-    warmed: Callable[[], Awaitable[None]] | None = None
     scrape: KarpenterScrape | None = None
-    history: SpotHistoryMarket | None = None
+    history: PrometheusHistory | None = None
+    aws: SpotHistoryMarket | None = None
+
+    @property
+    def background(self) -> list[tuple[str, Background]]:
+        """What has to run for the market, by name."""
+        found: list[tuple[str, Background]] = []
+        if self.scrape is not None:
+            found.append(("karpenter_metrics", self.scrape.run))
+        if self.history is not None:
+            found.append(("prometheus", self.history.run))
+        if self.aws is not None:
+            found.append(("spot_prices", partial(_ask, self.aws)))
+        return found
+
+    async def warmed(self) -> None:
+        """Wait until every source has been asked once, however that went; not for long."""
+        try:
+            async with asyncio.timeout(WARM_S):
+                for source in (self.scrape, self.history, self.aws):
+                    if source is not None:
+                        await source.first.wait()
+        except TimeoutError:
+            return
 
 
 def open_prices(settings: Settings, rng: Random) -> Prices:
@@ -67,39 +88,21 @@ def open_prices(settings: Settings, rng: Random) -> Prices:
     scripted = settings.test_price_provider_json or None
     if scripted or settings.test_price_provider_file:
         return Prices(market=load_scripted(settings.test_price_provider_file, scripted))
-    age, sources = settings.max_price_age_s, list[Market]()
-    running: list[tuple[str, Background]] = []
-    first: list[asyncio.Event] = []
-    scrape, history = None, None
+    age, clock, sources = settings.max_price_age_s, SystemClock(), list[Market]()
+    aws = scrape = history = None
     if settings.price_file is not None:
         sources.append(load_recorded(settings.price_file, age))
     if reads_history(settings):
-        history = SpotHistoryMarket(SystemClock(), rng, age)
-        sources.append(history)
-        running.append(("spot_prices", partial(_ask, history)))
-        first.append(history.first)
-    if settings.karpenter_metrics_url:
+        aws = SpotHistoryMarket(clock, rng, age)
+        sources.append(aws)
+    if settings.karpenter_metrics_url or settings.prometheus_url:
         karpenter = KarpenterMarket(age)
         sources.append(karpenter)
-        scrape = KarpenterScrape(settings.karpenter_metrics_url, karpenter, SystemClock(), rng)
-        running.append(("karpenter_metrics", scrape.run))
-        first.append(scrape.first)
-
-    async def warmed() -> None:
-        try:
-            async with asyncio.timeout(WARM_S):
-                for event in first:
-                    await event.wait()
-        except TimeoutError:
-            return
-
-    return Prices(
-        market=_layered(sources, age),
-        background=running,
-        warmed=warmed if first else None,
-        scrape=scrape,
-        history=history,
-    )
+        if settings.karpenter_metrics_url:
+            scrape = KarpenterScrape(settings.karpenter_metrics_url, karpenter, clock, rng)
+        if settings.prometheus_url:
+            history = PrometheusHistory(settings.prometheus_url, karpenter, clock, rng)
+    return Prices(market=_layered(sources, age), scrape=scrape, history=history, aws=aws)
 
 
 def reads_history(settings: Settings) -> bool:

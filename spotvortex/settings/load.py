@@ -145,7 +145,7 @@ def _clashes(settings: Settings) -> Iterator[str]:
 
 def _url_clashes(settings: Settings, given: Sequence[str]) -> Iterator[str]:
     """Yield what is wrong about addresses; a password in one is not shown."""
-    for name in ("karpenter_metrics_url",):
+    for name in ("karpenter_metrics_url", "prometheus_url"):
         url, variable = getattr(settings, name), PREFIX + name.upper()
         if url and not _URL.fullmatch(url):
             yield f"{variable} is no address: give http://HOST:PORT/PATH"

@@ -109,6 +109,10 @@ class Settings(BaseSettings):
     """Address of Karpenter's metrics, read once a minute: prices, launches that failed,
     interruptions. See docs/karpenter-metrics.md."""
 
+    prometheus_url: str = ""
+    """Address of a Prometheus that has Karpenter's metrics; the past weeks are read at start. See
+    docs/karpenter-metrics.md."""
+
     max_price_age_s: Annotated[float, _within(60.0, 2_592_000.0, "seconds")] = 172_800.0
     """Age above which a Spot price no longer counts as fresh, whatever its source."""
 

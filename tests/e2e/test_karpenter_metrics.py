@@ -1,8 +1,14 @@
 """As shipped, shadow takes prices and evidence from Karpenter's metrics, and needs no AWS."""
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -11,7 +17,10 @@ from tests.controlplane.manifests import NodeShape, node_manifest
 from tests.deploy.elsewhere import Elsewhere
 from tests.deploy.manifests import SHADOW
 from tests.e2e.equipment.daemon import Daemon
-from tests.market.karpenter.metrics_text import Karpenter
+from tests.e2e.test_kept_memory import kept
+from tests.market.karpenter.fake_prometheus import two_weeks
+from tests.market.karpenter.metrics_text import Karpenter, offering
+from tests.paths import ROOT
 
 pytestmark = [
     pytest.mark.controlplane,
@@ -25,7 +34,10 @@ FREED = {"metadata": {"finalizers": None}}
 
 
 class Metrics:
-    """Karpenter's endpoint on loopback, behind which every second process does not lead."""
+    """Karpenter's endpoint on loopback, of which every second process does not lead.
+
+    Beside it is a Prometheus that has kept it for two weeks.
+    """
 
     def __init__(self):
         self.karpenter = Karpenter(
@@ -33,10 +45,19 @@ class Metrics:
             prices={(*HERE, "spot"): 0.25, (*HERE, "on-demand"): 0.68},
         )
         self.n_asked = 0
+        end = int(time.time())
+        a, b, c = (offering(f"c5.{size}", HERE[1]) for size in ("4xlarge", "2xlarge", "large"))
+        self.prometheus = two_weeks(end - end % 300, a, b, c)
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
+                path, _, query = self.path.partition("?")
+                if path == "/api/v1/query_range":
+                    self.send_response(200)
+                    self.end_headers()
+                    self.wfile.write(outer.prometheus.answer(dict(parse_qsl(query))))
+                    return
                 outer.n_asked += 1
                 leads = outer.n_asked % 2 == 0
                 self.send_response(200)
@@ -58,7 +79,7 @@ class Metrics:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.server.server_port}/metrics"
+        return f"http://127.0.0.1:{self.server.server_port}"
 
 
 @pytest.fixture
@@ -81,7 +102,7 @@ def test_a_node_whose_event_is_lost_is_a_loss_by_the_metrics(place, tmp_path):
         variables = {
             "KUBECONFIG": str(place.kubeconfig(tmp_path)),
             "SPOTVORTEX_NAMESPACE": HOME,
-            "SPOTVORTEX_KARPENTER_METRICS_URL": metrics.url,
+            "SPOTVORTEX_KARPENTER_METRICS_URL": f"{metrics.url}/metrics",
         }
         with Daemon(tmp_path, variables) as daemon:
             daemon.wait_ready()
@@ -97,3 +118,40 @@ def test_a_node_whose_event_is_lost_is_a_loss_by_the_metrics(place, tmp_path):
             assert daemon.metric(LOST) == 1
             assert 'input_ok{input="prices"} 1' in daemon.get("/metrics")[1]
             assert daemon.stop() == 0
+
+
+def assessed(variables):
+    """Run `assess` as a person would, and return its report."""
+    kept_out = ("SPOTVORTEX_", "OTEL_")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(kept_out)} | variables
+    command = [sys.executable, "-m", "spotvortex", "assess", "--output", "json"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    return json.loads(done.stdout)
+
+
+def of_pool(report):
+    """What the decision on the pool was made from."""
+    (found,) = [d["basis"]["pool"] for d in report["decisions"] if d["pool"] == HOME]
+    return dict(found["confidence_terms"]), found["spot_money"], found["spot_risk"]["capacity"]
+
+
+def test_on_the_first_day_the_weeks_before_are_known_to_the_daemon_and_to_assess(place, tmp_path):
+    with Metrics() as metrics:
+        blank = {"KUBECONFIG": str(place.kubeconfig(tmp_path)), "SPOTVORTEX_NAMESPACE": HOME}
+        variables = blank | {"SPOTVORTEX_PROMETHEUS_URL": metrics.url}
+        with Daemon(tmp_path, variables) as daemon:
+            daemon.wait_ready()
+            wait_until(lambda: "memory.recalled n_offerings=2" in daemon.log_path.read_text(), 60)
+            wait_until(lambda: 'input_ok{input="prices"} 1' in daemon.get("/metrics")[1], 60)
+            assert daemon.stop() == 0
+        cold, warm = of_pool(assessed(blank)), of_pool(assessed(variables))
+    assert (cold[0]["prices"], cold[0]["history"]) == (0.0, 0.5)
+    assert (warm[0]["prices"], warm[0]["history"]) == (1.0, 1.0)
+    assert warm[1]["spot_usd_per_hour"] == 0.04
+    assert warm[2] != cold[2]
+    found = kept(place)["c5.4xlarge/us-east-1a"]
+    assert found.losses == pytest.approx(2.718281828 ** (-50 / 72), rel=0.05)
+    assert found.exposure_hours > 72.0
+    assert kept(place)["c5.2xlarge/us-east-1a"].refusals > 0.8

@@ -20,12 +20,10 @@ class LaunchFacts:
             available: a launch there failed, or a node there was interrupted.
         interrupted_at: wall times at which the count of interrupted Spot nodes was seen to rise,
             the latest last.
-        counts_interruptions: that count can be seen, so that where it stands still there was none.
     """
 
     falls: Mapping[Offering, float] = field(default_factory=dict)
     interrupted_at: tuple[float, ...] = ()
-    counts_interruptions: bool = False
 
 
 NO_LAUNCHES = LaunchFacts()

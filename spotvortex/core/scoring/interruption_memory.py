@@ -182,7 +182,7 @@ def update(
     for offering in {*held, *seen.changed, *offerings}:
         interval = seen.interval(offering, held[offering], oldest.get(offering))
         known = offerings.get(offering) or OfferingMemory(updated_at=now)
-        offerings[offering] = _step(known, interval, now)
+        offerings[offering] = stepped(known, interval, now)
     learned = memory_of(offerings, spot, at=now)
     return replace(
         learned,
@@ -270,7 +270,8 @@ def _oldest(nodes: Iterable[NodeFact]) -> dict[Offering, float]:
     return oldest
 
 
-def _step(before: OfferingMemory, seen: Interval, now: float) -> OfferingMemory:
+def stepped(before: OfferingMemory, seen: Interval, now: float) -> OfferingMemory:
+    """Return what is known of an offering after one interval more."""
     kept = math.exp(-max(0.0, now - before.updated_at) / 3600.0 / DECAY_HOURS)
     n_lost = seen.n_lost + len(seen.late_shares)
     share = seen.n_lost / seen.n_before if seen.n_lost else 0.0

@@ -8,6 +8,7 @@ capacity what changes for a whole zone at once.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections import Counter, deque
@@ -25,6 +26,9 @@ from spotvortex.market.price_series import STEP_S, PriceSeries
 log = logging.getLogger(__name__)
 
 SOURCE: Final = "karpenter"
+SOURCE_OF_HISTORY: Final = "karpenter, by Prometheus"
+"""What the source is called where only its past has been read."""
+
 RENEWED_EVERY_S: Final = 12 * 3600.0
 """How often Karpenter asks for prices; at the first scrape they are taken to be as old."""
 
@@ -43,10 +47,17 @@ names 60 types at most. A zone that is shifted away from, or a changed EC2NodeCl
 
 
 class KarpenterMarket:
-    """Implements `ports.Market` from Karpenter's gauges."""
+    """Implements `ports.Market` from Karpenter's gauges.
+
+    Attributes:
+        asked: the offerings that were asked for last: those in use.
+        was_asked: set once there are any.
+    """
 
     def __init__(self, spot_max_age_s: float = SPOT_MAX_AGE_S) -> None:
         self._spot_max_age_s = spot_max_age_s
+        self.asked: frozenset[Offering] = frozenset()
+        self.was_asked = asyncio.Event()
         self._last = Scrape()
         self._last_at = self._renewed_at = -math.inf
         self._changes: dict[Offering, SpotChanges] = {}
@@ -57,12 +68,14 @@ class KarpenterMarket:
 
     def facts(self, offerings: Iterable[Offering], now: float) -> MarketFacts:
         """Return a quote for every offering. See `ports.Market.facts`."""
-        quotes = {offering: self._quote(offering, now) for offering in offerings}
+        self.asked = frozenset(offerings)
+        if self.asked:
+            self.was_asked.set()
+        quotes = {offering: self._quote(offering, now) for offering in sorted(self.asked)}
         age_s = now - self._renewed_at
         launches = LaunchFacts(
             falls={o: at for o, at in self._falls.items() if now - at <= FALL_KEPT_S},
             interrupted_at=tuple(self._interrupted),
-            counts_interruptions=self._last.n_interrupted is not None,
         )
         health = prices_health(quotes.values(), age_s, self._spot_max_age_s)
         return MarketFacts(quotes=quotes, inputs=(health,), launches=launches)
@@ -70,7 +83,7 @@ class KarpenterMarket:
     def _quote(self, offering: Offering, now: float) -> SpotQuote:
         on_demand = self._on_demand.get(offering)
         if offering not in self._changes:
-            source = "none" if on_demand is None else SOURCE
+            source = "none" if on_demand is None else self._source
             return SpotQuote(offering=offering, on_demand_usd_per_hour=on_demand, source=source)
         if offering not in self._series:
             self._series[offering] = PriceSeries(self._changes[offering])
@@ -84,8 +97,12 @@ class KarpenterMarket:
             history_usd_per_hour=series.history(now) if at >= 0 else (),
             step_s=STEP_S,
             age_s=age_s,
-            source=SOURCE,
+            source=self._source,
         )
+
+    @property
+    def _source(self) -> str:
+        return SOURCE if math.isfinite(self._last_at) else SOURCE_OF_HISTORY
 
     def take(self, scrape: Scrape, at: float) -> None:
         """Take one scrape in: prices, and what has changed since the one before."""

@@ -6,10 +6,10 @@ and never shown. May not know what an answer says.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
-from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -18,12 +18,12 @@ from spotvortex.errors import MetricsError
 CONNECT_S: Final = 5.0
 CHUNK_BYTES: Final = 64 * 1024
 _SHOWN_BYTES: Final = 200
+_PASSWORD: Final = re.compile(r"//[^/]*@")
 
 
 def shown(url: str) -> str:
     """Return an address without the name and the password that it may hold."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return _PASSWORD.sub("//", url).partition("?")[0]
 
 
 @asynccontextmanager

@@ -167,7 +167,7 @@ def gauge(scene_of, *, fell=None, counted=None, late_s=60.0):
     for number in range(30):
         falls = {M6I: AT + fell} if fell is not None and number * STEP_S >= late_s else {}
         told = (AT + counted,) if counted is not None and number * STEP_S >= late_s else ()
-        launches = LaunchFacts(falls=falls, interrupted_at=told, counts_interruptions=True)
+        launches = LaunchFacts(falls=falls, interrupted_at=told)
         memory = update(memory, scene.cluster.snapshot(inputs), at, launches=launches)
         found += [(loss.node, loss.evidence) for loss in memory.lost]
         at += STEP_S

@@ -96,6 +96,21 @@ async def test_an_answer_without_end_is_cut_off(monkeypatch):
         assert price(market) is None
 
 
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:99999/metrics", "http://127.0.0.1:1/metrics", "http://[::g]/metrics"]
+)
+async def test_an_address_that_leads_nowhere_is_no_more_than_a_warning(url):
+    market = KarpenterMarket()
+    subject = KarpenterScrape(url, market, Clock(), Random(1))
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(subject.run(stop))
+        await subject.first.wait()
+        stop.set()
+    assert subject.trouble
+    assert price(market) is None
+
+
 async def test_a_password_in_the_address_is_never_shown():
     market = KarpenterMarket()
     subject = KarpenterScrape("http://me:secret@127.0.0.1:1/metrics", market, Clock(), Random(1))
