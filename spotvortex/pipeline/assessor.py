@@ -27,6 +27,7 @@ from spotvortex.pipeline.scorer import Scorer
 from spotvortex.ports.null import NullMemoryStore, NullRecall
 from spotvortex.ports.series import (
     CHANNEL_REPLACED,
+    LAUNCHES,
     LOSSES,
     RECOMMENDATION_LEAD,
     RECOMMENDATIONS,
@@ -109,7 +110,9 @@ class Assessor:
             self.telemetry.count(LOSSES, loss.evidence.value)
             fields = {"node": loss.node, "offering": str(loss.offering)}
             log.info("loss.learned", extra={**fields, "evidence": loss.evidence})
-        refused = self.memory.interruptions.refused
+        launched, refused = self.memory.interruptions.launched, self.memory.interruptions.refused
+        if launched:
+            self.telemetry.count(LAUNCHES, n=launched)
         if refused:
             self.telemetry.count(REFUSALS, n=len(refused))
             named = " ".join(map(str, refused[:MAX_NAMED]))

@@ -56,6 +56,7 @@ RECOMMENDATION_LEAD: Final = Measured(
     "Time from a rebalance recommendation to the loss of its node.",
     (30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1200.0, 1800.0, 3600.0),
 )
+LAUNCHES: Final = Counted("launches_learned", "Spot nodes seen to have come up.")
 REFUSALS: Final = Counted(
     "launch_failures_learned", "Spot offerings seen to have failed a launch of the provisioner."
 )
@@ -66,6 +67,14 @@ LOOP_STALL: Final = Measured(
     (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
 )
 
-COUNTED: Final = (CALLS, SHADOW_CALLS, CHANNEL_REPLACED, LOSSES, REFUSALS, RECOMMENDATIONS)
+COUNTED: Final = (
+    CALLS,
+    SHADOW_CALLS,
+    CHANNEL_REPLACED,
+    LOSSES,
+    LAUNCHES,
+    REFUSALS,
+    RECOMMENDATIONS,
+)
 MEASURED: Final = (RECOMMENDATION_LEAD, LOOP_STALL)
 """All of them: telemetry declares what stands here, and knows no other."""

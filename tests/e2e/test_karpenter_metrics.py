@@ -18,6 +18,7 @@ from tests.deploy.elsewhere import Elsewhere
 from tests.deploy.manifests import SHADOW
 from tests.e2e.equipment.daemon import Daemon
 from tests.e2e.test_kept_memory import kept
+from tests.kube.scenes import fresh
 from tests.market.karpenter.fake_prometheus import two_weeks
 from tests.market.karpenter.metrics_text import Karpenter, offering
 from tests.paths import ROOT
@@ -26,7 +27,6 @@ pytestmark = [
     pytest.mark.controlplane,
     pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl on PATH"),
 ]
-HOME = "metered"
 HERE = ("c5.4xlarge", "us-east-1a")
 LOST = 'spotvortex_losses_learned_total{evidence="gauge"}'
 TAINT = {"key": "karpenter.sh/disrupted", "effect": "NoSchedule"}
@@ -84,10 +84,11 @@ class Metrics:
 
 @pytest.fixture
 def place(control_plane, tmp_path):
-    found = Elsewhere(control_plane, SHADOW, HOME, tmp_path)
-    names = [f"{HOME}-{n}" for n in "ab"]
+    home = fresh("metered")
+    found = Elsewhere(control_plane, SHADOW, home, tmp_path)
+    names = [f"{home}-{n}" for n in "ab"]
     for name in names:
-        made = node_manifest(name, NodeShape(pool=HOME, instance_type=HERE[0], zone=HERE[1]))
+        made = node_manifest(name, NodeShape(pool=home, instance_type=HERE[0], zone=HERE[1]))
         made["metadata"]["finalizers"] = ["karpenter.sh/termination"]
         found.admin.create(made)
     yield found
@@ -101,14 +102,14 @@ def test_a_node_whose_event_is_lost_is_a_loss_by_the_metrics(place, tmp_path):
     with Metrics() as metrics:
         variables = {
             "KUBECONFIG": str(place.kubeconfig(tmp_path)),
-            "SPOTVORTEX_NAMESPACE": HOME,
+            "SPOTVORTEX_NAMESPACE": place.namespace,
             "SPOTVORTEX_KARPENTER_METRICS_URL": f"{metrics.url}/metrics",
         }
         with Daemon(tmp_path, variables) as daemon:
             daemon.wait_ready()
             labels = 'instance_type="c5.4xlarge",zone="us-east-1a"'
             wait_until(lambda: f"spot_price_usd{{{labels}}} 0.25" in daemon.get("/metrics")[1], 60)
-            path = f"/api/v1/nodes/{HOME}-a"
+            path = f"/api/v1/nodes/{place.namespace}-a"
             place.admin.delete(path)
             place.admin.patch(path, {"spec": {"taints": [TAINT]}})
             place.admin.patch(path, FREED)
@@ -131,22 +132,25 @@ def assessed(variables):
     return json.loads(done.stdout)
 
 
-def of_pool(report):
+def of_pool(report, name):
     """What the decision on the pool was made from."""
-    (found,) = [d["basis"]["pool"] for d in report["decisions"] if d["pool"] == HOME]
+    (found,) = [d["basis"]["pool"] for d in report["decisions"] if d["pool"] == name]
     return dict(found["confidence_terms"]), found["spot_money"], found["spot_risk"]["capacity"]
 
 
 def test_on_the_first_day_the_weeks_before_are_known_to_the_daemon_and_to_assess(place, tmp_path):
     with Metrics() as metrics:
-        blank = {"KUBECONFIG": str(place.kubeconfig(tmp_path)), "SPOTVORTEX_NAMESPACE": HOME}
+        blank = {
+            "KUBECONFIG": str(place.kubeconfig(tmp_path)),
+            "SPOTVORTEX_NAMESPACE": place.namespace,
+        }
         variables = blank | {"SPOTVORTEX_PROMETHEUS_URL": metrics.url}
         with Daemon(tmp_path, variables) as daemon:
             daemon.wait_ready()
             wait_until(lambda: "memory.recalled n_offerings=2" in daemon.log_path.read_text(), 60)
             wait_until(lambda: 'input_ok{input="prices"} 1' in daemon.get("/metrics")[1], 60)
             assert daemon.stop() == 0
-        cold, warm = of_pool(assessed(blank)), of_pool(assessed(variables))
+        cold, warm = (of_pool(assessed(v), place.namespace) for v in (blank, variables))
     assert (cold[0]["prices"], cold[0]["history"]) == (0.0, 0.5)
     assert (warm[0]["prices"], warm[0]["history"]) == (1.0, 1.0)
     assert warm[1]["spot_usd_per_hour"] == 0.04

@@ -54,6 +54,7 @@ NAMES = {
     "spotvortex_channel_replaced",
     "spotvortex_drains",
     "spotvortex_launch_failures_learned",
+    "spotvortex_launches_learned",
     "spotvortex_losses_learned",
     "spotvortex_rebalance_followed",
     "spotvortex_rebalance_lead_seconds",

@@ -50,6 +50,10 @@ DECAY_HOURS: Final = 72.0
 NEVER_HELD_HOURS: Final = 24.0
 """Age assumed for an offering that was never held: the hazard has reached its floor by then."""
 
+MADE_BEFORE_S: Final = 600.0
+"""A node that is seen for the first time was launched, unless it was made longer before: then it
+only came into sight."""
+
 MAX_OFFERINGS: Final = 1000
 """Offerings remembered; those with the least exposure and losses are forgotten first."""
 
@@ -68,6 +72,7 @@ class OfferingMemory:
         left_survivors: the last loss left some of the nodes.
         held_since: wall time from which it is held without a break, None where it is not held.
         updated_at: wall time up to which the counts have decayed.
+        launches: Spot nodes that came up there.
         refusals: launches that failed there, as far as a provisioner's metrics showed. They are a
             fact beside the losses, and no part of a score.
         last_refused_at: wall time at which the last of them was seen, None where none was.
@@ -81,6 +86,7 @@ class OfferingMemory:
     left_survivors: bool = False
     held_since: float | None = None
     updated_at: float
+    launches: float = 0.0
     refusals: float = 0.0
     last_refused_at: float | None = None
 
@@ -96,7 +102,7 @@ class OfferingMemory:
     @property
     def weight(self) -> float:
         """How much is known of it: who has the least is forgotten first."""
-        return self.losses + self.exposure_hours + self.refusals
+        return self.losses + self.exposure_hours + self.refusals + self.launches
 
     def level_per_hour(self, shared_per_hour: float) -> float:
         """Posterior mean of the hazard beyond 12 hours, per node-hour.
@@ -129,6 +135,7 @@ class Memory:
         nodes: the Spot nodes seen last, by uid.
         interrupted: uids of those of them that were being emptied for a notice.
         lost: the losses that the last observation has brought; they are counted above.
+        launched: Spot nodes that it has shown to have come up; counted above too.
         refused: the offerings on which launches failed, that it has brought; counted above too.
         undecided: nodes that are gone, and may yet turn out to have been lost.
     """
@@ -139,6 +146,7 @@ class Memory:
     nodes: Mapping[str, NodeFact]
     interrupted: Set[str] = frozenset()
     lost: tuple[LearnedLoss, ...] = ()
+    launched: int = 0
     refused: tuple[Offering, ...] = ()
     undecided: tuple[Undecided, ...] = ()
 
@@ -166,7 +174,7 @@ def update(
         launches: what a provisioner's metrics show of capacity.
     """
     if not _nodes_seen(cluster):
-        return memory
+        return replace(memory, lost=(), launched=0, refused=())
     spot = {n.uid: n for n in _nodes(cluster) if n.capacity_type is CapacityType.SPOT}
     refused_at = {o: known.last_refused_at for o, known in memory.offerings.items()}
     before = Before(
@@ -178,9 +186,11 @@ def update(
     )
     seen = ends(before, frozenset(n.uid for n in _nodes(cluster)), cluster.exits, now, launches)
     oldest, held = _oldest(spot.values()), Counter(n.offering for n in spot.values())
+    launched = _launched(memory, spot) if seen.hours else Counter()
     offerings = dict(memory.offerings)
     for offering in {*held, *seen.changed, *offerings}:
         interval = seen.interval(offering, held[offering], oldest.get(offering))
+        interval = replace(interval, n_launched=launched[offering])
         known = offerings.get(offering) or OfferingMemory(updated_at=now)
         offerings[offering] = stepped(known, interval, now)
     learned = memory_of(offerings, spot, at=now)
@@ -188,6 +198,7 @@ def update(
         learned,
         interrupted=interrupted & spot.keys(),
         lost=seen.losses,
+        launched=launched.total(),
         refused=tuple(sorted(seen.refused)),
         undecided=seen.undecided,
     )
@@ -261,6 +272,15 @@ def _nodes(cluster: ClusterFacts) -> Iterable[NodeFact]:
     yield from cluster.unpooled
 
 
+def _launched(memory: Memory, spot: Mapping[str, NodeFact]) -> Counter[Offering]:
+    """Count the Spot nodes that were made since the observation before."""
+    return Counter(
+        node.offering
+        for uid, node in spot.items()
+        if uid not in memory.nodes and node.created_at > memory.at - MADE_BEFORE_S
+    )
+
+
 def _oldest(nodes: Iterable[NodeFact]) -> dict[Offering, float]:
     """Return the oldest start by offering; a start that is no time tells nothing."""
     oldest: dict[Offering, float] = {}
@@ -284,6 +304,7 @@ def stepped(before: OfferingMemory, seen: Interval, now: float) -> OfferingMemor
         left_survivors=seen.has_survivors if n_lost else before.left_survivors,
         held_since=_held_since(before, seen.oldest),
         updated_at=now,
+        launches=before.launches * kept + seen.n_launched,
         refusals=before.refusals * kept + (seen.refused_at is not None),
         last_refused_at=before.last_refused_at if seen.refused_at is None else seen.refused_at,
     )

@@ -35,6 +35,7 @@ def joined(memory: Memory, before: Memory, now: float) -> Memory:
         whole,
         interrupted=memory.interrupted,
         lost=memory.lost,
+        launched=memory.launched,
         refused=memory.refused,
         undecided=memory.undecided,
     )
@@ -54,6 +55,7 @@ def _added(one: OfferingMemory, other: OfferingMemory, now: float) -> OfferingMe
         shaped_hours=one.shaped_hours + other.shaped_hours,
         held_since=min(held, default=None),
         updated_at=now,
+        launches=one.launches + other.launches,
         refusals=one.refusals + other.refusals,
         last_refused_at=max(refused, default=None),
     )
@@ -67,6 +69,7 @@ def _decayed(known: OfferingMemory, now: float) -> OfferingMemory:
         exposure_hours=known.exposure_hours * kept,
         loss_shares=known.loss_shares * kept,
         shaped_hours=known.shaped_hours * kept,
+        launches=known.launches * kept,
         refusals=known.refusals * kept,
         updated_at=max(known.updated_at, now),
     )

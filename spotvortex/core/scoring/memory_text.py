@@ -28,7 +28,7 @@ _COLUMNS_2: Final = (
     "left_survivors",
     "updated_at",
 )
-_COLUMNS: Final = (*_COLUMNS_2, "refusals", "last_refused_at")
+_COLUMNS: Final = (*_COLUMNS_2, "launches", "refusals", "last_refused_at")
 _LAYOUTS: Final = {HEADER: _COLUMNS, _HEADER_2: _COLUMNS_2, _HEADER_1: _COLUMNS_1}
 
 _MAY_BE_UNKNOWN: Final = frozenset({"last_loss_at", "last_refused_at"})
@@ -98,6 +98,7 @@ def _known(values: Mapping[str, float | None]) -> OfferingMemory:
         last_loss_at=values["last_loss_at"],
         left_survivors=bool(values.get("left_survivors")),
         updated_at=values["updated_at"] or 0.0,
+        launches=values.get("launches") or 0.0,
         refusals=values.get("refusals") or 0.0,
         last_refused_at=values.get("last_refused_at"),
     )

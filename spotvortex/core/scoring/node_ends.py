@@ -73,6 +73,7 @@ class Interval:
         late_shares: of nodes that went before, and are known by now to have been lost, the share
             that each was of those held.
         refused_at: wall time at which a launch was seen to have failed, None where none was.
+        n_launched: Spot nodes that came up.
     """
 
     start: float
@@ -84,6 +85,7 @@ class Interval:
     oldest: float | None
     late_shares: tuple[float, ...] = ()
     refused_at: float | None = None
+    n_launched: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

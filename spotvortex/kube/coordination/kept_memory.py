@@ -41,7 +41,7 @@ ASIDE: Final = "unreadable"
 
 MAX_BYTES: Final = 512 * 1024
 """Bound of each of the two, so that both stay under the 1 MiB of an object. A thousand offerings,
-which is all that a memory keeps, are 350 KiB with the longest names that there can be."""
+which is all that a memory keeps, are 400 KiB with the longest names that there can be."""
 
 ANSWER_S: Final = 5.0
 SAVE_EVERY_S: Final = 300.0

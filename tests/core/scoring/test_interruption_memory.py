@@ -137,7 +137,7 @@ def test_a_long_gap_teaches_nothing():
 def test_nothing_is_learned_while_nodes_cannot_be_seen(inputs):
     before = remember(held("s1", "s2"))
     blind = cluster(pool(nodes=()), inputs=inputs)
-    assert update(before, blind, AT + STEP_S) is before
+    assert update(before, blind, AT + STEP_S) == before
 
 
 def test_a_short_blindness_is_made_up_for():
@@ -395,3 +395,24 @@ def test_the_order_of_pools_and_nodes_does_not_matter(observed, rng):
     mixed = cluster(*rng.sample(pools, len(pools)), inputs=observed.cluster.inputs)
     plain = update(EMPTY_MEMORY, observed.cluster, AT).offerings
     assert repr(update(EMPTY_MEMORY, mixed, AT).offerings) == repr(plain)
+
+
+def test_a_node_that_comes_up_is_a_launch_and_one_that_comes_into_sight_is_none():
+    old, new = spot("old", created_at=AT - 1e6), spot("new", created_at=AT + 30.0)
+    memory = update(EMPTY_MEMORY, cluster(pool(nodes=(spot("first", created_at=AT),))), AT)
+    assert (memory.launched, memory.offerings[WEB_A].launches) == (0, 0.0)
+    nodes = (spot("first", created_at=AT), old, new)
+    memory = update(memory, cluster(pool(nodes=nodes)), AT + STEP_S)
+    assert (memory.launched, memory.offerings[WEB_A].launches) == (1, 1.0)
+    memory = update(memory, cluster(pool(nodes=nodes)), AT + 2 * STEP_S)
+    assert memory.launched == 0
+
+
+def test_what_was_told_once_is_not_told_again_while_the_view_is_stale():
+    seen = cluster(pool(nodes=(spot("s", created_at=AT),)))
+    memory = update(EMPTY_MEMORY, cluster(pool(nodes=())), AT)
+    memory = update(memory, seen, AT + STEP_S)
+    assert memory.launched == 1
+    stale = replace(seen, inputs=(health("nodes", state=InputState.STALE),))
+    later = update(memory, stale, AT + 2 * STEP_S)
+    assert (later.launched, later.offerings) == (0, memory.offerings)

@@ -252,6 +252,7 @@ def test_the_largest_memory_there_can_be_and_one_put_aside_fit_into_one_object()
         shaped_hours=1.2345678901234567e-300,
         last_loss_at=1.2345678901234567e-300,
         updated_at=1.2345678901234567e-300,
+        launches=1.2345678901234567e-300,
         refusals=1.2345678901234567e-300,
         last_refused_at=1.2345678901234567e-300,
     )
