@@ -25,6 +25,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+import psutil
 
 from scripts.bench.histogram import Histogram, read_histogram
 from scripts.bench.machine import machine
@@ -75,8 +76,9 @@ def main() -> None:
             if asked.single:
                 singles(plane, queue, nodes[: asked.single], asked.burst)
             if asked.burst:
-                before = stalls(daemon)
+                before, cpu_s = stalls(daemon), used_s(daemon)
                 found = burst(plane, queue, nodes[asked.single :], asked.watch_s)
+                print(f"    processor time of the daemon {used_s(daemon) - cpu_s:.1f} s")
                 print_stalls(stalls(daemon).since(before))
         if asked.burst:
             rivals.append(rival(plane, others))
@@ -271,6 +273,13 @@ def print_requests(events: list[dict[str, Any]]) -> None:
     for kind, n in found.most_common():
         print(f"    {n:6} {kind}")
     print(f"    refused: {dict(refused)}")
+
+
+def used_s(daemon: Daemon) -> float:
+    """Return the processor time that the daemon has used so far, in seconds."""
+    assert daemon.process is not None
+    times = psutil.Process(daemon.process.pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def stalls(daemon: Daemon) -> Histogram:

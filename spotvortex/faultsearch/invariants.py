@@ -30,6 +30,7 @@ from spotvortex.core.drain.calls import (
     Call,
     CreateAnchor,
     CreatePlaceholder,
+    CreateRoom,
     Done,
     EvictPod,
     MarkNode,
@@ -81,6 +82,9 @@ class InvariantChecker:
     _begun: dict[str, float] = field(default_factory=dict)
     _movable_ever: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _room_of: dict[str, str] = field(default_factory=dict)
+    _asked_by: dict[str, dict[frozenset[str], frozenset[str]]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
     _plans: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
     _before: tuple[SimPod | None, bool, int] = (None, False, 0)
     _n_from_spot: int = 0
@@ -142,7 +146,7 @@ class InvariantChecker:
                 self._judge_mark(process, call, checked_at)
             case EvictPod():
                 self._judge_eviction(call)
-            case CreatePlaceholder() | CreateAnchor():
+            case CreatePlaceholder() | CreateRoom() | CreateAnchor():
                 if isinstance(call, CreatePlaceholder):
                     self._judge_loss(process, call)
                 self._check(11, 0 < call.expires_s <= LONGEST_LIFE_S, f"lives too long: {call}")
@@ -236,6 +240,8 @@ class InvariantChecker:
             self._judge_evicted(call)
         elif isinstance(call, CreatePlaceholder):
             self._judge_room(call)
+        elif isinstance(call, CreateRoom):
+            self._judge_shared_room(call)
 
     def _judge_evicted(self, call: EvictPod) -> None:
         pod, voluntary, n_ready = self._before
@@ -263,7 +269,15 @@ class InvariantChecker:
         self._check(8, since >= apart, text)
         plans[call.plan_id] = decided_at
 
-    def _can_be_had(self, call: CreatePlaceholder) -> bool:
+    def _judge_shared_room(self, call: CreateRoom) -> None:
+        """Room is asked for where it can be had, and no pod's twice by one process."""
+        self._check(12, self._can_be_had(call), f"no group of the pool can give room: {call}")
+        asked = self._asked_by[call.plan_id]
+        before = asked.setdefault(call.pod_uids, call.pod_uids)
+        twice = [uid for uids in asked.values() if uids != before for uid in uids & before]
+        self._check(9, not twice, f"room was asked for {len(twice)} pods again: {call.plan_id}")
+
+    def _can_be_had(self, call: CreatePlaceholder | CreateRoom) -> bool:
         """Tell whether a group that is asked, of that pool, may buy what is wanted."""
         any_kind = call.capacity_type is CapacityType.UNKNOWN
         return not self.groups or any(

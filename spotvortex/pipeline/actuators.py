@@ -17,6 +17,7 @@ from spotvortex.core.drain.calls import (
     Answer,
     Call,
     CreatePlaceholder,
+    CreateRoom,
     Done,
     EvictPod,
     MarkNode,
@@ -102,6 +103,10 @@ class RecordingActuator:
             case CreatePlaceholder(for_uid=uid):
                 effects = self._effects.get(uid, Effects())
                 self._keep(uid, replace(effects, bound=effects.bound + 1))
+            case CreateRoom(for_uids=uids):
+                for uid in uids:
+                    effects = self._effects.get(uid, Effects())
+                    self._keep(uid, replace(effects, bound=effects.bound + len(call.pod_uids)))
             case MarkNode(uid=uid):
                 self._keep(uid, replace(self._effects.get(uid, Effects()), cordoned=True))
             case UnmarkNode(uid=uid):

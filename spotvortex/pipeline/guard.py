@@ -24,12 +24,15 @@ from spotvortex.core.drain.calls import (
     Answer,
     Call,
     CreatePlaceholder,
+    CreateRoom,
+    EvictPod,
     MarkNode,
     Refused,
 )
-from spotvortex.core.drain.messages import DrainOrder
+from spotvortex.core.drain.messages import DrainOrder, OrderKind
 from spotvortex.core.drain.orders import from_text
 from spotvortex.core.drain.views import Halt, NodeView, Receiver
+from spotvortex.pipeline.shared_room import RoomDesk, SharedRoom
 from spotvortex.pipeline.write_rate import FIRST, Rank, Slots, WriteRate
 from spotvortex.ports.cluster import ClusterView, WallClock
 from spotvortex.ports.series import CALLS
@@ -38,6 +41,10 @@ from spotvortex.ports.writing import Authority, ClusterWriter
 
 MAX_ASKING: Final = 32
 """Requests for room on their way at once."""
+
+MAX_SENDING: Final = 2 * MAX_ASKING
+"""Requests of any kind on their way at once. A server with more to do than it can answers none in
+time, and what has timed out has to be sent again."""
 
 _COUNTED: Final = (CapacityType.SPOT, CapacityType.ON_DEMAND, CapacityType.RESERVED)
 
@@ -65,12 +72,22 @@ class GuardedActuator:
     rate: WriteRate
     _marking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _asking: Slots = field(default_factory=lambda: Slots(MAX_ASKING))
+    _sending: Slots = field(default_factory=lambda: Slots(MAX_SENDING))
     _marked: set[str] = field(default_factory=set)
     _turns: dict[str, int] = field(default_factory=dict)
     _n_turns: int = 0
+    _desk: RoomDesk = field(init=False)
+    _room: SharedRoom = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Open the desk for what lost nodes ask for together."""
+        self._desk = RoomDesk(self._ask_for_room)
+        self._room = SharedRoom(self.cluster.own_pods, self._is_bound)
 
     async def apply(self, call: Call) -> Answer:
         """Send a call, or say why not; the checks come after every wait, right before the write."""
+        if isinstance(call, CreateRoom):
+            return await self._desk.ask(call)
         rank = self._rank(call)
         if isinstance(call, CreatePlaceholder):
             # Two requests each, of which a burst would bring a small API server to its knees.
@@ -78,8 +95,17 @@ class GuardedActuator:
                 return await self._applied(call, rank)
         return await self._applied(call, rank)
 
+    async def _ask_for_room(self, call: CreateRoom) -> Answer:
+        return await self._applied(call, (1,))
+
     async def _applied(self, call: Call, rank: Rank) -> Answer:
-        await self.rate.take(rank)
+        if not (isinstance(call, MarkNode | EvictPod) and call.urgent):
+            # What saves a lost node's pods waits for no rate, only for its turn among the others.
+            await self.rate.take(rank)
+        async with self._sending.slot(rank):
+            return await self._sent(call)
+
+    async def _sent(self, call: Call) -> Answer:
         if not isinstance(call, MarkNode):
             answer = await self._checked(call)
         elif call.urgent:
@@ -94,7 +120,7 @@ class GuardedActuator:
     def _rank(self, call: Call) -> Rank:
         """Say what goes first where writes have to wait.
 
-        Marks of lost nodes before all else, then what empties nodes or undoes, then room: all of
+        Cordons of lost nodes before all else. Then what empties nodes or undoes, then room: all of
         one node's before the next one's, so that the first node is emptied while others still ask.
         """
         if isinstance(call, MarkNode) and call.urgent:
@@ -178,6 +204,8 @@ class GuardedActuator:
         own = [p for p in self.cluster.own_pods(order.uid) if p.plan_id == order.plan_id]
         room = [p for p in own if p.kind is PodKind.PLACEHOLDER and not p.finished]
         receivers = [r for p in room if (r := self._receiver(p)) is not None]
+        lost = order.kind is OrderKind.INTERRUPTION
+        shared = self._room.of(order.plan_id) if lost else None
         return NodeView(
             node=order.node,
             uid=order.uid,
@@ -188,6 +216,8 @@ class GuardedActuator:
             pods=self.cluster.pods_on(order.node) if here is not None else (),
             bound=len(receivers),
             n_room=len(room),
+            n_shared=shared.there if shared is not None else 0,
+            given=shared.given if shared is not None else None,
             receivers=tuple({r.uid: r for r in receivers}.values()),
             pending_reason=next((p.pending_reason for p in room if p.pending_reason), ""),
             resource_version=here.resource_version if here is not None else "",
@@ -211,6 +241,15 @@ class GuardedActuator:
             return None
         until = anchored_until(self.cluster.own_pods(node.uid), self.clock.now())
         return Receiver(node=node.name, uid=node.uid, anchored_until=until.get(node.uid, 0.0))
+
+    def _is_bound(self, pod: OwnPod, ready: dict[str, bool]) -> bool:
+        """Tell whether a placeholder has a Ready node; `ready` keeps what was found of nodes."""
+        if not pod.node or pod.terminating:
+            return False
+        if pod.node not in ready:
+            node = self.cluster.node(pod.node)
+            ready[pod.node] = node is not None and node.ready
+        return ready[pod.node]
 
     def _halt(self) -> tuple[Halt, str]:
         standing = self.authority.standing()

@@ -6,6 +6,7 @@ the others of its wave, or to give up because one of them has. May not know a cl
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -27,13 +28,56 @@ class _Member:
     bound: int = 0
     left: int = 0
     marked: bool = False
+    ended: bool = False
+
+
+_NEWCOMER: Final = _Member()
 
 
 @dataclass(slots=True)
 class _Wave:
+    """One wave, with sums over its members that are kept up as they change: it may be large."""
+
     size: int
     members: dict[str, _Member] = field(default_factory=dict)
     trouble: str = ""
+    granted: dict[str, int] = field(default_factory=dict)
+    n_granted: int = 0
+    n: Counter[str] = field(default_factory=Counter)
+
+    def put(self, uid: str, member: _Member) -> None:
+        """Take note of how a member stands now."""
+        before = self.members.get(uid)
+        if before is not None:
+            self.n.subtract(_sums(before))
+        self.n.update(_sums(member))
+        self.members[uid] = member
+
+    def view(self, uid: str) -> WaveView:
+        """Return how the wave stands, as one of its members sees it."""
+        n, own = self.n, self.members[uid]
+        return WaveView(
+            asking=len(self.members) < self.size or n["asking"] > 0,
+            room=n["room"],
+            bound=n["bound"],
+            left=n["left"],
+            known=n["seen"] == len(self.members),
+            last=n["ended"] - own.ended == len(self.members) - 1,
+            marking=n["marked"] < len(self.members),
+            trouble=self.trouble,
+        )
+
+
+def _sums(member: _Member) -> dict[str, int]:
+    return {
+        "seen": int(member.seen),
+        "asking": int(member.asking),
+        "room": member.room,
+        "bound": member.bound,
+        "left": member.left,
+        "marked": int(member.marked),
+        "ended": int(member.ended),
+    }
 
 
 @dataclass(slots=True)
@@ -45,7 +89,7 @@ class WaveBarrier:
     def join(self, order: DrainOrder) -> None:
         """Take note of an order that has begun."""
         wave = self._waves.setdefault(order.plan_id, _Wave(order.n_wave))
-        wave.members[order.uid] = _Member()
+        wave.put(order.uid, _NEWCOMER)
         while len(self._waves) > MAX_WAVES:
             del self._waves[next(iter(self._waves))]
 
@@ -54,7 +98,8 @@ class WaveBarrier:
         wave = self._waves.get(order.plan_id)
         if wave is None:
             return view
-        wave.members[order.uid] = _Member(
+        view = _with_share(wave, view, progress)
+        member = _Member(
             seen=True,
             asking=is_asking(progress),
             room=view.n_room,
@@ -62,23 +107,30 @@ class WaveBarrier:
             left=len(to_evict(progress, view)),
             marked=progress.marked or view.marked,
         )
-        members = wave.members.values()
-        seen = WaveView(
-            asking=len(members) < wave.size or any(m.asking for m in members),
-            room=sum(m.room for m in members),
-            bound=sum(m.bound for m in members),
-            left=sum(m.left for m in members),
-            known=all(m.seen for m in members),
-            marking=not all(m.marked for m in members),
-            trouble=wave.trouble,
-        )
-        return replace(view, wave=seen)
+        wave.put(order.uid, member)
+        return replace(view, wave=wave.view(order.uid))
 
     def leave(self, order: DrainOrder, end: DrainEnd, reason: str, *, was_marked: bool) -> None:
         """Take note of an order's end; one that found no room ends what has not begun."""
         wave = self._waves.get(order.plan_id)
         if wave is None:
             return
-        wave.members[order.uid] = _Member(seen=True, asking=False, marked=True)
+        wave.put(order.uid, _Member(seen=True, asking=False, marked=True, ended=True))
         if end in _FAILED and not was_marked and not wave.trouble:
             wave.trouble = f"{order.node} of the same wave: {reason}"
+
+
+def _with_share(wave: _Wave, view: NodeView, progress: DrainProgress) -> NodeView:
+    """Set room that the wave's nodes share aside for this one, once there is enough for all of it.
+
+    What was set aside stays so: its pods take it when they go, one after the other.
+    """
+    if view.given is None:
+        return view
+    if view.uid not in wave.granted:
+        needed = len(to_evict(progress, view)) - view.bound
+        if needed <= 0 or view.given - wave.n_granted < needed:
+            return view
+        wave.granted[view.uid] = needed
+        wave.n_granted += needed
+    return replace(view, bound=view.bound + wave.granted[view.uid])

@@ -95,7 +95,8 @@ class Settings(BaseSettings):
     """Image of the pods that ask for room and keep nodes; it has nothing to do."""
 
     max_writes_per_s: Annotated[float, _within(1.0, 1000.0, "writes per second")] = 200.0
-    """Most requests a second that change the cluster."""
+    """Most requests a second that change the cluster; what saves the pods of a node that is lost
+    waits for no rate, at most 64 requests are on their way at once."""
 
     price_file: Path | None = None
     """Recorded prices, JSON Lines, optionally gzipped; see docs/price-file.md."""

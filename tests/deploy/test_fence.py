@@ -8,7 +8,7 @@ import pytest
 
 from spotvortex.core.domain import labels
 from spotvortex.core.domain.labels import PodKind, pod_labels
-from spotvortex.kube.write.manifests import owner_job, owner_reference
+from spotvortex.kube.write.manifests import owner_job, owner_reference, room_job
 from tests.controlplane.api import MERGE_PATCH, wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.manifests import (
@@ -108,6 +108,12 @@ class Place:
             "spec": self._quiet() | own | spec,
         }
 
+    def rooms(self, **spec):
+        """A Job that makes placeholders."""
+        pod = self.pod()
+        job = room_job(f"{labels.TETHER_PREFIX}{next(numbers)}", pod, 2, 600)
+        return job | {"spec": job["spec"] | spec}
+
     def _quiet(self):
         job = owner_job(f"{labels.TETHER_PREFIX}x", self.namespace, 60)
         template = deepcopy(job["spec"]["template"]["spec"])
@@ -191,6 +197,9 @@ def test_placeholders_anchors_and_tethers_are_made_and_deleted(ours):
     job = owner_job(f"{labels.TETHER_PREFIX}y", ours.namespace, 60)
     ok(ours.create(job))
     assert ours.us.request("DELETE", ours.admin.path_of(job))[0] == 403
+    ok(ours.create(ours.rooms()))
+    path = f"{ours.admin.collection_of(job)}?labelSelector={labels.selector(plan='p-1')}"
+    ok(ours.us.request("DELETE", path))
 
 
 def test_a_pod_elsewhere_is_evicted_by_its_uid_alone(ours):
@@ -394,6 +403,48 @@ def test_a_job_that_would_run_or_stay_is_refused(wide, spec):
     job = owner_job(f"{labels.TETHER_PREFIX}{next(numbers)}", wide.namespace, 60)
     job["spec"] = {k: v for k, v in (job["spec"] | spec).items() if v is not None}
     assert is_fenced(wide.create(job))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"backoffLimitPerIndex": 1},
+        {"completionMode": "NonIndexed", "backoffLimitPerIndex": None},
+        {"completions": 10_001, "parallelism": 10_001},
+        {"parallelism": 1},
+        {"activeDeadlineSeconds": None},
+        {"activeDeadlineSeconds": labels.LONGEST_LIFE_S + 1},
+        {"ttlSecondsAfterFinished": None},
+    ],
+)
+def test_a_job_whose_placeholders_would_stay_or_come_again_is_refused(wide, spec):
+    assert wide.try_out(wide.rooms())[0] == 201
+    job = wide.rooms(**spec)
+    job["spec"] = {k: v for k, v in job["spec"].items() if v is not None}
+    assert is_fenced(wide.create(job))
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        {"activeDeadlineSeconds": labels.LONGEST_LIFE_S + 1},
+        {"priorityClassName": None},
+        {"automountServiceAccountToken": True},
+        {"serviceAccountName": "other"},
+        {"hostNetwork": True},
+        {"nodeName": "some-node"},
+        {"volumes": [{"name": "v", "emptyDir": {}}]},
+    ],
+)
+def test_a_job_that_makes_other_pods_than_placeholders_is_refused(wide, pod):
+    job = wide.rooms()
+    template = job["spec"]["template"]
+    merged = template["spec"] | pod
+    template["spec"] = {k: v for k, v in merged.items() if v is not None}
+    assert is_fenced(wide.create(job))
+    unlabelled = wide.rooms()
+    unlabelled["spec"]["template"]["metadata"]["labels"] = {"app": "web"}
+    assert is_fenced(wide.create(unlabelled))
 
 
 def test_a_job_of_another_name_or_place_is_refused(wide):

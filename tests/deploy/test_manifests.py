@@ -127,6 +127,7 @@ def test_active_writes_in_our_namespace_only_names_of_ours_where_that_can_be_sai
     assert rights_of(role) == {
         *(("", "pods", verb, ()) for verb in ("create", "deletecollection")),
         ("batch", "jobs", "create", ()),
+        ("batch", "jobs", "deletecollection", ()),
         ("", "configmaps", "create", ()),
         *(("", "configmaps", verb, (state, freeze)) for verb in ("get", "list", "watch")),
         ("", "configmaps", "update", (state,)),

@@ -29,7 +29,7 @@ from spotvortex.core.drain.calls import (
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.orders import to_text
 from spotvortex.core.drain.views import Halt
-from spotvortex.pipeline.guard import MAX_ASKING
+from spotvortex.pipeline.guard import MAX_ASKING, MAX_SENDING
 from tests.core.builders import AT, HEALTHY, cluster, health, on_demand, pool
 from tests.core.in_flight import anchor, loss, order, placeholder
 from tests.pipeline.drains.test_drainer_beside import script
@@ -214,6 +214,7 @@ def test_so_many_requests_for_room_are_on_their_way_at_once_and_evictions_do_not
     gone = EvictPod(namespace="s", name="a", uid="u", node_uid="uid-web-s0", plan_id="p1")
     assert most_at_once(*[room()] * n) == MAX_ASKING
     assert most_at_once(*[gone] * n) == n
+    assert most_at_once(*[gone] * (MAX_SENDING + 5)) == MAX_SENDING
 
 
 def test_an_urgent_mark_passes_the_budgets_and_a_node_on_the_move_does_not_count_itself():
@@ -299,6 +300,17 @@ def test_marks_of_lost_nodes_go_first_and_one_nodes_room_before_the_next_ones():
     room_call = "CreatePlaceholder"
     assert [kind for _, kind in log] == ["MarkNode", "EvictPod", *[room_call] * 3]
     assert asked_for == ["uid-web-s0"] * 3 + ["uid-web-s1"]
+
+
+def test_what_saves_the_pods_of_lost_nodes_waits_for_no_rate():
+    async def main():
+        guard = guarded(per_s=1.0, burst=1.0)
+        gone = EvictPod(namespace="s", name="a", uid="u", node_uid="uid-web-s0", plan_id="p1")
+        calls = [replace(gone, urgent=True), mark(urgent=True), gone, gone]
+        return [(type(await guard.apply(call)), now()) for call in calls]
+
+    told = run(main)
+    assert [at for _, at in told] == [0.0, 0.0, 0.0, 1.0]
 
 
 def test_the_checks_come_after_the_wait_for_the_rate():

@@ -40,7 +40,7 @@ def maintenance_calls(
 ) -> tuple[MaintenanceCall, ...]:
     """Say what is to be kept up, released or cleared away, at most `MAX_CHORES`."""
     by_pool = {decision.pool: decision for decision in decisions}
-    found = [*_leftovers(flying), *_risks(observation, by_pool)]
+    found = [*_leftovers(observation, flying), *_risks(observation, by_pool)]
     until = anchored_until(observation.cluster.own_pods, observation.at)
     busy = {order.pool for order in flying.orders}
     for pool in observation.cluster.pools:
@@ -164,8 +164,12 @@ def _risks(observation: Observation, by_pool: Mapping[str, Decision]) -> Iterato
             )
 
 
-def _leftovers(flying: InFlight) -> Iterator[MaintenanceCall]:
-    """Undo nodes and pods whose journal cannot be read: nobody else goes on with them."""
+def _leftovers(observation: Observation, flying: InFlight) -> Iterator[MaintenanceCall]:
+    """Undo nodes and pods whose journal cannot be read, and room that no node is left for.
+
+    Nobody else goes on with them. While a node is in hand that does not show its journal yet, the
+    room may be its.
+    """
     for node in flying.unread_marks:
         yield MaintenanceCall(
             key=f"unread/{node.uid}",
@@ -182,4 +186,14 @@ def _leftovers(flying: InFlight) -> Iterator[MaintenanceCall]:
             call=DeletePlaceholders(plan_id=plan_id, for_uid=for_uid),
             mode=Mode.ACTIVE,
             reason="its journal cannot be read",
+        )
+    if observation.in_hand - flying.uids:
+        return
+    for plan_id in sorted(flying.orphaned_plans):
+        yield MaintenanceCall(
+            key=f"orphaned/{plan_id}",
+            pool="",
+            call=DeletePlaceholders(plan_id=plan_id, for_uid=plan_id),
+            mode=Mode.ACTIVE,
+            reason="no node of its plan is left",
         )

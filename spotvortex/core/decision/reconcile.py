@@ -148,6 +148,7 @@ def _emptied(orders: tuple[DrainOrder, ...], observation: Observation) -> frozen
         for order in orders
         if order.kind is OrderKind.INTERRUPTION
         and order.uid in empty
+        and order.plan_id not in asked
         and not order.claim
         and at < order.deadline + AFTER_LOSS_S
     )

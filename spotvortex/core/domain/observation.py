@@ -247,7 +247,7 @@ class OwnPod:
         name: the pod's name.
         kind: a placeholder or an anchor.
         plan_id: the plan that asked for it.
-        for_uid: uid of the node that is emptied, or kept.
+        for_uid: uid of the node that is emptied, or kept; the plan, where no single node is.
         node: name of the node that the pod itself is bound to, "" while it waits.
         ends_at: wall time at which it expires by itself, counted from its start, or from its
             creation while it has not started.
@@ -267,6 +267,11 @@ class OwnPod:
     finished: bool = False
     terminating: bool = False
     pending_reason: str = ""
+
+    @property
+    def is_shared(self) -> bool:
+        """Tell whether it is room for the pods of any lost node of its plan."""
+        return self.kind is PodKind.PLACEHOLDER and self.for_uid == self.plan_id != ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

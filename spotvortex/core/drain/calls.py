@@ -54,6 +54,101 @@ class CreatePlaceholder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PodView:
+    """One pod of a node that is drained.
+
+    Attributes:
+        namespace: the pod's namespace.
+        name: the pod's name.
+        uid: the pod's uid.
+        cpu_milli: its CPU request, in thousandths of a core.
+        memory_bytes: its memory request.
+        grace_s: its termination grace period, in seconds.
+        stays: a drain leaves it: a DaemonSet, mirror or finished pod, or one that the controller
+            made.
+        terminating: it is being deleted.
+        blockers: why it cannot be moved freely.
+        owner: who makes pods like it, `namespace/Kind/name` of its controller; "" of a bare pod.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    cpu_milli: int
+    memory_bytes: int
+    grace_s: float
+    stays: bool
+    terminating: bool = False
+    blockers: tuple[Blocker, ...] = ()
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomShape:
+    """Pods that are alike, so that one template asks for the room of all.
+
+    Attributes:
+        pods: the pods, at least one; they have one owner and one size.
+        zone: the zone that their room must be in, "" where any will do.
+        avoid: a Spot offering that it must not get, None of none.
+    """
+
+    pods: tuple[PodView, ...]
+    zone: str
+    avoid: Offering | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRoom:
+    """Create placeholders for all pods of lost nodes of a plan: one Job a shape makes them.
+
+    They are nobody's own: no placeholder names a node, and the pods of the plan take any of them.
+    None is made again once it is gone. Their label `for` is the plan.
+
+    Attributes:
+        plan_id: the plan that asks for it.
+        for_uids: uids of the nodes that are to be emptied.
+        pool: the workload pool.
+        capacity_type: what capacity they ask for; UNKNOWN means any.
+        sides: the groups of the pool that may give the room; at least one.
+        shapes: the pods that will take their room, by shape.
+        expires_s: seconds after which they expire by themselves.
+    """
+
+    plan_id: str
+    for_uids: tuple[str, ...]
+    pool: str
+    capacity_type: CapacityType
+    sides: tuple[str, ...]
+    shapes: tuple[RoomShape, ...]
+    expires_s: int
+
+    @property
+    def pod_uids(self) -> frozenset[str]:
+        """The uids of the pods whose room it asks for."""
+        return frozenset(pod.uid for shape in self.shapes for pod in shape.pods)
+
+    def single(self, shape: RoomShape, pod: PodView, name: str = "") -> CreatePlaceholder:
+        """Return what one of them asks for: of no single node, and without a journal."""
+        return CreatePlaceholder(
+            name=name,
+            plan_id=self.plan_id,
+            for_uid=self.plan_id,
+            pool=self.pool,
+            capacity_type=self.capacity_type,
+            sides=self.sides,
+            for_pod=f"{pod.namespace}/{pod.name}",
+            pod_uid=pod.uid,
+            cpu_milli=pod.cpu_milli,
+            memory_bytes=pod.memory_bytes,
+            zone=shape.zone,
+            avoid=shape.avoid,
+            order="",
+            expires_s=self.expires_s,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarkNode:
     """Cordon a node and write the controller's journal annotation and label, in one patch.
 
@@ -103,6 +198,7 @@ class EvictPod:
         uid: the pod's uid, the precondition.
         node_uid: uid of the node that it is evicted from.
         plan_id: the decision that it carries out.
+        urgent: the node is lost anyway.
     """
 
     namespace: str
@@ -110,6 +206,7 @@ class EvictPod:
     uid: str
     node_uid: str
     plan_id: str
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +228,12 @@ class ReleaseNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletePlaceholders:
-    """Delete what is left of the placeholders that one node's move asked for."""
+    """Delete what is left of the placeholders that one node's move asked for.
+
+    Attributes:
+        plan_id: the plan that asked for them.
+        for_uid: uid of the node; the plan itself means those of no single node, "" all of the plan.
+    """
 
     plan_id: str
     for_uid: str
@@ -191,6 +293,7 @@ class ClearRisk:
 
 Call = (
     CreatePlaceholder
+    | CreateRoom
     | MarkNode
     | UnmarkNode
     | EvictPod
@@ -247,34 +350,6 @@ class Refused:
 
 
 Answer = Done | Gone | BlockedByBudget | Again | Refused
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodView:
-    """One pod of a node that is drained.
-
-    Attributes:
-        namespace: the pod's namespace.
-        name: the pod's name.
-        uid: the pod's uid.
-        cpu_milli: its CPU request, in thousandths of a core.
-        memory_bytes: its memory request.
-        grace_s: its termination grace period, in seconds.
-        stays: a drain leaves it: a DaemonSet, mirror or finished pod, or one that the controller
-            made.
-        terminating: it is being deleted.
-        blockers: why it cannot be moved freely.
-    """
-
-    namespace: str
-    name: str
-    uid: str
-    cpu_milli: int
-    memory_bytes: int
-    grace_s: float
-    stays: bool
-    terminating: bool = False
-    blockers: tuple[Blocker, ...] = ()
 
 
 def anchor_call(

@@ -27,6 +27,7 @@ from spotvortex.core.drain.calls import (
     Call,
     CreateAnchor,
     CreatePlaceholder,
+    CreateRoom,
     DeletePlaceholders,
     Done,
     EvictPod,
@@ -35,6 +36,7 @@ from spotvortex.core.drain.calls import (
     PodView,
     Refused,
     ReleaseNode,
+    RoomShape,
     UnmarkNode,
     anchor_call,
 )
@@ -45,6 +47,9 @@ from spotvortex.core.drain.views import Halt, NodeView
 
 POLL_S: Final = 2.0
 """Seconds between two looks while waiting for capacity or for pods to end."""
+
+HURRIED_POLL_S: Final = 0.25
+"""The same of a node that is lost and has just asked for capacity; it grows with its wait."""
 
 LEAVE_POLL_S: Final = 0.5
 """Seconds between two looks at a released node, until its provisioner has begun to end it."""
@@ -97,9 +102,11 @@ def next_step(order: DrainOrder, progress: DrainProgress, view: NodeView, now: f
 def _step(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float) -> Step:
     match progress.phase:
         case DrainPhase.ASKING:
-            return Do(_placeholder(order, progress, view))
+            lost = order.kind is OrderKind.INTERRUPTION
+            ask = _room if lost else _placeholder
+            return Do(ask(order, progress, view))
         case DrainPhase.BINDING | DrainPhase.WAITING:
-            return Wait(POLL_S)
+            return Wait(_poll_s(order, progress, now))
         case DrainPhase.ANCHORING:
             return Do(_anchor(order, progress, view, now))
         case DrainPhase.MARKING:
@@ -112,6 +119,14 @@ def _step(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float
             return _undo(order, progress, view)
         case _ as never:
             assert_never(never)
+
+
+def _poll_s(order: DrainOrder, progress: DrainProgress, now: float) -> float:
+    """Return when to look again; hundreds of lost nodes that wait long need not look often."""
+    if order.kind is OrderKind.DRAIN or progress.phase is not DrainPhase.BINDING:
+        return POLL_S
+    waited_s = now - progress.asked_at if progress.asked_at <= now else POLL_S
+    return min(POLL_S, max(HURRIED_POLL_S, waited_s / 4.0))
 
 
 def _placeholder(order: DrainOrder, progress: DrainProgress, view: NodeView) -> CreatePlaceholder:
@@ -131,6 +146,32 @@ def _placeholder(order: DrainOrder, progress: DrainProgress, view: NodeView) -> 
         zone=view.zone if Blocker.VOLUME in pod.blockers else "",
         avoid=order.avoid,
         order=to_text(order),
+        expires_s=order.leftover_s,
+    )
+
+
+def shape_of(pod: PodView) -> tuple[str, int, int]:
+    """Return what pods that are alike have in common; a bare pod is like no other."""
+    return pod.owner or pod.uid, pod.cpu_milli, pod.memory_bytes
+
+
+def _room(order: DrainOrder, progress: DrainProgress, view: NodeView) -> CreateRoom:
+    """Ask for the room of all pods of a lost node at once, those alike by one shape."""
+    shapes: dict[tuple[object, ...], list[PodView]] = {}
+    for pod in progress.moving:
+        if pod.uid not in progress.asked:
+            zone = view.zone if Blocker.VOLUME in pod.blockers else ""
+            shapes.setdefault((shape_of(pod), zone), []).append(pod)
+    return CreateRoom(
+        plan_id=order.plan_id,
+        for_uids=(order.uid,),
+        pool=order.pool,
+        capacity_type=order.to,
+        sides=order.sides,
+        shapes=tuple(
+            RoomShape(pods=tuple(pods), zone=str(zone), avoid=order.avoid)
+            for (_, zone), pods in shapes.items()
+        ),
         expires_s=order.leftover_s,
     )
 
@@ -182,6 +223,7 @@ def _evict(order: DrainOrder, progress: DrainProgress, view: NodeView, now: floa
             uid=pod.uid,
             node_uid=order.uid,
             plan_id=order.plan_id,
+            urgent=order.kind is OrderKind.INTERRUPTION,
         )
     )
 
@@ -198,8 +240,8 @@ def _release(order: DrainOrder, progress: DrainProgress, view: NodeView, now: fl
     if order.claim and not progress.released:
         claim = ReleaseNode(claim=order.claim, node=order.node, plan_id=order.plan_id)
         return Do(claim)
-    if _has_left(progress, view):
-        return Do(_clean(order))
+    if _has_left(order, progress, view):
+        return Do(_clean(order, view))
     if remains(order, view):
         return Wait(min(LEAVE_POLL_S, max(0.1, order.deadline - now)))
     return Finish(DrainEnd.DONE, progress.reason or "drained")
@@ -208,17 +250,27 @@ def _release(order: DrainOrder, progress: DrainProgress, view: NodeView, now: fl
 def _undo(order: DrainOrder, progress: DrainProgress, view: NodeView) -> Step:
     if (progress.marked or progress.maybe_marked) and view.present:
         return Do(UnmarkNode(node=order.node, uid=order.uid, plan_id=order.plan_id))
-    if _has_left(progress, view):
-        return Do(_clean(order))
+    if _has_left(order, progress, view):
+        return Do(_clean(order, view))
     return Finish(progress.end, progress.reason)
 
 
-def _has_left(progress: DrainProgress, view: NodeView) -> bool:
-    return bool(progress.asked or progress.found or view.n_room) and not progress.cleaned
+def _has_left(order: DrainOrder, progress: DrainProgress, view: NodeView) -> bool:
+    """Tell whether room is left to be deleted; what a plan's nodes share, the last one deletes."""
+    if progress.cleaned:
+        return False
+    if order.kind is OrderKind.INTERRUPTION and not _is_last(view):
+        return view.n_room > 0
+    return bool(progress.asked or progress.found or view.n_room or view.n_shared)
 
 
-def _clean(order: DrainOrder) -> DeletePlaceholders:
-    return DeletePlaceholders(plan_id=order.plan_id, for_uid=order.uid)
+def _is_last(view: NodeView) -> bool:
+    return view.wave is None or view.wave.last
+
+
+def _clean(order: DrainOrder, view: NodeView) -> DeletePlaceholders:
+    whole = order.kind is OrderKind.INTERRUPTION and _is_last(view)
+    return DeletePlaceholders(plan_id=order.plan_id, for_uid="" if whole else order.uid)
 
 
 def advance(progress: DrainProgress, call: Call, answer: Answer, now: float) -> DrainProgress:
@@ -234,7 +286,7 @@ def advance(progress: DrainProgress, call: Call, answer: Answer, now: float) -> 
         case Again(reason=reason, retry_s=retry_s):
             return _again(counted, call, reason, retry_s, now)
         case Done() | Gone():
-            if isinstance(call, CreatePlaceholder):
+            if isinstance(call, CreatePlaceholder | CreateRoom):
                 counted = replace(counted, asked_at=now)
             return _carried_out(replace(counted, tries=_without(counted.tries, "")), call)
         case _ as never:
@@ -275,9 +327,10 @@ def _later(progress: DrainProgress, key: str, asked_s: float, now: float) -> Dra
 
 
 def _carried_out(progress: DrainProgress, call: Call) -> DrainProgress:
+    if isinstance(call, CreatePlaceholder | CreateRoom):
+        asked = call.pod_uids if isinstance(call, CreateRoom) else {call.pod_uid}
+        return replace(progress, asked=progress.asked | asked)
     match call:
-        case CreatePlaceholder(pod_uid=uid):
-            return replace(progress, asked=progress.asked | {uid})
         case CreateAnchor(node_uid=uid):
             return replace(progress, anchored=progress.anchored | {uid})
         case MarkNode():
@@ -306,7 +359,7 @@ def _refused(progress: DrainProgress, call: Call, reason: str) -> DrainProgress:
         )
     if progress.urgent and not isinstance(call, MarkNode):
         return _gone_without(progress, call, reason)
-    asking = isinstance(call, CreatePlaceholder | CreateAnchor)
+    asking = isinstance(call, CreatePlaceholder | CreateRoom | CreateAnchor)
     end = DrainEnd.NO_REPLACEMENT if asking else DrainEnd.REFUSED
     return replace(progress, phase=DrainPhase.UNDOING, end=end, reason=reason)
 

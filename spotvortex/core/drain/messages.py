@@ -83,6 +83,7 @@ class InFlight:
         interrupted: uids of the nodes whose own journal says that the cloud takes them.
         unread_marks: nodes whose journal cannot be read.
         unread_pods: placeholders whose journal cannot be read.
+        orphaned_plans: plans of lost nodes that have room and no node any more.
     """
 
     orders: tuple[DrainOrder, ...] = ()
@@ -90,6 +91,7 @@ class InFlight:
     interrupted: frozenset[str] = frozenset()
     unread_marks: tuple[NodeFact, ...] = ()
     unread_pods: tuple[OwnPod, ...] = ()
+    orphaned_plans: frozenset[str] = frozenset()
 
     @property
     def uids(self) -> frozenset[str]:

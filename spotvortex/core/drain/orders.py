@@ -113,7 +113,7 @@ def in_flight(cluster: ClusterFacts) -> InFlight:
 
     The journal of a node counts before that of placeholders: it is the later one.
     """
-    found, unread_pods = _on_placeholders(cluster)
+    found, unread_pods, shared = _on_placeholders(cluster)
     marks = {node.uid: (node, from_text(node.mark)) for node in cluster.nodes if node.mark}
     read = {uid: order for uid, (_, order) in marks.items() if order and order.uid == uid}
     found |= read
@@ -123,18 +123,26 @@ def in_flight(cluster: ClusterFacts) -> InFlight:
         interrupted=frozenset(u for u, o in read.items() if _is_taken(o)),
         unread_marks=tuple(node for uid, (node, _) in marks.items() if uid not in read),
         unread_pods=unread_pods,
+        orphaned_plans=shared - {order.plan_id for order in found.values()},
     )
 
 
-def _on_placeholders(cluster: ClusterFacts) -> tuple[dict[str, DrainOrder], tuple[OwnPod, ...]]:
+def _on_placeholders(
+    cluster: ClusterFacts,
+) -> tuple[dict[str, DrainOrder], tuple[OwnPod, ...], frozenset[str]]:
+    shared: set[str] = set()
     found: dict[str, DrainOrder] = {}
     unread: list[OwnPod] = []
     for pod in cluster.own_pods:
         if pod.kind is not PodKind.PLACEHOLDER or pod.terminating or pod.finished:
+            continue
+        if pod.is_shared:
+            # Each of its nodes was marked before it was asked for: their journals tell the orders.
+            shared.add(pod.plan_id)
             continue
         order = from_text(pod.order)
         if order is None or order.uid != pod.for_uid:
             unread.append(pod)
         else:
             found.setdefault(order.uid, order)
-    return found, tuple(unread)
+    return found, tuple(unread), frozenset(shared)

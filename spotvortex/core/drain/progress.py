@@ -107,10 +107,11 @@ def begin(order: DrainOrder, view: NodeView) -> DrainProgress:
     planned = order.kind is OrderKind.DRAIN
     moving = movers(view)
     begun = view.marked and planned
-    asked = frozenset(pod.uid for pod in moving) if begun else frozenset[str]()
-    return DrainProgress(
-        moving=moving, asked=asked, found=view.n_room > 0, marked=view.marked, begun=begun
-    )
+    # What lost nodes share does not say for whom it was asked: what is there is taken for all.
+    known = begun or (view.marked and view.n_shared > 0)
+    asked = frozenset(pod.uid for pod in moving) if known else frozenset[str]()
+    found = view.n_room + view.n_shared > 0
+    return DrainProgress(moving=moving, asked=asked, found=found, marked=view.marked, begun=begun)
 
 
 def movers(view: NodeView) -> tuple[PodView, ...]:
@@ -184,10 +185,10 @@ def _without_lost_room(progress: DrainProgress, view: NodeView, now: float) -> D
 
     A pod of a higher priority, a provisioner, or the taint of a node that has just come may delete
     one (seen with Karpenter: bound, and deleted by the taint eviction controller 30 ms later).
-    Which one it was need not be known, since a request for what is there is answered so. What was
-    refused to a node that is lost anyway is not asked for again.
+    Which one it was need not be known, since a request for what is there is answered so. A node
+    that is lost has no time for that: the pods that lost their room then wait for new nodes.
     """
-    if progress.urgent and progress.reason:
+    if progress.urgent:
         return progress
     there, needed = view.n_room, len(progress.moving)
     if view.wave is not None and there < needed:
@@ -338,8 +339,9 @@ def _has_room(order: DrainOrder, progress: DrainProgress, view: NodeView) -> boo
 
     A node that is lost has no time for the others: room for its own pods is enough.
     """
-    own = view.bound >= len(progress.moving)
-    if view.wave is None or (own and order.kind is OrderKind.INTERRUPTION):
+    lost = order.kind is OrderKind.INTERRUPTION
+    own = view.bound >= len(to_evict(progress, view) if lost else progress.moving)
+    if view.wave is None or (own and lost):
         return own
     return view.wave.has_room
 

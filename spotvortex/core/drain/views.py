@@ -48,6 +48,7 @@ class WaveView:
         left: pods that still need room.
         room: placeholders that are there, bound or not.
         known: every one of the nodes has been looked at.
+        last: the orders of all other nodes have ended.
         marking: one of the nodes is not marked yet.
         trouble: why one of the nodes never gets its room, "" where none has trouble.
     """
@@ -57,6 +58,7 @@ class WaveView:
     left: int
     room: int = 0
     known: bool = True
+    last: bool = True
     marking: bool = False
     trouble: str = ""
 
@@ -83,6 +85,9 @@ class NodeView:
         pods: the pods that run on it.
         bound: placeholders of this order that have a Ready node.
         n_room: placeholders of this order.
+        n_shared: placeholders of its plan that are of no single node.
+        given: of those how many were ever bound, None where nobody counts; what is `bound` of them
+            is set aside by `wave_barrier`.
         marked: the journal for this very plan is on the node.
         leaving: somebody is taking the node away already.
         receivers: the Ready nodes that the placeholders are bound to.
@@ -101,6 +106,8 @@ class NodeView:
     pods: tuple[PodView, ...]
     bound: int
     n_room: int = 0
+    n_shared: int = 0
+    given: int | None = None
     marked: bool = False
     leaving: bool = False
     receivers: tuple[Receiver, ...] = ()

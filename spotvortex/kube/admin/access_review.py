@@ -131,6 +131,7 @@ WRITES: Final = (
     WriteRight(verb="create", resource="pods", ours=True),
     WriteRight(verb="deletecollection", resource="pods", ours=True),
     WriteRight(verb="create", resource="batch/jobs", ours=True),
+    WriteRight(verb="deletecollection", resource="batch/jobs", ours=True),
     WriteRight(verb="create", resource="coordination.k8s.io/leases", ours=True),
     *(
         WriteRight(

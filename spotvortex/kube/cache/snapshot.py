@@ -104,7 +104,10 @@ class SnapshotBuilder:
 
     def node(self, name: str) -> NodeFact | None:
         """Return one node as it is now, not as of the last snapshot."""
-        return self._node_fact(name)
+        changes = self._store.changes
+        if changes.pool_names or name in changes.nodes:
+            return self._node_fact(name)
+        return self._nodes.get(name)
 
     def _refresh_node_pools(self, touched: set[str]) -> None:
         changes = self._store.changes

@@ -162,6 +162,7 @@ class Pods:
             stays=pod.stays,
             terminating=pod.terminating,
             blockers=tuple(sorted(self.blockers_of(pod))),
+            owner=pod.owner,
         )
 
     def standing_of(self, pod: PodRecord) -> PodEvictability:

@@ -150,6 +150,51 @@ def _spec(
     }
 
 
+def room_job(name: str, pod: Json, n: int, lifetime_s: int) -> Json:
+    """Return a Job that makes `n` placeholders alike, once, and ends with the last of them.
+
+    Indexed, with no failure of an index forgiven: what is preempted or deleted is not made again,
+    as a Deployment or any other Job would, for which a provisioner would launch yet more nodes. Its
+    deadline counts from its creation, so Pending placeholders end with it too; then it vanishes.
+    https://kubernetes.io/docs/concepts/workloads/controllers/job/#backoff-limit-per-index
+
+    Args:
+        name: begins with `label_names.TETHER_PREFIX`.
+        pod: what `placeholder` gives; its name, its owner and its journal are left out.
+        n: how many.
+        lifetime_s: seconds until all of them end.
+    """
+    assert name.startswith(label_names.TETHER_PREFIX), name
+    assert 0 < lifetime_s <= label_names.LONGEST_LIFE_S, lifetime_s
+    metadata, spec = pod["metadata"], pod["spec"]
+    assert isinstance(metadata, dict)
+    assert isinstance(spec, dict)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name,
+            "namespace": metadata["namespace"],
+            "labels": metadata["labels"],
+        },
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": n,
+            "parallelism": n,
+            "backoffLimitPerIndex": 0,
+            "activeDeadlineSeconds": lifetime_s,
+            "ttlSecondsAfterFinished": 0,
+            "template": {
+                "metadata": {
+                    "labels": metadata["labels"],
+                    "annotations": {DO_NOT_DISRUPT: "true"},
+                },
+                "spec": {**spec, "restartPolicy": "Never"},
+            },
+        },
+    }
+
+
 def owner_job(name: str, namespace: str, lifetime_s: int) -> Json:
     """Return a Job that runs nothing and vanishes, with all that name it as their owner.
 
@@ -218,13 +263,21 @@ def eviction(namespace: str, name: str, uid: str) -> Json:
     }
 
 
-def deletion(*, uid: str = "", grace_s: int | None = None) -> Json:
-    """Return delete options: of one very object where a uid is given."""
+def deletion(*, uid: str = "", grace_s: int | None = None, background: bool = False) -> Json:
+    """Return delete options: of one very object where a uid is given.
+
+    Args:
+        uid: the object's, "" for whichever there is.
+        grace_s: seconds until it is gone, None for its own.
+        background: the garbage collector takes what it owns, after it.
+    """
     options: Json = {"apiVersion": "v1", "kind": "DeleteOptions"}
     if uid:
         options["preconditions"] = {"uid": uid}
     if grace_s is not None:
         options["gracePeriodSeconds"] = grace_s
+    if background:
+        options["propagationPolicy"] = "Background"
     return options
 
 

@@ -22,6 +22,7 @@ from spotvortex.core.drain.calls import (
     ClearRisk,
     CreateAnchor,
     CreatePlaceholder,
+    CreateRoom,
     DeleteAnchors,
     DeletePlaceholders,
     Done,
@@ -50,6 +51,7 @@ from spotvortex.kube.write.manifests import Json, PlaceholderOptions
 from spotvortex.kube.write.nodes import NodeWrites
 from spotvortex.kube.write.owner_jobs import OwnerJobs
 from spotvortex.kube.write.placeholder_spec import Original, UnsatisfiableError, placeholder_spec
+from spotvortex.kube.write.rooms import Rooms
 from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.provisioner import Provisioner, Unable
 from spotvortex.ports.writing import OwnWrite
@@ -81,6 +83,7 @@ class KubeWriter:
         self._timing = timing
         self._tethers = OwnerJobs(home.namespace, rng)
         self._nodes = NodeWrites()
+        self._rooms = Rooms(home=home, provisioner=provisioner)
 
     def own_write(self, uid: str, seen_version: str = "") -> OwnWrite | None:
         """Return what the newest write left on a node that the watch has not shown yet.
@@ -105,28 +108,27 @@ class KubeWriter:
                 return await self._nodes.apply(call, requests)
             case EvictPod():
                 return await _evict(call, requests)
+            case CreatePlaceholder() | CreateRoom() | CreateAnchor():
+                return await self._make(call, requests)
+            case ReleaseNode():
+                return await self._provisioner.release(call, requests.until)
+            case DeletePlaceholders() | DeleteAnchors():
+                return await self._delete(call, requests)
+            case _:
+                assert_never(call)
+
+    async def _make(
+        self, call: CreatePlaceholder | CreateRoom | CreateAnchor, requests: BoundedRequests
+    ) -> Answer:
+        match call:
             case CreatePlaceholder():
                 return await self._place(call, requests)
+            case CreateRoom():
+                return await self._rooms.create(call, requests)
             case CreateAnchor():
                 return await self._tethered(
                     call, requests, lambda tether: manifests.anchor(call, self._home, tether)
                 )
-            case ReleaseNode():
-                return await self._provisioner.release(call, requests.until)
-            case DeletePlaceholders():
-                labels = {
-                    label_names.KIND: label_names.PodKind.PLACEHOLDER,
-                    label_names.PLAN: call.plan_id,
-                }
-                return await self._delete_own(labels | {label_names.FOR: call.for_uid}, requests)
-            case DeleteAnchors():
-                labels = {
-                    label_names.KIND: label_names.PodKind.ANCHOR,
-                    label_names.FOR: call.node_uid,
-                }
-                return await self._delete_own(labels, requests)
-            case _:
-                assert_never(call)
 
     async def _place(self, call: CreatePlaceholder, requests: BoundedRequests) -> Answer:
         wanted = self._provisioner.wanted_nodes(call)
@@ -191,12 +193,26 @@ class KubeWriter:
             return Refused(reason=words)
         return Again(reason=words) if metadata.deletion_timestamp else Done()
 
-    async def _delete_own(self, labels: dict[str, str], requests: BoundedRequests) -> Answer:
+    async def _delete(
+        self, call: DeletePlaceholders | DeleteAnchors, requests: BoundedRequests
+    ) -> Answer:
+        """Delete pods of ours; the room that lost nodes share by its Jobs, since it may be much."""
+        if isinstance(call, DeleteAnchors) or call.for_uid not in ("", call.plan_id):
+            return await self._delete_own(_labels_of(call), requests)
+        answer = await self._rooms.delete(call.plan_id, requests)
+        if call.for_uid or not isinstance(answer, Done):
+            return answer
+        others = f"{label_names.FOR}!={call.plan_id}"
+        return await self._delete_own(_labels_of(call), requests, but=others)
+
+    async def _delete_own(
+        self, labels: dict[str, str], requests: BoundedRequests, but: str = ""
+    ) -> Answer:
         """Delete the controller's pods with all these labels, at once: they do nothing."""
         for value in labels.values():
             if not label_names.is_label_value(value):
                 return Refused(reason=f"no pod of ours can have the label value {value[:63]!r}")
-        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        selector = ",".join([*(f"{k}={v}" for k, v in labels.items()), *([but] if but else [])])
         await requests.send(
             "DELETE",
             paths.pods(self._home.namespace),
@@ -204,6 +220,17 @@ class KubeWriter:
             query={"labelSelector": selector},
         )
         return Done()
+
+
+def _labels_of(call: DeletePlaceholders | DeleteAnchors) -> dict[str, str]:
+    """Return the labels of the pods that are to be deleted."""
+    if isinstance(call, DeleteAnchors):
+        return {label_names.KIND: label_names.PodKind.ANCHOR, label_names.FOR: call.node_uid}
+    plan = {
+        label_names.KIND: label_names.PodKind.PLACEHOLDER,
+        label_names.PLAN: call.plan_id,
+    }
+    return plan | ({label_names.FOR: call.for_uid} if call.for_uid else {})
 
 
 async def _evict(call: EvictPod, requests: BoundedRequests) -> Answer:

@@ -8,12 +8,13 @@ wrong on the way (slow, lost, refused) is the matter of `faults`. May not decide
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from random import Random
 from typing import Final, assert_never
 
-from spotvortex.core.domain.labels import PodKind
+from spotvortex.core.domain.labels import TETHER_PREFIX, PodKind
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.drain.calls import (
     Again,
@@ -23,6 +24,7 @@ from spotvortex.core.drain.calls import (
     ClearRisk,
     CreateAnchor,
     CreatePlaceholder,
+    CreateRoom,
     DeleteAnchors,
     DeletePlaceholders,
     Done,
@@ -113,6 +115,8 @@ class SimulatedApiServer:
                 return self._evict(call, at)
             case CreateAnchor():
                 return self._anchor(call, at)
+            case CreateRoom():
+                return self._rooms(call, at)
             case DeletePlaceholders():
                 return self._delete(PodKind.PLACEHOLDER, call.for_uid, call.plan_id, at)
             case DeleteAnchors():
@@ -214,6 +218,25 @@ class SimulatedApiServer:
         )
         return self._create(workload, own, at, call.zone)
 
+    def _rooms(self, call: CreateRoom, at: float) -> Answer:
+        """Make a Job and, at once, the pods that its controller makes as far as the quota goes."""
+        whom = "|".join((call.plan_id, *sorted(call.pod_uids)))
+        name = TETHER_PREFIX + hashlib.sha256(whom.encode()).hexdigest()[:16]
+        if any(pod.name.startswith(name) for pod in self.cluster.own.values()):
+            return Done()
+        answers: list[Answer] = [Gone()]
+        for number, shape in enumerate(call.shapes):
+            found = [(pod, self._original(call.single(shape, pod))) for pod in shape.pods]
+            there = next(((p, s) for p, s in found if isinstance(s, Seen)), None)
+            if there is None:
+                answers += [answer for _, answer in found if isinstance(answer, Refused)]
+                continue
+            answers.append(Done())
+            for i in range(len(shape.pods)):
+                one = call.single(shape, there[0], f"{name}-{number}-{i}")
+                self._place(one, there[1], at)
+        return next((a for kind in (Done, Refused) for a in answers if isinstance(a, kind)), Gone())
+
     def _anchor(self, call: CreateAnchor, at: float) -> Answer:
         workload = Workload(
             namespace=NAMESPACE,
@@ -294,7 +317,7 @@ def _is(pod: SimPod, kind: PodKind, for_uid: str, plan_id: str) -> bool:
     return (
         own is not None
         and own.kind is kind
-        and own.for_uid == for_uid
+        and for_uid in ("", own.for_uid)
         and plan_id in ("", own.plan_id)
     )
 

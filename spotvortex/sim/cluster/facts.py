@@ -325,6 +325,7 @@ def pod_view(pod: SimPod) -> PodView:
         stays=pod.stays,
         terminating=pod.terminating,
         blockers=() if pod.stays else blockers(pod.workload),
+        owner="" if pod.workload.kind is WorkloadKind.BARE else pod.workload.key,
     )
 
 

@@ -163,10 +163,9 @@ def test_a_floor_is_kept_by_as_many_anchors_as_without_a_crash(plane, tmp_path, 
 INTERRUPTION = (
     "mark",
     "create-tether",
-    "create-placeholder",
     "evict",
     "delete-nodeclaim",
-    "delete-placeholders",
+    "delete-tethers",
 )
 STILL = {"SPOTVORTEX_MAX_SPOT_RATIO": "0.67"}
 """Two of three nodes, or one of two, may be Spot: nothing but a notice moves a node."""

@@ -25,7 +25,7 @@ from tests.controlplane.manifests import (
 from tests.core.events import interruption
 from tests.deploy.manifests import active_bounds, active_fence, active_roles
 from tests.e2e.equipment.prices import write_price_file
-from tests.witness.judge.names import DRAIN, FOR, KIND, NAMESPACE, PLACEHOLDER, PLAN
+from tests.witness.judge.names import DRAIN, KIND, NAMESPACE, PLACEHOLDER, PLAN, POOL_LABEL
 from tests.witness.scene import PATIENT, is_ready
 
 SHOP = "shop"
@@ -205,10 +205,9 @@ class Pool:
 
     def room(self) -> list[Manifest]:
         """Return the placeholders that were asked for the nodes of this pool."""
-        uids = {node["metadata"]["uid"] for node in self.nodes}
         own = self.plane.api().items(f"/api/v1/namespaces/{NAMESPACE}/pods")
-        labels = ((pod, pod["metadata"]["labels"]) for pod in own)
-        return [p for p, has in labels if has.get(KIND) == PLACEHOLDER and has.get(FOR) in uids]
+        wanted = {KIND: PLACEHOLDER, POOL_LABEL: self.name}
+        return [pod for pod in own if wanted.items() <= pod["metadata"]["labels"].items()]
 
     def plans(self) -> set[str]:
         """Return the plans of those placeholders."""

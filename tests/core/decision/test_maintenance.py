@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from spotvortex.core.decision.maintenance import MAX_CHORES, RENEW_BEFORE
+from spotvortex.core.decision.maintenance import MAX_CHORES, RENEW_BEFORE, maintenance_calls
 from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
@@ -25,6 +25,7 @@ from spotvortex.core.drain.orders import in_flight
 from tests.core.builders import AT, assessment, cluster, load, node, observation, on_demand, pool
 from tests.core.in_flight import (
     anchor,
+    loss,
     marked,
     notice,
     on_instances,
@@ -290,3 +291,13 @@ def test_one_cycle_has_a_bounded_number_of_chores_with_a_key_each():
     nodes = tuple(on_demand(f"d{i}") for i in range(MAX_CHORES + 50))
     found = wanted(pool(nodes=nodes), limits={"on_demand_floor_nodes": MAX_CHORES + 50})
     assert len(found) == len({c.key for c in found}) == MAX_CHORES
+
+
+def test_room_that_no_lost_node_is_left_for_is_deleted_once_nothing_unseen_is_in_hand():
+    room = placeholder(loss(), for_uid=loss().plan_id, order="")
+    (chore,) = [c for c in wanted(pool(), own_pods=(room,)) if c.key.startswith("orphaned/")]
+    assert chore.call == DeletePlaceholders(plan_id=loss().plan_id, for_uid=loss().plan_id)
+    facts = cluster(pool(), own_pods=(room,))
+    held = observation(cluster=facts, standing=LEADER, in_hand=frozenset({"uid-web-s0"}))
+    flying = in_flight(facts)
+    assert [c.key for c in maintenance_calls(held, (), flying)] == []

@@ -6,6 +6,7 @@ from spotvortex.core.domain.types import CapacityType, Mode, Offering
 from spotvortex.core.drain.calls import (
     CreateAnchor,
     CreatePlaceholder,
+    CreateRoom,
     DeletePlaceholders,
     Done,
     EvictPod,
@@ -120,9 +121,11 @@ class Script:
         return given[0] if isinstance(given, tuple) else given
 
     def carry_out(self, call, now):
+        if isinstance(call, CreatePlaceholder | CreateRoom):
+            uids = call.pod_uids if isinstance(call, CreateRoom) else [call.pod_uid]
+            self.room |= dict.fromkeys(uids, self.binds)
+            return
         match call:
-            case CreatePlaceholder(pod_uid=uid):
-                self.room[uid] = self.binds
             case CreateAnchor(node_uid=uid, expires_s=seconds):
                 self.anchors[uid] = now + seconds
             case MarkNode():

@@ -9,7 +9,7 @@ from spotvortex.core.drain.calls import (
     Again,
     BlockedByBudget,
     CreateAnchor,
-    CreatePlaceholder,
+    CreateRoom,
     EvictPod,
     MarkNode,
     Refused,
@@ -50,8 +50,7 @@ def test_the_node_is_marked_before_anything_is_asked_for():
     assert run(script, LOSS)[0] is DrainEnd.DONE
     assert script.kinds() == [
         "MarkNode",
-        "CreatePlaceholder",
-        "CreatePlaceholder",
+        "CreateRoom",
         "EvictPod",
         "EvictPod",
         "ReleaseNode",
@@ -59,7 +58,26 @@ def test_the_node_is_marked_before_anything_is_asked_for():
     ]
     assert script.calls[0].urgent
     assert script.calls[1].capacity_type is CapacityType.UNKNOWN
-    assert script.calls[1].avoid == LOSS.avoid
+    (shape_a, shape_b) = script.calls[1].shapes
+    assert {shape_a.avoid, shape_b.avoid} == {LOSS.avoid}
+
+
+def test_room_for_pods_of_one_owner_and_size_is_one_shape_but_where_a_volume_ties_one():
+    alike = [pod(name, owner="shop/ReplicaSet/web") for name in "abc"]
+    other = [
+        pod("d", owner="shop/ReplicaSet/web", cpu_milli=200),
+        pod("e", owner="shop/ReplicaSet/web", blockers=(Blocker.VOLUME,)),
+        pod("f", owner="shop/ReplicaSet/other"),
+    ]
+    script = Script([*alike, *other], seen={"zone": "us-east-1a"})
+    run(script, LOSS)
+    shapes = script.calls[1].shapes
+    assert [([p.name for p in s.pods], s.zone) for s in shapes] == [
+        (["a", "b", "c"], ""),
+        (["d"], ""),
+        (["e"], "us-east-1a"),
+        (["f"], ""),
+    ]
 
 
 def test_it_waits_for_room_until_the_longest_grace_period_would_no_longer_end_in_time():
@@ -71,7 +89,7 @@ def test_it_waits_for_room_until_the_longest_grace_period_would_no_longer_end_in
 def test_a_short_notice_asks_for_room_and_does_not_wait_for_it():
     script = Script([pod("a", grace_s=600.0)], binds=False)
     run(script, LOSS)
-    assert script.kinds() == ["MarkNode", "CreatePlaceholder", *ALL_MOVED]
+    assert script.kinds() == ["MarkNode", "CreateRoom", *ALL_MOVED]
     assert first(script, EvictPod) < AT + 1.0
 
 
@@ -129,14 +147,14 @@ def test_an_overdue_one_is_undone_at_once_and_evicts_nothing():
 
 @pytest.mark.parametrize("deadline", [AT + 120.0, AT + 900.0])
 def test_refused_room_does_not_keep_the_pods_from_going(deadline):
-    script = Script([pod("a"), pod("b")], answers={CreatePlaceholder: [Refused("quota")] * 2})
+    script = Script([pod("a"), pod("b")], answers={CreateRoom: [Refused("quota")] * 2})
     end, reason, *_ = run(script, replace(LOSS, deadline=deadline))
     assert (end, reason, script.evicted()) == (DrainEnd.DONE, "quota", ["a", "b"])
     assert 0.0 <= first(script, EvictPod) - (deadline - 30.0 - EVICT_MARGIN_S) <= 2.0
 
 
 def test_a_server_that_takes_no_request_for_room_does_not_keep_the_pods_from_going():
-    script = Script([pod("a")], answers={CreatePlaceholder: [Again("busy")] * 99})
+    script = Script([pod("a")], answers={CreateRoom: [Again("busy")] * 99})
     end, *_ = run(script, LOSS)
     assert (end, script.evicted()) == (DrainEnd.DONE, ["a"])
     assert 0.0 <= first(script, EvictPod) - PRESSING_AT <= 15.0

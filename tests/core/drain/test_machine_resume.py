@@ -22,8 +22,9 @@ def stopped_after(script, order, n_calls):
     raise AssertionError("so many calls are never made")
 
 
-@pytest.mark.parametrize("order", [ORDER, LOSS])
-@pytest.mark.parametrize("n_calls", range(8))
+@pytest.mark.parametrize(
+    ("order", "n_calls"), [*((ORDER, n) for n in range(8)), *((LOSS, n) for n in range(6))]
+)
 def test_after_a_crash_at_any_call_the_end_is_the_same_and_no_pod_is_evicted_twice(order, n_calls):
     script, now = stopped_after(Script([pod("a"), pod("b")]), order, n_calls)
     end, *_ = run(script, order, at=now)
@@ -54,8 +55,15 @@ def test_a_marked_order_goes_on_when_the_time_for_binding_is_over():
 def test_a_marked_interruption_asks_for_what_is_still_there():
     script = Script([pod("b")], cordoned=True, marked=True, room={"uid-a": True})
     assert run(script, LOSS)[0] is DrainEnd.DONE
-    assert script.kinds()[0] == "CreatePlaceholder"
+    assert script.kinds()[0] == "CreateRoom"
     assert "MarkNode" not in script.kinds()
+
+
+def test_a_marked_interruption_whose_plan_has_shared_room_asks_for_no_more():
+    """What is there does not say for whom it was asked: it is taken for all that was needed."""
+    script = Script([pod("b")], cordoned=True, marked=True, seen={"n_shared": 3, "bound": 1})
+    run(script, LOSS, steps=4)
+    assert script.kinds()[:2] == ["EvictPod", "ReleaseNode"]
 
 
 @pytest.mark.parametrize("order", [ORDER, LOSS])

@@ -6,7 +6,7 @@ import pytest
 
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
 from spotvortex.core.domain.types import CapacityType
-from spotvortex.core.drain.calls import CreateAnchor
+from spotvortex.core.drain.calls import CreateAnchor, DeletePlaceholders
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.progress import (
     ANCHOR_LEFT,
@@ -150,15 +150,13 @@ def test_room_that_has_gone_is_asked_for_anew_only_where_the_wave_lacks_it(stand
     assert lacking(seen=seen).phase is phase
 
 
-def test_a_node_that_is_lost_asks_not_again_for_what_was_refused():
+def test_a_node_that_is_lost_asks_not_again_for_room_that_has_gone():
     both = (pod("a"), pod("b"))
     asked = DrainProgress(
         asked=frozenset({"uid-a", "uid-b"}), asked_at=AT, moving=both, urgent=True, marked=True
     )
     seen = view(*both, n_room=1, bound=1, cordoned=True, marked=True)
-    assert proceed(LOSS, asked, seen, AT + LOST_ROOM_S).phase is DrainPhase.ASKING
-    refused = replace(asked, reason="exceeded quota")
-    assert proceed(LOSS, refused, seen, AT + LOST_ROOM_S).phase is DrainPhase.BINDING
+    assert proceed(LOSS, asked, seen, AT + LOST_ROOM_S).phase is DrainPhase.BINDING
 
 
 def test_a_placeholder_that_vanishes_is_made_again_and_the_move_goes_on():
@@ -207,3 +205,17 @@ def test_a_node_whose_wave_has_no_room_gives_up_before_the_mark_and_not_after():
 def test_an_order_asks_until_it_has_asked_for_every_pod(changes, asking):
     progress = DrainProgress(**({"moving": (pod("a"),)} | changes))
     assert is_asking(progress) is asking
+
+
+@pytest.mark.parametrize(
+    ("last", "n_room", "deleted"),
+    [(False, 0, None), (False, 1, ORDER.uid), (True, 0, "")],
+    ids=["others still move", "room of its own", "the last one"],
+)
+def test_room_that_lost_nodes_share_is_deleted_by_the_last_of_them(last, n_room, deleted):
+    stands = replace(wave(bound=0, left=0), last=last)
+    seen = {"wave": stands, "n_shared": 5, "n_room": n_room, "bound": 1}
+    script = Script([pod("a")], cordoned=True, marked=True, seen=seen)
+    run(script, LOSS, steps=10)
+    calls = [c for c in script.calls if isinstance(c, DeletePlaceholders)]
+    assert [c.for_uid for c in calls][:1] == ([] if deleted is None else [deleted])

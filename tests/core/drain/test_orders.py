@@ -162,3 +162,13 @@ def test_a_marked_node_of_no_pool_counts_too():
     lone = marked(on_demand("lone", pool=""), order("lone", pool=""))
     found = in_flight(cluster(pool(nodes=(spot("s1"),)), unpooled=(lone,)))
     assert [o.node for o in found.orders] == ["lone"]
+
+
+def test_shared_room_tells_no_order_and_is_orphaned_once_no_node_of_its_plan_is_left():
+    made = loss("web-s0")
+    room = placeholder(made, for_uid=made.plan_id, order="")
+    here = with_nodes(pool(), marked(pool().nodes[0], made))
+    found = in_flight(cluster(here, own_pods=(room,)))
+    assert [o.uid for o in found.orders] == [made.uid]
+    assert (found.unread_pods, found.orphaned_plans) == ((), frozenset())
+    assert in_flight(cluster(pool(), own_pods=(room,))).orphaned_plans == {made.plan_id}

@@ -9,7 +9,7 @@ from spotvortex.core.drain.progress import DrainProgress
 from spotvortex.pipeline import wave_barrier as module
 from spotvortex.pipeline.wave_barrier import WaveBarrier
 from tests.core.drain.drains import pod, view
-from tests.core.in_flight import order
+from tests.core.in_flight import loss, order
 
 A, B = order("web-s0", n_wave=2), order("web-s1", n_wave=2)
 
@@ -131,3 +131,26 @@ def test_only_so_many_waves_are_remembered(monkeypatch):
     monkeypatch.setattr(module, "MAX_WAVES", 2)
     waves = joined(*(replace(A, plan_id=f"p{i}") for i in range(4)))
     assert list(waves._waves) == ["p2", "p3"]
+
+
+def shared(waves, one, given, n_pods=2):
+    """How much of a plan's shared room is bound for an order, of which so much was ever bound."""
+    pods = tuple(pod(f"{one.node}-{i}") for i in range(n_pods))
+    seen = view(*pods, uid=one.uid, node=one.node, given=given)
+    return waves.see(one, seen, DrainProgress(moving=pods)).bound
+
+
+def test_shared_room_is_set_aside_for_whole_nodes_one_after_the_other_and_for_good():
+    first, second = loss("web-s0"), loss("web-s1")
+    waves = joined(first, second)
+    assert [shared(waves, one, given=1) for one in (first, second)] == [0, 0]
+    assert [shared(waves, one, given=3) for one in (second, first)] == [2, 0]
+    assert [shared(waves, one, given=4) for one in (first, second)] == [2, 2]
+    assert shared(waves, second, given=4, n_pods=1) == 2
+
+
+def test_an_order_is_the_last_of_its_plan_once_all_others_have_ended():
+    waves = joined(A, B)
+    assert not seen(waves, A).last
+    waves.leave(B, DrainEnd.DONE, "drained", was_marked=True)
+    assert seen(waves, A).last

@@ -95,7 +95,7 @@ def _write(method: str, target: Target, query: dict[str, list[str]], body: Any) 
             name = target.name or _metadata(body).get("name", "")
             return f"state-{verb}" if name == STATE else f"{verb}-configmap"
         case "jobs":
-            return f"{verb}-tether"
+            return "delete-tethers" if verb == "delete" and not target.name else f"{verb}-tether"
         case _:
             return f"{verb}-{target.resource.removesuffix('s') or 'nothing'}"
 

@@ -113,6 +113,7 @@ def test_every_kind_of_request_has_its_name(stage, proxy):
         ("POST", MAPS, config_map(STATE), "state-create"),
         ("PATCH", f"{MAPS}/{STATE}", {}, "state-update"),
         ("POST", "/apis/batch/v1/namespaces/spotvortex/jobs", {}, "create-tether"),
+        ("DELETE", "/apis/batch/v1/namespaces/spotvortex/jobs?a=b", {}, "delete-tethers"),
         ("POST", "/api/v1/namespaces/default/events", {}, "event"),
         ("DELETE", "/apis/karpenter.sh/v1/nodeclaims/x", {}, "delete-nodeclaim"),
         ("GET", "/api/v1/nodes?watch=1", None, "watch-nodes"),

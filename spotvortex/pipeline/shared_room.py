@@ -1,0 +1,178 @@
+"""Room that the lost nodes of a plan share: asked for together, and counted once for all of them.
+
+Comes in: requests for the room of single nodes, and the placeholders of a plan as a view shows
+them. Goes out: one request for all that were made within a moment, and how much of the room there
+is and ever was bound. May not decide who gets it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from spotvortex.core.domain.observation import OwnPod
+from spotvortex.core.drain.calls import Again, Answer, CreateRoom, RoomShape
+from spotvortex.core.drain.machine import shape_of
+
+LONGEST_S: Final = 0.5
+"""Seconds from a plan's first request to its sending, at most; twice as many for the next one, and
+so on, so that a plan sends few however long its nodes come one after the other."""
+
+MOST_S: Final = 8.0
+"""Seconds to which that doubles."""
+
+QUIET_SHARE: Final = 0.3
+"""Share of that time without a further request after which what was asked for is sent."""
+
+SOON_S: Final = 1e-3
+MAX_LOOKS: Final = 1_000
+
+COUNTED_S: Final = 0.2
+"""Seconds for which a count of a plan's placeholders is good."""
+
+MAX_PLANS: Final = 1_000
+MAX_UNSURE: Final = 20_000
+
+
+@dataclass(slots=True)
+class _Batch:
+    calls: list[CreateRoom] = field(default_factory=list)
+    answers: dict[frozenset[str], Answer] = field(default_factory=dict)
+    newest_at: float = 0.0
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(slots=True)
+class RoomDesk:
+    """Gathers requests of one plan, and sends them as one.
+
+    A request to which no sure answer came is sent again as it was, so that the server can tell.
+    """
+
+    send: Callable[[CreateRoom], Awaitable[Answer]]
+    _open: dict[CreateRoom, _Batch] = field(default_factory=dict)
+    _longest_s: OrderedDict[str, float] = field(default_factory=OrderedDict)
+    _unsure: OrderedDict[str, CreateRoom] = field(default_factory=OrderedDict)
+
+    async def ask(self, call: CreateRoom) -> Answer:
+        """Ask together with others of the plan; the answer is that to all of them."""
+        key = replace(call, for_uids=(), shapes=())
+        batch = self._open.setdefault(key, _Batch())
+        batch.calls.append(call)
+        batch.newest_at = _now()
+        if len(batch.calls) > 1:
+            await batch.over.wait()
+        else:
+            await self._send_for_all(key, batch)
+        return batch.answers.get(call.pod_uids, Again("nobody asked"))
+
+    async def _send_for_all(self, key: CreateRoom, batch: _Batch) -> None:
+        try:
+            await self._gather(batch, self._wait_s(key.plan_id))
+            # Who comes from now on is in another batch.
+            del self._open[key]
+            await self._flush(batch)
+        finally:
+            batch.over.set()
+
+    def _wait_s(self, plan_id: str) -> float:
+        longest_s = self._longest_s.get(plan_id, LONGEST_S)
+        self._longest_s[plan_id] = min(2.0 * longest_s, MOST_S)
+        while len(self._longest_s) > MAX_PLANS:
+            self._longest_s.popitem(last=False)
+        return longest_s
+
+    async def _gather(self, batch: _Batch, longest_s: float) -> None:
+        until = _now() + longest_s
+        for _ in range(MAX_LOOKS):
+            left = min(until, batch.newest_at + QUIET_SHARE * longest_s) - _now()
+            if left < SOON_S:
+                return
+            await asyncio.sleep(left)
+
+    async def _flush(self, batch: _Batch) -> None:
+        before = {id(m): m for c in batch.calls if (m := self._before(c)) is not None}
+        fresh = [c for c in batch.calls if self._before(c) is None]
+        merged = [*before.values(), *([together(fresh)] if fresh else [])]
+        told = {id(call): await self.send(call) for call in merged}
+        for call in batch.calls:
+            sent = self._before(call) or merged[-1]
+            batch.answers[call.pod_uids] = told[id(sent)]
+        for call in merged:
+            self._remember(call, told[id(call)])
+
+    def _before(self, call: CreateRoom) -> CreateRoom | None:
+        """Return the request without a sure answer that asked for this very room."""
+        found = [self._unsure.get(uid) for uid in call.pod_uids]
+        return next((f for f in found if f is not None and call.pod_uids <= f.pod_uids), None)
+
+    def _remember(self, call: CreateRoom, answer: Answer) -> None:
+        for uid in call.pod_uids:
+            if isinstance(answer, Again):
+                self._unsure[uid] = call
+            else:
+                self._unsure.pop(uid, None)
+        while len(self._unsure) > MAX_UNSURE:
+            self._unsure.popitem(last=False)
+
+
+def together(calls: Iterable[CreateRoom]) -> CreateRoom:
+    """Make one request of several of a plan: pods that are alike go into one shape."""
+    asked = list(calls)
+    alike: dict[tuple[object, ...], list[RoomShape]] = {}
+    for shape in (shape for call in asked for shape in call.shapes):
+        key = (shape_of(shape.pods[0]), shape.zone, shape.avoid)
+        alike.setdefault(key, []).append(shape)
+    return replace(
+        asked[0],
+        for_uids=tuple(uid for call in asked for uid in call.for_uids),
+        shapes=tuple(
+            replace(shapes[0], pods=tuple(pod for shape in shapes for pod in shape.pods))
+            for shapes in alike.values()
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RoomCount:
+    """Room that is there, and how much was ever bound, by this process's own count."""
+
+    there: int
+    given: int
+
+
+@dataclass(slots=True)
+class SharedRoom:
+    """Counts the shared placeholders of each plan, at most every `COUNTED_S`."""
+
+    placeholders: Callable[[str], Iterable[OwnPod]]
+    is_bound: Callable[[OwnPod, dict[str, bool]], bool]
+    _bound: OrderedDict[str, set[str]] = field(default_factory=OrderedDict)
+    _known: dict[str, tuple[float, RoomCount]] = field(default_factory=dict)
+
+    def of(self, plan_id: str) -> RoomCount:
+        """Return how much room a plan's nodes share."""
+        known = self._known.get(plan_id)
+        if known is not None and _now() < known[0]:
+            return known[1]
+        bound = self._bound.setdefault(plan_id, set())
+        there, nodes = 0, dict[str, bool]()
+        for pod in self.placeholders(plan_id):
+            if not pod.is_shared or pod.finished:
+                continue
+            there += not pod.terminating
+            if pod.name not in bound and self.is_bound(pod, nodes):
+                bound.add(pod.name)
+        count = RoomCount(there=there, given=len(bound))
+        self._known[plan_id] = _now() + COUNTED_S, count
+        while len(self._bound) > MAX_PLANS:
+            oldest, _ = self._bound.popitem(last=False)
+            self._known.pop(oldest, None)
+        return count
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,111 @@
+"""Room of lost nodes is asked for together, and counted once a plan."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from spotvortex.core.domain.labels import PodKind
+from spotvortex.core.domain.observation import OwnPod
+from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.drain.calls import Again, CreateRoom, Done, RoomShape
+from spotvortex.pipeline.shared_room import LONGEST_S, QUIET_SHARE, RoomDesk, SharedRoom
+from tests.pipeline.world import now, pod, run
+
+
+def asked(node, n_pods=2, *, plan="p1", owner="shop/ReplicaSet/web"):
+    pods = tuple(pod(f"{node}-{i}", owner=owner) for i in range(n_pods))
+    return CreateRoom(
+        plan_id=plan,
+        for_uids=(f"uid-{node}",),
+        pool="web",
+        capacity_type=CapacityType.UNKNOWN,
+        sides=("web",),
+        shapes=(RoomShape(pods=pods, zone="", avoid=None),),
+        expires_s=600,
+    )
+
+
+def answered(*calls, answers=(), every_s=0.01):
+    """Ask one after the other; returns what was sent when, and the answers."""
+    given = list(answers)
+
+    async def main():
+        sent = []
+
+        async def send(call):
+            sent.append((round(now(), 2), call))
+            return given.pop(0) if given else Done()
+
+        desk, tasks = RoomDesk(send), []
+        for call in calls:
+            tasks.append(asyncio.ensure_future(desk.ask(call)))
+            await asyncio.sleep(every_s)
+        return sent, [await task for task in tasks]
+
+    return run(main)
+
+
+def test_what_is_asked_for_within_a_moment_is_one_request_and_all_are_answered():
+    sent, answers = answered(*(asked(f"n{i}") for i in range(3)))
+    ((at, call),) = sent
+    assert at == round(0.02 + QUIET_SHARE * LONGEST_S, 2)
+    assert call.for_uids == ("uid-n0", "uid-n1", "uid-n2")
+    (shape,) = call.shapes
+    assert [p.name for p in shape.pods] == ["n0-0", "n0-1", "n1-0", "n1-1", "n2-0", "n2-1"]
+    assert answers == [Done(), Done(), Done()]
+
+
+def test_pods_of_other_owners_are_other_shapes_and_other_plans_other_requests():
+    other = asked("n1", owner="shop/ReplicaSet/api")
+    sent, _ = answered(asked("n0"), other, asked("n2", plan="p2"))
+    assert [(c.plan_id, len(c.shapes)) for _, c in sent] == [("p1", 2), ("p2", 1)]
+
+
+def test_a_stream_without_a_pause_is_sent_in_few_requests_each_after_twice_the_time():
+    sent, _ = answered(*(asked(f"n{i}") for i in range(150)))
+    assert sent[0][0] == LONGEST_S
+    assert sum(len(c.for_uids) for _, c in sent) == 150
+    assert [at for at, _ in sent] == [LONGEST_S, pytest.approx(3 * LONGEST_S, abs=0.2)]
+
+
+def test_after_silence_the_same_is_asked_beside_what_is_new():
+    async def main():
+        sent, given = [], [Again("silent"), Done(), Done()]
+
+        async def send(call):
+            sent.append(call.for_uids)
+            return given.pop(0)
+
+        desk = RoomDesk(send)
+        async with asyncio.TaskGroup() as group:
+            for node in ("n0", "n1"):
+                group.create_task(desk.ask(asked(node)))
+        async with asyncio.TaskGroup() as group:
+            for node in ("n2", "n0"):
+                group.create_task(desk.ask(asked(node)))
+        return sent
+
+    assert run(main) == [("uid-n0", "uid-n1"), ("uid-n0", "uid-n1"), ("uid-n2",)]
+
+
+ROOM = OwnPod(
+    name="r0", kind=PodKind.PLACEHOLDER, plan_id="p1", for_uid="p1", node="new-1", ends_at=0.0
+)
+
+
+def test_what_was_ever_bound_is_counted_once_and_what_is_there_as_it_is():
+    pods = [ROOM, replace(ROOM, name="r1", node=""), replace(ROOM, name="r2", for_uid="uid-n1")]
+    room = SharedRoom(lambda _plan: pods, lambda pod, _nodes: bool(pod.node))
+
+    async def main():
+        first = room.of("p1")
+        pods[:] = [replace(ROOM, name="r1"), replace(ROOM, name="r3", terminating=True)]
+        same = room.of("p1")
+        await asyncio.sleep(1.0)
+        return first, same, room.of("p1")
+
+    first, same, later = run(main)
+    assert (first.there, first.given) == (2, 1)
+    assert same is first
+    assert (later.there, later.given) == (1, 3)
