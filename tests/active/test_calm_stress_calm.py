@@ -53,8 +53,8 @@ class Play:
     max_in_flight: int
 
 
-def shape_of(n_nodes: int, n_stateful: int, *, pair: bool = False) -> Shape:
-    """Return a scene whose owner lets everything be on Spot again.
+def shape_of(n_nodes: int, n_stateful: int, budget: int | str = 1, *, pair: bool = False) -> Shape:
+    """Return a scene with real budgets, whose owner lets everything be on Spot again.
 
     Without that word pool safety rightly keeps some nodes on-demand after a fall back, and the end
     would depend on the zones that Karpenter chooses.
@@ -62,13 +62,13 @@ def shape_of(n_nodes: int, n_stateful: int, *, pair: bool = False) -> Shape:
     return Shape(
         n_nodes=n_nodes,
         n_stateful=n_stateful,
-        max_unavailable="100%",
+        max_unavailable=budget,
         after_loss="0",
         pair=pair,
     )
 
 
-SMALL = Play(shape_of(8, 3), calm_s=25, stress_s=170, return_s=300, max_in_flight=3)
+SMALL = Play(shape_of(8, 3, "25%"), calm_s=25, stress_s=170, return_s=300, max_in_flight=3)
 PAIR = Play(shape_of(8, 3, pair=True), calm_s=25, stress_s=170, return_s=300, max_in_flight=3)
 LARGE = Play(shape_of(60, 9), calm_s=60, stress_s=900, return_s=1800, max_in_flight=24)
 

@@ -94,7 +94,13 @@ RULES = {"WhenEmptyOrUnderutilized": "", "WhenEmpty": '{"web": {"max-spot-ratio"
 CAPS = {"WhenEmptyOrUnderutilized": 1.0, "WhenEmpty": 0.7}
 
 
-@pytest.fixture(scope="module", params=["WhenEmptyOrUnderutilized"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "WhenEmptyOrUnderutilized",
+        pytest.param("WhenEmpty", marks=[pytest.mark.large, pytest.mark.timeout(1800)]),
+    ],
+)
 def played(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Played]:
