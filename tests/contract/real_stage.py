@@ -160,6 +160,10 @@ class RealStage:
             spec={"nodeSelector": selector, "affinity": {"nodeAffinity": required}},
         )
         manifests: list[Manifest] = [deployment_manifest(shape, replicas=load.replicas)]
+        if load.after_loss:
+            manifests[0]["metadata"]["annotations"] = {
+                labels.MIN_AVAILABLE_AFTER_LOSS: load.after_loss
+            }
         if load.max_unavailable is not None:
             budget = pdb_manifest(load.name, self.shop, max_unavailable=load.max_unavailable)
             manifests.append(budget)

@@ -213,6 +213,7 @@ class SimStage:
             max_unavailable=load.max_unavailable,
             capacity_type=load.capacity_type,
             other_pools=(ELSE,) if load.elsewhere else (),
+            min_available_after_loss=load.after_loss,
         )
         if not load.starts:
             self._never_ready.add(load.name)

@@ -64,7 +64,8 @@ class Pool:
 class Load:
     """A workload of pods that are all alike; `starts` is false where they never get Ready.
 
-    With `elsewhere` they may run in the foreign group as well.
+    With `elsewhere` they may run in the foreign group as well. `after_loss` is the owner's word on
+    what must stay after a loss, "" where nobody says it.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Load:
     capacity_type: CapacityType | None = None
     starts: bool = True
     elsewhere: bool = False
+    after_loss: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -330,7 +330,7 @@ async def the_daemons_wave_writes_in_order(stage):
 
 
 async def goes_to_the_other_side_and_comes_back(stage):
-    load = Load(name="app", replicas=4, cpu_milli=1500)
+    load = Load(name="app", replicas=4, cpu_milli=1500, after_loss="0")
     await running(stage, load)
     spot_side, other_side = stage.sides
 

@@ -28,7 +28,7 @@ from tests.controlplane.manifests import (
     pod_template,
 )
 from tests.witness.home import prepare_home
-from tests.witness.judge.names import CORDONED, DRAIN, NAMESPACE, PREFIX
+from tests.witness.judge.names import AFTER_LOSS, CORDONED, DRAIN, NAMESPACE, PREFIX
 
 POOL = "web"
 SHOP = "shop"
@@ -241,7 +241,7 @@ def _node_pool(shape: Shape, name: str, kinds: tuple[str, ...] = ("spot", "on-de
 def _namespace(shape: Shape) -> Manifest:
     made = namespace_manifest(SHOP)
     if shape.after_loss:
-        made["metadata"]["annotations"] = {f"{PREFIX}min-available-after-loss": shape.after_loss}
+        made["metadata"]["annotations"] = {AFTER_LOSS: shape.after_loss}
     return made
 
 

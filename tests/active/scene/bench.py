@@ -34,6 +34,7 @@ from tests.deploy.manifests import active_bounds, active_fence, active_roles
 from tests.witness.crash_proxy import Reply
 from tests.witness.judge.case import CLUSTER
 from tests.witness.judge.names import (
+    AFTER_LOSS,
     AT_RISK,
     CORDONED,
     DRAIN,
@@ -204,7 +205,11 @@ class Bench(Ours):
             "consolidateAfter": size.consolidate_after,
         }
         pool = nodepool_manifest(self.pool, spec={"disruption": disruption})
-        self.plane.apply([namespace_manifest(self.shop), pool])
+        space = namespace_manifest(self.shop)
+        if not size.pdb:
+            # Whoever has no budget here may lose all: pool safety has scenes of its own.
+            space["metadata"]["annotations"] = {AFTER_LOSS: "0"}
+        self.plane.apply([space, pool])
         self.first_pool = self.node_pool()
         # Pods that come while one node is not usable yet would all go to the other.
         self.add_empty(size.kind_from, size.n_from)

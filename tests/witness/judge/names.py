@@ -14,6 +14,7 @@ ORDER = "spotvortex.io/order"
 CORDONED = "spotvortex.io/cordoned"
 DRAIN = "spotvortex.io/drain"
 AT_RISK = "spotvortex.io/at-risk"
+AFTER_LOSS = "spotvortex.io/min-available-after-loss"
 
 NAMESPACE = "spotvortex"
 LEASE = "spotvortex"
