@@ -36,6 +36,8 @@ def values_of(field: FieldInfo) -> str:
     if low is not None and high is not None:
         whole = "a whole number" if field.annotation is int else "a number"
         return f"{whole} from {low:.10g} to {high:.10g}"
+    if field.annotation is bool:
+        return "true or false"
     choices = [c for c in get_args(field.annotation) if isinstance(c, str) and c]
     if choices:
         return " or ".join(choices)

@@ -62,13 +62,22 @@ def _service(app: str, label: str, values: list[str], replicas: int) -> Manifest
     return deployment_manifest(shape, replicas=replicas)
 
 
+def _guarded(workload: Manifest, word: str) -> Manifest:
+    """Add the owner's word on what must stay after a loss."""
+    workload["metadata"]["annotations"] = {"spotvortex.io/min-available-after-loss": word}
+    return workload
+
+
 def workloads() -> list[Manifest]:
-    """Deployments of several replicas with a budget each, and one of a single replica."""
+    """Deployments of several replicas with a budget each, and one of a single replica.
+
+    The owner of checkout lets a loss take one pod of six.
+    """
     karpenter, group = "karpenter.sh/nodepool", "eks.amazonaws.com/nodegroup"
     return [
         _service("front", karpenter, ["web"], 12),
         pdb_manifest("front", NAMESPACE, min_available="25%"),
-        _service("checkout", karpenter, ["api-spot", "api-od"], 6),
+        _guarded(_service("checkout", karpenter, ["api-spot", "api-od"], 6), "5"),
         pdb_manifest("checkout", NAMESPACE, max_unavailable=1),
         _service("reports", group, ["batch"], 4),
         pdb_manifest("reports", NAMESPACE, max_unavailable=1),

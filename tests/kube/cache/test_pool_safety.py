@@ -52,8 +52,10 @@ class Raw:
 
 
 def make_node(name, pool, kind, rng):
+    """A node of one NodePool, or of a side of the pair `web-spot` and `web-od`."""
+    side = {"spot": "web-spot", "on-demand": "web-od"}[kind] if pool == "pair" else pool
     labels = {
-        POOL: pool,
+        POOL: side,
         KIND: kind,
         TYPE: rng.choice(["m5.large", "c5.large"]),
         ZONE: rng.choice("ab"),
@@ -62,10 +64,10 @@ def make_node(name, pool, kind, rng):
 
 
 def make_cluster(seed):
-    """Three pools, some nodes of none, and workloads whose pods are anywhere."""
+    """Three pools, one maybe a pair, some nodes of none, and workloads whose pods are anywhere."""
     rng = Random(seed)
     nodes = {}
-    for pool in ("api", "db", "web", ""):
+    for pool in ("api", "db", "pair" if seed % 2 else "web", ""):
         for i in range(rng.randint(1, 5)):
             name = f"{pool or 'none'}-{i}"
             nodes[name] = make_node(name, pool, rng.choice(["spot", "on-demand"]), rng)

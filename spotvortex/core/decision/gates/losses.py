@@ -24,8 +24,8 @@ def pool_safety(case: Case, reply: Reply) -> Verdict:
     Compares: Ready pods of each workload that would stay with its owner's word
     (`min-available-after-loss`), else with half of the replicas after an offering's loss and a
     third, never none, after a zone's; pods on nodes on the move count as lost with what hits most,
-    and pools that share a workload share what it can spare (ADR 0008, 0019). A node with pods of a
-    workload that can spare none holds by itself. PodDisruptionBudgets count as well where
+    and pools that share a workload share what it can spare (ADR 0008, ADR 0019). A node with pods
+    of a workload that can spare none holds by itself. PodDisruptionBudgets count as well where
     `SPOTVORTEX_BUDGETS_BIND` is set. Refuses growth where either cannot be read. Away from
     Spot for safety's sake, only nodes whose leaving helps. What the controller's own fall back took
     from Spot, and its anchors still keep, may return to where it was (ADR 0014).
