@@ -10,7 +10,7 @@ from random import Random
 
 from spotvortex.app import bundle, check_mode
 from spotvortex.app.kubernetes import answering, run_background
-from spotvortex.app.prices import SystemClock, open_prices
+from spotvortex.app.prices import Prices, SystemClock, open_prices
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import ApiError, ModelContractError, PriceFileError, SettingsError
 from spotvortex.kube.admin import access_review
@@ -73,20 +73,26 @@ async def _check_prices(settings: Settings, offerings: frozenset[Offering]) -> l
         prices = open_prices(settings, Random())  # noqa: S311 - jitter of retries
     except PriceFileError as error:
         return [checks.wrong("prices", str(error))]
-    found = []
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for name, background in prices.background:
             group.create_task(run_background(background, stop), name=name)
-        prices.market.facts(sorted(offerings), SystemClock().now())
+        facts = prices.market.facts(sorted(offerings), SystemClock().now())
         if offerings:
             await prices.warmed()
+            facts = prices.market.facts(sorted(offerings), SystemClock().now())
+        asked = _endpoints(prices)
         stop.set()
-    if prices.aws is not None:
+    return [checks.of_prices(facts), *asked]
+
+
+def _endpoints(prices: Prices) -> list[checks.Check]:
+    """Judge the endpoints that have been asked."""
+    found: list[checks.Check] = []
+    if prices.aws is not None and prices.aws.first.is_set():
         fix = "see docs/spot-prices.md, or set SPOTVORTEX_PRICE_SOURCE=file"
         found.append(checks.of_endpoint("spot prices of AWS", prices.aws.trouble, fix))
-    if prices.scrape is not None:
-        found.append(checks.of_endpoint(KARPENTER, prices.scrape.trouble))
-    if prices.history is not None:
-        found.append(checks.of_endpoint(PROMETHEUS, prices.history.trouble))
-    return [checks.of_prices(prices.market.facts(sorted(offerings), SystemClock().now())), *found]
+    for variable, source in ((KARPENTER, prices.scrape), (PROMETHEUS, prices.history)):
+        if source is not None and source.first.is_set():
+            found.append(checks.of_endpoint(variable, source.trouble))
+    return found

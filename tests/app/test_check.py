@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -15,6 +16,7 @@ from spotvortex.core.domain.types import Offering
 from spotvortex.kube.admin.access_review import REVIEWS, Access
 from spotvortex.kube.cache.inputs import NODEPOOLS, NODES, PDBS
 from spotvortex.kube.coordination.kept_memory import path_of
+from spotvortex.market.karpenter import prometheus, scrape
 from spotvortex.report import checks
 from spotvortex.report.checks import CheckStatus
 from spotvortex.settings.model import Settings
@@ -22,6 +24,8 @@ from tests.controlplane.cluster import ControlPlane
 from tests.deploy.manifests import shadow_cluster_role
 from tests.kube.admin.test_access_review import node, reviewed, server
 from tests.kube.fake_api import Answer, FakeApi, FakeCluster, listed, refused, serving
+from tests.market.karpenter.metrics_text import Endpoint, Karpenter
+from tests.market.karpenter.metrics_text import serving as metrics_server
 
 WEB_A, WEB_B = (Offering(instance_type="m6i.large", zone=f"us-east-1{z}") for z in "ab")
 PRICED = SpotQuote(offering=WEB_A, spot_usd_per_hour=0.03, on_demand_usd_per_hour=0.096)
@@ -210,6 +214,30 @@ async def test_old_prices_and_broken_prices_are_told_apart(tmp_path, monkeypatch
     path.write_text("{}\n")
     found = await checked(cluster(), tmp_path, monkeypatch, price_file=path)
     assert (found["prices"].finding, found["prices"].required) == (CheckStatus.WRONG, True)
+
+
+async def test_endpoints_that_do_not_answer_are_wrong_and_not_required(tmp_path, monkeypatch):
+    for module in (scrape, prometheus):
+        monkeypatch.setattr(module, "RETRIES", replace(module.RETRIES, n_attempts=1))
+    urls = {"karpenter_metrics_url": "http://127.0.0.1:1/x", "prometheus_url": "http://127.0.0.1:1"}
+    found = await checked(cluster(), tmp_path, monkeypatch, **urls)
+    for name in urls:
+        told = found[f"SPOTVORTEX_{name.upper()}"]
+        assert (told.finding, told.required) == (CheckStatus.WRONG, False)
+        assert "127.0.0.1:1" in told.detail
+    assert found["prices"].finding is CheckStatus.MISSING
+
+
+async def test_an_endpoint_that_answers_gives_the_prices(tmp_path, monkeypatch):
+    here = ("m6i.large", "us-east-1a")
+    karpenter = Karpenter(
+        available={(*here, "spot"): 1},
+        prices={(*here, "spot"): 0.03, (*here, "on-demand"): 0.096},
+    )
+    async with metrics_server(Endpoint([karpenter.text()])) as url:
+        found = await checked(cluster(), tmp_path, monkeypatch, karpenter_metrics_url=url)
+    assert found["prices"].finding is CheckStatus.OK
+    assert found["SPOTVORTEX_KARPENTER_METRICS_URL"].finding is CheckStatus.OK
 
 
 async def test_scripted_prices_are_looked_at_like_others(tmp_path, monkeypatch):

@@ -28,6 +28,14 @@ SURE: Final = 0.5
 """Share of one interruption from which an offering's last loss counts as seen."""
 
 
+YOUNG_S: Final = 12 * 3600.0
+"""Age, since it is held and since its last loss, below which the hazard of an offering falls: there
+every step counts by itself."""
+
+MOST_AT_ONCE: Final = 12
+"""Steps that are taken as one where nothing happens: an hour of those of five minutes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapacityHistory:
     """What was measured, on a grid.
@@ -120,33 +128,57 @@ def _lived(
 ) -> OfferingMemory:
     """Go through the steps in which one offering was held; what lies between only decays."""
     known = OfferingMemory(updated_at=history.start)
-    since: float | None = None
-    for step in range(1, history.n_steps):
+    since, step = None, 1
+    while step < history.n_steps:
         before, now = history.n_held(offering, step - 1), history.n_held(offering, step)
-        if not before and not now and step not in lost:
+        is_old = _is_old(since, known.last_loss_at, history.at(step))
+        n_steps = _calm_steps(history, offering, step, lost) if is_old else 1
+        last, step = step + n_steps - 1, step + n_steps
+        if not before and not now and last not in lost:
             continue
-        if not (history.seen[step] and history.seen[step - 1]):
+        if not (history.seen[last] and history.seen[last - 1]):
             since = None
             continue
         if now and since is None:
-            since = history.at(step)
-        n_lost = lost.get(step, 0.0)
+            since = history.at(last)
+        n_lost = lost.get(last, 0.0)
         seen = Interval(
-            start=history.at(step - 1),
-            hours=history.step_s / 3600.0,
+            start=history.at(last - n_steps),
+            hours=n_steps * history.step_s / 3600.0,
             n_before=max(before, now if not before else 0.0, n_lost),
             n_lost=n_lost,
             has_survivors=now > 0.0,
             n_now=now,
             oldest=since if now else None,
         )
-        after = stepped(known, seen, history.at(step))
-        if 0.0 < n_lost < SURE:
-            kept = known.last_loss_at, known.left_survivors
-            after = replace(after, last_loss_at=kept[0], left_survivors=kept[1])
-        known = after
+        known = _surely(known, stepped(known, seen, history.at(last)), n_lost)
         since = since if now else None
     return known
+
+
+def _surely(before: OfferingMemory, after: OfferingMemory, n_lost: float) -> OfferingMemory:
+    """Leave the last loss as it was, where less than half of one is taken for this offering's."""
+    if not 0.0 < n_lost < SURE:
+        return after
+    return replace(after, last_loss_at=before.last_loss_at, left_survivors=before.left_survivors)
+
+
+def _is_old(since: float | None, last_loss_at: float | None, now: float) -> bool:
+    lost_at = -math.inf if last_loss_at is None else last_loss_at
+    return since is not None and now - max(since, lost_at) >= YOUNG_S
+
+
+def _calm_steps(
+    history: CapacityHistory, offering: Offering, step: int, lost: Mapping[int, float]
+) -> int:
+    """Return how many steps from one on may be taken as one, since nothing happens in them."""
+    n_held = history.n_held(offering, step - 1)
+    last = min(step + MOST_AT_ONCE, history.n_steps)
+    for other in range(step, last):
+        calm = history.seen[other] and history.n_held(offering, other) == n_held
+        if other in lost or not calm:
+            return max(1, other - step)
+    return last - step
 
 
 def _refused(known: OfferingMemory, times: Iterable[float], end: float) -> OfferingMemory:

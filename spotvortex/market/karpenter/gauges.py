@@ -12,7 +12,7 @@ import asyncio
 import logging
 import math
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from spotvortex.core.domain.launches import LaunchFacts
@@ -46,6 +46,18 @@ FEW: Final = 20
 names 60 types at most. A zone that is shifted away from, or a changed EC2NodeClass, does it."""
 
 
+Change = tuple[float, float]
+"""The wall time from which a price holds, and the price in USD per hour."""
+
+
+def _series(changes: Sequence[Change]) -> PriceSeries:
+    made = SpotChanges()
+    for at, price in changes:
+        made.times.append(at)
+        made.prices.append(price)
+    return PriceSeries(made)
+
+
 class KarpenterMarket:
     """Implements `ports.Market` from Karpenter's gauges.
 
@@ -60,7 +72,7 @@ class KarpenterMarket:
         self.was_asked = asyncio.Event()
         self._last = Scrape()
         self._last_at = self._renewed_at = -math.inf
-        self._changes: dict[Offering, SpotChanges] = {}
+        self._changes: dict[Offering, list[Change]] = {}
         self._series: dict[Offering, PriceSeries] = {}
         self._on_demand: dict[Offering, float] = {}
         self._falls: dict[Offering, float] = {}
@@ -86,7 +98,7 @@ class KarpenterMarket:
             source = "none" if on_demand is None else self._source
             return SpotQuote(offering=offering, on_demand_usd_per_hour=on_demand, source=source)
         if offering not in self._series:
-            self._series[offering] = PriceSeries(self._changes[offering])
+            self._series[offering] = _series(self._changes[offering])
         series, age_s = self._series[offering], now - self._renewed_at
         at = series.index_at(now)
         is_fresh = at >= 0 and age_s <= self._spot_max_age_s
@@ -111,8 +123,9 @@ class KarpenterMarket:
             self._renewed_at = max(self._renewed_at, at - RENEWED_EVERY_S)
         elif scrape.price_digest != self._last.price_digest:
             self._renewed_at = at
-        for offering, price in scrape.spot.items():
-            self._note(offering, price, at)
+        if is_first or scrape.price_digest != self._last.price_digest:
+            for offering, price in scrape.spot.items():
+                self._note(offering, price, at)
         self._on_demand |= scrape.on_demand
         self._compare(scrape, at)
         self._last, self._last_at = scrape, at
@@ -133,25 +146,21 @@ class KarpenterMarket:
         self._renewed_at = max(self._renewed_at, renewed_at)
         self._on_demand = dict(on_demand) | self._on_demand
         for offering, past in spot.items():
-            live = self._changes.get(offering, SpotChanges())
-            first = live.times[0] if live.times else math.inf
+            live = self._changes.get(offering, [])
+            first = live[0][0] if live else math.inf
             kept = [(t, p) for t, p in zip(past.times, past.prices, strict=True) if t < first]
-            merged = SpotChanges()
-            for time, price in (*kept, *zip(live.times, live.prices, strict=True)):
-                merged.times.append(time)
-                merged.prices.append(price)
-            if merged.times:
-                self._changes[offering] = merged
+            if kept:
+                self._changes[offering] = [*kept, *live]
                 self._series.pop(offering, None)
 
     def _note(self, offering: Offering, price: float, at: float) -> None:
-        changes = self._changes.setdefault(offering, SpotChanges())
-        if changes.prices and changes.prices[-1] == price:
-            return
-        changes.times.append(at)
-        changes.prices.append(price)
-        del changes.times[:-MAX_CHANGES], changes.prices[:-MAX_CHANGES]
-        self._series.pop(offering, None)
+        changes = self._changes.get(offering)
+        if changes is None:
+            self._changes[offering] = [(at, price)]
+        elif changes[-1][1] != price:
+            changes.append((at, price))
+            del changes[:-MAX_CHANGES]
+            self._series.pop(offering, None)
 
     def _compare(self, scrape: Scrape, at: float) -> None:
         """Find what fell since the last scrape, if that was of the same process, and near."""

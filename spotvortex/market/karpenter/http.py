@@ -6,6 +6,7 @@ and never shown. May not know what an answer says.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ import aiohttp
 from spotvortex.errors import MetricsError
 
 CONNECT_S: Final = 5.0
-CHUNK_BYTES: Final = 64 * 1024
+CHUNK_BYTES: Final = 16 * 1024
 _SHOWN_BYTES: Final = 200
 _PASSWORD: Final = re.compile(r"//[^/]*@")
 
@@ -62,6 +63,7 @@ async def read(
                     text = f"{shown(url)} answered more than {max_bytes} bytes"
                     raise MetricsError(text, is_passing=False)
                 take(chunk)
+                await asyncio.sleep(0)
     except TimeoutError as error:
         raise MetricsError(f"{shown(url)} did not answer in time", is_passing=True) from error
     except aiohttp.InvalidURL as error:

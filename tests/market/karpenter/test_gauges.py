@@ -82,8 +82,13 @@ def test_a_history_grows_from_what_was_seen_and_goes_on_from_the_past():
 
 
 def test_price_changes_are_bounded():
-    made = market(*((60.0 * i, {"spot": {WEB_A: 0.01 + i / 1e4}}) for i in range(MAX_CHANGES + 9)))
-    assert len(made._changes[WEB_A].times) == MAX_CHANGES
+    made = market(
+        *(
+            (60.0 * i, {"spot": {WEB_A: 0.01 + i / 1e4}, "price_digest": i})
+            for i in range(MAX_CHANGES + 9)
+        )
+    )
+    assert len(made._changes[WEB_A]) == MAX_CHANGES
 
 
 def falls(made, after_s):
