@@ -53,7 +53,7 @@ async def read(
         MetricsError: no answer, another status than 200, or more bytes than may be.
     """
     try:
-        async with client.get(url, params=query) as response:
+        async with client.get(url, params=query, allow_redirects=False) as response:
             if response.status != 200:
                 await _refuse(response)
             left = max_bytes

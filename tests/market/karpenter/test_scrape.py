@@ -65,6 +65,7 @@ async def test_a_replica_that_does_not_lead_is_passed_over():
     ("answer", "word"),
     [
         (STANDBY, "no series of offerings"),
+        ((302, b"log in first"), "answered 302: log in first"),
         ((404, b"page not found"), "answered 404: page not found"),
         ((503, b"later"), "answered 503: later"),
         (None, "Disconnected"),
