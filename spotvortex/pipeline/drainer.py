@@ -36,6 +36,9 @@ MAX_UNDOING_STEPS: Final = 200
 REST_S: Final = 5.0
 """Time after its end in which an order or a chore is not taken up again: the view may lag."""
 
+A_TURN: Final = 8
+"""Orders that begin in one turn of the loop; hundreds may come at once, and it has to breathe."""
+
 _CHORE: Final = ""
 """The plan of what belongs to none."""
 
@@ -67,6 +70,7 @@ class Drainer:
     _chores: set[str] = field(default_factory=set)
     _waves: WaveBarrier = field(default_factory=WaveBarrier)
     _over: dict[tuple[str, str], float] = field(default_factory=dict)
+    _beginning: int = 0
 
     async def run(self, lane: Lane[Order], stop: asyncio.Event) -> None:
         """Carry out orders until the lane is closed and empty; at a stop, undo those in hand."""
@@ -92,7 +96,9 @@ class Drainer:
             self._hold(order.uid, None)
             # IMPORTANT: before any of the wave takes a step, or it would not wait for the others.
             self._waves.join(order)
-            group.create_task(self._carry_out(order, stop))
+            self._beginning += 1
+            turns = (self._beginning - 1) // A_TURN
+            group.create_task(self._begin_after(turns, order, stop))
 
     def _hold(self, uid: str, drain: DrainTask | None) -> None:
         self._drains[uid] = drain
@@ -125,6 +131,14 @@ class Drainer:
         if isinstance(answer, Done | Gone):
             self._rest(_CHORE, chore.key)
         _log_chore(chore, answer)
+
+    async def _begin_after(self, turns: int, order: DrainOrder, stop: asyncio.Event) -> None:
+        try:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        finally:
+            self._beginning -= 1
+        await self._carry_out(order, stop)
 
     async def _carry_out(self, order: DrainOrder, stop: asyncio.Event) -> None:
         with self.heartbeats.at_work("drainer"):

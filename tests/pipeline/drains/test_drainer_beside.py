@@ -22,7 +22,7 @@ from spotvortex.errors import UnreachableError
 from spotvortex.pipeline.actuators import Actuators, RecordingActuator
 from spotvortex.pipeline.channels import Lane
 from spotvortex.pipeline.drain_task import sharpened
-from spotvortex.pipeline.drainer import REST_S
+from spotvortex.pipeline.drainer import A_TURN, REST_S
 from tests.core.builders import AT
 from tests.core.in_flight import loss, order
 from tests.pipeline.drains.test_drainer import Stubborn, carry_out, kinds, still, stubborn
@@ -281,3 +281,34 @@ def test_an_order_that_has_just_ended_is_not_taken_up_again_by_an_old_view():
     soon = script(stubborn(binds=False), (0.0, ending), (ended_at + 1.0, ending))
     later = script(stubborn(binds=False), (0.0, ending), (ended_at + REST_S + 1.0, ending))
     assert (len(soon), len(later)) == (1, 2)
+
+
+def test_of_many_orders_that_come_at_once_a_few_begin_in_each_turn_of_the_loop():
+    nodes = [f"n{i}" for i in range(3 * A_TURN)]
+    begun, looked = [], set()
+
+    class Noted(Stubborn):
+        async def look(self, wanted):
+            if wanted.uid not in looked:
+                looked.add(wanted.uid)
+                begun[-1] += 1
+            return await RecordingActuator.look(self, wanted)
+
+    world = still(**{node: (pod("a"),) for node in nodes})
+    actuator = Noted(cluster=world, telemetry=MemoryTelemetry())
+
+    async def main():
+        async def count():
+            while True:
+                begun.append(0)
+                await asyncio.sleep(0)
+
+        lane, counting = Lane("drains", 99), asyncio.ensure_future(count())
+        for node in nodes:
+            lane.offer(f"uid-{node}", order(node))
+        lane.close()
+        await drainer(actuator).run(lane, asyncio.Event())
+        counting.cancel()
+
+    run(main)
+    assert (sum(begun), max(begun)) == (len(nodes), A_TURN)
