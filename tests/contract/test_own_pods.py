@@ -1,7 +1,19 @@
 """Placeholders and anchors: where they stand, what they give way to, and how they end."""
 
+from dataclasses import replace
+
 from spotvortex.core.domain.types import CapacityType, Offering
-from spotvortex.core.drain.calls import DeleteAnchors, DeletePlaceholders, Done, Gone, Refused
+from spotvortex.core.drain.calls import (
+    CreateRoom,
+    DeleteAnchors,
+    DeletePlaceholders,
+    Done,
+    Gone,
+    PodView,
+    Refused,
+    RoomShape,
+)
+from spotvortex.sim.market.instance_types import GIB
 from tests.contract.stage import (
     ON_DEMAND,
     OTHER_PLAN,
@@ -270,3 +282,47 @@ async def test_an_anchor_for_a_node_that_is_not_there_comes_to_nothing(stage):
     await stage.delete_node(node.name)
     await stage.until(lambda: stage.view.node(node.name) is None)
     assert await stage.apply(anchor_of(node, "anchor")) == Done()
+
+
+def shared(stage):
+    return [p for p in own(stage, PLAN).values() if not p.terminating]
+
+
+def room_of(stage, pod, n):
+    """Ask for the room of `n` pods like this one, as a plan of lost nodes does."""
+    view = PodView(
+        namespace=pod.namespace,
+        name=pod.name,
+        uid=pod.uid,
+        cpu_milli=1000,
+        memory_bytes=GIB,
+        grace_s=2.0,
+        stays=False,
+        owner=f"{pod.namespace}/ReplicaSet/app",
+    )
+    others = tuple(replace(view, name=f"gone-{i}", uid=f"gone-{i}") for i in range(1, n))
+    return CreateRoom(
+        plan_id=PLAN,
+        for_uids=("node-uid",),
+        pool=stage.pool,
+        capacity_type=CapacityType.UNKNOWN,
+        sides=stage.sides,
+        shapes=(RoomShape(pods=(view, *others), zone="", avoid=None),),
+        expires_s=1800,
+    )
+
+
+@staged
+async def test_shared_room_is_made_once_and_what_a_pod_takes_of_it_does_not_come_again(stage):
+    _, pod = await original(stage)
+    call = room_of(stage, pod, 3)
+    assert await stage.apply(call) == Done()
+    await stage.until(lambda: len([p for p in shared(stage) if p.node]) == 3)
+    assert all(p.is_shared and not p.order for p in shared(stage))
+    assert await stage.apply(call) == Done()
+    await stage.add_load(Load(name="comes", cpu_milli=900))
+    await stage.until(lambda: all_ready(stage, "comes", 1))
+    await stage.until(lambda: len(shared(stage)) == 2)
+    await stage.lasts(lambda: len(shared(stage)) == 2)
+    assert await stage.apply(DeletePlaceholders(plan_id=PLAN, for_uid="")) == Done()
+    await stage.until(lambda: not shared(stage))
