@@ -23,6 +23,10 @@ ANCHOR_LEFT: Final = 0.5
 EVICT_MARGIN_S: Final = 15.0
 """Seconds before the deadline of an interruption by which the last grace period should be over."""
 
+EVICTIONS_PER_S: Final = 50.0
+"""Evictions of a plan that a server is trusted to carry out in a second; the last pod of a plan of
+thousands has to be evicted in time, too."""
+
 AFTER_LOSS_S: Final = 120.0
 """An interrupted node that is still there this long after its deadline is given up."""
 
@@ -270,7 +274,7 @@ def _phase(order: DrainOrder, progress: DrainProgress, view: NodeView, now: floa
     """Say which phase comes next; an interrupted node is marked before anything is asked for."""
     if not progress.marked and order.kind is OrderKind.INTERRUPTION:
         return DrainPhase.MARKING
-    pressing = _is_pressing(order, progress, now)
+    pressing = _is_pressing(order, progress, view, now)
     waits = not progress.begun and not pressing
     # Once the first pod has gone, the pods that follow it take the placeholders' room. A node that
     # is lost does not wait for a server that does not take our requests for room either.
@@ -299,7 +303,7 @@ def _waits_for_marks(order: DrainOrder, progress: DrainProgress, view: NodeView)
     return planned and view.wave is not None and view.wave.marking
 
 
-def _is_pressing(order: DrainOrder, progress: DrainProgress, now: float) -> bool:
+def _is_pressing(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float) -> bool:
     """Tell whether an interrupted node's pods must go now to end before it does.
 
     Where nobody can be asked for room, there is nothing to wait for.
@@ -309,7 +313,8 @@ def _is_pressing(order: DrainOrder, progress: DrainProgress, now: float) -> bool
     if not order.sides:
         return True
     grace_s = max((pod.grace_s for pod in progress.moving), default=0.0)
-    return now >= order.deadline - grace_s - EVICT_MARGIN_S
+    n_left = view.wave.left if view.wave is not None else 0
+    return now >= order.deadline - grace_s - EVICT_MARGIN_S - n_left / EVICTIONS_PER_S
 
 
 def to_anchor(

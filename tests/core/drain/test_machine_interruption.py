@@ -19,6 +19,7 @@ from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.progress import (
     AFTER_LOSS_S,
     EVICT_MARGIN_S,
+    EVICTIONS_PER_S,
     OVERDUE,
     DrainPhase,
     DrainProgress,
@@ -229,3 +230,12 @@ def test_a_lost_node_with_room_for_its_own_pods_does_not_wait_for_others(made, p
     )
     asked = DrainProgress(moving=view.pods, asked=frozenset({view.pods[0].uid}))
     assert proceed(made, asked, view, AT).phase is phase
+
+
+def test_the_more_pods_its_plan_has_left_the_earlier_a_lost_nodes_own_ones_go():
+    for n_left in (50, 1000):
+        stands = WaveView(asking=False, bound=0, left=n_left, last=False)
+        script = Script([pod("a")], binds=False, seen={"wave": stands})
+        run(script, LOSS)
+        early_s = PRESSING_AT - first(script, EvictPod)
+        assert n_left / EVICTIONS_PER_S - 2.0 <= early_s <= n_left / EVICTIONS_PER_S
