@@ -52,7 +52,10 @@ class ClusterView(Protocol):
         ...
 
     def own_pods(self, for_uid: str) -> tuple[OwnPod, ...]:
-        """Return the placeholders and anchors that are about one node, sorted by name."""
+        """Return the placeholders and anchors that are about one node, sorted by name.
+
+        Room that the lost nodes of a plan share is about the plan, and found by its id.
+        """
         ...
 
     async def refresh(self, node: str) -> None:
