@@ -10,6 +10,7 @@ from random import Random
 
 from spotvortex.app.kubernetes import provisioner_of
 from spotvortex.aws.session import open_queue
+from spotvortex.core.decision.weights import Steering
 from spotvortex.core.domain.types import Mode
 from spotvortex.errors import NotServedError, QueueError, SettingsError
 from spotvortex.kube.admin import access_review, install_trial
@@ -44,6 +45,10 @@ async def of_mode(client: KubeClient, settings: Settings) -> list[checks.Check]:
     provisioner = provisioner_of(settings, client, LeaseTiming())
     missing = await access_review.missing_write_rights(client, namespace)
     found += [checks.of_provisioner(provisioner.cannot_move), checks.of_writes(missing)]
+    if settings.weight_rules().steering is Steering.APPLY:
+        steering = access_review.STEERING
+        denied = await access_review.missing_write_rights(client, namespace, steering)
+        found.append(checks.of_weights(denied))
     home = PlaceholderOptions(namespace=namespace, image=settings.placeholder_image)
     trial = await install_trial.attempt(client, home)
     return [*found, checks.of_placeholder(trial), checks.of_fence(trial, who, namespace)]

@@ -15,6 +15,7 @@ from dataclasses import replace
 from spotvortex import __version__, server
 from spotvortex.app import bundle
 from spotvortex.code_digest import code_version
+from spotvortex.core.decision.weights import WeightRules
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Mode
 from spotvortex.errors import SettingsError
@@ -60,6 +61,7 @@ async def run_daemon(
             hands=_hands(edges, hub, limits, settings.max_writes_per_s),
             announcer=edges.announcer or NullAnnouncer(),
             pool_rules=settings.rules_of_pools(),
+            weights=_weights(settings, edges),
             journal=journal,
             telemetry=hub,
         )
@@ -90,6 +92,12 @@ def _allowed(limits: Limits, edges: Edges) -> Limits:
     if not limits.mode.writes or edges.writing is not None:
         return limits
     return replace(limits, mode=Mode.ADVISE if edges.announcer is not None else Mode.SHADOW)
+
+
+def _weights(settings: Settings, edges: Edges) -> WeightRules:
+    """Switch the steering of pairs off where the account's rights do not allow it."""
+    may = edges.writing is None or edges.writing.steers
+    return settings.weight_rules() if may else WeightRules()
 
 
 def _hands(edges: Edges, telemetry: Telemetry, limits: Limits, per_s: float) -> Actuators:

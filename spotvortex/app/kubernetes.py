@@ -17,6 +17,7 @@ from typing import Final, assert_never
 from spotvortex.app.prices import Prices, SystemClock, open_prices
 from spotvortex.app.recollection import FirstStart
 from spotvortex.aws.interruptions import QueueOptions, SqsNotices, open_notices
+from spotvortex.core.decision.weights import Steering
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Mode
 from spotvortex.errors import ApiError, UnreachableError
@@ -220,9 +221,21 @@ async def _writing(opening: _Opening, identity: str, provisioner: Provisioner) -
             state=state,
             memory=keeping.kept or NullMemoryStore(),
             notices=notices or NullNotices(),
+            steers=await _may_steer(settings, client),
         ),
         kept=keeping.kept,
     )
+
+
+async def _may_steer(settings: Settings, client: KubeClient) -> bool:
+    """Tell whether pairs may be steered; a right that is missing switches no more off than that."""
+    if settings.weight_rules().steering is not Steering.APPLY:
+        return True
+    rights = access_review.STEERING
+    missing = await access_review.missing_write_rights(client, settings.namespace, rights)
+    if missing:
+        log.error("weights.off", extra={"missing": "; ".join(missing)})
+    return not missing
 
 
 async def _queue(
@@ -303,3 +316,7 @@ class EventAnnouncer:
     def say(self, node: str, uid: str, reason: str, text: str, *, warning: bool = False) -> None:
         """Publish an Event on a node."""
         self.recorder.emit(node, uid, "Warning" if warning else "Normal", reason, text)
+
+    def warn_of_group(self, group: str, uid: str, reason: str, text: str) -> None:
+        """Publish a warning on a NodePool."""
+        self.recorder.warn_of_node_pool(group, uid, reason, text)

@@ -18,6 +18,7 @@ from spotvortex.core.domain.labels import PodKind
 class ObjectKind(StrEnum):
     """The kinds of things that the controller leaves in a cluster, in order of their removal."""
 
+    NODE_POOL = "nodepool"
     NODE = "node"
     POD = "pod"
     TETHER = "job"
@@ -62,13 +63,13 @@ class Leftover:
 
     @property
     def is_in_flight(self) -> bool:
-        """Tell whether a frozen daemon undoes it by itself: a marked node, or room for its pods.
+        """Tell whether a frozen daemon undoes it: a marked node, its pods' room, a steered group.
 
         Anchors are none: a frozen daemon lets them run out, and they keep nothing in its hands.
         """
         if self.thing is ObjectKind.NODE:
             return bool(self.marks & {labels.CORDONED, labels.DRAIN})
-        return self.pod is PodKind.PLACEHOLDER
+        return self.thing is ObjectKind.NODE_POOL or self.pod is PodKind.PLACEHOLDER
 
     @property
     def key(self) -> tuple[ObjectKind, str]:

@@ -13,21 +13,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from spotvortex.core.decision.losses import loss_orders
 from spotvortex.core.decision.messages import ControllerState, Decision, Plan
 from spotvortex.core.decision.reconcile import reconcile_steps
+from spotvortex.core.decision.steering import Steered, steer
+from spotvortex.core.decision.weights import Steering, WeightRules, patch_text
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import Observation
 from spotvortex.core.domain.types import Mode
+from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.pipeline.channels import ClosedError, Lane, Latest
 from spotvortex.pipeline.drainer import Order
 from spotvortex.pipeline.health import Heartbeats, Readiness
 from spotvortex.ports.null import NullStateStore
+from spotvortex.ports.series import WEIGHTS_GIVEN_UP
 from spotvortex.ports.telemetry import Journal, Telemetry
 from spotvortex.ports.writing import Announcer, StateStore
 
@@ -47,6 +51,7 @@ class Router:
         announcer: tells people at the nodes what would be done, where a mode is to advise.
         store: where the state is saved before anything is done on it.
         pool_rules: rules of pools that the settings state, by name.
+        weights: how pairs of groups are steered.
         state: the only thing that lives from cycle to cycle.
     """
 
@@ -58,9 +63,11 @@ class Router:
     announcer: Announcer
     store: StateStore = field(default_factory=NullStateStore)
     pool_rules: Mapping[str, PoolRules] = field(default_factory=dict)
+    weights: WeightRules = field(default_factory=WeightRules)
     state: ControllerState = field(default_factory=ControllerState)
     _saved: ControllerState = field(default_factory=ControllerState)
     _led: bool = False
+    _steered: Steered = field(default_factory=Steered)
 
     async def run(self, source: Latest[Assessment], lane: Lane[Order]) -> None:
         """Decide until the source is closed, then close the lane."""
@@ -101,9 +108,23 @@ class Router:
                 self.state, plan = cast("tuple[ControllerState, Plan]", end.value)
                 break
             await asyncio.sleep(0)
+        plan = self._steer(plan)
         decided_s = asyncio.get_running_loop().time() - started
         seconds = assessment.observation.seconds + assessment.seconds + decided_s
         await self.telemetry.planned(plan, seconds)
+        return plan
+
+    def _steer(self, plan: Plan) -> Plan:
+        """Add what is asked of the groups of pairs, or only tell it."""
+        before = self._steered.groups
+        self._steered = steer(before, plan.observation, plan.decisions, self.weights)
+        calls = self._steered.calls
+        if self.weights.steering is not Steering.EXPORT:
+            return replace(plan, maintenance_calls=(*plan.maintenance_calls, *calls))
+        for told in calls:
+            if isinstance(told.call, SteerGroup | RestoreGroup):
+                fields = {"nodepool": told.call.group, "patch": patch_text(told.call)}
+                log.info("weights.patch", extra={"pool": told.pool, "reason": told.reason} | fields)
         return plan
 
     async def _take_over(self, assessment: Assessment) -> None:
@@ -117,6 +138,7 @@ class Router:
         await self.journal.append(plan)
         self.status.planned(plan)
         self._advise(plan.decisions)
+        self._tell_given_up()
         may_write = await self._saved_first(plan)
         for order in (*plan.orders, *plan.resumed):
             if order.mode.writes and not may_write:
@@ -148,6 +170,16 @@ class Router:
                 text = f"would move this node to {move.to}: {decision.action} {decision.reason}"
                 who = move.candidate
                 self.announcer.say(who.node, who.uid, "SpotVortexAdvice", text)
+
+    def _tell_given_up(self) -> None:
+        """Say which groups are left alone from now on, in the log, in an Event and as a metric."""
+        for group in self._steered.given_up:
+            self.telemetry.count(WEIGHTS_GIVEN_UP)
+            fields = {"nodepool": group.group, "pool": group.pool, "reason": group.reason}
+            log.error("weights.given_up", extra=fields)
+            self.announcer.warn_of_group(
+                group.group, group.uid, "SpotVortexWeightsGivenUp", group.reason
+            )
 
 
 def _essence(state: ControllerState) -> tuple[object, ...]:

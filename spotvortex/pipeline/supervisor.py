@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field, replace
 
+from spotvortex.core.decision.weights import WeightRules
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import Observation
 from spotvortex.core.drain.messages import InHand
@@ -69,6 +70,7 @@ class Ports:
         authority: tells whether the controller may write.
         notices: the source of notices.
         pool_rules: rules of pools that the settings state, by name.
+        weights: how pairs of groups are steered.
     """
 
     edges: Edges
@@ -83,6 +85,7 @@ class Ports:
     authority: Authority = field(default_factory=NullAuthority)
     notices: Notices = field(default_factory=NullNotices)
     pool_rules: Mapping[str, PoolRules] = field(default_factory=dict)
+    weights: WeightRules = field(default_factory=WeightRules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +176,7 @@ def _acting(
         announcer=ports.announcer,
         store=ports.state,
         pool_rules=ports.pool_rules,
+        weights=ports.weights,
     )
     drainer = Drainer(
         hands=ports.hands,

@@ -41,6 +41,9 @@ class NullAnnouncer:
     def say(self, node: str, uid: str, reason: str, text: str, *, warning: bool = False) -> None:
         """Drop it."""
 
+    def warn_of_group(self, group: str, uid: str, reason: str, text: str) -> None:
+        """Drop it."""
+
 
 class NullStateStore:
     """Keeps no state: what a controller remembers then ends with its process."""

@@ -1,8 +1,8 @@
 """The provisioner, which creates and ends the nodes of a pool, as those who write ask it.
 
 Comes in: a call of the core. Goes out: which nodes a placeholder may get, in labels of nodes; how a
-drained node is released; and what cannot be done for a pool, in words. One implementation a way of
-provisioning. May not decide whether anything is moved.
+drained node is released; how new capacity is steered; and what cannot be done for a pool, in words.
+One implementation a way of provisioning. May not decide whether anything is moved.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from spotvortex.core.drain.calls import Answer, CreatePlaceholder, ReleaseNode
+from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
 
 
 class RuleOperator(StrEnum):
@@ -80,6 +81,18 @@ class Provisioner(Protocol):
 
         Args:
             call: which node.
+            until: when we may no longer write, as `ports.writing.ClusterWriter.apply` has it.
+
+        Raises:
+            ApiError: its server did not answer, or refused.
+        """
+        ...
+
+    async def steer(self, call: SteerGroup | RestoreGroup, until: float) -> Answer:
+        """Have new capacity go to one side of a pair, or as the owner has it; called again too.
+
+        Args:
+            call: which group, and how.
             until: when we may no longer write, as `ports.writing.ClusterWriter.apply` has it.
 
         Raises:

@@ -60,6 +60,9 @@ LAUNCHES: Final = Counted("launches_learned", "Spot nodes seen to have come up."
 REFUSALS: Final = Counted(
     "launch_failures_learned", "Spot offerings seen to have failed a launch of the provisioner."
 )
+WEIGHTS_GIVEN_UP: Final = Counted(
+    "weights_given_up", "NodePools left alone since another writer takes their weight back."
+)
 LOOP_STALL: Final = Measured(
     "event_loop_stall_seconds",
     "Lateness of the event loop.",
@@ -75,6 +78,7 @@ COUNTED: Final = (
     LAUNCHES,
     REFUSALS,
     RECOMMENDATIONS,
+    WEIGHTS_GIVEN_UP,
 )
 MEASURED: Final = (RECOMMENDATION_LEAD, LOOP_STALL)
 """All of them: telemetry declares what stands here, and knows no other."""

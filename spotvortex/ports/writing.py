@@ -79,6 +79,10 @@ class Announcer(Protocol):
         """Publish a line about a node; never fails, and may be dropped."""
         ...
 
+    def warn_of_group(self, group: str, uid: str, reason: str, text: str) -> None:
+        """Publish a warning about a node group, as `say` does."""
+        ...
+
 
 class StateStore(Protocol):
     """Where waves, waits and rules survive a restart."""
@@ -195,6 +199,7 @@ class Writing:
         state: where the controller's state is saved.
         memory: where the interruption memory is saved.
         notices: the source of notices.
+        steers: the account's rights let pairs of node groups be steered.
     """
 
     writer: ClusterWriter
@@ -202,3 +207,4 @@ class Writing:
     state: StateStore
     memory: MemoryStore = field(default_factory=NullMemoryStore)
     notices: Notices = field(default_factory=NullNotices)
+    steers: bool = True

@@ -184,6 +184,14 @@ def of_writes(denied: tuple[str, ...]) -> Check:
     return ok(name, "all that a wave needs")
 
 
+def of_weights(denied: tuple[str, ...]) -> Check:
+    """Judge the rights to steer pairs of NodePools, where that is switched on."""
+    if denied:
+        detail = f"missing, so no NodePool is steered: {'; '.join(denied)}"
+        return wrong("weights", detail, "grant them, as deploy/kustomize/components/weights does")
+    return ok("weights", "weight and CPU limit of a pair's NodePools may be set")
+
+
 def of_placeholder(trial: InstallTrial) -> Check:
     """Judge whether a placeholder would be taken: namespace, PriorityClass, quota, security."""
     name = "placeholders"

@@ -130,6 +130,11 @@ def _clashes(settings: Settings) -> Iterator[str]:
             "SPOTVORTEX_MEDIUM_RISK, SPOTVORTEX_HIGH_RISK and SPOTVORTEX_EMERGENCY_RISK are "
             f"{', '.join(map(str, risks))}: give them in rising order"
         )
+    if settings.spot_weight <= settings.on_demand_weight:
+        yield (
+            f"{PREFIX}SPOT_WEIGHT={settings.spot_weight} is not above {PREFIX}ON_DEMAND_WEIGHT="
+            f"{settings.on_demand_weight}: give the side that is wanted the greater weight"
+        )
     yield from _notice_clashes(settings)
     providers = ("price_file", "test_price_provider_file", "test_price_provider_json")
     given = [PREFIX + name.upper() for name in providers if getattr(settings, name)]

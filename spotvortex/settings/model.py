@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from spotvortex.core.decision.weights import Steering, WeightRules
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Mode, PolicyMode
@@ -68,6 +69,16 @@ class Settings(BaseSettings):
     provisioner: Literal["karpenter", "none"] = "karpenter"
     """Who makes and ends nodes: with `none` nothing is moved, whatever the mode; decisions are
     advice, and say so."""
+
+    weights: Literal["off", "apply", "export"] = "off"
+    """What is done with the weights and CPU limits of a pair's NodePools: nothing, set so that new
+    capacity goes where the decision wants it, or only told in the log, as patches."""
+
+    spot_weight: Annotated[int, _within(1, 100, "weight")] = 100
+    """Weight of a pair's Spot side while Spot is wanted, and of the other while it is not."""
+
+    on_demand_weight: Annotated[int, _within(1, 100, "weight")] = 10
+    """Weight of a pair's on-demand side while Spot is wanted, and of the other while it is not."""
 
     http_host: str = "127.0.0.1"
     """Address on which /healthz, /readyz, /metrics, /decisions and /pools are served."""
@@ -260,6 +271,14 @@ class Settings(BaseSettings):
             on_demand_floor_nodes=self.on_demand_floor,
             exit_unsupported=self.unsupported_family_action == "EMERGENCY_EXIT",
             **same,
+        )
+
+    def weight_rules(self) -> WeightRules:
+        """Return how pairs of NodePools are steered."""
+        return WeightRules(
+            steering=Steering(self.weights),
+            spot=self.spot_weight,
+            on_demand=self.on_demand_weight,
         )
 
     def identity(self) -> str:

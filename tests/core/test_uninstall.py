@@ -23,24 +23,26 @@ def names(leftovers):
     return [left.thing for left in leftovers]
 
 
-def test_nodes_go_first_and_the_freeze_is_not_among_what_goes():
+def test_what_takes_capacity_away_goes_first_and_the_freeze_is_not_among_what_goes():
     assert names(removable(Inventory(leftovers=EVERYTHING))) == list(ObjectKind)[:-1]
 
 
 def test_what_a_running_daemon_would_write_again_stays():
     inventory = Inventory(leftovers=EVERYTHING, daemons=("pod a",))
-    assert names(removable(inventory)) == [ObjectKind.NODE, ObjectKind.POD, ObjectKind.TETHER]
+    ours = [ObjectKind.NODE_POOL, ObjectKind.NODE, ObjectKind.POD, ObjectKind.TETHER]
+    assert names(removable(inventory)) == ours
 
 
-def test_marked_nodes_and_placeholders_are_in_flight_and_what_nobody_undoes_is_not():
+def test_marked_nodes_placeholders_and_steered_groups_are_in_flight_and_what_nobody_undoes_is_not():
     marked = [Leftover(thing=ObjectKind.NODE, name=m, marks=frozenset({m})) for m in sorted(BOTH)]
     risky = Leftover(thing=ObjectKind.NODE, name="risky", marks=frozenset({labels.AT_RISK}))
     pods = [Leftover(thing=ObjectKind.POD, name=kind, pod=kind) for kind in labels.PodKind]
     inventory = Inventory(leftovers=(*marked, risky, *pods, *EVERYTHING))
-    assert inventory.n_in_flight == 3
+    assert inventory.n_in_flight == 4
     assert [left.name for left in inventory.leftovers if left.is_in_flight] == [
         *sorted(BOTH),
         "placeholder",
+        "x",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Reads what a kustomization gives, as far as ours use it: resources, bases and merge patches.
+"""Reads what a kustomization gives, as far as ours use it: resources, components, merge patches.
 
 Configurations only say what an overlay of a user's own would change, and are left out here.
 """
@@ -14,6 +14,7 @@ KUSTOMIZE = ROOT / "deploy" / "kustomize"
 SHADOW = KUSTOMIZE / "overlays" / "shadow"
 ADVISE = KUSTOMIZE / "overlays" / "advise"
 ACTIVE = KUSTOMIZE / "overlays" / "active"
+WEIGHTS = KUSTOMIZE / "overlays" / "weights"
 NAMESPACE = "spotvortex"
 ACCOUNT = "system:serviceaccount:spotvortex:spotvortex"
 COMPONENT = {"app.kubernetes.io/component": "writing-account"}
@@ -25,15 +26,21 @@ Manifest = dict[str, Any]
 def render(folder: Path) -> list[Manifest]:
     """Every manifest of a kustomization, patches merged; another field of it is an error."""
     kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
-    unknown = kustomization.keys() - {
-        "apiVersion",
-        "kind",
-        "resources",
-        "patches",
-        "configurations",
-    }
+    manifests = merged(folder, kustomization, [])
+    for name in kustomization.get("components", []):
+        component = yaml.safe_load((folder / name / "kustomization.yaml").read_text())
+        manifests = merged(folder / name, component, manifests)
+    return manifests
+
+
+FIELDS = {"apiVersion", "kind", "resources", "patches", "configurations", "components"}
+
+
+def merged(folder: Path, kustomization: Manifest, before: list[Manifest]) -> list[Manifest]:
+    """Add the manifests of a kustomization to those before it, and merge its patches into all."""
+    unknown = kustomization.keys() - FIELDS
     assert not unknown, f"{folder}: {unknown} is not read here"
-    manifests: list[Manifest] = []
+    manifests = list(before)
     for name in kustomization["resources"]:
         path = folder / name
         found = render(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
@@ -85,9 +92,11 @@ def roles_of(overlay: Path, username: str, namespace: str = NAMESPACE) -> list[M
     return [_bound_to(username, _moved(m, namespace), namespace) for m in found]
 
 
-def active_roles(username: str, namespace: str = NAMESPACE) -> list[Manifest]:
+def active_roles(
+    username: str, namespace: str = NAMESPACE, overlay: Path = ACTIVE
+) -> list[Manifest]:
     """Every role that the active overlay gives, as `roles_of` gives them."""
-    return roles_of(ACTIVE, username, namespace)
+    return roles_of(overlay, username, namespace)
 
 
 def active_bounds(namespace: str = NAMESPACE) -> list[Manifest]:
@@ -96,12 +105,14 @@ def active_bounds(namespace: str = NAMESPACE) -> list[Manifest]:
     return [_moved(m, namespace) for m in render(ACTIVE) if m["kind"] in kinds]
 
 
-def active_fence(username: str, namespace: str = NAMESPACE) -> list[Manifest]:
-    """The admission policies of the active overlay, around a user of a test and its namespace.
+def active_fence(
+    username: str, namespace: str = NAMESPACE, overlay: Path = ACTIVE
+) -> list[Manifest]:
+    """The admission policies of an overlay that writes, around a user of a test and its namespace.
 
     The binding that names the account is among them, whatever else the user may do.
     """
-    manifests = render(ACTIVE)
+    manifests = render(overlay)
     (binding,) = [m for m in manifests if COMPONENT.items() <= m["metadata"]["labels"].items()]
     account = _bound_to(username, binding, namespace)
     fence = [m for m in manifests if m["kind"].startswith("ValidatingAdmissionPolicy")]

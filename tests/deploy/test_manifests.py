@@ -232,7 +232,7 @@ def test_two_overlays_differ_by_their_mode_and_advise_by_its_events(mode, like):
 
 @pytest.mark.program
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl on PATH")
-@pytest.mark.parametrize("overlay", ["shadow", "advise", "canary", "active"])
+@pytest.mark.parametrize("overlay", ["shadow", "advise", "canary", "active", "weights"])
 def test_kustomize_itself_gives_what_these_tests_read(overlay):
     folder = KUSTOMIZE / "overlays" / overlay
     command = ["kubectl", "kustomize", str(folder)]

@@ -7,15 +7,19 @@ import pytest
 
 from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.decision.reconcile import reconcile
+from spotvortex.core.decision.steering import GivenUp, Steered
+from spotvortex.core.decision.weights import Steering, WeightRules
+from spotvortex.core.domain.group_state import GroupState, GroupValues
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import WriteAuthority
-from spotvortex.core.domain.types import Mode
+from spotvortex.core.domain.observation import NodeGroupFact, WriteAuthority
+from spotvortex.core.domain.types import CapacityType, Mode
 from spotvortex.core.drain.orders import in_flight
 from spotvortex.pipeline.channels import ClosedError, Lane, Latest
 from spotvortex.pipeline.health import Heartbeats, Readiness
 from spotvortex.pipeline.router import Router
 from spotvortex.ports.null import NullStateStore
-from tests.core.builders import AT, assessment, observation, pool
+from spotvortex.ports.series import WEIGHTS_GIVEN_UP
+from tests.core.builders import AT, assessment, observation, on_demand, pool
 from tests.core.in_flight import marked, notice, on_instances, with_nodes
 from tests.pipeline.world import (
     MemoryAnnouncer,
@@ -233,3 +237,60 @@ def test_what_is_lost_is_handed_on_before_there_is_a_plan_and_whatever_can_be_sa
 def test_what_is_lost_waits_for_a_plan_until_the_last_leaders_state_is_read():
     assert lost(router(MemoryState(), **ACTIVE), led_before=False) == []
     assert lost(router(MemoryState(), **ACTIVE), leader=False) == []
+
+
+def paired(**changes):
+    """A calm pool that wants one node more on Spot, of two NodePools of which on-demand leads."""
+    kinds = {"web-od": (CapacityType.ON_DEMAND, 50), "web-spot": (CapacityType.SPOT, 10)}
+    groups = tuple(
+        NodeGroupFact(
+            name=name,
+            pool="web",
+            capacity_types=(kind,),
+            weight=weight,
+            state=GroupState(
+                uid=f"uid-{name}", generation=1, values=GroupValues(weight=weight), **changes
+            ),
+        )
+        for name, (kind, weight) in kinds.items()
+    )
+    made = [on_demand(f"web-d{i}", node_group="web-od") for i in range(8)]
+    return pool(nodes=tuple(made), node_groups=groups)
+
+
+def test_pairs_are_steered_by_calls_down_the_lane_and_shadow_records_them():
+    subject = router()
+    subject.weights = WeightRules(steering=Steering.APPLY)
+    lane = route(subject, assessment(observation(paired())))
+    calls = [c.call for c in subject.journal.plans[0].maintenance_calls]
+    assert [(c.group, c.weight) for c in calls] == [("web-spot", 100), ("web-od", 10)]
+    assert len(lane) == 1 + len(calls)
+    assert {c.mode for c in subject.journal.plans[0].maintenance_calls} == {Mode.SHADOW}
+
+
+def test_where_patches_are_exported_they_are_told_and_nothing_is_handed_on(caplog):
+    caplog.set_level("INFO")
+    subject = router()
+    subject.weights = WeightRules(steering=Steering.EXPORT)
+    route(subject, assessment(observation(paired())), assessment(observation(paired())))
+    told = [(r.nodepool, r.patch) for r in caplog.records if r.message == "weights.patch"]
+    assert told == [
+        ("web-spot", '{"spec": {"weight": 100}}'),
+        ("web-od", '{"spec": {"weight": 10}}'),
+    ]
+    assert all(plan.maintenance_calls == () for plan in subject.journal.plans)
+
+
+def test_a_group_that_is_given_up_is_logged_counted_and_told_at_the_nodepool(caplog):
+    subject = router()
+    gone = GivenUp(group="web-od", uid="uid-web-od", pool="web", reason="taken back")
+    subject._steered = Steered(given_up=(gone,))
+
+    async def tell():
+        subject._tell_given_up()
+
+    run(tell)
+    said = ("web-od", "SpotVortexWeightsGivenUp", "taken back", True)
+    assert subject.announcer.said == [said]
+    assert len(subject.telemetry.of(WEIGHTS_GIVEN_UP.name)) == 1
+    assert "weights.given_up" in caplog.text

@@ -192,6 +192,10 @@ class MemoryAnnouncer:
         assert uid == f"uid-{node}"
         self.said.append((node, reason, text, warning))
 
+    def warn_of_group(self, group, uid, reason, text):
+        assert uid == f"uid-{group}"
+        self.said.append((group, reason, text, True))
+
 
 @dataclass(slots=True)
 class MemoryState:

@@ -58,6 +58,7 @@ NAMES = {
     "spotvortex_losses_learned",
     "spotvortex_rebalance_followed",
     "spotvortex_rebalance_lead_seconds",
+    "spotvortex_weights_given_up",
     "spotvortex_shadow_calls",
     "spotvortex_event_loop_stall_seconds",
     "spotvortex_journal_write_errors",

@@ -60,6 +60,13 @@ share of the replicas, that must stay Ready after any one loss."""
 CRITICAL: Final = "spotvortex.io/critical"
 """Annotation of a pod, written by its owner: "true" for a critical service."""
 
+RESTORE: Final = "spotvortex.io/restore"
+"""Annotation of a NodePool of a pair that the controller steers: the owner's own values, as JSON;
+the same request sets both, one removes both."""
+
+STEERING: Final = "spotvortex-weights"
+"""The field manager under which the controller steers a NodePool."""
+
 FREEZE: Final = "spotvortex-freeze"
 """ConfigMap: while it exists the controller undoes what is in flight and starts nothing."""
 

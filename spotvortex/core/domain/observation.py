@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.core.domain.exits import NodeExit
+from spotvortex.core.domain.group_state import NO_STATE, GroupState
 from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.market import MarketFacts
@@ -201,6 +202,7 @@ class NodeGroupFact:
         cpu_left_milli: what its limits leave, never negative, None where it sets no such limit.
         memory_left_bytes: the same of memory.
         nodes_left: the same of nodes.
+        state: its object, as far as the controller may change it.
     """
 
     name: str
@@ -216,6 +218,7 @@ class NodeGroupFact:
     cpu_left_milli: int | None = None
     memory_left_bytes: int | None = None
     nodes_left: int | None = None
+    state: GroupState = NO_STATE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

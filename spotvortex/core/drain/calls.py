@@ -11,6 +11,7 @@ import hashlib
 from dataclasses import dataclass
 
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering
+from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,9 +304,11 @@ Call = (
     | DeleteAnchors
     | NoteRisk
     | ClearRisk
+    | SteerGroup
+    | RestoreGroup
 )
 
-UNDOING = (UnmarkNode, DeletePlaceholders, DeleteAnchors, ClearRisk)
+UNDOING = (UnmarkNode, DeletePlaceholders, DeleteAnchors, ClearRisk, RestoreGroup)
 """Calls that only take away what the controller made: a freeze and a weaker mode allow them."""
 
 

@@ -152,6 +152,12 @@ WRITES: Final = (
 """All that the daemon needs to carry a decision out; Events are best effort and not among them."""
 
 
+STEERING: Final = tuple(
+    WriteRight(verb=verb, resource="karpenter.sh/nodepools") for verb in ("get", "patch")
+)
+"""What it takes to steer pairs of NodePools, where that is switched on."""
+
+
 EVENTS: Final = tuple(WriteRight(verb=verb, resource="events") for verb in ("create", "patch"))
 """What it takes to say something at a node: best effort in every mode above shadow."""
 

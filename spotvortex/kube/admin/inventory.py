@@ -70,6 +70,7 @@ _Kind = TypeVar("_Kind", bound=_Object)
 def collections(namespace: str) -> dict[ObjectKind, str]:
     """Return the path of the collection in which each kind of object lies."""
     return {
+        ObjectKind.NODE_POOL: paths.NODE_POOLS,
         ObjectKind.NODE: NODES,
         ObjectKind.POD: paths.pods(namespace),
         ObjectKind.TETHER: paths.jobs(namespace),
@@ -91,6 +92,7 @@ async def take(reads: PatientReads, namespace: str, now: float) -> Inventory:
         ApiError: something cannot be read.
     """
     leftovers: list[Leftover] = [node async for node in _nodes(reads)]
+    leftovers += [pool async for pool in _node_pools(reads)]
     where, daemons = collections(namespace), list[str]()
     async for pod in _listed(reads, where[ObjectKind.POD], _Pod):
         leftovers += _our_pod(pod)
@@ -138,6 +140,17 @@ async def _nodes(reads: PatientReads) -> AsyncIterator[Leftover]:
             found = await node(reads, listed.metadata.name)
             if found is not None:
                 yield found
+
+
+async def _node_pools(reads: PatientReads) -> AsyncIterator[Leftover]:
+    """Yield the NodePools that carry our note; none where the cluster knows none."""
+    try:
+        async for listed in _listed(reads, paths.NODE_POOLS, _Object, METADATA_LIST):
+            if label_names.RESTORE in (listed.metadata.annotations or {}):
+                detail = "steered by us: weight and CPU limit"
+                yield _leftover(ObjectKind.NODE_POOL, listed.metadata, detail)
+    except NotServedError:
+        return
 
 
 def _marks_of(meta: _Meta) -> frozenset[str]:

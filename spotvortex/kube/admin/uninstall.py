@@ -14,6 +14,9 @@ from typing import Final
 
 from spotvortex.aio import Backoff
 from spotvortex.core.domain import labels
+from spotvortex.core.domain.group_state import GroupValues
+from spotvortex.core.drain.calls import Again, Refused
+from spotvortex.core.drain.group_calls import RestoreGroup
 from spotvortex.core.uninstall import (
     Inventory,
     Leftover,
@@ -29,12 +32,18 @@ from spotvortex.kube.admin import inventory
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import MERGE_PATCH, KubeClient
 from spotvortex.kube.api.patient_reads import PatientReads
+from spotvortex.kube.write import node_pools
+from spotvortex.kube.write.bounded import BoundedRequests
 from spotvortex.ports.cluster import WallClock
+from spotvortex.ports.lease_timing import LeaseTiming
 
 ANSWER_S: Final = 15.0
 LOOK_S: Final = 2.0
 GONE_S: Final = 15.0
 """Time in seconds that deleted pods may take to be gone."""
+
+RESTORE_S: Final = 60.0
+"""Time in seconds for one NodePool to be given back."""
 
 MAX_TRIES: Final = 5
 FIRST_PAUSE_S: Final = 0.2
@@ -145,6 +154,8 @@ class Uninstaller:
         try:
             if left.thing is ObjectKind.NODE:
                 await self._unmark(left)
+            elif left.thing is ObjectKind.NODE_POOL:
+                await self._give_back(left)
             else:
                 await self._delete(left)
         except UnreachableError:
@@ -176,6 +187,18 @@ class Uninstaller:
             else:
                 return
         self._failures[seen.key] = f"it changed {MAX_TRIES} times under our hands"
+
+    async def _give_back(self, left: Leftover) -> None:
+        """Give a NodePool its owner's own values back."""
+        until = asyncio.get_running_loop().time() + RESTORE_S
+        requests = BoundedRequests(client=self._client, until=until, timing=LeaseTiming())
+        call = RestoreGroup(group=left.name, uid=left.uid, owners=GroupValues())
+        try:
+            answer = await node_pools.restore(call, requests)
+        except NotServedError:
+            return
+        if isinstance(answer, Again | Refused):
+            self._failures[left.key] = answer.reason
 
     async def _delete(self, left: Leftover) -> None:
         options = {"preconditions": {"uid": left.uid}, "propagationPolicy": "Background"}

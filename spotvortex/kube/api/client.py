@@ -44,6 +44,8 @@ from spotvortex.kube.api.errors import DISRUPTION_BUDGET, LONGEST_MESSAGE, api_e
 USER_AGENT: Final = f"spotvortex/{__version__}"
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
+APPLY_PATCH: Final = "application/apply-patch+yaml"
+"""A server-side apply; JSON is YAML as well."""
 SLOWED: Final = "SlowedDown"
 """Reason of the error for a write that was not sent."""
 

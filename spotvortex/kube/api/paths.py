@@ -5,6 +5,7 @@ Comes in: names. Goes out: paths, in which no name can mean anything but itself.
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import quote
 
 
@@ -16,6 +17,14 @@ def node(name: str) -> str:
 def node_claim(name: str) -> str:
     """Return the path of a Karpenter NodeClaim."""
     return f"/apis/karpenter.sh/v1/nodeclaims/{_safe(name)}"
+
+
+NODE_POOLS: Final = "/apis/karpenter.sh/v1/nodepools"
+
+
+def node_pool(name: str) -> str:
+    """Return the path of a Karpenter NodePool."""
+    return f"{NODE_POOLS}/{_safe(name)}"
 
 
 def pods(namespace: str) -> str:

@@ -46,6 +46,11 @@ def cpu_milli(quantity: Quantity) -> int:
     return _whole(_parse(quantity) * 1000)
 
 
+def cpu_or_none(quantity: Quantity | None) -> int | None:
+    """Return a CPU quantity as `cpu_milli` does, None for None."""
+    return None if quantity is None else cpu_milli(quantity)
+
+
 @lru_cache(maxsize=8192)
 def memory_bytes(quantity: Quantity) -> int:
     """Return a memory quantity in bytes, rounded up."""

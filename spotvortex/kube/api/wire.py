@@ -214,10 +214,11 @@ class Pod(Wire, frozen=True, gc=False):
 
 
 class AnnotatedMeta(Meta, frozen=True, gc=False):
-    """Metadata with all annotations, of kinds that are few."""
+    """Metadata with all annotations, of kinds that are few; `generation` counts spec changes."""
 
     annotations: dict[str, str] | None = None
     creation_timestamp: dt.datetime | None = None
+    generation: int | None = None
 
 
 class Taint(Wire, frozen=True, gc=False):

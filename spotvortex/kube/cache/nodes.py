@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from spotvortex.core.domain import labels as label_names
+from spotvortex.core.domain.group_state import GroupState, GroupValues
 from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
 from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
 from spotvortex.kube.api import karpenter_wire, wire
@@ -30,7 +31,13 @@ from spotvortex.kube.api.node_labels import (
     capacity_type_of,
     normalised,
 )
-from spotvortex.kube.api.quantities import Quantity, count, cpu_milli, memory_bytes
+from spotvortex.kube.api.quantities import (
+    Quantity,
+    count,
+    cpu_milli,
+    cpu_or_none,
+    memory_bytes,
+)
 
 UNKNOWN: Final = "unknown"
 _MIB: Final = 1 << 20
@@ -244,7 +251,7 @@ def node_pool_fact(pool: karpenter_wire.NodePool) -> NodeGroupFact:
     """
     spec, template = pool.spec or karpenter_wire.NodePoolSpec(), _template(pool)
     notes = pool.metadata.annotations or {}
-    limits = spec.limits or karpenter_wire.Amounts()
+    limits, state = spec.limits or karpenter_wire.Amounts(), _state(pool)
     used = (pool.status and pool.status.resources) or karpenter_wire.Amounts()
     rules = list((template.spec.requirements if template.spec else None) or ())
     given = (template.metadata.labels if template.metadata else None) or {}
@@ -260,10 +267,37 @@ def node_pool_fact(pool: karpenter_wire.NodePool) -> NodeGroupFact:
         rules=tuple((name, notes[name]) for name in _RULES if name in notes),
         max_cpu_milli=_largest(rules, INSTANCE_CPU, 1000),
         max_memory_bytes=_largest(rules, INSTANCE_MEMORY, _MIB),
-        cpu_left_milli=_left(limits.cpu, used.cpu, cpu_milli),
+        cpu_left_milli=_cpu_left(state),
         memory_left_bytes=_left(limits.memory, used.memory, memory_bytes),
         nodes_left=_left(limits.nodes, used.nodes, count),
+        state=state,
     )
+
+
+def _state(pool: karpenter_wire.NodePool) -> GroupState:
+    now = karpenter_wire.settable_of(pool)
+    try:
+        owners = karpenter_wire.owners_of(pool)
+    except ValueError:
+        # Nobody steers it until a person has set that right; see `kube.write.node_pools`.
+        owners = None
+    return GroupState(
+        uid=pool.metadata.uid or "",
+        generation=pool.metadata.generation or 0,
+        values=_values_of(now),
+        used_cpu_milli=karpenter_wire.used_cpu_milli(pool),
+        owners=None if owners is None else _values_of(owners),
+    )
+
+
+def _values_of(settable: karpenter_wire.Settable) -> GroupValues:
+    return GroupValues(weight=settable.weight or 0, cpu_limit_milli=cpu_or_none(settable.cpu))
+
+
+def _cpu_left(state: GroupState) -> int | None:
+    """Return what the owner's own limit leaves: one that the controller has set binds nobody."""
+    limit = (state.owners or state.values).cpu_limit_milli
+    return None if limit is None else max(0, limit - state.used_cpu_milli)
 
 
 def _consolidation(disruption: karpenter_wire.Disruption) -> str:

@@ -1,4 +1,4 @@
-"""Kubernetes Events on nodes: what was done and what was refused, for `kubectl describe node`.
+"""Kubernetes Events on nodes and NodePools: what was done and refused, for `kubectl describe`.
 
 Comes in: a node and a few words. Goes out: Events, when there is time for them. Best effort in all
 things: a full queue drops the newest, a failed request is not repeated, and nothing here is ever
@@ -25,6 +25,9 @@ from spotvortex.ports.cluster import WallClock
 
 NAMESPACE: Final = "default"
 """The namespace of Events about cluster-scoped objects, where `kubectl describe` looks."""
+
+NODE: Final = ("v1", "Node")
+NODE_POOL: Final = ("karpenter.sh/v1", "NodePool")
 
 MAX_WAITING: Final = 256
 MAX_KNOWN: Final = 1024
@@ -62,6 +65,7 @@ class _What:
     type_: str
     reason: str
     note: str
+    kind: tuple[str, str] = NODE
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,6 +110,21 @@ class EventRecorder:
             reason=reason[:MAX_REASON] or "Unknown",
             note=note[:MAX_NOTE],
         )
+        self._emit(what)
+
+    def warn_of_node_pool(self, name: str, uid: str, reason: str, note: str) -> None:
+        """Warn of something on a NodePool, as `emit` tells of something on a node."""
+        what = _What(
+            node_name=name,
+            node_uid=uid,
+            type_="Warning",
+            reason=reason[:MAX_REASON],
+            note=note[:MAX_NOTE],
+            kind=NODE_POOL,
+        )
+        self._emit(what)
+
+    def _emit(self, what: _What) -> None:
         if what not in self._waiting and len(self._waiting) >= MAX_WAITING:
             self.n_dropped += 1
             return
@@ -182,8 +201,8 @@ class EventRecorder:
                 "labels": {labels.MANAGED_BY: labels.MANAGER},
             },
             "involvedObject": {
-                "apiVersion": "v1",
-                "kind": "Node",
+                "apiVersion": what.kind[0],
+                "kind": what.kind[1],
                 "name": what.node_name,
                 "uid": what.node_uid,
             },

@@ -1,7 +1,8 @@
 """The provisioners that need the API server alone: Karpenter, and none.
 
-Comes in: calls of the core. Goes out: Karpenter's labels for the nodes that are wanted, and the
-deletion of a drained node's NodeClaim; or, of none, why nothing is moved. May not create a pod.
+Comes in: calls of the core. Goes out: Karpenter's labels for the nodes that are wanted, the
+deletion of a drained node's NodeClaim, and the weights of a pair's NodePools; or, of none, why
+nothing is moved. May not create a pod.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from spotvortex.core.drain.calls import (
     Refused,
     ReleaseNode,
 )
+from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.codec import decoded
-from spotvortex.kube.write import manifests
+from spotvortex.kube.write import manifests, node_pools
 from spotvortex.kube.write.bounded import BoundedRequests
 from spotvortex.kube.write.wanted_nodes import nodes_wanted_of_karpenter
 from spotvortex.ports.lease_timing import LeaseTiming
@@ -76,6 +78,13 @@ class KarpenterProvisioner:
         await requests.send("DELETE", path, options)
         return Done()
 
+    async def steer(self, call: SteerGroup | RestoreGroup, until: float) -> Answer:
+        """Set weight and CPU limit of a NodePool, or give its owner's own back."""
+        requests = BoundedRequests(client=self.client, until=until, timing=self.timing)
+        if isinstance(call, SteerGroup):
+            return await node_pools.steer(call, requests)
+        return await node_pools.restore(call, requests)
+
     @property
     def cannot_move(self) -> str:
         """Nothing: what Karpenter cannot give shows in a placeholder that stays pending."""
@@ -95,6 +104,10 @@ class NoProvisioner:
     async def release(self, call: ReleaseNode, until: float) -> Answer:  # noqa: ARG002
         """Refuse: the node is its owner's to end."""
         return Refused(reason=f"{NOT_MOVED}; {call.node} stays")
+
+    async def steer(self, call: SteerGroup | RestoreGroup, until: float) -> Answer:  # noqa: ARG002
+        """Refuse: the group is its owner's."""
+        return Refused(reason=f"{NOT_MOVED}; {call.group} stays as it is")
 
     @property
     def cannot_move(self) -> str:

@@ -34,6 +34,7 @@ from spotvortex.core.drain.calls import (
     ReleaseNode,
     UnmarkNode,
 )
+from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
 from spotvortex.errors import ApiError, ConflictError, NotServedError
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
@@ -110,8 +111,8 @@ class KubeWriter:
                 return await _evict(call, requests)
             case CreatePlaceholder() | CreateRoom() | CreateAnchor():
                 return await self._make(call, requests)
-            case ReleaseNode():
-                return await self._provisioner.release(call, requests.until)
+            case ReleaseNode() | SteerGroup() | RestoreGroup():
+                return await self._provisioned(call, requests.until)
             case DeletePlaceholders() | DeleteAnchors():
                 return await self._delete(call, requests)
             case _:
@@ -129,6 +130,13 @@ class KubeWriter:
                 return await self._tethered(
                     call, requests, lambda tether: manifests.anchor(call, self._home, tether)
                 )
+
+    async def _provisioned(
+        self, call: ReleaseNode | SteerGroup | RestoreGroup, until: float
+    ) -> Answer:
+        if isinstance(call, ReleaseNode):
+            return await self._provisioner.release(call, until)
+        return await self._provisioner.steer(call, until)
 
     async def _place(self, call: CreatePlaceholder, requests: BoundedRequests) -> Answer:
         wanted = self._provisioner.wanted_nodes(call)

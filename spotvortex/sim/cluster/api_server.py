@@ -36,6 +36,7 @@ from spotvortex.core.drain.calls import (
     ReleaseNode,
     UnmarkNode,
 )
+from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
 from spotvortex.core.record.codec import rfc3339
 from spotvortex.kube.api.node_labels import NODEPOOL
 from spotvortex.kube.write import wanted_nodes
@@ -121,6 +122,8 @@ class SimulatedApiServer:
                 return self._delete(PodKind.PLACEHOLDER, call.for_uid, call.plan_id, at)
             case DeleteAnchors():
                 return self._delete(PodKind.ANCHOR, call.node_uid, "", at)
+            case SteerGroup() | RestoreGroup():
+                return Refused(reason=f"{call.group} is no object here")
             case _:
                 assert_never(call)
 
