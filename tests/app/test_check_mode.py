@@ -12,7 +12,7 @@ from spotvortex.report.checks import CheckStatus
 from spotvortex.settings.model import Settings
 from tests.controlplane.api import wait_until
 from tests.deploy.elsewhere import Elsewhere
-from tests.deploy.manifests import ACTIVE, ADVISE
+from tests.deploy.manifests import ACTIVE, ADVISE, WEIGHTS
 from tests.kube.scenes import await_true
 
 pytestmark = [
@@ -30,6 +30,13 @@ def active(control_plane, tmp_path_factory):
     # A quota refuses all until the server has counted.
     quotas = f"/api/v1/namespaces/{HOME}/resourcequotas"
     wait_until(lambda: all("used" in q.get("status", {}) for q in place.admin.items(quotas)), 30)
+    yield place
+    place.clear()
+
+
+@pytest.fixture(scope="module")
+def steering(control_plane, tmp_path_factory):
+    place = Elsewhere(control_plane, WEIGHTS, "check-weights", tmp_path_factory.mktemp("overlay"))
     yield place
     place.clear()
 
@@ -145,3 +152,22 @@ async def test_the_overlay_advise_has_the_rights_that_are_asked_for(control_plan
     }
     assert granted == {(right.verb, right.resource) for right in access_review.EVENTS}
     place.clear()
+
+
+async def test_the_right_to_steer_pairs_is_judged_where_that_is_switched_on(
+    ask, steering, monkeypatch, tmp_path
+):
+    assert "weights" not in await ask()
+    assert "weights" not in await ask(weights="export")
+    missing = (await ask(weights="apply"))["weights"]
+    assert missing.finding is CheckStatus.WRONG
+    assert "patch karpenter.sh/nodepools" in missing.detail
+    assert "components/weights" in missing.fix
+    monkeypatch.setenv("KUBECONFIG", str(steering.kubeconfig(tmp_path)))
+    settings = Settings(mode="active", namespace="check-weights", weights="apply")
+
+    async def is_well():
+        found = {c.name: c for c in await check(settings)}
+        return found["weights"].finding is CheckStatus.OK
+
+    await await_true(is_well)

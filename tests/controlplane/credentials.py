@@ -103,7 +103,7 @@ def write_audit_policy(path: Path) -> None:
         _with_bodies("", ["configmaps"], writes)
         | {"namespaces": [OUR_NAMESPACE], "level": "Request"},
         _with_bodies("", ["nodes"], changes),
-        _with_bodies("karpenter.sh", ["nodeclaims"], changes),
+        _with_bodies("karpenter.sh", ["nodeclaims", "nodepools"], changes),
         {"level": "Metadata"},
     ]
     policy = {

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,7 @@ from tests.controlplane.manifests import (
     nodepool_manifest,
     pod_manifest,
 )
-from tests.deploy.manifests import active_bounds, active_fence, active_roles
+from tests.deploy.manifests import ACTIVE, active_bounds, active_fence, active_roles
 
 pytestmark = pytest.mark.controlplane
 
@@ -45,7 +46,10 @@ numbers = itertools.count()
 class Place:
     """One namespace as ours is, a user behind the fence, and the admin who sets scenes."""
 
-    def __init__(self, plane: ControlPlane, user: str, namespace: str) -> None:
+    def __init__(
+        self, plane: ControlPlane, user: str, namespace: str, overlay: Path = ACTIVE
+    ) -> None:
+        self.plane, self.overlay = plane, overlay
         self.namespace, self.username = namespace, plane.username(user)
         self.admin, self.us = plane.api(), plane.api(user)
         here = namespace_manifest(namespace)
@@ -56,7 +60,7 @@ class Place:
         )
 
     def put_up_the_fence(self):
-        self.admin.apply(active_fence(self.username, self.namespace))
+        self.admin.apply(active_fence(self.username, self.namespace, self.overlay))
         wait_until(self._refuses_nodes, 60)
         # Each policy, and each right, is taken up in its own time; a dry run does no harm.
         job = owner_job(f"{labels.TETHER_PREFIX}probe", self.namespace, 60)
@@ -68,7 +72,7 @@ class Place:
 
     def clear(self):
         """Take away what other tests of the session would meet: nodes, policies, rights."""
-        for manifest in active_fence(self.username, self.namespace):
+        for manifest in active_fence(self.username, self.namespace, self.overlay):
             self.admin.delete(self.admin.path_of(manifest))
         for node in self.admin.items("/api/v1/nodes"):
             if node["metadata"]["name"].startswith(self.namespace):

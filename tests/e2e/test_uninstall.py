@@ -26,6 +26,7 @@ from tests.controlplane.manifests import (
     PodShape,
     namespace_manifest,
     node_manifest,
+    nodepool_manifest,
     pod_manifest,
 )
 from tests.paths import ROOT
@@ -273,3 +274,29 @@ def test_the_documented_line_lifts_our_cordons_and_no_other(place, tmp_path):
     persons = place.node("persons")
     assert persons["spec"]["unschedulable"] is True
     assert persons["metadata"]["labels"][label_names.POOL] == "web"
+
+
+def test_a_nodepool_that_the_daemon_steered_has_its_owners_values_again(place):
+    pool = nodepool_manifest("leaving-web-spot", spec={"weight": 50})
+    made = place.api.create(pool)
+    path = place.api.path_of(made)
+    steered = {
+        "metadata": {"annotations": {label_names.RESTORE: json.dumps({"weight": 50, "set": SET})}},
+        "spec": {"weight": SET["weight"], "limits": {"cpu": SET["cpu"]}},
+    }
+    place.api.patch(path, steered)
+    try:
+        _, looked, _ = place.run()
+        kept = ("nodepool", "leaving-web-spot", "steered by us: weight and CPU limit")
+        assert kept in [(f["thing"], f["name"], f["detail"]) for f in looked["found"]]
+        code, _, _ = place.run("--apply", "--wait", "0")
+        assert code == 0
+        back = place.api.get(path)
+        assert back["spec"]["weight"] == 50
+        assert "cpu" not in back["spec"].get("limits", {})
+        assert label_names.RESTORE not in back["metadata"].get("annotations", {})
+    finally:
+        place.api.delete(path)
+
+
+SET = {"weight": 10, "cpu": "8"}

@@ -55,7 +55,7 @@ async def steer(call: SteerGroup, requests: BoundedRequests) -> Answer:
     """
     words = ""
     for _ in range(MAX_TRIES):
-        pool = await _get(call.group, requests)
+        pool = decoded(await requests.get(paths.node_pool(call.group)), NodePool)
         if pool.metadata.uid != call.uid:
             return Gone()
         try:
@@ -84,27 +84,23 @@ async def restore(call: RestoreGroup, requests: BoundedRequests) -> Answer:
     """
     words = ""
     for _ in range(MAX_TRIES):
-        pool = await _get(call.group, requests)
+        body = await requests.get(paths.node_pool(call.group))
+        pool = decoded(body, NodePool)
         if pool.metadata.uid != call.uid:
             return Gone()
         try:
             owners = owners_of(pool)
         except ValueError as error:
             return Refused(reason=str(error))
-        if owners is None:
-            return Done()
         try:
-            body = await _apply(pool, owners, None, requests)
-            await _disown(call.group, body, requests)
+            if owners is not None:
+                body = await _apply(pool, owners, None, requests)
+            await _disown(call.group, body, owners or Settable(), requests)
         except ConflictError as error:
             words = str(error)
             continue
         return Done()
     return Again(reason=words)
-
-
-async def _get(name: str, requests: BoundedRequests) -> NodePool:
-    return decoded(await requests.get(paths.node_pool(name)), NodePool)
 
 
 async def _apply(
@@ -129,15 +125,24 @@ async def _apply(
     return await requests.send("PATCH", path, patch, query=_MANAGER, content_type=APPLY_PATCH)
 
 
-async def _disown(name: str, applied: bytes, requests: BoundedRequests) -> None:
-    """Take our name off the fields: their owner's next apply would else meet a conflict."""
-    metadata = decoded(applied, _Managed).metadata
-    others = [one for one in metadata.managed_fields if one.get("manager") != labels.STEERING]
-    if len(others) == len(metadata.managed_fields):
-        return
+async def _disown(name: str, applied: bytes, owners: Settable, requests: BoundedRequests) -> None:
+    """Take our name off the fields: their owner's next apply would else meet a conflict.
+
+    What an apply left, since it is not ours by the server's books any more, goes in words.
+    """
+    managed, left = decoded(applied, _Managed).metadata, decoded(applied, NodePool)
+    others = [one for one in managed.managed_fields if one.get("manager") != labels.STEERING]
     # An empty list would be taken for no change; one empty entry clears it.
-    kept = {"resourceVersion": metadata.resource_version, "managedFields": others or [{}]}
-    patch: Json = {"metadata": kept}
+    metadata: Json = {
+        "resourceVersion": managed.resource_version,
+        "managedFields": others or [{}],
+    }
+    patch: Json = {"metadata": metadata}
+    if labels.RESTORE in (left.metadata.annotations or {}):
+        metadata["annotations"] = {labels.RESTORE: None}
+        patch["spec"] = {"weight": owners.weight, "limits": {"cpu": owners.cpu}}
+    elif len(others) == len(managed.managed_fields):
+        return
     await requests.send("PATCH", paths.node_pool(name), patch, content_type=MERGE_PATCH)
 
 

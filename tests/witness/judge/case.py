@@ -26,7 +26,7 @@ class Rules:
     than the API server the watch may show a change. `lease` is false for scenes whose writers take
     none. `wave_slack_s` is how much later than its decision a wave may begin, so how much of the
     window may seem to lack. `anchors_stay` allows anchors at the end, which keep a floor;
-    `orders_stay` orders that are still in hand.
+    `orders_stay` orders that are still in hand. `steers` allows weight and CPU limit of NodePools.
     """
 
     shadow: bool = False
@@ -38,6 +38,7 @@ class Rules:
     lease: bool = True
     anchors_stay: bool = False
     orders_stay: bool = False
+    steers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

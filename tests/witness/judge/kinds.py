@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.witness.judge.names import ANCHOR, AT_RISK, DRAIN, KIND, PLACEHOLDER, STATE
+from tests.witness.judge.names import ANCHOR, AT_RISK, DRAIN, KIND, PLACEHOLDER, RESTORE, STATE
 
 MUTATING_METHODS = {"POST", "PUT", "PATCH", "DELETE"}
 REVIEWS = {
@@ -83,7 +83,7 @@ def _write(method: str, target: Target, query: dict[str, list[str]], body: Any) 
         return "evict"
     verb = _VERBS[method]
     match target.resource:
-        case "nodes":
+        case "nodes" | "nodepools":
             return _node_write(verb, body)
         case "pods":
             return _pod_write(verb, target, query, body)
@@ -106,6 +106,8 @@ def _node_write(verb: str, body: Any) -> str:
         return "mark" if notes[DRAIN] is not None else "unmark"
     if AT_RISK in notes:
         return "note-risk" if notes[AT_RISK] is not None else "clear-risk"
+    if RESTORE in notes:
+        return "steer" if notes[RESTORE] is not None else "give-back"
     return f"{verb}-node"
 
 

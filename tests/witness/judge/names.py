@@ -15,6 +15,7 @@ CORDONED = "spotvortex.io/cordoned"
 DRAIN = "spotvortex.io/drain"
 AT_RISK = "spotvortex.io/at-risk"
 AFTER_LOSS = "spotvortex.io/min-available-after-loss"
+RESTORE = "spotvortex.io/restore"
 
 NAMESPACE = "spotvortex"
 LEASE = "spotvortex"

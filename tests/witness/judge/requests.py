@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.witness.judge.case import Breach, Case, breach
-from tests.witness.judge.names import CORDONED, DRAIN, LEASE, PREFIX, STATE, STATE_ASIDE
+from tests.witness.judge.names import (
+    CORDONED,
+    DRAIN,
+    LEASE,
+    PREFIX,
+    RESTORE,
+    STATE,
+    STATE_ASIDE,
+)
 from tests.witness.writes import Write, Writer, seconds
 
 _UNLEASED = {"leases", "events"}
@@ -49,6 +57,8 @@ def _outside(case: Case, write: Write) -> str:
             return ""
         case ("nodes", "patch"):
             return _beyond_ours(write)
+        case ("nodepools", "patch") if case.rules.steers:
+            return _beyond_weights(write)
         case ("configmaps", _) if write.name == STATE and write.namespace == case.namespace:
             return ""
         case ("configmaps", "create") if write.name == STATE_ASIDE:
@@ -66,6 +76,18 @@ def _beyond_ours(write: Write) -> str:
     beyond = foreign | (metadata.keys() - {"uid", "resourceVersion", "name"}) | rest
     beyond |= spec - {"unschedulable"}
     return f"a node's {', '.join(sorted(beyond))} written" if beyond else ""
+
+
+def _beyond_weights(write: Write) -> str:
+    """Say what of a NodePool was written beside weight, CPU limit and our note, "" of nothing."""
+    metadata, spec = dict(write.metadata), dict(write.body.get("spec") or {})
+    notes, limits = metadata.pop("annotations", None) or {}, spec.pop("limits", None) or {}
+    beyond = {*notes} - {RESTORE} | ({*limits} - {"cpu"}) | ({*spec} - {"weight"})
+    beyond |= metadata.keys() - {"uid", "resourceVersion", "name", "managedFields"}
+    beyond |= set(write.body) - {"metadata", "spec", "apiVersion", "kind"}
+    if beyond:
+        return f"a NodePool's {', '.join(sorted(beyond))} written"
+    return "" if metadata.get("resourceVersion") else "a NodePool written without resourceVersion"
 
 
 def do_not_disrupt(case: Case) -> Iterator[Breach]:

@@ -438,6 +438,36 @@ def test_the_writes_of_others_are_not_ours(stage):
     assert Observer(events, [SHADOW_USER]).case.writes
 
 
+def steer(hand: Hand, change) -> None:
+    """Write on the NodePool `web` under the version that it has."""
+    path = "/apis/karpenter.sh/v1/nodepools/web"
+    version = hand.api.get(path)["metadata"]["resourceVersion"]
+    metadata = {"resourceVersion": version} | change.pop("metadata", {})
+    hand.api.patch(path, {"metadata": metadata} | change)
+
+
+def test_a_nodepool_is_written_where_pairs_are_steered_alone(stage):
+    def weigh(hand: Hand) -> None:
+        note = {"annotations": {names.RESTORE: "{}"}}
+        steer(hand, {"metadata": note, "spec": {"weight": 10, "limits": {"cpu": "8"}}})
+
+    assert observed(stage, weigh, steers=True) == []
+    only(observed(stage, weigh), 0, "not ours to write")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spec": {"limits": {"memory": "1Ti"}}},
+        {"spec": {"disruption": {"consolidateAfter": "1m"}}},
+        {"metadata": {"annotations": {"team": "ours"}}},
+    ],
+)
+def test_nothing_else_of_a_nodepool_is_ours_to_write(stage, change):
+    found = observed(stage, lambda hand: steer(hand, dict(change)), steers=True)
+    only(found, 0, "a NodePool's")
+
+
 def test_the_names_are_those_of_the_product():
     shared = [name for name in vars(names) if name.isupper() and hasattr(labels, name)]
     assert len(shared) >= 13
