@@ -57,6 +57,10 @@ class SnapshotFileError(SpotVortexError):
     """A snapshot of a cluster cannot be read; the text names the file and the fix."""
 
 
+class NodePoolError(SpotVortexError):
+    """A NodePool cannot be found, read or split into a pair; the text says why, and the fix."""
+
+
 class UnknownMachineError(SpotVortexError):
     """An instance type cannot be simulated: its size or its price is not known."""
 

@@ -59,6 +59,7 @@ COMMANDS: Final = (
     Command(name="evaluate", summary="Judge the policy against Karpenter alone, in many worlds."),
     Command(name="backtest", summary="Replay prices and capacity over a cluster, by policy."),
     Command(name="snapshot", summary="Write down what a backtest needs to know of the cluster."),
+    Command(name="karpenter", summary="Print a pair of NodePools made of a mixed one: split."),
     Command(name="version", summary="Print the version."),
 )
 """Every command, in the order of the help."""
