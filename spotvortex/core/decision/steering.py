@@ -17,17 +17,22 @@ from spotvortex.core.decision.weights import (
     Stance,
     Steering,
     WeightRules,
+    keeps_what_stands,
     pair_of,
     stance_of,
     wanted_values,
 )
 from spotvortex.core.domain.group_state import GroupValues
 from spotvortex.core.domain.observation import NodeGroupFact, Observation, PoolFacts
-from spotvortex.core.domain.types import Action, Freeze, Mode
+from spotvortex.core.domain.types import Freeze, Mode
 from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
 
 AGAIN_S: Final = 60.0
 """Time after a call in which the same group is not asked again, unless its weight is to change."""
+
+PAUSE_S: Final = 10.0
+"""Time after a call, or after it was taken back, in which its group is not asked at all: so each
+request has ended before the next one, and no chore comes while the drainer rests its like."""
 
 MAX_REVERTS: Final = 3
 REVERTS_S: Final = 600.0
@@ -157,7 +162,7 @@ def seen(memory: GroupMemory, group: NodeGroupFact, at: float) -> GroupMemory:
     times = (*(t for t in memory.reverted_at if at - t < REVERTS_S), at)
     if len(times) < MAX_REVERTS:
         return replace(memory, asked=None, reverted_at=times)
-    return GroupMemory(given_up_until=at + GIVEN_UP_S)
+    return GroupMemory(reverted_at=(at,), given_up_until=at + GIVEN_UP_S)
 
 
 def _given_up(
@@ -192,7 +197,8 @@ class _Cycle:
         owners = {g.name: self._owners(g) for g in sides}
         remembered = self.memory[pair.spot.name].stance
         stance = stance_of(decision, pair, owners)
-        if decision.action is Action.HOLD and remembered is not Stance.AS_OWNED:
+        killed = decision.basis.limits.max_spot_ratio <= 0.0
+        if keeps_what_stands(decision) and not killed and remembered is not Stance.AS_OWNED:
             # What another writer took back is still wanted.
             stance = remembered
         for group in sides:
@@ -251,7 +257,7 @@ class _Cycle:
             # It is in the cluster, whatever the pool's mode has become.
             mode = Mode.ACTIVE
         sends = mode.writes and self.how.steering is not Steering.EXPORT
-        if memory.asked is not None and not _is_due(memory.asked, call, at, sends=sends):
+        if not _is_due(memory, call, at, sends=sends):
             return
         asked = Asked(
             at=at, call=call, values=values, generation=group.state.generation, was_sent=sends
@@ -271,9 +277,15 @@ class _Cycle:
         )
 
 
-def _is_due(asked: Asked, call: SteerGroup | RestoreGroup, at: float, *, sends: bool) -> bool:
+def _is_due(
+    memory: GroupMemory, call: SteerGroup | RestoreGroup, at: float, *, sends: bool
+) -> bool:
+    asked = memory.asked
+    if asked is None:
+        return not any(at - reverted < PAUSE_S for reverted in memory.reverted_at)
     if call == asked.call and sends == asked.was_sent:
         return sends and at - asked.at >= AGAIN_S
     if isinstance(call, SteerGroup) and isinstance(asked.call, SteerGroup):
-        return call.weight != asked.call.weight or at - asked.at >= AGAIN_S
-    return True
+        again_s = AGAIN_S if call.weight == asked.call.weight else PAUSE_S
+        return at - asked.at >= again_s
+    return at - asked.at >= PAUSE_S

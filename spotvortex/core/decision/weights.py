@@ -16,9 +16,13 @@ from typing import Final
 
 from spotvortex.core.decision.messages import Decision
 from spotvortex.core.domain.group_state import GroupValues
+from spotvortex.core.domain.moves import MoveKind
 from spotvortex.core.domain.observation import NodeGroupFact, PoolFacts
 from spotvortex.core.domain.types import RATIO_STEP, Action, CapacityType
 from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
+
+STEERS: Final = frozenset({MoveKind.PRICE, MoveKind.RISK, MoveKind.EMERGENCY})
+"""Kinds of moves that say where the next node is to go; the others end at a number of nodes."""
 
 _CORE_MILLI: Final = 1000
 
@@ -65,7 +69,10 @@ class Pair:
 
 
 def pair_of(groups: Iterable[NodeGroupFact]) -> Pair | None:
-    """Return the two sides of a pool, None where its groups are anything but one of each kind."""
+    """Return the two sides of a pool, None where its groups are anything but one of each kind.
+
+    A group whose object nobody can name is no side that could be steered.
+    """
     known = list(groups)
     spot = [g for g in known if set(g.capacity_types) == {CapacityType.SPOT}]
     other = [
@@ -75,11 +82,20 @@ def pair_of(groups: Iterable[NodeGroupFact]) -> Pair | None:
     ]
     if len(known) != 2 or len(spot) != 1 or len(other) != 1:
         return None
+    if not all(group.state.uid for group in known):
+        return None
     return Pair(spot=spot[0], on_demand=other[0])
 
 
+def keeps_what_stands(decision: Decision) -> bool:
+    """Tell whether a decision asks for no other side than before."""
+    return decision.action is Action.HOLD or decision.proposal.kind not in STEERS
+
+
 def stance_of(decision: Decision, pair: Pair, owners: Mapping[str, GroupValues]) -> Stance:
-    """Say where new capacity is to go; HOLD keeps what stands.
+    """Say where new capacity is to go; HOLD keeps what stands, as do a floor and a cap.
+
+    A number of nodes that is reached says nothing of the node that comes next; a cap of 0 does.
 
     Args:
         decision: of the pool.
@@ -88,7 +104,7 @@ def stance_of(decision: Decision, pair: Pair, owners: Mapping[str, GroupValues])
     """
     if decision.basis.limits.max_spot_ratio <= 0.0:
         return Stance.ON_DEMAND
-    if decision.action is not Action.HOLD:
+    if not keeps_what_stands(decision):
         return Stance.SPOT if RATIO_STEP[decision.action] > 0.0 else Stance.ON_DEMAND
     spot, other = pair.spot.state.values, pair.on_demand.state.values
     if spot == owners[pair.spot.name] and other == owners[pair.on_demand.name]:

@@ -12,6 +12,7 @@ from spotvortex.core.decision.steering import (
     AGAIN_S,
     GIVEN_UP_S,
     MAX_REVERTS,
+    PAUSE_S,
     REVERTS_S,
     steer,
 )
@@ -40,9 +41,9 @@ TICK_S = 30.0
 SPOT_FIRST, OTHER_LAST = GroupValues(weight=50), GroupValues(weight=10)
 
 
-def decision(action, *, mode=Mode.ACTIVE, max_spot_ratio=1.0):
+def decision(action, *, mode=Mode.ACTIVE, max_spot_ratio=1.0, reason=ProposalReason.HIGH_RISK):
     limits = Limits(mode=mode, max_spot_ratio=max_spot_ratio)
-    proposal = Proposal(action=action, reason=ProposalReason.HIGH_RISK)
+    proposal = Proposal(action=action, reason=reason)
     return Decision(
         decision_id="d-1",
         basis=basis(limits=limits),
@@ -80,6 +81,7 @@ class Pools:
         }
         self.memory = {}
         self.at = AT
+        self.reason = ProposalReason.HIGH_RISK
         self.used = {SPOT: 8000, OTHER: 4000}
 
     def facts(self):
@@ -99,7 +101,7 @@ class Pools:
     def cycle(self, action, rules=APPLY, *, mode=Mode.ACTIVE, standing=LEADER, works=True, cap=1.0):
         """One cycle; return the calls, which are carried out where `works`."""
         seen = observation(cluster=cluster(self.facts()), standing=standing, at=self.at)
-        made = decision(action, mode=mode, max_spot_ratio=cap)
+        made = decision(action, mode=mode, max_spot_ratio=cap, reason=self.reason)
         steered = steer(self.memory, seen, [made], rules)
         self.memory = steered.groups
         self.given_up = steered.given_up
@@ -176,6 +178,18 @@ def test_the_kill_switch_closes_the_spot_side_whatever_is_decided():
     pools.cycle(Action.HOLD, cap=0.0)
     assert pools.values(SPOT).cpu_limit_milli == 8000
     assert pools.values(OTHER).weight > pools.values(SPOT).weight
+
+
+def test_a_floor_or_a_cap_above_zero_leaves_what_stands_whatever_it_moves():
+    pools = Pools()
+    pools.reason = ProposalReason.ABOVE_MAX_SPOT_RATIO
+    assert pools.cycle(Action.DECREASE_30, cap=0.5) == []
+    pools.reason = ProposalReason.UNSAFE_LOSS
+    assert pools.cycle(Action.DECREASE_10) == []
+    pools.reason = ProposalReason.HIGH_RISK
+    pools.cycle(Action.DECREASE_30)
+    pools.reason = ProposalReason.ABOVE_MAX_SPOT_RATIO
+    assert pools.cycle(Action.DECREASE_30, cap=0.5) == []
 
 
 def test_a_pool_on_which_nothing_was_decided_is_left_as_its_owner_has_it():
@@ -298,6 +312,7 @@ def test_a_pool_of_one_mixed_group_or_of_three_is_no_pair():
     assert pair_of([one, two, mixed]) is None
     assert pair_of([one, replace(two, capacity_types=())]) is None
     assert pair_of([two, one]).spot is one
+    assert pair_of([two, replace(one, state=GroupState())]) is None
 
 
 def test_nodes_that_the_provisioner_has_not_counted_yet_count_as_used():
@@ -374,3 +389,12 @@ def test_whatever_was_decided_the_owners_values_come_back_exactly_and_a_quiet_cy
         pools.at += AGAIN_S
     assert pools.is_as_owned()
     assert pools.cycle(Action.HOLD, WeightRules()) == []
+
+
+def test_a_group_is_asked_for_something_else_only_once_the_last_request_is_over():
+    pools = Pools()
+    pools.cycle(Action.DECREASE_30)
+    pools.at += 1.0 - TICK_S
+    assert pools.cycle(Action.INCREASE_10) == []
+    pools.at += PAUSE_S
+    assert len(pools.cycle(Action.INCREASE_10)) == 2
