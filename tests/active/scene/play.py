@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
-from tests.deploy.manifests import active_bounds, active_fence, active_roles
+from tests.deploy.manifests import ACTIVE, active_bounds, active_fence, active_roles
 from tests.e2e.equipment.daemon import Daemon
 from tests.witness.judge.names import ANCHOR, KIND, NAMESPACE, TETHER_PREFIX
 from tests.witness.market import CALM, Script, write_scripted_risk
@@ -51,7 +51,7 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 EVENTS = "/api/v1/namespaces/default/events"
 
 
-def install(plane: ControlPlane, user: str = USER) -> None:
+def install(plane: ControlPlane, user: str = USER, overlay: Path = ACTIVE) -> None:
     """Install what ships: the namespace as restricted as it may be, bounds, rights and fence."""
     home = {
         "apiVersion": "v1",
@@ -59,11 +59,13 @@ def install(plane: ControlPlane, user: str = USER) -> None:
         "metadata": {"name": NAMESPACE, "labels": RESTRICTED},
     }
     username = plane.username(user)
-    plane.apply([home, *active_bounds(), *active_roles(username), *active_fence(username)])
+    rights = active_roles(username, overlay=overlay)
+    fence = active_fence(username, overlay=overlay)
+    plane.apply([home, *active_bounds(), *rights, *fence])
 
 
 @contextmanager
-def played_scene(shape: Shape) -> Iterator[ActiveScene]:
+def played_scene(shape: Shape, overlay: Path = ACTIVE) -> Iterator[ActiveScene]:
     """Build the scene on a control plane of its own, with everything that ships installed."""
     started: list[ControlPlane] = []
 
@@ -73,7 +75,7 @@ def played_scene(shape: Shape) -> Iterator[ActiveScene]:
 
     try:
         with active_scene(start, shape) as scene:
-            install(scene.plane)
+            install(scene.plane, overlay=overlay)
             yield scene
     finally:
         for plane in started:

@@ -84,7 +84,7 @@ def _write(method: str, target: Target, query: dict[str, list[str]], body: Any) 
     verb = _VERBS[method]
     match target.resource:
         case "nodes" | "nodepools":
-            return _node_write(verb, body)
+            return _node_write(verb, target.resource.removesuffix("s"), body)
         case "pods":
             return _pod_write(verb, target, query, body)
         case "events":
@@ -100,7 +100,7 @@ def _write(method: str, target: Target, query: dict[str, list[str]], body: Any) 
             return f"{verb}-{target.resource.removesuffix('s') or 'nothing'}"
 
 
-def _node_write(verb: str, body: Any) -> str:
+def _node_write(verb: str, thing: str, body: Any) -> str:
     notes = _metadata(body).get("annotations") or {}
     if DRAIN in notes:
         return "mark" if notes[DRAIN] is not None else "unmark"
@@ -108,7 +108,7 @@ def _node_write(verb: str, body: Any) -> str:
         return "note-risk" if notes[AT_RISK] is not None else "clear-risk"
     if RESTORE in notes:
         return "steer" if notes[RESTORE] is not None else "give-back"
-    return f"{verb}-node"
+    return f"{verb}-{thing}"
 
 
 def _pod_write(verb: str, target: Target, query: dict[str, list[str]], body: Any) -> str:
