@@ -118,14 +118,17 @@ class SimulatedApiServer:
                 return self._anchor(call, at)
             case CreateRoom():
                 return self._rooms(call, at)
-            case DeletePlaceholders():
-                return self._delete(PodKind.PLACEHOLDER, call.for_uid, call.plan_id, at)
-            case DeleteAnchors():
-                return self._delete(PodKind.ANCHOR, call.node_uid, "", at)
+            case DeletePlaceholders() | DeleteAnchors():
+                return self._delete_own(call, at)
             case SteerGroup() | RestoreGroup():
                 return Refused(reason=f"{call.group} is no object here")
             case _:
                 assert_never(call)
+
+    def _delete_own(self, call: DeletePlaceholders | DeleteAnchors, at: float) -> Answer:
+        if isinstance(call, DeleteAnchors):
+            return self._delete(PodKind.ANCHOR, call.node_uid, "", at)
+        return self._delete(PodKind.PLACEHOLDER, call.for_uid, call.plan_id, at)
 
     def _after(self, call: ReadsFirst, seen: Seen, at: float) -> Answer:
         """Carry out the second request of a call on what the first one read."""
