@@ -10,7 +10,7 @@ from random import Random
 
 from spotvortex.app import bundle, check_mode
 from spotvortex.app.kubernetes import answering, run_background
-from spotvortex.app.prices import Prices, SystemClock, open_prices
+from spotvortex.app.prices import PriceSources, SystemClock, open_prices
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import ApiError, ModelContractError, PriceFileError, SettingsError
 from spotvortex.kube.admin import access_review
@@ -86,7 +86,7 @@ async def _check_prices(settings: Settings, offerings: frozenset[Offering]) -> l
     return [checks.of_prices(facts), *asked]
 
 
-def _endpoints(prices: Prices) -> list[checks.Check]:
+def _endpoints(prices: PriceSources) -> list[checks.Check]:
     """Judge the endpoints that have been asked."""
     found: list[checks.Check] = []
     if prices.aws is not None and prices.aws.first.is_set():

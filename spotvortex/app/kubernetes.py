@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final, assert_never
 
-from spotvortex.app.prices import Prices, SystemClock, open_prices
+from spotvortex.app.prices import PriceSources, SystemClock, open_prices
 from spotvortex.app.recollection import FirstStart
 from spotvortex.aws.interruptions import QueueOptions, SqsNotices, open_notices
 from spotvortex.core.decision.weights import Steering
@@ -116,7 +116,7 @@ class _Side:
     notices: SqsNotices | None = None
 
 
-def _places(kept: KeptMemory | None, prices: Prices) -> list[Recall]:
+def _places(kept: KeptMemory | None, prices: PriceSources) -> list[Recall]:
     """Return where a memory that is blank may be recalled from, the most trusted first."""
     return [place for place in (kept, prices.history) if place is not None]
 

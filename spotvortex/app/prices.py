@@ -41,7 +41,7 @@ class SystemClock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prices:
+class PriceSources:
     """A market, and what keeps it.
 
     Attributes:
@@ -79,7 +79,7 @@ class Prices:
             return
 
 
-def open_prices(settings: Settings, rng: Random) -> Prices:
+def open_prices(settings: Settings, rng: Random) -> PriceSources:
     """Open what the settings name, over on-demand prices of last resort; a test brings its own.
 
     Raises:
@@ -87,7 +87,7 @@ def open_prices(settings: Settings, rng: Random) -> Prices:
     """
     scripted = settings.test_price_provider_json or None
     if scripted or settings.test_price_provider_file:
-        return Prices(market=load_scripted(settings.test_price_provider_file, scripted))
+        return PriceSources(market=load_scripted(settings.test_price_provider_file, scripted))
     age, clock, sources = settings.max_price_age_s, SystemClock(), list[Market]()
     aws = scrape = history = None
     if settings.price_file is not None:
@@ -102,7 +102,7 @@ def open_prices(settings: Settings, rng: Random) -> Prices:
             scrape = KarpenterScrape(settings.karpenter_metrics_url, karpenter, clock, rng)
         if settings.prometheus_url:
             history = PrometheusHistory(settings.prometheus_url, karpenter, clock, rng)
-    return Prices(market=_layered(sources, age), scrape=scrape, history=history, aws=aws)
+    return PriceSources(market=_layered(sources, age), scrape=scrape, history=history, aws=aws)
 
 
 def reads_history(settings: Settings) -> bool:

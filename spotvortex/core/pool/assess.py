@@ -24,7 +24,7 @@ from spotvortex.core.pool.summary import PoolSummary, summary_of
 from spotvortex.core.scoring import interruption_memory, signals
 from spotvortex.core.scoring.features import OfferingContext
 from spotvortex.core.scoring.scores import Scores
-from spotvortex.core.scoring.signals import SignalEnd, Signals, told_lost
+from spotvortex.core.scoring.signals import RecommendationEnd, Recommendations, told_lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +39,8 @@ class AssessmentMemory:
     """
 
     interruptions: interruption_memory.Memory = interruption_memory.EMPTY_MEMORY
-    signals: Signals = field(default_factory=dict)
-    ended: tuple[SignalEnd, ...] = ()
+    signals: Recommendations = field(default_factory=dict)
+    ended: tuple[RecommendationEnd, ...] = ()
     summaries: Mapping[str, PoolSummary] = field(default_factory=dict)
 
 

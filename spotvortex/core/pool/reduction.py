@@ -97,9 +97,7 @@ def reduce_summary(shape: PoolSummary, sight: CycleContext) -> PoolInput:
         steps_since_move=_steps_since_move(nodes, sight.at),
         price_deviation_usd_per_hour=_price_deviation(spot or entry_nodes, sight),
         oldest_input_s=_oldest_input_s(sight),
-        bad_inputs=tuple(
-            sorted(h.name.value for h in sight.inputs if _is_bad(h, sight.max_input_age_s))
-        ),
+        bad_inputs=_bad_inputs(sight),
         confidence_terms=_confidence([n for n in nodes if sight.covers(n.offering)], sight),
     )
     return _with_ours(found, shape, sight)
@@ -201,6 +199,11 @@ def _is_bad(health: InputHealth, max_age_s: float) -> bool:
     if not health.required:
         return False
     return health.state is not InputState.OK or not health.age_s <= max_age_s
+
+
+def _bad_inputs(sight: CycleContext) -> tuple[str, ...]:
+    limit = sight.max_input_age_s
+    return tuple(sorted(h.name.value for h in sight.inputs if _is_bad(h, limit)))
 
 
 def _oldest_input_s(sight: CycleContext) -> float:

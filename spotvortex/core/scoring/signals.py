@@ -31,7 +31,7 @@ class Followed(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signal:
+class Recommendation:
     """One recommendation that counts.
 
     Attributes:
@@ -49,7 +49,7 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignalEnd:
+class RecommendationEnd:
     """One recommendation that counts no longer.
 
     Attributes:
@@ -58,12 +58,12 @@ class SignalEnd:
         after_s: seconds from it to that.
     """
 
-    signal: Signal
+    signal: Recommendation
     followed: Followed
     after_s: float
 
 
-Signals = Mapping[str, Signal]
+Recommendations = Mapping[str, Recommendation]
 """What counts now, by the node's uid."""
 
 
@@ -87,8 +87,8 @@ def told_lost(observation: Observation) -> frozenset[str]:
 
 
 def update(
-    signals: Signals, observation: Observation, lost: Iterable[str]
-) -> tuple[Signals, tuple[SignalEnd, ...]]:
+    signals: Recommendations, observation: Observation, lost: Iterable[str]
+) -> tuple[Recommendations, tuple[RecommendationEnd, ...]]:
     """Take one more observation.
 
     Args:
@@ -109,11 +109,13 @@ def update(
         for uid, signal in known.items()
     }
     now |= {u: s for u, s in signals.items() if u in nodes and u not in now and s.until > at}
-    ended = [_end(s, u in nodes, gone, at) for u, s in signals.items() if u not in now]
+    ended = [_end(s, gone, at, is_there=u in nodes) for u, s in signals.items() if u not in now]
     return now, tuple(sorted(ended, key=lambda end: end.signal.node))
 
 
-def _told(observation: Observation, nodes: Mapping[str, NodeFact]) -> Iterator[tuple[str, Signal]]:
+def _told(
+    observation: Observation, nodes: Mapping[str, NodeFact]
+) -> Iterator[tuple[str, Recommendation]]:
     """Yield what notes on nodes say, then what notices say, which know more."""
     for uid, node in nodes.items():
         if node.at_risk:
@@ -125,19 +127,23 @@ def _told(observation: Observation, nodes: Mapping[str, NodeFact]) -> Iterator[t
             yield told.uid, _signal(told, notice.at, notice.until)
 
 
-def _signal(node: NodeFact, told_at: float, until: float) -> Signal:
-    return Signal(node=node.name, offering=node.offering, told_at=told_at, until=until)
+def _signal(node: NodeFact, told_at: float, until: float) -> Recommendation:
+    return Recommendation(node=node.name, offering=node.offering, told_at=told_at, until=until)
 
 
-def _end(signal: Signal, is_there: bool, lost: frozenset[str], at: float) -> SignalEnd:  # noqa: FBT001
+def _end(
+    signal: Recommendation, lost: frozenset[str], at: float, *, is_there: bool
+) -> RecommendationEnd:
     followed = Followed.NOTHING if is_there else Followed.GONE
     if signal.node in lost:
         followed = Followed.LOSS
-    return SignalEnd(signal=signal, followed=followed, after_s=max(0.0, at - signal.told_at))
+    return RecommendationEnd(
+        signal=signal, followed=followed, after_s=max(0.0, at - signal.told_at)
+    )
 
 
 def raised(
-    scores: Mapping[Offering, OfferingScore], signals: Signals, factor: float
+    scores: Mapping[Offering, OfferingScore], signals: Recommendations, factor: float
 ) -> Mapping[Offering, OfferingScore]:
     """Raise the scores of every offering that a signal is about.
 

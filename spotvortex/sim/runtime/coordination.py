@@ -248,7 +248,14 @@ class MemoryPort:
 
 @dataclass(slots=True, kw_only=True)
 class QueueReader:
-    """One process's reader of the queue: implements `ports.writing.Notices`."""
+    """One process's reader of the queue: implements `ports.writing.Notices`.
+
+    Attributes:
+        shelf: where the queue is.
+        may_read: whether this process leads.
+        poll_s: seconds between two looks into the queue.
+        evidence_only: somebody else answers the notices.
+    """
 
     shelf: CoordinationObjects
     may_read: Callable[[], bool]
