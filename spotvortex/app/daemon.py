@@ -20,11 +20,11 @@ from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Mode
 from spotvortex.errors import SettingsError
 from spotvortex.persistence.memory_file import open_folder
-from spotvortex.pipeline.actuators import Actuators, RecordingActuator
-from spotvortex.pipeline.guard import GuardedActuator
+from spotvortex.pipeline.drains.actuators import Actuators, RecordingActuator
+from spotvortex.pipeline.drains.guard import GuardedActuator
+from spotvortex.pipeline.drains.write_rate import WriteRate
 from spotvortex.pipeline.health import watch_stalls
 from spotvortex.pipeline.supervisor import Ports, make_boards, supervise
-from spotvortex.pipeline.write_rate import WriteRate
 from spotvortex.ports.edges import Edges
 from spotvortex.ports.null import NullAnnouncer
 from spotvortex.ports.telemetry import Telemetry

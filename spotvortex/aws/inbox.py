@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
-from spotvortex.core.domain.notices import Notice, NoticeKind, Reject, read_notice
+from spotvortex.core.domain.cloud.notices import Notice, NoticeKind, Reject, read_notice
 from spotvortex.ports.writing import NoticeTraffic
 
 MAX_HELD: Final = 10_000

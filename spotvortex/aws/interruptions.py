@@ -22,8 +22,8 @@ from typing import Final
 from spotvortex.aio import Backoff, pause
 from spotvortex.aws.inbox import Inbox
 from spotvortex.aws.session import ANSWER_S, BATCH, QueueClient, open_queue
+from spotvortex.core.domain.cloud.notices import REBALANCE_TTL_S, Notice
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
-from spotvortex.core.domain.notices import REBALANCE_TTL_S, Notice
 from spotvortex.errors import QueueError, QueueFault
 from spotvortex.ports.cluster import WallClock
 from spotvortex.ports.writing import NoticeTraffic

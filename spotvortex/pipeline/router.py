@@ -28,7 +28,7 @@ from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.pipeline.channels import ClosedError, Lane, Latest
-from spotvortex.pipeline.drainer import Order
+from spotvortex.pipeline.drains.drainer import Order
 from spotvortex.pipeline.health import Heartbeats, Readiness
 from spotvortex.ports.null import NullStateStore
 from spotvortex.ports.series import WEIGHTS_GIVEN_UP

@@ -19,11 +19,11 @@ from spotvortex.core.domain.observation import Observation
 from spotvortex.core.drain.messages import InHand
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.owner_rules import PoolRules
-from spotvortex.pipeline.actuators import Actuators
 from spotvortex.pipeline.assessor import Assessor
 from spotvortex.pipeline.channels import Lane, Latest
 from spotvortex.pipeline.collector import Collector
-from spotvortex.pipeline.drainer import Drainer, Order
+from spotvortex.pipeline.drains.actuators import Actuators
+from spotvortex.pipeline.drains.drainer import Drainer, Order
 from spotvortex.pipeline.health import Heartbeats, Readiness
 from spotvortex.pipeline.router import Router
 from spotvortex.pipeline.scorer import Scorer

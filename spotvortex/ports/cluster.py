@@ -13,7 +13,7 @@ from spotvortex.core.domain.observation import ClusterFacts, NodeFact, OwnPod
 from spotvortex.core.drain.calls import Answer, Call, PodView
 from spotvortex.core.drain.messages import DrainOrder
 from spotvortex.core.drain.views import NodeView
-from spotvortex.core.pool.eviction import PodEvictability
+from spotvortex.core.pool.survival.eviction import PodEvictability
 
 
 class WallClock(Protocol):

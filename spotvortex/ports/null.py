@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from spotvortex.core.decision.messages import ControllerState, Plan
+from spotvortex.core.domain.cloud.notices import Notice
 from spotvortex.core.domain.inputs import InputHealth
-from spotvortex.core.domain.notices import Notice
 from spotvortex.core.domain.observation import NO_AUTHORITY, Observation, WriteAuthority
 from spotvortex.core.drain.messages import DrainResult
 from spotvortex.core.pool.assessment import Assessment

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from spotvortex.core.decision.messages import ControllerState
+from spotvortex.core.domain.cloud.notices import Notice
 from spotvortex.core.domain.inputs import InputHealth
-from spotvortex.core.domain.notices import Notice
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.core.scoring.interruption_memory import Memory

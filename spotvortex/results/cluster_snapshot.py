@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 from spotvortex.core.domain.observation import ClusterFacts, PdbFact, PoolFacts
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering
 from spotvortex.core.drain.calls import PodView
-from spotvortex.core.pool.eviction import PodEvictability
+from spotvortex.core.pool.survival.eviction import PodEvictability
 from spotvortex.core.record.codec import CodecError, Rows, decode, encode
 
 VERSION: Final = 1

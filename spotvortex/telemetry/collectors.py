@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from spotvortex.core.domain.notices import NoticeKind, RejectReason
+from spotvortex.core.domain.cloud.notices import NoticeKind, RejectReason
 from spotvortex.errors import QueueFault
 from spotvortex.ports.writing import NoticeTraffic
 

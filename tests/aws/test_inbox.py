@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from spotvortex.aws import inbox as inboxes
 from spotvortex.aws.inbox import Inbox, Message
-from spotvortex.core.domain.notices import KEPT_S, Notice, Reject, read_notice
+from spotvortex.core.domain.cloud.notices import KEPT_S, Notice, Reject, read_notice
 from tests.core.events import T0, interruption, packed, rebalance, scheduled_change, state_change
 
 TTL_S = 1800.0

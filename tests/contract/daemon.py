@@ -11,10 +11,10 @@ from spotvortex.core.domain.observation import ClusterFacts
 from spotvortex.core.domain.types import Mode
 from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.core.pool.owner_rules import PoolRules
-from spotvortex.pipeline.actuators import Actuators, RecordingActuator
-from spotvortex.pipeline.guard import GuardedActuator
+from spotvortex.pipeline.drains.actuators import Actuators, RecordingActuator
+from spotvortex.pipeline.drains.guard import GuardedActuator
+from spotvortex.pipeline.drains.write_rate import WriteRate
 from spotvortex.pipeline.supervisor import Ports, make_boards, supervise
-from spotvortex.pipeline.write_rate import WriteRate
 from spotvortex.ports.cluster import ClusterView
 from spotvortex.ports.edges import Edges
 from spotvortex.ports.null import NullAnnouncer, NullTelemetry

@@ -29,7 +29,6 @@ from spotvortex.core.domain.types import (
 from spotvortex.core.domain.workloads import SpotShare, WorkloadFact
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.context import cycle_context
-from spotvortex.core.pool.eviction import PodEvictability
 from spotvortex.core.pool.input import (
     MAX_CANDIDATES,
     Candidate,
@@ -40,8 +39,9 @@ from spotvortex.core.pool.input import (
     Risk,
 )
 from spotvortex.core.pool.reduction import reduce_summary
-from spotvortex.core.pool.safety_vector import SafetyVector
 from spotvortex.core.pool.summary import summary_of
+from spotvortex.core.pool.survival.eviction import PodEvictability
+from spotvortex.core.pool.survival.safety_vector import SafetyVector
 from spotvortex.core.scoring.features import OfferingScore
 
 AT = 1_784_000_000.0

@@ -3,8 +3,8 @@
 import hashlib
 from dataclasses import replace
 
+from spotvortex.core.domain.cloud.notices import Notice, NoticeKind
 from spotvortex.core.domain.labels import PodKind
-from spotvortex.core.domain.notices import Notice, NoticeKind
 from spotvortex.core.domain.observation import OwnPod
 from spotvortex.core.domain.types import CapacityType, Mode
 from spotvortex.core.drain.messages import DrainOrder, OrderKind

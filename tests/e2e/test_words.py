@@ -23,10 +23,10 @@ from tests.controlplane.manifests import (
     nodepool_manifest,
     pdb_manifest,
 )
+from tests.e2e.commands.test_assess import assess
 from tests.e2e.conftest import USER
 from tests.e2e.equipment.daemon import Daemon
 from tests.e2e.equipment.prices import write_price_file
-from tests.e2e.test_assess import assess
 
 pytestmark = pytest.mark.controlplane
 

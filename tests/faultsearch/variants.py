@@ -16,12 +16,14 @@ from spotvortex.core.domain.types import Freeze
 from spotvortex.core.drain import machine, progress
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.views import Halt
-from spotvortex.core.pool import reduction, summary, zone_loss
+from spotvortex.core.pool import reduction, summary
+from spotvortex.core.pool.survival import zone_loss
 from spotvortex.core.scoring import scores
 from spotvortex.core.scoring.features import OfferingScore
 from spotvortex.kube.write import wanted_nodes
-from spotvortex.pipeline import guard, router
-from spotvortex.pipeline.actuators import Actuators
+from spotvortex.pipeline import router
+from spotvortex.pipeline.drains import guard
+from spotvortex.pipeline.drains.actuators import Actuators
 from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.sim.runtime.coordination import Leadership
 

@@ -2,8 +2,8 @@
 
 import math
 
+from spotvortex.core.domain.cloud.launches import LaunchFacts
 from spotvortex.core.domain.inputs import InputState
-from spotvortex.core.domain.launches import LaunchFacts
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.market.freshest import FreshestMarket
 from spotvortex.market.health import prices_health

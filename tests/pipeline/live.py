@@ -18,8 +18,8 @@ from spotvortex.core.drain.calls import (
     UnmarkNode,
 )
 from spotvortex.core.drain.orders import from_text
-from spotvortex.pipeline.guard import GuardedActuator
-from spotvortex.pipeline.write_rate import WriteRate
+from spotvortex.pipeline.drains.guard import GuardedActuator
+from spotvortex.pipeline.drains.write_rate import WriteRate
 from spotvortex.ports.writing import OwnWrite
 from tests.core.builders import AT, cluster, pool
 from tests.pipeline.world import MemoryTelemetry, SetAuthority, StillCluster, now, pod

@@ -9,7 +9,7 @@ import pytest
 
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
-from spotvortex.core.domain.exits import NodeExit
+from spotvortex.core.domain.cloud.exits import NodeExit
 from spotvortex.core.domain.labels import MAX_SPOT_RATIO
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import NodeGroupFact

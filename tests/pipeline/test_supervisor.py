@@ -7,8 +7,8 @@ import pytest
 from spotvortex.core.domain.types import Action
 from spotvortex.core.drain.calls import CreatePlaceholder
 from spotvortex.core.drain.messages import DrainEnd
-from spotvortex.pipeline.actuators import RecordingActuator
 from spotvortex.pipeline.collector import Collector
+from spotvortex.pipeline.drains.actuators import RecordingActuator
 from spotvortex.pipeline.supervisor import TaskEndedError
 from tests.core.builders import AT, cluster, pool
 from tests.pipeline.world import FlatForecaster, Scene, StillCluster, now, run

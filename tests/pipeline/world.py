@@ -17,7 +17,7 @@ from spotvortex.core.drain.messages import DrainResult
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.scoring.features import build_matrix
 from spotvortex.errors import ModelContractError
-from spotvortex.pipeline.actuators import Actuators, RecordingActuator
+from spotvortex.pipeline.drains.actuators import Actuators, RecordingActuator
 from spotvortex.pipeline.supervisor import Ports, make_boards, supervise
 from spotvortex.ports.edges import Edges
 from spotvortex.ports.null import NullAuthority, NullNotices, NullStateStore

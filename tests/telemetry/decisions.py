@@ -45,7 +45,7 @@ from spotvortex.core.pool.input import (
     PoolInput,
     Risk,
 )
-from spotvortex.core.pool.safety_vector import SafetyVector
+from spotvortex.core.pool.survival.safety_vector import SafetyVector
 
 AT = 1_784_003_670.25
 """2026-07-14T04:34:30.250Z."""

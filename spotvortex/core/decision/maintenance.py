@@ -12,7 +12,7 @@ from typing import Final
 
 from spotvortex.core.decision.messages import Decision, MaintenanceCall, Move
 from spotvortex.core.decision.rule_policy import floor_nodes, max_spot_nodes
-from spotvortex.core.domain.notices import NoticeKind, risk_until
+from spotvortex.core.domain.cloud.notices import NoticeKind, risk_until
 from spotvortex.core.domain.observation import NodeFact, Observation, PoolFacts, anchored_until
 from spotvortex.core.domain.sides import is_driven
 from spotvortex.core.domain.types import CapacityType, Mode

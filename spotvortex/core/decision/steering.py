@@ -43,7 +43,7 @@ GIVEN_UP_S: Final = 6 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class AskedSide:
     """What a group was asked for last.
 
     Attributes:
@@ -76,7 +76,7 @@ class GroupMemory:
     """
 
     stance: Stance = Stance.AS_OWNED
-    asked: Asked | None = None
+    asked: AskedSide | None = None
     reverted_at: tuple[float, ...] = ()
     given_up_until: float = 0.0
     owners: GroupValues | None = None
@@ -259,7 +259,7 @@ class _Cycle:
         sends = mode.writes and self.how.steering is not Steering.EXPORT
         if not _is_due(memory, call, at, sends=sends):
             return
-        asked = Asked(
+        asked = AskedSide(
             at=at, call=call, values=values, generation=group.state.generation, was_sent=sends
         )
         exports = self.how.steering is Steering.EXPORT

@@ -61,14 +61,14 @@ class WeightRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
+class WeightPair:
     """The two groups of a pool, each of which is bought in one way."""
 
     spot: NodeGroupFact
     on_demand: NodeGroupFact
 
 
-def pair_of(groups: Iterable[NodeGroupFact]) -> Pair | None:
+def pair_of(groups: Iterable[NodeGroupFact]) -> WeightPair | None:
     """Return the two sides of a pool, None where its groups are anything but one of each kind.
 
     A group whose object nobody can name is no side that could be steered.
@@ -84,7 +84,7 @@ def pair_of(groups: Iterable[NodeGroupFact]) -> Pair | None:
         return None
     if not all(group.state.uid for group in known):
         return None
-    return Pair(spot=spot[0], on_demand=other[0])
+    return WeightPair(spot=spot[0], on_demand=other[0])
 
 
 def keeps_what_stands(decision: Decision) -> bool:
@@ -92,7 +92,7 @@ def keeps_what_stands(decision: Decision) -> bool:
     return decision.action is Action.HOLD or decision.proposal.kind not in STEERS
 
 
-def stance_of(decision: Decision, pair: Pair, owners: Mapping[str, GroupValues]) -> Stance:
+def stance_of(decision: Decision, pair: WeightPair, owners: Mapping[str, GroupValues]) -> Stance:
     """Say where new capacity is to go; HOLD keeps what stands, as do a floor and a cap.
 
     A number of nodes that is reached says nothing of the node that comes next; a cap of 0 does.
@@ -113,7 +113,11 @@ def stance_of(decision: Decision, pair: Pair, owners: Mapping[str, GroupValues])
 
 
 def wanted_values(
-    stance: Stance, pool: PoolFacts, pair: Pair, owners: Mapping[str, GroupValues], how: WeightRules
+    stance: Stance,
+    pool: PoolFacts,
+    pair: WeightPair,
+    owners: Mapping[str, GroupValues],
+    how: WeightRules,
 ) -> dict[str, GroupValues]:
     """Return what each side's values are to be, by group.
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from spotvortex.core.domain.cloud.launches import NO_LAUNCHES, LaunchFacts
 from spotvortex.core.domain.inputs import InputHealth
-from spotvortex.core.domain.launches import NO_LAUNCHES, LaunchFacts
 from spotvortex.core.domain.types import Offering
 
 

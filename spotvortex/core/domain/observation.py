@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from spotvortex.core.domain.exits import NodeExit
+from spotvortex.core.domain.cloud.exits import NodeExit
+from spotvortex.core.domain.cloud.notices import Notice
 from spotvortex.core.domain.group_state import NO_STATE, GroupState
 from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.market import MarketFacts
-from spotvortex.core.domain.notices import Notice
 from spotvortex.core.domain.types import Blocker, CapacityType, Freeze, Offering, ProvisionerKind
 from spotvortex.core.domain.workloads import SpotShare, WorkloadFact
 

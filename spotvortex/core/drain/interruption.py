@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from typing import Final
 
+from spotvortex.core.domain.cloud.notices import Notice, NoticeKind, instance_id_of
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.notices import Notice, NoticeKind, instance_id_of
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact, Observation, WriteAuthority
 from spotvortex.core.domain.sides import receiving_sides
 from spotvortex.core.domain.types import CapacityType, Freeze

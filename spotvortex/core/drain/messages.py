@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from spotvortex.core.domain.cloud.notices import NoticeKind
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
-from spotvortex.core.domain.notices import NoticeKind
 from spotvortex.core.domain.observation import NodeFact, OwnPod
 from spotvortex.core.domain.types import CapacityType, Mode, Offering
 

@@ -12,8 +12,8 @@ import math
 from functools import lru_cache
 from typing import Final
 
+from spotvortex.core.domain.cloud.notices import NoticeKind
 from spotvortex.core.domain.labels import PodKind
-from spotvortex.core.domain.notices import NoticeKind
 from spotvortex.core.domain.observation import ClusterFacts, OwnPod
 from spotvortex.core.domain.sides import MAX_SIDES
 from spotvortex.core.domain.types import CapacityType, Mode, Offering

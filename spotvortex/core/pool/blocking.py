@@ -12,7 +12,7 @@ from typing import Final
 
 from spotvortex.core.domain.observation import NodeFact, PdbFact, PoolFacts
 from spotvortex.core.domain.types import Blocker, CapacityType, ProvisionerKind
-from spotvortex.core.pool.eviction import Evictable, eviction_verdict, refuses_nobody
+from spotvortex.core.pool.survival.eviction import Evictable, eviction_verdict, refuses_nobody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Final
 
 from spotvortex.core.domain.types import Blocker, Offering, ProvisionerKind
 from spotvortex.core.pool.owner_rules import NO_RULES, PoolRules
-from spotvortex.core.pool.safety_vector import SafetyVector
+from spotvortex.core.pool.survival.safety_vector import SafetyVector
 
 MAX_CANDIDATES: Final = 5
 """Nodes named in a reduced input for each direction; a wave is never larger."""

@@ -14,7 +14,7 @@ from spotvortex.core.domain.observation import NodeFact
 from spotvortex.core.pool.context import CycleContext
 from spotvortex.core.pool.input import MAX_CANDIDATES, GroupFit, LossSafety
 from spotvortex.core.pool.summary import PoolSummary
-from spotvortex.core.pool.zone_loss import Margin, Margins, n_safe, pick_safe
+from spotvortex.core.pool.survival.zone_loss import Margin, Margins, n_safe, pick_safe
 
 _WORDS: Final = frozenset({InputName.OWNERS, InputName.STATEFUL_SETS, InputName.NAMESPACES})
 """The inputs that carry owners' words; a world that has none of them has no words either."""

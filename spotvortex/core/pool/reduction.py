@@ -34,8 +34,8 @@ from spotvortex.core.pool.input import (
 )
 from spotvortex.core.pool.loss_safety import loss_safety, relieving_first, safe_first
 from spotvortex.core.pool.owner_rules import rules_of
-from spotvortex.core.pool.safety_vector import UNKNOWN_STARTUP_S
 from spotvortex.core.pool.summary import PoolSummary
+from spotvortex.core.pool.survival.safety_vector import UNKNOWN_STARTUP_S
 from spotvortex.core.scoring.features import price_ratio
 
 MEMORY_CONFIDENCE: Final = 0.75

@@ -13,8 +13,8 @@ from spotvortex.core.domain.observation import NodeFact, PoolFacts
 from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType
 from spotvortex.core.domain.workloads import SURVIVAL_DEFAULT, SurvivalDefault
 from spotvortex.core.pool.blocking import blockers_of, capacity_types_of, pdb_blocked_nodes
-from spotvortex.core.pool.safety_vector import SafetyVector, vector_of
-from spotvortex.core.pool.zone_loss import (
+from spotvortex.core.pool.survival.safety_vector import SafetyVector, vector_of
+from spotvortex.core.pool.survival.zone_loss import (
     NO_MARGINS,
     Margins,
     PodsOn,

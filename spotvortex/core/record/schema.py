@@ -28,7 +28,7 @@ from spotvortex.core.pool.input import (
     Risk,
 )
 from spotvortex.core.pool.owner_rules import PoolRules
-from spotvortex.core.pool.safety_vector import SafetyVector
+from spotvortex.core.pool.survival.safety_vector import SafetyVector
 from spotvortex.core.record.codec import Rows
 from spotvortex.core.record.counterfactual import Counterfactual
 

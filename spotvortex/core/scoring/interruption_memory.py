@@ -17,15 +17,15 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Final
 
+from spotvortex.core.domain.cloud.launches import NO_LAUNCHES, LaunchFacts
 from spotvortex.core.domain.inputs import InputName, InputState
-from spotvortex.core.domain.launches import NO_LAUNCHES, LaunchFacts
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.scoring.features import OfferingContext, OfferingScore
 from spotvortex.core.scoring.hazard import Age, base_of, integral, integrals, multiple
 from spotvortex.core.scoring.late_evidence import Undecided
-from spotvortex.core.scoring.node_ends import Before, Interval, LearnedLoss, ends
+from spotvortex.core.scoring.node_ends import Before, Gap, LearnedLoss, ends
 
 PRIOR_HAZARD_PER_HOUR: Final = 2e-3
 """Losses per node-hour before anything is seen: the `normal` level of the evaluation's worlds."""
@@ -290,7 +290,7 @@ def _oldest(nodes: Iterable[NodeFact]) -> dict[Offering, float]:
     return oldest
 
 
-def stepped(before: OfferingMemory, seen: Interval, now: float) -> OfferingMemory:
+def stepped(before: OfferingMemory, seen: Gap, now: float) -> OfferingMemory:
     """Return what is known of an offering after one interval more."""
     kept = math.exp(-max(0.0, now - before.updated_at) / 3600.0 / DECAY_HOURS)
     n_lost = seen.n_lost + len(seen.late_shares)
@@ -310,7 +310,7 @@ def stepped(before: OfferingMemory, seen: Interval, now: float) -> OfferingMemor
     )
 
 
-def _shaped_hours(before: OfferingMemory, seen: Interval) -> float:
+def _shaped_hours(before: OfferingMemory, seen: Gap) -> float:
     """Return the integral of the shape over an interval in which the offering was held."""
     if not seen.n_before or not seen.hours:
         return 0.0

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from spotvortex.core.domain.launches import LaunchFacts
+from spotvortex.core.domain.cloud.launches import LaunchFacts
 from spotvortex.core.domain.types import Offering
 
 WITHIN_S: Final = 180.0

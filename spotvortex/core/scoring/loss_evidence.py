@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from spotvortex.core.domain.exits import ExitNotice, NodeExit
+from spotvortex.core.domain.cloud.exits import ExitNotice, NodeExit
 
 RECENTLY_S: Final = 600.0
 """A node that has not been Ready for longer when it is deleted was ill, or forgotten: the cloud

@@ -22,7 +22,7 @@ from spotvortex.core.scoring.interruption_memory import (
     memory_of,
     stepped,
 )
-from spotvortex.core.scoring.node_ends import Interval
+from spotvortex.core.scoring.node_ends import Gap
 
 SURE: Final = 0.5
 """Share of one interruption from which an offering's last loss counts as seen."""
@@ -142,7 +142,7 @@ def _lived(
         if now and since is None:
             since = history.at(last)
         n_lost = lost.get(last, 0.0)
-        seen = Interval(
+        seen = Gap(
             start=history.at(last - n_steps),
             hours=n_steps * history.step_s / 3600.0,
             n_before=max(before, now if not before else 0.0, n_lost),

@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Final
 
-from spotvortex.core.domain.exits import NodeExit
-from spotvortex.core.domain.launches import LaunchFacts
+from spotvortex.core.domain.cloud.exits import NodeExit
+from spotvortex.core.domain.cloud.launches import LaunchFacts
 from spotvortex.core.domain.observation import NodeFact
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.scoring.late_evidence import Undecided, decided, refused
@@ -59,7 +59,7 @@ class Before:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
+class Gap:
     """What happened to the nodes of one offering between two observations.
 
     Attributes:
@@ -119,10 +119,10 @@ class Ends:
         """The offerings of which something is learned although nothing need be held there."""
         return {*self.n_lost, *(one.offering for one in self.late), *self.refused}
 
-    def interval(self, offering: Offering, n_now: int, oldest: float | None) -> Interval:
+    def interval(self, offering: Offering, n_now: int, oldest: float | None) -> Gap:
         """Return what happened to one offering."""
         late = [one for one in self.late if one.offering == offering]
-        return Interval(
+        return Gap(
             start=self.start,
             hours=self.hours,
             n_before=self.n_before[offering],

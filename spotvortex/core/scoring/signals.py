@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from spotvortex.core.domain.notices import NoticeKind, risk_until
+from spotvortex.core.domain.cloud.notices import NoticeKind, risk_until
 from spotvortex.core.domain.observation import NodeFact, Observation
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.drain.interruption import nodes_by_instance

@@ -16,11 +16,11 @@ import msgspec
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import ForbiddenError, NotServedError
-from spotvortex.kube.api import owner_wire
 from spotvortex.kube.api.client import KubeClient
-from spotvortex.kube.api.codec import Codec, decoded
 from spotvortex.kube.api.node_labels import INSTANCE_TYPE, ZONE
 from spotvortex.kube.api.patient_reads import PatientReads
+from spotvortex.kube.api.wire import owners as owner_wire
+from spotvortex.kube.api.wire.codec import Codec, decoded
 from spotvortex.kube.cache.inputs import METADATA_LIST, NODES, WATCHED, Input
 
 VERBS: Final = ("get", "list", "watch")

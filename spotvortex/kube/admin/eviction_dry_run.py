@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from spotvortex.core.pool.eviction import PodEvictability, ServerAnswer
+from spotvortex.core.pool.survival.eviction import PodEvictability, ServerAnswer
 from spotvortex.errors import ApiError, UnreachableError
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
-from spotvortex.kube.api.codec import read_status
+from spotvortex.kube.api.wire.codec import read_status
 from spotvortex.kube.write import manifests
 
 ANSWER_S: Final = 10.0

@@ -20,8 +20,8 @@ from spotvortex.core.drain.calls import CreatePlaceholder
 from spotvortex.errors import ApiError, UnreachableError
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
-from spotvortex.kube.api.codec import decoded
 from spotvortex.kube.api.errors import NO_LEASE
+from spotvortex.kube.api.wire.codec import decoded
 from spotvortex.kube.write import manifests
 from spotvortex.kube.write.manifests import PlaceholderOptions
 from spotvortex.kube.write.placeholder_spec import PlaceholderSpec

@@ -16,9 +16,10 @@ from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.uninstall import Inventory, Leftover, ObjectKind, describe_node
 from spotvortex.errors import NotServedError
-from spotvortex.kube.api import paths, wire
-from spotvortex.kube.api.codec import decoded
+from spotvortex.kube.api import paths
 from spotvortex.kube.api.patient_reads import PatientReads
+from spotvortex.kube.api.wire import objects as wire
+from spotvortex.kube.api.wire.codec import decoded
 from spotvortex.kube.cache.inputs import METADATA_LIST
 
 ANSWER_S: Final = 15.0

@@ -22,8 +22,8 @@ from spotvortex.errors import (
     ThrottledError,
     UnreachableError,
 )
-from spotvortex.kube.api import wire
-from spotvortex.kube.api.codec import read_status
+from spotvortex.kube.api.wire import objects as wire
+from spotvortex.kube.api.wire.codec import read_status
 
 LONGEST_MESSAGE: Final = 512
 """Characters kept of the server's words: a pod's name of 253 and what is wrong with it."""

@@ -25,9 +25,10 @@ from spotvortex.errors import (
     ServerError,
     UnreachableError,
 )
-from spotvortex.kube.api import wire
 from spotvortex.kube.api.client import KubeClient
-from spotvortex.kube.api.codec import (
+from spotvortex.kube.api.errors import api_error
+from spotvortex.kube.api.wire import objects as wire
+from spotvortex.kube.api.wire.codec import (
     Codec,
     Obj,
     Page,
@@ -36,7 +37,6 @@ from spotvortex.kube.api.codec import (
     read_status,
     read_version,
 )
-from spotvortex.kube.api.errors import api_error
 
 PAGE_SIZE: Final = 500
 PAGE_ATTEMPTS: Final = 5

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from spotvortex.kube.api import wire
+from spotvortex.kube.api.wire import objects as wire
 
 Labels = Mapping[str, str]
 

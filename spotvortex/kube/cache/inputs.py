@@ -15,8 +15,8 @@ from typing import Any, Final
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.errors import ApiError
 from spotvortex.kube.api.client import KubeClient
-from spotvortex.kube.api.codec import Obj
 from spotvortex.kube.api.reflector import Reflector, ReflectorState, Resource
+from spotvortex.kube.api.wire.codec import Obj
 
 METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _META: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"

@@ -17,7 +17,6 @@ from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.group_state import GroupState, GroupValues
 from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
 from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
-from spotvortex.kube.api import karpenter_wire, wire
 from spotvortex.kube.api.node_labels import (
     CAPACITY_TYPE,
     CONTROL_PLANE,
@@ -38,6 +37,8 @@ from spotvortex.kube.api.quantities import (
     cpu_or_none,
     memory_bytes,
 )
+from spotvortex.kube.api.wire import karpenter as karpenter_wire
+from spotvortex.kube.api.wire import objects as wire
 
 UNKNOWN: Final = "unknown"
 _MIB: Final = 1 << 20

@@ -14,7 +14,7 @@ from typing import Final
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.observation import OwnPod
-from spotvortex.kube.api import wire
+from spotvortex.kube.api.wire import objects as wire
 
 _KINDS: Final = frozenset(PodKind)
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})

@@ -15,9 +15,9 @@ from typing import Final
 from msgspec import Struct
 
 from spotvortex.core.domain.types import Blocker, CapacityType
-from spotvortex.kube.api import wire
 from spotvortex.kube.api.node_labels import CAPACITY_TYPE_LABELS, NODEPOOL, normalised
 from spotvortex.kube.api.quantities import cpu_milli, memory_bytes
+from spotvortex.kube.api.wire import objects as wire
 
 DEFAULT_GRACE_S: Final = 30.0
 PENDING: Final = "Pending"

@@ -17,10 +17,11 @@ from typing import Final, Generic
 from msgspec import Raw
 
 from spotvortex.errors import NotServedError, ServerError
-from spotvortex.kube.api import paths, wire
+from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
-from spotvortex.kube.api.codec import Codec, Obj, ordinal
 from spotvortex.kube.api.reflector import ObjectSink
+from spotvortex.kube.api.wire import objects as wire
+from spotvortex.kube.api.wire.codec import Codec, Obj, ordinal
 from spotvortex.kube.cache.inputs import NODES, PODS
 from spotvortex.kube.cache.store import Store
 

@@ -21,8 +21,8 @@ from spotvortex.core.domain.observation import (
 from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
 from spotvortex.core.domain.workloads import WorkloadFact
 from spotvortex.kube.cache.indexes import SortedGroups
-from spotvortex.kube.cache.pdbs import Lookup
 from spotvortex.kube.cache.store import Store
+from spotvortex.kube.cache.workloads.pdbs import Lookup
 
 _UNPOOLED = ""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from spotvortex.core.domain.exits import MAX_EXITS, ExitNotice, NodeExit
+from spotvortex.core.domain.cloud.exits import MAX_EXITS, ExitNotice, NodeExit
 from spotvortex.core.domain.observation import (
     BlockedWorkload,
     NodeGroupFact,
@@ -22,16 +22,17 @@ from spotvortex.core.domain.observation import (
 from spotvortex.core.domain.types import Blocker
 from spotvortex.core.domain.workloads import WorkloadFact
 from spotvortex.core.drain.calls import PodView
-from spotvortex.core.pool.eviction import PodEvictability
-from spotvortex.kube.api import karpenter_wire, wire
+from spotvortex.core.pool.survival.eviction import PodEvictability
+from spotvortex.kube.api.wire import karpenter as karpenter_wire
+from spotvortex.kube.api.wire import objects as wire
 from spotvortex.kube.cache.indexes import DirtySet
-from spotvortex.kube.cache.label_sets import MatchedPdbs
 from spotvortex.kube.cache.nodes import GroupNames, NodeRow, named_pool, node_pool_fact, row_of
 from spotvortex.kube.cache.own_pods import OwnPods
-from spotvortex.kube.cache.pdbs import Lookup
 from spotvortex.kube.cache.pods import PodCosts, PodRecord, is_finished, record_of
-from spotvortex.kube.cache.workload_facts import workload_fact
-from spotvortex.kube.cache.workloads import Workloads
+from spotvortex.kube.cache.workloads.facts import workload_fact
+from spotvortex.kube.cache.workloads.label_sets import MatchedPdbs
+from spotvortex.kube.cache.workloads.owners import Workloads
+from spotvortex.kube.cache.workloads.pdbs import Lookup
 
 
 class Pods:

@@ -18,11 +18,13 @@ from typing import Any, Final
 from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact, OwnPod
 from spotvortex.core.drain.calls import PodView
-from spotvortex.core.pool.eviction import PodEvictability
-from spotvortex.kube.api import karpenter_wire, owner_wire, wire
+from spotvortex.core.pool.survival.eviction import PodEvictability
 from spotvortex.kube.api.client import KubeClient
-from spotvortex.kube.api.codec import Codec, Obj
 from spotvortex.kube.api.reflector import ObjectSink, Reflector
+from spotvortex.kube.api.wire import karpenter as karpenter_wire
+from spotvortex.kube.api.wire import objects as wire
+from spotvortex.kube.api.wire import owners as owner_wire
+from spotvortex.kube.api.wire.codec import Codec, Obj
 from spotvortex.kube.cache.inputs import (
     INTERRUPTIONS,
     NAMESPACES,

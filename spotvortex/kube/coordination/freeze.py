@@ -14,10 +14,11 @@ from typing import Final
 from spotvortex.core.domain import labels
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.types import Freeze
-from spotvortex.kube.api import paths, wire
+from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
-from spotvortex.kube.api.codec import Codec
 from spotvortex.kube.api.reflector import Reflector, Resource
+from spotvortex.kube.api.wire import objects as wire
+from spotvortex.kube.api.wire.codec import Codec
 from spotvortex.kube.cache.inputs import PROBE_EVERY_S, Input, confirm_by_probes, health_of
 
 HARD: Final = "hard"

@@ -32,7 +32,7 @@ from spotvortex.errors import (
 )
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import MERGE_PATCH, KubeClient
-from spotvortex.kube.api.codec import decoded
+from spotvortex.kube.api.wire.codec import decoded
 from spotvortex.kube.write.bounded import BoundedRequests
 
 KEY: Final = "memory"

@@ -26,7 +26,7 @@ from spotvortex.core.record.codec import rfc3339
 from spotvortex.errors import ApiError, ConflictError, NotServedError
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
-from spotvortex.kube.api.codec import decoded
+from spotvortex.kube.api.wire.codec import decoded
 from spotvortex.ports.cluster import WallClock
 from spotvortex.ports.lease_timing import LeaseTiming
 

@@ -17,7 +17,7 @@ from spotvortex.core.domain import labels
 from spotvortex.errors import ConflictError, NotServedError, SpotVortexError
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
-from spotvortex.kube.api.codec import decoded
+from spotvortex.kube.api.wire.codec import decoded
 from spotvortex.kube.write.bounded import BoundedRequests
 
 ANSWER_S: Final = 10.0

@@ -17,7 +17,7 @@ from msgspec import Struct
 from spotvortex.aio import pause
 from spotvortex.errors import ApiError
 from spotvortex.kube.api.client import KubeClient
-from spotvortex.kube.api.codec import decoded
+from spotvortex.kube.api.wire.codec import decoded
 
 EVERY_S: Final = 300.0
 """Time between two looks, in seconds: an upgrade of Karpenter takes minutes."""

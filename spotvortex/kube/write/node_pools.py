@@ -20,15 +20,15 @@ from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
 from spotvortex.errors import ConflictError
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import APPLY_PATCH, MERGE_PATCH
-from spotvortex.kube.api.codec import decoded
-from spotvortex.kube.api.karpenter_wire import (
+from spotvortex.kube.api.quantities import Quantity
+from spotvortex.kube.api.wire.codec import decoded
+from spotvortex.kube.api.wire.karpenter import (
     NodePool,
     Settable,
     owners_of,
     settable_of,
     used_cpu_milli,
 )
-from spotvortex.kube.api.quantities import Quantity
 from spotvortex.kube.write.bounded import BoundedRequests
 from spotvortex.kube.write.manifests import Json
 

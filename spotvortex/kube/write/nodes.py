@@ -24,9 +24,10 @@ from spotvortex.core.drain.calls import (
 )
 from spotvortex.core.record.codec import rfc3339
 from spotvortex.errors import ConflictError
-from spotvortex.kube.api import paths, wire
+from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import MERGE_PATCH
-from spotvortex.kube.api.codec import decoded, ordinal
+from spotvortex.kube.api.wire import objects as wire
+from spotvortex.kube.api.wire.codec import decoded, ordinal
 from spotvortex.kube.write.bounded import BoundedRequests
 from spotvortex.kube.write.manifests import Json, node_patch
 from spotvortex.ports.writing import OwnWrite

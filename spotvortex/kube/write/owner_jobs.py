@@ -15,7 +15,7 @@ import msgspec
 
 from spotvortex.core.domain import labels
 from spotvortex.kube.api import paths
-from spotvortex.kube.api.codec import decoded
+from spotvortex.kube.api.wire.codec import decoded
 from spotvortex.kube.write.bounded import BoundedRequests
 from spotvortex.kube.write.manifests import Json, owner_job, owner_reference
 

@@ -23,7 +23,7 @@ from spotvortex.core.drain.calls import (
 from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
-from spotvortex.kube.api.codec import decoded
+from spotvortex.kube.api.wire.codec import decoded
 from spotvortex.kube.write import manifests, node_pools
 from spotvortex.kube.write.bounded import BoundedRequests
 from spotvortex.kube.write.wanted_nodes import nodes_wanted_of_karpenter

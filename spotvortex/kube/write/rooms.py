@@ -33,8 +33,8 @@ from spotvortex.core.drain.calls import (
 )
 from spotvortex.errors import ApiError, ConflictError, NotServedError
 from spotvortex.kube.api import paths
-from spotvortex.kube.api.codec import decoded
 from spotvortex.kube.api.errors import is_there_already, of_creation, of_write
+from spotvortex.kube.api.wire.codec import decoded
 from spotvortex.kube.write.bounded import BoundedRequests
 from spotvortex.kube.write.manifests import (
     Json,

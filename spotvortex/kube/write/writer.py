@@ -38,7 +38,6 @@ from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
 from spotvortex.errors import ApiError, ConflictError, NotServedError
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
-from spotvortex.kube.api.codec import decoded
 from spotvortex.kube.api.errors import (
     is_over_quota,
     is_there_already,
@@ -46,6 +45,7 @@ from spotvortex.kube.api.errors import (
     of_eviction,
     of_write,
 )
+from spotvortex.kube.api.wire.codec import decoded
 from spotvortex.kube.write import manifests
 from spotvortex.kube.write.bounded import BoundedRequests
 from spotvortex.kube.write.manifests import Json, PlaceholderOptions

@@ -24,9 +24,9 @@ from spotvortex.core.pool.blocking import (
     nodes_held_by,
     pdb_blocked_nodes,
 )
-from spotvortex.core.pool.zone_loss import Loss, breaking_losses
+from spotvortex.core.pool.survival.zone_loss import Loss, breaking_losses
 from spotvortex.core.scoring.features import price_ratio
-from spotvortex.report.assess.survival import PoolHold, WorkloadRow, pool_holds, workload_rows
+from spotvortex.report.assess.survival import PoolHold, SurvivalRow, pool_holds, workload_rows
 
 ORDER_OF_BLAME: Final = (
     Blocker.SINGLE_REPLICA,
@@ -200,7 +200,7 @@ class Report:
     on_demand: tuple[OnDemand, ...]
     blocked: tuple[BlockedBy, ...]
     losses: tuple[Loss, ...]
-    workloads: tuple[WorkloadRow, ...]
+    workloads: tuple[SurvivalRow, ...]
     holds: tuple[PoolHold, ...]
     decisions: tuple[Decision, ...]
     missing: tuple[MissingInput, ...]

@@ -19,7 +19,7 @@ from rich.text import Text
 from spotvortex.core.decision.messages import Decision
 from spotvortex.core.domain.types import Action, Blocker
 from spotvortex.report.assess.assessment import OnDemand, Report, gates_in_words
-from spotvortex.report.assess.survival import PoolHold, WorkloadRow
+from spotvortex.report.assess.survival import PoolHold, SurvivalRow
 
 MAX_ROWS: Final = 8
 """Rows of a block of the first screen; what is left out is counted and shown by --details."""
@@ -218,7 +218,7 @@ def _workloads(report: Report, console: Console) -> None:
     console.print(table)
 
 
-def _survival(workloads: Sequence[WorkloadRow], console: Console) -> None:
+def _survival(workloads: Sequence[SurvivalRow], console: Console) -> None:
     table = Table(title="workloads and the loss that hits each most", title_justify="left")
     for name in ("workload", "worst loss", "word", "to let it grow"):
         table.add_column(name, overflow="fold")

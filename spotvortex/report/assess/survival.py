@@ -14,7 +14,7 @@ from typing import Final
 from spotvortex.core.domain.labels import MIN_AVAILABLE_AFTER_LOSS
 from spotvortex.core.domain.observation import ClusterFacts, PoolFacts
 from spotvortex.core.domain.workloads import Need, SurvivalDefault, WorkloadFact, need_of
-from spotvortex.core.pool.zone_loss import Loss, Margin, workload_margins, worst_loss
+from spotvortex.core.pool.survival.zone_loss import Loss, Margin, workload_margins, worst_loss
 
 ANNOTATED: Final = frozenset({"Deployment", "StatefulSet"})
 """Kinds whose own annotation is read; of any other kind that of its pods is."""
@@ -24,7 +24,7 @@ MAX_REPLICAS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkloadRow:
+class SurvivalRow:
     """One workload and the loss that hits it most.
 
     Attributes:
@@ -90,7 +90,7 @@ class PoolHold:
     change: str
 
 
-def workload_rows(cluster: ClusterFacts, default: SurvivalDefault) -> tuple[WorkloadRow, ...]:
+def workload_rows(cluster: ClusterFacts, default: SurvivalDefault) -> tuple[SurvivalRow, ...]:
     """Return a row for each workload, those that miss most after a loss first."""
     margins = {
         key: margin
@@ -142,12 +142,12 @@ def _n_zones(work: WorkloadFact, zones: Mapping[str, set[str]]) -> int:
 
 def _row(
     work: WorkloadFact, need: Need, margin: Margin | None, default: SurvivalDefault, n_zones: int
-) -> WorkloadRow:
+) -> SurvivalRow:
     loss: Loss | None = worst_loss(work, need)
     left = loss.healthy_left if loss else work.healthy
     needed = loss.needed if loss else max(need.after_offering, need.after_zone)
     single = work.n_replicas <= 1
-    return WorkloadRow(
+    return SurvivalRow(
         workload=work.key,
         pools=work.pools,
         n_replicas=work.n_replicas,

@@ -17,7 +17,12 @@ from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact, PdbFact, PoolFacts
 from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType
 from spotvortex.core.pool.blocking import blockers_of, pdb_blocked_nodes
-from spotvortex.core.pool.eviction import Blocked, PodEvictability, Refusal, eviction_verdict
+from spotvortex.core.pool.survival.eviction import (
+    Blocked,
+    PodEvictability,
+    Refusal,
+    eviction_verdict,
+)
 from spotvortex.report.assess.assessment import MissingInput
 from spotvortex.report.doctor.fixes import CURES, Trouble, Weight
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.core.domain.observation import ClusterFacts
-from spotvortex.core.pool.eviction import Blocked, PodEvictability, ServerAnswer
+from spotvortex.core.pool.survival.eviction import Blocked, PodEvictability, ServerAnswer
 from spotvortex.errors import SettingsError
 from spotvortex.report.doctor.diagnosis import Asked, StandingsOn, verdict_on
 

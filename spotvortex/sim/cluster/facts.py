@@ -24,7 +24,7 @@ from spotvortex.core.domain.observation import (
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering, ProvisionerKind
 from spotvortex.core.domain.workloads import SpotShare, WorkloadFact
 from spotvortex.core.drain.calls import PodView
-from spotvortex.core.pool.eviction import PodEvictability
+from spotvortex.core.pool.survival.eviction import PodEvictability
 from spotvortex.sim.cluster.objects import SimNode, SimPod
 from spotvortex.sim.cluster.scenario import NodeGroup, Workload, WorkloadKind
 from spotvortex.sim.cluster.state import ClusterObjects

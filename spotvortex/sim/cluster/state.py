@@ -12,7 +12,7 @@ from dataclasses import replace
 from random import Random
 from typing import Final
 
-from spotvortex.core.domain.exits import MAX_EXITS, ExitNotice, NodeExit
+from spotvortex.core.domain.cloud.exits import MAX_EXITS, ExitNotice, NodeExit
 from spotvortex.core.drain.calls import Answer, BlockedByBudget, Done, Gone
 from spotvortex.sim.cluster.objects import ClusterChanges, Own, SimNode, SimPod
 from spotvortex.sim.cluster.scenario import NodeGroup, Workload, WorkloadKind

@@ -16,7 +16,7 @@ from typing import Final
 from spotvortex.core.domain.inputs import InputHealth, InputState
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact, OwnPod
 from spotvortex.core.drain.calls import PodView
-from spotvortex.core.pool.eviction import PodEvictability
+from spotvortex.core.pool.survival.eviction import PodEvictability
 from spotvortex.errors import UnreachableError
 from spotvortex.sim.cluster.facts import FactsCache, inputs, node_fact, pod_standing, pod_view
 from spotvortex.sim.cluster.scenario import NodeGroup

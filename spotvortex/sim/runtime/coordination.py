@@ -13,8 +13,8 @@ from typing import Final
 
 from spotvortex.aio import pause
 from spotvortex.core.decision.messages import UNSURE_S, ControllerState
+from spotvortex.core.domain.cloud.notices import Notice
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
-from spotvortex.core.domain.notices import Notice
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Freeze
 from spotvortex.core.record import state as record_state

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from spotvortex.core.domain.cloud.notices import KEPT_S, Notice, NoticeKind
 from spotvortex.core.domain.labels import PodKind
-from spotvortex.core.domain.notices import KEPT_S, Notice, NoticeKind
 from spotvortex.core.domain.types import CapacityType, Freeze
 from spotvortex.sim.cluster.objects import SimNode
 from spotvortex.sim.runtime.coordination import CoordinationObjects

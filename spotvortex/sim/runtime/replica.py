@@ -17,10 +17,10 @@ from typing import Final, Protocol
 from spotvortex.aio import pause
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.drain.calls import Answer, Call
-from spotvortex.pipeline.actuators import Actuators, RecordingActuator
-from spotvortex.pipeline.guard import GuardedActuator
+from spotvortex.pipeline.drains.actuators import Actuators, RecordingActuator
+from spotvortex.pipeline.drains.guard import GuardedActuator
+from spotvortex.pipeline.drains.write_rate import WriteRate
 from spotvortex.pipeline.supervisor import Ports, TaskEndedError, make_boards, supervise
-from spotvortex.pipeline.write_rate import WriteRate
 from spotvortex.ports.edges import Edges
 from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.market import Market

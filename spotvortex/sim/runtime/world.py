@@ -18,7 +18,7 @@ from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact, OwnPod
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.drain.calls import Answer, Call, PodView
-from spotvortex.core.pool.eviction import PodEvictability
+from spotvortex.core.pool.survival.eviction import PodEvictability
 from spotvortex.ports.cluster import WallClock
 from spotvortex.sim.cluster.api_server import Seen, SimulatedApiServer
 from spotvortex.sim.cluster.consolidation import DisruptionController

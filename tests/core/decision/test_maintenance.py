@@ -8,9 +8,9 @@ import pytest
 from spotvortex.core.decision.maintenance import MAX_CHORES, RENEW_BEFORE, maintenance_calls
 from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.decision.reconcile import reconcile
+from spotvortex.core.domain.cloud.notices import NoticeKind, risk_until
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.notices import NoticeKind, risk_until
 from spotvortex.core.domain.observation import NodeGroupFact, WriteAuthority, anchored_until
 from spotvortex.core.domain.types import Action, CapacityType, Mode, ProvisionerKind
 from spotvortex.core.drain.calls import (

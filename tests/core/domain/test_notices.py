@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spotvortex.core.domain.notices import (
+from spotvortex.core.domain.cloud.notices import (
     KEPT_S,
     MAX_BYTES,
     REBALANCE_TTL_S,

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from spotvortex.core.domain.cloud.notices import NoticeKind
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.notices import NoticeKind
 from spotvortex.core.domain.observation import NodeGroupFact, WriteAuthority
 from spotvortex.core.domain.types import CapacityType, Freeze, Mode, ProvisionerKind
 from spotvortex.core.drain.interruption import (

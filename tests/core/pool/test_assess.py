@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.domain.exits import NodeExit
+from spotvortex.core.domain.cloud.exits import NodeExit
 from spotvortex.core.domain.labels import MAX_SPOT_RATIO
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import NodeGroupFact

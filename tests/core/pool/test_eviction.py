@@ -1,11 +1,11 @@
-"""The Eviction API's answer by table; tests/e2e/test_doctor.py asks the real server."""
+"""The Eviction API's answer by table; tests/e2e/commands/test_doctor.py asks the real server."""
 
 from dataclasses import replace
 
 import pytest
 
 from spotvortex.core.pool.blocking import nodes_held_by, pdb_blocked_nodes
-from spotvortex.core.pool.eviction import (
+from spotvortex.core.pool.survival.eviction import (
     Blocked,
     Evictable,
     Refusal,

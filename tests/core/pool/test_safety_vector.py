@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from spotvortex.core.domain.workloads import SURVIVAL_DEFAULT
-from spotvortex.core.pool.safety_vector import judged, vector_of
-from spotvortex.core.pool.zone_loss import NO_MARGINS, workload_margins
+from spotvortex.core.pool.survival.safety_vector import judged, vector_of
+from spotvortex.core.pool.survival.zone_loss import NO_MARGINS, workload_margins
 from tests.core.builders import WEB_A, WEB_B, load, on_demand, pdb, pool, spot, vector, work
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.domain.workloads import SURVIVAL_DEFAULT, SurvivalDefault, need_of
-from spotvortex.core.pool import zone_loss
-from spotvortex.core.pool.zone_loss import Loss, Margin, breaking_losses, need_by_budget
+from spotvortex.core.pool.survival import zone_loss
+from spotvortex.core.pool.survival.zone_loss import Loss, Margin, breaking_losses, need_by_budget
 from tests.core import odd
 from tests.core.builders import WEB_A, WEB_B, on_demand, pdb, placed, pool, spot, work
 

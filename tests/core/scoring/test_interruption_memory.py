@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.domain.exits import NodeExit
+from spotvortex.core.domain.cloud.exits import NodeExit
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.drain import orders

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spotvortex.core.domain.cloud.notices import NoticeKind
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.notices import NoticeKind
 from spotvortex.core.pool.assess import AssessmentMemory, AssessmentRules, assess_steps, remember
 from spotvortex.core.scoring.loss_evidence import LossEvidence
 from spotvortex.core.scoring.signals import Followed, raised, told_lost, update

@@ -1,8 +1,8 @@
-"""Dry runs of the Eviction API by a scripted server; tests/e2e/test_doctor.py asks the real one."""
+"""Dry runs of the Eviction API by a scripted server; e2e tests of the doctor ask the real one."""
 
 import pytest
 
-from spotvortex.core.pool.eviction import ServerAnswer
+from spotvortex.core.pool.survival.eviction import ServerAnswer
 from spotvortex.errors import UnreachableError
 from spotvortex.kube.admin.eviction_dry_run import ask
 from tests.core.builders import standing

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from spotvortex.errors import ServerError
-from spotvortex.kube.api import karpenter_wire, owner_wire, wire
-from spotvortex.kube.api.codec import Codec, read_event, read_key, read_status, read_version
+from spotvortex.kube.api.wire import karpenter as karpenter_wire
+from spotvortex.kube.api.wire import objects as wire
+from spotvortex.kube.api.wire import owners as owner_wire
+from spotvortex.kube.api.wire.codec import Codec, read_event, read_key, read_status, read_version
 from spotvortex.kube.cache.nodes import node_pool_fact, row_of
 from spotvortex.kube.cache.pods import record_of
 from tests.kube.objects import node, node_pool, pdb, pod, replica_set

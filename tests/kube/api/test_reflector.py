@@ -9,9 +9,9 @@ import pytest
 
 from spotvortex.errors import ForbiddenError, NotServedError, ServerError, ThrottledError
 from spotvortex.kube.api import reflector as module
-from spotvortex.kube.api import wire
-from spotvortex.kube.api.codec import Codec
 from spotvortex.kube.api.reflector import Reflector, ReflectorState, Resource
+from spotvortex.kube.api.wire import objects as wire
+from spotvortex.kube.api.wire.codec import Codec
 from tests.kube.fake_api import (
     CUT,
     SILENCE,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from spotvortex.kube.api import wire
 from spotvortex.kube.api.selectors import check, matches
+from spotvortex.kube.api.wire import objects as wire
 
 
 def selector(labels=None, *rules):

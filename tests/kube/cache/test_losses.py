@@ -11,9 +11,9 @@ from collections import Counter
 
 import pytest
 
-from spotvortex.core.domain.exits import ExitNotice
+from spotvortex.core.domain.cloud.exits import ExitNotice
+from spotvortex.core.domain.cloud.launches import LaunchFacts
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
-from spotvortex.core.domain.launches import LaunchFacts
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.scoring.interruption_memory import EMPTY_MEMORY, update
 from spotvortex.core.scoring.loss_evidence import LossEvidence

@@ -7,8 +7,8 @@ import pytest
 from msgspec import Raw
 
 from spotvortex.errors import ServerError
-from spotvortex.kube.api import wire
-from spotvortex.kube.api.codec import Codec
+from spotvortex.kube.api.wire import objects as wire
+from spotvortex.kube.api.wire.codec import Codec
 from spotvortex.kube.cache import refresh as freshness
 from spotvortex.kube.cache.refresh import NodeRefresher
 from spotvortex.kube.cache.store import Store

@@ -8,15 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from spotvortex.core.domain.exits import NodeExit
+from spotvortex.core.domain.cloud.exits import NodeExit
 from spotvortex.core.domain.types import Blocker, CapacityType, ProvisionerKind
 from spotvortex.core.pool.blocking import blockers_of, pdb_blocked_nodes
-from spotvortex.core.pool.eviction import Blocked, eviction_verdict
-from spotvortex.kube.api import karpenter_wire, owner_wire, wire
-from spotvortex.kube.api.codec import Codec
-from spotvortex.kube.cache.pdbs import Lookup
+from spotvortex.core.pool.survival.eviction import Blocked, eviction_verdict
+from spotvortex.kube.api.wire import karpenter as karpenter_wire
+from spotvortex.kube.api.wire import objects as wire
+from spotvortex.kube.api.wire import owners as owner_wire
+from spotvortex.kube.api.wire.codec import Codec
 from spotvortex.kube.cache.snapshot import SnapshotBuilder
 from spotvortex.kube.cache.store import Store
+from spotvortex.kube.cache.workloads.pdbs import Lookup
 from tests.examples import examples
 from tests.kube.objects import container, node, node_pool, pdb, pod, replica_set
 

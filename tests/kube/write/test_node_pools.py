@@ -9,8 +9,8 @@ from spotvortex.core.domain import labels
 from spotvortex.core.domain.group_state import GroupValues
 from spotvortex.core.drain.calls import Again, Done, Gone, Refused
 from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
-from spotvortex.kube.api.codec import decoded
-from spotvortex.kube.api.karpenter_wire import NodePool
+from spotvortex.kube.api.wire.codec import decoded
+from spotvortex.kube.api.wire.karpenter import NodePool
 from spotvortex.kube.cache.nodes import node_pool_fact
 from tests.controlplane.manifests import node_class_manifest, nodepool_manifest
 from tests.kube.scenes import fresh, site

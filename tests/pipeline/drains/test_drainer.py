@@ -15,10 +15,10 @@ from spotvortex.core.drain.calls import (
     ReleaseNode,
 )
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder
-from spotvortex.pipeline import actuators, drainer
-from spotvortex.pipeline.actuators import Actuators, RecordingActuator
 from spotvortex.pipeline.channels import Lane
-from spotvortex.pipeline.drainer import Drainer
+from spotvortex.pipeline.drains import actuators, drainer
+from spotvortex.pipeline.drains.actuators import Actuators, RecordingActuator
+from spotvortex.pipeline.drains.drainer import Drainer
 from spotvortex.pipeline.health import Heartbeats
 from spotvortex.sim.runtime.virtual_loop import SimClock
 from tests.core.builders import AT, cluster, pool

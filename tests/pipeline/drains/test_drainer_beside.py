@@ -19,10 +19,10 @@ from spotvortex.core.drain.calls import (
 from spotvortex.core.drain.messages import DrainEnd, OrderKind
 from spotvortex.core.drain.views import Halt
 from spotvortex.errors import UnreachableError
-from spotvortex.pipeline.actuators import Actuators, RecordingActuator
 from spotvortex.pipeline.channels import Lane
-from spotvortex.pipeline.drain_task import sharpened
-from spotvortex.pipeline.drainer import A_TURN, REST_S
+from spotvortex.pipeline.drains.actuators import Actuators, RecordingActuator
+from spotvortex.pipeline.drains.drain_task import sharpened
+from spotvortex.pipeline.drains.drainer import A_TURN, REST_S
 from tests.core.builders import AT
 from tests.core.in_flight import loss, order
 from tests.pipeline.drains.test_drainer import Stubborn, carry_out, kinds, still, stubborn

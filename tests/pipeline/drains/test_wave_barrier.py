@@ -6,8 +6,8 @@ import pytest
 
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.progress import DrainProgress
-from spotvortex.pipeline import wave_barrier as module
-from spotvortex.pipeline.wave_barrier import WaveBarrier
+from spotvortex.pipeline.drains import wave_barrier as module
+from spotvortex.pipeline.drains.wave_barrier import WaveBarrier
 from tests.core.drain.drains import pod, view
 from tests.core.in_flight import loss, order
 

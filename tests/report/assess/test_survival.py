@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.domain.workloads import SURVIVAL_DEFAULT
-from spotvortex.core.pool.zone_loss import workload_margins
+from spotvortex.core.pool.survival.zone_loss import workload_margins
 from spotvortex.report.assess.survival import pool_holds, workload_rows
 from tests.core import odd
 from tests.core.builders import WEB_B, cluster, on_demand, placed, pool, spot, work

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.types import Blocker, CapacityType
-from spotvortex.core.pool.eviction import ServerAnswer
+from spotvortex.core.pool.survival.eviction import ServerAnswer
 from spotvortex.errors import SettingsError
 from spotvortex.report.doctor.diagnosis import MAX_NAMED, DrainReadiness, diagnose
 from spotvortex.report.doctor.dry_run import MAX_ASKED, compared, questions

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.domain.notices import NoticeKind
+from spotvortex.core.domain.cloud.notices import NoticeKind
 from spotvortex.core.domain.types import CapacityType, ProvisionerKind
 from spotvortex.faultsearch.episode import START_AT
 from spotvortex.sim.cluster.scenario import Fleet, NodeGroup, Scenario, Workload, WorkloadKind

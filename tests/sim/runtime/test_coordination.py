@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from spotvortex.core.decision.messages import ControllerState
-from spotvortex.core.domain.notices import Notice, NoticeKind
+from spotvortex.core.domain.cloud.notices import Notice, NoticeKind
 from spotvortex.core.domain.types import Freeze
 from spotvortex.core.scoring import interruption_memory, memory_text
 from spotvortex.faultsearch.episode import START_AT

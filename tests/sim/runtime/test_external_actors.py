@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from spotvortex.core.domain.cloud.notices import NoticeKind
 from spotvortex.core.domain.labels import PodKind
-from spotvortex.core.domain.notices import NoticeKind
 from spotvortex.core.domain.types import CapacityType, Freeze
 from spotvortex.faultsearch.episode import START_AT
 from spotvortex.sim.cluster.scenario import WorkloadKind

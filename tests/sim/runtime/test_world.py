@@ -17,7 +17,7 @@ from spotvortex.core.domain.types import Blocker, CapacityType
 from spotvortex.core.drain.calls import BlockedByBudget, Done, Gone
 from spotvortex.core.pool.blocking import pdb_blocked_nodes
 from spotvortex.core.pool.summary import summary_of
-from spotvortex.core.pool.zone_loss import pick_safe
+from spotvortex.core.pool.survival.zone_loss import pick_safe
 from spotvortex.report.doctor.diagnosis import diagnose, verdict_on
 from spotvortex.sim.cluster.demo_scenario import demo
 from spotvortex.sim.cluster.facts import blockers

@@ -29,7 +29,7 @@ from spotvortex.core.drain.calls import (
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.orders import to_text
 from spotvortex.core.drain.views import Halt
-from spotvortex.pipeline.guard import MAX_ASKING, MAX_SENDING
+from spotvortex.pipeline.drains.guard import MAX_ASKING, MAX_SENDING
 from tests.core.builders import AT, HEALTHY, cluster, health, on_demand, pool
 from tests.core.in_flight import anchor, loss, order, placeholder
 from tests.pipeline.drains.test_drainer_beside import script

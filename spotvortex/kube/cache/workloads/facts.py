@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.core.domain.workloads import WorkloadFact, strictest
-from spotvortex.kube.api import owner_wire
-from spotvortex.kube.cache.pdbs import Lookup, on_spot, sorted_counts
+from spotvortex.kube.api.wire import owners as owner_wire
 from spotvortex.kube.cache.pods import PodRecord
+from spotvortex.kube.cache.workloads.pdbs import Lookup, on_spot, sorted_counts
 
 JOB: Final = "Job"
 """Its pods run to an end and are started anew by it, so that nobody waits for their number."""

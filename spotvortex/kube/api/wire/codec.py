@@ -13,7 +13,9 @@ import msgspec
 from msgspec import Raw
 
 from spotvortex.errors import ServerError
-from spotvortex.kube.api import karpenter_wire, owner_wire, wire
+from spotvortex.kube.api.wire import karpenter as karpenter_wire
+from spotvortex.kube.api.wire import objects as wire
+from spotvortex.kube.api.wire import owners as owner_wire
 
 T = TypeVar("T")
 AnyObject = (

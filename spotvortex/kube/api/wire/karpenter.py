@@ -10,7 +10,7 @@ import msgspec
 
 from spotvortex.core.domain.labels import RESTORE
 from spotvortex.kube.api.quantities import Quantity, cpu_or_none
-from spotvortex.kube.api.wire import AnnotatedMeta, Requirement, Wire
+from spotvortex.kube.api.wire.objects import AnnotatedMeta, Requirement, Wire
 
 
 class TemplateMeta(Wire, frozen=True, gc=False):

@@ -70,7 +70,7 @@ def test_a_new_gate_is_four_files(tmp_path):
         module.write(FUNCTION)
     assert run(tmp_path, "-m", "scripts.gates", "--check").returncode == 1
     assert run(tmp_path, "-m", "scripts.gates").returncode == 0
-    test = tmp_path / "tests/core/decision/test_gates.py"
+    test = tmp_path / "tests/core/decision/gates/test_gates.py"
     test.write_text(test.read_text() + A_TEST)
 
     after = contents(tmp_path)
@@ -78,7 +78,7 @@ def test_a_new_gate_is_four_files(tmp_path):
     assert changed == {
         "spotvortex/core/domain/types.py",
         "spotvortex/core/decision/gates/market.py",
-        "tests/core/decision/test_gates.py",
+        "tests/core/decision/gates/test_gates.py",
         "docs/gates.md",
     }
     assert run(tmp_path, "-m", "scripts.gates", "--check").returncode == 0

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from spotvortex.pipeline.write_rate import Slots, WriteRate
+from spotvortex.pipeline.drains.write_rate import Slots, WriteRate
 from tests.pipeline.world import now, run
 
 

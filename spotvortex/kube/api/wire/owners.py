@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec import field
 
 from spotvortex.core.domain import labels as label_names
-from spotvortex.kube.api.wire import Meta, Wire
+from spotvortex.kube.api.wire.objects import Meta, Wire
 
 
 class OwnerNotes(Wire, frozen=True, gc=False):

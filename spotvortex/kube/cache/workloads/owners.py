@@ -15,10 +15,11 @@ from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import Final
 
-from spotvortex.kube.api import owner_wire, wire
+from spotvortex.kube.api.wire import objects as wire
+from spotvortex.kube.api.wire import owners as owner_wire
 from spotvortex.kube.cache.indexes import DirtySet
 from spotvortex.kube.cache.pods import PodRecord
-from spotvortex.kube.cache.workload_facts import ObjectWords, Words, said_on
+from spotvortex.kube.cache.workloads.facts import ObjectWords, Words, said_on
 
 # The alphabet of Kubernetes' SafeEncodeString, in which template hashes are written.
 _HASHED: Final = re.compile(r"^(.+/)ReplicaSet(/.+)-[bcdfghjklmnpqrstvwxz2456789]{1,10}$")

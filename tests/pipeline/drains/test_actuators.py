@@ -2,11 +2,11 @@
 
 from spotvortex.core.drain.calls import Done, EvictPod, MarkNode, ReleaseNode, UnmarkNode
 from spotvortex.core.drain.orders import to_text
-from spotvortex.pipeline.actuators import RecordingActuator
+from spotvortex.pipeline.drains.actuators import RecordingActuator
 from tests.core.builders import cluster, pool
 from tests.core.in_flight import order
+from tests.pipeline.drains.test_guard import room
 from tests.pipeline.live import Live, LiveView
-from tests.pipeline.test_guard import room
 from tests.pipeline.world import MemoryTelemetry, run
 
 MADE = order("web-s0")

@@ -9,7 +9,7 @@ from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.observation import OwnPod
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.drain.calls import Again, CreateRoom, Done, RoomShape
-from spotvortex.pipeline.shared_room import LONGEST_S, QUIET_SHARE, RoomDesk, SharedRoom
+from spotvortex.pipeline.drains.shared_room import LONGEST_S, QUIET_SHARE, RoomDesk, SharedRoom
 from tests.pipeline.world import now, pod, run
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from spotvortex.core.domain.observation import PdbFact
-from spotvortex.kube.api import wire
 from spotvortex.kube.api.selectors import check, matches
+from spotvortex.kube.api.wire import objects as wire
 from spotvortex.kube.cache.indexes import DirtySet
-from spotvortex.kube.cache.pdbs import Lookup, fact_of
 from spotvortex.kube.cache.pods import PodRecord
+from spotvortex.kube.cache.workloads.pdbs import Lookup, fact_of
 
 Inner = TypeVar("Inner")
 Value = TypeVar("Value")

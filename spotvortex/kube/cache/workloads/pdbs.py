@@ -14,7 +14,7 @@ from typing import Final
 from spotvortex.core.domain.observation import NodeFact, PdbFact
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.domain.workloads import SpotShare
-from spotvortex.kube.api import wire
+from spotvortex.kube.api.wire import objects as wire
 from spotvortex.kube.cache.pods import PodRecord
 
 ALWAYS_ALLOW: Final = "AlwaysAllow"

@@ -32,8 +32,8 @@ from spotvortex.core.drain.calls import (
 from spotvortex.core.drain.messages import DrainOrder, OrderKind
 from spotvortex.core.drain.orders import from_text
 from spotvortex.core.drain.views import Halt, NodeView, Receiver
-from spotvortex.pipeline.shared_room import RoomDesk, SharedRoom
-from spotvortex.pipeline.write_rate import FIRST, Rank, Slots, WriteRate
+from spotvortex.pipeline.drains.shared_room import RoomDesk, SharedRoom
+from spotvortex.pipeline.drains.write_rate import FIRST, Rank, Slots, WriteRate
 from spotvortex.ports.cluster import ClusterView, WallClock
 from spotvortex.ports.series import CALLS
 from spotvortex.ports.telemetry import Telemetry

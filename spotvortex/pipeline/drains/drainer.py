@@ -16,11 +16,11 @@ from spotvortex.core.decision.messages import MaintenanceCall
 from spotvortex.core.drain.calls import Answer, Done, Gone
 from spotvortex.core.drain.machine import Finish
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult, InHand
-from spotvortex.pipeline.actuators import Actuators
 from spotvortex.pipeline.channels import ClosedError, Lane, Latest
-from spotvortex.pipeline.drain_task import DrainTask, sharpened
+from spotvortex.pipeline.drains.actuators import Actuators
+from spotvortex.pipeline.drains.drain_task import DrainTask, sharpened
+from spotvortex.pipeline.drains.wave_barrier import WaveBarrier
 from spotvortex.pipeline.health import Heartbeats
-from spotvortex.pipeline.wave_barrier import WaveBarrier
 from spotvortex.ports.cluster import WallClock
 from spotvortex.ports.telemetry import Telemetry
 from spotvortex.ports.writing import Announcer

@@ -17,7 +17,7 @@ from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
 from spotvortex.core.drain.progress import DrainPhase, DrainProgress, begin, proceed
 from spotvortex.core.drain.views import Halt, NodeView
 from spotvortex.errors import ApiError
-from spotvortex.pipeline.wave_barrier import WaveBarrier
+from spotvortex.pipeline.drains.wave_barrier import WaveBarrier
 from spotvortex.ports.cluster import ClusterActuator, WallClock
 from spotvortex.ports.telemetry import Span
 

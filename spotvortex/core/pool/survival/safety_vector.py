@@ -14,7 +14,7 @@ from typing import Final
 
 from spotvortex.core.domain.observation import NodeFact, PoolFacts
 from spotvortex.core.domain.types import CapacityType, short
-from spotvortex.core.pool.zone_loss import Margins
+from spotvortex.core.pool.survival.zone_loss import Margins
 
 UNKNOWN_STARTUP_S: Final = 60.0
 """Seconds that a start is taken to last where no owner says; the Go agent's figure for a pool."""

@@ -1,0 +1,1 @@
+"""What the cloud and a provisioner do to nodes, as values: ends, launches, notices."""

@@ -1,0 +1,1 @@
+"""Owners of pods, their budgets and their selectors, as the cache holds them."""

@@ -1,0 +1,1 @@
+"""The fourth task and its hands: orders carried out, recorded or guarded."""
