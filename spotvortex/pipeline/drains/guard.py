@@ -25,6 +25,7 @@ from spotvortex.core.drain.calls import (
     Call,
     CreatePlaceholder,
     CreateRoom,
+    Done,
     EvictPod,
     MarkNode,
     Refused,
@@ -45,6 +46,10 @@ MAX_ASKING: Final = 32
 MAX_SENDING: Final = 2 * MAX_ASKING
 """Requests of any kind on their way at once. A server with more to do than it can answers none in
 time, and what has timed out has to be sent again."""
+
+LEAST_SENDING: Final = 8
+"""The same while the server does not keep up: halved at each answer that it should be tried again,
+one more with each request that was carried out."""
 
 _COUNTED: Final = (CapacityType.SPOT, CapacityType.ON_DEMAND, CapacityType.RESERVED)
 
@@ -145,7 +150,12 @@ class GuardedActuator:
         objection = self._objection(call)
         if objection is not None:
             return objection
-        return await self.writer.apply(call, self.authority.writes_until())
+        answer = await self.writer.apply(call, self.authority.writes_until())
+        if isinstance(answer, Again):
+            self._sending.n = max(LEAST_SENDING, self._sending.n // 2)
+        elif isinstance(answer, Done):
+            self._sending.n = min(MAX_SENDING, self._sending.n + 1)
+        return answer
 
     def _objection(self, call: Call) -> Again | Refused | None:
         standing = self.authority.standing()

@@ -75,7 +75,10 @@ class WriteRate:
 
 @dataclass(slots=True)
 class Slots:
-    """At most `n` writes on their way at once; of those that wait the lowest rank goes first."""
+    """At most `n` writes on their way at once; of those that wait the lowest rank goes first.
+
+    `n` may be changed at any time, and counts from the next end of a write on.
+    """
 
     n: int
     _taken: int = 0
@@ -98,10 +101,10 @@ class Slots:
             self._hand_on()
 
     def _hand_on(self) -> None:
-        """Give the slot to whoever is next, or free it."""
-        while self._waiting:
+        """Free the slot, and give it to whoever is next as far as `n` allows now."""
+        self._taken -= 1
+        while self._waiting and self._taken < self.n:
             *_, turn = heapq.heappop(self._waiting)
             if not turn.done():
+                self._taken += 1
                 turn.set_result(None)
-                return
-        self._taken -= 1

@@ -29,7 +29,7 @@ from spotvortex.core.drain.calls import (
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.orders import to_text
 from spotvortex.core.drain.views import Halt
-from spotvortex.pipeline.drains.guard import MAX_ASKING, MAX_SENDING
+from spotvortex.pipeline.drains.guard import LEAST_SENDING, MAX_ASKING, MAX_SENDING
 from tests.core.builders import AT, HEALTHY, cluster, health, on_demand, pool
 from tests.core.in_flight import anchor, loss, order, placeholder
 from tests.pipeline.drains.test_drainer_beside import script
@@ -300,6 +300,27 @@ def test_marks_of_lost_nodes_go_first_and_one_nodes_room_before_the_next_ones():
     room_call = "CreatePlaceholder"
     assert [kind for _, kind in log] == ["MarkNode", "EvictPod", *[room_call] * 3]
     assert asked_for == ["uid-web-s0"] * 3 + ["uid-web-s1"]
+
+
+def test_a_server_that_does_not_keep_up_gets_less_at_once_and_then_more_again():
+    gone = EvictPod(namespace="s", name="a", uid="u", node_uid="uid-web-s0", plan_id="p1")
+
+    async def main():
+        guard, answers, told = guarded(per_s=1000.0), [Again("no answer in time")] * 5, []
+
+        class Slow:
+            own_write = guard.writer.own_write
+
+            async def apply(self, _call, _until):
+                return answers.pop() if answers else Done()
+
+        guard.writer = Slow()
+        for _ in range(8):
+            await guard.apply(gone)
+            told.append(guard._sending.n)
+        return told
+
+    assert run(main) == [32, 16, 8, LEAST_SENDING, LEAST_SENDING, 9, 10, 11]
 
 
 def test_what_saves_the_pods_of_lost_nodes_waits_for_no_rate():

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from spotvortex.pipeline.drains.write_rate import Slots, WriteRate
+from spotvortex.pipeline.drains.write_rate import FIRST, Slots, WriteRate
 from tests.pipeline.world import now, run
 
 
@@ -142,3 +142,27 @@ def test_a_writer_that_gives_up_waiting_takes_no_slot():
             return now()
 
     assert run(main) == 1.0
+
+
+def test_slots_may_become_fewer_and_more_while_they_are_taken():
+    async def main():
+        slots, there, most = Slots(2), 0, []
+
+        async def hold():
+            nonlocal there
+            async with slots.slot(FIRST):
+                there += 1
+                most.append(there)
+                await asyncio.sleep(1.0)
+                there -= 1
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(8):
+                group.create_task(hold())
+            await asyncio.sleep(0.5)
+            slots.n = 1
+            await asyncio.sleep(2.0)
+            slots.n = 3
+        return most, asyncio.get_running_loop().time()
+
+    assert run(main) == ([1, 2, 1, 1, 1, 2, 3, 1], 5.0)
