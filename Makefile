@@ -40,7 +40,7 @@ test: $(STAMP) ## every test, those on the real control plane too
 	@$(BIN)/python -m pytest -m "not large" $(BESIDE) $(COVERAGE) --durations 25 --durations-min 10
 
 test-unit: $(STAMP) ## the tests without a mark, with fewer examples of each property: a minute and a half
-	@$(BIN)/python -m pytest $(BESIDE) --hypothesis-profile unit -m $(UNIT)
+	@$(BIN)/python -m pytest -n 4 --dist worksteal --max-worker-restart 0 --hypothesis-profile unit -m $(UNIT)
 
 test-large: $(STAMP) ## the large scenes
 	@$(BIN)/python -m pytest -m large

@@ -22,8 +22,8 @@ CLOSES = "lets a closed TLS connection end, which nothing tells of"
 SCENE = "the pace of people and pods, or a fault that a proxy was told to play, on real servers"
 
 ALLOWED = {
-    "active/test_ratio_and_floor.py::keep_quiet": NOTHING,
-    "active/test_ratio_and_floor.py::"
+    "active/owner/test_ratio_and_floor.py::keep_quiet": NOTHING,
+    "active/owner/test_ratio_and_floor.py::"
     "test_while_pods_alone_come_and_go_we_move_nothing_and_what_is_anchored_stays": SCENE,
     "active/test_replicas.py::freeze_and_thaw": SCENE,
     "aws/faults.py::answer": SCENE,
@@ -41,7 +41,7 @@ ALLOWED = {
     "controlplane/fill.py::send": SCENE,
     "controlplane/processes/process.py::remove_folder": ASKS,
     "controlplane/test_control_plane.py::test_partition_blocks_and_heals": NOTHING,
-    "e2e/test_uninstall.py::test_a_running_daemon_is_frozen_and_undoes_its_own_work_first": SCENE,
+    "e2e/commands/test_uninstall.py::test_a_running_daemon_is_frozen_and_undoes_its_own_work_first": SCENE,
     "kube/api/test_client.py::test_a_slowed_client_writes_again_after_a_second": IS_TESTED,
     "kube/api/test_connection.py::"
     "test_a_loop_that_stood_still_sends_no_change_after_its_time": IS_TESTED,
