@@ -189,7 +189,7 @@ def path(place, plural):
     return f"/api/v1/namespaces/{place.namespace}/{plural}"
 
 
-def test_a_running_daemon_is_frozen_and_undoes_its_own_work_first(place):
+def test_a_running_daemon_is_frozen_and_undoes_its_work(place):
     place.make_nodes("ours")
     place.make_state(lease_s=30.0)
     freeze = f"{path(place, 'configmaps')}/{label_names.FREEZE}"
