@@ -55,7 +55,7 @@ class LastResortMarket:
 
     def __init__(self, table: PriceTable | None = None) -> None:
         self._table = table or shipped_table()
-        self.source = self._table.source
+        self.source = f"shipped table of {self._table.date}"
 
     def on_demand_usd_per_hour(self, offering: Offering) -> float | None:
         """Return the on-demand price of an offering, None where the table does not know it."""

@@ -79,7 +79,7 @@ def test_layers_fill_in_the_table_and_mark_it() -> None:
     quote = facts.quotes[M5_A]
     assert (quote.spot_usd_per_hour, quote.on_demand_usd_per_hour) == (0.03, 0.096)
     assert quote.last_resort
-    assert quote.source.startswith("recorded:p.jsonl; aws/karpenter-provider-aws")
+    assert quote.source.startswith("recorded:p.jsonl; shipped table of 2026-")
     assert facts.inputs[0].state is InputState.OK
     assert "of last resort" in facts.inputs[0].detail
 

@@ -38,6 +38,7 @@ class OfferingInput:
             score.
         in_scope: the model was made for the instance family; true where nothing is known.
         risk_factor: by which a rebalance recommendation has raised the hazard, 1 without one.
+        price_source: where the prices come from, "" where nobody has any.
     """
 
     offering: Offering
@@ -49,6 +50,7 @@ class OfferingInput:
     runtime_score: float | None
     in_scope: bool
     risk_factor: float = 1.0
+    price_source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,9 @@ _KEPT: Final = frozenset({CapacityType.ON_DEMAND, CapacityType.RESERVED})
 _CONSOLIDATING: Final = frozenset({"WhenEmptyOrUnderutilized", "WhenUnderutilized"})
 """Policies of NodePools under which Karpenter replaces a node by a cheaper one."""
 
+MAX_SOURCE: Final = 64
+"""Characters of the name of a source of prices that are recorded."""
+
 
 def reduce_summary(shape: PoolSummary, sight: CycleContext) -> PoolInput:
     """Reduce one pool whose shape is known already."""
@@ -302,6 +305,7 @@ def _offering_input(
         runtime_score=score.runtime_score if score else None,
         in_scope=sight.covers(offering),
         risk_factor=score.risk_factor if score else 1.0,
+        price_source=quote.source[:MAX_SOURCE],
     )
 
 

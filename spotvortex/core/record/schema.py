@@ -79,7 +79,7 @@ SCHEMA: Final = Schema(
         OfferingInput: _columns(
             """
             offering n_spot n_on_demand spot_usd_per_hour on_demand_usd_per_hour capacity_score
-            runtime_score in_scope risk_factor
+            runtime_score in_scope risk_factor price_source
             """
         ),
         Candidate: _columns(
@@ -146,7 +146,7 @@ BEFORE: Final = Schema(
         **SCHEMA.rows,
         LossSafety: _columns("n_pdbs known margin_pods margin_pdb margin_zone safe_to_spot_nodes"),
         Limits: SCHEMA.rows[Limits][:-5],
-        OfferingInput: SCHEMA.rows[OfferingInput][:-1],
+        OfferingInput: SCHEMA.rows[OfferingInput][:-2],
         PoolInput: SCHEMA.rows[PoolInput][:-1],
     },
 )

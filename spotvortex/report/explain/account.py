@@ -174,6 +174,8 @@ def _facts(account: DecisionAccount) -> Iterator[tuple[str, str]]:
         yield "Spot held", f"{_money(pool.spot_money)}; {_risk(pool.spot_risk)}"
     if pool.n_on_demand_movable:
         yield "Spot to enter", f"{_money(pool.entry_money)}; {_risk(pool.entry_risk)}"
+    if sources := sorted({o.price_source for o in pool.offerings} - {"", "none"}):
+        yield "prices from", "; ".join(sources)
     raised = [o for o in pool.offerings if o.risk_factor != 1.0]
     if raised:
         yield "raised", "; ".join(f"{o.offering} x{o.risk_factor:g}" for o in raised) + WARNED

@@ -106,6 +106,7 @@ def as_said_before(data):
     return replace(
         data,
         vector=None,
+        offerings=tuple(replace(o, risk_factor=1.0, price_source="") for o in data.offerings),
         safety=LossSafety(
             n_pdbs=safety.n_pdbs,
             known=safety.known,

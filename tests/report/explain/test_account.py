@@ -158,9 +158,11 @@ def test_a_risk_that_a_recommendation_raised_says_so():
         runtime_score=0.2,
         in_scope=True,
         risk_factor=3.0,
+        price_source="aws",
     )
     text = text_of(show, account_of(decide(basis(pool_input(offerings=(offering,))))))
     assert f"{WEB_A} x3, since a rebalance was recommended there" in text
+    assert "prices from" in text
     assert "rebalance" not in text_of(show, account_of(decide(basis())))
 
 
