@@ -241,6 +241,9 @@ _READERS: Final[Mapping[tuple[str, str], Callable[[_Envelope], _Read]]] = {
     ("aws.health", "AWS Health Event"): _health,
 }
 
+EVENTS: Final = tuple(_READERS)
+"""Source and detail type of every event that is read."""
+
 
 def _instance(value: _Json) -> str | None:
     return value if isinstance(value, str) and _INSTANCE.fullmatch(value) else None

@@ -1,0 +1,1 @@
+"""What of AWS the daemon may use, as texts for people: policies, and a queue of its own."""

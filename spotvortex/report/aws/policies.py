@@ -1,0 +1,115 @@
+"""IAM policies as JSON: what the daemon may do, and who may be the daemon.
+
+Comes in: the names of the queue, its key, and the pod's account. Goes out: a policy of least rights
+of `rights`, and the trust policy of its role for IRSA or for EKS Pod Identity. May not call AWS.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Final
+
+from spotvortex.errors import SettingsError
+from spotvortex.report.aws.rights import RIGHTS, Scope
+
+VERSION: Final = "2012-10-17"
+"""The version of the policy language (IAM User Guide, "IAM JSON policy elements: Version")."""
+
+SERVICE_ACCOUNT: Final = "spotvortex"
+"""The daemon's, as the manifests name it."""
+
+_ARNS: Final = {
+    Scope.QUEUE: re.compile(r"arn:aws[\w-]*:sqs:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,80}(\.fifo)?"),
+    Scope.KEY: re.compile(r"arn:aws[\w-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]{1,128}"),
+}
+_ACCOUNT: Final = re.compile(r"\d{12}")
+_PROVIDER: Final = re.compile(r"(https://)?(oidc\.eks\.[a-z0-9.-]+/id/[A-Za-z0-9]+)")
+_IDS: Final = {"ec2": "SpotPrices", "sqs": "Notices", "kms": "KeyOfNotices"}
+
+Statement = dict[str, object]
+
+
+def rights_policy(queue_arn: str = "", key_arn: str = "") -> str:
+    """Return the policy of least rights; without a queue, that of Spot prices alone.
+
+    Raises:
+        SettingsError: an ARN is none of what it is said to be, or there is a key without a queue.
+    """
+    arns = {Scope.QUEUE: _checked(Scope.QUEUE, "--queue-arn", queue_arn)}
+    arns[Scope.KEY] = _checked(Scope.KEY, "--key-arn", key_arn)
+    arns[Scope.ALL] = "*"
+    if key_arn and not queue_arn:
+        raise SettingsError("--key-arn is the key of a queue: give --queue-arn too")
+    statements: dict[str, Statement] = {}
+    for right in RIGHTS:
+        resource, service = arns[right.scope], right.action.partition(":")[0]
+        if not resource:
+            continue
+        made: Statement = {"Sid": _IDS[service], "Effect": "Allow", "Action": []}
+        statement = statements.setdefault(service, made | {"Resource": resource})
+        actions = statement["Action"]
+        assert isinstance(actions, list)
+        actions.append(right.action)
+    return _json(list(statements.values()))
+
+
+def trust_policy(namespace: str, oidc: str = "", account: str = "") -> str:
+    """Return who may take the role: the daemon's ServiceAccount, by IRSA or by EKS Pod Identity.
+
+    Args:
+        namespace: where the daemon runs.
+        oidc: the cluster's OIDC issuer, with or without https://; "" means Pod Identity.
+        account: the twelve digits of the AWS account, of IRSA alone.
+
+    Raises:
+        SettingsError: the issuer or the account is none.
+    """
+    if not oidc:
+        return _json([_by_pod_identity(namespace)])
+    if not _ACCOUNT.fullmatch(account):
+        raise SettingsError(f"--account={account!r} is no AWS account: give its twelve digits")
+    found = _PROVIDER.fullmatch(oidc)
+    if found is None:
+        raise SettingsError(
+            f"--oidc={oidc!r} is no issuer of EKS: give what `aws eks describe-cluster --query "
+            "cluster.identity.oidc.issuer` says"
+        )
+    issuer = found[2]
+    subject = f"system:serviceaccount:{namespace}:{SERVICE_ACCOUNT}"
+    return _json(
+        [
+            {
+                "Effect": "Allow",
+                "Principal": {"Federated": f"arn:aws:iam::{account}:oidc-provider/{issuer}"},
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {
+                    "StringEquals": {f"{issuer}:sub": subject, f"{issuer}:aud": "sts.amazonaws.com"}
+                },
+            }
+        ]
+    )
+
+
+def _by_pod_identity(namespace: str) -> Statement:
+    """Bind it to the ServiceAccount by the session tags that the agent sets (EKS User Guide)."""
+    tags = {
+        "aws:RequestTag/kubernetes-namespace": namespace,
+        "aws:RequestTag/kubernetes-service-account": SERVICE_ACCOUNT,
+    }
+    return {
+        "Effect": "Allow",
+        "Principal": {"Service": "pods.eks.amazonaws.com"},
+        "Action": ["sts:AssumeRole", "sts:TagSession"],
+        "Condition": {"StringEquals": tags},
+    }
+
+
+def _checked(scope: Scope, option: str, arn: str) -> str:
+    if arn and not _ARNS[scope].fullmatch(arn):
+        raise SettingsError(f"{option}={arn!r} is not the ARN of {scope}")
+    return arn
+
+
+def _json(statements: list[Statement]) -> str:
+    return json.dumps({"Version": VERSION, "Statement": statements}, indent=2) + "\n"

@@ -1,0 +1,80 @@
+"""Every right of AWS that the daemon can make use of, in one table.
+
+Comes in: nothing. Goes out: the table, which policies and their page are made of. A test holds it
+against the operations that the code calls: neither side has one more. Nothing in AWS is required,
+so each right says by which setting it is used. May not grant anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Scope(StrEnum):
+    """What an operation can be bound to (Service Authorization Reference)."""
+
+    QUEUE = "the queue"
+    KEY = "the queue's key"
+    ALL = "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Right:
+    """One operation.
+
+    Attributes:
+        action: its name in a policy.
+        scope: what it is bound to.
+        used_by: the setting by which it is used.
+        why: what it is for.
+    """
+
+    action: str
+    scope: Scope
+    used_by: str
+    why: str
+
+
+_QUEUE: Final = "SPOTVORTEX_INTERRUPTION_QUEUE"
+
+RIGHTS: Final = (
+    Right(
+        action="ec2:DescribeSpotPriceHistory",
+        scope=Scope.ALL,
+        used_by="SPOTVORTEX_PRICE_SOURCE",
+        why="Spot prices of the types in use; it can be bound to no resource",
+    ),
+    Right(
+        action="sqs:GetQueueUrl",
+        scope=Scope.QUEUE,
+        used_by=_QUEUE,
+        why="find the queue where it is given by name",
+    ),
+    Right(
+        action="sqs:ReceiveMessage",
+        scope=Scope.QUEUE,
+        used_by=_QUEUE,
+        why="read notices",
+    ),
+    Right(
+        action="sqs:DeleteMessage",
+        scope=Scope.QUEUE,
+        used_by=_QUEUE,
+        why="take away what was read, or settled",
+    ),
+    Right(
+        action="sqs:ChangeMessageVisibility",
+        scope=Scope.QUEUE,
+        used_by=_QUEUE,
+        why="give back at a stop what is not settled",
+    ),
+    Right(
+        action="kms:Decrypt",
+        scope=Scope.KEY,
+        used_by=_QUEUE,
+        why="read messages of a queue with a key of your own; SQS asks for it, not the daemon",
+    ),
+)
+"""The same in every mode: no mode writes to anything else in AWS."""
