@@ -90,8 +90,11 @@ def _endpoints(prices: PriceSources) -> list[checks.Check]:
     """Judge the endpoints that have been asked."""
     found: list[checks.Check] = []
     if prices.aws is not None and prices.aws.first.is_set():
-        fix = "see docs/spot-prices.md, or set SPOTVORTEX_PRICE_SOURCE=file"
+        fix = "see docs/aws-prices.md, or set SPOTVORTEX_PRICE_SOURCE=file"
         found.append(checks.of_endpoint("spot prices of AWS", prices.aws.trouble, fix))
+    if prices.aws_list is not None and prices.aws_list.first.is_set():
+        fix = "see docs/aws-prices.md; the other sources of on-demand prices count meanwhile"
+        found.append(checks.of_endpoint("list prices of AWS", prices.aws_list.trouble, fix))
     for variable, source in ((KARPENTER, prices.scrape), (PROMETHEUS, prices.history)):
         if source is not None and source.first.is_set():
             found.append(checks.of_endpoint(variable, source.trouble))

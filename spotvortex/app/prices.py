@@ -13,6 +13,7 @@ from functools import partial
 from random import Random
 from typing import Final
 
+from spotvortex.aws.on_demand_prices import open_list_prices
 from spotvortex.aws.spot_prices import open_spot_prices
 from spotvortex.errors import SettingsError
 from spotvortex.market.freshest import FreshestMarket
@@ -20,6 +21,7 @@ from spotvortex.market.karpenter.gauges import KarpenterMarket
 from spotvortex.market.karpenter.history import PrometheusHistory
 from spotvortex.market.karpenter.scrape import KarpenterScrape
 from spotvortex.market.last_resort import LastResortMarket, LayeredMarket
+from spotvortex.market.on_demand import OnDemandMarket
 from spotvortex.market.recorded import load_recorded
 from spotvortex.market.scripted import load_scripted
 from spotvortex.market.spot_history import SpotHistoryMarket
@@ -49,12 +51,14 @@ class PriceSources:
         scrape: what reads Karpenter's metrics, None where they are not read.
         history: what reads their past, None where that is not read.
         aws: what asks AWS for Spot prices, None where it is not asked.
+        aws_list: what asks AWS for list prices, None likewise.
     """
 
     market: Market
     scrape: KarpenterScrape | None = None
     history: PrometheusHistory | None = None
     aws: SpotHistoryMarket | None = None
+    aws_list: OnDemandMarket | None = None
 
     @property
     def background(self) -> list[tuple[str, Background]]:
@@ -66,13 +70,15 @@ class PriceSources:
             found.append(("prometheus", self.history.run))
         if self.aws is not None:
             found.append(("spot_prices", partial(_ask, self.aws)))
+        if self.aws_list is not None:
+            found.append(("on_demand_prices", partial(_ask_list, self.aws_list)))
         return found
 
     async def warmed(self) -> None:
         """Wait until every source has been asked once, however that went; not for long."""
         try:
             async with asyncio.timeout(WARM_S):
-                for source in (self.scrape, self.history, self.aws):
+                for source in (self.scrape, self.history, self.aws, self.aws_list):
                     if source is not None:
                         await source.first.wait()
         except TimeoutError:
@@ -89,12 +95,13 @@ def open_prices(settings: Settings, rng: Random) -> PriceSources:
     if scripted or settings.test_price_provider_file:
         return PriceSources(market=load_scripted(settings.test_price_provider_file, scripted))
     age, clock, sources = settings.max_price_age_s, SystemClock(), list[Market]()
-    aws = scrape = history = None
+    aws = aws_list = scrape = history = None
     if settings.price_file is not None:
         sources.append(load_recorded(settings.price_file, age))
     if reads_history(settings):
         aws = SpotHistoryMarket(clock, rng, age)
-        sources.append(aws)
+        aws_list = OnDemandMarket(aws_region(), clock, rng, age)
+        sources += (aws, aws_list)
     if settings.karpenter_metrics_url or settings.prometheus_url:
         karpenter = KarpenterMarket(age)
         sources.append(karpenter)
@@ -102,7 +109,9 @@ def open_prices(settings: Settings, rng: Random) -> PriceSources:
             scrape = KarpenterScrape(settings.karpenter_metrics_url, karpenter, clock, rng)
         if settings.prometheus_url:
             history = PrometheusHistory(settings.prometheus_url, karpenter, clock, rng)
-    return PriceSources(market=_layered(sources, age), scrape=scrape, history=history, aws=aws)
+    return PriceSources(
+        market=_layered(sources, age), scrape=scrape, history=history, aws=aws, aws_list=aws_list
+    )
 
 
 def reads_history(settings: Settings) -> bool:
@@ -120,6 +129,16 @@ async def _ask(market: SpotHistoryMarket, stop: asyncio.Event) -> None:
     """Keep a market by AWS; where no client can be made, say so and go on without."""
     try:
         async with open_spot_prices(aws_region()) as client:
+            await market.run(client, stop)
+    except SettingsError as error:
+        market.give_up(str(error))
+        await stop.wait()
+
+
+async def _ask_list(market: OnDemandMarket, stop: asyncio.Event) -> None:
+    """Do the same for list prices."""
+    try:
+        async with open_list_prices(aws_region()) as client:
             await market.run(client, stop)
     except SettingsError as error:
         market.give_up(str(error))

@@ -23,7 +23,7 @@ from spotvortex.aws.session import (
 )
 from spotvortex.core.domain.types import Offering, is_price
 from spotvortex.errors import PriceSourceError, QueueFault, SettingsError
-from spotvortex.ports.spot_prices import SpotPriceRecord
+from spotvortex.ports.prices import SpotPriceRecord
 
 _OPERATION: Final = "ec2:DescribeSpotPriceHistory"
 _LINUX: Final = ("Linux/UNIX", "Linux/UNIX (Amazon VPC)")

@@ -17,7 +17,7 @@ SPOT_MAX_AGE_S: Final = 24 * 3600.0
 """Spot prices move about every six hours, 31 at most, a few per cent in a day."""
 
 _PROVIDE_SPOT: Final = (
-    "give the pod a role that may read them (docs/spot-prices.md), or set "
+    "give the pod a role that may read them (docs/aws-prices.md), or set "
     "SPOTVORTEX_KARPENTER_METRICS_URL (docs/karpenter-metrics.md), or SPOTVORTEX_PRICE_FILE to a "
     "file with spot records (docs/price-file.md)"
 )

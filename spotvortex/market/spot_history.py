@@ -22,7 +22,7 @@ from spotvortex.market.health import SPOT_MAX_AGE_S, prices_health
 from spotvortex.market.price_file import SpotChanges
 from spotvortex.market.price_series import STEP_S, PriceSeries
 from spotvortex.ports.cluster import WallClock
-from spotvortex.ports.spot_prices import SpotPriceHistory, SpotPriceRecord
+from spotvortex.ports.prices import SpotPriceHistory, SpotPriceRecord
 
 SOURCE: Final = "aws"
 EVERY_S: Final = 3600.0

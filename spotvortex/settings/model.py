@@ -113,9 +113,9 @@ class Settings(BaseSettings):
     """Recorded prices, JSON Lines, optionally gzipped; see docs/price-file.md."""
 
     price_source: Literal["auto", "aws", "file"] = "auto"
-    """Whether AWS is asked for Spot prices, beside the price file and Karpenter's metrics, of which
-    each offering's youngest price counts: `auto` where the pod has a role of its own (IRSA or Pod
-    Identity) and AWS_REGION is set, `aws` always, `file` never. See docs/spot-prices.md."""
+    """Whether AWS is asked for prices, beside the price file and Karpenter's metrics, of which each
+    offering's youngest Spot price counts: `auto` where the pod has a role of its own (IRSA or Pod
+    Identity) and AWS_REGION is set, `aws` always, `file` never. See docs/aws-prices.md."""
 
     karpenter_metrics_url: str = ""
     """Address of Karpenter's metrics, read once a minute: prices, launches that failed,

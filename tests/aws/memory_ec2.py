@@ -1,4 +1,5 @@
-"""EC2's DescribeSpotPriceHistory over HTTP on loopback, with pages and errors as EC2 has them.
+"""EC2's DescribeSpotPriceHistory over HTTP on loopback, with pages and errors as EC2 has them, and
+GetProducts of the price list.
 
 Comes in: records, a page's size, and what goes wrong. Goes out: the query protocol's XML: an answer
 holds the changes since StartTime and, of each offering, the one in force then (EC2 API Reference,
@@ -6,6 +7,7 @@ holds the changes since StartTime and, of each offering, the one in force then (
 """
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -14,6 +16,7 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
+JSON = "application/x-amz-json-1.1"
 NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
 Row = tuple[str, str, str, str, float]
 """Type, zone, product, price as text, and the time of the change."""
@@ -26,9 +29,13 @@ class MemoryEc2:
         self.rows, self.page = list(rows), page
         self.fault: tuple[int, str] | None = None
         self.asked: list[dict[str, list[str]]] = []
+        self.list_prices: dict[str, list[str]] = {}
+        self.products: list[dict[str, str]] = []
         self.url = ""
 
     async def answer(self, request: web.Request) -> web.Response:
+        if request.headers.get("X-Amz-Target", "").endswith(".GetProducts"):
+            return await self._list_price(request)
         asked = parse_qs((await request.read()).decode())
         self.asked.append(asked)
         if self.fault is not None:
@@ -49,6 +56,17 @@ class MemoryEc2:
         )
         return web.Response(text=body, content_type="text/xml")
 
+    async def _list_price(self, request: web.Request) -> web.Response:
+        """Answer as the Price List Query API does: products as texts of JSON."""
+        asked = json.loads(await request.read())
+        self.products.append({f["Field"]: f["Value"] for f in asked["Filters"]})
+        if self.fault is not None:
+            status, code = self.fault
+            body = {"__type": f"{code}Exception", "message": "told so"}
+            return web.json_response(body, status=status, content_type=JSON)
+        found = self.list_prices.get(self.products[-1]["instanceType"], [])
+        return web.json_response({"PriceList": found}, content_type=JSON)
+
     def _found(self, asked: dict[str, list[str]]) -> list[Row]:
         types = {v[0] for k, v in asked.items() if k.startswith("InstanceType")}
         products = {v[0] for k, v in asked.items() if k.startswith("ProductDescription")}
@@ -58,6 +76,13 @@ class MemoryEc2:
         for row in sorted((r for r in rows if r[4] <= start), key=lambda r: r[4]):
             in_force[row[:3]] = row
         return [*in_force.values(), *(r for r in rows if r[4] > start)]
+
+
+def product(usd: str, unit: str = "Hrs") -> str:
+    """Return a product as the price list has it (Price List Query API, "GetProducts")."""
+    dimension = {"unit": unit, "pricePerUnit": {"USD": usd}}
+    term = {"priceDimensions": {"S.T.D": dimension}}
+    return json.dumps({"product": {}, "terms": {"OnDemand": {"S.T": term}}})
 
 
 def _item(row: Row) -> str:

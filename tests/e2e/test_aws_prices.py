@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.aws.memory_ec2 import MemoryEc2, beside
+from tests.aws.memory_ec2 import MemoryEc2, beside, product
 from tests.controlplane.api import wait_until
 from tests.controlplane.manifests import NodeShape, node_manifest
 from tests.deploy.elsewhere import Elsewhere
@@ -21,6 +21,7 @@ pytestmark = [
 HOME = "priced"
 HERE = ("c5.4xlarge", "us-east-1a")
 PRICE = 'spot_price_usd{instance_type="c5.4xlarge",zone="us-east-1a"}'
+LISTED = 'ondemand_price_usd{instance_type="c5.4xlarge"}'
 ROLE = {
     "AWS_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "test",
@@ -48,13 +49,16 @@ def variables(place, tmp_path, ec2):
         "KUBECONFIG": str(place.kubeconfig(tmp_path)),
         "SPOTVORTEX_NAMESPACE": HOME,
         "AWS_ENDPOINT_URL_EC2": ec2.url,
+        "AWS_ENDPOINT_URL_PRICING": ec2.url,
     }
 
 
 def history(now):
     """A week of one change a day."""
     days = [(*HERE, "Linux/UNIX", f"0.2{8 - n}", now - 86_400.0 * n) for n in range(8)]
-    return MemoryEc2(*days, page=3)
+    made = MemoryEc2(*days, page=3)
+    made.list_prices[HERE[0]] = [product("0.7100000000")]
+    return made
 
 
 def test_a_pod_with_a_role_has_prices_within_seconds_and_a_pod_without_asks_nobody(place, tmp_path):
@@ -65,6 +69,7 @@ def test_a_pod_with_a_role_has_prices_within_seconds_and_a_pod_without_asks_nobo
             wait_until(lambda: f"{PRICE} 0.28" in daemon.get("/metrics")[1], 60)
             print(f"first price {time.monotonic() - started:.1f} s after ready")
             assert 'input_ok{input="prices"} 1' in daemon.get("/metrics")[1]
+            wait_until(lambda: f"{LISTED} 0.71" in daemon.get("/metrics")[1], 60)
         assert len(ec2.asked) == 3
         ec2.asked.clear()
         quiet = variables(place, tmp_path, ec2)

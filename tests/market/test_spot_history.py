@@ -16,7 +16,7 @@ from spotvortex.market.spot_history import (
     OVERLAP_S,
     SpotHistoryMarket,
 )
-from spotvortex.ports.spot_prices import SpotPriceRecord
+from spotvortex.ports.prices import SpotPriceRecord
 from spotvortex.sim.runtime.virtual_loop import SimClock
 from tests.core.builders import AT
 from tests.pipeline.world import run

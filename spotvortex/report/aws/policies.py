@@ -25,7 +25,12 @@ _ARNS: Final = {
 }
 _ACCOUNT: Final = re.compile(r"\d{12}")
 _PROVIDER: Final = re.compile(r"(https://)?(oidc\.eks\.[a-z0-9.-]+/id/[A-Za-z0-9]+)")
-_IDS: Final = {"ec2": "SpotPrices", "sqs": "Notices", "kms": "KeyOfNotices"}
+_IDS: Final = {
+    "ec2": "SpotPrices",
+    "pricing": "ListPrices",
+    "sqs": "Notices",
+    "kms": "KeyOfNotices",
+}
 
 Statement = dict[str, object]
 

@@ -47,6 +47,12 @@ RIGHTS: Final = (
         why="Spot prices of the types in use; it can be bound to no resource",
     ),
     Right(
+        action="pricing:GetProducts",
+        scope=Scope.ALL,
+        used_by="SPOTVORTEX_PRICE_SOURCE",
+        why="on-demand list prices of the types in use; it can be bound to no resource",
+    ),
+    Right(
         action="sqs:GetQueueUrl",
         scope=Scope.QUEUE,
         used_by=_QUEUE,

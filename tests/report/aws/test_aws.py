@@ -38,7 +38,9 @@ def actions(policy):
 def action_of(method):
     """The action that a method needs; that of a batch is the action of one (SQS API Reference)."""
     name = "".join(word.capitalize() for word in method.removesuffix("_batch").split("_"))
-    return f"ec2:{name}" if name.startswith("Describe") else f"sqs:{name}"
+    services = {"Describe": "ec2", "GetProducts": "pricing"}
+    service = next((s for start, s in services.items() if name.startswith(start)), "sqs")
+    return f"{service}:{name}"
 
 
 def test_what_is_granted_is_what_the_code_calls():
@@ -48,9 +50,10 @@ def test_what_is_granted_is_what_the_code_calls():
 
 
 def test_without_a_queue_only_prices_are_granted_and_each_right_is_bound_as_far_as_it_can_be():
-    assert actions(rights_policy()) == ["ec2:DescribeSpotPriceHistory"]
+    assert actions(rights_policy()) == ["ec2:DescribeSpotPriceHistory", "pricing:GetProducts"]
     bound = {s["Sid"]: s["Resource"] for s in json.loads(rights_policy(QUEUE, KEY))["Statement"]}
-    assert bound == {"SpotPrices": "*", "Notices": QUEUE, "KeyOfNotices": KEY}
+    free = {"SpotPrices": "*", "ListPrices": "*"}
+    assert bound == free | {"Notices": QUEUE, "KeyOfNotices": KEY}
 
 
 def test_no_right_writes_to_anything_but_the_queue():

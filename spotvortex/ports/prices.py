@@ -1,4 +1,4 @@
-"""Recorded Spot prices, as who keeps them asks for them. May not import an edge."""
+"""Prices that somebody else keeps, as who reads them asks for them. May not import an edge."""
 
 from __future__ import annotations
 
@@ -36,5 +36,17 @@ class SpotPriceHistory(Protocol):
 
         Raises:
             PriceSourceError: they could not be had, or not whole.
+        """
+        ...
+
+
+class OnDemandPrices(Protocol):
+    """What keeps the list prices of on-demand capacity in one region."""
+
+    async def price(self, instance_type: str) -> float | None:
+        """Return the list price in USD per hour, None where the type is not sold there.
+
+        Raises:
+            PriceSourceError: it could not be had.
         """
         ...
