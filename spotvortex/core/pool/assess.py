@@ -83,8 +83,7 @@ def remember(memory: AssessmentMemory, observation: Observation) -> Unscored:
     """Take an observation into the memory, and tell what there is to score."""
     cluster, at = observation.cluster, observation.at
     flying = in_flight(cluster)
-    # What was told once stays told: the mark that follows it is a cordon too.
-    told = flying.interrupted | told_lost(observation) | memory.interruptions.interrupted
+    told = flying.interrupted | told_lost(observation, memory.interruptions.interrupted)
     learned = interruption_memory.update(
         memory.interruptions, cluster, at, told, observation.market.launches
     )

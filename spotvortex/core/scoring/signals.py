@@ -8,7 +8,7 @@ recommendation by itself. May not judge a pool.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -67,23 +67,36 @@ Recommendations = Mapping[str, Recommendation]
 """What counts now, by the node's uid."""
 
 
-def told_lost(observation: Observation) -> frozenset[str]:
+def told_lost(observation: Observation, before: Set[str] = frozenset()) -> frozenset[str]:
     """Return the uids of the nodes that a notice says the cloud takes.
 
     A state change comes after every end, also after one in order; so it counts only of a node that
     nobody is taking away. A scheduled change is the machine's, and says nothing of the market.
+
+    Args:
+        observation: what is seen now.
+        before: nodes of which it was said before. What was said stays said while the node is on its
+            way: the mark that follows a notice is a cordon too. Of one that stays as it was when
+            its notice has run out, the notice came to nothing.
     """
     nodes = nodes_by_instance(observation.cluster)
     told = ((nodes.get(n.instance_id), n.kind) for n in observation.notices)
-    return frozenset(
+    said = {
         node.uid
         for node, kind in told
         if node is not None
         and (
             kind is NoticeKind.INTERRUPTION
-            or (kind is NoticeKind.STATE_CHANGE and not node.moving and not node.cordoned)
+            or (kind is NoticeKind.STATE_CHANGE and not _leaves(node))
         )
-    )
+    }
+    going = {n.uid for n in nodes.values() if n.uid in before and (_leaves(n) or not n.ready)}
+    about = {n.uid for notice in observation.notices if (n := nodes.get(notice.instance_id))}
+    return frozenset(said | going | (before & about))
+
+
+def _leaves(node: NodeFact) -> bool:
+    return node.moving or node.cordoned
 
 
 def update(

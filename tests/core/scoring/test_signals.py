@@ -150,3 +150,10 @@ def test_a_scheduled_change_says_nothing_of_the_market():
     told = [notice("web-s0", kind=NoticeKind.SCHEDULED_CHANGE)]
     assert told_lost(seen(A, B, notices=told)) == frozenset()
     assert learned(seen(A, B, notices=told), seen(B, after_s=60.0)) == []
+
+
+def test_a_notice_that_came_to_nothing_is_forgotten_when_it_has_run_out():
+    told = [notice("web-s0")]
+    drained = replace(A, cordoned=True, moving=True)
+    found = learned(seen(A, B, notices=told), seen(A, B), seen(drained, B), seen(B, after_s=60.0))
+    assert found == []
