@@ -25,7 +25,18 @@ from spotvortex.core.record.record import DecisionRecord
 from spotvortex.errors import SettingsError
 from spotvortex.ports.cluster import WallClock
 
-PATHS: Final = ("/healthz", "/readyz", "/metrics", "/decisions", "/decisions/{id}", "/pools")
+PAGES: Final[Mapping[str, str]] = {
+    "/": "this list",
+    "/healthz": "whether the tasks are at work",
+    "/readyz": "whether decisions can be made, and what is missing",
+    "/metrics": "Prometheus series",
+    "/decisions": "the newest decisions; ?pool= &action= &since= &limit=",
+    "/decisions/{id}": "one decision, whole",
+    "/pools": "the newest decision of every pool",
+}
+"""Every path, with what it answers."""
+
+PATHS: Final = tuple(PAGES)
 MAX_LIMIT: Final = 1_000
 DEFAULT_LIMIT: Final = 100
 
@@ -156,6 +167,7 @@ def _application(views: PageSources) -> web.Application:
     pages = _Pages(views)
     application = web.Application(middlewares=[_errors_as_json])
     handlers = (
+        pages.index,
         pages.healthz,
         pages.readyz,
         pages.metrics,
@@ -191,6 +203,10 @@ class _Pages:
 
     def __init__(self, views: PageSources) -> None:
         self._views = views
+
+    async def index(self, _: web.Request) -> web.Response:
+        """Say what can be asked."""
+        return _json({"name": "spotvortex", "paths": dict(PAGES)})
 
     async def healthz(self, _request: web.Request) -> web.Response:
         failing = self._views.health.failing()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import typer
-from rich.console import Console
 
 from spotvortex.app import inspect
+from spotvortex.cli.console import console
 from spotvortex.cli.options import (
     ContextOption,
     DetailsOption,
@@ -29,4 +29,4 @@ def command(
     if output is Output.JSON:
         typer.echo(document.render(report))
     else:
-        screen.show(report, Console(highlight=False), details=details)
+        screen.show(report, console(), details=details)

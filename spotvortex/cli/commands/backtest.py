@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from spotvortex.cli.console import console
 from spotvortex.cli.options import HtmlOption, Output, OutputOption
 from spotvortex.cli.progress import bar
 from spotvortex.errors import SettingsError
@@ -70,7 +70,7 @@ def command(  # noqa: PLR0913 -- options of a command line
     if output is Output.JSON:
         typer.echo(report.render(found))
     else:
-        report.show(found, Console(highlight=False))
+        report.show(found, console())
 
 
 def _one_of(name: str, known: Iterable[str], option: str) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import typer
-from rich.console import Console
 
 from spotvortex.app.check import check
+from spotvortex.cli.console import console
 from spotvortex.cli.options import ContextOption, Output, OutputOption, load
 from spotvortex.errors import SpotVortexError
 from spotvortex.report import checks
@@ -27,5 +27,5 @@ def command(*, context: ContextOption = "", output: OutputOption = Output.TEXT) 
     if output is Output.JSON:
         typer.echo(checks.render(found))
     else:
-        checks.show(found, Console(highlight=False))
+        checks.show(found, console())
     raise typer.Exit(checks.exit_code(found))

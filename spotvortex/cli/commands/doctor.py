@@ -6,9 +6,9 @@ import asyncio
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from spotvortex.app import inspect
+from spotvortex.cli.console import console
 from spotvortex.cli.options import (
     ContextOption,
     DetailsOption,
@@ -38,4 +38,4 @@ def command(
     if output is Output.JSON:
         typer.echo(screen.render(found))
     else:
-        screen.show(found, Console(highlight=False), details=details)
+        screen.show(found, console(), details=details)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 
 from spotvortex.batch import runner
 from spotvortex.batch.executors import dask_executor, local_executor
 from spotvortex.batch.results_file import open_results, read_results
+from spotvortex.cli.console import console
 from spotvortex.cli.options import HtmlOption, Output, OutputOption, WorkersOption
 from spotvortex.cli.progress import bar, tell
 from spotvortex.errors import ResultsError
@@ -75,7 +75,7 @@ def command(  # noqa: PLR0913 -- options of a command line
     if output is Output.JSON:
         typer.echo(report.render(judged))
     else:
-        report.show(judged, Console(highlight=False))
+        report.show(judged, console())
     raise typer.Exit(0 if judged.main.passes else 1)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from spotvortex.cli.console import console
 from spotvortex.cli.options import FileOption, Output, OutputOption, UrlOption, record
 from spotvortex.report.explain import account as accounts
 
@@ -23,4 +23,4 @@ def command(
     if output is Output.JSON:
         typer.echo(accounts.render(account))
     else:
-        accounts.show(account, Console(highlight=False))
+        accounts.show(account, console())

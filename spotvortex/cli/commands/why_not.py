@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from spotvortex.cli.console import console
 from spotvortex.cli.options import FileOption, Output, OutputOption, UrlOption, record
 from spotvortex.core.domain.types import Action
 from spotvortex.report.explain import account as accounts
@@ -25,4 +25,4 @@ def command(
     if output is Output.JSON:
         typer.echo(accounts.render_why_not(answer))
     else:
-        accounts.show_why_not(answer, Console(highlight=False))
+        accounts.show_why_not(answer, console())

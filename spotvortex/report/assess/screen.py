@@ -43,7 +43,7 @@ def show(report: Report, console: Console, *, details: bool = False) -> None:
 
 
 def _line(console: Console, *parts: str | tuple[str, str]) -> None:
-    console.print(Text.assemble(*parts), overflow="ellipsis", no_wrap=True)
+    console.print(Text.assemble(*parts), overflow="fold")
 
 
 def _title(console: Console, title: str, right: str = "") -> None:

@@ -61,7 +61,7 @@ def show(diagnosis: Diagnosis, console: Console, *, details: bool = False) -> No
 
 
 def _line(console: Console, *parts: str | tuple[str, str]) -> None:
-    console.print(Text.assemble(*parts), overflow="ellipsis", no_wrap=True)
+    console.print(Text.assemble(*parts), overflow="fold")
 
 
 def _n(count: int, noun: str) -> str:
