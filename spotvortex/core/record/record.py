@@ -27,7 +27,7 @@ from spotvortex.core.record.schema import READABLE, SCHEMA, Schema
 HEARTBEAT_S: Final = 3600.0
 """A pool whose decision does not change is recorded this often all the same."""
 
-MAX_LINE: Final = 200
+MAX_LINE: Final = 400
 """Characters of a console line; what is longer is cut."""
 
 
