@@ -1,7 +1,7 @@
 """One workload with where its pods run, and how much of it its owner lets a loss take.
 
 Comes in: rows made by the edges, and the owner's word as text. Goes out: the same rows, and how
-many pods must stay. May not judge a loss: `core.pool.zone_loss` does.
+many pods must stay. May not judge a loss: `core.pool.survival.zone_loss` does.
 """
 
 from __future__ import annotations

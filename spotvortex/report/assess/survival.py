@@ -2,7 +2,7 @@
 
 Comes in: the workloads and pools of a cluster, and what must stay where nobody says it. Goes out: a
 row a workload and a row a pool, each with the exact change. May not decide anything: what a loss
-may take is said by `core.pool.zone_loss`.
+may take is said by `core.pool.survival.zone_loss`.
 """
 
 from __future__ import annotations

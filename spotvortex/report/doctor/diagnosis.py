@@ -2,8 +2,8 @@
 
 Comes in: the facts of a cluster, and the pods of each node. Goes out: a `Diagnosis` that the screen
 and the JSON output both show. What holds a node is what the decisions go by
-(`core.pool.blocking`), and what the Eviction API would answer is `core.pool.eviction`'s word. May
-not change anything.
+(`core.pool.blocking`), and what the Eviction API would answer is `core.pool.survival.eviction`'s
+word. May not change anything.
 """
 
 from __future__ import annotations
