@@ -48,14 +48,15 @@ class Elsewhere:
         return str(self.admin.must("POST", path, body)["status"]["token"])
 
     def clear(self) -> None:
-        """Take away the account, its rights and its namespace; the priority class is others' too.
+        """Take away the account, its bindings and its namespace; what binds nobody is others' too.
 
         The policies stay, and bind nobody any more. Where the last policy with a kind of parameter
         goes and another comes a moment later, the API server was seen not to enforce the new one.
         """
         for manifest in self.manifests:
             kind = manifest["kind"]
-            if "namespace" in manifest["metadata"] or kind in (*CLUSTER_SCOPED, "PriorityClass"):
+            left = (*CLUSTER_SCOPED, "PriorityClass", "ClusterRole")
+            if "namespace" in manifest["metadata"] or kind in left:
                 continue
             self.admin.request("DELETE", self.admin.path_of(manifest))
 
