@@ -263,15 +263,18 @@ class Ears:
         self._thread.join(10)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"SPOTVORTEX_MODE": "shadow"},
-        {"SPOTVORTEX_NOTICE_SOURCE": "", "SPOTVORTEX_INTERRUPTION_QUEUE": ""},
-    ],
-    ids=["in-shadow", "by-default"],
-)
-def test_no_queue_is_read(plane, tmp_path, change):
+def test_in_shadow_a_queue_is_read_as_evidence(plane, tmp_path):
+    with Ears() as ears:
+        queue = f"{ears.url}/123456789012/notices"
+        variables = settings(plane, tmp_path, ears.url, queue) | {"SPOTVORTEX_MODE": "shadow"}
+        with Daemon(tmp_path, variables) as daemon:
+            daemon.wait_ready()
+            wait_until(lambda: ears.heard > 0, 60)
+            assert daemon.stop() == 0
+
+
+def test_no_queue_is_read_by_default(plane, tmp_path):
+    change = {"SPOTVORTEX_NOTICE_SOURCE": "", "SPOTVORTEX_INTERRUPTION_QUEUE": ""}
     with Ears() as ears:
         queue = f"{ears.url}/123456789012/notices"
         variables = settings(plane, tmp_path, ears.url, queue) | change

@@ -29,6 +29,7 @@ ELSEWHERE: dict[Right, str] = {
     ("", "namespaces", "get", ""): OF_READING,
     ("", "events", "get", ""): OF_READING,
     ("", "configmaps", "patch", "spotvortex"): "tests/e2e/test_kept_memory.py has the ConfigMap",
+    ("batch", "jobs", "deletecollection", "spotvortex"): "tests/active/test_notices.py: lost nodes",
     ("", "events", "patch", ""): "only what is said of a node a second time is a patch",
 }
 """Granted, and not used by what is tried here, with the reason; another one is a failure."""

@@ -31,7 +31,7 @@ from tests.controlplane.manifests import (
 )
 from tests.deploy.manifests import ACTIVE, active_bounds, active_fence, active_roles, only, render
 from tests.e2e.equipment.daemon import Daemon
-from tests.witness.judge.names import CAPACITY_TYPE, CORDONED, DRAIN, NAMESPACE
+from tests.witness.judge.names import AFTER_LOSS, CAPACITY_TYPE, CORDONED, DRAIN, NAMESPACE
 from tests.witness.market import CALM, Script, write_scripted_risk
 from tests.witness.scene import is_ready
 
@@ -73,7 +73,10 @@ class Town:
         self.api: Api = plane.api()
         self._end = threading.Event()
         home = only(render(ACTIVE), "Namespace")
-        plane.apply([home, namespace_manifest(SHOP), *active_bounds()])
+        shop = namespace_manifest(SHOP)
+        # Its pods may all be on Spot: what a loss may take has scenes of its own.
+        shop["metadata"]["annotations"] = {AFTER_LOSS: "0"}
+        plane.apply([home, shop, *active_bounds()])
         plane.apply(active_roles(SHADOW_USER))
         plane.apply(active_fence(SHADOW_USER))
         plane.apply([node_class_manifest(), nodepool_manifest(POOL)])
