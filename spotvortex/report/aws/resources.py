@@ -20,6 +20,77 @@ KEPT_S: Final = 1_209_600
 """How long a message is kept, fourteen days, the most that SQS allows: a change is scheduled as far
 ahead, and its message waits until its node is drained. One that is too old is deleted when read."""
 
+_TERRAFORM: Final = """data "aws_caller_identity" "current" {}
+
+locals {
+  events = {
+@EVENTS@
+  }
+  queues = {
+    notices      = "@NAME@"
+    dead_letters = "@NAME@-dead"
+  }
+}
+
+resource "aws_sqs_queue" "notices" {
+  for_each                  = local.queues
+  name                      = each.value
+  message_retention_seconds = @KEPT_S@
+  sqs_managed_sse_enabled   = true
+}
+
+resource "aws_sqs_queue_policy" "notices" {
+  for_each  = local.queues
+  queue_url = aws_sqs_queue.notices[each.key].id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" }
+        Action    = "sqs:SendMessage"
+        Resource  = aws_sqs_queue.notices[each.key].arn
+        Condition = {
+          StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id }
+        }
+      },
+      {
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "sqs:*"
+        Resource  = aws_sqs_queue.notices[each.key].arn
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      }
+    ]
+  })
+}
+
+resource "aws_cloudwatch_event_rule" "notices" {
+  for_each = local.events
+  name     = substr("@NAME@-${each.key}", 0, 64)
+  event_pattern = jsonencode({
+    source      = [each.value.source]
+    detail-type = [each.value.detail]
+  })
+}
+
+resource "aws_cloudwatch_event_target" "notices" {
+  for_each = local.events
+  rule     = aws_cloudwatch_event_rule.notices[each.key].name
+  arn      = aws_sqs_queue.notices["notices"].arn
+  dead_letter_config {
+    arn = aws_sqs_queue.notices["dead_letters"].arn
+  }
+}
+
+output "queue_url" {
+  value = aws_sqs_queue.notices["notices"].id
+}
+
+output "queue_arn" {
+  value = aws_sqs_queue.notices["notices"].arn
+}
+"""
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
 
 
@@ -121,74 +192,8 @@ def _terraform(name: str) -> str:
         f"    {short} = {{ source = {json.dumps(source)}, detail = {json.dumps(detail)} }}"
         for short, source, detail in _rules()
     )
-    return f'''data "aws_caller_identity" "current" {{}}
-
-locals {{
-  events = {{
-{events}
-  }}
-  queues = {{
-    notices      = "{name}"
-    dead_letters = "{name}-dead"
-  }}
-}}
-
-resource "aws_sqs_queue" "notices" {{
-  for_each                  = local.queues
-  name                      = each.value
-  message_retention_seconds = {KEPT_S}
-  sqs_managed_sse_enabled   = true
-}}
-
-resource "aws_sqs_queue_policy" "notices" {{
-  for_each  = local.queues
-  queue_url = aws_sqs_queue.notices[each.key].id
-  policy = jsonencode({{
-    Version = "2012-10-17"
-    Statement = [
-      {{
-        Effect    = "Allow"
-        Principal = {{ Service = "events.amazonaws.com" }}
-        Action    = "sqs:SendMessage"
-        Resource  = aws_sqs_queue.notices[each.key].arn
-        Condition = {{
-          StringEquals = {{ "aws:SourceAccount" = data.aws_caller_identity.current.account_id }}
-        }}
-      }},
-      {{
-        Effect    = "Deny"
-        Principal = "*"
-        Action    = "sqs:*"
-        Resource  = aws_sqs_queue.notices[each.key].arn
-        Condition = {{ Bool = {{ "aws:SecureTransport" = "false" }} }}
-      }}
-    ]
-  }})
-}}
-
-resource "aws_cloudwatch_event_rule" "notices" {{
-  for_each = local.events
-  name     = substr("{name}-${{each.key}}", 0, 64)
-  event_pattern = jsonencode({{
-    source      = [each.value.source]
-    detail-type = [each.value.detail]
-  }})
-}}
-
-resource "aws_cloudwatch_event_target" "notices" {{
-  for_each = local.events
-  rule     = aws_cloudwatch_event_rule.notices[each.key].name
-  arn      = aws_sqs_queue.notices["notices"].arn
-  dead_letter_config {{
-    arn = aws_sqs_queue.notices["dead_letters"].arn
-  }}
-}}
-
-output "queue_url" {{
-  value = aws_sqs_queue.notices["notices"].id
-}}
-
-output "queue_arn" {{
-  value = aws_sqs_queue.notices["notices"].arn
-}}
-'''
+    filled = {"@EVENTS@": events, "@NAME@": name, "@KEPT_S@": str(KEPT_S)}
+    text = _TERRAFORM
+    for token, value in filled.items():
+        text = text.replace(token, value)
+    return text
