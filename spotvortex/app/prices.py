@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from spotvortex.aws.on_demand_prices import open_list_prices
 from spotvortex.aws.spot_prices import open_spot_prices
@@ -42,6 +43,21 @@ class SystemClock:
         return time.time()  # noqa: TID251 - this is the WallClock of the daemon
 
 
+Client_contra = TypeVar("Client_contra", contravariant=True)
+
+
+class Keeping(Protocol[Client_contra]):
+    """A market that a client keeps."""
+
+    async def run(self, client: Client_contra, stop: asyncio.Event, /) -> None:
+        """Ask until told to stop."""
+        ...
+
+    def give_up(self, why: str) -> None:
+        """Take note that nobody can be asked."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceSources:
     """A market, and what keeps it.
@@ -69,9 +85,9 @@ class PriceSources:
         if self.history is not None:
             found.append(("prometheus", self.history.run))
         if self.aws is not None:
-            found.append(("spot_prices", partial(_ask, self.aws)))
+            found.append(("spot_prices", partial(_kept, self.aws, open_spot_prices)))
         if self.aws_list is not None:
-            found.append(("on_demand_prices", partial(_ask_list, self.aws_list)))
+            found.append(("on_demand_prices", partial(_kept, self.aws_list, open_list_prices)))
         return found
 
     async def warmed(self) -> None:
@@ -125,20 +141,14 @@ def reads_history(settings: Settings) -> bool:
             return False
 
 
-async def _ask(market: SpotHistoryMarket, stop: asyncio.Event) -> None:
+async def _kept(
+    market: Keeping[Client_contra],
+    opened: Callable[[str], AbstractAsyncContextManager[Client_contra]],
+    stop: asyncio.Event,
+) -> None:
     """Keep a market by AWS; where no client can be made, say so and go on without."""
     try:
-        async with open_spot_prices(aws_region()) as client:
-            await market.run(client, stop)
-    except SettingsError as error:
-        market.give_up(str(error))
-        await stop.wait()
-
-
-async def _ask_list(market: OnDemandMarket, stop: asyncio.Event) -> None:
-    """Do the same for list prices."""
-    try:
-        async with open_list_prices(aws_region()) as client:
+        async with opened(aws_region()) as client:
             await market.run(client, stop)
     except SettingsError as error:
         market.give_up(str(error))

@@ -5,7 +5,8 @@ from random import Random
 
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import PriceSourceError
-from spotvortex.market.on_demand import AGAIN_S, EVERY_S, MAX_TYPES, OnDemandMarket
+from spotvortex.market.asked_types import AGAIN_S, MAX_TYPES
+from spotvortex.market.on_demand import EVERY_S, OnDemandMarket
 from spotvortex.sim.runtime.virtual_loop import SimClock
 from tests.core.builders import AT
 from tests.pipeline.world import run

@@ -7,12 +7,11 @@ from random import Random
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import PriceSourceError
+from spotvortex.market.asked_types import AGAIN_S, MAX_TYPES
 from spotvortex.market.spot_history import (
-    AGAIN_S,
     BACK_S,
     EVERY_S,
     MAX_CHANGES,
-    MAX_TYPES,
     OVERLAP_S,
     SpotHistoryMarket,
 )

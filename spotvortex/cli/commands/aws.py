@@ -12,7 +12,7 @@ from spotvortex.report.aws.policies import rights_policy, trust_policy
 from spotvortex.report.aws.resources import Form, resources
 
 
-class Task(StrEnum):
+class Printed(StrEnum):
     """What is printed."""
 
     POLICIES = "policies"
@@ -22,7 +22,7 @@ class Task(StrEnum):
 
 def command(
     task: Annotated[
-        Task,
+        Printed,
         typer.Argument(
             help="policies: what the role may do. trust: who may take it. resources: a queue of "
             "notices and its rules."
@@ -41,11 +41,11 @@ def command(
 ) -> None:
     """Print what SpotVortex needs in AWS; nothing is asked of AWS, and nothing changed."""
     match task:
-        case Task.POLICIES:
+        case Printed.POLICIES:
             text = rights_policy(queue_arn, key_arn)
-        case Task.TRUST:
+        case Printed.TRUST:
             text = trust_policy(load_quietly("").namespace, oidc, account)
-        case Task.RESOURCES:
+        case Printed.RESOURCES:
             text = resources(form)
         case _ as never:
             assert_never(never)

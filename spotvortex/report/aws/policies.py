@@ -11,7 +11,7 @@ import re
 from typing import Final
 
 from spotvortex.errors import SettingsError
-from spotvortex.report.aws.rights import RIGHTS, Scope
+from spotvortex.report.aws.rights import RIGHTS, Bound
 
 VERSION: Final = "2012-10-17"
 """The version of the policy language (IAM User Guide, "IAM JSON policy elements: Version")."""
@@ -20,8 +20,8 @@ SERVICE_ACCOUNT: Final = "spotvortex"
 """The daemon's, as the manifests name it."""
 
 _ARNS: Final = {
-    Scope.QUEUE: re.compile(r"arn:aws[\w-]*:sqs:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,80}(\.fifo)?"),
-    Scope.KEY: re.compile(r"arn:aws[\w-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]{1,128}"),
+    Bound.QUEUE: re.compile(r"arn:aws[\w-]*:sqs:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,80}(\.fifo)?"),
+    Bound.KEY: re.compile(r"arn:aws[\w-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]{1,128}"),
 }
 _ACCOUNT: Final = re.compile(r"\d{12}")
 _PROVIDER: Final = re.compile(r"(https://)?(oidc\.eks\.[a-z0-9.-]+/id/[A-Za-z0-9]+)")
@@ -41,9 +41,9 @@ def rights_policy(queue_arn: str = "", key_arn: str = "") -> str:
     Raises:
         SettingsError: an ARN is none of what it is said to be, or there is a key without a queue.
     """
-    arns = {Scope.QUEUE: _checked(Scope.QUEUE, "--queue-arn", queue_arn)}
-    arns[Scope.KEY] = _checked(Scope.KEY, "--key-arn", key_arn)
-    arns[Scope.ALL] = "*"
+    arns = {Bound.QUEUE: _checked(Bound.QUEUE, "--queue-arn", queue_arn)}
+    arns[Bound.KEY] = _checked(Bound.KEY, "--key-arn", key_arn)
+    arns[Bound.ALL] = "*"
     if key_arn and not queue_arn:
         raise SettingsError("--key-arn is the key of a queue: give --queue-arn too")
     statements: dict[str, Statement] = {}
@@ -110,7 +110,7 @@ def _by_pod_identity(namespace: str) -> Statement:
     }
 
 
-def _checked(scope: Scope, option: str, arn: str) -> str:
+def _checked(scope: Bound, option: str, arn: str) -> str:
     if arn and not _ARNS[scope].fullmatch(arn):
         raise SettingsError(f"{option}={arn!r} is not the ARN of {scope}")
     return arn

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 
-class Scope(StrEnum):
+class Bound(StrEnum):
     """What an operation can be bound to (Service Authorization Reference)."""
 
     QUEUE = "the queue"
@@ -32,7 +32,7 @@ class Right:
     """
 
     action: str
-    scope: Scope
+    scope: Bound
     used_by: str
     why: str
 
@@ -42,43 +42,43 @@ _QUEUE: Final = "SPOTVORTEX_INTERRUPTION_QUEUE"
 RIGHTS: Final = (
     Right(
         action="ec2:DescribeSpotPriceHistory",
-        scope=Scope.ALL,
+        scope=Bound.ALL,
         used_by="SPOTVORTEX_PRICE_SOURCE",
         why="Spot prices of the types in use; it can be bound to no resource",
     ),
     Right(
         action="pricing:GetProducts",
-        scope=Scope.ALL,
+        scope=Bound.ALL,
         used_by="SPOTVORTEX_PRICE_SOURCE",
         why="on-demand list prices of the types in use; it can be bound to no resource",
     ),
     Right(
         action="sqs:GetQueueUrl",
-        scope=Scope.QUEUE,
+        scope=Bound.QUEUE,
         used_by=_QUEUE,
         why="find the queue where it is given by name",
     ),
     Right(
         action="sqs:ReceiveMessage",
-        scope=Scope.QUEUE,
+        scope=Bound.QUEUE,
         used_by=_QUEUE,
         why="read notices",
     ),
     Right(
         action="sqs:DeleteMessage",
-        scope=Scope.QUEUE,
+        scope=Bound.QUEUE,
         used_by=_QUEUE,
         why="take away what was read, or settled",
     ),
     Right(
         action="sqs:ChangeMessageVisibility",
-        scope=Scope.QUEUE,
+        scope=Bound.QUEUE,
         used_by=_QUEUE,
         why="give back at a stop what is not settled",
     ),
     Right(
         action="kms:Decrypt",
-        scope=Scope.KEY,
+        scope=Bound.KEY,
         used_by=_QUEUE,
         why="read messages of a queue with a key of your own; SQS asks for it, not the daemon",
     ),

@@ -13,7 +13,7 @@ from spotvortex.core.domain.cloud.notices import EVENTS
 from spotvortex.errors import SettingsError
 from spotvortex.report.aws.policies import rights_policy, trust_policy
 from spotvortex.report.aws.resources import Form, resources
-from spotvortex.report.aws.rights import RIGHTS, Scope
+from spotvortex.report.aws.rights import RIGHTS, Bound
 
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:spotvortex-notices"
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -44,7 +44,7 @@ def action_of(method):
 
 
 def test_what_is_granted_is_what_the_code_calls():
-    granted = {r.action for r in RIGHTS if r.scope is not Scope.KEY}
+    granted = {r.action for r in RIGHTS if r.scope is not Bound.KEY}
     assert {action_of(method) for method in called()} == granted
     assert set(actions(rights_policy(QUEUE, KEY))) == {r.action for r in RIGHTS}
 
