@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
+from scripts.generated import write_or_check
 from spotvortex.settings.describe import unit_of, values_of
 from spotvortex.settings.model import PREFIX, Settings
 
@@ -64,13 +64,7 @@ def page() -> str:
 
 def main() -> int:
     """Write the page, or compare with `--check`."""
-    if "--check" in sys.argv[1:]:
-        if PAGE.read_text("utf-8") == page():
-            return 0
-        print(f"{PAGE.name} is out of date: run python -m scripts.configuration")
-        return 1
-    PAGE.write_text(page(), "utf-8")
-    return 0
+    return write_or_check(PAGE, page, "configuration")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from pathlib import Path
 
+from scripts.generated import write_or_check
 from spotvortex.core.decision.gates.base import Gate
 from spotvortex.core.decision.gates.table import GATES
 from spotvortex.core.domain.moves import BINDINGS, Binding, Concern, MoveKind, Reach
@@ -105,13 +105,7 @@ def page() -> str:
 
 def main() -> int:
     """Write the page, or compare with `--check`."""
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(page(), "utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text("utf-8") == page():
-        return 0
-    print(f"{PAGE.name} is out of date: run python -m scripts.gates")
-    return 1
+    return write_or_check(PAGE, page, "gates")
 
 
 if __name__ == "__main__":

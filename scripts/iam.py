@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+from scripts.generated import write_or_check
 from spotvortex.report.aws.policies import rights_policy, trust_policy
 from spotvortex.report.aws.rights import RIGHTS
 
@@ -62,13 +62,7 @@ def page() -> str:
 
 def main() -> int:
     """Write the page, or compare with `--check`."""
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(page(), "utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text("utf-8") == page():
-        return 0
-    print(f"{PAGE.name} is out of date: run python -m scripts.iam")
-    return 1
+    return write_or_check(PAGE, page, "iam")
 
 
 if __name__ == "__main__":
