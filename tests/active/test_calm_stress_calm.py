@@ -189,7 +189,9 @@ def test_under_stress_the_pool_falls_back_in_waves_and_anchors_what_it_fell_back
 def test_in_calm_again_the_pool_is_on_spot_and_nothing_of_ours_is_left(played: Played):
     assert played.exit_code == 0
     assert played.end.on_demand == 0
-    assert abs(played.end.spot - played.start.spot) <= 1
+    # Karpenter itself may begin with a node or two more than the pods need.
+    most = max(played.start.spot, played.plan.shape.n_nodes)
+    assert played.plan.shape.n_nodes - 1 <= played.end.spot <= most + 1
     assert played.scene.ours_left() == []
     assert lasting_tethers(played.scene.plane) == []
     assert n_tethers(played.scene.plane) <= 1 + played.seconds / 300

@@ -83,7 +83,7 @@ def kept(place):
 def writes(place):
     """What the account has changed, as verb and object, but for Events and questions of rights."""
     ours = f"system:serviceaccount:{place.namespace}:spotvortex"
-    found = [e for e in place.plane.audit_events() if e["user"]["username"] == ours]
+    found = [e for e in place.plane.audit_events() if e["user"].get("username") == ours]
     refs = [(e["verb"], e["objectRef"]) for e in found if e["verb"] not in READS]
     made = {(verb, ref["resource"], ref.get("name", "")) for verb, ref in refs}
     return {write for write in made if write[1] not in BESIDE}

@@ -48,6 +48,7 @@ def test_every_kind_of_request_was_sent(found):
         "ClearRisk",
         "CreateAnchor",
         "CreatePlaceholder",
+        "CreateRoom",
         "DeleteAnchors",
         "ReleaseNode",
         "DeletePlaceholders",

@@ -40,7 +40,7 @@ def test_marks_evictions_and_our_pods_are_kept_whole(stage):
     assert seen_of(stage, "pods/binding", "whole", "create")[-1]["requestObject"]["target"]
     ours = stage.plane.username("replica-a")
     patches = seen_of(stage, "nodes", name, "patch")
-    mark = next(event for event in patches if event["user"]["username"] == ours)
+    mark = next(event for event in patches if event["user"].get("username") == ours)
     assert mark["responseObject"]["spec"]["unschedulable"] is True
     assert "managedFields" not in mark["responseObject"]["metadata"]
     evicted = seen_of(stage, "pods/eviction", pod["metadata"]["name"], "create")[0]
