@@ -1,13 +1,17 @@
-"""What can be asked over HTTP: health, readiness, metrics, decisions and pools.
+"""What can be asked over HTTP: health, readiness, metrics, decisions, pools, and the console.
 
-Comes in: views that answer at once from what is in memory. Goes out: JSON, and the text exposition
-under `/metrics`. Reads only. May not change anything, wait for anything, or answer 500: a bad
-question is answered with 400 and the name of its parameter.
+Comes in: views that answer at once from what is in memory. Goes out: JSON, the text exposition
+under `/metrics`, and the pages of the console. Reads only. May not change anything, wait for
+anything, or answer 500: a bad question is answered with 400 and the name of its parameter.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import errno
+import hmac
+import ipaddress
 import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -17,6 +21,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from spotvortex.core.decision.messages import Decision, Plan, Verdict
 from spotvortex.core.domain.types import Action
@@ -33,15 +38,30 @@ PAGES: Final[Mapping[str, str]] = {
     "/decisions": "the newest decisions; ?pool= &action= &since= &limit=",
     "/decisions/{id}": "one decision, whole",
     "/pools": "the newest decision of every pool",
+    "/console": "pages for a browser; with a token, or on a loopback address",
 }
 """Every path, with what it answers."""
 
 PATHS: Final = tuple(PAGES)
+OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Paths that need no token: the kubelet and Prometheus ask them."""
 MAX_LIMIT: Final = 1_000
 DEFAULT_LIMIT: Final = 100
 
 _KEEPALIVE_S: Final = 75.0
 _SHUTDOWN_S: Final = 2.0
+_CONSOLE: Final = "/console"
+_SAFE: Final[Mapping[str, str]] = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""What a browser is told with every page: nothing from elsewhere, in no frame, kept nowhere."""
+
 _EXPOSITION: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -94,6 +114,29 @@ class Decisions(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The answer to a path of the console.
+
+    Attributes:
+        status: the HTTP status.
+        content_type: the media type of the body, always UTF-8.
+        body: the page, style sheet or script.
+    """
+
+    status: int
+    content_type: str
+    body: str
+
+
+class Console(Protocol):
+    """What makes the pages of the console."""
+
+    def answer(self, path: str, query: Mapping[str, str]) -> Asked:
+        """Answer a path below `/console/`, without the slash before it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PageSources:
     """What the server answers from.
 
@@ -104,6 +147,7 @@ class PageSources:
         decisions: the latest decision records, for `/decisions`.
         plans: the newest plan, for `/pools`.
         clock: the wall clock.
+        console: pages for a browser, None without them.
     """
 
     health: Health
@@ -112,6 +156,7 @@ class PageSources:
     decisions: Decisions
     plans: Plans
     clock: WallClock
+    console: Console | None = None
 
 
 class _BadQueryError(Exception):
@@ -120,7 +165,7 @@ class _BadQueryError(Exception):
 
 @asynccontextmanager
 async def serve(
-    host: str, port: int, views: PageSources, *, time_scale: float = 1.0
+    host: str, port: int, views: PageSources, *, time_scale: float = 1.0, token: str = ""
 ) -> AsyncIterator[int]:
     """Serve until the block is left.
 
@@ -130,6 +175,8 @@ async def serve(
         views: what is answered.
         time_scale: how many seconds of the loop's clock pass in one real second; the time-outs
             towards clients are kept in real seconds.
+        token: what a client has to show for all but `OPEN`; "" asks for none, and serves the
+            console on a loopback address only.
 
     Yields:
         The bound port.
@@ -138,7 +185,7 @@ async def serve(
         SettingsError: the address cannot be bound.
     """
     runner = web.AppRunner(
-        _application(views),
+        _application(views, token, is_local=_is_loopback(host)),
         handle_signals=False,
         access_log=None,
         keepalive_timeout=_KEEPALIVE_S * time_scale,
@@ -163,9 +210,17 @@ async def _bind(runner: web.AppRunner, host: str, port: int) -> None:
         raise SettingsError(f"SPOTVORTEX_HTTP_HOST={host} cannot be bound: {error}") from error
 
 
-def _application(views: PageSources) -> web.Application:
-    pages = _Pages(views)
-    application = web.Application(middlewares=[_errors_as_json])
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _application(views: PageSources, token: str, *, is_local: bool) -> web.Application:
+    pages = _Pages(views, shows_console=bool(token) or is_local)
+    guards: list[Middleware] = [_guard(token)] if token else []
+    application = web.Application(middlewares=[_errors_as_json, *guards])
     handlers = (
         pages.index,
         pages.healthz,
@@ -174,10 +229,40 @@ def _application(views: PageSources) -> web.Application:
         pages.decisions,
         pages.decision,
         pages.pools,
+        pages.console,
     )
     for path, handler in zip(PATHS, handlers, strict=True):
         application.router.add_get(path, handler)
+    application.router.add_get(_CONSOLE + "/{path:.*}", pages.console)
     return application
+
+
+def _guard(token: str) -> Middleware:
+    """Return a middleware that asks for the token, as a bearer's or as a password of a browser."""
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        shown = _shown_token(request.headers.get("Authorization", ""))
+        if request.path in OPEN or hmac.compare_digest(shown.encode(), token.encode()):
+            return await handler(request)
+        error = {"error": "SPOTVORTEX_HTTP_TOKEN is wanted: as bearer token, or as a password"}
+        return _json(error, 401, {"WWW-Authenticate": 'Basic realm="SpotVortex", charset="UTF-8"'})
+
+    return guard
+
+
+def _shown_token(header: str) -> str:
+    """Return the token that a header carries, "" where it carries none."""
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        name_and_password = base64.b64decode(value.strip(), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+    return name_and_password.partition(":")[2]
 
 
 @web.middleware
@@ -201,11 +286,14 @@ def _json(
 class _Pages:
     """One method a path."""
 
-    def __init__(self, views: PageSources) -> None:
+    def __init__(self, views: PageSources, *, shows_console: bool) -> None:
         self._views = views
+        self._shows_console = shows_console
 
-    async def index(self, _: web.Request) -> web.Response:
-        """Say what can be asked."""
+    async def index(self, request: web.Request) -> web.Response:
+        """Say what can be asked; a browser is sent to the console."""
+        if self._views.console and "text/html" in request.headers.get("Accept", ""):
+            return web.Response(status=302, headers={"Location": _CONSOLE})
         return _json({"name": "spotvortex", "paths": dict(PAGES)})
 
     async def healthz(self, _request: web.Request) -> web.Response:
@@ -242,6 +330,18 @@ class _Pages:
             return _json({"cycle": None, "time": None, "pools": []})
         pools = [_pool(decision) for decision in plan.decisions]
         return _json({"cycle": plan.cycle, "time": rfc3339(plan.at), "pools": pools})
+
+    async def console(self, request: web.Request) -> web.Response:
+        if self._views.console is None:
+            raise web.HTTPNotFound(reason="there is no console here")
+        if not self._shows_console:
+            raise web.HTTPForbidden(
+                reason="the console wants SPOTVORTEX_HTTP_TOKEN, or SPOTVORTEX_HTTP_HOST=127.0.0.1"
+            )
+        page = self._views.console.answer(request.match_info.get("path", ""), request.query)
+        return web.Response(
+            text=page.body, status=page.status, content_type=page.content_type, headers=_SAFE
+        )
 
 
 class _Query:

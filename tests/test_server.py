@@ -2,7 +2,7 @@
 
 import json
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 import pytest
@@ -11,9 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from spotvortex.core.decision.messages import Plan
 from spotvortex.core.domain.types import Action, CapacityType, Mode
 from spotvortex.errors import SettingsError
+from spotvortex.report.console.site import Console
 from spotvortex.server import MAX_LIMIT, PATHS, PageSources, serve
 from spotvortex.telemetry.journal import DecisionJournal
 from spotvortex.telemetry.metrics import Metrics
+from spotvortex.telemetry.trends import Trends
 from tests.telemetry.decisions import AT, decision, move, plan, pool_input
 
 
@@ -49,7 +51,7 @@ class Served:
         self.journal = DecisionJournal(code_version="0.1.0", counts=self.metrics)
 
     @asynccontextmanager
-    async def open(self):
+    async def open(self, host="127.0.0.1", token=""):
         views = PageSources(
             health=self.daemon,
             readiness=self.daemon,
@@ -58,8 +60,9 @@ class Served:
             plans=self.daemon,
             clock=self.daemon,
         )
+        views = replace(views, console=Console(views=views, trends=Trends()))
         async with (
-            serve("127.0.0.1", 0, views, time_scale=60.0) as port,
+            serve(host, 0, views, time_scale=60.0, token=token) as port,
             aiohttp.ClientSession(f"http://127.0.0.1:{port}") as self.client,
         ):
             yield self
@@ -112,6 +115,68 @@ async def test_decisions_are_served_as_they_were_recorded(served):
 async def test_the_first_page_says_what_can_be_asked(served):
     status, body = await served.get("/")
     assert (status, set(body["paths"])) == (200, set(PATHS))
+
+
+async def test_a_browser_is_sent_to_the_console_and_told_to_load_nothing_from_elsewhere(served):
+    as_browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    async with served.client.get("/", headers=as_browser) as answer:
+        assert (answer.status, answer.url.path) == (200, "/console")
+        assert answer.content_type == "text/html"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; style-src 'self'; script-src 'self'")
+    assert "unsafe" not in policy
+    async with served.client.get("/console/style.css") as answer:
+        assert (answer.status, answer.content_type) == (200, "text/css")
+    async with served.client.get("/console/decisions?action=LEAP") as answer:
+        assert answer.status == 400
+
+
+async def test_without_a_token_the_console_is_for_loopback_alone():
+    async with Served().open(host="0.0.0.0") as served:
+        status, body = await served.get("/console")
+        assert (status, (await served.get("/pools"))[0]) == (403, 200)
+    assert "SPOTVORTEX_HTTP_TOKEN" in body["error"]
+    assert "SPOTVORTEX_HTTP_HOST=127.0.0.1" in body["error"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+async def test_a_token_is_wanted_for_all_but_health_and_metrics(host):
+    async with Served().open(host, "s3cret-of-the-team") as served:
+        for path in PATHS:
+            wanted = 200 if path in ("/healthz", "/readyz", "/metrics") else 401
+            async with served.client.get(path) as answer:
+                assert answer.status == wanted, path
+        async with served.client.get("/console") as answer:
+            assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+        bearer = {"Authorization": "Bearer s3cret-of-the-team"}
+        async with served.client.get("/pools", headers=bearer) as answer:
+            assert answer.status == 200
+        password = aiohttp.encode_basic_auth("anybody", "s3cret-of-the-team")
+        async with served.client.get("/console", headers={"Authorization": password}) as answer:
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "",
+        "Bearer",
+        "Bearer s3cret-of-the-tea",
+        "bearer S3CRET-OF-THE-TEAM",
+        "Basic s3cret-of-the-team",
+        "Basic !!!",
+        "Basic //8=",
+        "Digest s3cret-of-the-team",
+        aiohttp.encode_basic_auth("s3cret-of-the-team", ""),
+    ],
+)
+async def test_a_wrong_token_is_refused(shown):
+    async with Served().open(token="s3cret-of-the-team") as served:
+        headers = {"Authorization": shown}
+        async with served.client.get("/decisions", headers=headers) as answer:
+            assert answer.status == 401
+            assert "s3cret" not in await answer.text()
 
 
 async def test_an_unknown_decision_is_a_404_in_json(served):

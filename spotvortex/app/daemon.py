@@ -28,12 +28,14 @@ from spotvortex.pipeline.supervisor import Ports, make_boards, supervise
 from spotvortex.ports.edges import Edges
 from spotvortex.ports.null import NullAnnouncer
 from spotvortex.ports.telemetry import Telemetry
+from spotvortex.report.console.site import Console
 from spotvortex.settings.load import ignored_variables, tracing_is_on
 from spotvortex.settings.model import Settings
 from spotvortex.telemetry.hub import Hub
 from spotvortex.telemetry.journal import DecisionJournal, LineFormat, open_sink
 from spotvortex.telemetry.metrics import Metrics
 from spotvortex.telemetry.tracing import Tracing, otlp_exporter
+from spotvortex.telemetry.trends import Trends
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +50,8 @@ async def run_daemon(
         limits = _allowed(settings.limits(), edges)
         metrics = Metrics(version=__version__, mode=limits.mode)
         exporter = otlp_exporter() if tracing_is_on() else None
-        hub = Hub(metrics, Tracing(exporter, version=__version__))
+        trends = Trends()
+        hub = Hub(metrics, Tracing(exporter, version=__version__), trends)
         stack.push_async_callback(asyncio.to_thread, hub.close)
         journal = _journal(settings, metrics)
         if edges.traffic is not None:
@@ -76,7 +79,11 @@ async def run_daemon(
             clock=edges.clock,
         )
         served = server.serve(
-            settings.http_host, settings.http_port, pages, time_scale=edges.time_scale
+            settings.http_host,
+            settings.http_port,
+            replace(pages, console=Console(views=pages, trends=trends)),
+            time_scale=edges.time_scale,
+            token=settings.http_token.get_secret_value(),
         )
         port = await stack.enter_async_context(served)
         _stop_on_signals(stop)

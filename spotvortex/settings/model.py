@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from spotvortex.core.decision.weights import Steering, WeightRules
@@ -81,10 +81,15 @@ class Settings(BaseSettings):
     """Weight of a pair's on-demand side while Spot is wanted, and of the other while it is not."""
 
     http_host: str = "127.0.0.1"
-    """Address on which /healthz, /readyz, /metrics, /decisions and /pools are served."""
+    """Address on which /healthz, /readyz, /metrics, /decisions, /pools and /console are served."""
 
     http_port: Annotated[int, _within(0, 65535, "port")] = 8080
     """Port of the same; 0 takes a free one."""
+
+    http_token: SecretStr = SecretStr("")
+    """What a client has to show for all but /healthz, /readyz and /metrics: as a bearer's token, or
+    in a browser as a password, with any name. Without one the console is served on a loopback
+    address only."""
 
     tick_s: Annotated[float, _within(0.5, 3600.0, "seconds")] = 30.0
     """Time between two decisions."""

@@ -1,7 +1,7 @@
 """What the tasks report about themselves, as metrics and spans.
 
-Comes in: the messages of the pipeline. Goes out: the same to `metrics` and `tracing`. May not
-decide what is recorded: that is the journal's matter.
+Comes in: the messages of the pipeline. Goes out: the same to `metrics`, `tracing` and `trends`.
+May not decide what is recorded: that is the journal's matter.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from spotvortex.ports.series import Counted, Measured
 from spotvortex.ports.telemetry import AttributeValue, Span
 from spotvortex.telemetry.metrics import Metrics
 from spotvortex.telemetry.tracing import Tracing
+from spotvortex.telemetry.trends import Trends
 
 
 class Hub:
     """Implements `ports.Telemetry`."""
 
-    def __init__(self, metrics: Metrics, tracing: Tracing) -> None:
+    def __init__(self, metrics: Metrics, tracing: Tracing, trends: Trends | None = None) -> None:
         self._metrics = metrics
+        self._trends = trends
         self._tracing = tracing
 
     def span(
@@ -48,6 +50,8 @@ class Hub:
     async def planned(self, plan: Plan, seconds: float) -> None:
         """Take note of a plan, with one span a decision and its gates as events."""
         self._metrics.planned(plan, seconds)
+        if self._trends is not None:
+            self._trends.planned(plan)
         if not self._tracing.on:
             return
         for decision in plan.decisions:

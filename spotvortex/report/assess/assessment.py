@@ -10,13 +10,19 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from spotvortex.core.decision.messages import Decision, Plan
+from spotvortex.core.decision.messages import Decision, Plan, Proposal, Verdict
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact, PoolFacts
-from spotvortex.core.domain.types import Blocker, CapacityType, Outcome, ProvisionerKind
+from spotvortex.core.domain.types import (
+    Action,
+    Blocker,
+    CapacityType,
+    Outcome,
+    ProvisionerKind,
+)
 from spotvortex.core.domain.workloads import SURVIVAL_DEFAULT, need_of
 from spotvortex.core.pool.blocking import (
     blockers_of,
@@ -374,7 +380,31 @@ def _blocked(pools: Iterable[PoolFacts]) -> tuple[BlockedBy, ...]:
     return tuple(sorted(found, key=lambda b: (-b.n_nodes, b.workload, b.blocker)))
 
 
-def gates_in_words(decision: Decision) -> str:
+class Judged(Protocol):
+    """What the gates have left of a proposal: a decision, or what a record says of one."""
+
+    @property
+    def action(self) -> Action:
+        """What remains of the proposal."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why, in a word."""
+        ...
+
+    @property
+    def proposal(self) -> Proposal:
+        """What the policy wanted."""
+        ...
+
+    @property
+    def verdicts(self) -> Sequence[Verdict]:
+        """The answers of the gates."""
+        ...
+
+
+def gates_in_words(decision: Judged) -> str:
     """Say what kept a decision from its proposal, or that nothing did."""
     refusing = [v for v in decision.verdicts if v.outcome is Outcome.REFUSE]
     if decision.proposal.action == decision.action or not refusing:

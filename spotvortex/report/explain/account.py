@@ -24,6 +24,7 @@ from spotvortex.core.record.codec import CodecError, decode, rfc3339
 from spotvortex.core.record.counterfactual import Counterfactual, WhatIf, force
 from spotvortex.core.record.record import read_record
 from spotvortex.core.record.replay import replay
+from spotvortex.core.record.schema import SCHEMA, Schema
 from spotvortex.errors import RecordError
 from spotvortex.report.assess.assessment import gates_in_words
 from spotvortex.report.document import Json, plain
@@ -37,8 +38,22 @@ _COLOURS: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Result:
-    """What a record holds beside its basis, by the names that it has there."""
+class RecordedResult:
+    """What a record holds beside its basis, by the names that it has there.
+
+    Attributes:
+        id: the decision's own id.
+        action: what remains of the proposal after the gates.
+        reason: why, in a word.
+        proposal: what the policy that decides wanted.
+        other: what the policy that does not decide would have proposed.
+        target_ratio: the Spot ratio that the pool is to reach, 0..1.
+        n_nodes: the size of the wave.
+        verdicts: the answers of the gates.
+        economics: what one more node on Spot would bring.
+        savings_usd_per_hour: what the wave saves at list price, None where a price is unknown.
+        flip: the nearest change that would have flipped it, None where none was found.
+    """
 
     id: str
     action: Action
@@ -82,9 +97,7 @@ def read_account(line: str) -> DecisionAccount:
     """
     try:
         recorded = read_record(line)
-        document = json.loads(line)
-        found = {f.name: document.get(f.name) for f in fields(_Result)}
-        result = decode(_Result, found, recorded.schema.rows)
+        result = _result(line, recorded.schema)
         same = replay(line).same
     except CodecError as error:
         raise RecordError(f"the record cannot be read by this version: {error}") from error
@@ -113,6 +126,24 @@ def read_account(line: str) -> DecisionAccount:
         previous=recorded.previous_digest,
         same=same,
     )
+
+
+def read_result(line: str) -> RecordedResult:
+    """Read what a record of this version says of its decision, without what it was made from.
+
+    Raises:
+        RecordError: the line is no record of this version.
+    """
+    try:
+        return _result(line, SCHEMA)
+    except (CodecError, ValueError) as error:
+        raise RecordError(f"the record cannot be read by this version: {error}") from error
+
+
+def _result(line: str, schema: Schema) -> RecordedResult:
+    document = json.loads(line)
+    found = {f.name: document.get(f.name) for f in fields(RecordedResult)}
+    return decode(RecordedResult, found, schema.rows)
 
 
 def sentence(decision: Decision) -> str:
@@ -157,16 +188,17 @@ def show(account: DecisionAccount, console: Console) -> None:
     """Print an account."""
     decision = account.decision
     console.print(Text(sentence(decision), style="bold"))
-    facts = Table.grid(padding=(0, 2))
-    for name, words in _facts(account):
-        facts.add_row(Text(name, style="dim"), Text(words))
-    console.print(facts)
+    rows = Table.grid(padding=(0, 2))
+    for name, words in facts(account):
+        rows.add_row(Text(name, style="dim"), Text(words))
+    console.print(rows)
     console.print(_gates(decision.verdicts))
     if decision.moves:
         console.print(_moves(decision))
 
 
-def _facts(account: DecisionAccount) -> Iterator[tuple[str, str]]:
+def facts(account: DecisionAccount) -> Iterator[tuple[str, str]]:
+    """Yield what a decision rests on, each by its name and in words."""
     decision, pool = account.decision, account.decision.input
     yield "nearest flip", flip_in_words(account.flip)
     yield "decided", f"{rfc3339(decision.at)} in cycle {decision.cycle}, mode {decision.mode}"

@@ -7,6 +7,7 @@ the page is about.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
@@ -38,17 +39,34 @@ div.wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1rem 0; }
 caption { text-align: left; font-weight: 600; padding: 0.25rem 0; }
 th, td { border-bottom: 1px solid var(--line); padding: 0.25rem 0.6rem; text-align: right; }
-th { vertical-align: bottom; } th:first-child, td:first-child { text-align: left; }
+thead th { vertical-align: bottom; } tbody th, td { vertical-align: top; }
+th:first-child, td:first-child, th.words, td.words { text-align: left; }
+td.words { overflow-wrap: anywhere; min-width: 6rem; }
+dl.facts { display: grid; grid-template-columns: minmax(7rem, auto) 1fr; gap: 0.3rem 1rem; }
+dl.facts dt { color: var(--faint); } dl.facts dd { margin: 0; overflow-wrap: anywhere; }
 svg { width: 100%; height: auto; } svg text { fill: var(--ink); font-size: 12px; }
 svg .axis { stroke: var(--line); stroke-width: 1; } svg .faint { fill: var(--faint); }
 svg .line { fill: none; stroke-width: 1.8; } svg .limit { stroke: var(--bad); stroke-width: 1.5; }
 """
 
 
+class Markup(str):
+    """A part of a page that is escaped already."""
+
+    __slots__ = ()
+
+
 def text(value: object) -> str:
     """Escape a text; what cannot be printed, and XML forbids, becomes a question mark."""
+    if isinstance(value, Markup):
+        return value
     shown = "".join(c if c.isprintable() else "?" for c in str(value))
     return escape(shown, quote=True)
+
+
+def link(address: str, words: str) -> Markup:
+    """Return a link within the same server."""
+    return Markup(f'<a href="{text(address)}">{text(words)}</a>')
 
 
 def heading(words: str) -> str:
@@ -63,18 +81,38 @@ def paragraph(words: str, kind: str = "") -> str:
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table; the first cell of each row is its header."""
-    columns = "".join(f'<th scope="col">{text(name)}</th>' for name in head)
-    body = "".join(_row(row) for row in rows)
+    body = [tuple(row) for row in rows]
+    kinds = [_kind(row[i] for row in body) for i in range(len(head))]
+    columns = "".join(
+        f'<th scope="col"{kind}>{text(name)}</th>' for name, kind in zip(head, kinds, strict=True)
+    )
+    named = f"<caption>{text(caption)}</caption>" if caption else ""
     return (
-        f'<div class="wide" tabindex="0"><table><caption>{text(caption)}</caption>'
-        f"<thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<div class="wide" tabindex="0"><table>{named}<thead><tr>{columns}</tr></thead>'
+        f"<tbody>{''.join(_row(row, kinds) for row in body)}</tbody></table></div>"
     )
 
 
-def _row(cells: Sequence[str]) -> str:
+_FIGURE: Final = re.compile(r"[-+$~<]*\d[\d,.]*( ?[%a-zA-Z/]{1,6})?|-|unknown|")
+
+
+def _kind(cells: Iterable[str]) -> str:
+    """Return the class of a column of words; a column of figures stands at the right."""
+    return "" if all(_FIGURE.fullmatch(cell) for cell in cells) else ' class="words"'
+
+
+def _row(cells: Sequence[str], kinds: Sequence[str]) -> str:
     first, *rest = cells
-    others = "".join(f"<td>{text(cell)}</td>" for cell in rest)
+    others = "".join(
+        f"<td{kind}>{text(cell)}</td>" for cell, kind in zip(rest, kinds[1:], strict=True)
+    )
     return f'<tr><th scope="row">{text(first)}</th>{others}</tr>'
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return names with what is said of each."""
+    rows = "".join(f"<dt>{text(name)}</dt><dd>{text(words)}</dd>" for name, words in pairs)
+    return f'<dl class="facts">{rows}</dl>'
 
 
 def page(title: str, parts: Iterable[str]) -> str:
@@ -84,12 +122,13 @@ def page(title: str, parts: Iterable[str]) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}"/>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
-        f"<title>{text(title)}</title>\n<style>{_style()}</style>\n</head>\n"
+        f"<title>{text(title)}</title>\n<style>{stylesheet()}</style>\n</head>\n"
         f"<body>\n<main>\n<h1>{text(title)}</h1>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
 
-def _style() -> str:
+def stylesheet() -> str:
+    """Return the style of every page, with the colours of plots."""
     colours = (
         f"svg .s{i} {{ stroke: var(--s{i}); }} svg .f{i} {{ fill: var(--s{i}); }}"
         for i in range(N_COLOURS)

@@ -26,7 +26,7 @@ _NAMES: Final = 270.0
 """Left margin where names of rows stand in it."""
 
 _RIGHT: Final = 20.0
-_TOP: Final = 14.0
+_TOP: Final = 26.0
 _BOTTOM: Final = 34.0
 _INNER: Final = 210.0
 """Height of the field of a line plot, without its margins."""
@@ -229,7 +229,7 @@ def _y_axis(field: _Field, caption: Caption) -> Iterator[str]:
         y = field.at_y(value)
         yield f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
         yield f'<text x="{_LEFT - 6.0}" y="{y + 4.0:.1f}" text-anchor="end">{value:g}</text>'
-    yield f'<text class="faint" x="4" y="{_TOP - 3.0}">{text(caption.y_unit)}</text>'
+    yield f'<text class="faint" x="4" y="{_TOP - 14.0}">{text(caption.y_unit)}</text>'
 
 
 def _legend(names: Sequence[str], inner: float) -> Iterator[str]:

@@ -54,7 +54,7 @@ def test_a_long_series_keeps_its_extremes_and_its_order(few, n):
 def test_what_is_not_finite_is_left_out():
     odd = [(0.0, math.nan), (1.0, math.inf), (math.nan, 1.0), (2.0, 3.0)]
     assert thinned(odd) == ((2.0, 3.0),)
-    assert points_of(line_plot(CAPTION, [Line(name="a", points=tuple(odd))])) == [[(70.0, 14.0)]]
+    assert points_of(line_plot(CAPTION, [Line(name="a", points=tuple(odd))])) == [[(70.0, 26.0)]]
 
 
 @pytest.mark.parametrize(
@@ -77,12 +77,12 @@ def test_ticks_are_few(low, width):
 
 def test_lines_lie_where_their_figures_say():
     svg = line_plot(CAPTION, [Line(name="a", points=((0.0, 0.0), (5.0, 4.0), (10.0, 8.0)))])
-    assert points_of(svg) == [[(70.0, 224.0), (475.0, 119.0), (880.0, 14.0)]]
+    assert points_of(svg) == [[(70.0, 236.0), (475.0, 131.0), (880.0, 26.0)]]
 
 
 def test_a_fixed_height_leaves_room_above():
     svg = line_plot(CAPTION, [Line(name="a", points=((0.0, 0.5), (1.0, 0.5)))], y_max=1.0)
-    assert points_of(svg) == [[(70.0, 119.0), (880.0, 119.0)]]
+    assert points_of(svg) == [[(70.0, 131.0), (880.0, 131.0)]]
 
 
 def test_lines_differ_in_colour_and_dashes_and_are_named():

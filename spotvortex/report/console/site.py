@@ -1,0 +1,132 @@
+"""The console's addresses: which page answers which path.
+
+Comes in: a path below the root and its parameters. Goes out: a page, its kind and its status. Reads
+only; a bad question is answered with a page that says what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from spotvortex.core.decision.messages import Decision, Plan
+from spotvortex.core.domain.types import Action
+from spotvortex.core.record.record import DecisionRecord
+from spotvortex.errors import RecordError
+from spotvortex.report.console.decisions import (
+    MAX_ROWS,
+    Filter,
+    decision_page,
+    decisions_page,
+)
+from spotvortex.report.console.frame import ROOT, SCRIPT, frame, style
+from spotvortex.report.console.overview import overview
+from spotvortex.report.console.pool import pool_page
+from spotvortex.report.explain.account import read_account
+from spotvortex.report.html.page import link, paragraph
+from spotvortex.server import Asked, PageSources
+from spotvortex.telemetry.trends import Trends
+
+HTML: Final = "text/html"
+OK: Final = 200
+BAD: Final = 400
+MISSING: Final = 404
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Console:
+    """Implements `server.Console`.
+
+    Attributes:
+        views: what the daemon shows.
+        trends: how ratio and cost have gone.
+    """
+
+    views: PageSources
+    trends: Trends
+
+    def answer(self, path: str, query: Mapping[str, str]) -> Asked:
+        """Answer a path below the root."""
+        if path in _ASSETS:
+            kind, make = _ASSETS[path]
+            return Asked(status=OK, content_type=kind, body=make())
+        first, _, rest = path.partition("/")
+        if not path:
+            return self._overview()
+        if first == "pools" and rest:
+            return self._pool(rest)
+        if first == "decisions":
+            return self._decision(rest) if rest else self._decisions(query)
+        return _missing(f"There is no page {path}.")
+
+    def _overview(self) -> Asked:
+        plan = self.views.plans.last_plan()
+        unwell = [
+            *self.views.readiness.reasons(self.views.clock.now()),
+            *self.views.health.failing(),
+        ]
+        if plan is None:
+            words = "; ".join(unwell) or "the first cycle is under way"
+            return _page("Overview", "", [paragraph(f"Nothing is decided yet: {words}.")])
+        return _page("Overview", "", overview(plan, self.trends.of_all(), unwell))
+
+    def _pool(self, name: str) -> Asked:
+        decision = _decision_of(self.views.plans.last_plan(), name)
+        if decision is None:
+            return _missing(f"The newest plan has no pool {name}.")
+        return _page(f"Pool {name}", "", pool_page(decision, self.trends.of(name)))
+
+    def _decisions(self, query: Mapping[str, str]) -> Asked:
+        named = query.get("action", "")
+        if named and named not in set(Action):
+            words = f"There is no action {named}; there are {', '.join(Action)}."
+            return _page("Decisions", "/decisions", [paragraph(words, "bad")], BAD)
+        chosen = Filter(pool=query.get("pool", ""), action=Action(named) if named else None)
+        records = self.views.decisions.find(
+            pool=chosen.pool or None, action=chosen.action, since=None, limit=MAX_ROWS
+        )
+        plan = self.views.plans.last_plan()
+        pools = sorted({d.pool for d in plan.decisions} | {chosen.pool} - {""}) if plan else []
+        return _page("Decisions", "/decisions", decisions_page(records, chosen, pools))
+
+    def _decision(self, decision_id: str) -> Asked:
+        record = self.views.decisions.get(decision_id)
+        if record is None:
+            return _missing(f"No decision {decision_id} is kept here.")
+        before = self._before(record)
+        try:
+            past = read_account(before.line) if before else None
+            parts = list(decision_page(read_account(record.line), past))
+        except RecordError as error:
+            return _page("Decision", "/decisions", [paragraph(str(error), "bad")], BAD)
+        return _page(f"Decision for {record.pool}", "/decisions", parts)
+
+    def _before(self, record: DecisionRecord) -> DecisionRecord | None:
+        """Return the newest record of the same pool that is older."""
+        kept = self.views.decisions.find(pool=record.pool, action=None, since=None, limit=LOOK_BACK)
+        return next((r for r in kept if r.at < record.at), None)
+
+
+LOOK_BACK: Final = 10_000
+"""Records of a pool among which the one before is looked for."""
+
+
+_ASSETS: Final[Mapping[str, tuple[str, Callable[[], str]]]] = {
+    "style.css": ("text/css", style),
+    "live.js": ("text/javascript", lambda: SCRIPT),
+}
+
+
+def _decision_of(plan: Plan | None, pool: str) -> Decision | None:
+    decisions = plan.decisions if plan else ()
+    return next((d for d in decisions if d.pool == pool), None)
+
+
+def _page(title: str, place: str, parts: Iterable[str], status: int = OK) -> Asked:
+    return Asked(status=status, content_type=HTML, body=frame(title, place, parts))
+
+
+def _missing(words: str) -> Asked:
+    back = f"<p>{link(ROOT, 'To the overview')}</p>"
+    return _page("Not found", "-", [paragraph(words), back], MISSING)

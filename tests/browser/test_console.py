@@ -1,0 +1,166 @@
+"""The console in a real browser: quick, renewed by itself, usable by keyboard, in both schemes."""
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import pytest
+
+from spotvortex.core.decision.messages import Plan
+from spotvortex.core.domain.types import Mode
+from spotvortex.core.record.record import DecisionRecord, record_of
+from spotvortex.report.console.frame import RENEW_S
+from spotvortex.report.console.site import Console
+from spotvortex.server import PageSources, serve
+from spotvortex.telemetry.metrics import Metrics
+from spotvortex.telemetry.trends import MAX_POINTS, Trends
+from tests.browser.chromium import browser
+from tests.telemetry.decisions import AT, decision, large_input, plan
+
+pytestmark = pytest.mark.program
+
+N_POOLS = 200
+N_RECORDS = 10_000
+FIRST_PAINT_S = 1.0
+WIDE, PHONE = (1280, 900), (390, 844)
+
+
+@dataclass
+class Daemon:
+    """A large cluster, whose plan a test changes."""
+
+    plan: Plan
+    records: list[DecisionRecord]
+
+    def failing(self) -> list[str]:
+        return []
+
+    def reasons(self, now: float) -> list[str]:
+        assert now == AT
+        return []
+
+    def last_plan(self) -> Plan | None:
+        return self.plan
+
+    def now(self) -> float:
+        return AT
+
+    def get(self, decision_id):
+        return next((r for r in self.records if r.decision_id == decision_id), None)
+
+    def find(self, *, pool, action, since, limit):
+        assert since is None
+        found = (r for r in self.records if pool in (None, r.pool) and action in (None, r.action))
+        return tuple(r for r, _ in zip(found, range(limit), strict=False))
+
+
+def names(n: int) -> list[str]:
+    return [f"team-{i:03}-workers" for i in range(n)]
+
+
+@asynccontextmanager
+async def console(n_pools: int = 3, n_records: int = 30, n_cycles: int = 2):
+    """Serve a console of so many pools and records, after so many cycles."""
+    made = [decision(input=large_input(pool=name)) for name in names(n_pools)]
+    one = record_of(made[0], "", "0")
+    records = [
+        replace(one, decision_id=f"{i}-{made[0].pool}", pool=made[i % n_pools].pool, at=AT - i)
+        for i in range(n_records)
+    ]
+    daemon, trends = Daemon(plan(*made), records), Trends()
+    for cycle in range(n_cycles):
+        at = AT - 30.0 * (n_cycles - cycle)
+        trends.planned(plan(*(made if cycle == n_cycles - 1 else made[:1]), at=at))
+    views = PageSources(
+        health=daemon,
+        readiness=daemon,
+        metrics=Metrics(version="0", mode=Mode.SHADOW),
+        decisions=daemon,
+        plans=daemon,
+        clock=daemon,
+    )
+    views = replace(views, console=Console(views=views, trends=trends))
+    async with serve("127.0.0.1", 0, views) as port:
+        yield daemon, f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+async def page(tmp_path):
+    async with browser(tmp_path) as made:
+        yield made
+
+
+async def test_every_page_of_a_large_cluster_is_painted_within_a_second(page, tmp_path):
+    async with console(N_POOLS, N_RECORDS, MAX_POINTS) as (_, root):
+        await page.open(f"{root}/console")
+        await page.look_as("light", *WIDE)
+        for path in ("", f"/pools/{names(1)[0]}", "/decisions", f"/decisions/7-{names(1)[0]}"):
+            await page.open(f"{root}/console{path}")
+            assert await page.first_paint_s() < FIRST_PAINT_S, path
+            assert await page.value_of("document.querySelectorAll('h1').length") == 1
+            await page.picture(tmp_path / "page.png")
+            assert (tmp_path / "page.png").stat().st_size > 10_000
+        assert page.said == []
+
+
+async def test_an_open_page_renews_itself_and_says_when_nobody_answers(page):
+    async with console() as (daemon, root):
+        await page.open(f"{root}/console")
+        rows = "document.querySelectorAll('table tbody tr').length"
+        assert await page.value_of(rows) == 3
+        await page.value_of("document.querySelector('main a').focus()")
+        daemon.plan = plan(decision(pool=names(1)[0]))
+        await page.wait_for(f"{rows} === 1", RENEW_S + 10)
+        assert await page.value_of("document.activeElement.textContent") == names(1)[0]
+    await page.wait_for("document.getElementById('stale').textContent !== ''", RENEW_S + 10)
+    assert "has not answered since" in await page.value_of(
+        "document.getElementById('stale').textContent"
+    )
+
+
+async def test_all_can_be_reached_by_the_keyboard(page):
+    async with console() as (_, root):
+        await page.open(f"{root}/console")
+        focused = []
+        for _ in range(12):
+            await page.press("Tab")
+            focused.append(await page.value_of("document.activeElement.getAttribute('href')"))
+        assert "/console/decisions" in focused
+        assert f"/console/pools/{names(1)[0]}" in focused
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, PHONE])
+async def test_words_are_legible_in_both_schemes_and_nothing_runs_out_of_the_screen(
+    page, scheme, size
+):
+    async with console() as (_, root):
+        await page.open(f"{root}/console")
+        await page.look_as(scheme, *size)
+        for path in ("", f"/pools/{names(1)[0]}", "/decisions", f"/decisions/7-{names(1)[0]}"):
+            await page.open(f"{root}/console{path}")
+            wide = await page.value_of("document.documentElement.scrollWidth")
+            assert wide <= size[0], path
+            assert await page.value_of(CONTRAST) >= 4.5, path
+
+
+CONTRAST = """
+(() => {
+  const light = text => {
+    const [r, g, b] = text.match(/[0-9.]+/g).map(Number).map(v => {
+      const c = v / 255;
+      return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = light(getComputedStyle(document.body).backgroundColor);
+  const worst = [...document.querySelectorAll("main :not(title):not(desc)")]
+    .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()))
+    .map(e => light(getComputedStyle(e)[e instanceof SVGElement ? "fill" : "color"]))
+    .map(ink => (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05));
+  return Math.min(...worst);
+})()
+"""
+"""The lowest contrast of text on the page, as WCAG 2.2 defines it (1.4.3 wants 4.5).
+
+Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio.
+"""

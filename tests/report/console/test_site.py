@@ -1,0 +1,263 @@
+"""Each page of the console shows what was decided, escapes it, and loads nothing from elsewhere."""
+
+import json
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from spotvortex.core.decision.messages import Plan
+from spotvortex.core.domain.observation import WriteAuthority
+from spotvortex.core.domain.types import Action, CapacityType, Freeze, Mode
+from spotvortex.core.drain.messages import DrainOrder
+from spotvortex.report.console.decisions import MAX_ROWS
+from spotvortex.report.console.frame import SCRIPT
+from spotvortex.report.console.overview import MAX_IN_FLIGHT
+from spotvortex.report.console.site import Console
+from spotvortex.server import PageSources
+from spotvortex.telemetry.journal import DecisionJournal
+from spotvortex.telemetry.metrics import Metrics
+from spotvortex.telemetry.trends import Trends
+from tests.report.pages import Loading, cells, parsed
+from tests.telemetry.decisions import (
+    AT,
+    decision,
+    largest_growth,
+    largest_refusal,
+    plan,
+    pool_input,
+)
+
+ODD = "<script>alert('x')</script>"
+
+
+@dataclass
+class Daemon:
+    """What the console looks at, to be changed by a test."""
+
+    late: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    plan: Plan | None = None
+
+    def failing(self) -> list[str]:
+        return self.late
+
+    def reasons(self, now: float) -> list[str]:
+        assert now == AT
+        return self.missing
+
+    def last_plan(self) -> Plan | None:
+        return self.plan
+
+    def now(self) -> float:
+        return AT
+
+
+class Stage:
+    """A console over plans that a test makes."""
+
+    def __init__(self) -> None:
+        self.daemon, self.trends = Daemon(), Trends()
+        metrics = Metrics(version="0", mode=Mode.SHADOW)
+        self.journal = DecisionJournal(code_version="0", counts=metrics)
+        views = PageSources(
+            health=self.daemon,
+            readiness=self.daemon,
+            metrics=metrics,
+            decisions=self.journal,
+            plans=self.daemon,
+            clock=self.daemon,
+        )
+        self.console = Console(views=views, trends=self.trends)
+
+    async def planned(self, made: Plan) -> None:
+        self.daemon.plan = made
+        self.trends.planned(made)
+        await self.journal.append(made)
+
+    def page(self, path: str = "", **query: str) -> str:
+        asked = self.console.answer(path, query)
+        assert (asked.status, asked.content_type) == (200, "text/html"), asked.body
+        return asked.body
+
+
+@pytest.fixture
+def stage():
+    return Stage()
+
+
+def words(page: str) -> str:
+    return " ".join("".join(parsed(page).itertext()).split())
+
+
+def assert_stands_alone(page: str) -> None:
+    """Only the console's own style and script are loaded, and nothing is inline."""
+    loading = Loading()
+    loading.feed(page)
+    addresses = [value for name, value in (f for f in loading.found if isinstance(f, tuple))]
+    assert all(address.startswith("/console") for address in addresses), addresses
+    tags = [found for found in loading.found if isinstance(found, str)]
+    assert set(tags) <= {"link", "script", "form"}
+    assert tags.count("script") == 1
+    assert "<style" not in page
+
+
+def assert_accessible(page: str) -> None:
+    root = parsed(page)
+    assert root.get("lang") == "en"
+    assert len(list(root.iter("h1"))) == 1
+    idents = [e.get("id") for e in root.iter() if e.get("id")]
+    assert len(idents) == len(set(idents))
+    assert all(t.findtext("caption") for t in root.iter("table"))
+    assert all(th.get("scope") for th in root.iter("th"))
+    assert all(s.findtext("title") and s.findtext("desc") for s in root.iter("svg"))
+    assert all(m.get("aria-label") for m in root.iter("meter"))
+
+
+async def test_before_the_first_plan_the_page_says_what_is_awaited(stage):
+    stage.daemon.missing = ["pods not listed yet"]
+    assert "Nothing is decided yet: pods not listed yet." in words(stage.page())
+
+
+async def test_the_overview_shows_each_pool_with_its_money_and_what_stops_it(stage):
+    await stage.planned(plan(decision(pool="jobs"), decision(pool="web")))
+    rows = cells(stage.page(), "Every pool, by its newest decision")
+    assert [row[0] for row in rows] == ["pool", "jobs", "web"]
+    found = dict(zip(rows[0], rows[1], strict=True))
+    assert (found["Spot"], found["others"], found["target"]) == ("12", "8", "60%")
+    assert found["because"].startswith("INCREASE_10 refused by pool safety: losing zone")
+
+
+async def test_what_needs_a_person_is_named_with_the_pool(stage):
+    stage.daemon.late = ["collector: silent for 90 s, limit 60 s"]
+    await stage.planned(plan(decision(input=pool_input(bad_inputs=("nodes",)))))
+    frozen = replace(stage.daemon.plan.observation, standing=WriteAuthority(freeze=Freeze.SOFT))
+    stage.daemon.plan = replace(stage.daemon.plan, observation=frozen)
+    page = words(stage.page())
+    assert "collector: silent for 90 s, limit 60 s" in page
+    assert "SpotVortex is frozen (soft)" in page
+    assert "web: nodes missing or stale, so it holds." in page
+    assert "web: one loss of Spot would take too much of 12 workloads." in page
+
+
+async def test_where_nothing_needs_a_person_the_page_says_so(stage):
+    safe = replace(pool_input().safety, n_breaking=0)
+    await stage.planned(plan(decision(input=pool_input(safety=safe))))
+    assert "Nothing does." in words(stage.page())
+
+
+async def test_nodes_under_way_are_listed_up_to_a_bound(stage):
+    def order(i):
+        return DrainOrder(
+            plan_id="1-web",
+            pool="web",
+            node=f"node-{i}",
+            uid=f"uid-{i}",
+            claim="",
+            sides=(),
+            to=CapacityType.SPOT,
+            reason="economic_increase",
+            deadline=AT + 600,
+        )
+
+    made = plan(decision())
+    await stage.planned(replace(made, orders=tuple(order(i) for i in range(MAX_IN_FLIGHT + 7))))
+    page = stage.page()
+    assert len(cells(page, "Nodes being moved")) == 1 + MAX_IN_FLIGHT
+    assert "and 7 more" in words(page)
+
+
+async def test_lines_are_drawn_from_the_second_cycle_on(stage):
+    await stage.planned(plan(decision(cycle=1)))
+    assert "<svg" not in stage.page()
+    await stage.planned(plan(decision(cycle=2, at=AT + 30), at=AT + 30))
+    for page in (stage.page(), stage.page("pools/web")):
+        assert [t.text for t in parsed(page).iter("title") if t.get("id")] == [
+            "Cost over time",
+            "Spot share over time",
+        ]
+
+
+async def test_a_pool_has_its_offerings_its_gates_and_its_worst_loss(stage):
+    await stage.planned(plan(decision()))
+    page = stage.page("pools/web")
+    offerings = cells(page, "Nodes, prices and scores by offering")
+    assert offerings[1][:4] == ["m6i.2xlarge/eu-central-1a", "24", "7", "$0.1374/h"]
+    gates = cells(page, "What every gate says")
+    assert [row[1] for row in gates[1:]] == ["allow", "refuse", "not-evaluated"]
+    assert "shop/Deployment/checkout-api is hit most, by the loss of" in words(page)
+
+
+async def test_decisions_are_listed_and_filtered(stage):
+    for cycle in (1, 2):
+        made = decision(cycle=cycle, at=AT + cycle, n_nodes=1)
+        other = decision(cycle=cycle, at=AT + cycle, pool="jobs", action=Action.DECREASE_10)
+        await stage.planned(plan(made, other, at=AT + cycle))
+    caption = "Decisions, newest first"
+    assert len(cells(stage.page("decisions"), caption)) == 1 + 3
+    rows = cells(stage.page("decisions", pool="web", action=""), caption)[1:]
+    assert [row[1] for row in rows] == ["web", "web"]
+    assert rows[0][4] == "\N{MIDDLE DOT}\N{MULTIPLICATION X}?"
+    rows = cells(stage.page("decisions", action="DECREASE_10"), caption)[1:]
+    assert [row[1] for row in rows] == ["jobs"]
+    assert "No decision that is kept" in words(stage.page("decisions", pool="nowhere"))
+    asked = stage.console.answer("decisions", {"action": "LEAP"})
+    assert asked.status == 400
+    assert "There is no action LEAP; there are HOLD" in words(asked.body)
+
+
+async def test_one_decision_says_what_has_changed_since_the_one_before(stage):
+    for made in (decision(cycle=1), decision(cycle=2, at=AT + 60, n_nodes=1)):
+        await stage.planned(plan(made, at=made.at))
+    first, second = stage.page("decisions/1-web"), stage.page("decisions/2-web")
+    assert "No decision before it is kept." in words(first)
+    assert "Nothing that is shown here has changed." in words(second)
+    assert len(cells(second, "Nodes of the wave")) == 2
+
+
+@pytest.mark.parametrize("path", ["nowhere", "pools/nowhere", "pools/", "decisions/9-x", "style"])
+async def test_what_is_not_there_is_a_page_that_says_so(stage, path):
+    await stage.planned(plan(decision()))
+    asked = stage.console.answer(path, {})
+    assert asked.status == 404
+    assert_stands_alone(asked.body)
+    assert "To the overview" in words(asked.body)
+
+
+async def test_no_page_runs_what_a_name_says(stage):
+    made = decision(input=pool_input(pool=ODD, unsupported=(ODD,)), reason=ODD, action=Action.HOLD)
+    await stage.planned(plan(made))
+    stage.daemon.missing = [ODD]
+    for path, query in (
+        ("", {}),
+        (f"pools/{ODD}", {}),
+        ("decisions", {"pool": ODD}),
+        (f"decisions/7-{ODD}", {}),
+        (ODD, {}),
+    ):
+        body = stage.console.answer(path, query).body
+        assert ODD not in body
+        assert_stands_alone(body)
+        parsed(body)
+
+
+async def test_the_largest_decisions_can_be_shown(stage):
+    for made in (largest_growth(), largest_refusal()):
+        await stage.planned(plan(made))
+        for path in ("", f"pools/{made.pool}", "decisions", f"decisions/{made.decision_id}"):
+            page = stage.page(path)
+            assert_stands_alone(page)
+            assert_accessible(page)
+
+
+async def test_a_list_is_never_longer_than_its_bound(stage):
+    for cycle in range(MAX_ROWS + 5):
+        await stage.planned(plan(decision(cycle=cycle + 1, at=AT + cycle, n_nodes=1)))
+    assert len(cells(stage.page("decisions"), "Decisions, newest first")) == 1 + MAX_ROWS
+
+
+def test_style_and_script_are_files_of_their_own(stage):
+    style, script = (stage.console.answer(path, {}) for path in ("style.css", "live.js"))
+    assert (style.content_type, script.content_type) == ("text/css", "text/javascript")
+    assert "prefers-color-scheme: dark" in style.body
+    assert script.body == SCRIPT
+    assert json.dumps("//") not in script.body
