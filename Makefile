@@ -32,7 +32,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
-run: $(STAMP) ## the daemon in shadow mode on a simulated cluster and market, 60 times real speed
+run: $(STAMP) ## a simulated day at 60 times real speed, with the console on http://127.0.0.1:8080
 	@exec $(BIN)/python -m spotvortex run --simulated
 
 test: $(STAMP) ## every test, those on the real control plane too

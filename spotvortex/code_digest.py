@@ -16,7 +16,7 @@ from typing import Final
 import spotvortex
 from spotvortex import __version__
 
-SHOWING: Final = frozenset({"__main__.py", "cli", "report", "server.py", "telemetry"})
+SHOWING: Final = frozenset({"__main__.py", "cli", "report", "server", "telemetry"})
 """What only shows what was decided."""
 
 SIMULATING: Final = frozenset({"batch", "evaluation", "faultsearch", "sim"})

@@ -12,7 +12,7 @@ import signal
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 
-from spotvortex import __version__, server
+from spotvortex import __version__
 from spotvortex.app import bundle
 from spotvortex.code_digest import code_version
 from spotvortex.core.decision.weights import WeightRules
@@ -29,6 +29,8 @@ from spotvortex.ports.edges import Edges
 from spotvortex.ports.null import NullAnnouncer
 from spotvortex.ports.telemetry import Telemetry
 from spotvortex.report.console.site import Console
+from spotvortex.server.serve import console_address, serve
+from spotvortex.server.views import PageSources
 from spotvortex.settings.load import ignored_variables, tracing_is_on
 from spotvortex.settings.model import Settings
 from spotvortex.telemetry.hub import Hub
@@ -50,7 +52,7 @@ async def run_daemon(
         limits = _allowed(settings.limits(), edges)
         metrics = Metrics(version=__version__, mode=limits.mode)
         exporter = otlp_exporter() if tracing_is_on() else None
-        trends = Trends()
+        trends = Trends(edges.courses)
         hub = Hub(metrics, Tracing(exporter, version=__version__), trends)
         stack.push_async_callback(asyncio.to_thread, hub.close)
         journal = _journal(settings, metrics)
@@ -70,7 +72,7 @@ async def run_daemon(
         )
         ports = _remembering(ports, settings)
         views = make_boards(ports, limits, settings.tick_s)
-        pages = server.PageSources(
+        pages = PageSources(
             health=views.heartbeats,
             readiness=views.status,
             metrics=metrics,
@@ -78,17 +80,20 @@ async def run_daemon(
             plans=views.status,
             clock=edges.clock,
         )
-        served = server.serve(
+        token = settings.http_token.get_secret_value()
+        served = serve(
             settings.http_host,
             settings.http_port,
             replace(pages, console=Console(views=pages, trends=trends)),
             time_scale=edges.time_scale,
-            token=settings.http_token.get_secret_value(),
+            token=token,
         )
         port = await stack.enter_async_context(served)
         _stop_on_signals(stop)
         log.debug("settings.ignored", extra={"variables": ignored_variables()})
-        log.info("daemon.started", extra={"on": edges.name, "mode": limits.mode, "port": port})
+        console = console_address(settings.http_host, port, token)
+        started = {"on": edges.name, "mode": limits.mode, "port": port, "console": console}
+        log.info("daemon.started", extra=started)
         await supervise(ports, views, limits, settings.tick_s, stop)
         journal.close(edges.clock.now())
         log.info("daemon.stopped")

@@ -12,12 +12,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
+from spotvortex import __version__
 from spotvortex.errors import SpotVortexError
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ _FORM: Final[dict[str, Any]] = {
     "add_completion": False,
     "pretty_exceptions_enable": False,
     "rich_markup_mode": None,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
 }
 
 cli = typer.Typer(
@@ -121,8 +123,20 @@ cli = typer.Typer(
 )
 
 
+def _say_version(wanted: bool) -> None:  # noqa: FBT001 - typer's own signature
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
 @cli.callback()
-def _every_command() -> None:
+def _every_command(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True),
+    ] = False,
+) -> None:
     """How much of each workload pool may run on Spot: decided, proven and explained."""
 
 

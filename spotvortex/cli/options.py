@@ -6,12 +6,14 @@ run anything.
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from spotvortex.errors import SettingsError
 from spotvortex.report.explain import records
 from spotvortex.settings.load import load as load_settings
 from spotvortex.settings.model import Settings
@@ -42,6 +44,22 @@ UrlOption = Annotated[
 ]
 
 
+def check_writable(path: Path | None, option: str) -> None:
+    """Refuse a file that could not be written at the end, before long work begins.
+
+    Raises:
+        SettingsError: its folder is not there, or it may not be written; the text names the option.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise SettingsError(f"{option} {path}: is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise SettingsError(f"{option} {path}: there is no folder {path.parent}; make it first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise SettingsError(f"{option} {path}: may not be written; name another place")
+
+
 def load(context: str) -> Settings:
     """Read the settings; a context that was typed counts before theirs."""
     loaded = load_settings()
@@ -57,7 +75,12 @@ def load_quietly(context: str) -> Settings:
 
 def record(wanted: str, file: Path | None, url: str) -> str:
     """Look a record up where the user says, else in the log, else at the daemon of the settings."""
-    if file is None and not url:
-        loaded = load_settings()
-        file, url = loaded.decision_log, f"http://127.0.0.1:{loaded.http_port}"
-    return records.from_daemon(url, wanted) if file is None else records.from_file(file, wanted)
+    if file is not None and url:
+        raise SettingsError("--file and --url: give one of them")
+    if file is not None:
+        return records.from_file(file, wanted)
+    loaded = load_settings()
+    if loaded.decision_log is not None and not url:
+        return records.from_file(loaded.decision_log, wanted)
+    address = url or f"http://127.0.0.1:{loaded.http_port}"
+    return records.from_daemon(address, wanted, loaded.http_token.get_secret_value())

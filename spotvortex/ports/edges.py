@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -23,6 +23,7 @@ from spotvortex.ports.writing import (
     Recall,
     Writing,
 )
+from spotvortex.results.course import CoursePoint
 
 Result = TypeVar("Result")
 
@@ -71,6 +72,7 @@ class Edges:
             it is kept with the rest, or not at all.
         recall: what was remembered before, where it comes after the start.
         notices: the source of notices in the modes that write nothing, None without one.
+        courses: how simulated clusters have fared so far, by name; none where nothing is simulated.
         warmed: waits until every source of prices has been asked once, but not for long; None where
             all are there at once.
     """
@@ -89,4 +91,5 @@ class Edges:
     kept: MemoryStore | None = None
     recall: Recall | None = None
     notices: Notices | None = None
+    courses: Mapping[str, Callable[[], CoursePoint]] = field(default_factory=dict)
     warmed: Callable[[], Awaitable[None]] | None = None

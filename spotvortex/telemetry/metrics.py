@@ -29,6 +29,7 @@ from spotvortex.core.domain.types import (
 )
 from spotvortex.core.drain.messages import DrainResult
 from spotvortex.core.pool.assessment import Assessment
+from spotvortex.core.pool.cost import PoolCost, cost_of
 from spotvortex.core.record.record import shown_risk
 from spotvortex.ports.edges import Traffic
 from spotvortex.ports.series import COUNTED, MEASURED, Counted, Measured
@@ -114,6 +115,12 @@ class Metrics:
         )
         self._safe_ratio = gauge(
             "safe_spot_ratio", "Spot share that the safety vector would allow, 0..1.", "pool"
+        )
+        self._cost = gauge(
+            "cost_usd_per_hour", "Cost of the nodes, in USD per hour.", "pool", "capacity_type"
+        )
+        self._all_on_demand = gauge(
+            "all_on_demand_usd_per_hour", "Cost of the same nodes, all on-demand.", "pool"
         )
         self._nodes = gauge("nodes", "Nodes by capacity type.", "pool", "capacity_type")
         self._savings = gauge(
@@ -274,6 +281,11 @@ class Metrics:
         self._safe_ratio.show({k: v.safe_spot_ratio for k, v in vectors.items()})
         self._savings.show({key: d.savings_usd_per_hour for key, d in pools.items()})
         self._nodes.show(_nodes(plan.decisions))
+        costs = {key: cost_of(d.input) for key, d in pools.items()}
+        self._cost.show(_costs(costs))
+        self._all_on_demand.show(
+            {key: c.all_on_demand_usd_per_hour for key, c in costs.items() if c.n_priced}
+        )
         self._judged(plan.decisions)
         self._compared([d for d in plan.decisions if _has_second_opinion(d)])
 
@@ -335,6 +347,16 @@ def _nodes(decisions: Iterable[Decision]) -> dict[tuple[str, ...], float | None]
         series[decision.pool, CapacityType.ON_DEMAND.value] = data.n_on_demand
         series[decision.pool, CapacityType.RESERVED.value] = data.n_reserved
         series[decision.pool, CapacityType.UNKNOWN.value] = data.n_unknown
+    return series
+
+
+def _costs(costs: Mapping[tuple[str], PoolCost]) -> dict[tuple[str, ...], float | None]:
+    """Return the cost of each pool by capacity type; none where no price is known."""
+    series: dict[tuple[str, ...], float | None] = {}
+    for (pool,), cost in costs.items():
+        if cost.n_priced:
+            series[pool, CapacityType.SPOT.value] = cost.spot_usd_per_hour
+            series[pool, CapacityType.ON_DEMAND.value] = cost.on_demand_usd_per_hour
     return series
 
 

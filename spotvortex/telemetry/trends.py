@@ -7,12 +7,15 @@ newest plan is kept. May not be read by anything that decides.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from spotvortex.core.decision.messages import Decision, Plan
 from spotvortex.core.pool.cost import PoolCost, cost_of, total_of
+from spotvortex.results.course import CoursePoint
+
+Point = TypeVar("Point")
 
 MAX_POINTS: Final = 240
 """Points of a line: two hours of cycles of 30 s at first, then a point every so often."""
@@ -36,14 +39,14 @@ class TrendPoint:
 
 
 @dataclass(slots=True)
-class _Line:
+class _Line(Generic[Point]):
     """Points, and how many plans lie between two of them."""
 
-    points: list[TrendPoint] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)
     every: int = 1
     n_seen: int = 0
 
-    def take(self, point: TrendPoint) -> None:
+    def take(self, point: Point) -> None:
         if self.n_seen % self.every == 0:
             self.points.append(point)
         self.n_seen += 1
@@ -53,11 +56,17 @@ class _Line:
 
 
 class Trends:
-    """The lines of all pools of the newest plan."""
+    """The lines of all pools of the newest plan, and of simulated clusters.
 
-    def __init__(self) -> None:
-        self._all = _Line()
-        self._pools: dict[str, _Line] = {}
+    Args:
+        courses: how simulated clusters have fared, by name.
+    """
+
+    def __init__(self, courses: Mapping[str, Callable[[], CoursePoint]] | None = None) -> None:
+        self._all: _Line[TrendPoint] = _Line()
+        self._pools: dict[str, _Line[TrendPoint]] = {}
+        self._courses = dict(courses or {})
+        self._fared: dict[str, _Line[CoursePoint]] = {name: _Line() for name in self._courses}
 
     def planned(self, plan: Plan) -> None:
         """Take a point of every pool."""
@@ -66,6 +75,8 @@ class Trends:
         for pool, point in points.items():
             self._pools[pool].take(point)
         self._all.take(_sum(plan, points))
+        for name, course in self._courses.items():
+            self._fared[name].take(course())
 
     def of(self, pool: str) -> tuple[TrendPoint, ...]:
         """Return the line of a pool, oldest first; none where the newest plan has no such pool."""
@@ -75,6 +86,10 @@ class Trends:
     def of_all(self) -> tuple[TrendPoint, ...]:
         """Return the line of all pools together."""
         return tuple(self._all.points)
+
+    def of_courses(self) -> Mapping[str, tuple[CoursePoint, ...]]:
+        """Return the line of each simulated cluster, by name."""
+        return {name: tuple(line.points) for name, line in self._fared.items()}
 
 
 def _point(decision: Decision) -> TrendPoint:

@@ -10,7 +10,8 @@ from spotvortex.core.domain.types import Mode
 from spotvortex.core.record.record import DecisionRecord, record_of
 from spotvortex.report.console.frame import RENEW_S
 from spotvortex.report.console.site import Console
-from spotvortex.server import PageSources, serve
+from spotvortex.server.serve import serve
+from spotvortex.server.views import PageSources
 from spotvortex.telemetry.metrics import Metrics
 from spotvortex.telemetry.trends import MAX_POINTS, Trends
 from tests.browser.chromium import browser

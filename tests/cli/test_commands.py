@@ -10,6 +10,7 @@ from threading import Thread
 import pytest
 from typer.testing import CliRunner
 
+from spotvortex import __version__
 from spotvortex.cli.main import cli, main
 from spotvortex.code_digest import code_version
 from spotvortex.core.decision.reconcile import decide
@@ -93,6 +94,54 @@ def test_why_not_names_the_gates_and_the_nearest_change(log):
     assert document["in_words"] == "web could DECREASE_10: the gates let 1 node through."
 
 
+def test_an_action_may_be_typed_in_small_letters(log):
+    words = ("jobs", "INCREASE_10", "--file", log)
+    small = typed("why-not", "jobs", "increase_10", "--file", log)
+    assert small.output == typed("why-not", *words).output
+
+
+def test_help_and_version_have_their_short_ways():
+    assert typed("-h").output == typed("--help").output
+    assert typed("assess", "-h").output == typed("assess", "--help").output
+    assert typed("--version").output == f"{__version__}\n"
+
+
+def test_of_log_and_daemon_one_is_named(log, capsys, monkeypatch):
+    words = ("explain", "web", "--file", log, "--url", "http://127.0.0.1:1")
+    assert refused(capsys, monkeypatch, *words) == (
+        "spotvortex: --file and --url: give one of them\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("backtest", "--prices", "x.jsonl", "--html"), "--html"),
+        (("backtest", "--prices", "x.jsonl", "--decisions"), "--decisions"),
+        (("evaluate", "--quick", "--html"), "--html"),
+        (("evaluate", "--quick", "--results"), "--results"),
+        (("snapshot", "--out"), "--out"),
+    ],
+)
+def test_a_file_that_could_not_be_written_is_refused_before_any_work(
+    words, option, tmp_path, capsys, monkeypatch
+):
+    nowhere = tmp_path / "nowhere" / "page"
+    assert refused(capsys, monkeypatch, *words, nowhere) == (
+        f"spotvortex: {option} {nowhere}: there is no folder {nowhere.parent}; make it first\n"
+    )
+    assert refused(capsys, monkeypatch, *words, tmp_path) == (
+        f"spotvortex: {option} {tmp_path}: is a folder; name a file in it\n"
+    )
+
+
+def test_a_policy_that_is_not_run_is_refused_before_any_run(tmp_path, capsys, monkeypatch):
+    words = ("evaluate", "--quick", "--policy", "nope", "--results", tmp_path / "r.jsonl")
+    error = refused(capsys, monkeypatch, *words)
+    assert error.startswith("spotvortex: --policy nope: is none of ")
+    assert not (tmp_path / "r.jsonl").exists()
+
+
 def test_an_unknown_action_is_a_mistake_on_the_command_line(log):
     result = typed("why-not", "web", "GROW", "--file", log)
     assert result.exit_code == 2
@@ -101,7 +150,9 @@ def test_an_unknown_action_is_a_mistake_on_the_command_line(log):
 
 def test_an_unknown_pool_is_refused_with_where_it_was_looked_for(log, capsys, monkeypatch):
     error = refused(capsys, monkeypatch, "explain", "nowhere", "--file", log)
-    assert error == f"spotvortex: {log} has no record of a decision or pool nowhere\n"
+    assert error == (
+        f"spotvortex: {log} has no record of a decision or pool nowhere; its pools are jobs, web\n"
+    )
 
 
 @contextmanager

@@ -132,6 +132,7 @@ class Pod:
             if "value" in e
             else paths[e["valueFrom"]["fieldRef"]["fieldPath"]]
             for e in container["env"]
+            if "secretKeyRef" not in e.get("valueFrom", {})  # optional, and not there
         }
         # What the image sets, and what the kubelet and the container runtime add.
         found |= self.image.environment | {

@@ -10,7 +10,7 @@ import yaml
 
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.types import Mode
-from spotvortex.server import PATHS
+from spotvortex.server.pages import PATHS
 from spotvortex.settings.model import PREFIX, Settings
 from tests.deploy.manifests import (
     ACCOUNT,

@@ -35,6 +35,8 @@ NAMES = {
     "spotvortex_recovery_risk",
     "spotvortex_safe_spot_ratio",
     "spotvortex_nodes",
+    "spotvortex_cost_usd_per_hour",
+    "spotvortex_all_on_demand_usd_per_hour",
     "spotvortex_spot_price_usd",
     "spotvortex_ondemand_price_usd",
     "spotvortex_action_taken",

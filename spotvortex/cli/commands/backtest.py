@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from spotvortex.cli.console import console
-from spotvortex.cli.options import HtmlOption, Output, OutputOption
+from spotvortex.cli.options import HtmlOption, Output, OutputOption, check_writable
 from spotvortex.cli.progress import bar
 from spotvortex.errors import SettingsError
 from spotvortex.evaluation import composition, protocol, worlds
@@ -46,6 +46,8 @@ def command(  # noqa: PLR0913 -- options of a command line
 ) -> None:
     """Replay prices and capacity over a cluster, under several policies side by side."""
     logs.set_up("ERROR")
+    check_writable(html, "--html")
+    check_writable(decisions, "--decisions")
     spec = composition.BacktestSpec(
         prices=prices,
         snapshot=cluster,

@@ -15,9 +15,15 @@ from spotvortex.batch import runner
 from spotvortex.batch.executors import dask_executor, local_executor
 from spotvortex.batch.results_file import open_results, read_results
 from spotvortex.cli.console import console
-from spotvortex.cli.options import HtmlOption, Output, OutputOption, WorkersOption
+from spotvortex.cli.options import (
+    HtmlOption,
+    Output,
+    OutputOption,
+    WorkersOption,
+    check_writable,
+)
 from spotvortex.cli.progress import bar, tell
-from spotvortex.errors import ResultsError
+from spotvortex.errors import ResultsError, SettingsError
 from spotvortex.evaluation import composition, protocol, worlds
 from spotvortex.evaluation.provenance import made_under
 from spotvortex.evaluation.verdict import evaluate as judge_all
@@ -57,6 +63,8 @@ def command(  # noqa: PLR0913 -- options of a command line
 ) -> None:
     """Judge the policy against Karpenter alone, over many simulated worlds; end with 1 on FAIL."""
     logs.set_up("ERROR")
+    check_writable(results, "--results")
+    check_writable(html, "--html")
     of = protocol.load(protocol_file)
     if traces is not None:
         worlds.read_long_trace(traces, of.n_days)
@@ -64,6 +72,8 @@ def command(  # noqa: PLR0913 -- options of a command line
     extent = (
         composition.quick(of) if quick else composition.whole(of, model_dir, with_variants=variants)
     )
+    if policy not in extent.policies:
+        raise SettingsError(f"--policy {policy}: is none of {', '.join(extent.policies)}")
     specs = composition.specs_of(of, extent, protocol_file, model_dir, traces)
     executor = dask_executor(dask) if dask else local_executor(workers or os.cpu_count() or 1)
     wanted = {spec.key for spec in specs}

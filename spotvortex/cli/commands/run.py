@@ -11,6 +11,7 @@ from spotvortex.app.daemon import run_daemon
 from spotvortex.app.kubernetes import kubernetes_edges
 from spotvortex.cli.options import ContextOption, load
 from spotvortex.core.domain.types import Mode
+from spotvortex.settings.model import Settings
 from spotvortex.sim.runtime.demo import simulated_edges
 from spotvortex.sim.runtime.virtual_loop import PacedLoop
 from spotvortex.telemetry import logs
@@ -31,7 +32,8 @@ def command(
 
     `shadow` (the default) records what would be done and writes nothing to the cluster; `advise`
     says it in Events too; `canary` moves a few nodes of each pool at a time; `active` moves all
-    that the gates let through. A pool's own rule may only weaken the mode.
+    that the gates let through. A pool's own rule may only weaken the mode. A simulated cluster is
+    moved (`active`) where no mode is set, beside the same cluster under Karpenter alone.
     """
     loaded = load(context)
     logs.set_up(loaded.log_level)
@@ -39,7 +41,12 @@ def command(
     if not simulated:
         asyncio.run(run_daemon(loaded, kubernetes_edges(loaded), stop))
         return
-    if "decision_format" not in loaded.model_fields_set:
-        loaded = loaded.model_copy(update={"decision_format": "text"})
+    loaded = loaded.model_copy(update=_of_the_demo(loaded))
     with asyncio.Runner(loop_factory=lambda: PacedLoop(speed)) as runner:
         runner.run(run_daemon(loaded, simulated_edges(seed, Mode(loaded.mode)), stop))
+
+
+def _of_the_demo(loaded: Settings) -> dict[str, str]:
+    """Return what holds for the simulated cluster where a person has not said otherwise."""
+    own = {"decision_format": "text", "mode": Mode.ACTIVE.value}
+    return {name: value for name, value in own.items() if name not in loaded.model_fields_set}

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from spotvortex.app import inspect
-from spotvortex.cli.options import ContextOption, load_quietly
+from spotvortex.cli.options import ContextOption, check_writable, load_quietly
 from spotvortex.results import cluster_snapshot
 
 
@@ -23,6 +23,7 @@ def command(
     context: ContextOption = "",
 ) -> None:
     """Write down, read-only, what a backtest needs to know of the cluster."""
+    check_writable(out, "--out")
     taken = asyncio.run(inspect.snapshot(load_quietly(context)))
     if redact:
         key = secrets.token_bytes(cluster_snapshot.REDACTION_KEY_BYTES)

@@ -12,9 +12,19 @@ from spotvortex.core.domain.types import Action
 from spotvortex.report.explain import account as accounts
 
 
+def _action(text: str) -> Action:
+    """Read an action, in small letters too."""
+    try:
+        return Action(text.upper())
+    except ValueError:
+        raise typer.BadParameter(f"{text} is none of {', '.join(Action)}") from None
+
+
 def command(
     pool: Annotated[str, typer.Argument(metavar="POOL", help="By its newest record.")],
-    action: Annotated[Action, typer.Argument(metavar="ACTION", help=", ".join(Action))],
+    action: Annotated[
+        Action, typer.Argument(metavar="ACTION", help=", ".join(Action), parser=_action)
+    ],
     *,
     file: FileOption = None,
     url: UrlOption = "",

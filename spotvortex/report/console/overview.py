@@ -6,7 +6,7 @@ page. May not compute what no decision has read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 from urllib.parse import quote
 
@@ -25,8 +25,9 @@ from spotvortex.report.console.frame import (
     tiles,
     usd,
 )
-from spotvortex.report.console.trend_plots import trend_plots
+from spotvortex.report.console.trend_plots import course_plots, trend_plots
 from spotvortex.report.html.page import Markup, heading, link, paragraph, table, text
+from spotvortex.results.course import CoursePoint
 from spotvortex.telemetry.trends import TrendPoint
 
 HOURS_A_MONTH: Final = 730.0
@@ -34,14 +35,19 @@ MAX_IN_FLIGHT: Final = 50
 """Drains that are listed; the rest are counted."""
 
 
-def overview(plan: Plan, points: Sequence[TrendPoint], unwell: Sequence[str]) -> Iterator[str]:
+def overview(
+    plan: Plan, points: Sequence[TrendPoint], courses: Courses, unwell: Sequence[str]
+) -> Iterator[str]:
     """Yield the parts of the page.
 
     Args:
         plan: the newest plan.
         points: the line of all pools together.
+        courses: the lines of simulated clusters, by name.
         unwell: why the daemon is not ready or not healthy, in words.
     """
+    if courses:
+        yield from _side_by_side(courses)
     cost = total_of(cost_of(d.input) for d in plan.decisions)
     yield tiles(_figures(plan, cost))
     needs = [*unwell, *_needs(plan)]
@@ -53,6 +59,30 @@ def overview(plan: Plan, points: Sequence[TrendPoint], unwell: Sequence[str]) ->
     yield from _under_way([*plan.resumed, *plan.orders])
     yield heading("Since the start")
     yield from trend_plots(points)
+
+
+Courses = Mapping[str, Sequence[CoursePoint]]
+
+
+def _side_by_side(courses: Courses) -> Iterator[str]:
+    """Show how each simulated cluster has fared, beside the others."""
+    yield heading("The same simulated day, side by side")
+    rows = ((name, *_fared(points[-1])) for name, points in courses.items() if points)
+    yield table("Since the start", _FARED, rows)
+    yield from course_plots(courses)
+
+
+_FARED: Final = ("cluster", "cost", "now", "on Spot", "Spot nodes lost", "pod-minutes not Ready")
+
+
+def _fared(point: CoursePoint) -> Sequence[str]:
+    return (
+        usd(point.usd),
+        f"{usd(point.usd_per_hour)}/h",
+        f"{point.spot_ratio:.0%}",
+        str(point.n_lost),
+        f"{point.missing_pod_minutes:,.0f}",
+    )
 
 
 def _figures(plan: Plan, cost: PoolCost) -> Iterator[tuple[str, str, str]]:

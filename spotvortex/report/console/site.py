@@ -25,7 +25,7 @@ from spotvortex.report.console.overview import overview
 from spotvortex.report.console.pool import pool_page
 from spotvortex.report.explain.account import read_account
 from spotvortex.report.html.page import link, paragraph
-from spotvortex.server import Asked, PageSources
+from spotvortex.server.views import Asked, PageSources
 from spotvortex.telemetry.trends import Trends
 
 HTML: Final = "text/html"
@@ -69,7 +69,9 @@ class Console:
         if plan is None:
             words = "; ".join(unwell) or "the first cycle is under way"
             return _page("Overview", "", [paragraph(f"Nothing is decided yet: {words}.")])
-        return _page("Overview", "", overview(plan, self.trends.of_all(), unwell))
+        return _page(
+            "Overview", "", overview(plan, self.trends.of_all(), self.trends.of_courses(), unwell)
+        )
 
     def _pool(self, name: str) -> Asked:
         decision = _decision_of(self.views.plans.last_plan(), name)

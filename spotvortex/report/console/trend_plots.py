@@ -5,11 +5,12 @@ Comes in: points of a line. Goes out: two drawings. May not compute what the poi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, Protocol, TypeVar
 
 from spotvortex.report.html.page import paragraph
 from spotvortex.report.html.plots import Caption, Line, line_plot
+from spotvortex.results.course import CoursePoint
 from spotvortex.telemetry.trends import TrendPoint
 
 _COST: Final = Caption(
@@ -45,6 +46,48 @@ def trend_plots(points: Sequence[TrendPoint]) -> Iterator[str]:
     yield line_plot(_RATIO, ratio, 1.0)
 
 
-def _line(name: str, points: Sequence[TrendPoint], figure: Callable[[TrendPoint], float]) -> Line:
+_SPENT: Final = Caption(
+    ident="side-cost",
+    title="Cost now, side by side",
+    description="What the nodes of each simulated cluster cost an hour.",
+    x_unit="hours, 0 is now",
+    y_unit="cost in USD/h",
+)
+_SHARES: Final = Caption(
+    ident="side-ratio",
+    title="Spot share, side by side",
+    description="The share of nodes on Spot of each simulated cluster.",
+    x_unit="hours, 0 is now",
+    y_unit="share of nodes on Spot",
+)
+_MISSING: Final = Caption(
+    ident="side-missing",
+    title="Pods that were missing, side by side",
+    description="Minutes that pods were not Ready since the start, summed over pods.",
+    x_unit="hours, 0 is now",
+    y_unit="pod-minutes not Ready",
+)
+
+
+def course_plots(courses: Mapping[str, Sequence[CoursePoint]]) -> Iterator[str]:
+    """Yield the drawings of simulated clusters beside each other; none before the second cycle."""
+    if any(len(points) <= 1 for points in courses.values()):
+        return
+    yield line_plot(_SPENT, [_line(n, p, lambda c: c.usd_per_hour) for n, p in courses.items()])
+    yield line_plot(_SHARES, [_line(n, p, lambda c: c.spot_ratio) for n, p in courses.items()], 1.0)
+    yield line_plot(
+        _MISSING, [_line(n, p, lambda c: c.missing_pod_minutes) for n, p in courses.items()]
+    )
+
+
+class _Dated(Protocol):
+    @property
+    def at(self) -> float: ...
+
+
+Dated = TypeVar("Dated", bound=_Dated)
+
+
+def _line(name: str, points: Sequence[Dated], figure: Callable[[Dated], float]) -> Line:
     last = points[-1].at
     return Line(name=name, points=tuple(((p.at - last) / 3600.0, figure(p)) for p in points))

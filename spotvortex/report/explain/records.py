@@ -7,13 +7,13 @@ fits. May not change or read anything into it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
 from spotvortex.errors import RecordError
 
@@ -49,20 +49,49 @@ def from_file(path: Path, wanted: str) -> str:
         if any(mark in line for mark in marks) and _is_of(line, wanted):
             found = line
     if not found:
-        raise RecordError(f"{path} has no record of a decision or pool {wanted}")
+        pools = sorted({pool for line in lines_of(path) if (pool := _pool_of(line))})
+        raise RecordError(f"{path} has no record of a decision or pool {wanted}{_among(pools)}")
     return found
 
 
-def _is_of(line: str, wanted: str) -> bool:
+MAX_NAMED: Final = 12
+"""Pools that are named to whoever asks for one that is not there."""
+
+
+def _among(pools: Sequence[str]) -> str:
+    if not pools:
+        return "; no line of it is a record"
+    more = ", ..." if len(pools) > MAX_NAMED else ""
+    return f"; its pools are {', '.join(pools[:MAX_NAMED])}{more}"
+
+
+def _pool_of(line: str) -> str:
+    document = _document(line)
+    pool = document.get("pool")
+    return pool if isinstance(pool, str) else ""
+
+
+def _document(line: str) -> Mapping[str, object]:
+    """Return what a line holds, nothing where it is no object."""
     try:
         document = json.loads(line)
     except ValueError:
-        return False
-    return isinstance(document, dict) and wanted in (document.get("id"), document.get("pool"))
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
-def from_daemon(url: str, wanted: str) -> str:
+def _is_of(line: str, wanted: str) -> bool:
+    document = _document(line)
+    return wanted in (document.get("id"), document.get("pool"))
+
+
+def from_daemon(url: str, wanted: str, token: str = "") -> str:
     """Return the newest record of this id or pool that a running daemon keeps in memory.
+
+    Args:
+        url: where it answers.
+        wanted: the id, or the pool.
+        token: what it may want to see, "" where it wants none.
 
     Raises:
         RecordError: it cannot be reached, or keeps no such record.
@@ -70,10 +99,10 @@ def from_daemon(url: str, wanted: str) -> str:
     if urlsplit(url).scheme not in ("http", "https"):
         raise RecordError(f"--url {url}: give an address such as http://127.0.0.1:8080")
     base = url.rstrip("/")
-    line = _get(f"{base}/decisions/{quote(wanted, safe='')}")
+    line = _get(f"{base}/decisions/{quote(wanted, safe='')}", token)
     if line is None:
-        newest = _get(f"{base}/decisions?limit=1&pool={quote(wanted, safe='')}")
-        line = _get(f"{base}/decisions/{_only_id(newest, url)}") if newest else None
+        newest = _get(f"{base}/decisions?limit=1&pool={quote(wanted, safe='')}", token)
+        line = _get(f"{base}/decisions/{_only_id(newest, url)}", token) if newest else None
     if line is None:
         raise RecordError(f"{url} keeps no record of a decision or pool {wanted}")
     return line
@@ -88,15 +117,20 @@ def _only_id(text: str, url: str) -> str:
         raise RecordError(f"{url} does not answer like a SpotVortex daemon") from error
 
 
-def _get(url: str) -> str | None:
+def _get(url: str, token: str) -> str | None:
     """Ask the daemon, without any proxy; None where it answers 404."""
+    asked = Request(url)  # noqa: S310 - the scheme was looked at
+    if token:
+        asked.add_header("Authorization", f"Bearer {token}")
     try:
-        with _DIRECT.open(url, timeout=TIMEOUT_S) as answer:
+        with _DIRECT.open(asked, timeout=TIMEOUT_S) as answer:
             body: bytes = answer.read()
             return body.decode(errors="replace")
     except HTTPError as error:
         if error.code == 404:
             return None
+        if error.code == 401:
+            raise RecordError(f"{url} wants a token: set SPOTVORTEX_HTTP_TOKEN") from error
         raise RecordError(f"{url} answers {error.code} {error.reason}") from error
     except (URLError, OSError, HTTPException) as error:
         why = error.reason if isinstance(error, URLError) else error

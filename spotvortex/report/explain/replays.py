@@ -78,7 +78,8 @@ def replay_all(path: Path, expected: Expected | None = None, after: str = "") ->
         after: the digest of the record before its first one, where an older file holds that.
 
     Raises:
-        RecordError: the file cannot be read, or a line is no record; the text names the line.
+        RecordError: the file cannot be read, holds no record, or a line is none; the text names the
+            line.
     """
     tally = ReplayTally(chain=Chain(after=after, expected=expected))
     for number, line in enumerate(lines_of(path), 1):
@@ -86,6 +87,8 @@ def replay_all(path: Path, expected: Expected | None = None, after: str = "") ->
             _take(tally, number, line)
         except CodecError as error:
             raise RecordError(f"{path}:{number}: {error}") from error
+    if not tally.n_records:
+        raise RecordError(f"{path} holds no record, so it proves nothing; name a decision log")
     tally.chain.end()
     return tally
 

@@ -1,6 +1,7 @@
 """The demo's cluster: six pools of different character, a calm, a stress, a calm.
 
-Comes in: nothing. Goes out: one `Scenario` of 61 nodes. Declares only.
+Comes in: nothing. Goes out: one `Scenario` of 61 nodes, whose NodePools consolidate as Karpenter's
+default has it. Declares only.
 """
 
 from __future__ import annotations
@@ -8,8 +9,15 @@ from __future__ import annotations
 from typing import Final
 
 from spotvortex.core.domain.types import CapacityType, ProvisionerKind
-from spotvortex.sim.cluster.scenario import Fleet, NodeGroup, Scenario, Workload, WorkloadKind
-from spotvortex.sim.market.hazard_supply import CALM, STRESS, RegimePhase
+from spotvortex.sim.cluster.scenario import (
+    WHEN_UNDERUTILIZED,
+    Fleet,
+    NodeGroup,
+    Scenario,
+    Workload,
+    WorkloadKind,
+)
+from spotvortex.sim.market.hazard_supply import CALM, Regime, RegimePhase
 from spotvortex.sim.market.instance_types import GIB, MIB
 from spotvortex.sim.market.supply import NoticeTiming, Signals
 
@@ -18,6 +26,16 @@ ON_DEMAND: Final = CapacityType.ON_DEMAND
 
 DEMO_START_AT: Final = 1_785_229_200.0
 """2026-07-28 09:00:00 UTC, a Tuesday."""
+
+FAMINE: Final = Regime(
+    name="famine",
+    hazard_per_hour=0.5,
+    shortages_per_hour=20.0,
+    hit_ratio=0.8,
+    launch_failure_ratio=0.3,
+)
+"""Half of the Spot nodes are lost within an hour or two: as bad as recorded series get, and long
+enough that a person sees what is done about it."""
 
 _ZONES: Final = ("us-east-1a", "us-east-1b", "us-east-1c")
 _GENERAL: Final = ("m6i.xlarge", "m6i.2xlarge", "c6i.xlarge", "c6i.2xlarge")
@@ -29,6 +47,7 @@ _GROUPS: Final = (
         capacity_types=(SPOT, ON_DEMAND),
         instance_types=_GENERAL,
         zones=_ZONES,
+        consolidation=WHEN_UNDERUTILIZED,
     ),
     NodeGroup(
         name="api-spot",
@@ -36,6 +55,7 @@ _GROUPS: Final = (
         capacity_types=(SPOT,),
         instance_types=("m6i.xlarge", "c6i.xlarge"),
         zones=_ZONES,
+        consolidation=WHEN_UNDERUTILIZED,
         weight=20,
     ),
     NodeGroup(
@@ -44,6 +64,7 @@ _GROUPS: Final = (
         capacity_types=(ON_DEMAND,),
         instance_types=("m6i.xlarge", "c6i.xlarge"),
         zones=_ZONES,
+        consolidation=WHEN_UNDERUTILIZED,
         weight=10,
     ),
     NodeGroup(
@@ -52,6 +73,7 @@ _GROUPS: Final = (
         capacity_types=(SPOT, ON_DEMAND),
         instance_types=("c5.2xlarge", "c6i.2xlarge", "m6i.2xlarge"),
         zones=_ZONES,
+        consolidation=WHEN_UNDERUTILIZED,
     ),
     NodeGroup(
         name="stateful",
@@ -59,6 +81,7 @@ _GROUPS: Final = (
         capacity_types=(ON_DEMAND,),
         instance_types=("r6i.xlarge", "r6i.2xlarge"),
         zones=_ZONES,
+        consolidation=WHEN_UNDERUTILIZED,
     ),
     NodeGroup(
         name="legacy",
@@ -74,6 +97,7 @@ _GROUPS: Final = (
         capacity_types=(SPOT, ON_DEMAND),
         instance_types=("x9g.xlarge",),
         zones=_ZONES,
+        consolidation=WHEN_UNDERUTILIZED,
     ),
 )
 
@@ -259,7 +283,7 @@ _ODDITIES: Final = (
 
 
 def demo() -> Scenario:
-    """Return the demo: calm for 3 hours, stress for 1.5, then calm again."""
+    """Return the demo: calm for 75 minutes, a famine of Spot for 90, then calm again."""
     return Scenario(
         start_at=DEMO_START_AT,
         groups=_GROUPS,
@@ -268,7 +292,7 @@ def demo() -> Scenario:
         announced=Signals(notices=NoticeTiming(flawed_ratio=0.9)),
         phases=(
             RegimePhase(starts_s=0.0, regime=CALM),
-            RegimePhase(starts_s=3.0 * 3600.0, regime=STRESS),
-            RegimePhase(starts_s=4.5 * 3600.0, regime=CALM),
+            RegimePhase(starts_s=1.25 * 3600.0, regime=FAMINE),
+            RegimePhase(starts_s=2.75 * 3600.0, regime=CALM),
         ),
     )

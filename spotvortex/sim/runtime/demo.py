@@ -1,8 +1,8 @@
-"""The embedded default: the demo's world behind the ports of the daemon.
+"""The embedded default: the demo's world behind the ports of the daemon, and its twin beside it.
 
 Comes in: a seed and the mode. Goes out: `Edges` that live on the running, paced loop; in a mode
-that writes, with a way to change the simulated cluster. May not be told apart from a real cluster
-by the tasks.
+that writes, with a way to change the simulated cluster. The twin is the same world, of the same
+seed, that its provisioner has for itself. May not be told apart from a real cluster by the tasks.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.ports.edges import Edges
 from spotvortex.ports.null import NullStateStore
 from spotvortex.ports.writing import OwnWrite, Writing
-from spotvortex.sim.cluster.demo_scenario import demo
+from spotvortex.sim.cluster.demo_scenario import DEMO_START_AT, demo
 from spotvortex.sim.market.prices import SimulatedMarket
+from spotvortex.sim.runtime.course import Course
 from spotvortex.sim.runtime.virtual_loop import PacedLoop, SimClock, offload_inline
 from spotvortex.sim.runtime.world import World
 
@@ -35,10 +36,10 @@ ALWAYS_S: Final = 3600.0
 async def simulated_edges(seed: int, mode: Mode) -> AsyncIterator[Edges]:
     """Open the demo's cluster and market on the running loop."""
     loop = asyncio.get_running_loop()
-    scenario = demo()
-    clock = SimClock(scenario.start_at, loop)
-    market = SimulatedMarket(seed=seed, start_at=scenario.start_at)
-    world = World(scenario=scenario, seed=seed, clock=clock, market=market)
+    clock = SimClock(DEMO_START_AT, loop)
+    market, ours = _world(seed, clock)
+    _, alone = _world(seed, clock)
+    world = ours.world
     speed = loop.speed if isinstance(loop, PacedLoop) else 1.0
     yield Edges(
         name=f"a simulated cluster, {speed:g} times real speed",
@@ -46,10 +47,29 @@ async def simulated_edges(seed: int, mode: Mode) -> AsyncIterator[Edges]:
         market=market,
         clock=clock,
         offload=offload_inline,
-        background=[("world", world.run)],
+        background=[("world", world.run), ("twin", alone.world.run)],
+        courses={"SpotVortex": ours.course.point, "Karpenter alone": alone.course.point},
         time_scale=speed,
         writing=_writing(world) if mode.writes else None,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Followed:
+    """A world, and how it fares."""
+
+    world: World
+    course: Course
+
+
+def _world(seed: int, clock: SimClock) -> tuple[SimulatedMarket, _Followed]:
+    """Make the demo's world with a market of its own, and follow it."""
+    scenario = demo()
+    market = SimulatedMarket(seed=seed, start_at=scenario.start_at)
+    world = World(scenario=scenario, seed=seed, clock=clock, market=market)
+    course = Course(cluster=world.cluster, market=market, at=scenario.start_at)
+    world.ledger = course
+    return market, _Followed(world=world, course=course)
 
 
 def _writing(world: World) -> Writing:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from spotvortex.aio import pause
 from spotvortex.core.domain.inputs import InputHealth
@@ -32,7 +32,6 @@ from spotvortex.sim.market.hazard_supply import HazardSupply
 from spotvortex.sim.market.prices import PricedMarket
 from spotvortex.sim.market.random_streams import stream
 from spotvortex.sim.market.supply import Supply
-from spotvortex.sim.runtime.billing import Billing
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +53,18 @@ class LossTally:
     launches: LaunchLog
     n_lost: int = 0
     pending_pod_s: float = 0.0
+
+
+class Ledger(Protocol):
+    """What keeps account of a world."""
+
+    def step(self, at: float, seconds: float) -> None:
+        """Take note of one step, which ends at a time."""
+        ...
+
+    def struck(self, node: SimNode, at: float) -> None:
+        """Take note of a node that the provider takes away."""
+        ...
 
 
 class World:
@@ -83,7 +94,7 @@ class World:
         self._clock = clock
         self._captures = captures
         self.step_s = scenario.step_s
-        self.ledger: Billing | None = None
+        self.ledger: Ledger | None = None
         self._at = scenario.start_at
         self._chance = stream(seed, "world")
         self.cluster = ClusterObjects(stream(seed, "names"), scenario.workloads)

@@ -1,6 +1,7 @@
 """Each page of the console shows what was decided, escapes it, and loads nothing from elsewhere."""
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -13,7 +14,8 @@ from spotvortex.report.console.decisions import MAX_ROWS
 from spotvortex.report.console.frame import SCRIPT
 from spotvortex.report.console.overview import MAX_IN_FLIGHT
 from spotvortex.report.console.site import Console
-from spotvortex.server import PageSources
+from spotvortex.results.course import CoursePoint
+from spotvortex.server.views import PageSources
 from spotvortex.telemetry.journal import DecisionJournal
 from spotvortex.telemetry.metrics import Metrics
 from spotvortex.telemetry.trends import Trends
@@ -55,8 +57,8 @@ class Daemon:
 class Stage:
     """A console over plans that a test makes."""
 
-    def __init__(self) -> None:
-        self.daemon, self.trends = Daemon(), Trends()
+    def __init__(self, courses: Mapping[str, Callable[[], CoursePoint]] | None = None) -> None:
+        self.daemon, self.trends = Daemon(), Trends(courses)
         metrics = Metrics(version="0", mode=Mode.SHADOW)
         self.journal = DecisionJournal(code_version="0", counts=metrics)
         views = PageSources(
@@ -164,6 +166,24 @@ async def test_nodes_under_way_are_listed_up_to_a_bound(stage):
     page = stage.page()
     assert len(cells(page, "Nodes being moved")) == 1 + MAX_IN_FLIGHT
     assert "and 7 more" in words(page)
+
+
+async def test_a_simulated_cluster_is_shown_beside_its_twin():
+    def fared(usd):
+        return CoursePoint(
+            at=AT, usd=usd, usd_per_hour=2.5, spot_ratio=0.4, n_lost=7, missing_pod_minutes=1234.5
+        )
+
+    stage = Stage({"SpotVortex": lambda: fared(10.0), "Karpenter alone": lambda: fared(12.0)})
+    for cycle in (1, 2):
+        await stage.planned(plan(decision(cycle=cycle)))
+    page = stage.page()
+    assert cells(page, "Since the start")[1:] == [
+        ["SpotVortex", "$10.00", "$2.50/h", "40%", "7", "1,234"],
+        ["Karpenter alone", "$12.00", "$2.50/h", "40%", "7", "1,234"],
+    ]
+    assert "Pods that were missing, side by side" in words(page)
+    assert_accessible(page)
 
 
 async def test_lines_are_drawn_from_the_second_cycle_on(stage):

@@ -9,7 +9,8 @@ from aiohttp import web
 from spotvortex.core.domain.types import Mode
 from spotvortex.errors import RecordError
 from spotvortex.report.explain.records import from_daemon, from_file, lines_of
-from spotvortex.server import PageSources, serve
+from spotvortex.server.serve import serve
+from spotvortex.server.views import PageSources
 from spotvortex.telemetry.journal import DecisionJournal
 from spotvortex.telemetry.metrics import Metrics
 from tests.telemetry.decisions import AT, decision, plan

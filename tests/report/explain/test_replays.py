@@ -9,7 +9,7 @@ from spotvortex.core.decision.reconcile import decide
 from spotvortex.core.domain.types import Action
 from spotvortex.core.record.record import record_of
 from spotvortex.errors import RecordError
-from spotvortex.report.explain.replays import ReplayTally, replay_all
+from spotvortex.report.explain.replays import replay_all
 from tests.core.builders import AT, CHEAP, basis, pool_input, risk_of
 
 KINDS = (
@@ -61,8 +61,9 @@ def test_every_start_begins_a_chain(tally_of):
     assert list(tally.in_words("2"))[-1] == "2 made by other code than 2, 2 by 1"
 
 
-def test_an_empty_log_is_whole(tally_of):
-    assert tally_of([]) == ReplayTally()
+def test_a_log_without_a_record_proves_nothing(tally_of):
+    with pytest.raises(RecordError, match="holds no record, so it proves nothing"):
+        tally_of([])
 
 
 def test_an_altered_record_is_a_mismatch_and_its_digest_does_not_hold(tally_of):

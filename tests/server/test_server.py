@@ -12,7 +12,10 @@ from spotvortex.core.decision.messages import Plan
 from spotvortex.core.domain.types import Action, CapacityType, Mode
 from spotvortex.errors import SettingsError
 from spotvortex.report.console.site import Console
-from spotvortex.server import MAX_LIMIT, PATHS, PageSources, serve
+from spotvortex.server.pages import PATHS
+from spotvortex.server.query import MAX_LIMIT
+from spotvortex.server.serve import serve
+from spotvortex.server.views import PageSources
 from spotvortex.telemetry.journal import DecisionJournal
 from spotvortex.telemetry.metrics import Metrics
 from spotvortex.telemetry.trends import Trends

@@ -1,0 +1,1 @@
+"""The HTTP server of the daemon: who may ask what, and what is answered."""

@@ -1,0 +1,160 @@
+"""The answers: one method a path.
+
+Comes in: requests. Goes out: JSON, the text exposition, and the pages of the console. Reads only.
+May not wait for anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+
+from spotvortex.core.decision.messages import Decision, Verdict
+from spotvortex.core.record.codec import Json, encode, rfc3339
+from spotvortex.server.query import DecisionsQuery
+from spotvortex.server.views import PageSources
+
+PAGES: Final[Mapping[str, str]] = {
+    "/": "this list",
+    "/healthz": "whether the tasks are at work",
+    "/readyz": "whether decisions can be made, and what is missing",
+    "/metrics": "Prometheus series",
+    "/decisions": "the newest decisions; ?pool= &action= &since= &limit=",
+    "/decisions/{id}": "one decision, whole",
+    "/pools": "the newest decision of every pool",
+    "/console": "pages for a browser; with a token, or on a loopback address",
+}
+"""Every path, with what it answers."""
+
+PATHS: Final = tuple(PAGES)
+
+CONSOLE: Final = "/console"
+_SAFE: Final[Mapping[str, str]] = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""What a browser is told with every page: nothing from elsewhere, in no frame, kept nowhere."""
+
+_EXPOSITION: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def json_answer(
+    body: Mapping[str, Json], status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Return a body as compact JSON; a number that JSON has no word for is an error."""
+    text = json.dumps(body, separators=(",", ":"), allow_nan=False)
+    return web.Response(text=text, status=status, headers=headers, content_type="application/json")
+
+
+class Pages:
+    """One method a path."""
+
+    def __init__(self, views: PageSources, *, shows_console: bool) -> None:
+        self._views = views
+        self._shows_console = shows_console
+
+    async def index(self, request: web.Request) -> web.Response:
+        """Say what can be asked; a browser is sent to the console."""
+        if self._views.console and "text/html" in request.headers.get("Accept", ""):
+            return web.Response(status=302, headers={"Location": CONSOLE})
+        return json_answer({"name": "spotvortex", "paths": dict(PAGES)})
+
+    async def healthz(self, _request: web.Request) -> web.Response:
+        """Say whether every task is alive; 503 names those that are late."""
+        failing = self._views.health.failing()
+        return json_answer({"ok": not failing, "failing": failing}, 503 if failing else 200)
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        """Say whether decisions can be made; 503 says what is missing."""
+        reasons = self._views.readiness.reasons(self._views.clock.now())
+        return json_answer({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        """Return every series."""
+        body = self._views.metrics.exposition()
+        return web.Response(body=body, headers={"Content-Type": _EXPOSITION})
+
+    async def decisions(self, request: web.Request) -> web.Response:
+        """Return the newest records that match."""
+        query = DecisionsQuery(request)
+        records = self._views.decisions.find(
+            pool=query.text("pool"), action=query.action(), since=query.since(), limit=query.limit()
+        )
+        # The lines are served as they were written, so that their digests still hold.
+        text = f'{{"decisions":[{",".join(record.line for record in records)}]}}'
+        return web.Response(text=text, content_type="application/json")
+
+    async def decision(self, request: web.Request) -> web.Response:
+        """Return one record as it was written."""
+        decision_id = request.match_info["id"]
+        record = self._views.decisions.get(decision_id)
+        if record is None:
+            return json_answer({"error": f"no decision {decision_id} is kept here"}, 404)
+        return web.Response(text=record.line, content_type="application/json")
+
+    async def pools(self, _request: web.Request) -> web.Response:
+        """Return the newest decision of every pool."""
+        plan = self._views.plans.last_plan()
+        if plan is None:
+            return json_answer({"cycle": None, "time": None, "pools": []})
+        pools = [_pool(decision) for decision in plan.decisions]
+        return json_answer({"cycle": plan.cycle, "time": rfc3339(plan.at), "pools": pools})
+
+    async def console(self, request: web.Request) -> web.Response:
+        """Return a page of the console; 403 says how it can be served."""
+        if self._views.console is None:
+            raise web.HTTPNotFound(reason="there is no console here")
+        if not self._shows_console:
+            raise web.HTTPForbidden(
+                reason="the console wants SPOTVORTEX_HTTP_TOKEN, or SPOTVORTEX_HTTP_HOST=127.0.0.1"
+            )
+        page = self._views.console.answer(request.match_info.get("path", ""), request.query)
+        return web.Response(
+            text=page.body, status=page.status, content_type=page.content_type, headers=_SAFE
+        )
+
+
+def _pool(decision: Decision) -> Mapping[str, Json]:
+    data = decision.input
+    return {
+        "pool": decision.pool,
+        "decision_id": decision.decision_id,
+        "provisioner": data.provisioner.value,
+        "mode": decision.mode.value,
+        "nodes": {
+            "spot": data.n_spot,
+            "on_demand": data.n_on_demand,
+            "reserved": data.n_reserved,
+            "unknown": data.n_unknown,
+            "moving": data.n_moving,
+            "not_ready": data.n_not_ready,
+        },
+        "current_ratio": encode(decision.current_ratio),
+        "target_ratio": encode(decision.target_ratio),
+        "proposal": decision.proposal.action.value,
+        "action": decision.action.value,
+        "reason": decision.reason,
+        "kind": decision.proposal.kind.value,
+        "n_nodes": decision.n_nodes,
+        "moves": [move.candidate.node for move in decision.moves],
+        "gates": [_gate(verdict) for verdict in decision.verdicts],
+        "confidence": encode(data.confidence),
+        "savings_usd_per_hour": encode(decision.savings_usd_per_hour),
+    }
+
+
+def _gate(verdict: Verdict) -> Mapping[str, Json]:
+    return {
+        "gate": verdict.gate,
+        "outcome": verdict.outcome.value,
+        "reason": verdict.reason,
+        "limit": verdict.limit,
+    }
