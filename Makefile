@@ -69,6 +69,7 @@ check: $(STAMP) ## format, lint, types, floors, dead code, dependencies, dead li
 	@$(BIN)/python -m scripts.configuration --check
 	@$(BIN)/python -m scripts.gates --check
 	@$(BIN)/python -m scripts.iam --check
+	@$(BIN)/python -m scripts.dashboards --check
 
 format: $(STAMP) ## format and mend what can be mended
 	@$(BIN)/ruff format .

@@ -102,6 +102,7 @@ class Metrics:
 
     def _declare_pools(self) -> None:
         gauge = self._gauge
+        self._leader = gauge("leader", "1 where this replica speaks for the cluster.", "mode")
         self._capacity = gauge("capacity_score", "Mean P(launch fails or loss in 60 min).", "pool")
         self._runtime = gauge("runtime_score", "Mean P(interruption within 120 min).", "pool")
         self._confidence = gauge("confidence", "Confidence in the scores, 0..1.", "pool")
@@ -265,10 +266,18 @@ class Metrics:
         self._build.show({(self._version, assessment.model_digest[:12]): 1.0})
 
     def planned(self, plan: Plan, seconds: float) -> None:
-        """Show the state of every pool of a plan."""
+        """Show the state of every pool of a plan; of two replicas only the one that leads does."""
         self._cycles.inc()
         self._reconcile.observe(seconds)
-        pools = {(d.pool,): d for d in plan.decisions}
+        speaks = plan.observation.standing.leader or not Mode(self._mode).writes
+        self._leader.show({(self._mode,): float(speaks)})
+        shown = plan.decisions if speaks else ()
+        self._show_pools(shown)
+        self._judged(plan.decisions)
+        self._compared([d for d in shown if _has_second_opinion(d)])
+
+    def _show_pools(self, decisions: Sequence[Decision]) -> None:
+        pools = {(d.pool,): d for d in decisions}
         risks = {key: shown_risk(d.input) for key, d in pools.items()}
         self._capacity.show({key: risk.capacity for key, risk in risks.items()})
         self._runtime.show({key: risk.runtime for key, risk in risks.items()})
@@ -280,14 +289,12 @@ class Metrics:
         self._recovery_risk.show({k: v.recovery_risk for k, v in vectors.items()})
         self._safe_ratio.show({k: v.safe_spot_ratio for k, v in vectors.items()})
         self._savings.show({key: d.savings_usd_per_hour for key, d in pools.items()})
-        self._nodes.show(_nodes(plan.decisions))
+        self._nodes.show(_nodes(decisions))
         costs = {key: cost_of(d.input) for key, d in pools.items()}
         self._cost.show(_costs(costs))
         self._all_on_demand.show(
             {key: c.all_on_demand_usd_per_hour for key, c in costs.items() if c.n_priced}
         )
-        self._judged(plan.decisions)
-        self._compared([d for d in plan.decisions if _has_second_opinion(d)])
 
     def _judged(self, decisions: Iterable[Decision]) -> None:
         """Count what every gate answered."""

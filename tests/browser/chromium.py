@@ -7,8 +7,6 @@ and pictures. May not load a page from elsewhere.
 import asyncio
 import base64
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,37 +15,13 @@ from typing import Any
 
 import aiohttp
 
-PACKAGE = "chromium"
-INSTALL_S = 600
+from tests.debian import find_program
+
 START_S = 30
 
 
 class BrowserError(RuntimeError):
-    """There is no browser here, or it did not do what was asked; the text says what is missing."""
-
-
-def find_chromium() -> str:
-    """Return the path of the browser; root installs the system's package where it is missing.
-
-    Raises:
-        BrowserError: it is not there and cannot be installed.
-    """
-    if found := shutil.which(PACKAGE):
-        return found
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise BrowserError(f"install the package {PACKAGE}: `apt-get install {PACKAGE}`")
-    for command in (["update"], ["install", "--no-install-recommends", "-y", PACKAGE]):
-        done = subprocess.run(
-            ["apt-get", "-qq", *command],
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_S,
-            check=False,
-        )
-        if done.returncode:
-            raise BrowserError(f"apt-get {command[0]} failed: {done.stderr[-500:]}")
-    return find_chromium()
+    """The browser did not do what was asked; the text says what."""
 
 
 class Page:
@@ -131,7 +105,7 @@ class Page:
 @asynccontextmanager
 async def browser(folder: Path) -> AsyncIterator[Page]:
     """Run a browser for as long as the block runs, with a profile of its own in a folder."""
-    program = find_chromium()
+    program = find_program("chromium")
     process = subprocess.Popen(
         [
             program,

@@ -205,7 +205,15 @@ def test_active_runs_two_replicas_that_keep_each_other_and_no_class_of_the_syste
 def test_every_variable_of_the_active_pod_is_a_setting():
     (found,) = only(render(ACTIVE), "Deployment")["spec"]["template"]["spec"]["containers"]
     values = {e["name"].removeprefix(PREFIX).lower(): e for e in found["env"]}
-    assert values.keys() == {"http_host", "http_port", "mode", "namespace", "node_name", "pod_name"}
+    assert values.keys() == {
+        "http_host",
+        "http_port",
+        "http_token",
+        "mode",
+        "namespace",
+        "node_name",
+        "pod_name",
+    }
     assert values.keys() <= Settings.model_fields.keys()
     assert Mode(values["mode"]["value"]) is Mode.ACTIVE
     paths = [
@@ -320,8 +328,8 @@ def test_probes_ask_for_paths_that_are_served(container):
 
 def test_every_variable_of_the_pod_is_a_setting_with_a_good_value(container):
     values = {e["name"].removeprefix(PREFIX).lower(): e.get("value") for e in container["env"]}
-    from_the_pod = {name: values.pop(name) for name in ("namespace", "pod_name")}
-    assert set(from_the_pod.values()) == {None}
+    from_elsewhere = {n: values.pop(n) for n in ("http_token", "namespace", "pod_name")}
+    assert set(from_elsewhere.values()) == {None}
     assert values == {"http_host": "0.0.0.0", "http_port": "8080", "mode": "shadow"}
     settings = Settings.model_validate(values)
     assert settings.http_port == container["ports"][0]["containerPort"]

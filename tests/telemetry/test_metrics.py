@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from spotvortex.core.decision.messages import Proposal, Verdict
 from spotvortex.core.domain.market import MarketFacts
+from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import (
     Action,
     CapacityType,
@@ -19,6 +20,7 @@ from spotvortex.core.domain.types import (
 from spotvortex.core.drain.calls import DeletePlaceholders
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult
 from spotvortex.core.pool.assessment import Assessment
+from spotvortex.core.pool.cost import cost_of
 from spotvortex.ports.edges import Traffic
 from spotvortex.ports.series import CALLS, CHANNEL_REPLACED, LOOP_STALL, SHADOW_CALLS
 from spotvortex.ports.writing import NoticeTraffic
@@ -34,6 +36,7 @@ NAMES = {
     "spotvortex_unsafe_workloads",
     "spotvortex_recovery_risk",
     "spotvortex_safe_spot_ratio",
+    "spotvortex_leader",
     "spotvortex_nodes",
     "spotvortex_cost_usd_per_hour",
     "spotvortex_all_on_demand_usd_per_hour",
@@ -344,3 +347,31 @@ def test_an_input_that_was_never_confirmed_is_infinitely_old():
     cluster = type(facts)(pools=(), inputs=(never,))
     made.observed(observation(market=market, cluster=cluster))
     assert samples(made)["spotvortex_input_age_seconds{input=pdbs}"] == math.inf
+
+
+def test_of_two_replicas_only_the_one_that_leads_shows_pools():
+    made = metrics(Mode.ACTIVE)
+    lead = plan(decision(mode=Mode.ACTIVE))
+    stands_by = replace(lead.observation, standing=WriteAuthority(leader=False))
+    leads = replace(lead.observation, standing=WriteAuthority(leader=True))
+    for seen, shown in ((leads, 1.0), (stands_by, 0.0), (leads, 1.0)):
+        made.planned(replace(lead, observation=seen), 0.1)
+        found = samples(made)
+        assert found["spotvortex_leader{mode=active}"] == shown
+        assert any("pool=web" in name for name in found) == bool(shown)
+
+
+def test_a_pool_costs_what_its_nodes_cost_and_nothing_where_no_price_is_known():
+    made = metrics()
+    made.planned(plan(decision()), 0.1)
+    found = samples(made)
+    cost = cost_of(pool_input())
+    assert found["spotvortex_cost_usd_per_hour{capacity_type=spot,pool=web}"] == (
+        cost.spot_usd_per_hour
+    )
+    assert found["spotvortex_all_on_demand_usd_per_hour{pool=web}"] == (
+        cost.all_on_demand_usd_per_hour
+    )
+    priceless = tuple(replace(o, on_demand_usd_per_hour=None) for o in pool_input().offerings)
+    made.planned(plan(decision(input=pool_input(offerings=priceless))), 0.1)
+    assert not any("usd_per_hour{" in name for name in samples(made))
