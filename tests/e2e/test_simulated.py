@@ -10,7 +10,7 @@ from tests.e2e.equipment.daemon import Daemon
 
 pytestmark = pytest.mark.program
 
-PAGES = ("/healthz", "/readyz", "/metrics", "/decisions", "/pools")
+PAGES = ("/healthz", "/readyz", "/metrics", "/decisions", "/pools", "/console")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -33,21 +33,28 @@ def test_the_embedded_default_decides_serves_and_stops(number: signal.Signals, t
     assert "Traceback" not in daemon.log_path.read_text()
 
 
-def test_in_active_mode_nodes_of_the_simulated_cluster_are_moved(tmp_path: Path):
-    """With the mode of the variable, as on a real cluster; shadow moves none (above)."""
-    variables = {"SPOTVORTEX_TICK_S": "30", "SPOTVORTEX_MODE": "active"}
-    with Daemon(tmp_path, variables, "--simulated", "--speed", "240") as daemon:
+def test_the_simulated_cluster_falls_back_and_is_shown_beside_its_twin(tmp_path: Path):
+    """Without a mode it is moved; the famine of Spot begins after 75 simulated minutes."""
+    done = 'spotvortex_drains_total{end="done",mode="active"}'
+    with Daemon(tmp_path, {"SPOTVORTEX_TICK_S": "30"}, "--simulated", "--speed", "240") as daemon:
         daemon.wait_ready()
-        before = n_spot(daemon)
-        wait_until(lambda: n_spot(daemon) > before, timeout=60)
-        moved = daemon.metric('spotvortex_drains_total{end="done",mode="active"}')
-        assert moved >= 1
+        wait_until(lambda: done in daemon.get("/metrics")[1], timeout=90)
+        _, page = daemon.get("/console")
         assert daemon.stop() == 0
     assert "mode=active" in daemon.log_path.read_text()
+    assert any("DECREASE" in line for line in daemon.records_path.read_text().splitlines())
+    for cluster in ("SpotVortex", "Karpenter alone"):
+        assert f'<th scope="row">{cluster}</th>' in page
 
 
-def n_spot(daemon):
-    return sum(pool["nodes"]["spot"] for pool in daemon.pools().values())
+def test_in_shadow_no_node_of_the_simulated_cluster_is_moved(tmp_path: Path):
+    variables = {"SPOTVORTEX_TICK_S": "30", "SPOTVORTEX_MODE": "shadow"}
+    with Daemon(tmp_path, variables, "--simulated", "--speed", "240") as daemon:
+        daemon.wait_ready()
+        wait_until(lambda: daemon.metric("spotvortex_cycles_total") >= 20, timeout=60)
+        assert "spotvortex_calls_total{" not in daemon.get("/metrics")[1]
+        assert daemon.stop() == 0
+    assert "mode=shadow" in daemon.log_path.read_text()
 
 
 def test_an_unknown_variable_stops_the_start_and_names_the_nearest(tmp_path: Path):

@@ -113,6 +113,8 @@ def _needs(plan: Plan) -> Iterator[str | Markup]:
     standing = plan.observation.standing
     if standing.freeze is not Freeze.NONE:
         yield f"SpotVortex is frozen ({standing.freeze.value}): somebody has stopped it."
+    if not standing.leader and any(d.mode.writes for d in plan.decisions):
+        yield "This replica stands by and moves nothing: another one leads, or nobody does."
     if standing.unsure:
         yield "What was remembered is lost: only moves that protect are made for a day."
     for decision in plan.decisions:

@@ -141,6 +141,14 @@ async def test_what_needs_a_person_is_named_with_the_pool(stage):
     assert "web: one loss of Spot would take too much of 12 workloads." in page
 
 
+async def test_a_replica_that_stands_by_says_so(stage):
+    await stage.planned(plan(decision(mode=Mode.ACTIVE)))
+    assert "This replica stands by and moves nothing" in words(stage.page())
+    leads = replace(stage.daemon.plan.observation, standing=WriteAuthority(leader=True))
+    stage.daemon.plan = replace(stage.daemon.plan, observation=leads)
+    assert "stands by" not in words(stage.page())
+
+
 async def test_where_nothing_needs_a_person_the_page_says_so(stage):
     safe = replace(pool_input().safety, n_breaking=0)
     await stage.planned(plan(decision(input=pool_input(safety=safe))))
