@@ -13,7 +13,10 @@ from typing import Final
 from aiohttp import web
 
 from spotvortex.core.decision.messages import Decision, Verdict
+from spotvortex.core.drain.messages import DrainOrder
+from spotvortex.core.pool.cost import cost_of
 from spotvortex.core.record.codec import Json, encode, rfc3339
+from spotvortex.core.record.record import shown_risk
 from spotvortex.server.query import DecisionsQuery
 from spotvortex.server.views import PageSources
 
@@ -105,8 +108,16 @@ class Pages:
         plan = self._views.plans.last_plan()
         if plan is None:
             return json_answer({"cycle": None, "time": None, "pools": []})
-        pools = [_pool(decision) for decision in plan.decisions]
-        return json_answer({"cycle": plan.cycle, "time": rfc3339(plan.at), "pools": pools})
+        return json_answer(
+            {
+                "cycle": plan.cycle,
+                "time": rfc3339(plan.at),
+                "leader": plan.observation.standing.leader,
+                "freeze": plan.observation.standing.freeze.value,
+                "in_flight": [_order(o) for o in (*plan.resumed, *plan.orders)[:MAX_IN_FLIGHT]],
+                "pools": [_pool(decision) for decision in plan.decisions],
+            }
+        )
 
     async def console(self, request: web.Request) -> web.Response:
         """Return a page of the console; 403 says how it can be served."""
@@ -122,8 +133,23 @@ class Pages:
         )
 
 
+MAX_IN_FLIGHT: Final = 100
+"""Orders that are listed at once."""
+
+
+def _order(order: DrainOrder) -> Mapping[str, Json]:
+    return {
+        "node": order.node,
+        "pool": order.pool,
+        "to": order.to.value,
+        "reason": order.reason,
+        "mode": order.mode.value,
+    }
+
+
 def _pool(decision: Decision) -> Mapping[str, Json]:
-    data = decision.input
+    data, cost = decision.input, cost_of(decision.input)
+    risk = shown_risk(data)
     return {
         "pool": decision.pool,
         "decision_id": decision.decision_id,
@@ -148,6 +174,11 @@ def _pool(decision: Decision) -> Mapping[str, Json]:
         "gates": [_gate(verdict) for verdict in decision.verdicts],
         "confidence": encode(data.confidence),
         "savings_usd_per_hour": encode(decision.savings_usd_per_hour),
+        "cost_usd_per_hour": encode(cost.usd_per_hour),
+        "all_on_demand_usd_per_hour": encode(cost.all_on_demand_usd_per_hour),
+        "n_unpriced": cost.n_unpriced,
+        "capacity_score": encode(risk.capacity),
+        "runtime_score": encode(risk.runtime),
     }
 
 

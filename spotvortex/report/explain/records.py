@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from http.client import HTTPException
 from pathlib import Path
 from typing import Final
-from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlsplit
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.parse import quote
 
 from spotvortex.errors import RecordError
-
-TIMEOUT_S: Final = 10.0
-
-_DIRECT: Final = build_opener(ProxyHandler({}))
+from spotvortex.report.running_daemon import ask, base_of
 
 
 def lines_of(path: Path) -> Iterator[str]:
@@ -96,13 +90,11 @@ def from_daemon(url: str, wanted: str, token: str = "") -> str:
     Raises:
         RecordError: it cannot be reached, or keeps no such record.
     """
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise RecordError(f"--url {url}: give an address such as http://127.0.0.1:8080")
-    base = url.rstrip("/")
-    line = _get(f"{base}/decisions/{quote(wanted, safe='')}", token)
+    base = base_of(url)
+    line = ask(f"{base}/decisions/{quote(wanted, safe='')}", token)
     if line is None:
-        newest = _get(f"{base}/decisions?limit=1&pool={quote(wanted, safe='')}", token)
-        line = _get(f"{base}/decisions/{_only_id(newest, url)}", token) if newest else None
+        newest = ask(f"{base}/decisions?limit=1&pool={quote(wanted, safe='')}", token)
+        line = ask(f"{base}/decisions/{_only_id(newest, url)}", token) if newest else None
     if line is None:
         raise RecordError(f"{url} keeps no record of a decision or pool {wanted}")
     return line
@@ -115,25 +107,3 @@ def _only_id(text: str, url: str) -> str:
         return quote(decisions[0]["id"], safe="") if decisions else ""
     except (ValueError, LookupError, TypeError) as error:
         raise RecordError(f"{url} does not answer like a SpotVortex daemon") from error
-
-
-def _get(url: str, token: str) -> str | None:
-    """Ask the daemon, without any proxy; None where it answers 404."""
-    asked = Request(url)  # noqa: S310 - the scheme was looked at
-    if token:
-        asked.add_header("Authorization", f"Bearer {token}")
-    try:
-        with _DIRECT.open(asked, timeout=TIMEOUT_S) as answer:
-            body: bytes = answer.read()
-            return body.decode(errors="replace")
-    except HTTPError as error:
-        if error.code == 404:
-            return None
-        if error.code == 401:
-            raise RecordError(f"{url} wants a token: set SPOTVORTEX_HTTP_TOKEN") from error
-        raise RecordError(f"{url} answers {error.code} {error.reason}") from error
-    except (URLError, OSError, HTTPException) as error:
-        why = error.reason if isinstance(error, URLError) else error
-        raise RecordError(
-            f"{url} cannot be reached: {why}; give --file, or --url of a running daemon"
-        ) from error
