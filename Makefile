@@ -17,7 +17,7 @@ SEED ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-unit test-large crash mutants simulate check format lock bench control-plane clean
+.PHONY: help install run test test-unit coverage test-large crash mutants simulate check format lock bench control-plane clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -37,10 +37,13 @@ run: $(STAMP) ## a simulated day at 60 times real speed, with the console on htt
 
 test: $(STAMP) ## every test, those on the real control plane too
 	@$(BIN)/python -m tests.controlplane.build
-	@$(BIN)/python -m pytest -m "not large" $(BESIDE) $(COVERAGE) --durations 25 --durations-min 10
+	@$(BIN)/python -m pytest -m "not large" $(BESIDE) --durations 40 --durations-min 10
 
 test-unit: $(STAMP) ## the tests without a mark, with fewer examples of each property: a minute and a half
 	@$(BIN)/python -m pytest -n 4 --dist worksteal --max-worker-restart 0 --hypothesis-profile unit -m $(UNIT)
+
+coverage: $(STAMP) ## which lines the unit tests reach: four minutes, for the tracer triples their time
+	@$(BIN)/python -m pytest -n 4 --dist worksteal --max-worker-restart 0 --hypothesis-profile unit -m $(UNIT) $(COVERAGE)
 
 test-large: $(STAMP) ## the large scenes
 	@$(BIN)/python -m pytest -m large

@@ -27,8 +27,3 @@ def test_a_program_of_a_test_without_a_mark_is_stopped_before_it_starts():
 @pytest.mark.program
 def test_with_the_mark_it_runs():
     subprocess.run([sys.executable, "-c", ""], check=True)
-
-
-@pytest.mark.search
-def test_a_search_is_out_of_coverage(request):
-    assert request.node.get_closest_marker("no_cover")

@@ -1,13 +1,11 @@
 """What a unit test is: a test without a mark, which stays in pytest's own process.
 
-Comes in: the collected tests, and what Python tells its auditors. Goes out: an error where a test
-starts a program and no mark says so; and `search` outside of coverage, which would take most of its
-time and find no line that other tests do not reach. May not choose which tests run: `make
-test-unit` leaves out every mark.
+Comes in: a test, and what Python tells its auditors. Goes out: an error where a test starts a
+program and no mark says so. May not choose which tests run: `make test-unit` leaves out every mark.
 """
 
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +52,3 @@ def pytest_configure(config: pytest.Config) -> None:
     watch = OwnProcess()
     sys.addaudithook(watch.audit)
     config.pluginmanager.register(watch, "own_process")
-
-
-def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
-    """Keep searches out of coverage."""
-    for item in items:
-        if item.get_closest_marker("search"):
-            item.add_marker("no_cover")
