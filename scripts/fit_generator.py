@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from spotvortex.core.domain.cloud.zones import region_of
 from spotvortex.core.domain.types import Offering
-from spotvortex.market.zones import region_of
 from spotvortex.sim.market.capacity_trace import Availability, read_availability
 from spotvortex.sim.market.counts import CapacityCounts
 from spotvortex.sim.market.generator_facts import AGE_EDGES_HOURS, TARGET_PER_HOUR

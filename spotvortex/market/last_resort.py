@@ -15,10 +15,10 @@ from typing import Final
 
 import msgspec
 
+from spotvortex.core.domain.cloud.zones import region_of
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.market.health import SPOT_MAX_AGE_S, prices_health
-from spotvortex.market.zones import region_of
 from spotvortex.ports.market import Market
 
 TABLE_NAME: Final = "on_demand_us_east_1.json"

@@ -13,11 +13,11 @@ from functools import partial
 from random import Random
 from typing import Final
 
+from spotvortex.core.domain.cloud.zones import region_of
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.market.asked_types import AskedTypes
 from spotvortex.market.health import SPOT_MAX_AGE_S, prices_health
-from spotvortex.market.zones import region_of
 from spotvortex.ports.cluster import WallClock
 from spotvortex.ports.prices import OnDemandPrices
 

@@ -18,9 +18,9 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from spotvortex.core.domain.cloud.zones import region_of
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import PriceFileError
-from spotvortex.market.zones import region_of
 
 MAX_USD_PER_HOUR: Final = 1000.0
 """No instance costs as much; a higher figure is in another unit."""

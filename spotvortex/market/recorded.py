@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from spotvortex.core.domain.cloud.zones import region_of
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.market.health import SPOT_MAX_AGE_S, prices_health
 from spotvortex.market.price_file import PriceRecords, read_price_file
 from spotvortex.market.price_series import STEP_S, PriceSeries
-from spotvortex.market.zones import region_of
 
 log = logging.getLogger(__name__)
 

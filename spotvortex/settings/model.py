@@ -29,7 +29,9 @@ PREFIX: Final = "SPOTVORTEX_"
 BUNDLED_MODELS: Final = Path(str(files("spotvortex"))).joinpath("model", "bundle").resolve()
 """The bundle of the package: in a checkout a link to `models/`, in a wheel the files themselves."""
 
-_RENAMED: Final = frozenset({"mode", "policy_mode", "on_demand_floor_nodes", "exit_unsupported"})
+_RENAMED: Final = frozenset(
+    {"mode", "policy_mode", "on_demand_floor_nodes", "exit_unsupported", "hold_unstated"}
+)
 """Limits whose setting has another name or type."""
 
 
@@ -121,6 +123,10 @@ class Settings(BaseSettings):
     """Whether AWS is asked for prices, beside the price file and Karpenter's metrics, of which each
     offering's youngest Spot price counts: `auto` where the pod has a role of its own (IRSA or Pod
     Identity) and AWS_REGION is set, `aws` always, `file` never. See docs/aws-prices.md."""
+
+    commitments: Literal["go-on", "hold"] = "go-on"
+    """What growth does while commitments are not stated: go on, though what it saves may be
+    nothing, or wait for the statement; what protects never waits."""
 
     karpenter_metrics_url: str = ""
     """Address of Karpenter's metrics, read once a minute: prices, launches that failed,
@@ -275,6 +281,7 @@ class Settings(BaseSettings):
             policy_mode=PolicyMode(self.policy_mode),
             on_demand_floor_nodes=self.on_demand_floor,
             exit_unsupported=self.unsupported_family_action == "EMERGENCY_EXIT",
+            hold_unstated=self.commitments == "hold",
             **same,
         )
 

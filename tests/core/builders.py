@@ -6,6 +6,12 @@ from spotvortex.core.decision.budgets import cluster_budget
 from spotvortex.core.decision.gates.base import Case
 from spotvortex.core.decision.messages import Basis, ControllerState, Economics, PoolState, Proposal
 from spotvortex.core.decision.reconcile import reconcile
+from spotvortex.core.domain.cloud.commitments import (
+    Commitment,
+    CommitmentKind,
+    Commitments,
+    CommitmentState,
+)
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
@@ -29,6 +35,7 @@ from spotvortex.core.domain.types import (
 from spotvortex.core.domain.workloads import SpotShare, WorkloadFact
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.context import cycle_context
+from spotvortex.core.pool.coverage import covered_at
 from spotvortex.core.pool.input import (
     MAX_CANDIDATES,
     Candidate,
@@ -206,6 +213,25 @@ def quote(offering=WEB_A, **changes):
     return SpotQuote(**(values | changes))
 
 
+def plan_of(name="sp", usd_per_hour=1.0, **changes):
+    """A Savings Plan: an EC2 Instance one where a family is given, else a Compute one."""
+    kind = CommitmentKind.INSTANCE_PLAN if changes.get("family") else CommitmentKind.COMPUTE_PLAN
+    values = {"name": name, "kind": kind, "amount": usd_per_hour, "discount_ratio": 0.25}
+    return Commitment(**(values | changes))
+
+
+def reserved(name="ri", amount=1.0, **changes):
+    """Reserved instances: zonal ones of a type where a zone is given, else units of a family."""
+    zonal = {"kind": CommitmentKind.ZONAL_RESERVED, "instance_type": "m6i.large"}
+    regional = {"kind": CommitmentKind.REGIONAL_RESERVED, "family": "m6i", "region": "us-east-1"}
+    values = {"name": name, "amount": amount, **(zonal if changes.get("zone") else regional)}
+    return Commitment(**(values | changes))
+
+
+def stated(*items):
+    return Commitments(state=CommitmentState.STATED, items=items)
+
+
 def market(*quotes, **changes):
     values = {"quotes": {q.offering: q for q in quotes or (quote(WEB_A), quote(WEB_B))}}
     return MarketFacts(**(values | changes))
@@ -240,7 +266,8 @@ def reduce_pool(facts, sight):
 
 def assessed_with(observed, scores, limits=None):
     """Reduce every pool of an observation by these scores."""
-    sight = cycle_context(observed, scores, limits or Limits())
+    coverage = covered_at(observed).coverage
+    sight = cycle_context(observed, scores, limits or Limits(), coverage=coverage)
     by_name = sorted(observed.cluster.pools, key=lambda p: p.name)
     pools = tuple(reduce_pool(facts, sight) for facts in by_name)
     return Assessment(observation=observed, pools=pools, model_digest="digest")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
+from spotvortex.core.domain.cloud.commitments import Commitments, CommitmentState
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
@@ -28,7 +29,17 @@ from spotvortex.core.domain.types import (
 from spotvortex.core.domain.workloads import WorkloadFact
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.scoring.features import OfferingScore
-from tests.core.builders import AT, HEALTHY, assessed_with, placed, quote, score
+from tests.core.builders import (
+    AT,
+    HEALTHY,
+    assessed_with,
+    placed,
+    plan_of,
+    quote,
+    reserved,
+    score,
+    stated,
+)
 from tests.examples import examples
 
 few = examples(40)
@@ -198,6 +209,16 @@ inputs = st.one_of(
 )
 
 
+COMMITMENTS = (
+    *(Commitments(),) * 6,
+    stated(),
+    Commitments(state=CommitmentState.UNREADABLE),
+    stated(plan_of(usd_per_hour=0.1), reserved(zone="a", amount=1.5)),
+    stated(plan_of("of-family", 0.3, family="m6i"), plan_of("any", 0.05, discount_ratio=0.5)),
+    stated(reserved(amount=1e9, region=""), plan_of("late", 9.0, ends_at=AT)),
+)
+
+
 def quotes(offering):
     return st.builds(
         SpotQuote,
@@ -245,7 +266,10 @@ def observations(draw, max_pools=3):
         cycle=draw(st.integers(1, 5)),
         at=AT,
         cluster=ClusterFacts(pools=tuple(found), inputs=draw(inputs)),
-        market=MarketFacts(quotes={o: draw(sound_or_odd_quotes(o)) for o in known}),
+        market=MarketFacts(
+            quotes={o: draw(sound_or_odd_quotes(o)) for o in known},
+            commitments=draw(st.sampled_from(COMMITMENTS)),
+        ),
     )
 
 
@@ -282,4 +306,5 @@ limits = st.builds(
     max_cluster_disruption_ratio=st.sampled_from([0.05, 0.5, 1.0]),
     max_wave_nodes=st.integers(1, 8),
     exit_unsupported=st.booleans(),
+    hold_unstated=rare,
 )

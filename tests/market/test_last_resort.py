@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from spotvortex.core.domain.cloud.zones import region_of
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.types import Offering
@@ -15,7 +16,6 @@ from spotvortex.market.last_resort import (
     shipped_table,
 )
 from spotvortex.market.recorded import RecordedMarket, load_recorded
-from spotvortex.market.zones import region_of
 from spotvortex.ports.market import Market
 from tests.market.records import (
     C5_EU,

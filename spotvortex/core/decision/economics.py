@@ -1,7 +1,8 @@
 """What one more node on Spot is worth, in US dollars.
 
 Comes in: mean prices and scores of the nodes that would change sides. Goes out: saving, the cost of
-risk, and the time until the move has paid for itself. An unknown price gives None, never zero.
+risk, and the time until the move has paid for itself. An unknown price gives None, never zero. What
+a commitment pays for is saved by no move; what an interruption costs goes by the list price.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def _economics(money: Money, risk: Risk, outage_hours: float, limits: Limits) ->
     spot, on_demand = money.spot_usd_per_hour, money.on_demand_usd_per_hour
     if spot is None or on_demand is None or on_demand <= 0.0:
         return Economics()
-    saving = on_demand - spot
+    marginal = money.marginal_usd_per_hour
+    saving = (on_demand if marginal is None else marginal) - spot
     migration = on_demand * limits.move_minutes / 60.0
     if risk.runtime is None:
         return Economics(

@@ -53,8 +53,10 @@ class Economics:
     """One more node on Spot, in US dollars; None where a price is unknown.
 
     Attributes:
-        discount_ratio: (on-demand - spot) / on-demand.
-        saving_usd_per_hour: on-demand minus spot, per node-hour.
+        discount_ratio: the saving / the on-demand price; negative where a commitment pays for more
+            of that than Spot would save.
+        saving_usd_per_hour: on-demand less what commitments pay for of it, minus spot, per
+            node-hour.
         risk_cost_usd_per_hour: the hazard times what an interruption costs, per node-hour.
         net_usd_per_hour: the saving less the cost of the risk, per node-hour.
         migration_usd: what the move costs, once.

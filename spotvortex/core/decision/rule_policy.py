@@ -171,7 +171,10 @@ def _no_gain(pool: PoolInput, economics: Economics, limits: Limits) -> ProposalR
             else ProposalReason.PRICE_STALE
         )
     if economics.discount_ratio < limits.min_discount_ratio:
-        return ProposalReason.DISCOUNT_TOO_SMALL
+        covered = pool.entry_money.marginal_usd_per_hour is not None
+        return (
+            ProposalReason.COVERED_BY_COMMITMENT if covered else ProposalReason.DISCOUNT_TOO_SMALL
+        )
     if economics.payback_hours is None:
         return ProposalReason.NO_EXPECTED_GAIN
     if economics.payback_hours > limits.max_payback_hours:

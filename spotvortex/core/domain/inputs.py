@@ -32,6 +32,7 @@ class InputName(StrEnum):
     FREEZE = "freeze"
     PRICES = "prices"
     NOTICES = "notices"
+    COMMITMENTS = "commitments"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

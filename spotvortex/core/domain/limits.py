@@ -65,6 +65,7 @@ class Limits:
         leftover_s: time after which whatever the controller made is gone without it, in seconds.
         rebalance_risk_factor: by which a rebalance recommendation raises the hazard of its offering
             while it counts, at least 1.
+        hold_unstated: growth waits until commitments are stated.
     """
 
     mode: Mode = Mode.SHADOW
@@ -100,6 +101,7 @@ class Limits:
     budgets_bind: bool = False
     reduce_unsafe: bool = False
     rebalance_risk_factor: float = 3.0
+    hold_unstated: bool = False
 
     @property
     def survival(self) -> SurvivalDefault:

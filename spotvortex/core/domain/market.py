@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from spotvortex.core.domain.cloud.commitments import UNSTATED, Commitments
 from spotvortex.core.domain.cloud.launches import NO_LAUNCHES, LaunchFacts
 from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.types import Offering
@@ -48,8 +49,10 @@ class MarketFacts:
         quotes: what is known of each price; an offering may be missing.
         inputs: the health of the provider of prices.
         launches: what a provisioner's launches have shown of capacity, beside prices.
+        commitments: what the account pays for whether it is used or not.
     """
 
     quotes: Mapping[Offering, SpotQuote] = field(default_factory=dict)
     inputs: tuple[InputHealth, ...] = ()
     launches: LaunchFacts = NO_LAUNCHES
+    commitments: Commitments = UNSTATED

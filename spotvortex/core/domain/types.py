@@ -129,6 +129,7 @@ class ProposalReason(StrEnum):
     DISCOUNT_TOO_SMALL = "discount_too_small"
     NO_EXPECTED_GAIN = "no_expected_gain"
     PAYBACK_TOO_LONG = "payback_too_long"
+    COVERED_BY_COMMITMENT = "covered_by_commitment"
     NO_Q_VALUES = "no_q_values"
     BEST_Q_VALUE = "best_q_value"
     ASKED = "asked"

@@ -17,6 +17,7 @@ from spotvortex.core.drain.messages import InFlight
 from spotvortex.core.drain.orders import in_flight
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.context import cycle_context
+from spotvortex.core.pool.coverage import NOTHING_COVERED, Covered, covered_at
 from spotvortex.core.pool.input import PoolInput
 from spotvortex.core.pool.owner_rules import PoolRules, more_careful
 from spotvortex.core.pool.reduction import reduce_summary
@@ -36,12 +37,14 @@ class AssessmentMemory:
         signals: the rebalance recommendations that count.
         ended: those that the last observation has ended, with what followed.
         summaries: each pool's last summary, which only saves work.
+        covered: what commitments covered at the last look, likewise.
     """
 
     interruptions: interruption_memory.Memory = interruption_memory.EMPTY_MEMORY
     signals: Recommendations = field(default_factory=dict)
     ended: tuple[RecommendationEnd, ...] = ()
     summaries: Mapping[str, PoolSummary] = field(default_factory=dict)
+    covered: Covered = NOTHING_COVERED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +108,8 @@ def assess_steps(unscored: Unscored, scores: Scores, rules: AssessmentRules) -> 
     """Reduce every pool, pausing after each so that a loop can breathe."""
     observation, flying = unscored.observation, unscored.in_flight
     warned = signals.raised(scores, unscored.memory.signals, rules.limits.rebalance_risk_factor)
-    context = cycle_context(observation, warned, rules.limits, flying.uids)
+    covered = covered_at(observation, unscored.memory.covered)
+    context = cycle_context(observation, warned, rules.limits, flying.uids, covered.coverage)
     summaries: dict[str, PoolSummary] = {}
     pools: list[PoolInput] = []
     for facts in sorted(observation.cluster.pools, key=lambda p: p.name):
@@ -119,7 +123,7 @@ def assess_steps(unscored: Unscored, scores: Scores, rules: AssessmentRules) -> 
         in_flight=flying,
         model_digest=rules.model_digest,
     )
-    return replace(unscored.memory, summaries=summaries), assessment
+    return replace(unscored.memory, summaries=summaries, covered=covered), assessment
 
 
 def _summary(facts: PoolFacts, known: PoolSummary | None, default: SurvivalDefault) -> PoolSummary:

@@ -17,6 +17,7 @@ from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.observation import NodeFact, Observation, anchored_until
 from spotvortex.core.domain.types import Offering, is_price, short
+from spotvortex.core.pool.coverage import NO_COVERAGE, Coverage
 from spotvortex.core.scoring.features import OfferingScore
 
 NO_QUOTE: Final = SpotQuote(offering=Offering(instance_type="", zone=""))
@@ -40,6 +41,7 @@ class CycleContext:
         budgets_bind: PodDisruptionBudgets bound a loss, too.
         relieve_first: nodes whose leaving makes a loss hurt less are the first to leave Spot.
         outside_first: nodes outside the model's scope are the first to leave Spot, not the last.
+        coverage: which on-demand nodes the account's commitments pay for already.
     """
 
     at: float
@@ -54,6 +56,7 @@ class CycleContext:
     outside_first: bool = False
     budgets_bind: bool = False
     relieve_first: bool = False
+    coverage: Coverage = NO_COVERAGE
 
     def covers(self, offering: Offering) -> bool:
         """Tell whether the model was made for an offering; true where nothing is known of it."""
@@ -67,6 +70,7 @@ def cycle_context(
     scores: Mapping[Offering, OfferingScore],
     limits: Limits,
     in_flight_uids: frozenset[str] = frozenset(),
+    coverage: Coverage = NO_COVERAGE,
 ) -> CycleContext:
     """Gather what all pools of a cycle share; `in_flight_uids` are those that the cluster shows."""
     cluster = observation.cluster
@@ -83,6 +87,7 @@ def cycle_context(
         outside_first=limits.exit_unsupported,
         budgets_bind=limits.budgets_bind,
         relieve_first=limits.reduce_unsafe,
+        coverage=coverage,
     )
 
 

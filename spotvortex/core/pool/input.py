@@ -11,12 +11,16 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from spotvortex.core.domain.cloud.commitments import CommitmentState
 from spotvortex.core.domain.types import Blocker, Offering, ProvisionerKind
 from spotvortex.core.pool.owner_rules import NO_RULES, PoolRules
 from spotvortex.core.pool.survival.safety_vector import SafetyVector
 
 MAX_CANDIDATES: Final = 5
 """Nodes named in a reduced input for each direction; a wave is never larger."""
+
+MAX_COMMITMENTS_NAMED: Final = 3
+"""Commitments named in a reduced input."""
 
 MAX_OFFERINGS: Final = 12
 """Offerings listed in a reduced input; the sums cover the rest too."""
@@ -112,6 +116,8 @@ class Money:
         last_resort: a price is from the table that ships with the product.
         too_old_s: age in seconds of the oldest Spot price that counts as unknown because it is too
             old, None where there is none.
+        marginal_usd_per_hour: mean of what one on-demand node-hour less would save, None where no
+            commitment covers any of those nodes: then it is the on-demand price.
     """
 
     spot_usd_per_hour: float | None
@@ -119,6 +125,29 @@ class Money:
     covered_ratio: float
     last_resort: bool
     too_old_s: float | None = None
+    marginal_usd_per_hour: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitmentCover:
+    """What commitments (Savings Plans, reserved instances) pay for in a pool; see `coverage`.
+
+    Attributes:
+        state: whether they are stated.
+        n_covered: on-demand and reserved nodes that they pay for, as the sum of shares.
+        n_kept: movable on-demand nodes that stay because a commitment pays for them.
+        by: the names of those commitments, sorted, at most `MAX_COMMITMENTS_NAMED`.
+        unused_usd_per_hour: what all commitments of the account cost that nothing uses, USD/h.
+    """
+
+    state: CommitmentState = CommitmentState.UNSTATED
+    n_covered: float = 0.0
+    n_kept: int = 0
+    by: tuple[str, ...] = ()
+    unused_usd_per_hour: float = 0.0
+
+
+NO_COVER: Final = CommitmentCover()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,13 +159,12 @@ class LossSafety:
         known: the budgets can be read.
         margin_pods: pods that the tightest budget can spare beyond the loss that hits it most,
             negative where that breaks it; None without a budget. Budgets bind a loss only by
-            `budgets_bind`, and in records of schema 5.
+            `budgets_bind`.
         margin_pdb: that budget's key, "" without one.
         margin_zone: the zone of that loss, "" without one.
         safe_to_spot_nodes: nodes, the first to move first, that may become Spot before a budget
             breaks.
-        n_workloads: workloads with pods in the pool of which something must stay; None in records
-            of schema 5.
+        n_workloads: workloads with pods in the pool of which something must stay.
         words_known: the words of owners can be read.
         unread: the first word that cannot be read, with its object and the fix, "" of none.
         least_pods: pods that the tightest workload can spare likewise; of those with pods on the
@@ -155,7 +183,7 @@ class LossSafety:
     margin_pdb: str
     margin_zone: str
     safe_to_spot_nodes: int
-    n_workloads: int | None = None
+    n_workloads: int = 0
     words_known: bool = True
     unread: str = ""
     least_pods: int | None = None
@@ -257,7 +285,8 @@ class PoolInput:
         consolidates: the provisioner itself replaces on-demand nodes by cheaper ones.
         rules: what its owner asks for.
         n_spot_outside: Spot nodes outside the model's scope that nobody is taking away.
-        vector: how well the pool would stand a loss, None without pods and in records of schema 5.
+        vector: how well the pool would stand a loss, None without pods.
+        commitments: what commitments pay for in the pool.
     """
 
     pool: str
@@ -308,6 +337,7 @@ class PoolInput:
     rules: PoolRules = NO_RULES
     n_spot_outside: int = 0
     vector: SafetyVector | None = None
+    commitments: CommitmentCover = NO_COVER
 
     @property
     def n_counted(self) -> int:

@@ -21,6 +21,11 @@ from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
 from spotvortex.core.domain.sides import allows, is_driven, receiving_sides
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering, is_price, short
 from spotvortex.core.pool.context import NO_QUOTE, CycleContext, trusted
+from spotvortex.core.pool.effective_price import (
+    cover_of,
+    least_covered,
+    marginal_usd_per_hour,
+)
 from spotvortex.core.pool.group_fit import Sizes, place, sizes_of
 from spotvortex.core.pool.input import (
     MAX_CANDIDATES,
@@ -121,6 +126,7 @@ def _with_ours(found: PoolInput, shape: PoolSummary, sight: CycleContext) -> Poo
         rules=rules_of(shape.facts.node_groups, None),
         vector=shape.vector,
         n_spot_outside=len(outside) - _n_leaving(outside, sight),
+        commitments=cover_of(kept, _movable_to_spot(shape, sight), sight.coverage),
     )
 
 
@@ -160,9 +166,16 @@ def _free(nodes: Iterable[NodeFact], sight: CycleContext) -> tuple[NodeFact, ...
 
 
 def _growing(shape: PoolSummary, sight: CycleContext) -> tuple[NodeFact, ...]:
-    """Return the on-demand nodes that may become Spot: what has no score never does."""
+    """Return the on-demand nodes that may become Spot: what has no score never does.
+
+    Nodes that a commitment pays for stay where others may move, and else are said to be such.
+    """
+    return least_covered(_movable_to_spot(shape, sight), sight.coverage)
+
+
+def _movable_to_spot(shape: PoolSummary, sight: CycleContext) -> list[NodeFact]:
     free = _free(shape.movable_on_demand, sight)
-    return tuple(n for n in free if sight.covers(n.offering))
+    return [n for n in free if sight.covers(n.offering)]
 
 
 def _n_leaving(nodes: Iterable[NodeFact], sight: CycleContext) -> int:
@@ -327,14 +340,19 @@ def _risk(nodes: Sequence[NodeFact], sight: CycleContext) -> Risk:
 
 
 def _money(nodes: Sequence[NodeFact], sight: CycleContext) -> Money:
-    quotes = [sight.quotes.get(n.offering, NO_QUOTE) for n in nodes]
+    def quote_of(offering: Offering) -> SpotQuote:
+        return sight.quotes.get(offering, NO_QUOTE)
+
+    quotes = [quote_of(n.offering) for n in nodes]
     known = [q for q in quotes if math.isfinite(price_ratio(q))]
+    priced = [n for n in nodes if math.isfinite(price_ratio(quote_of(n.offering)))]
     return Money(
         spot_usd_per_hour=_mean(q.spot_usd_per_hour for q in known),
         on_demand_usd_per_hour=_mean(q.on_demand_usd_per_hour for q in known),
         covered_ratio=short(len(known) / len(quotes)) if quotes else 1.0,
         last_resort=any(q.last_resort for q in known),
         too_old_s=_too_old_s(quotes),
+        marginal_usd_per_hour=marginal_usd_per_hour(priced, sight.coverage, quote_of),
     )
 
 

@@ -21,7 +21,8 @@ from spotvortex.core.decision.planning import Wave, plan_wave
 from spotvortex.core.decision.policies import both_proposals
 from spotvortex.core.domain.types import Action, Outcome, ProposalReason, ProposalSource
 from spotvortex.core.record.counterfactual_bounds import FLAG
-from spotvortex.core.record.counterfactual_inputs import KNOB_BY_NAME, KNOBS, POLICY, Variable
+from spotvortex.core.record.counterfactual_inputs import KNOB_BY_NAME, KNOBS
+from spotvortex.core.record.counterfactual_variable import POLICY, Variable
 
 Propose = Callable[[Basis], Proposal]
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeAlias
+from dataclasses import replace
+from typing import Final
 
+from spotvortex.core.decision.gates.market import unknown_commitments
 from spotvortex.core.decision.messages import Basis
-from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.cloud.commitments import CommitmentState
 from spotvortex.core.domain.moves import RISK_TERMS
 from spotvortex.core.domain.types import Action, GateName, PolicyMode
 from spotvortex.core.pool.input import GroupFit, LossSafety, Money, PoolInput
@@ -31,74 +32,19 @@ from spotvortex.core.record.counterfactual_bounds import (
     WAIT_S,
     Bounds,
 )
-
-POLICY: Final = "policy"
-"""Names the one reader of figures that is no gate: the policies."""
-
-Reader: TypeAlias = GateName | Literal["policy"]
+from spotvortex.core.record.counterfactual_variable import (
+    POLICY,
+    Variable,
+    flag,
+    of_limits,
+    of_pool,
+)
 
 CERTAIN: Final = 1e-9
 """Share by which a price is set below what a discount asks, so that rounding never hides it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """One figure of a basis that can be turned.
-
-    Attributes:
-        name: what the figure is called.
-        span: between what bounds it is turned.
-        readers: the gates that read it, and `POLICY` where a policy does: nobody else need be asked
-            again after a change.
-        get: returns the figure, None where it is not known or cannot be turned.
-        set: returns the basis with another figure.
-    """
-
-    name: str
-    span: Bounds
-    readers: tuple[Reader, ...]
-    get: Callable[[Basis], float | None]
-    set: Callable[[Basis, float], Basis]
-
-
 _PutRoom = Callable[[PoolInput, GroupFit], PoolInput]
-
-
-def _of_pool(
-    name: str,
-    span: Bounds,
-    readers: tuple[Reader, ...],
-    get: Callable[[PoolInput], float | None],
-    put: Callable[[PoolInput, float], PoolInput],
-) -> Variable:
-    return Variable(
-        name, span, readers, lambda b: get(b.pool), lambda b, v: replace(b, pool=put(b.pool, v))
-    )
-
-
-def _of_limits(
-    name: str,
-    span: Bounds,
-    readers: tuple[Reader, ...],
-    get: Callable[[Limits], float],
-    put: Callable[[Limits, float], Limits],
-) -> Variable:
-    def turned(basis: Basis, value: float) -> Basis:
-        return replace(basis, limits=put(basis.limits, value))
-
-    return Variable(name, span, readers, lambda b: get(b.limits), turned)
-
-
-def _flag(
-    name: str,
-    readers: tuple[Reader, ...],
-    is_missing: Callable[[PoolInput], bool],
-    mend: Callable[[PoolInput], PoolInput],
-) -> Variable:
-    """Make a knob of what is wrong and could be right; what is right is not turned."""
-    return _of_pool(
-        name, FLAG, readers, lambda p: 0.0 if is_missing(p) else None, lambda p, _: mend(p)
-    )
 
 
 def _q_value(action: Action) -> Variable:
@@ -120,12 +66,23 @@ def _discount(money: Money) -> float | None:
     spot, on_demand = money.spot_usd_per_hour, money.on_demand_usd_per_hour
     if spot is None or on_demand is None or on_demand <= 0.0:
         return None
+    if money.marginal_usd_per_hour is not None:
+        return None
     return (on_demand - spot) / on_demand
 
 
 def _discounted(money: Money, discount_ratio: float) -> Money:
     price = (money.on_demand_usd_per_hour or 0.0) * (1.0 - discount_ratio) * (1.0 - CERTAIN)
     return replace(money, spot_usd_per_hour=price)
+
+
+def _uncovered(pool: PoolInput) -> PoolInput:
+    return replace(pool, entry_money=replace(pool.entry_money, marginal_usd_per_hour=None))
+
+
+def _stated(pool: PoolInput) -> PoolInput:
+    stated = replace(pool.commitments, state=CommitmentState.STATED)
+    return replace(pool, commitments=stated)
 
 
 def _aged(basis: Basis, oldest_s: float) -> Basis:
@@ -160,9 +117,7 @@ def _room_knobs(
             value = get(read(pool)) if read(pool).node_group else None
             return None if value is None else float(value)
 
-        return _of_pool(
-            name, span, (GateName.FIT,), now, lambda p, v: put(p, turn(read(p), int(v)))
-        )
+        return of_pool(name, span, (GateName.FIT,), now, lambda p, v: put(p, turn(read(p), int(v))))
 
     return (
         knob(
@@ -217,56 +172,56 @@ def _since(basis: Basis, at: float | None) -> float | None:
 
 
 KNOBS: Final = (
-    _of_pool(
+    of_pool(
         "entry discount",
         DISCOUNT,
         (POLICY, GateName.MARKET),
         lambda p: _discount(p.entry_money),
         lambda p, v: replace(p, entry_money=_discounted(p.entry_money, v)),
     ),
-    _of_pool(
+    of_pool(
         "discount of the Spot held",
         DISCOUNT,
         (POLICY,),
         lambda p: _discount(p.spot_money),
         lambda p, v: replace(p, spot_money=_discounted(p.spot_money, v)),
     ),
-    _of_pool(
+    of_pool(
         "entry runtime score",
         RATIO,
         (POLICY, GateName.MARKET),
         lambda p: p.entry_risk.runtime,
         lambda p, v: replace(p, entry_risk=replace(p.entry_risk, runtime=v)),
     ),
-    _of_pool(
+    of_pool(
         "entry capacity score",
         RATIO,
         (POLICY,),
         lambda p: p.entry_risk.capacity,
         lambda p, v: replace(p, entry_risk=replace(p.entry_risk, capacity=v)),
     ),
-    _of_pool(
+    of_pool(
         "runtime score of the Spot held",
         RATIO,
         (POLICY,),
         lambda p: p.spot_risk.runtime,
         lambda p, v: replace(p, spot_risk=replace(p.spot_risk, runtime=v)),
     ),
-    _of_pool(
+    of_pool(
         "capacity score of the Spot held",
         RATIO,
         (POLICY,),
         lambda p: p.spot_risk.capacity,
         lambda p, v: replace(p, spot_risk=replace(p.spot_risk, capacity=v)),
     ),
-    _of_pool(
+    of_pool(
         "confidence",
         RATIO,
         (GateName.CONFIDENCE,),
         lambda p: p.confidence if _in_scores(p) > 0.0 else None,
         lambda p, v: replace(p, confidence_terms=(*_score_terms(p), ("others", v / _in_scores(p)))),
     ),
-    _of_pool(
+    of_pool(
         "confidence in the scores",
         RATIO,
         (GateName.CONFIDENCE,),
@@ -294,28 +249,28 @@ KNOBS: Final = (
         lambda b: b.pool.oldest_input_s,
         _aged,
     ),
-    _of_pool(
+    of_pool(
         "nodes that the budgets let go to Spot",
         NODES_LEFT,
         (GateName.POOL_SAFETY,),
         lambda p: float(p.safety.safe_to_spot_nodes) if p.safety.n_pdbs else None,
         lambda p, v: replace(p, safety=_safe_nodes(p.safety, v)),
     ),
-    _of_pool(
+    of_pool(
         "nodes that no loss speaks against moving to Spot",
         NODES_LEFT,
         (GateName.POOL_SAFETY,),
-        lambda p: None if p.safety.n_workloads is None else float(p.safety.safe_by_word_nodes),
+        lambda p: float(p.safety.safe_by_word_nodes),
         lambda p, v: replace(p, safety=replace(p.safety, safe_by_word_nodes=int(v))),
     ),
-    _of_pool(
+    of_pool(
         "pods that the tightest budget can spare",
         PODS,
         (GateName.POOL_SAFETY,),
         lambda p: None if p.safety.margin_pods is None else float(p.safety.margin_pods),
         lambda p, v: replace(p, safety=replace(p.safety, margin_pods=int(v))),
     ),
-    _of_pool(
+    of_pool(
         "nodes of the pool on the move",
         NODES_TAKEN,
         (GateName.ON_DEMAND_FLOOR, GateName.BUDGETS),
@@ -329,57 +284,70 @@ KNOBS: Final = (
         lambda b: float(b.budget.left),
         lambda b, v: replace(b, budget=replace(b.budget, left=int(v))),
     ),
-    _of_limits(
+    of_limits(
         "max_spot_ratio",
         CAP,
         (POLICY,),
         lambda limits: limits.max_spot_ratio,
         lambda limits, v: replace(limits, max_spot_ratio=v),
     ),
-    _of_limits(
+    of_limits(
         "nodes of the on-demand floor",
         NODES_TAKEN,
         (POLICY, GateName.ON_DEMAND_FLOOR),
         lambda limits: float(limits.on_demand_floor_nodes),
         lambda limits, v: replace(limits, on_demand_floor_nodes=int(v)),
     ),
-    _flag(
+    flag(
         "every required input could be read",
         (GateName.INPUT_FRESHNESS,),
         lambda p: bool(p.bad_inputs),
         lambda p: replace(p, bad_inputs=()),
     ),
-    _flag(
+    flag(
         "every family were in the model's scope",
         (POLICY, GateName.MODEL_SCOPE),
         lambda p: bool(p.unsupported),
         _all_in_scope,
     ),
-    _flag(
+    flag(
         "every offering were in the training range",
         (GateName.OUT_OF_DISTRIBUTION,),
         lambda p: bool(p.out_of_range),
         lambda p: replace(p, out_of_range=()),
     ),
-    _flag(
+    flag(
+        "no commitment paid for its on-demand nodes",
+        (POLICY, GateName.MARKET),
+        lambda p: p.entry_money.marginal_usd_per_hour is not None,
+        _uncovered,
+    ),
+    Variable(
+        "what the account has committed to were known",
+        FLAG,
+        (GateName.MARKET,),
+        lambda b: 0.0 if unknown_commitments(b.pool, b.limits) else None,
+        lambda b, _: replace(b, pool=_stated(b.pool)),
+    ),
+    flag(
         "what owners say of a loss could be read",
         (GateName.POOL_SAFETY,),
         lambda p: not p.safety.words_known,
         lambda p: replace(p, safety=replace(p.safety, words_known=True)),
     ),
-    _flag(
+    flag(
         "PodDisruptionBudgets could be read",
         (GateName.POOL_SAFETY,),
         lambda p: not p.safety.known,
         lambda p: replace(p, safety=replace(p.safety, known=True)),
     ),
-    _flag(
+    flag(
         "the pool allowed Spot",
         (POLICY, GateName.FIT),
         lambda p: not p.allows_spot,
         lambda p: replace(p, allows_spot=True),
     ),
-    _flag(
+    flag(
         "the pool allowed on-demand",
         (POLICY, GateName.FIT),
         lambda p: not p.allows_on_demand,

@@ -20,6 +20,7 @@ from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.pool.input import (
     Candidate,
+    CommitmentCover,
     GroupFit,
     LossSafety,
     Money,
@@ -53,7 +54,7 @@ def _columns(names: str) -> tuple[str, ...]:
 
 
 SCHEMA: Final = Schema(
-    version=6,
+    version=7,
     members=_columns(
         """
         v id time pool mode action reason kind proposal other current_ratio target_ratio n_nodes
@@ -73,7 +74,7 @@ SCHEMA: Final = Schema(
             out_of_range outage_hours outage_said_ratio startup_s steps_since_move
             price_deviation_usd_per_hour oldest_input_s bad_inputs confidence_terms q_values
             node_vcpu n_anchored n_spot_leaving n_on_demand_leaving n_in_flight consolidates rules
-            n_spot_outside vector
+            n_spot_outside vector commitments
             """
         ),
         OfferingInput: _columns(
@@ -92,8 +93,10 @@ SCHEMA: Final = Schema(
         Money: _columns(
             """
             spot_usd_per_hour on_demand_usd_per_hour covered_ratio last_resort too_old_s
+            marginal_usd_per_hour
             """
         ),
+        CommitmentCover: _columns("state n_covered n_kept by unused_usd_per_hour"),
         LossSafety: _columns(
             """
             n_pdbs known margin_pods margin_pdb margin_zone safe_to_spot_nodes n_workloads
@@ -130,7 +133,7 @@ SCHEMA: Final = Schema(
             dwell_s max_dwell_s return_risk_ratio drain_deadline_s bind_s interruption_minutes
             move_minutes exit_unsupported leftover_s min_after_offering_loss_ratio
             min_after_zone_loss_ratio budgets_bind reduce_unsafe
-            rebalance_risk_factor
+            rebalance_risk_factor hold_unstated
             """
         ),
         WriteAuthority: _columns("leader freeze unsure own_node"),
@@ -140,17 +143,15 @@ SCHEMA: Final = Schema(
 """What is written."""
 
 BEFORE: Final = Schema(
-    version=5,
+    version=6,
     members=SCHEMA.members,
     rows={
         **SCHEMA.rows,
-        LossSafety: _columns("n_pdbs known margin_pods margin_pdb margin_zone safe_to_spot_nodes"),
-        Limits: SCHEMA.rows[Limits][:-5],
-        OfferingInput: SCHEMA.rows[OfferingInput][:-2],
+        Money: SCHEMA.rows[Money][:-1],
+        Limits: SCHEMA.rows[Limits][:-1],
         PoolInput: SCHEMA.rows[PoolInput][:-1],
     },
 )
-"""What is read beside it: a loss was judged by PodDisruptionBudgets alone, and a rebalance
-recommendation raised no risk."""
+"""What is read beside it: nothing was said of commitments."""
 
 READABLE: Final[Mapping[int, Schema]] = {schema.version: schema for schema in (SCHEMA, BEFORE)}

@@ -14,11 +14,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from spotvortex.core.domain.cloud.zones import region_of
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.core.domain.types import Offering
 from spotvortex.market.price_file import PriceRecords, SpotChanges
 from spotvortex.market.recorded import RecordedMarket
-from spotvortex.market.zones import region_of
 from spotvortex.sim.market.instance_types import instance_type_of
 
 MAX_AGE_S = 10.0 * 86_400.0

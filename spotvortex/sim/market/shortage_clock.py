@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
+from spotvortex.core.domain.cloud.zones import region_of
 from spotvortex.core.domain.types import Offering
-from spotvortex.market.zones import region_of
 from spotvortex.sim.market.generator_facts import (
     FAMILY_SHARE,
     PRESSURE_HOURS,

@@ -148,13 +148,18 @@ def shuffled(scene, rng):
     ]
     inputs = observed.cluster.inputs
     quotes = list(observed.market.quotes.items())
+    said = observed.market.commitments
     scores = list(scene.scores.items())
     return replace(
         scene,
         observation=replace(
             observed,
             cluster=ClusterFacts(pools=tuple(pools), inputs=tuple(rng.sample(inputs, len(inputs)))),
-            market=MarketFacts(quotes=dict(rng.sample(quotes, len(quotes)))),
+            market=replace(
+                observed.market,
+                quotes=dict(rng.sample(quotes, len(quotes))),
+                commitments=replace(said, items=tuple(rng.sample(said.items, len(said.items)))),
+            ),
         ),
         scores=dict(rng.sample(scores, len(scores))),
     )

@@ -11,7 +11,7 @@ from hypothesis import given
 from spotvortex.core.decision.messages import Basis, PoolState, Proposal, Verdict
 from spotvortex.core.decision.reconcile import decide
 from spotvortex.core.domain.types import Action
-from spotvortex.core.pool.input import LossSafety, PoolInput
+from spotvortex.core.pool.input import NO_COVER, Money, PoolInput
 from spotvortex.core.record.codec import decode, encode
 from spotvortex.core.record.counterfactual import Counterfactual
 from spotvortex.core.record.record import read_record, record_of
@@ -20,8 +20,8 @@ from spotvortex.core.record.schema import BEFORE, READABLE, SCHEMA
 from tests.core import odd
 from tests.core.builders import AT, basis, pool_input
 
-KEPT = tuple((Path(__file__).parent / "kept" / "schema-5.jsonl").read_text().splitlines())
-"""Records that a release with schema 5 wrote."""
+KEPT = tuple((Path(__file__).parent / "kept" / "schema-6.jsonl").read_text().splitlines())
+"""Records that a release with schema 6 wrote."""
 
 
 def classes_in(kind, found=None):
@@ -66,7 +66,7 @@ def test_a_record_of_the_release_before_is_made_again_byte_for_byte(line):
     assert json.loads(line)["v"] == BEFORE.version
     found = replay(line)
     assert found.same, found.remade
-    assert read_record(line).basis.pool.safety.n_workloads is None
+    assert read_record(line).basis.pool.commitments == NO_COVER
 
 
 def test_the_kept_records_hold_every_action():
@@ -102,19 +102,14 @@ def test_a_field_more_is_a_column_more_and_old_records_replay():
 def as_said_before(data):
     """A pool of which the schema before could say all."""
 
-    safety = data.safety
+    def without(money):
+        return Money(**{name: getattr(money, name) for name in BEFORE.rows[Money]})
+
     return replace(
         data,
-        vector=None,
-        offerings=tuple(replace(o, risk_factor=1.0, price_source="") for o in data.offerings),
-        safety=LossSafety(
-            n_pdbs=safety.n_pdbs,
-            known=safety.known,
-            margin_pods=safety.margin_pods,
-            margin_pdb=safety.margin_pdb,
-            margin_zone=safety.margin_zone,
-            safe_to_spot_nodes=safety.safe_to_spot_nodes,
-        ),
+        spot_money=without(data.spot_money),
+        entry_money=without(data.entry_money),
+        commitments=NO_COVER,
     )
 
 

@@ -40,8 +40,6 @@ def pool_safety(case: Case, reply: Reply) -> Verdict:
         return reply.at_most(safety.n_relieving, "nodes whose leaving helps", **numbers)
     if not case.action.towards_spot:
         return reply.allow("no move towards Spot")
-    if safety.n_workloads is None:
-        return _by_budgets(case, reply)
     verdict = _by_words(case, reply, safety.n_workloads)
     if not case.limits.budgets_bind or verdict.outcome is Outcome.REFUSE:
         return verdict
@@ -98,7 +96,7 @@ def _undoing(case: Case, reply: Reply, n_ours: int, **numbers: float) -> Verdict
 
 
 def _by_budgets(case: Case, reply: Reply) -> Verdict:
-    """Judge by PodDisruptionBudgets alone, as records of schema 5 were."""
+    """Judge by PodDisruptionBudgets alone."""
     safety = case.pool.safety
     if not safety.known:
         return reply.refuse(_NO_BUDGETS)

@@ -8,24 +8,49 @@ from __future__ import annotations
 
 from spotvortex.core.decision.gates.base import Case, Reply, gate
 from spotvortex.core.decision.messages import Verdict
+from spotvortex.core.domain.cloud.commitments import CommitmentState
+from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import Concern
 from spotvortex.core.domain.types import GateName
+from spotvortex.core.pool.input import PoolInput
 
 
 @gate(GateName.MARKET, Concern.MARKET)
 def market(case: Case, reply: Reply) -> Verdict:
     """Spot is cheap enough to be worth a move towards it.
 
-    Compares: the discount with 15 %, the payback with 6 h; a price of last resort is none.
+    Compares: the discount with 15 %, the payback with 6 h; a price of last resort is none, and what
+    a commitment pays for is no saving. Refuses where commitments cannot be read, or are not stated
+    and `SPOTVORTEX_COMMITMENTS=hold` waits for them.
     """
     if not case.action.towards_spot:
         return reply.allow("no move towards Spot")
+    unknown = unknown_commitments(case.pool, case.limits)
+    if unknown:
+        return reply.refuse(unknown)
+    return _worth(case, reply) or _compared(case, reply)
+
+
+def _worth(case: Case, reply: Reply) -> Verdict | None:
+    """Refuse where no gain can be told, or none is expected; None where there is one to compare."""
     discount, payback = case.economics.discount_ratio, case.economics.payback_hours
-    too_old_s = case.pool.entry_money.too_old_s
-    if discount is None and too_old_s is not None:
-        return reply.refuse("the Spot price is too old to use", age_s=too_old_s)
+    money = case.pool.entry_money
+    if discount is None and money.too_old_s is not None:
+        return reply.refuse("the Spot price is too old to use", age_s=money.too_old_s)
+    if discount is not None and payback is None and money.marginal_usd_per_hour is not None:
+        marginal = money.marginal_usd_per_hour
+        return reply.refuse(
+            "a commitment pays for these nodes already", marginal_usd_per_hour=marginal
+        )
     if discount is None or payback is None:
         return reply.refuse("no price, or no expected gain")
+    return None
+
+
+def _compared(case: Case, reply: Reply) -> Verdict:
+    discount, payback = case.economics.discount_ratio, case.economics.payback_hours
+    assert discount is not None
+    assert payback is not None
     numbers = {
         "discount_ratio": discount,
         "min_discount_ratio": case.limits.min_discount_ratio,
@@ -39,3 +64,14 @@ def market(case: Case, reply: Reply) -> Verdict:
     if not payback <= case.limits.max_payback_hours:
         return reply.refuse("the move pays back too late", **numbers)
     return reply.allow("discount and payback suffice", **numbers)
+
+
+def unknown_commitments(pool: PoolInput, limits: Limits) -> str:
+    """Say why growth waits for what is known of commitments, "" where it does not."""
+    match pool.commitments.state:
+        case CommitmentState.UNREADABLE:
+            return "the commitments are stated, but cannot be read"
+        case CommitmentState.UNSTATED if limits.hold_unstated:
+            return "the commitments are not stated, and SPOTVORTEX_COMMITMENTS=hold waits for them"
+        case _:
+            return ""

@@ -1,1 +1,1 @@
-"""What the cloud and a provisioner do to nodes, as values: ends, launches, notices."""
+"""The cloud as values: ends of nodes, launches, notices, commitments, and names of zones."""
