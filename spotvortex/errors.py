@@ -25,6 +25,10 @@ class PriceFileError(SpotVortexError):
     """A price file cannot be read; the text names file, line and field."""
 
 
+class CommitmentsError(SpotVortexError):
+    """A statement of commitments cannot be read; the text names file, field and fix."""
+
+
 class MetricsError(SpotVortexError):
     """A metrics endpoint, or a Prometheus, gave no answer that can be used; the text says why.
 

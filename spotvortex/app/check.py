@@ -83,7 +83,11 @@ async def _check_prices(settings: Settings, offerings: frozenset[Offering]) -> l
             facts = prices.market.facts(sorted(offerings), SystemClock().now())
         asked = _endpoints(prices)
         stop.set()
-    return [checks.of_prices(facts), *asked]
+    said = prices.commitments
+    trouble = said.trouble if said is not None else ""
+    hold = settings.commitments == "hold"
+    stated = checks.of_commitments(facts.commitments, trouble, hold=hold)
+    return [checks.of_prices(facts), stated, *asked]
 
 
 def _endpoints(prices: PriceSources) -> list[checks.Check]:

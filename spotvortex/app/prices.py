@@ -11,19 +11,25 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Final, Protocol, TypeVar
 
 from spotvortex.aws.on_demand_prices import open_list_prices
 from spotvortex.aws.spot_prices import open_spot_prices
-from spotvortex.errors import SettingsError
+from spotvortex.core.domain.cloud.commitments import Commitments
+from spotvortex.core.domain.inputs import InputName
+from spotvortex.errors import PriceFileError, SettingsError
+from spotvortex.market.files.commitments import read_commitments
+from spotvortex.market.files.stated import StatedMarket, WatchedMarket
+from spotvortex.market.files.watched import WatchedFile
 from spotvortex.market.freshest import FreshestMarket
 from spotvortex.market.karpenter.gauges import KarpenterMarket
 from spotvortex.market.karpenter.history import PrometheusHistory
 from spotvortex.market.karpenter.scrape import KarpenterScrape
 from spotvortex.market.last_resort import LastResortMarket, LayeredMarket
 from spotvortex.market.on_demand import OnDemandMarket
-from spotvortex.market.recorded import load_recorded
+from spotvortex.market.recorded import RecordedMarket, load_recorded
 from spotvortex.market.scripted import load_scripted
 from spotvortex.market.spot_history import SpotHistoryMarket
 from spotvortex.ports.edges import Background
@@ -68,6 +74,8 @@ class PriceSources:
         history: what reads their past, None where that is not read.
         aws: what asks AWS for Spot prices, None where it is not asked.
         aws_list: what asks AWS for list prices, None likewise.
+        price_file: the price file, None without one.
+        commitments: the statement of commitments, None where no path of one is set.
     """
 
     market: Market
@@ -75,6 +83,8 @@ class PriceSources:
     history: PrometheusHistory | None = None
     aws: SpotHistoryMarket | None = None
     aws_list: OnDemandMarket | None = None
+    price_file: WatchedFile[RecordedMarket] | None = None
+    commitments: WatchedFile[Commitments] | None = None
 
     @property
     def background(self) -> list[tuple[str, Background]]:
@@ -88,6 +98,10 @@ class PriceSources:
             found.append(("spot_prices", partial(_kept, self.aws, open_spot_prices)))
         if self.aws_list is not None:
             found.append(("on_demand_prices", partial(_kept, self.aws_list, open_list_prices)))
+        if self.price_file is not None:
+            found.append(("price_file", self.price_file.run))
+        if self.commitments is not None:
+            found.append(("commitments", self.commitments.run))
         return found
 
     async def warmed(self) -> None:
@@ -105,15 +119,18 @@ def open_prices(settings: Settings, rng: Random) -> PriceSources:
     """Open what the settings name, over on-demand prices of last resort; a test brings its own.
 
     Raises:
-        PriceFileError: a file cannot be read.
+        PriceFileError: a price file cannot be read.
     """
+    commitments = _commitments(settings)
     scripted = settings.test_price_provider_json or None
     if scripted or settings.test_price_provider_file:
-        return PriceSources(market=load_scripted(settings.test_price_provider_file, scripted))
+        market = load_scripted(settings.test_price_provider_file, scripted)
+        return PriceSources(market=StatedMarket(market, commitments), commitments=commitments)
     age, clock, sources = settings.max_price_age_s, SystemClock(), list[Market]()
-    aws = aws_list = scrape = history = None
+    aws = aws_list = scrape = history = price_file = None
     if settings.price_file is not None:
-        sources.append(load_recorded(settings.price_file, age))
+        price_file = _price_file(settings.price_file, age)
+        sources.append(WatchedMarket(price_file))
     if reads_history(settings):
         aws = SpotHistoryMarket(clock, rng, age)
         aws_list = OnDemandMarket(aws_region(), clock, rng, age)
@@ -125,9 +142,35 @@ def open_prices(settings: Settings, rng: Random) -> PriceSources:
             scrape = KarpenterScrape(settings.karpenter_metrics_url, karpenter, clock, rng)
         if settings.prometheus_url:
             history = PrometheusHistory(settings.prometheus_url, karpenter, clock, rng)
+    files = () if price_file is None else (price_file,)
     return PriceSources(
-        market=_layered(sources, age), scrape=scrape, history=history, aws=aws, aws_list=aws_list
+        market=StatedMarket(_layered(sources, age), commitments, files),
+        scrape=scrape,
+        history=history,
+        aws=aws,
+        aws_list=aws_list,
+        price_file=price_file,
+        commitments=commitments,
     )
+
+
+def _price_file(path: Path, age_s: float) -> WatchedFile[RecordedMarket]:
+    read = partial(load_recorded, spot_max_age_s=age_s)
+    file = WatchedFile(path, read, InputName.PRICE_FILE, SystemClock())
+    file.look()
+    if file.value is None:
+        raise PriceFileError(file.trouble)
+    return file
+
+
+def _commitments(settings: Settings) -> WatchedFile[Commitments] | None:
+    """Read the statement once; one that cannot be read holds growth, and ends nothing."""
+    path = settings.commitments_path
+    if path is None:
+        return None
+    file = WatchedFile(path, read_commitments, InputName.COMMITMENTS, SystemClock())
+    file.look()
+    return file
 
 
 def reads_history(settings: Settings) -> bool:

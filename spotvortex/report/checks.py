@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.text import Text
 
 from spotvortex.core.domain import labels
-from spotvortex.core.domain.inputs import InputState
+from spotvortex.core.domain.cloud.commitments import Commitments, CommitmentState
+from spotvortex.core.domain.inputs import InputName, InputState
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.kube.admin.access_review import Access
 from spotvortex.kube.admin.install_trial import InstallTrial
@@ -93,7 +94,7 @@ def of_model(name: str, digest: str, degenerate_reason: str) -> Check:
 
 def of_prices(market: MarketFacts) -> Check:
     """Judge the prices of what the cluster runs on, as the daemon would."""
-    (health,) = market.inputs
+    (health,) = (h for h in market.inputs if h.name is InputName.PRICES)
     quotes = market.quotes.values()
     n_priced = sum(1 for q in quotes if None not in (q.spot_usd_per_hour, q.on_demand_usd_per_hour))
     n_shipped = sum(1 for q in quotes if q.last_resort)
@@ -118,6 +119,31 @@ def of_prices(market: MarketFacts) -> Check:
     if health.state is not InputState.OK or n_priced < len(quotes) or n_shipped:
         return missing("prices", told, "see docs/price-file.md for both halves of the file")
     return ok("prices", told)
+
+
+STATE_COMMITMENTS: Final = (
+    "state them in a JSON file, {} for none: SPOTVORTEX_COMMITMENTS_PATH here, ConfigMap "
+    "spotvortex-commitments for the daemon (docs/commitments.md)"
+)
+
+
+def of_commitments(found: Commitments, trouble: str, *, hold: bool) -> Check:
+    """Judge what is stated of Savings Plans and reserved instances.
+
+    Args:
+        found: what is stated.
+        trouble: why a statement cannot be read, "" where it can, or where there is none.
+        hold: growth waits for a statement.
+    """
+    name = "commitments"
+    if found.state is CommitmentState.STATED:
+        n = len(found.items)
+        told = f"{n} stated" if n else "stated that there are none"
+        return ok(name, told)
+    if found.state is CommitmentState.UNREADABLE:
+        return wrong(name, f"nothing moves to Spot until this is mended: {trouble}", required=False)
+    costs = "nothing moves to Spot" if hold else "what a move saves may be nothing"
+    return missing(name, f"not stated, so {costs}", STATE_COMMITMENTS, required=hold)
 
 
 def of_endpoint(

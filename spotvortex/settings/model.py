@@ -124,9 +124,13 @@ class Settings(BaseSettings):
     offering's youngest Spot price counts: `auto` where the pod has a role of its own (IRSA or Pod
     Identity) and AWS_REGION is set, `aws` always, `file` never. See docs/aws-prices.md."""
 
+    commitments_path: Path | None = None
+    """Savings Plans and reserved instances, JSON; read again when it changes. On-demand nodes that
+    they pay for are not moved to Spot. See docs/commitments.md."""
+
     commitments: Literal["go-on", "hold"] = "go-on"
     """What growth does while commitments are not stated: go on, though what it saves may be
-    nothing, or wait for the statement; what protects never waits."""
+    nothing, or wait for SPOTVORTEX_COMMITMENTS_PATH; what protects never waits."""
 
     karpenter_metrics_url: str = ""
     """Address of Karpenter's metrics, read once a minute: prices, launches that failed,

@@ -177,6 +177,44 @@ def write_prices(path, age_s, *, on_demand=True):
     return path
 
 
+PLAN = {"name": "sp", "type": "compute", "usd_per_hour": 1, "discount_percent": 25}
+
+
+def written(path, text):
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "finding", "required", "told"),
+    [
+        (None, {}, CheckStatus.MISSING, False, "what a move saves may be nothing"),
+        (None, {"commitments": "hold"}, CheckStatus.MISSING, True, "nothing moves to Spot"),
+        ("{}", {}, CheckStatus.OK, True, "stated that there are none"),
+        ('{"savings_plan": []}', {}, CheckStatus.WRONG, False, "savings_plan"),
+        (
+            json.dumps({"savings_plans": [PLAN]}),
+            {},
+            CheckStatus.OK,
+            True,
+            "1 stated",
+        ),
+    ],
+)
+async def test_commitments_are_asked_for_with_the_fix(
+    text, changes, finding, required, told, tmp_path, monkeypatch
+):
+    path = tmp_path / "commitments.json"
+    if text is not None:
+        written(path, text)
+    found = await checked(cluster(), tmp_path, monkeypatch, commitments_path=path, **changes)
+    commitments = found["commitments"]
+    assert (commitments.finding, commitments.required) == (finding, required)
+    assert told in commitments.detail
+    if finding is CheckStatus.MISSING:
+        assert "SPOTVORTEX_COMMITMENTS_PATH" in commitments.fix
+
+
 async def test_prices_of_last_resort_are_named_since_nothing_moves_on_them(tmp_path, monkeypatch):
     path = write_prices(tmp_path / "prices.jsonl", 60.0, on_demand=False)
     found = (await checked(cluster(), tmp_path, monkeypatch, price_file=path))["prices"]
@@ -191,6 +229,7 @@ async def test_with_everything_in_place_all_is_well(tmp_path, monkeypatch):
         tmp_path,
         monkeypatch,
         price_file=write_prices(tmp_path / "prices.jsonl", 60.0),
+        commitments_path=written(tmp_path / "commitments.json", "{}"),
         state_dir=tmp_path,
         decision_log=tmp_path / "decisions.jsonl",
     )

@@ -206,6 +206,7 @@ def test_every_variable_of_the_active_pod_is_a_setting():
     (found,) = only(render(ACTIVE), "Deployment")["spec"]["template"]["spec"]["containers"]
     values = {e["name"].removeprefix(PREFIX).lower(): e for e in found["env"]}
     assert values.keys() == {
+        "commitments_path",
         "http_host",
         "http_port",
         "http_token",
@@ -330,9 +331,19 @@ def test_every_variable_of_the_pod_is_a_setting_with_a_good_value(container):
     values = {e["name"].removeprefix(PREFIX).lower(): e.get("value") for e in container["env"]}
     from_elsewhere = {n: values.pop(n) for n in ("http_token", "namespace", "pod_name")}
     assert set(from_elsewhere.values()) == {None}
+    (mount,) = container["volumeMounts"]
+    assert values.pop("commitments_path") == f"{mount['mountPath']}/commitments.json"
     assert values == {"http_host": "0.0.0.0", "http_port": "8080", "mode": "shadow"}
     settings = Settings.model_validate(values)
     assert settings.http_port == container["ports"][0]["containerPort"]
+
+
+@pytest.mark.parametrize("overlay", ["shadow", "advise", "canary", "active"])
+def test_a_statement_of_commitments_is_mounted_if_there_is_one(overlay):
+    pod = only(render(KUSTOMIZE / "overlays" / overlay), "Deployment")["spec"]["template"]["spec"]
+    (volume,) = pod["volumes"]
+    assert volume["configMap"] == {"name": "spotvortex-commitments", "optional": True}
+    assert [m["name"] for m in pod["containers"][0]["volumeMounts"]] == [volume["name"]]
 
 
 def test_the_service_selects_the_pod():

@@ -33,6 +33,7 @@ class InputName(StrEnum):
     PRICES = "prices"
     NOTICES = "notices"
     COMMITMENTS = "commitments"
+    PRICE_FILE = "price_file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,8 +30,10 @@ from spotvortex.core.pool.blocking import (
     nodes_held_by,
     pdb_blocked_nodes,
 )
+from spotvortex.core.pool.coverage import Coverage, covered_at
 from spotvortex.core.pool.survival.zone_loss import Loss, breaking_losses
 from spotvortex.core.scoring.features import price_ratio
+from spotvortex.report.assess.commitments import CommitmentsFound, commitments_found
 from spotvortex.report.assess.survival import PoolHold, SurvivalRow, pool_holds, workload_rows
 
 ORDER_OF_BLAME: Final = (
@@ -128,6 +130,7 @@ class OnDemand:
         n_priced: free nodes whose both prices are known.
         saving_usd_per_hour: what these would save on Spot at list price.
         oldest_at: start of the oldest free node, seconds since the epoch, None without one.
+        n_paid_for: nodes that nothing else holds, and that a commitment pays for, if in part.
         n_pinned: nodes that something asks to be on-demand.
         pinned: what asks for it, "" where nothing does.
         held: nodes by what holds them.
@@ -139,6 +142,7 @@ class OnDemand:
     n_priced: int
     saving_usd_per_hour: float
     oldest_at: float | None
+    n_paid_for: int
     n_pinned: int
     pinned: str
     held: tuple[tuple[Blocker, int], ...]
@@ -195,6 +199,7 @@ class Report:
         holds: what stands most against more Spot in each pool.
         decisions: what would be decided, by pool.
         missing: the inputs that cannot be read.
+        commitments: what commitments pay for, and what of them is unused.
     """
 
     context: str
@@ -210,11 +215,17 @@ class Report:
     holds: tuple[PoolHold, ...]
     decisions: tuple[Decision, ...]
     missing: tuple[MissingInput, ...]
+    commitments: CommitmentsFound
 
     @property
     def saving_usd_per_hour(self) -> float:
         """The high end of what the free on-demand nodes would save, USD/h at list price."""
         return sum(o.saving_usd_per_hour for o in self.on_demand)
+
+    @property
+    def least_saving_usd_per_hour(self) -> float:
+        """The low end: the same once commitments are stated; till then they may pay for it all."""
+        return self.saving_usd_per_hour if self.commitments.is_stated else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +249,7 @@ def make_report(plan: Plan, frame: Provenance) -> Report:
     groups = tuple(_groups(cluster, market))
     inputs = plan.observation.inputs
     default = plan.decisions[0].basis.limits.survival if plan.decisions else SURVIVAL_DEFAULT
+    coverage = covered_at(plan.observation).coverage
     return Report(
         context=frame.context,
         at=plan.at,
@@ -245,7 +257,7 @@ def make_report(plan: Plan, frame: Provenance) -> Report:
         version=frame.version,
         totals=_totals(cluster, groups),
         groups=groups,
-        on_demand=tuple(o for p in cluster.pools if (o := _on_demand(p, market)).n_nodes),
+        on_demand=tuple(o for p in cluster.pools if (o := _on_demand(p, market, coverage)).n_nodes),
         blocked=_blocked(cluster.pools),
         losses=breaking_losses((work, need_of(work, default)) for work in cluster.workloads),
         workloads=workload_rows(cluster, default),
@@ -256,6 +268,7 @@ def make_report(plan: Plan, frame: Provenance) -> Report:
             for h in inputs
             if h.state is not InputState.OK
         ),
+        commitments=commitments_found(cluster, coverage),
     )
 
 
@@ -315,7 +328,7 @@ def _is_mixed(pool: PoolFacts) -> bool:
     return {CapacityType.SPOT, CapacityType.ON_DEMAND} <= held
 
 
-def _on_demand(pool: PoolFacts, market: MarketFacts) -> OnDemand:
+def _on_demand(pool: PoolFacts, market: MarketFacts, coverage: Coverage) -> OnDemand:
     nodes = [n for n in pool.nodes if n.capacity_type is CapacityType.ON_DEMAND]
     pinned_by_pool = _pinned_by_pool(pool)
     pdb_blocked = pdb_blocked_nodes(pool)
@@ -324,12 +337,13 @@ def _on_demand(pool: PoolFacts, market: MarketFacts) -> OnDemand:
     pinned_names = {n.name for n in pinned}
     held: Counter[Blocker] = Counter()
     free: list[NodeFact] = []
+    paid_for: list[NodeFact] = []
     for node in nodes:
         if node.name in pinned_names:
             continue
         reason = next((b for b in ORDER_OF_BLAME if b in blockers[node.name]), None)
         if reason is None:
-            free.append(node)
+            (paid_for if node.uid in coverage.shares else free).append(node)
         else:
             held[reason] += 1
     savings = [s for n in free if (s := _saving(n, market)) is not None]
@@ -340,6 +354,7 @@ def _on_demand(pool: PoolFacts, market: MarketFacts) -> OnDemand:
         n_priced=len(savings),
         saving_usd_per_hour=sum(s for s in savings if s > 0.0),
         oldest_at=min((n.created_at for n in free), default=None),
+        n_paid_for=len(paid_for),
         n_pinned=len(pinned),
         pinned=pinned_by_pool or ("pods that ask for on-demand" if pinned else ""),
         held=tuple(sorted(held.items())),

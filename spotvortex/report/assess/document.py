@@ -16,7 +16,14 @@ def render(report: Report) -> str:
     """Render a report as indented JSON."""
     document = plain(report)
     assert isinstance(document, dict)
-    document["saving_usd_per_hour"] = [0.0, report.saving_usd_per_hour]
+    document["saving_usd_per_hour"] = [
+        report.least_saving_usd_per_hour,
+        report.saving_usd_per_hour,
+    ]
+    commitments = document["commitments"]
+    assert isinstance(commitments, dict)
+    commitments["n_covered"] = report.commitments.n_covered
+    commitments["unused_usd_per_hour"] = report.commitments.unused_usd_per_hour
     for entry, decision in zip(document["decisions"], report.decisions, strict=True):  # type: ignore[arg-type]
         assert isinstance(entry, dict)
         entry["pool"] = decision.pool

@@ -19,7 +19,9 @@ from rich.text import Text
 from spotvortex.core.decision.messages import Decision
 from spotvortex.core.domain.types import Action, Blocker
 from spotvortex.report.assess.assessment import OnDemand, Report, gates_in_words
+from spotvortex.report.assess.commitments import CommitmentsFound
 from spotvortex.report.assess.survival import PoolHold, SurvivalRow
+from spotvortex.report.checks import STATE_COMMITMENTS
 
 MAX_ROWS: Final = 8
 """Rows of a block of the first screen; what is left out is counted and shown by --details."""
@@ -37,6 +39,8 @@ def show(report: Report, console: Console, *, details: bool = False) -> None:
     if details:
         _nodes(report, console)
         _workloads(report, console)
+        if report.commitments.is_stated:
+            _covered(report.commitments, console)
         _survival(report.workloads, console)
         _vectors(report.decisions, console)
     _next(report, console, details=details)
@@ -81,8 +85,21 @@ def _health(report: Report, console: Console) -> None:
     for missing in report.missing:
         mark = (" !!  ", "red" if missing.required else "yellow")
         console.print(Text.assemble(mark, f"{missing.name} {missing.state}: {missing.detail}"))
-    words = "commitments (Savings Plans, reserved instances) unknown: money is a range"
-    _line(console, (" !!  ", "yellow"), f"{words} whose low end is 0")
+    _commitments(report, console)
+
+
+def _commitments(report: Report, console: Console) -> None:
+    """Say what commitments pay for, or ask for them."""
+    found = report.commitments
+    if not found.is_stated:
+        words = "commitments (Savings Plans, reserved instances) not stated: money is a range"
+        _line(console, (" !!  ", "yellow"), f"{words} whose low end is 0")
+        _line(console, f"     {STATE_COMMITMENTS}")
+        return
+    paid = f"{found.n_covered:g} of {found.n_nodes} on-demand nodes are paid for"
+    unused = f"${found.unused_usd_per_hour:,.2f}/h unused"
+    mark = (" !!  ", "yellow") if found.unused_usd_per_hour else (" ok  ", "green")
+    _line(console, mark, f"{_n(len(found.items), 'commitment')}: {paid} · {unused}")
 
 
 def _cost(report: Report, console: Console) -> None:
@@ -96,21 +113,25 @@ def _cost(report: Report, console: Console) -> None:
 def _on_demand(report: Report, console: Console, rows: int | None) -> None:
     free = sum(o.n_free for o in report.on_demand)
     total = sum(o.n_nodes for o in report.on_demand)
-    money = f"$0.00 .. {report.saving_usd_per_hour:,.2f}/h"
+    money = _range(report, report.saving_usd_per_hour)
     _title(console, "ON-DEMAND YOU MAY NOT NEED", f"{free} of {total} nodes   {money}")
     if not total:
         _line(console, "  there is no on-demand node in any pool: nothing to gain here")
     pools = sorted(report.on_demand, key=lambda o: (-o.saving_usd_per_hour, -o.n_free, o.pool))
     shown = [o for o in pools if o.n_free]
     for pool in islice(shown, rows):
-        _line(console, *_free_words(pool))
+        _line(console, *_free_words(pool, report))
     _more(console, len(shown) - len(shown[:rows]))
     _cannot_move(report.on_demand, console, rows)
 
 
-def _free_words(pool: OnDemand) -> tuple[str, ...]:
+def _range(report: Report, high: float) -> str:
+    return f"${high:,.2f}/h" if report.commitments.is_stated else f"$0.00 .. {high:,.2f}/h"
+
+
+def _free_words(pool: OnDemand, report: Report) -> tuple[str, ...]:
     since = datetime.fromtimestamp(pool.oldest_at or 0.0, UTC).strftime("%d %b %H:%M")
-    money = f"$0.00 .. {pool.saving_usd_per_hour:,.2f}/h"
+    money = _range(report, pool.saving_usd_per_hour)
     if not pool.n_priced:
         money = "saving unknown: no Spot price"
     elif pool.n_priced < pool.n_free:
@@ -125,6 +146,10 @@ def _cannot_move(on_demand: Sequence[OnDemand], console: Console, rows: int | No
     if held:
         reasons = ", ".join(f"{blocker} {n}" for blocker, n in sorted(held.items()))
         _line(console, f"  cannot move {sum(held.values())}: {reasons}")
+    paid_for = sorted((o for o in on_demand if o.n_paid_for), key=lambda o: (-o.n_paid_for, o.pool))
+    for pool in islice(paid_for, rows):
+        _line(console, f"  paid for by commitments {pool.n_paid_for} in {pool.pool}")
+    _more(console, len(paid_for) - len(paid_for[:rows]))
     pinned = sorted((o for o in on_demand if o.n_pinned), key=lambda o: (-o.n_pinned, o.pool))
     for pool in islice(pinned, rows):
         _line(console, f"  pinned {pool.n_pinned} in {pool.pool}: {pool.pinned}")
@@ -216,6 +241,34 @@ def _workloads(report: Report, console: Console) -> None:
     for blocked in report.blocked:
         table.add_row(blocked.workload, blocked.blocker, str(blocked.n_nodes))
     console.print(table)
+
+
+def _covered(found: CommitmentsFound, console: Console) -> None:
+    table = Table(title="commitments, and what is left of each", title_justify="left")
+    for name in ("commitment", "kind"):
+        table.add_column(name, overflow="fold")
+    for name in ("holds", "used", "unused $/h"):
+        table.add_column(name, justify="right")
+    for item in found.items:
+        unused = item.unused_usd_per_hour
+        table.add_row(
+            item.name,
+            item.kind,
+            f"{item.amount:g} {item.unit}",
+            f"{item.used:g}",
+            "unknown" if unused is None else f"{unused:.2f}",
+        )
+    console.print(table)
+    nodes = Table(title="on-demand nodes that commitments pay for", title_justify="left")
+    for name in ("pool", "by"):
+        nodes.add_column(name, overflow="fold")
+    for name in ("nodes", "paid for", "not paid for"):
+        nodes.add_column(name, justify="right")
+    for row in found.pools:
+        by = ", ".join(row.by) or "-"
+        counts = str(row.n_nodes), f"{row.n_covered:g}", f"{row.n_uncovered:g}"
+        nodes.add_row(row.pool or "(none)", by, *counts)
+    console.print(nodes)
 
 
 def _survival(workloads: Sequence[SurvivalRow], console: Console) -> None:

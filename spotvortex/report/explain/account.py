@@ -17,9 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from spotvortex.core.decision.messages import Decision, Economics, Move, Proposal, Verdict
+from spotvortex.core.domain.cloud.commitments import CommitmentState
 from spotvortex.core.domain.moves import BINDINGS, Concern
 from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
-from spotvortex.core.pool.input import Money, PoolInput, Risk
+from spotvortex.core.pool.input import CommitmentCover, Money, PoolInput, Risk
 from spotvortex.core.record.codec import CodecError, decode, rfc3339
 from spotvortex.core.record.counterfactual import Counterfactual, WhatIf, force
 from spotvortex.core.record.record import read_record
@@ -208,6 +209,7 @@ def facts(account: DecisionAccount) -> Iterator[tuple[str, str]]:
         yield "Spot to enter", f"{_money(pool.entry_money)}; {_risk(pool.entry_risk)}"
     if sources := sorted({o.price_source for o in pool.offerings} - {"", "none"}):
         yield "prices from", "; ".join(sources)
+    yield "commitments", _commitments(pool.commitments)
     raised = [o for o in pool.offerings if o.risk_factor != 1.0]
     if raised:
         yield "raised", "; ".join(f"{o.offering} x{o.risk_factor:g}" for o in raised) + WARNED
@@ -244,7 +246,17 @@ def _money(money: Money) -> str:
     if spot is None or on_demand is None:
         return "price unknown"
     source = ", of last resort" if money.last_resort else ""
-    return f"{_usd(spot)}/h instead of {_usd(on_demand)}/h{source}"
+    marginal = money.marginal_usd_per_hour
+    paid = "" if marginal is None else f", of which commitments leave {_usd(marginal)}/h to save"
+    return f"{_usd(spot)}/h instead of {_usd(on_demand)}/h{source}{paid}"
+
+
+def _commitments(found: CommitmentCover) -> str:
+    if found.state is not CommitmentState.STATED:
+        return found.state
+    by = f" by {', '.join(found.by)}" if found.by else ""
+    unused = f"{_usd(found.unused_usd_per_hour)}/h of all are unused"
+    return f"{found.n_covered:g} nodes are paid for{by}, {found.n_kept} of them movable; {unused}"
 
 
 def _risk(risk: Risk) -> str:
