@@ -23,8 +23,8 @@ SIMULATING: Final = frozenset({"batch", "evaluation", "faultsearch", "sim"})
 """What makes worlds and judges runs; it decides nothing in a cluster."""
 
 _KINDS: Final = frozenset({".py", ".csv"})
-_DATA_THAT_DECIDES: Final = frozenset({"on_demand_us_east_1.json"})
-"""Data beside the sources. A protocol is not among them: its own digest counts."""
+_DATA_THAT_DECIDES: Final = "on_demand_*.json"
+"""Data beside the sources: prices. A protocol is not among them: its own digest counts."""
 
 _DIGITS: Final = 12
 
@@ -57,7 +57,7 @@ def digest_of(root: Path, without: Iterable[str]) -> str:
 
 def _sources(root: Path, without: frozenset[str]) -> Iterator[Path]:
     for path in sorted(root.rglob("*")):
-        counts = path.suffix in _KINDS or path.name in _DATA_THAT_DECIDES
+        counts = path.suffix in _KINDS or path.match(_DATA_THAT_DECIDES)
         if counts and path.relative_to(root).parts[0] not in without:
             yield path
 

@@ -59,6 +59,8 @@ def test_the_table_of_prices_counts(tmp_path):
     before = digest_of(tmp_path, ())
     write(tmp_path / "market" / "on_demand_us_east_1.json", '{"a": 1}')
     assert digest_of(tmp_path, ()) != before
+    write(tmp_path / "market" / "on_demand_eu_west_1.json", "{}")
+    assert digest_of(tmp_path, ()) != before
     assert list((ROOT / "market").glob("on_demand_us_east_1.json"))
 
 

@@ -28,6 +28,10 @@ _OPERATION: Final = "pricing:GetProducts"
 _HOME: Final = "us-east-1"
 """The API answers in a few regions, for all of them (AWS Billing User Guide, "endpoints")."""
 
+_PAGE: Final = 100
+_MAX_PAGES: Final = 100
+"""A region sells under a thousand types."""
+
 _PLAIN: Final = {
     "operatingSystem": "Linux",
     "preInstalledSw": "NA",
@@ -50,20 +54,45 @@ class ListPriceClient:
         Raises:
             PriceSourceError: it could not be had.
         """
-        wanted = _PLAIN | {"instanceType": instance_type, "regionCode": self._region}
+        page = await self._page({"instanceType": instance_type}, MaxResults=20)
+        found = {usd for text in page.get("PriceList", ()) for usd in _prices(_product(text))}
+        # Of two products that fit, the dearer one is the careful answer.
+        return max(found, default=None)
+
+    async def all_prices(self) -> dict[str, float]:
+        """Return the list price of every type that is sold in the region, by type.
+
+        Raises:
+            PriceSourceError: a page could not be had, or there are too many.
+        """
+        found: dict[str, float] = {}
+        token = ""
+        for _ in range(_MAX_PAGES):
+            more = {"NextToken": token} if token else {}
+            page = await self._page({}, MaxResults=_PAGE, **more)
+            for product in map(_product, page.get("PriceList", ())):
+                name = _type_of(product)
+                for usd in _prices(product) if name else ():
+                    found[name] = max(usd, found.get(name, 0.0))
+            token = str(page.get("NextToken") or "")
+            if not token:
+                return found
+        text = f"{_OPERATION} gave more than {_MAX_PAGES} pages of {_PAGE} products"
+        raise PriceSourceError(text, is_passing=False)
+
+    async def _page(self, which: Mapping[str, str], **args: object) -> Mapping[str, Any]:
+        wanted = {**_PLAIN, **which} | {"regionCode": self._region}
         filters = [{"Type": "TERM_MATCH", "Field": k, "Value": v} for k, v in wanted.items()]
         request = self._client.get_products(
-            ServiceCode="AmazonEC2", Filters=filters, FormatVersion="aws_v1", MaxResults=20
+            ServiceCode="AmazonEC2", Filters=filters, FormatVersion="aws_v1", **args
         )
         try:
-            page = await answered(request, 2 * ANSWER_S)
+            page: Mapping[str, Any] = await answered(request, 2 * ANSWER_S)
         except RequestFailedError as trouble:
             text = f"{_OPERATION}: {short_words(trouble.words)}; {_fix(trouble)}"
             passing = trouble.fault in PASSING
             raise PriceSourceError(text, is_passing=passing) from trouble.__cause__
-        found = {usd for text in page.get("PriceList", ()) for usd in _prices(text)}
-        # Of two products that fit, the dearer one is the careful answer.
-        return max(found, default=None)
+        return page
 
 
 @asynccontextmanager
@@ -81,12 +110,22 @@ async def open_list_prices(region: str) -> AsyncIterator[ListPriceClient]:
         raise SettingsError(text) from error.__cause__
 
 
-def _prices(text: str) -> Iterator[float]:
-    """Yield what an hour costs by one product; what cannot be read says nothing."""
+def _product(text: str) -> object:
+    """Read one product, None where it cannot be read."""
     try:
-        product = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
-        return
+        return None
+
+
+def _type_of(product: object) -> str:
+    """Return the instance type that a product is, "" where it does not say."""
+    name = _values_of(_values_of(product, "product"), "attributes").get("instanceType")
+    return name if isinstance(name, str) else ""
+
+
+def _prices(product: object) -> Iterator[float]:
+    """Yield what an hour costs by one product; what cannot be read says nothing."""
     for term in _values(_values_of(product, "terms"), "OnDemand"):
         for dimension in _values(term, "priceDimensions"):
             usd = _usd(dimension) if dimension.get("unit") == "Hrs" else None

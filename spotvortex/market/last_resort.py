@@ -1,15 +1,17 @@
 """On-demand prices where no provider gives any.
 
-Comes in: the table that ships with the product (`on_demand_us_east_1.json`: date, source, currency
-and region inside), and another market. Goes out: quotes in which a figure of the table is marked.
-May not give a spot price, nor an on-demand price for a region that the table was not made for.
+Comes in: the tables that ship with the product (`on_demand_us_east_1.json`: date, source, currency
+and region inside; one file a region, see `scripts/fetch_price_table.py`), and another market. Goes
+out: quotes in which a figure of a table is marked. May not give a spot price, nor an on-demand
+price for a region that no table was made for.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Final
 
@@ -21,7 +23,11 @@ from spotvortex.core.domain.types import Offering
 from spotvortex.market.health import SPOT_MAX_AGE_S, prices_health
 from spotvortex.ports.market import Market
 
-TABLE_NAME: Final = "on_demand_us_east_1.json"
+HOME: Final = "us-east-1"
+"""The region whose table always ships."""
+
+MAX_REGIONS: Final = 64
+"""Tables that are kept at hand."""
 
 
 class PriceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,27 +50,45 @@ class PriceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     prices: dict[str, float]
 
 
-def shipped_table() -> PriceTable:
-    """Return the table that ships with the product."""
-    raw = resources.files("spotvortex.market").joinpath(TABLE_NAME).read_bytes()
-    return msgspec.json.decode(raw, type=PriceTable)
+def name_of(region: str) -> str:
+    """Return the name of the file that holds a region's table."""
+    return f"on_demand_{region.replace('-', '_')}.json"
+
+
+@cache
+def shipped_names() -> frozenset[str]:
+    """Return the names of the files that ship with the product."""
+    files = resources.files("spotvortex.market").iterdir()
+    return frozenset(f.name for f in files if f.name.startswith("on_demand_"))
+
+
+def home_table() -> PriceTable:
+    """Return the table of `HOME`."""
+    table = shipped_table(HOME)
+    assert table is not None
+    return table
+
+
+def shipped_table(region: str) -> PriceTable | None:
+    """Return the table of a region that ships with the product, None where none does."""
+    name = name_of(region)
+    # IMPORTANT: the region is what a node's label says; nothing is opened that is not listed.
+    if name not in shipped_names():
+        return None
+    raw = resources.files("spotvortex.market").joinpath(name).read_bytes()
+    table = msgspec.json.decode(raw, type=PriceTable)
+    return table if table.region == region else None
 
 
 class LastResortMarket:
-    """Implements `ports.Market` from the shipped table: on-demand only, one region only."""
+    """Implements `ports.Market` from the shipped tables: on-demand only."""
 
-    def __init__(self, table: PriceTable | None = None) -> None:
-        self._table = table or shipped_table()
-        self.source = f"shipped table of {self._table.date}"
-
-    def on_demand_usd_per_hour(self, offering: Offering) -> float | None:
-        """Return the on-demand price of an offering, None where the table does not know it."""
-        if region_of(offering.zone) != self._table.region:
-            return None
-        return self._table.prices.get(offering.instance_type)
+    def __init__(self, table_of: Callable[[str], PriceTable | None] = shipped_table) -> None:
+        """Take what gives the table of a region; each is asked for once, when it is needed."""
+        self._table_of = lru_cache(maxsize=MAX_REGIONS)(table_of)
 
     def facts(self, offerings: Iterable[Offering], now: float) -> MarketFacts:  # noqa: ARG002
-        """Return a quote for every offering; the table does not depend on the time."""
+        """Return a quote for every offering; a table does not depend on the time."""
         quotes = {o: self.lend(SpotQuote(offering=o)) for o in offerings}
         health = prices_health(quotes.values(), math.inf)
         return MarketFacts(quotes=quotes, inputs=(health,))
@@ -73,10 +97,12 @@ class LastResortMarket:
         """Return a quote with its missing on-demand price filled in and marked, if it is known."""
         if quote.on_demand_usd_per_hour is not None:
             return quote
-        price = self.on_demand_usd_per_hour(quote.offering)
-        if price is None:
+        table = self._table_of(region_of(quote.offering.zone))
+        price = table.prices.get(quote.offering.instance_type) if table else None
+        if table is None or price is None:
             return quote
-        source = self.source if quote.source == "none" else f"{quote.source}; {self.source}"
+        shipped = f"shipped table of {table.date}"
+        source = shipped if quote.source == "none" else f"{quote.source}; {shipped}"
         return dataclasses.replace(
             quote, on_demand_usd_per_hour=price, source=source, last_resort=True
         )

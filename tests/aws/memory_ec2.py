@@ -64,8 +64,14 @@ class MemoryEc2:
             status, code = self.fault
             body = {"__type": f"{code}Exception", "message": "told so"}
             return web.json_response(body, status=status, content_type=JSON)
-        found = self.list_prices.get(self.products[-1]["instanceType"], [])
-        return web.json_response({"PriceList": found}, content_type=JSON)
+        if "instanceType" in self.products[-1]:
+            found = self.list_prices.get(self.products[-1]["instanceType"], [])
+            return web.json_response({"PriceList": found}, content_type=JSON)
+        found = [text for texts in self.list_prices.values() for text in texts]
+        first = int(asked.get("NextToken", "0"))
+        last = first + min(self.page, asked["MaxResults"])
+        more = {"NextToken": str(last)} if last < len(found) else {}
+        return web.json_response({"PriceList": found[first:last], **more}, content_type=JSON)
 
     def _found(self, asked: dict[str, list[str]]) -> list[Row]:
         types = {v[0] for k, v in asked.items() if k.startswith("InstanceType")}
@@ -78,11 +84,12 @@ class MemoryEc2:
         return [*in_force.values(), *(r for r in rows if r[4] > start)]
 
 
-def product(usd: str, unit: str = "Hrs") -> str:
+def product(usd: str, unit: str = "Hrs", instance_type: str = "") -> str:
     """Return a product as the price list has it (Price List Query API, "GetProducts")."""
+    attributes = {"attributes": {"instanceType": instance_type}} if instance_type else {}
     dimension = {"unit": unit, "pricePerUnit": {"USD": usd}}
     term = {"priceDimensions": {"S.T.D": dimension}}
-    return json.dumps({"product": {}, "terms": {"OnDemand": {"S.T": term}}})
+    return json.dumps({"product": attributes, "terms": {"OnDemand": {"S.T": term}}})
 
 
 def _item(row: Row) -> str:

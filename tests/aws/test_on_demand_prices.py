@@ -92,3 +92,25 @@ async def test_a_refusal_names_the_right_and_whether_it_may_pass(
         with pytest.raises(PriceSourceError, match=words) as said:
             await client.price("m5.large")
     assert said.value.is_passing is is_passing
+
+
+async def test_all_prices_of_a_region_come_over_all_pages_the_dearer_of_two(monkeypatch):
+    server = MemoryEc2(page=2)
+    server.list_prices = {
+        "m5.large": [product("0.1", instance_type="m5.large")],
+        "c5.large": [product(usd, instance_type="c5.large") for usd in ("0.09", "0.2", "0.1")],
+        "": [product("0.3"), "no json"],
+    }
+    async with asking(server, monkeypatch) as client:
+        assert await client.all_prices() == {"m5.large": 0.1, "c5.large": 0.2}
+    assert len(server.products) == 3
+    assert "instanceType" not in server.products[0]
+
+
+async def test_a_price_list_without_end_is_given_up(monkeypatch):
+    server = MemoryEc2(page=1)
+    server.list_prices = {"m5.large": [product("0.1", instance_type="m5.large")] * 200}
+    async with asking(server, monkeypatch) as client:
+        with pytest.raises(PriceSourceError, match="more than 100 pages") as refused:
+            await client.all_prices()
+    assert not refused.value.is_passing

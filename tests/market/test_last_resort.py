@@ -10,9 +10,12 @@ from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.market.last_resort import (
-    TABLE_NAME,
+    HOME,
     LastResortMarket,
     LayeredMarket,
+    PriceTable,
+    home_table,
+    name_of,
     shipped_table,
 )
 from spotvortex.market.recorded import RecordedMarket, load_recorded
@@ -29,12 +32,42 @@ from tests.market.records import (
 
 
 def test_table_is_small_and_says_where_it_is_from() -> None:
-    table = shipped_table()
-    assert len(resources.files("spotvortex.market").joinpath(TABLE_NAME).read_bytes()) < 200_000
+    table = home_table()
+    assert len(resources.files("spotvortex.market").joinpath(name_of(HOME)).read_bytes()) < 200_000
     assert table.currency == "USD"
     assert table.date == "2026-07-20"
     assert "commit 6fc13b5236" in table.source
     assert all(0.0 < price < 1000.0 for price in table.prices.values())
+
+
+@pytest.mark.parametrize("region", ["", "eu-west-1", "../market/on_demand_us_east-1", "us_east_1"])
+def test_a_region_without_a_table_has_none(region: str) -> None:
+    assert shipped_table(region) is None
+
+
+def test_every_region_is_priced_by_its_own_table_and_each_is_read_once() -> None:
+    asked = []
+
+    def table_of(region: str) -> PriceTable | None:
+        asked.append(region)
+        if region != "eu-west-1":
+            return None
+        return PriceTable(
+            date="2026-11-30",
+            source="test",
+            currency="USD",
+            unit="per hour, Linux, on-demand",
+            region=region,
+            prices={C5_EU.instance_type: 0.2},
+        )
+
+    market = LastResortMarket(table_of)
+    for _ in range(2):
+        quotes = market.facts([M5_A, C5_EU], T0).quotes
+        assert quotes[M5_A].on_demand_usd_per_hour is None
+        assert quotes[C5_EU].on_demand_usd_per_hour == 0.2
+        assert quotes[C5_EU].source == "shipped table of 2026-11-30"
+    assert asked == ["us-east-1", "eu-west-1"]
 
 
 def test_on_demand_is_given_for_the_tables_region_alone() -> None:

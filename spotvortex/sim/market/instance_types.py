@@ -14,7 +14,7 @@ from typing import Final
 
 from spotvortex.core.domain.instance_types import vcpus_of
 from spotvortex.errors import UnknownMachineError
-from spotvortex.market.last_resort import shipped_table
+from spotvortex.market.last_resort import home_table
 
 GIB: Final = 1024**3
 MIB: Final = 1024**2
@@ -75,7 +75,7 @@ def instance_type_of(instance_type: str) -> InstanceType:
     if known is not None:
         return known
     vcpus = vcpus_of(instance_type)
-    price = shipped_table().prices.get(instance_type)
+    price = home_table().prices.get(instance_type)
     if vcpus <= 0.0 or price is None:
         raise UnknownMachineError(
             f"instance type {instance_type!r} is not known: there is no size in its name, or no "
