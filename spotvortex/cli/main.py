@@ -61,6 +61,7 @@ COMMANDS: Final = (
     Command(name="evaluate", summary="Judge the policy against Karpenter alone, in many worlds."),
     Command(name="backtest", summary="Replay prices and capacity over a cluster, by policy."),
     Command(name="snapshot", summary="Write down what a backtest needs to know of the cluster."),
+    Command(name="prices", summary="Fetch prices from AWS into a price file: fetch."),
     Command(name="karpenter", summary="Print a pair of NodePools made of a mixed one: split."),
     Command(name="aws", summary="Print what AWS has to allow, and a queue: policies, resources."),
     Command(name="version", summary="Print the version."),
