@@ -111,6 +111,9 @@ class Metrics:
         self._breaking = gauge(
             "unsafe_workloads", "Workloads of which one loss would take too much.", "pool"
         )
+        self._paid_for = gauge(
+            "committed_nodes", "On-demand nodes that commitments pay for.", "pool"
+        )
         self._recovery_risk = gauge(
             "recovery_risk", "How likely a loss is not made good in time, 0..1.", "pool"
         )
@@ -286,6 +289,8 @@ class Metrics:
         self._target.show({key: d.target_ratio for key, d in pools.items()})
         vectors = {key: v for key, d in pools.items() if (v := d.input.vector) is not None}
         self._breaking.show({key: float(d.input.safety.n_breaking) for key, d in pools.items()})
+        covers = {key: d.input.commitments for key, d in pools.items()}
+        self._paid_for.show({k: c.n_covered if c.is_stated else None for k, c in covers.items()})
         self._recovery_risk.show({k: v.recovery_risk for k, v in vectors.items()})
         self._safe_ratio.show({k: v.safe_spot_ratio for k, v in vectors.items()})
         self._savings.show({key: d.savings_usd_per_hour for key, d in pools.items()})

@@ -18,6 +18,7 @@ from spotvortex.core.decision.messages import (
     Verdict,
 )
 from spotvortex.core.decision.reconcile import decide
+from spotvortex.core.domain.cloud.commitments import CommitmentState
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
@@ -34,10 +35,13 @@ from spotvortex.core.domain.types import (
     ProposalSource,
     ProvisionerKind,
 )
+from spotvortex.core.pool.effective_price import MAX_NAME
 from spotvortex.core.pool.input import (
     MAX_CANDIDATES,
+    MAX_COMMITMENTS_NAMED,
     MAX_OFFERINGS,
     Candidate,
+    CommitmentCover,
     GroupFit,
     LossSafety,
     Money,
@@ -300,6 +304,13 @@ def large_input(**changes: Any) -> PoolInput:
             ),
             "room_spot": room(87, node_group=LARGE_NAME, nodes_left=120),
             "blocked": tuple((blocker, 12) for blocker in Blocker),
+            "commitments": CommitmentCover(
+                state=CommitmentState.STATED,
+                n_covered=31.654321,
+                n_kept=17,
+                by=tuple(f"{i}{'c' * (MAX_NAME - 1)}" for i in range(MAX_COMMITMENTS_NAMED)),
+                unused_usd_per_hour=12.345678,
+            ),
             **changes,
         },
     )

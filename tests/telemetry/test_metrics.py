@@ -6,6 +6,7 @@ from dataclasses import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from spotvortex.core.decision.messages import Proposal, Verdict
+from spotvortex.core.domain.cloud.commitments import CommitmentState
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import (
@@ -21,6 +22,7 @@ from spotvortex.core.drain.calls import DeletePlaceholders
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.cost import cost_of
+from spotvortex.core.pool.input import CommitmentCover
 from spotvortex.ports.edges import Traffic
 from spotvortex.ports.series import CALLS, CHANNEL_REPLACED, LOOP_STALL, SHADOW_CALLS
 from spotvortex.ports.writing import NoticeTraffic
@@ -34,6 +36,7 @@ NAMES = {
     "spotvortex_spot_ratio_current",
     "spotvortex_spot_ratio_target",
     "spotvortex_unsafe_workloads",
+    "spotvortex_committed_nodes",
     "spotvortex_recovery_risk",
     "spotvortex_safe_spot_ratio",
     "spotvortex_leader",
@@ -375,3 +378,13 @@ def test_a_pool_costs_what_its_nodes_cost_and_nothing_where_no_price_is_known():
     priceless = tuple(replace(o, on_demand_usd_per_hour=None) for o in pool_input().offerings)
     made.planned(plan(decision(input=pool_input(offerings=priceless))), 0.1)
     assert not any("usd_per_hour{" in name for name in samples(made))
+
+
+def test_nodes_that_commitments_pay_for_have_a_series_once_they_are_stated():
+    made = metrics()
+    made.planned(plan(decision()), 0.0)
+    name = f"spotvortex_committed_nodes{{pool={decision().pool}}}"
+    assert name not in samples(made)
+    cover = CommitmentCover(state=CommitmentState.STATED, n_covered=1.5)
+    made.planned(plan(decision(input=pool_input(commitments=cover))), 0.0)
+    assert samples(made)[name] == 1.5

@@ -146,6 +146,11 @@ class CommitmentCover:
     by: tuple[str, ...] = ()
     unused_usd_per_hour: float = 0.0
 
+    @property
+    def is_stated(self) -> bool:
+        """Tell whether the figures are of a statement that could be read."""
+        return self.state is CommitmentState.STATED
+
 
 NO_COVER: Final = CommitmentCover()
 

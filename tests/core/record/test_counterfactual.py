@@ -156,6 +156,14 @@ def test_applying_the_change_that_would_allow_an_action_allows_it(assessed, limi
             "would INCREASE_30 if nodes that the budgets let go to Spot >= 1, now 0",
         ),
         (
+            basis(pool_input(entry_money=replace(CHEAP, marginal_usd_per_hour=0.0))),
+            "would INCREASE_30 if no commitment paid for its on-demand nodes",
+        ),
+        (
+            basis(limits=Limits(hold_unstated=True)),
+            "would INCREASE_30 if what the account has committed to were known",
+        ),
+        (
             basis(pool_input(safety=safety(words_known=False))),
             "would INCREASE_30 if what owners say of a loss could be read",
         ),

@@ -10,9 +10,10 @@ from rich.console import Console
 
 from spotvortex.core.decision.messages import PoolState
 from spotvortex.core.decision.reconcile import decide
+from spotvortex.core.domain.cloud.commitments import CommitmentState
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Action, CapacityType, Mode
-from spotvortex.core.pool.input import OfferingInput
+from spotvortex.core.pool.input import CommitmentCover, OfferingInput
 from spotvortex.core.record.record import record_of
 from spotvortex.errors import RecordError
 from spotvortex.report.explain.account import (
@@ -164,6 +165,23 @@ def test_a_risk_that_a_recommendation_raised_says_so():
     assert f"{WEB_A} x3, since a rebalance was recommended there" in text
     assert "prices from" in text
     assert "rebalance" not in text_of(show, account_of(decide(basis())))
+
+
+def test_what_commitments_pay_for_is_told_with_what_is_left_to_save():
+    cover = CommitmentCover(
+        state=CommitmentState.STATED,
+        n_covered=2.5,
+        n_kept=2,
+        by=("a", "b"),
+        unused_usd_per_hour=1.0,
+    )
+    money = replace(CHEAP, marginal_usd_per_hour=0.05)
+    text = text_of(
+        show, account_of(decide(basis(pool_input(commitments=cover, entry_money=money))))
+    )
+    assert "2.5 nodes are paid for by a, b, 2 of them movable; $1.0000/h of all are unused" in text
+    assert "of which commitments leave $0.0500/h to save" in text
+    assert "paid for" not in text_of(show, account_of(decide(basis())))
 
 
 def test_json_holds_the_same_and_what_is_not_finite_is_null():
