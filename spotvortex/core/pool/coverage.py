@@ -7,7 +7,8 @@ Instance Savings Plans before Compute ones, the highest discount first and of eq
 rate. Whatever AWS leaves open is settled by name, so that the order of nodes never matters.
 
 Of nodes that are alike, those that stay anyhow are covered first: which of them a bill names makes
-no difference to what a move of another one saves.
+no difference to what a move of another one saves. Those that are leaving come last, so that the
+replacement of a node is not taken for one too many while both are there.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ NO_COVERAGE: Final = Coverage()
 
 @dataclass(slots=True, kw_only=True)
 class _Group:
-    """Nodes of one type in one region, those that stay anyhow first.
+    """Nodes of one type in one region, by `_stays_first`.
 
     `left` (share not covered yet) and `by` go by place there; no node before `first` has any left.
     """
@@ -200,8 +201,8 @@ def _groups(nodes: Iterable[NodeFact], prices: Prices) -> list[_Group]:
     ]
 
 
-def _stays_first(node: NodeFact) -> tuple[bool, float, str, str]:
-    """Put nodes first that nothing moves to Spot, then the oldest."""
+def _stays_first(node: NodeFact) -> tuple[bool, bool, float, str, str]:
+    """Put nodes first that nothing moves to Spot, then the oldest, and last those that leave."""
     stays = (
         node.capacity_type is CapacityType.RESERVED
         or not node.pool
@@ -210,7 +211,7 @@ def _stays_first(node: NodeFact) -> tuple[bool, float, str, str]:
         or any(blocked.blocker in _HOLDING for blocked in node.load.blocked)
     )
     created_at = node.created_at if math.isfinite(node.created_at) else math.inf
-    return not stays, created_at, node.name, node.uid
+    return node.leaving, not stays, created_at, node.name, node.uid
 
 
 _Turn = tuple[Commitment, _Group, float]

@@ -23,6 +23,8 @@ MAX_NAME: Final = 64
 
 def least_covered(nodes: Sequence[NodeFact], coverage: Coverage) -> tuple[NodeFact, ...]:
     """Keep the nodes of which commitments pay for the least: those of no commitment, if any is."""
+    if not coverage.shares:
+        return tuple(nodes)
     least = min((coverage.shares.get(n.uid, 0.0) for n in nodes), default=0.0)
     return tuple(n for n in nodes if coverage.shares.get(n.uid, 0.0) <= least)
 
@@ -37,9 +39,9 @@ def marginal_usd_per_hour(
         coverage: what commitments pay for.
         quote_of: gives the price of an offering.
     """
-    shares = [coverage.shares.get(node.uid, 0.0) for node in nodes]
-    if not any(shares):
+    if not any(node.uid in coverage.shares for node in nodes):
         return None
+    shares = [coverage.shares.get(node.uid, 0.0) for node in nodes]
     listed = [quote_of(node.offering).on_demand_usd_per_hour or 0.0 for node in nodes]
     paid = (price * (1.0 - share) for price, share in zip(listed, shares, strict=True))
     return short(math.fsum(paid) / len(nodes))
@@ -55,11 +57,14 @@ def cover_of(
         movable: the on-demand nodes that might become Spot.
         coverage: what commitments pay for.
     """
+    unused = short(coverage.unused_usd_per_hour)
+    if not coverage.shares:
+        return CommitmentCover(state=coverage.state, unused_usd_per_hour=unused)
     names = {name for node in kept for name in coverage.by.get(node.uid, ())}
     return CommitmentCover(
         state=coverage.state,
         n_covered=short(math.fsum(coverage.shares.get(node.uid, 0.0) for node in kept)),
         n_kept=sum(1 for node in movable if node.uid in coverage.shares),
         by=tuple(name[:MAX_NAME] for name in sorted(names)[:MAX_COMMITMENTS_NAMED]),
-        unused_usd_per_hour=short(coverage.unused_usd_per_hour),
+        unused_usd_per_hour=unused,
     )

@@ -140,6 +140,13 @@ def test_of_nodes_that_are_alike_those_that_stay_anyhow_are_covered_first_then_t
         assert shares([young, old, stays], plan_of(usd_per_hour=0.075)) == {"uid-zzz": 1.0}
 
 
+def test_a_node_that_leaves_is_covered_last_so_that_its_replacement_is_not_one_too_many():
+    old, new = on_demand("a", created_at=AT - 9e6), on_demand("b", created_at=AT)
+    for leaves in ({"cordoned": True}, {"moving": True}):
+        leaving = replace(old, do_not_disrupt=True, **leaves)
+        assert shares([leaving, new], plan_of(usd_per_hour=0.075)) == {"uid-b": 1.0}
+
+
 def test_what_is_left_is_told_in_money():
     nodes = [on_demand("n1")]
     plan = coverage_of(nodes, PRICES, [plan_of(usd_per_hour=1.0)])

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from pathlib import Path
 
 import pytest
 
@@ -10,6 +9,7 @@ from spotvortex.core.domain.inputs import InputName, InputState
 from spotvortex.errors import CommitmentsError
 from spotvortex.market.files import watched
 from spotvortex.market.files.watched import WatchedFile
+from tests.market.files.config_map import mounted
 
 NOW = 1_784_000_000.0
 
@@ -83,25 +83,12 @@ def test_a_file_written_over_in_place_is_read(tmp_path):
     assert file.value == "two"
 
 
-def mounted(folder, name, text):
-    """Bring a version of a ConfigMap as a kubelet does: a new folder, then `..data` leads there."""
-    version = folder / name
-    version.mkdir()
-    (version / "f").write_text(text)
-    (folder / "..new").symlink_to(name)
-    (folder / "..new").rename(folder / "..data")
-    link = folder / "f"
-    if not link.is_symlink():
-        link.symlink_to(Path("..data") / "f")
-    return link
-
-
 def test_a_config_map_that_is_mounted_changes_by_a_link(tmp_path):
-    link = mounted(tmp_path, "..v1", "one")
+    link = mounted(tmp_path, "..v1", "f", "one")
     file, _ = watching(link)
     assert file.value == "one"
     before = os.readlink(link)
-    mounted(tmp_path, "..v2", "two")
+    mounted(tmp_path, "..v2", "f", "two")
     assert os.readlink(link) == before
     file.look()
     assert file.value == "two"
