@@ -34,8 +34,8 @@ from spotvortex.core.domain.types import (
 )
 from spotvortex.core.domain.workloads import SpotShare, WorkloadFact
 from spotvortex.core.pool.assessment import Assessment
+from spotvortex.core.pool.commitments.coverage import covered_at
 from spotvortex.core.pool.context import cycle_context
-from spotvortex.core.pool.coverage import covered_at
 from spotvortex.core.pool.input import (
     MAX_CANDIDATES,
     Candidate,

@@ -35,7 +35,7 @@ from spotvortex.core.domain.types import (
     ProposalSource,
     ProvisionerKind,
 )
-from spotvortex.core.pool.effective_price import MAX_NAME
+from spotvortex.core.pool.commitments.effective_price import MAX_NAME
 from spotvortex.core.pool.input import (
     MAX_CANDIDATES,
     MAX_COMMITMENTS_NAMED,

@@ -16,8 +16,8 @@ from spotvortex.core.domain.workloads import SurvivalDefault
 from spotvortex.core.drain.messages import InFlight
 from spotvortex.core.drain.orders import in_flight
 from spotvortex.core.pool.assessment import Assessment
+from spotvortex.core.pool.commitments.coverage import NOTHING_COVERED, Covered, covered_at
 from spotvortex.core.pool.context import cycle_context
-from spotvortex.core.pool.coverage import NOTHING_COVERED, Covered, covered_at
 from spotvortex.core.pool.input import PoolInput
 from spotvortex.core.pool.owner_rules import PoolRules, more_careful
 from spotvortex.core.pool.reduction import reduce_summary

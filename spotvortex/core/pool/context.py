@@ -17,7 +17,7 @@ from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.observation import NodeFact, Observation, anchored_until
 from spotvortex.core.domain.types import Offering, is_price, short
-from spotvortex.core.pool.coverage import NO_COVERAGE, Coverage
+from spotvortex.core.pool.commitments.coverage import NO_COVERAGE, Coverage
 from spotvortex.core.scoring.features import OfferingScore
 
 NO_QUOTE: Final = SpotQuote(offering=Offering(instance_type="", zone=""))

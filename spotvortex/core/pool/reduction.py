@@ -20,12 +20,12 @@ from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
 from spotvortex.core.domain.sides import allows, is_driven, receiving_sides
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering, is_price, short
-from spotvortex.core.pool.context import NO_QUOTE, CycleContext, trusted
-from spotvortex.core.pool.effective_price import (
+from spotvortex.core.pool.commitments.effective_price import (
     cover_of,
     least_covered,
     marginal_usd_per_hour,
 )
+from spotvortex.core.pool.context import NO_QUOTE, CycleContext, trusted
 from spotvortex.core.pool.group_fit import Sizes, place, sizes_of
 from spotvortex.core.pool.input import (
     MAX_CANDIDATES,

@@ -14,7 +14,7 @@ from typing import Final
 from spotvortex.core.domain.cloud.commitments import Commitment, CommitmentState
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact
 from spotvortex.core.domain.types import CapacityType, short
-from spotvortex.core.pool.coverage import CommitmentUse, Coverage
+from spotvortex.core.pool.commitments.coverage import CommitmentUse, Coverage
 
 _KEPT: Final = frozenset({CapacityType.ON_DEMAND, CapacityType.RESERVED})
 

@@ -18,8 +18,9 @@ from rich.text import Text
 
 from spotvortex.core.decision.messages import Decision
 from spotvortex.core.domain.types import Action, Blocker
-from spotvortex.report.assess.assessment import OnDemand, Report, gates_in_words
+from spotvortex.report.assess.assessment import Report, gates_in_words
 from spotvortex.report.assess.commitments import CommitmentsFound
+from spotvortex.report.assess.on_demand import OnDemand
 from spotvortex.report.assess.survival import PoolHold, SurvivalRow
 from spotvortex.report.checks import STATE_COMMITMENTS
 

@@ -1,7 +1,7 @@
 """What an account has committed to pay for, whether it is used or not.
 
 Comes in: rows that an owner states. Goes out: the same rows, and what one node draws from each. May
-not allocate anything: see `core/pool/coverage.py`.
+not allocate anything: see `core/pool/commitments/coverage.py`.
 """
 
 from __future__ import annotations

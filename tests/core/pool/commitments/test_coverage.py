@@ -18,7 +18,12 @@ from spotvortex.core.domain.cloud.commitments import (
     units_of,
 )
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering
-from spotvortex.core.pool.coverage import NOTHING_COVERED, coverage_of, covered_at, prices_of
+from spotvortex.core.pool.commitments.coverage import (
+    NOTHING_COVERED,
+    coverage_of,
+    covered_at,
+    prices_of,
+)
 from tests.core import odd
 from tests.core.builders import (
     AT,

@@ -14,7 +14,7 @@ from typing import Final
 from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.observation import NodeFact
 from spotvortex.core.domain.types import Offering, short
-from spotvortex.core.pool.coverage import Coverage
+from spotvortex.core.pool.commitments.coverage import Coverage
 from spotvortex.core.pool.input import MAX_COMMITMENTS_NAMED, CommitmentCover
 
 MAX_NAME: Final = 64

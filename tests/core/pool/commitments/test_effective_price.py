@@ -19,7 +19,7 @@ from spotvortex.core.domain.types import (
     PolicyMode,
     ProposalReason,
 )
-from spotvortex.core.pool.effective_price import MAX_NAME
+from spotvortex.core.pool.commitments.effective_price import MAX_NAME
 from spotvortex.core.pool.input import MAX_COMMITMENTS_NAMED, NO_COVER
 from tests.core import odd
 from tests.core.builders import (
