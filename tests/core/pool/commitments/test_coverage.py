@@ -101,6 +101,37 @@ def test_regional_instances_cover_any_size_of_their_family_the_smallest_first():
     assert shares(nodes, reserved(amount=8.0), prices={}) == {"uid-l": 1.0, "uid-x": 0.5}
 
 
+@pytest.mark.parametrize(
+    ("family", "units", "running", "covered"),
+    [
+        ("t2", 2.0, ["t2.small"] * 2, 2.0),
+        ("t2", 2.0, ["t2.large"], 0.5),
+        ("c4", 64.0, ["c4.8xlarge"], 1.0),
+        ("c4", 64.0, ["c4.4xlarge"] * 2, 2.0),
+        ("c4", 64.0, ["c4.2xlarge"] * 4, 4.0),
+        ("c4", 64.0, ["c4.large"] * 17, 16.0),
+        ("m4", 8.0, ["m4.large"] * 2, 2.0),
+        ("m4", 8.0, ["m4.xlarge"], 1.0),
+    ],
+)
+def test_the_examples_of_size_flexibility_that_aws_gives(family, units, running, covered):
+    """Of "Amazon EC2 Reserved Instances and Other AWS Reservation Models", and Region RI items."""
+    nodes = [on_demand(f"n{i}", at(name)) for i, name in enumerate(running)]
+    assert sum(shares(nodes, reserved(amount=units, family=family)).values()) == covered
+
+
+def test_the_example_of_savings_percentages_that_aws_gives():
+    """c5.9xlarge at 4.00 on-demand: 2.00 by a Compute plan (50 %), 1.00 by its own (75 %)."""
+    nine = on_demand("nine", at("c5.9xlarge"))
+    prices = {("c5.9xlarge", "us-east-1"): 4.0}
+    compute = plan_of("compute", 25.0, discount_ratio=0.5)
+    own = plan_of("own", 25.0, family="c5", region="us-east-1", discount_ratio=0.75)
+    found = coverage_of([nine], prices, [compute, own])
+    assert found.by == {"uid-nine": ("own",)}
+    assert [use.used for use in found.uses] == [0.0, 1.0]
+    assert coverage_of([nine], prices, [compute]).uses[0].used == 2.0
+
+
 def test_one_node_may_be_covered_by_two_commitments():
     found = coverage_of(
         [on_demand("n1")], PRICES, (plan_of(usd_per_hour=1.0), reserved(amount=1.0))
