@@ -86,7 +86,7 @@ async def _check_prices(settings: Settings, offerings: frozenset[Offering]) -> l
     said = prices.commitments
     trouble = said.trouble if said is not None else ""
     hold = settings.commitments == "hold"
-    stated = checks.of_commitments(facts.commitments, trouble, hold=hold)
+    stated = checks.of_commitments(facts.commitments, trouble, SystemClock().now(), hold=hold)
     return [checks.of_prices(facts), stated, *asked]
 
 

@@ -127,19 +127,21 @@ STATE_COMMITMENTS: Final = (
 )
 
 
-def of_commitments(found: Commitments, trouble: str, *, hold: bool) -> Check:
+def of_commitments(found: Commitments, trouble: str, at: float, *, hold: bool) -> Check:
     """Judge what is stated of Savings Plans and reserved instances.
 
     Args:
         found: what is stated.
         trouble: why a statement cannot be read, "" where it can, or where there is none.
+        at: the time, which tells what has ended.
         hold: growth waits for a statement.
     """
     name = "commitments"
     if found.state is CommitmentState.STATED:
         n = len(found.items)
-        told = f"{n} stated" if n else "stated that there are none"
-        return ok(name, told)
+        n_ended = n - len(found.at(at))
+        ended = f", {n_ended} of them ended" if n_ended else ""
+        return ok(name, f"{n} stated{ended}" if n else "stated that there are none")
     if found.state is CommitmentState.UNREADABLE:
         return wrong(name, f"nothing moves to Spot until this is mended: {trouble}", required=False)
     costs = "nothing moves to Spot" if hold else "what a move saves may be nothing"

@@ -215,6 +215,14 @@ async def test_commitments_are_asked_for_with_the_fix(
         assert "SPOTVORTEX_COMMITMENTS_PATH" in commitments.fix
 
 
+async def test_a_commitment_that_has_ended_is_counted(tmp_path, monkeypatch):
+    ended = PLAN | {"name": "old", "ends_at": "2020-01-01T00:00:00Z"}
+    text = json.dumps({"savings_plans": [PLAN, ended]})
+    path = written(tmp_path / "commitments.json", text)
+    found = await checked(cluster(), tmp_path, monkeypatch, commitments_path=path)
+    assert found["commitments"].detail == "2 stated, 1 of them ended"
+
+
 async def test_prices_of_last_resort_are_named_since_nothing_moves_on_them(tmp_path, monkeypatch):
     path = write_prices(tmp_path / "prices.jsonl", 60.0, on_demand=False)
     found = (await checked(cluster(), tmp_path, monkeypatch, price_file=path))["prices"]
