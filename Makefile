@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COVERAGE := --cov --cov-report=term-missing:skip-covered
-# Scenes on control planes mostly wait, and so do tests on sockets. A file stays with one worker, long files (tests/active) first.
+# Scenes on control planes mostly wait, and so do tests on sockets. A file stays with one worker, long files first (tests/order.py).
 WORKERS ?= 3
 BESIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # What needs neither a control plane nor minutes.

@@ -16,7 +16,7 @@ from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.needs import on_control_plane
 from tests.examples import register
 
-pytest_plugins = ("tests.flaky", "tests.unit_rule")
+pytest_plugins = ("tests.flaky", "tests.order", "tests.unit_rule")
 
 register(derandomize=bool(os.environ.get("CI")))
 
