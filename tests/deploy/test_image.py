@@ -234,7 +234,7 @@ def test_the_active_pod_leads_serves_its_probes_and_stops_in_time(pod):
 
 @pytest.mark.parametrize("pod", [SHADOW], indirect=True)
 def test_in_the_shadow_pod_check_says_what_it_lacks_and_nothing_is_wrong(pod):
-    """No prices are shipped yet, which is named with the fix; the memory has its ConfigMap."""
+    """Prices and commitments are its owner's, and named with the fix; the memory has its place."""
 
     def code():
         pod.log.write_text("")
@@ -244,4 +244,4 @@ def test_in_the_shadow_pod_check_says_what_it_lacks_and_nothing_is_wrong(pod):
     wait_until(lambda: code() == 1, 60)
     found = [line.split()[:2] for line in pod.log.read_text().splitlines()]
     assert not [words for words in found if words[0] == "wrong"]
-    assert [name for finding, name in found if finding == "missing"] == ["prices"]
+    assert [name for finding, name in found if finding == "missing"] == ["prices", "commitments"]

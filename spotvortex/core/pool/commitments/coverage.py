@@ -39,6 +39,10 @@ _KEPT: Final = frozenset({CapacityType.ON_DEMAND, CapacityType.RESERVED})
 _HOLDING: Final = HARD_BLOCKERS | {Blocker.PINNED_ON_DEMAND}
 
 
+NOTHING: Final = 1e-9
+"""A share of a node that is rounding and no node."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitmentUse:
     """One commitment, and how far it is used.
@@ -243,15 +247,15 @@ def _draw(commitment: Commitment, group: _Group, drawn: float, amount: float) ->
         zone = group.nodes[i].offering.zone
         if group.left[i] <= 0.0 or commitment.zone not in ("", zone):
             continue
-        share = min(group.left[i], amount / drawn)
-        if share >= group.left[i]:
+        share = amount / drawn
+        if share >= group.left[i] - NOTHING:
             amount -= group.left[i] * drawn
             group.left[i] = 0.0
         else:
             group.left[i] -= share
             amount = 0.0
         group.by[i].append(commitment.name)
-        if amount <= 0.0:
+        if amount <= NOTHING * drawn:
             return 0.0
     return amount
 

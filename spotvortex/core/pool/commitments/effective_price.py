@@ -23,9 +23,9 @@ MAX_NAME: Final = 64
 
 def least_covered(nodes: Sequence[NodeFact], coverage: Coverage) -> tuple[NodeFact, ...]:
     """Keep the nodes of which commitments pay for the least: those of no commitment, if any is."""
-    if not coverage.shares:
+    if not (coverage.shares and nodes):
         return tuple(nodes)
-    least = min((coverage.shares.get(n.uid, 0.0) for n in nodes), default=0.0)
+    least = min(coverage.shares.get(n.uid, 0.0) for n in nodes)
     return tuple(n for n in nodes if coverage.shares.get(n.uid, 0.0) <= least)
 
 

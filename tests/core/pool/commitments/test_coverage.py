@@ -42,6 +42,9 @@ from tests.core.builders import (
 )
 
 LARGE, XLARGE, C6 = "m6i.large", "m6i.xlarge", "c6i.large"
+RATE = 0.075
+"""What a large node draws from a Savings Plan of 25 %."""
+
 PRICES = {(LARGE, "us-east-1"): 0.1, (XLARGE, "us-east-1"): 0.2, (C6, "us-east-1"): 0.1}
 
 
@@ -141,6 +144,17 @@ def test_one_node_may_be_covered_by_two_commitments():
     assert [use.used for use in found.uses] == [0.05625, 1.0]
 
 
+def test_each_node_names_only_what_covers_it():
+    three = [on_demand(f"n{i}") for i in range(3)]
+    plans = [plan_of(name, RATE) for name in ("a", "b", "c")]
+    empty = plan_of("0", 0.0)
+    free = plan_of("free", 1.0, discount_ratio=1.0)
+    found = coverage_of(three, PRICES, [free, empty, *plans[:2]])
+    assert found.by == {"uid-n0": ("a",), "uid-n1": ("b",)}
+    assert [use.unused_usd_per_hour for use in found.uses] == [1.0, 0.0, 0.0, 0.0]
+    assert len(coverage_of(three, PRICES, plans).by) == 3
+
+
 def test_less_than_a_millionth_of_a_node_is_nothing():
     assert shares([on_demand("n1")], reserved(amount=1e-9)) == {}
 
@@ -192,6 +206,9 @@ def test_what_is_left_is_told_in_money():
     assert plan.unused_usd_per_hour == 0.925
     unknown = coverage_of(nodes, {}, [reserved(amount=12.0)])
     assert unknown.uses[0].unused_usd_per_hour is None
+    assert unknown.unused_usd_per_hour == 0.0
+    whole = coverage_of(nodes, {}, [reserved(amount=4.0)])
+    assert whole.uses[0].unused_usd_per_hour == 0.0
 
 
 def test_of_two_prices_of_a_type_in_a_region_the_lower_one_counts():

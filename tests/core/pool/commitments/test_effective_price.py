@@ -19,7 +19,12 @@ from spotvortex.core.domain.types import (
     PolicyMode,
     ProposalReason,
 )
-from spotvortex.core.pool.commitments.effective_price import MAX_NAME
+from spotvortex.core.pool.commitments.coverage import Coverage
+from spotvortex.core.pool.commitments.effective_price import (
+    MAX_NAME,
+    least_covered,
+    marginal_usd_per_hour,
+)
 from spotvortex.core.pool.input import MAX_COMMITMENTS_NAMED, NO_COVER
 from tests.core import odd
 from tests.core.builders import (
@@ -61,11 +66,12 @@ def decided(*items, **changes):
 
 
 def test_only_nodes_that_no_commitment_pays_for_are_moved():
-    decision = decided(plan_of(usd_per_hour=2 * RATE))
+    decision = decided(plan_of(usd_per_hour=2 * RATE), facts=pool(n_spot=0, n_on_demand=5))
     assert decision.action.towards_spot
     assert decision.moves
-    assert {c.uid for c in decision.input.to_spot} == {"uid-web-d2", "uid-web-d3"}
-    assert {move.candidate.uid for move in decision.moves} <= {"uid-web-d2", "uid-web-d3"}
+    free = {"uid-web-d2", "uid-web-d3", "uid-web-d4"}
+    assert {c.uid for c in decision.input.to_spot} == free
+    assert {move.candidate.uid for move in decision.moves} <= free
     assert decision.input.commitments.n_covered == 2.0
     assert decision.input.commitments.n_kept == 2
     assert decision.input.commitments.by == ("sp",)
@@ -79,6 +85,15 @@ def test_where_a_commitment_pays_for_all_of_them_none_is_moved_and_the_reason_sa
     assert decision.economics.saving_usd_per_hour == -0.03
     assert decision.economics.discount_ratio == pytest.approx(-0.3)
     assert decision.input.commitments.unused_usd_per_hour == 9.7
+
+
+def test_the_price_at_the_margin_is_the_mean_of_what_nothing_pays_for():
+    nodes = [on_demand("a"), on_demand("b"), on_demand("c")]
+    shares = Coverage(shares={"uid-a": 1.0, "uid-b": 0.5})
+    prices = market().quotes
+    assert marginal_usd_per_hour(nodes, shares, prices.__getitem__) == 0.05
+    assert marginal_usd_per_hour(nodes[2:], shares, prices.__getitem__) is None
+    assert least_covered([], shares) == ()
 
 
 def test_a_node_that_is_paid_for_in_part_moves_only_if_the_rest_is_worth_it():
