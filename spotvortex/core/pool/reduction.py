@@ -340,19 +340,16 @@ def _risk(nodes: Sequence[NodeFact], sight: CycleContext) -> Risk:
 
 
 def _money(nodes: Sequence[NodeFact], sight: CycleContext) -> Money:
-    def quote_of(offering: Offering) -> SpotQuote:
-        return sight.quotes.get(offering, NO_QUOTE)
-
-    quotes = [quote_of(n.offering) for n in nodes]
-    known = [q for q in quotes if math.isfinite(price_ratio(q))]
-    priced = [n for n in nodes if math.isfinite(price_ratio(quote_of(n.offering)))]
+    quoted = [(n, sight.quotes.get(n.offering, NO_QUOTE)) for n in nodes]
+    priced = [(n, q) for n, q in quoted if math.isfinite(price_ratio(q))]
+    known = [q for _, q in priced]
     return Money(
         spot_usd_per_hour=_mean(q.spot_usd_per_hour for q in known),
         on_demand_usd_per_hour=_mean(q.on_demand_usd_per_hour for q in known),
-        covered_ratio=short(len(known) / len(quotes)) if quotes else 1.0,
+        covered_ratio=short(len(known) / len(quoted)) if quoted else 1.0,
         last_resort=any(q.last_resort for q in known),
-        too_old_s=_too_old_s(quotes),
-        marginal_usd_per_hour=marginal_usd_per_hour(priced, sight.coverage, quote_of),
+        too_old_s=_too_old_s(q for _, q in quoted),
+        marginal_usd_per_hour=marginal_usd_per_hour(priced, sight.coverage),
     )
 
 

@@ -8,12 +8,12 @@ over one of the nodes every figure is as if there were none. May not judge.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.observation import NodeFact
-from spotvortex.core.domain.types import Offering, short
+from spotvortex.core.domain.types import short
 from spotvortex.core.pool.commitments.coverage import Coverage
 from spotvortex.core.pool.input import MAX_COMMITMENTS_NAMED, CommitmentCover
 
@@ -30,21 +30,21 @@ def least_covered(nodes: Sequence[NodeFact], coverage: Coverage) -> tuple[NodeFa
 
 
 def marginal_usd_per_hour(
-    nodes: Sequence[NodeFact], coverage: Coverage, quote_of: Callable[[Offering], SpotQuote]
+    priced: Sequence[tuple[NodeFact, SpotQuote]], coverage: Coverage
 ) -> float | None:
     """Return the mean of what an hour less of these nodes would save, None without commitments.
 
     Args:
-        nodes: nodes whose price is known, all on-demand.
+        priced: on-demand nodes, each with a quote that knows its on-demand price.
         coverage: what commitments pay for.
-        quote_of: gives the price of an offering.
     """
-    if not any(node.uid in coverage.shares for node in nodes):
+    if not any(node.uid in coverage.shares for node, _ in priced):
         return None
-    shares = [coverage.shares.get(node.uid, 0.0) for node in nodes]
-    listed = [quote_of(node.offering).on_demand_usd_per_hour or 0.0 for node in nodes]
-    paid = (price * (1.0 - share) for price, share in zip(listed, shares, strict=True))
-    return short(math.fsum(paid) / len(nodes))
+    saved = (
+        (quote.on_demand_usd_per_hour or 0.0) * (1.0 - coverage.shares.get(node.uid, 0.0))
+        for node, quote in priced
+    )
+    return short(math.fsum(saved) / len(priced))
 
 
 def cover_of(

@@ -90,9 +90,9 @@ def test_where_a_commitment_pays_for_all_of_them_none_is_moved_and_the_reason_sa
 def test_the_price_at_the_margin_is_the_mean_of_what_nothing_pays_for():
     nodes = [on_demand("a"), on_demand("b"), on_demand("c")]
     shares = Coverage(shares={"uid-a": 1.0, "uid-b": 0.5})
-    prices = market().quotes
-    assert marginal_usd_per_hour(nodes, shares, prices.__getitem__) == 0.05
-    assert marginal_usd_per_hour(nodes[2:], shares, prices.__getitem__) is None
+    priced = [(node, quote()) for node in nodes]
+    assert marginal_usd_per_hour(priced, shares) == 0.05
+    assert marginal_usd_per_hour(priced[2:], shares) is None
     assert least_covered([], shares) == ()
 
 
