@@ -33,6 +33,8 @@ ALLOWED = {
     "test_who_does_not_lead_gives_back_what_it_holds_and_reads_nothing": NOTHING,
     "aws/test_interruptions.py::until": ASKS,
     "aws/test_interruptions.py::until_empty": ASKS,
+    "browser/chromium.py::_port_of": ASKS,
+    "browser/chromium.py::wait_for": ASKS,
     "contract/real_stage.py::lasts": NOTHING,
     "contract/real_stage.py::until": ASKS,
     "contract/test_watching.py::briefly": NOTHING,
