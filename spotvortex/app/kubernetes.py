@@ -23,17 +23,19 @@ from spotvortex.core.domain.types import Mode
 from spotvortex.errors import ApiError, UnreachableError
 from spotvortex.kube.admin import access_review
 from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.cache.node_groups import AutoscalerUse
 from spotvortex.kube.cache.view import KubeClusterView
 from spotvortex.kube.coordination.freeze import FreezeWatch
 from spotvortex.kube.coordination.kept_memory import KeptMemory, Place
 from spotvortex.kube.coordination.lease import LeaseKeeper, LeaseOptions
 from spotvortex.kube.coordination.state import VERSION, ClusterState
 from spotvortex.kube.coordination.state_store import VersionedConfigMap
+from spotvortex.kube.write.autoscaler.provisioner import AutoscalerProvisioner
 from spotvortex.kube.write.bounded import BoundedRequests
 from spotvortex.kube.write.events import EventRecorder
 from spotvortex.kube.write.karpenter_version import KarpenterVersion
 from spotvortex.kube.write.manifests import PlaceholderOptions
-from spotvortex.kube.write.provisioners import KarpenterProvisioner, NoProvisioner
+from spotvortex.kube.write.provisioners import EachByItsOwn, KarpenterProvisioner, NoProvisioner
 from spotvortex.kube.write.writer import KubeWriter
 from spotvortex.ports.edges import Background, Edges
 from spotvortex.ports.lease_timing import LeaseTiming
@@ -85,7 +87,9 @@ async def kubernetes_edges(settings: Settings, *, looks_once: bool = False) -> A
         stack.push_async_callback(client.close)
         if looks_once:
             await answering(client)
-        view = KubeClusterView(client, rng, settings.max_input_age_s, settings.namespace)
+        view = KubeClusterView(
+            client, rng, settings.max_input_age_s, settings.namespace, use_of(settings)
+        )
         side = _Side() if looks_once else await _writing_side(settings, client, rng, stack)
         yield Edges(
             name=f"{client.context_name} ({client.server})",
@@ -257,11 +261,30 @@ async def _queue(
 
 def provisioner_of(settings: Settings, client: KubeClient, timing: LeaseTiming) -> Provisioner:
     """Return what makes and ends the cluster's nodes, as the settings say."""
+    karpenter = KarpenterProvisioner(client, timing)
     match settings.provisioner:
         case "karpenter":
-            return KarpenterProvisioner(client, timing)
+            return karpenter
+        case "auto" | "cluster-autoscaler":
+            autoscaler = AutoscalerProvisioner(
+                client=client, timing=timing, namespace=settings.namespace
+            )
+            return EachByItsOwn(karpenter=karpenter, autoscaler=autoscaler)
         case "none":
             return NoProvisioner()
+        case _ as never:
+            assert_never(never)
+
+
+def use_of(settings: Settings) -> AutoscalerUse:
+    """Return whether node groups are taken for Cluster Autoscaler's, as the settings say."""
+    match settings.provisioner:
+        case "auto":
+            return AutoscalerUse.WHERE_IT_RUNS
+        case "cluster-autoscaler":
+            return AutoscalerUse.ALWAYS
+        case "karpenter" | "none":
+            return AutoscalerUse.NEVER
         case _ as never:
             assert_never(never)
 

@@ -20,6 +20,7 @@ from spotvortex.faultsearch.pools import (
     SPOT,
     TYPES,
     PoolSpec,
+    autoscaled,
     draw_pools,
     groups_of,
     shared,
@@ -183,6 +184,7 @@ def _with_the_model_alone(episode: Episode) -> Episode:
 def _drawn(seed: int) -> Episode:
     chance = stream(seed, "episode")
     pools = with_sides(stream(seed, "sides"), draw_pools(chance, MAX_NODES))
+    pools = autoscaled(stream(seed, "autoscaled"), pools)
     tick_s = chance.choice((10.0, 20.0, 30.0))
     n_ticks = chance.randint(30, MAX_TICKS)
     busy_s = n_ticks * tick_s

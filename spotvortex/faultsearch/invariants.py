@@ -6,12 +6,12 @@ was checked. Shares no code with the controller: it knows the calls, the cluster
 text of the controller's journals, and nothing that decides.
 
 The promises are numbered as in docs/simulator.md: 1 shadow writes nothing; 2 no voluntary eviction
-before its room is Ready; 3 never more nodes on the move than the budgets say; 4 the floor; 5
-nothing stays cordoned by the controller without an order; 6 budgets and do-not-disrupt; 7 lease,
-freeze, freshness and precondition; 8 one wave a pool and settle window; 9 nothing twice; 10 a model
-failure alone moves nothing; 11 what the controller made expires; 12 room is asked for where it can
-be had, within the pool, and only nodes that the provisioner releases are moved; 13 no move to Spot
-lets one loss take more of a workload than its owner lets it.
+before its room is Ready, on nodes that are kept; 3 never more nodes on the move than the budgets
+say; 4 the floor; 5 nothing stays cordoned, or kept, by the controller without an order; 6 budgets
+and do-not-disrupt; 7 lease, freeze, freshness, precondition; 8 one wave a pool and settle window;
+9 nothing twice; 10 a model failure alone moves nothing; 11 what the controller made expires; 12
+room is asked for where it can be had, within the pool, and only nodes that the provisioner releases
+are moved; 13 no move to Spot lets one loss take more of a workload than its owner lets it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from spotvortex.core.domain.labels import PodKind
-from spotvortex.core.domain.types import CapacityType, Freeze
+from spotvortex.core.domain.types import CapacityType, Freeze, ProvisionerKind
 from spotvortex.core.drain.calls import (
     UNDOING,
     Answer,
@@ -185,6 +185,7 @@ class InvariantChecker:
         if node is None or node.uid != call.uid or call.urgent or node.mark:
             return
         self._check(12, bool(node.claim), f"nobody would remove {node.name} of {node.group.name}")
+        self._judge_receivers(call, node)
         seen_at = checked_at - process.lag_now_s - GRACE_S
         for pool in (node.group.pool, ""):
             self._judge_budget(node, pool, seen_at)
@@ -193,6 +194,16 @@ class InvariantChecker:
             left = sum(map(_is_kept, others))
             floor = max(self.bounds.floor_nodes, _floor_said(node))
             self._check(4, left >= floor, f"{left} nodes on-demand would be left, floor {floor}")
+
+    def _judge_receivers(self, call: MarkNode, node: SimNode) -> None:
+        """Cluster Autoscaler is kept from removing what a node's pods are about to move to."""
+        if node.group.provisioner is not ProvisionerKind.CLUSTER_AUTOSCALER:
+            return
+        owns = (pod for pod in self.cluster.own.values() if pod.node and pod.own)
+        about = (pod for pod in owns if pod.own and pod.own.for_uid == call.uid)
+        hosts = {pod.node for pod in about if pod.own and pod.own.kind is PodKind.PLACEHOLDER}
+        kept = any(self.cluster.nodes[name].scale_down_disabled for name in hosts)
+        self._check(2, kept or not hosts, f"no receiver of {node.name} is kept: {sorted(hosts)}")
 
     def _judge_budget(self, node: SimNode, pool: str, seen_at: float) -> None:
         nodes = list(self._of_pool(pool)) if pool else list(self.cluster.nodes.values())
@@ -281,9 +292,10 @@ class InvariantChecker:
         """Tell whether a group that is asked, of that pool, may buy what is wanted."""
         any_kind = call.capacity_type is CapacityType.UNKNOWN
         return not self.groups or any(
-            group.name in call.sides and (any_kind or call.capacity_type in group.capacity_types)
+            group.known_as in call.sides
+            and (any_kind or call.capacity_type in group.capacity_types)
             for group in self.groups
-            if group.pool == call.pool
+            if group.pool == call.pool and group.known_as
         )
 
     def _judge_number(self, call: CreatePlaceholder) -> None:
@@ -315,7 +327,8 @@ class InvariantChecker:
             self._check(11, not self.cluster.own, f"{len(self.cluster.own)} pods of ours are left")
             return
         for node in self.cluster.nodes.values():
-            self._check(5, not (node.mark or node.labelled), f"{node.name} is still marked")
+            ours = node.mark or node.labelled or node.kept
+            self._check(5, not ours, f"{node.name} is still marked or kept")
 
     def model_alone(self, *, is_mute: bool) -> None:
         """Judge an episode in which nothing but the model failed.
@@ -330,7 +343,8 @@ class InvariantChecker:
         """Tell whether nothing is left that has to go or to be undone."""
         if self.all_dead:
             return not self.cluster.own
-        marked = any(node.mark or node.labelled for node in self.cluster.nodes.values())
+        nodes = self.cluster.nodes.values()
+        marked = any(node.mark or node.labelled or node.kept for node in nodes)
         return not marked and next(self._rooms(), None) is None
 
     # -- small things -----------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The pools of an episode: how many nodes they begin with, and by which groups they are served.
 
 Comes in: chances. Goes out: `PoolSpec`s, and the node groups and reach of workloads that follow. A
-pool is one mixed NodePool, a pair of NodePools, or a pair of groups whose nodes no driver moves.
+pool is one mixed NodePool, a pair of NodePools, a pair of groups that Cluster Autoscaler grows, or
+one of groups whose nodes no driver moves.
 Data only; may not run anything.
 """
 
@@ -14,6 +15,7 @@ from typing import Final
 
 from spotvortex.core.domain.types import CapacityType, ProvisionerKind
 from spotvortex.sim.cluster.scenario import (
+    UNNEEDED_S,
     WHEN_EMPTY,
     WHEN_UNDERUTILIZED,
     NodeGroup,
@@ -28,6 +30,9 @@ ON_DEMAND: Final = CapacityType.ON_DEMAND
 PAIRS_IN: Final = 0.25
 """Share of the pools that are pairs of NodePools."""
 
+AUTOSCALED_IN: Final = {"pair": 0.4, "node-groups": 0.6}
+"""Share of those pools that Cluster Autoscaler grows instead, so that they are moved by pods."""
+
 GROUPS_IN: Final = 0.4
 """Share of the second pools that are node groups without a driver."""
 
@@ -41,6 +46,7 @@ class PoolShape(StrEnum):
     MIXED = "mixed"
     PAIR = "pair"
     NODE_GROUPS = "node-groups"
+    AUTOSCALED = "autoscaled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +62,7 @@ class PoolSpec:
         annotations: the owner's rules on the NodePool, name and value.
         shape: by which groups it is served.
         spot_weight: weight of the Spot side of a pair; the other one's is 5.
+        unneeded_s: seconds after which Cluster Autoscaler removes a node that nobody needs.
     """
 
     name: str
@@ -66,6 +73,7 @@ class PoolSpec:
     annotations: tuple[tuple[str, str], ...] = ()
     shape: PoolShape = PoolShape.MIXED
     spot_weight: int = 10
+    unneeded_s: float = UNNEEDED_S
 
 
 def side_of(pool: PoolSpec, capacity_type: CapacityType) -> str:
@@ -96,8 +104,11 @@ def groups_of(pool: PoolSpec, terminate_s: float) -> tuple[NodeGroup, ...]:
     )
     if pool.shape is PoolShape.PAIR:
         return sides
-    made_by = ProvisionerKind.MANAGED_NODE_GROUP
-    return tuple(replace(side, provisioner=made_by, annotations=()) for side in sides)
+    sides = tuple(replace(side, annotations=(), weight=0) for side in sides)
+    if pool.shape is PoolShape.AUTOSCALED:
+        made_by, after_s = ProvisionerKind.CLUSTER_AUTOSCALER, pool.unneeded_s
+        return tuple(replace(side, provisioner=made_by, unneeded_s=after_s) for side in sides)
+    return tuple(replace(side, provisioner=ProvisionerKind.MANAGED_NODE_GROUP) for side in sides)
 
 
 def draw_pools(chance: Random, max_nodes: int) -> tuple[PoolSpec, ...]:
@@ -139,6 +150,21 @@ def with_sides(chance: Random, pools: tuple[PoolSpec, ...]) -> tuple[PoolSpec, .
             shape = PoolShape.PAIR
         found.append(replace(pool, shape=shape, spot_weight=weight))
     return tuple(found)
+
+
+def autoscaled(chance: Random, pools: tuple[PoolSpec, ...]) -> tuple[PoolSpec, ...]:
+    """Let Cluster Autoscaler grow some of the pools that have two groups."""
+    return tuple(
+        replace(
+            pool,
+            shape=PoolShape.AUTOSCALED,
+            annotations=(),
+            unneeded_s=chance.choice((30.0, 120.0, UNNEEDED_S)),
+        )
+        if chance.random() < AUTOSCALED_IN.get(pool.shape, 0.0)
+        else pool
+        for pool in pools
+    )
 
 
 WORDED_IN: Final = 0.3

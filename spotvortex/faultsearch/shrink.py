@@ -20,7 +20,7 @@ from spotvortex.faultsearch.pools import PoolSpec
 from spotvortex.faultsearch.run_episode import EpisodeOutcome
 
 _LATER: Final[dict[str, dict[str, Json]]] = {
-    "pools": {"shape": "mixed", "spot_weight": 10},
+    "pools": {"shape": "mixed", "spot_weight": 10, "unneeded_s": 600.0},
     "workloads": {"other_pools": []},
 }
 """Fields of an episode's rows that an older one does not have."""

@@ -25,6 +25,7 @@ from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import Observation
 from spotvortex.core.domain.types import Mode
 from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
+from spotvortex.core.drain.keeping import FreeNode
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.pipeline.channels import ClosedError, Lane, Latest
@@ -145,8 +146,11 @@ class Router:
                 continue
             if not lane.offer(order.uid, order) and order in plan.orders:
                 log.warning("router.order_not_queued", extra={"node": order.node})
+        leads = plan.observation.standing.leader
         for chore in plan.maintenance_calls:
-            if may_write or not chore.mode.writes:
+            # A kept node does not expire by itself, and to give it back nothing need be remembered.
+            frees = leads and isinstance(chore.call, FreeNode)
+            if may_write or frees or not chore.mode.writes:
                 lane.offer(chore.key, chore)
 
     async def _saved_first(self, plan: Plan) -> bool:

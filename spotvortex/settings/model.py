@@ -68,9 +68,11 @@ class Settings(BaseSettings):
     policy_mode: Literal["deterministic", "rl"] = "deterministic"
     """Whose proposals count: the ordered rules, or the bundle's learned policy."""
 
-    provisioner: Literal["karpenter", "none"] = "karpenter"
-    """Who makes and ends nodes: with `none` nothing is moved, whatever the mode; decisions are
-    advice, and say so."""
+    provisioner: Literal["auto", "karpenter", "cluster-autoscaler", "none"] = "auto"
+    """Whose nodes are moved: with `auto` Karpenter's, and those of node groups where Cluster
+    Autoscaler shows that it runs; with `karpenter` no node groups; with `cluster-autoscaler` node
+    groups even where its status cannot be read; with `none` nothing is moved, whatever the mode;
+    decisions are advice, and say so."""
 
     weights: Literal["off", "apply", "export"] = "off"
     """What is done with the weights and CPU limits of a pair's NodePools: nothing, set so that new

@@ -160,6 +160,16 @@ def drains_node_groups(patch):
         patch.setattr(module, "is_driven", lambda _node: True)
 
 
+def keeps_no_receiver(patch):
+    """Placeholders alone: once their pods are there, Cluster Autoscaler may find it unneeded."""
+    for module in (machine, progress):
+        patch.setattr(module, "to_keep", lambda _order, _progress, _view: [])
+
+
+def gives_no_node_back(patch):
+    patch.setattr(maintenance, "_kept_no_more", lambda _nodes, _flying: [])
+
+
 def reads_budgets_as_losses(patch):
     """As it was: a loss is bounded by PodDisruptionBudgets, and without one by nothing."""
 
@@ -197,6 +207,8 @@ VARIANTS = [
     Variant("a placeholder without its pool", frozenset({12}), 40, leaves_its_pool),
     Variant("a pair asks its own NodePool", frozenset({12}), 40, asks_its_own_nodepool),
     Variant("node groups are drained", frozenset({12}), 40, drains_node_groups),
+    Variant("keeps no receiver", frozenset({2}), 100, keeps_no_receiver),
+    Variant("gives no node back", frozenset({5}), 100, gives_no_node_back),
     Variant("budgets are read as losses", frozenset({13}), 100, reads_budgets_as_losses),
     Variant("what is on Spot is forgotten", frozenset({13}), 200, forgets_what_is_on_spot),
 ]

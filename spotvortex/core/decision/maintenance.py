@@ -12,6 +12,7 @@ from typing import Final
 
 from spotvortex.core.decision.messages import Decision, MaintenanceCall, Move
 from spotvortex.core.decision.rule_policy import floor_nodes, max_spot_nodes
+from spotvortex.core.domain.autoscaling import plan_noted
 from spotvortex.core.domain.cloud.notices import NoticeKind, risk_until
 from spotvortex.core.domain.observation import NodeFact, Observation, PoolFacts, anchored_until
 from spotvortex.core.domain.sides import is_driven
@@ -26,6 +27,7 @@ from spotvortex.core.drain.calls import (
     anchor_call,
 )
 from spotvortex.core.drain.interruption import nodes_by_instance
+from spotvortex.core.drain.keeping import FreeNode
 from spotvortex.core.drain.messages import InFlight
 
 RENEW_BEFORE: Final = 1 / 3
@@ -189,6 +191,7 @@ def _leftovers(observation: Observation, flying: InFlight) -> Iterator[Maintenan
         )
     if observation.in_hand - flying.uids:
         return
+    yield from _kept_no_more(observation.cluster.nodes, flying)
     for plan_id in sorted(flying.orphaned_plans):
         yield MaintenanceCall(
             key=f"orphaned/{plan_id}",
@@ -197,3 +200,21 @@ def _leftovers(observation: Observation, flying: InFlight) -> Iterator[Maintenan
             mode=Mode.ACTIVE,
             reason="no node of its plan is left",
         )
+
+
+def _kept_no_more(nodes: Iterable[NodeFact], flying: InFlight) -> Iterator[MaintenanceCall]:
+    """Give back to Cluster Autoscaler the nodes that were kept for a wave that is over.
+
+    However it ended: this is the only place where they are given back.
+    """
+    under_way = {order.plan_id for order in flying.orders}
+    for node in nodes:
+        plan_id = plan_noted(node.kept)
+        if node.kept and plan_id not in under_way:
+            yield MaintenanceCall(
+                key=f"kept/{node.uid}",
+                pool=node.pool,
+                call=FreeNode(node=node.name, uid=node.uid, plan_id=plan_id),
+                mode=Mode.ACTIVE,
+                reason="the wave is over that it was kept for",
+            )

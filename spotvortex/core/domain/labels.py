@@ -44,9 +44,17 @@ DRAIN: Final = "spotvortex.io/drain"
 AT_RISK: Final = "spotvortex.io/at-risk"
 """Annotation of a node that was recommended for rebalancing: the evidence, as JSON."""
 
+KEPT: Final = "spotvortex.io/kept"
+"""Annotation of a node that the controller keeps from Cluster Autoscaler's scale-down: for which
+plan, as JSON; one patch sets both, one removes both."""
+
+SCALE_DOWN_DISABLED: Final = "cluster-autoscaler.kubernetes.io/scale-down-disabled"
+"""Cluster Autoscaler's own annotation, by which it removes no node; ours only beside `KEPT`."""
+
 NODE_LABELS: Final = (CORDONED,)
-NODE_ANNOTATIONS: Final = (DRAIN, AT_RISK)
-"""All that the controller writes into a node's metadata; a person sets any other `PREFIX` name."""
+NODE_ANNOTATIONS: Final = (DRAIN, AT_RISK, KEPT)
+"""All that the controller writes into a node's metadata under its own names; a person sets any
+other `PREFIX` name. `SCALE_DOWN_DISABLED` comes and goes with `KEPT`."""
 
 MODE: Final = "spotvortex.io/mode"
 MAX_SPOT_RATIO: Final = "spotvortex.io/max-spot-ratio"

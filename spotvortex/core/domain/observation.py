@@ -95,8 +95,8 @@ class NodeFact:
         load: sums over its pods.
         mark: the controller's drain journal as it stands on the node, "" where there is none.
         labelled: it carries the controller's label of cordoned nodes.
-        at_risk: the controller's note of a rebalance recommendation as it stands there, "" without
-            one.
+        at_risk: its note of a rebalance recommendation as it stands there, "" without one.
+        kept: its note of the plan that it keeps the node for, "" without one.
     """
 
     name: str
@@ -120,6 +120,7 @@ class NodeFact:
     mark: str = ""
     labelled: bool = False
     at_risk: str = ""
+    kept: str = ""
 
     @property
     def leaving(self) -> bool:
@@ -135,8 +136,7 @@ class PdbFact:
         namespace: its namespace.
         name: its name.
         workload: owner of most of its pods, `namespace/Kind/name`, "" where none has an owner.
-        desired_healthy: the API server's own figure, as the next three; healthy pods that it
-            demands.
+        desired_healthy: healthy pods it demands; the API server's own figure, as the next three.
         disruptions_allowed: pods that may be evicted now.
         current_healthy: pods that are healthy now.
         expected_pods: pods that it counts.
@@ -202,6 +202,7 @@ class NodeGroupFact:
         cpu_left_milli: what its limits leave, never negative, None where it sets no such limit.
         memory_left_bytes: the same of memory.
         nodes_left: the same of nodes.
+        nodes_spare: nodes that it may lose before it is at its smallest, None where not known.
         state: its object, as far as the controller may change it.
     """
 
@@ -218,6 +219,7 @@ class NodeGroupFact:
     cpu_left_milli: int | None = None
     memory_left_bytes: int | None = None
     nodes_left: int | None = None
+    nodes_spare: int | None = None
     state: GroupState = NO_STATE
 
 

@@ -3,7 +3,7 @@
 Comes in: a node, and the groups that serve its pool. Goes out: whether a driver exists that moves
 such a node at all, and the groups that its pods may go to. A move stays in the node's own group
 where that can be bought as wanted, and else goes to the siblings that can: of `x-spot` and `x-od`
-to the other one. It never leaves the pool. May not judge room.
+to the other one. It never leaves the pool, nor the kind of its groups. May not judge room.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from spotvortex.core.domain.autoscaling import is_autoscaled
 from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
 from spotvortex.core.domain.types import CapacityType, ProvisionerKind
 
-DRIVEN: Final = frozenset({ProvisionerKind.KARPENTER})
+BY_PODS: Final = frozenset({ProvisionerKind.CLUSTER_AUTOSCALER, ProvisionerKind.MANAGED_NODE_GROUP})
+"""Whose nodes Cluster Autoscaler makes where it runs; their groups have names of its own."""
+
+DRIVEN: Final = BY_PODS | {ProvisionerKind.KARPENTER}
 """Who makes the nodes that the controller has a driver for: an implementation of
 `ports.provisioner.Provisioner` that asks for room there and releases what is drained."""
 
@@ -25,8 +29,13 @@ _BOTH: Final = frozenset({CapacityType.SPOT, CapacityType.ON_DEMAND})
 
 
 def is_driven(node: NodeFact) -> bool:
-    """Tell whether a driver moves such a node: its provisioner has one, and its group is known."""
-    return node.provisioner in DRIVEN and bool(node.node_group)
+    """Tell whether a driver moves such a node: its provisioner has one, and its group is known.
+
+    The group of a node that Cluster Autoscaler could grow is known only where it runs.
+    """
+    if node.provisioner not in DRIVEN or not node.node_group:
+        return False
+    return is_autoscaled(node.node_group) is (node.provisioner in BY_PODS)
 
 
 def allows(group: NodeGroupFact, wanted: CapacityType) -> bool:
@@ -54,7 +63,8 @@ def receiving_sides(
     """
     if not is_driven(node):
         return ()
-    known = list(groups)
+    alike = is_autoscaled(node.node_group)
+    known = [group for group in groups if is_autoscaled(group.name) is alike]
     own = next((group for group in known if group.name == node.node_group), None)
     if not known or (own is not None and allows(own, to)):
         return (node.node_group,)

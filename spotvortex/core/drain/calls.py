@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering
 from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
+from spotvortex.core.drain.keeping import FreeNode, KeepNode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,9 +213,10 @@ class EvictPod:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseNode:
-    """Delete the drained node's NodeClaim, with its uid as precondition: its provisioner ends it.
+    """Let the drained node's provisioner end it: of Karpenter, delete its NodeClaim by its uid.
 
-    The actuator reads the uid anew, and refuses where the claim names another node.
+    The actuator reads the uid anew, and refuses where the claim names another node. Cluster
+    Autoscaler ends it by itself: what the controller keeps it by is taken off.
 
     Attributes:
         claim: by what name the provisioner releases the node.
@@ -306,9 +308,11 @@ Call = (
     | ClearRisk
     | SteerGroup
     | RestoreGroup
+    | KeepNode
+    | FreeNode
 )
 
-UNDOING = (UnmarkNode, DeletePlaceholders, DeleteAnchors, ClearRisk, RestoreGroup)
+UNDOING = (UnmarkNode, DeletePlaceholders, DeleteAnchors, ClearRisk, RestoreGroup, FreeNode)
 """Calls that only take away what the controller made: a freeze and a weaker mode allow them."""
 
 

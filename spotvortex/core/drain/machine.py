@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
+from spotvortex.core.domain.autoscaling import released_uid
 from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker
 from spotvortex.core.drain.calls import (
     Again,
@@ -40,9 +41,17 @@ from spotvortex.core.drain.calls import (
     UnmarkNode,
     anchor_call,
 )
+from spotvortex.core.drain.keeping import KeepNode
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
 from spotvortex.core.drain.orders import to_text
-from spotvortex.core.drain.progress import DrainPhase, DrainProgress, remains, to_anchor, to_evict
+from spotvortex.core.drain.progress import (
+    DrainPhase,
+    DrainProgress,
+    remains,
+    to_anchor,
+    to_evict,
+    to_keep,
+)
 from spotvortex.core.drain.views import Halt, NodeView
 
 POLL_S: Final = 2.0
@@ -53,6 +62,9 @@ HURRIED_POLL_S: Final = 0.25
 
 LEAVE_POLL_S: Final = 0.5
 """Seconds between two looks at a released node, until its provisioner has begun to end it."""
+
+AUTOSCALER_POLL_S: Final = 5.0
+"""The same where Cluster Autoscaler ends it, after ten minutes unless it is told otherwise."""
 
 FIRST_RETRY_S: Final = 2.0
 """Pause after an eviction that a budget blocked, if the server names no time; it doubles."""
@@ -108,7 +120,7 @@ def _step(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float
         case DrainPhase.BINDING | DrainPhase.WAITING:
             return Wait(_poll_s(order, progress, now))
         case DrainPhase.ANCHORING:
-            return Do(_anchor(order, progress, view, now))
+            return Do(_hold(order, progress, view, now))
         case DrainPhase.MARKING:
             return Do(_mark(order, view))
         case DrainPhase.EVICTING:
@@ -176,7 +188,12 @@ def _room(order: DrainOrder, progress: DrainProgress, view: NodeView) -> CreateR
     )
 
 
-def _anchor(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float) -> CreateAnchor:
+def _hold(
+    order: DrainOrder, progress: DrainProgress, view: NodeView, now: float
+) -> CreateAnchor | KeepNode:
+    kept = to_keep(order, progress, view)
+    if kept:
+        return KeepNode(node=kept[0].node, uid=kept[0].uid, plan_id=order.plan_id)
     receiver = to_anchor(order, progress, view, now)[0]
     return anchor_call(
         receiver.node,
@@ -243,7 +260,8 @@ def _release(order: DrainOrder, progress: DrainProgress, view: NodeView, now: fl
     if _has_left(order, progress, view):
         return Do(_clean(order, view))
     if remains(order, view):
-        return Wait(min(LEAVE_POLL_S, max(0.1, order.deadline - now)))
+        poll_s = AUTOSCALER_POLL_S if released_uid(order.claim) else LEAVE_POLL_S
+        return Wait(min(poll_s, max(0.1, order.deadline - now)))
     return Finish(DrainEnd.DONE, progress.reason or "drained")
 
 
@@ -330,9 +348,9 @@ def _carried_out(progress: DrainProgress, call: Call) -> DrainProgress:
     if isinstance(call, CreatePlaceholder | CreateRoom):
         asked = call.pod_uids if isinstance(call, CreateRoom) else {call.pod_uid}
         return replace(progress, asked=progress.asked | asked)
+    if isinstance(call, CreateAnchor | KeepNode):
+        return _held(progress, call)
     match call:
-        case CreateAnchor(node_uid=uid):
-            return replace(progress, anchored=progress.anchored | {uid})
         case MarkNode():
             return replace(progress, marked=True)
         case UnmarkNode():
@@ -347,6 +365,12 @@ def _carried_out(progress: DrainProgress, call: Call) -> DrainProgress:
             raise AssertionError(f"a drain makes no {type(call).__name__}")
 
 
+def _held(progress: DrainProgress, call: CreateAnchor | KeepNode) -> DrainProgress:
+    if isinstance(call, KeepNode):
+        return replace(progress, kept=progress.kept | {call.uid})
+    return replace(progress, anchored=progress.anchored | {call.node_uid})
+
+
 def _refused(progress: DrainProgress, call: Call, reason: str) -> DrainProgress:
     """Give up; what cannot even be undone expires by itself, and the reason says so."""
     if progress.phase is DrainPhase.UNDOING or isinstance(call, DeletePlaceholders):
@@ -359,7 +383,7 @@ def _refused(progress: DrainProgress, call: Call, reason: str) -> DrainProgress:
         )
     if progress.urgent and not isinstance(call, MarkNode):
         return _gone_without(progress, call, reason)
-    asking = isinstance(call, CreatePlaceholder | CreateRoom | CreateAnchor)
+    asking = isinstance(call, CreatePlaceholder | CreateRoom | CreateAnchor | KeepNode)
     end = DrainEnd.NO_REPLACEMENT if asking else DrainEnd.REFUSED
     return replace(progress, phase=DrainPhase.UNDOING, end=end, reason=reason)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
+from spotvortex.core.domain.autoscaling import released_uid
 from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
@@ -66,6 +67,7 @@ class DrainProgress:
         asked_at: wall time of the last such request, infinite before the first.
         found: room had been asked for before `asked` was begun, or begun anew.
         anchored: uids of the receivers that an anchor was put on.
+        kept: uids of the receivers that are kept from scale-down.
         marked: the node carries the order's journal.
         begun: a pod was evicted, by this process or by one before it.
         released: the provisioner was asked to end the node.
@@ -87,6 +89,7 @@ class DrainProgress:
     asked_at: float = math.inf
     found: bool = False
     anchored: frozenset[str] = frozenset()
+    kept: frozenset[str] = frozenset()
     marked: bool = False
     begun: bool = False
     released: bool = False
@@ -286,7 +289,7 @@ def _phase(order: DrainOrder, progress: DrainProgress, view: NodeView, now: floa
         return DrainPhase.ASKING
     if waits and not _has_room(order, progress, view):
         return DrainPhase.BINDING
-    if waits and to_anchor(order, progress, view, now):
+    if waits and (to_keep(order, progress, view) or to_anchor(order, progress, view, now)):
         return DrainPhase.ANCHORING
     if not progress.marked:
         return DrainPhase.MARKING
@@ -331,6 +334,16 @@ def to_anchor(
     return [
         r for r in view.receivers if r.uid not in progress.anchored and r.anchored_until < until
     ]
+
+
+def to_keep(order: DrainOrder, progress: DrainProgress, view: NodeView) -> list[Receiver]:
+    """Return the receivers that Cluster Autoscaler may still scale down, of whatever capacity.
+
+    It looks at requests alone: while pods are on their way, a receiver looks unneeded.
+    """
+    if order.kind is not OrderKind.DRAIN or not released_uid(order.claim):
+        return []
+    return [r for r in view.receivers if not r.kept and r.uid not in progress.kept]
 
 
 def to_evict(progress: DrainProgress, view: NodeView) -> list[PodView]:

@@ -29,11 +29,13 @@ class Receiver:
         node: the node's name.
         uid: the node's uid.
         anchored_until: wall time until which anchors keep it, 0 where none does.
+        kept: it carries the controller's note that it is kept for this very plan.
     """
 
     node: str
     uid: str
     anchored_until: float = 0.0
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,6 +66,20 @@ def place(
     return (*best.hosted, *others), best.room(others, seen, going)
 
 
+def spare_nodes(
+    nodes: Iterable[NodeFact], node_groups: Iterable[NodeGroupFact]
+) -> tuple[NodeFact, ...]:
+    """Leave out the nodes without which a group would be below its smallest: nobody ends those."""
+    left = {group.name: group.nodes_spare for group in node_groups}
+    found = []
+    for node in nodes:
+        n = left.get(node.node_group)
+        if n is None or n > 0:
+            found.append(node)
+            left[node.node_group] = None if n is None else n - 1
+    return tuple(found)
+
+
 @dataclass(frozen=True, slots=True)
 class LaunchHeadroom:
     """How many launches the limits let through, and what the next one would exceed.

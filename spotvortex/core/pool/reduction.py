@@ -26,7 +26,7 @@ from spotvortex.core.pool.commitments.effective_price import (
     marginal_usd_per_hour,
 )
 from spotvortex.core.pool.context import NO_QUOTE, CycleContext, trusted
-from spotvortex.core.pool.group_fit import Sizes, place, sizes_of
+from spotvortex.core.pool.group_fit import Sizes, place, sizes_of, spare_nodes
 from spotvortex.core.pool.input import (
     MAX_CANDIDATES,
     MAX_OFFERINGS,
@@ -149,7 +149,8 @@ def _places(
         movable = _growing(shape, sight)
         ranked = _ranked(movable, sight, lambda o: _price_ratio(sight, o))
     driven = tuple(filter(is_driven, ranked))
-    nodes, room = place(shape.facts.node_groups, to, driven or ranked, seen)
+    groups = shape.facts.node_groups
+    nodes, room = place(groups, to, spare_nodes(driven, groups) if driven else ranked, seen)
     return nodes, replace(room, no_driver=_no_driver(driven, ranked or shape.nodes))
 
 

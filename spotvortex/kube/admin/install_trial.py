@@ -32,7 +32,7 @@ NAME: Final = "spotvortex-check"
 """Of all that is tried, and never made."""
 
 _ANYWHERE: Final = PlaceholderSpec(
-    node_selector={}, node_affinity={}, tolerations=[], requests={}, limits={}
+    node_selector={}, node_affinity={}, tolerations=[], requests={}, limits={}, annotations={}
 )
 _POLICY: Final = "ValidatingAdmissionPolicy"
 _LIFE_S: Final = 60

@@ -1,7 +1,8 @@
 """Label names, and how a node is bought according to its labels.
 
-Comes in: labels. Goes out: a `CapacityType`. Several provisioners say the same thing in their own
-words; this is the only place that knows them all.
+Comes in: labels and annotations. Goes out: a `CapacityType`, and whether a node is to be left
+alone. Several provisioners say the same thing in their own words; this is the only place that knows
+them all.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from spotvortex.core.domain.autoscaling import labelled_group, managed_group
+from spotvortex.core.domain.labels import KEPT, POOL, SCALE_DOWN_DISABLED
 from spotvortex.core.domain.types import CapacityType
 
 MANAGER: Final = "spotvortex.io/manager"
@@ -29,13 +32,20 @@ CONTROL_PLANE: Final = (
     "node-role.kubernetes.io/master",
 )
 
+POOL_CAPACITY_TYPE: Final = "spotvortex.io/capacity-type"
+"""Label of nodes that no provisioner labels so: how they are bought."""
+
 CAPACITY_TYPE_LABELS: Final = (
     CAPACITY_TYPE,
-    "spotvortex.io/capacity-type",
+    POOL_CAPACITY_TYPE,
     NODEGROUP_CAPACITY_TYPE,
     "node.kubernetes.io/lifecycle",
 )
 """In the order in which they are asked; the first one that is not empty counts."""
+
+DO_NOT_DISRUPT: Final = "karpenter.sh/do-not-disrupt"
+SAFE_TO_EVICT: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+"""Annotations of pods; of nodes the first alone."""
 
 _WORDS: Final = {
     "spot": CapacityType.SPOT,
@@ -63,3 +73,32 @@ def capacity_type_of(labels: Mapping[str, str]) -> CapacityType:
         if word := labels.get(name, "").strip():
             return normalised(word)
     return CapacityType.UNKNOWN
+
+
+def is_left_alone(annotations: Mapping[str, str]) -> bool:
+    """Tell whether a node itself says that it must not be disrupted.
+
+    Only the exact text "true" counts. What the controller has set itself is no word of an owner's.
+    """
+    owners = annotations.get(SCALE_DOWN_DISABLED) == "true" and KEPT not in annotations
+    return owners or annotations.get(DO_NOT_DISRUPT) == "true"
+
+
+def spellings(capacity_type: CapacityType) -> tuple[str, ...]:
+    """Return the values by which labels name a capacity type, as they are written most."""
+    words = sorted(word for word, meant in _WORDS.items() if meant is capacity_type)
+    upper = (word.upper().replace("-", "_") for word in words)
+    return tuple(dict.fromkeys((*words, *upper)))
+
+
+def autoscaled_group_of(labels: Mapping[str, str]) -> str:
+    """Return the group of a node that Cluster Autoscaler may grow, "" where no label tells it.
+
+    A managed node group by its own label; any other by pool and capacity type, both as our labels.
+    """
+    managed = labels.get(NODEGROUP, "")
+    if managed:
+        return managed_group(managed)
+    pool, kind = labels.get(POOL, ""), normalised(labels.get(POOL_CAPACITY_TYPE, ""))
+    known = pool and kind in (CapacityType.SPOT, CapacityType.ON_DEMAND)
+    return labelled_group(pool, kind) if known else ""

@@ -16,6 +16,7 @@ from typing import Final
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.group_state import GroupState, GroupValues
 from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
+from spotvortex.core.domain.sides import BY_PODS
 from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
 from spotvortex.kube.api.node_labels import (
     CAPACITY_TYPE,
@@ -27,7 +28,9 @@ from spotvortex.kube.api.node_labels import (
     NODEGROUP,
     NODEPOOL,
     ZONE,
+    autoscaled_group_of,
     capacity_type_of,
+    is_left_alone,
     normalised,
 )
 from spotvortex.kube.api.quantities import (
@@ -77,12 +80,6 @@ _RULES: Final = tuple(
 )
 """The annotations by which the owner of a NodePool instructs the controller."""
 
-_PEACE: Final = (
-    "karpenter.sh/do-not-disrupt",
-    "cluster-autoscaler.kubernetes.io/scale-down-disabled",
-)
-"""On nodes only the exact text "true" counts."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRow:
@@ -92,6 +89,7 @@ class NodeRow:
         fact: the node; only its pool and load are still missing.
         pool_label: the pool that its label names, "" where none does.
         node_group: its managed node group by the label, "" of none.
+        autoscaled_group: the group that Cluster Autoscaler would grow, "" of none.
         is_control_plane: it carries a label of the control plane.
         taken: somebody takes it away: a cordon, a deletion or a provisioner's taint; what the node
             lifecycle controller says of a silent node is nobody's will.
@@ -105,6 +103,7 @@ class NodeRow:
     fact: NodeFact
     pool_label: str
     node_group: str
+    autoscaled_group: str
     is_control_plane: bool
     taken: bool
     interrupted: bool
@@ -123,6 +122,7 @@ def row_of(node: wire.Node) -> NodeRow:
         fact=_fact(node, labels),
         pool_label=labels.get(label_names.POOL, ""),
         node_group=labels.get(NODEGROUP, ""),
+        autoscaled_group=autoscaled_group_of(labels) if provisioner_of(labels) in BY_PODS else "",
         is_control_plane=any(name in labels for name in CONTROL_PLANE),
         taken=_is_taken(node),
         interrupted=any(taint.key == INTERRUPTED for taint in _taints(node)),
@@ -193,7 +193,7 @@ def _fact(node: wire.Node, labels: Mapping[str, str]) -> NodeFact:
         ready=_is_ready(spec, status),
         cordoned=bool(spec.unschedulable),
         moving=meta.deletion_timestamp is not None or any(map(_is_leaving, spec.taints or ())),
-        do_not_disrupt=any(annotations.get(name) == "true" for name in _PEACE),
+        do_not_disrupt=is_left_alone(annotations),
         node_group=labels.get(NODEPOOL, ""),
         claim=next(_claims(meta), ""),
         provider_id=spec.provider_id or "",
@@ -203,6 +203,7 @@ def _fact(node: wire.Node, labels: Mapping[str, str]) -> NodeFact:
         mark=annotations.get(label_names.DRAIN, ""),
         labelled=label_names.CORDONED in labels,
         at_risk=annotations.get(label_names.AT_RISK, ""),
+        kept=annotations.get(label_names.KEPT, ""),
     )
 
 

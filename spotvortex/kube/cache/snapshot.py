@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Generic, TypeVar
 
+from spotvortex.core.domain.autoscaling import claim_of
 from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.observation import (
     ClusterFacts,
@@ -151,7 +152,9 @@ class SnapshotBuilder:
         load, old = self._store.pods.load_of(name), self._nodes.get(name)
         if old is not None and old.load == load:
             load = old.load
-        return replace(row.fact, pool=self._store.node_pools.pool_of(row), load=load)
+        fact = replace(row.fact, pool=self._store.node_pools.pool_of(row), load=load)
+        group = self._store.node_pools.autoscaled.group_of(row)
+        return replace(fact, node_group=group, claim=claim_of(fact.uid)) if group else fact
 
     def _refresh_pdbs(self, touched: set[str]) -> None:
         changes, budgets = self._store.changes, self._store.budgets

@@ -26,6 +26,7 @@ from spotvortex.core.pool.survival.eviction import PodEvictability
 from spotvortex.kube.api.wire import karpenter as karpenter_wire
 from spotvortex.kube.api.wire import objects as wire
 from spotvortex.kube.cache.indexes import DirtySet
+from spotvortex.kube.cache.node_groups import AutoscaledGroups, AutoscalerUse
 from spotvortex.kube.cache.nodes import GroupNames, NodeRow, named_pool, node_pool_fact, row_of
 from spotvortex.kube.cache.own_pods import OwnPods
 from spotvortex.kube.cache.pods import PodCosts, PodRecord, is_finished, record_of
@@ -192,11 +193,12 @@ def _largest(values: Iterable[float | None]) -> float | None:
 class NodePools:
     """NodePools by name, and the names of all groups; the sink of NodePools."""
 
-    def __init__(self, changes: DirtySet) -> None:
+    def __init__(self, changes: DirtySet, use: AutoscalerUse) -> None:
         self._changes = changes
         self._facts: dict[str, NodeGroupFact] = {}
         self.names = GroupNames()
         self.group_names = GroupNames()
+        self.autoscaled = AutoscaledGroups(changes, self.group_names, use)
 
     def keys(self) -> AbstractSet[str]:
         """Return the NodePools known."""
@@ -218,15 +220,17 @@ class NodePools:
             self._changes.pool_names = self._changes.node_pools = True
 
     def facts(self) -> Iterator[NodeGroupFact]:
-        """Return the NodePools with their pools, sorted by name."""
+        """Return the groups with their pools, by name: NodePools, then what else is grown."""
         for name in sorted(self._facts):
             yield replace(self._facts[name], pool=self.names.pool_of(name))
+        yield from self.autoscaled.facts()
 
     def see(self, row: NodeRow) -> None:
         """Take note of the groups that a node belongs to."""
         new_pool = self.names.see(row.fact.node_group)
         if self.group_names.see(row.node_group) or new_pool:
             self._changes.pool_names = True
+        self.autoscaled.see(row)
 
     def pool_of(self, row: NodeRow) -> str:
         """Return the pool of a node, "" for one that belongs to none."""
@@ -339,16 +343,18 @@ class Store:
     """The tables of all resources, and the marks they share.
 
     `namespace` is the controller's own: placeholders and anchors are looked for there, and nowhere
-    where it is "".
+    where it is "". `use` says whose node groups are taken for Cluster Autoscaler's.
     """
 
-    def __init__(self, namespace: str = "") -> None:
+    def __init__(
+        self, namespace: str = "", use: AutoscalerUse = AutoscalerUse.WHERE_IT_RUNS
+    ) -> None:
         self._own = OwnPods(namespace)
         self.changes = DirtySet()
         self.workloads = Workloads(self.changes)
         self.budgets = MatchedPdbs(self.changes)
         self.pods = Pods(self.changes, self.workloads, self.budgets, self._own)
-        self.node_pools = NodePools(self.changes)
+        self.node_pools = NodePools(self.changes, use)
         self.interruptions = InterruptionEvents()
         self.nodes = Nodes(self.changes, self.node_pools, self.interruptions)
 

@@ -25,6 +25,7 @@ from spotvortex.kube.api.wire import karpenter as karpenter_wire
 from spotvortex.kube.api.wire import objects as wire
 from spotvortex.kube.api.wire import owners as owner_wire
 from spotvortex.kube.api.wire.codec import Codec, Obj
+from spotvortex.kube.cache.autoscaler import AutoscalerWatch
 from spotvortex.kube.cache.inputs import (
     INTERRUPTIONS,
     NAMESPACES,
@@ -39,6 +40,7 @@ from spotvortex.kube.cache.inputs import (
     confirm_by_probes,
     health_of,
 )
+from spotvortex.kube.cache.node_groups import AutoscalerUse
 from spotvortex.kube.cache.refresh import NodeRefresher
 from spotvortex.kube.cache.snapshot import SnapshotBuilder
 from spotvortex.kube.cache.store import Store
@@ -62,12 +64,21 @@ class KubeClusterView:
     """
 
     def __init__(
-        self, client: KubeClient, rng: Random, stale_after_s: float, namespace: str = ""
+        self,
+        client: KubeClient,
+        rng: Random,
+        stale_after_s: float,
+        namespace: str = "",
+        use: AutoscalerUse = AutoscalerUse.NEVER,
     ) -> None:
         self._client = client
         self._rng = rng
         self._stale_after_s = stale_after_s
-        store = self._store = Store(namespace)
+        store = self._store = Store(namespace, use)
+        autoscaled = store.node_pools.autoscaled
+        self._autoscaler = (
+            None if use is AutoscalerUse.NEVER else AutoscalerWatch(client, autoscaled.take)
+        )
         fresh = self._fresh = NodeRefresher(client, store)
         self._cluster = SnapshotBuilder(store)
         self._seen = False
@@ -113,6 +124,8 @@ class KubeClusterView:
             probes = confirm_by_probes(self._client, watched, "view", PROBE_EVERY_S)
             tasks.append(group.create_task(probes))
             tasks.append(group.create_task(self._first_lists()))
+            if self._autoscaler is not None:
+                tasks.append(group.create_task(self._autoscaler.run()))
             await stop.wait()
             for task in tasks:
                 task.cancel()
@@ -145,6 +158,8 @@ class KubeClusterView:
             async with asyncio.timeout(OPTIONAL_WAIT_S):
                 for reflector in self.reflectors.values():
                     await reflector.settled.wait()
+                if self._autoscaler is not None:
+                    await self._autoscaler.first.wait()
         except TimeoutError:
             log.warning("view.synced_in_part")
 

@@ -14,13 +14,12 @@ from typing import Final
 
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.drain.calls import CreateAnchor, CreatePlaceholder
+from spotvortex.kube.api.node_labels import DO_NOT_DISRUPT, SAFE_TO_EVICT
 from spotvortex.kube.write.placeholder_spec import PlaceholderSpec
 
 Json = dict[str, object]
 
 PAUSE_IMAGE: Final = "registry.k8s.io/pause:3.10"
-DO_NOT_DISRUPT: Final = "karpenter.sh/do-not-disrupt"
-SAFE_TO_EVICT: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 ANCHOR_REQUESTS: Final = {"cpu": "1m", "memory": "8Mi"}
 
 # The pause image's own user, named so that the kubelet need not ask the image.
@@ -72,7 +71,7 @@ def placeholder(
         home: namespace and image.
         tether: the owner reference that lets it be collected once we are gone.
     """
-    notes = {DO_NOT_DISRUPT: "true", label_names.ORDER: call.order}
+    notes = {DO_NOT_DISRUPT: "true", label_names.ORDER: call.order, **like.annotations}
     requests = {"cpu": f"{call.cpu_milli}m", "memory": str(call.memory_bytes), **like.requests}
     spec = _spec(home, requests, limits=like.limits, expires_s=call.expires_s)
     spec["priorityClassName"] = label_names.PRIORITY_CLASS
@@ -169,6 +168,7 @@ def room_job(name: str, pod: Json, n: int, lifetime_s: int) -> Json:
     metadata, spec = pod["metadata"], pod["spec"]
     assert isinstance(metadata, dict)
     assert isinstance(spec, dict)
+    notes = metadata["annotations"]
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -187,7 +187,7 @@ def room_job(name: str, pod: Json, n: int, lifetime_s: int) -> Json:
             "template": {
                 "metadata": {
                     "labels": metadata["labels"],
-                    "annotations": {DO_NOT_DISRUPT: "true"},
+                    "annotations": {k: v for k, v in notes.items() if k != label_names.ORDER},
                 },
                 "spec": {**spec, "restartPolicy": "Never"},
             },

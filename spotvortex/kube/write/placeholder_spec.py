@@ -118,6 +118,7 @@ class PlaceholderSpec:
         tolerations: taints that it tolerates, each as it is written.
         requests: requests beside CPU and memory, which the call gives.
         limits: limits of devices and huge pages, which the server wants to equal their requests.
+        annotations: what the provisioner wants the placeholder to carry.
     """
 
     node_selector: dict[str, str]
@@ -125,6 +126,7 @@ class PlaceholderSpec:
     tolerations: list[dict[str, object]]
     requests: dict[str, str]
     limits: dict[str, str]
+    annotations: Mapping[str, str]
 
 
 class UnsatisfiableError(ValueError):
@@ -154,6 +156,7 @@ def placeholder_spec(
         requests=requests,
         # The server wants limits of devices and huge pages to equal their requests.
         limits={name: n for name, n in requests.items() if name not in _UNLIMITED},
+        annotations=wanted.annotations,
     )
 
 

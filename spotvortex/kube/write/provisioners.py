@@ -1,8 +1,9 @@
-"""The provisioners that need the API server alone: Karpenter, and none.
+"""The provisioners that need the API server alone: Karpenter, whoever made a node, and none.
 
 Comes in: calls of the core. Goes out: Karpenter's labels for the nodes that are wanted, the
-deletion of a drained node's NodeClaim, and the weights of a pair's NodePools; or, of none, why
-nothing is moved. May not create a pod.
+deletion of a drained node's NodeClaim, and the weights of a pair's NodePools; each call handed to
+Karpenter or to Cluster Autoscaler, by its groups; or, of none, why nothing is moved. May not create
+a pod.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from spotvortex.core.domain.autoscaling import is_autoscaled, released_uid
 from spotvortex.core.drain.calls import (
     Again,
     Answer,
@@ -25,6 +27,7 @@ from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.wire.codec import decoded
 from spotvortex.kube.write import manifests, node_pools
+from spotvortex.kube.write.autoscaler.provisioner import AutoscalerProvisioner
 from spotvortex.kube.write.bounded import BoundedRequests
 from spotvortex.kube.write.wanted_nodes import nodes_wanted_of_karpenter
 from spotvortex.ports.lease_timing import LeaseTiming
@@ -88,6 +91,40 @@ class KarpenterProvisioner:
     @property
     def cannot_move(self) -> str:
         """Nothing: what Karpenter cannot give shows in a placeholder that stays pending."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EachByItsOwn:
+    """Both: implements `ports.provisioner.Provisioner` by who grows the groups of a call.
+
+    Attributes:
+        karpenter: grows NodePools.
+        autoscaler: grows node groups.
+        name: what it is called in settings and reports.
+    """
+
+    karpenter: KarpenterProvisioner
+    autoscaler: AutoscalerProvisioner
+    name: str = "auto"
+
+    def wanted_nodes(self, call: CreatePlaceholder) -> WantedNodes | Unable:
+        """Ask whoever grows the groups that the call names; a call names those of one alone."""
+        by_pods = any(map(is_autoscaled, call.sides))
+        return (self.autoscaler if by_pods else self.karpenter).wanted_nodes(call)
+
+    async def release(self, call: ReleaseNode, until: float) -> Answer:
+        """Have the node ended by whoever made it."""
+        by_pods = released_uid(call.claim)
+        return await (self.autoscaler if by_pods else self.karpenter).release(call, until)
+
+    async def steer(self, call: SteerGroup | RestoreGroup, until: float) -> Answer:
+        """Steer NodePools: node groups have no weights."""
+        return await self.karpenter.steer(call, until)
+
+    @property
+    def cannot_move(self) -> str:
+        """Nothing: where nobody grows the groups of a pool, no node of it is a candidate."""
         return ""
 
 

@@ -35,6 +35,7 @@ from spotvortex.core.drain.calls import (
     UnmarkNode,
 )
 from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
+from spotvortex.core.drain.keeping import FreeNode, KeepNode
 from spotvortex.errors import ApiError, ConflictError, NotServedError
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
@@ -47,6 +48,7 @@ from spotvortex.kube.api.errors import (
 )
 from spotvortex.kube.api.wire.codec import decoded
 from spotvortex.kube.write import manifests
+from spotvortex.kube.write.autoscaler import kept_nodes
 from spotvortex.kube.write.bounded import BoundedRequests
 from spotvortex.kube.write.manifests import Json, PlaceholderOptions
 from spotvortex.kube.write.nodes import NodeWrites
@@ -107,6 +109,10 @@ class KubeWriter:
         match call:
             case MarkNode() | UnmarkNode() | NoteRisk() | ClearRisk():
                 return await self._nodes.apply(call, requests)
+            case KeepNode():
+                return await kept_nodes.keep(call, requests)
+            case FreeNode():
+                return await kept_nodes.free(call, requests)
             case EvictPod():
                 return await _evict(call, requests)
             case CreatePlaceholder() | CreateRoom() | CreateAnchor():

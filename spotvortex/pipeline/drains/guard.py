@@ -13,6 +13,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
+from spotvortex.core.domain.autoscaling import plan_noted
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.limits import Limits
@@ -213,7 +214,7 @@ class GuardedActuator:
         halt, reason = self._halt()
         own = [p for p in self.cluster.own_pods(order.uid) if p.plan_id == order.plan_id]
         room = [p for p in own if p.kind is PodKind.PLACEHOLDER and not p.finished]
-        receivers = [r for p in room if (r := self._receiver(p)) is not None]
+        receivers = [r for p in room if (r := self._receiver(p, order.plan_id)) is not None]
         lost = order.kind is OrderKind.INTERRUPTION
         shared = self._room.of(order.plan_id) if lost else None
         return NodeView(
@@ -244,13 +245,18 @@ class GuardedActuator:
         order = from_text(node.mark) if node.mark else None
         return node.cordoned, order.plan_id if order is not None else ""
 
-    def _receiver(self, pod: OwnPod) -> Receiver | None:
+    def _receiver(self, pod: OwnPod, plan_id: str) -> Receiver | None:
         """Return the node that a placeholder is bound to, None while there is no Ready one."""
         node = self.cluster.node(pod.node) if pod.node and not pod.terminating else None
         if node is None or not node.ready:
             return None
         until = anchored_until(self.cluster.own_pods(node.uid), self.clock.now())
-        return Receiver(node=node.name, uid=node.uid, anchored_until=until.get(node.uid, 0.0))
+        return Receiver(
+            node=node.name,
+            uid=node.uid,
+            anchored_until=until.get(node.uid, 0.0),
+            kept=plan_noted(node.kept) == plan_id,
+        )
 
     def _is_bound(self, pod: OwnPod, ready: dict[str, bool]) -> bool:
         """Tell whether a placeholder has a Ready node; `ready` keeps what was found of nodes."""

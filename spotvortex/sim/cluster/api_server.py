@@ -14,6 +14,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, assert_never
 
+from spotvortex.core.domain.autoscaling import (
+    is_autoscaled,
+    managed_group,
+    note_of,
+    plan_noted,
+    released_uid,
+)
 from spotvortex.core.domain.labels import TETHER_PREFIX, PodKind
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.drain.calls import (
@@ -37,9 +44,12 @@ from spotvortex.core.drain.calls import (
     UnmarkNode,
 )
 from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
+from spotvortex.core.drain.keeping import FreeNode, KeepNode
 from spotvortex.core.record.codec import rfc3339
-from spotvortex.kube.api.node_labels import NODEPOOL
+from spotvortex.kube.api.node_labels import NODEGROUP, NODEPOOL
 from spotvortex.kube.write import wanted_nodes
+from spotvortex.kube.write.autoscaler import wanted_nodes as autoscaler_nodes
+from spotvortex.ports.provisioner import Unable
 from spotvortex.sim.cluster.objects import Own, SimNode, SimPod
 from spotvortex.sim.cluster.scenario import Workload, WorkloadKind
 from spotvortex.sim.cluster.state import ClusterObjects
@@ -120,8 +130,8 @@ class SimulatedApiServer:
                 return self._rooms(call, at)
             case DeletePlaceholders() | DeleteAnchors():
                 return self._delete_own(call, at)
-            case SteerGroup() | RestoreGroup():
-                return Refused(reason=f"{call.group} is no object here")
+            case KeepNode() | FreeNode() | SteerGroup() | RestoreGroup():
+                return self._keep(call)
             case _:
                 assert_never(call)
 
@@ -138,7 +148,7 @@ class SimulatedApiServer:
             case CreatePlaceholder():
                 return self._place(call, seen, at)
             case ReleaseNode():
-                return self._delete_claim(call)
+                return self._end(call, at)
             case _:
                 assert_never(call)
 
@@ -153,6 +163,21 @@ class SimulatedApiServer:
                 self.cluster.note_risk(node, rfc3339(until, "seconds"))
             case ClearRisk():
                 self.cluster.note_risk(node, "")
+        return Done()
+
+    def _keep(self, call: KeepNode | FreeNode | SteerGroup | RestoreGroup) -> Answer:
+        """Write or remove a note; where another keeps the node, or for another plan, do nothing."""
+        if isinstance(call, SteerGroup | RestoreGroup):
+            return Refused(reason=f"{call.group} is no object here")
+        node, plan = self._node(call.node, call.uid), call.plan_id
+        if node is None:
+            return Gone()
+        noted = plan_noted(node.kept)
+        if isinstance(call, FreeNode):
+            if node.kept and plan in ("", noted):
+                self.cluster.keep(node, "")
+        elif noted != plan and (node.kept or not node.scale_down_disabled):
+            self.cluster.keep(node, note_of(plan))
         return Done()
 
     def _node(self, name: str, uid: str) -> SimNode | None:
@@ -294,11 +319,16 @@ class SimulatedApiServer:
         nodes = self.cluster.nodes.values()
         return next((n for n in nodes if n.claim == call.claim), None)
 
-    def _delete_claim(self, call: ReleaseNode) -> Answer:
+    def _end(self, call: ReleaseNode, at: float) -> Answer:
+        """Delete a NodeClaim; of Cluster Autoscaler free the node, which it then ends itself."""
         node = self._node_of(call)
         if node is None:
             return Gone()
-        if not node.deleting:
+        if released_uid(call.claim):
+            self._delete(PodKind.ANCHOR, node.uid, "", at)
+            if node.kept:
+                self.cluster.keep(node, "")
+        elif not node.deleting:
             self.cluster.delete_claim(node)
         return Done()
 
@@ -309,7 +339,12 @@ class SimulatedApiServer:
 
 
 def _sides(call: CreatePlaceholder) -> tuple[str, ...]:
-    """Return the node groups that a placeholder is kept to, as the product asks Karpenter."""
+    """Return the node groups that a placeholder is kept to, as the product asks for them."""
+    if any(map(is_autoscaled, call.sides)):
+        asked = autoscaler_nodes.nodes_wanted_of_autoscaler(call)
+        rules = () if isinstance(asked, Unable) else asked.all_of
+        named = next((rule.values for rule in rules if rule.key == NODEGROUP), ())
+        return tuple(map(managed_group, named))
     wanted = wanted_nodes.nodes_wanted_of_karpenter(call)
     return next((rule.values for rule in wanted.all_of if rule.key == NODEPOOL), ())
 

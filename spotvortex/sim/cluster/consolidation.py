@@ -33,9 +33,8 @@ LOOK_EVERY_S: Final = 10.0
 LOOK_AGAIN_S: Final = 300.0
 """A cluster in which nothing has changed is looked at again every five minutes."""
 
-UNNEEDED_S: Final = 600.0
 UNNEEDED_RATIO: Final = 0.5
-"""Cluster Autoscaler's `scale-down-unneeded-time` and `scale-down-utilization-threshold`."""
+"""Cluster Autoscaler's `scale-down-utilization-threshold`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,15 +157,15 @@ class DisruptionController:
         """Delete one node that has been unneeded for long enough, as Cluster Autoscaler does.
 
         Unneeded: requests below half of it, and all its pods fit elsewhere; a bare pod, or one that
-        says so, keeps it (its FAQ: "How does scale-down work?", "What types of pods can prevent
-        CA from removing a node?").
+        says so, keeps it, and so does an annotation of its own (its FAQ: "How does scale-down
+        work?", "What types of pods can prevent CA from removing a node?").
         """
         there = self._cluster.by_pool.get(group.pool, {})
         for node in [n for n in there.values() if n.group is group]:
             may_go = self._is_unneeded(node) and self._may_move(node)
             if not (may_go and self._fits_elsewhere(node)):
                 self._unneeded_since.pop(node.uid, None)
-            elif at - self._unneeded_since.setdefault(node.uid, at) >= UNNEEDED_S:
+            elif at - self._unneeded_since.setdefault(node.uid, at) >= group.unneeded_s:
                 del self._unneeded_since[node.uid]
                 self._cluster.delete_claim(node)
                 return
@@ -175,6 +174,7 @@ class DisruptionController:
         machine = instance_type_of(node.offering.instance_type)
         used = max(node.cpu_used / machine.cpu_milli, node.memory_used / machine.memory_bytes)
         kept = any(p.keeps_node or p.workload.kind is WorkloadKind.BARE for p in node.pods.values())
+        kept = kept or node.scale_down_disabled
         return node.ready and not node.moving and not kept and used < UNNEEDED_RATIO
 
     def _is_settled(self, node: SimNode, at: float) -> bool:

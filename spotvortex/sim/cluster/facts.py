@@ -121,13 +121,13 @@ class FactsCache:
             for key, pdb in self._pdbs.items()
             if name in pdb.pools or workloads[key].pool == name
         ]
-        karpenter = [g for g in groups if g.provisioner is ProvisionerKind.KARPENTER]
+        driven = [g for g in groups if g.known_as]
         return PoolFacts(
             name=name,
             provisioner=groups[0].provisioner,
             nodes=tuple(sorted(nodes, key=lambda node: node.name)),
             pdbs=tuple(sorted(pdbs, key=lambda pdb: pdb.key)),
-            node_groups=tuple(_node_pool_fact(g, self._cluster.left(g)) for g in karpenter),
+            node_groups=tuple(_node_pool_fact(g, self._cluster.left(g)) for g in driven),
             workloads=tuple(w for _, w in sorted(self._workloads.items()) if name in w.pools),
         )
 
@@ -164,7 +164,6 @@ def inputs(age_s: float) -> tuple[InputHealth, ...]:
 def node_fact(node: SimNode) -> NodeFact:
     """Return one node as the API server shows it."""
     machine = instance_type_of(node.offering.instance_type)
-    is_karpenter = node.group.provisioner is ProvisionerKind.KARPENTER
     return NodeFact(
         name=node.name,
         uid=node.uid,
@@ -176,7 +175,8 @@ def node_fact(node: SimNode) -> NodeFact:
         ready=node.ready,
         cordoned=node.cordoned,
         moving=node.moving,
-        node_group=node.group.name if is_karpenter else "",
+        node_group=node.group.known_as,
+        do_not_disrupt=node.scale_down_disabled and not node.kept,
         claim=node.claim,
         provider_id=f"aws:///{node.offering.zone}/{node.instance_id}",
         resource_version=str(node.version),
@@ -186,6 +186,7 @@ def node_fact(node: SimNode) -> NodeFact:
         mark=node.mark,
         labelled=node.labelled,
         at_risk=node.at_risk,
+        kept=node.kept,
     )
 
 
@@ -330,13 +331,14 @@ def pod_view(pod: SimPod) -> PodView:
 
 
 def _node_pool_fact(group: NodeGroup, left: GroupRoom) -> NodeGroupFact:
+    is_karpenter = group.provisioner is ProvisionerKind.KARPENTER
     return NodeGroupFact(
-        name=group.name,
+        name=group.known_as,
         pool=group.pool,
         capacity_types=tuple(sorted(group.capacity_types)),
         instance_types=group.instance_types,
         zones=group.zones,
-        consolidation=group.consolidation,
+        consolidation=group.consolidation if is_karpenter else "",
         rules=group.annotations,
         weight=group.weight,
         cpu_left_milli=left.cpu_milli,

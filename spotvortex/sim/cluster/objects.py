@@ -99,7 +99,7 @@ class SimNode:
         capacity_type: how it is bought.
         created_at: when it was launched.
         instance_id: the instance that it runs on, `i-...`.
-        claim: its NodeClaim, "" where no provisioner releases it.
+        claim: by what name its provisioner releases it, "" where none does.
         ready_at: when it becomes Ready.
         ready: its Ready condition.
         cordoned: `spec.unschedulable`.
@@ -111,6 +111,8 @@ class SimNode:
         mark: the controller's drain journal on it, "" without one.
         labelled: it carries the controller's label of cordoned nodes.
         at_risk: the controller's note of a rebalance recommendation, "" without one.
+        kept: the controller's note of the plan that it is kept for, "" without one.
+        scale_down_disabled: it says that Cluster Autoscaler must not remove it.
         emptied_at: when it last lost a pod.
         moved: a pod was evicted from it although nothing was about to take the node.
         version: its resource version.
@@ -138,6 +140,8 @@ class SimNode:
     mark: str = ""
     labelled: bool = False
     at_risk: str = ""
+    kept: str = ""
+    scale_down_disabled: bool = False
     emptied_at: float = 0.0
     moved: bool = False
     version: int = 1

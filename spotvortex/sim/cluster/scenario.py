@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from spotvortex.core.domain.autoscaling import managed_group
 from spotvortex.core.domain.types import CapacityType, ProvisionerKind
 from spotvortex.sim.market.hazard_supply import RegimePhase
 from spotvortex.sim.market.supply import ANNOUNCED, Signals
@@ -21,6 +22,9 @@ STEP_S: Final = 5.0
 TERMINATE_S: Final = 40.0
 """Karpenter removes a node only once its instance has ended, which takes EC2 tens of seconds; the
 figure is assumed. Its KWOK provider, which has no instances, removes nodes at once."""
+
+UNNEEDED_S: Final = 600.0
+"""Cluster Autoscaler's `scale-down-unneeded-time`."""
 
 WHEN_EMPTY: Final = "WhenEmpty"
 WHEN_UNDERUTILIZED: Final = "WhenEmptyOrUnderutilized"
@@ -98,7 +102,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeGroup:
-    """A Karpenter NodePool or a managed node group.
+    """A Karpenter NodePool or a node group.
 
     Attributes:
         name: the group's name.
@@ -118,6 +122,7 @@ class NodeGroup:
         terminate_s: seconds for which an emptied node is still there.
         evicts_at_notice: pods are evicted at an interruption's notice, as Karpenter does; else only
             once a replacement is there.
+        unneeded_s: seconds after which Cluster Autoscaler removes a node that nobody needs.
     """
 
     name: str
@@ -136,6 +141,18 @@ class NodeGroup:
     annotations: tuple[tuple[str, str], ...] = ()
     terminate_s: float = TERMINATE_S
     evicts_at_notice: bool = True
+    unneeded_s: float = UNNEEDED_S
+
+    @property
+    def known_as(self) -> str:
+        """By what name its nodes name it, "" where no driver asks for nodes there."""
+        match self.provisioner:
+            case ProvisionerKind.KARPENTER:
+                return self.name
+            case ProvisionerKind.CLUSTER_AUTOSCALER:
+                return managed_group(self.name)
+            case _:
+                return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from spotvortex.core.domain.autoscaling import claim_of, is_autoscaled
 from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
 from spotvortex.sim.cluster.objects import Own, SimNode, SimPod
 from spotvortex.sim.cluster.scenario import NodeGroup, Workload, WorkloadKind
@@ -152,16 +153,18 @@ class Scheduler:
         """Start a node; it is Ready after its boot."""
         cluster = self._cluster
         is_karpenter = group.provisioner is ProvisionerKind.KARPENTER
+        name, uid = cluster.draw_node_name(), cluster.draw_uid()
+        autoscaled = claim_of(uid) if is_autoscaled(group.known_as) else ""
         node = SimNode(
-            name=cluster.draw_node_name(),
-            uid=cluster.draw_uid(),
+            name=name,
+            uid=uid,
             group=group,
             offering=offering,
             capacity_type=capacity_type,
             created_at=at,
             ready_at=at + self._boot_factor * self._draw(_BOOT_MEDIAN_S, _BOOT_SIGMA),
             instance_id=f"i-{self._chance.getrandbits(68):017x}",
-            claim=f"{group.name}-{cluster.draw_suffix()}" if is_karpenter else "",
+            claim=f"{group.name}-{cluster.draw_suffix()}" if is_karpenter else autoscaled,
         )
         cluster.add_node(node)
         self.launches.n_launched += 1
@@ -303,7 +306,7 @@ def _is_avoided(own: Own, capacity_type: CapacityType, offering: Offering) -> bo
 
 def _is_within(own: Own, group: NodeGroup) -> bool:
     """Tell whether a pod of the controller's may be in a group; an anchor is kept to none."""
-    return not own.sides or group.name in own.sides
+    return not own.sides or group.known_as in own.sides
 
 
 def _may_host(node: SimNode, pod: SimPod) -> bool:

@@ -135,6 +135,11 @@ class ClusterObjects:
         node.at_risk = note
         self._touch(node)
 
+    def keep(self, node: SimNode, note: str) -> None:
+        """Keep a node from being scaled down, with a note of why; "" to keep it no more."""
+        node.kept, node.scale_down_disabled = note, bool(note)
+        self._touch(node)
+
     def remove_node(self, node: SimNode, at: float, *, silent: bool = False) -> None:
         """Take a node away with everything on it; owners make new pods.
 

@@ -8,6 +8,7 @@ import pytest
 from spotvortex.core.decision.maintenance import MAX_CHORES, RENEW_BEFORE, maintenance_calls
 from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.decision.reconcile import reconcile
+from spotvortex.core.domain.autoscaling import note_of
 from spotvortex.core.domain.cloud.notices import NoticeKind, risk_until
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
 from spotvortex.core.domain.limits import Limits
@@ -21,6 +22,7 @@ from spotvortex.core.drain.calls import (
     NoteRisk,
     UnmarkNode,
 )
+from spotvortex.core.drain.keeping import FreeNode
 from spotvortex.core.drain.orders import in_flight
 from tests.core.builders import AT, assessment, cluster, load, node, observation, on_demand, pool
 from tests.core.in_flight import (
@@ -279,6 +281,30 @@ def test_what_carries_a_journal_that_cannot_be_read_is_undone():
         DeletePlaceholders(plan_id="p1", for_uid="uid-web-s1"),
     ]
     assert {c.reason for c in found} == {"its journal cannot be read"}
+
+
+def keeping(facts, text):
+    return with_nodes(facts, replace(facts.nodes[-1], kept=text))
+
+
+@pytest.mark.parametrize("text", [note_of("over"), "what nobody can read"])
+def test_a_node_is_given_back_to_cluster_autoscaler_once_its_wave_is_over(text):
+    facts = keeping(pool(), text)
+    (chore,) = wanted(facts, state=SETTLING)
+    name = facts.nodes[-1].name
+    plan_id = "over" if text == note_of("over") else ""
+    assert chore.call == FreeNode(node=name, uid=f"uid-{name}", plan_id=plan_id)
+    assert chore.mode is Mode.ACTIVE
+
+
+def test_a_node_is_kept_while_its_wave_lasts_or_may_not_show_yet():
+    facts = keeping(pool(), note_of("p1"))
+    assert wanted(facts, own_pods=(placeholder(order("web-s1")),), state=SETTLING) == ()
+    marking = with_nodes(facts, marked(facts.nodes[0]))
+    assert wanted(marking, state=SETTLING) == ()
+    facts = cluster(facts)
+    held = observation(cluster=facts, standing=LEADER, in_hand=frozenset({"uid-web-s0"}))
+    assert maintenance_calls(held, (), in_flight(facts)) == ()
 
 
 def test_what_can_be_read_is_no_leftover():

@@ -249,8 +249,9 @@ def emptied(made):
     return with_nodes(pool(), replace(marked(pool().nodes[0], made), load=EMPTY_LOAD))
 
 
-def test_an_emptied_node_that_only_waits_for_its_machine_to_go_is_left_alone():
-    made = loss("web-s0", claim="")
+@pytest.mark.parametrize("claim", ["", "node/uid-web-s0"])
+def test_an_emptied_node_that_only_waits_for_its_machine_to_go_is_left_alone(claim):
+    made = loss("web-s0", claim=claim)
     _, plan = cycle(emptied(made))
     assert plan.resumed == ()
     assert plan.decisions[0].input.n_moving == 1

@@ -37,4 +37,6 @@ def test_the_labels_of_a_pod_are_found_by_the_selector():
 
 def test_whatever_we_write_on_a_node_has_our_prefix():
     names = {*label_names.NODE_LABELS, *label_names.NODE_ANNOTATIONS}
-    assert names == {"spotvortex.io/cordoned", "spotvortex.io/drain", "spotvortex.io/at-risk"}
+    assert names == {"spotvortex.io/cordoned", "spotvortex.io/drain", "spotvortex.io/at-risk"} | {
+        "spotvortex.io/kept"
+    }

@@ -9,6 +9,7 @@ from spotvortex.core.domain.sides import MAX_SIDES, is_driven, receiving_sides
 from spotvortex.core.domain.types import CapacityType, ProvisionerKind
 from tests.core.builders import node
 
+CLUSTER_AUTOSCALER = ProvisionerKind.CLUSTER_AUTOSCALER
 ANY, SPOT, ON_DEMAND = CapacityType.UNKNOWN, CapacityType.SPOT, CapacityType.ON_DEMAND
 
 
@@ -25,6 +26,24 @@ def test_only_nodes_of_a_nodepool_of_karpenter_are_moved(kind):
     assert not is_driven(node(provisioner=kind, node_group=""))
     foreign = node(provisioner=ProvisionerKind.MANAGED_NODE_GROUP)
     assert receiving_sides(foreign, PAIR, ON_DEMAND) == ()
+
+
+@pytest.mark.parametrize("kind", [ProvisionerKind.MANAGED_NODE_GROUP, CLUSTER_AUTOSCALER])
+def test_a_node_is_moved_by_pods_only_where_its_group_is_known_to_be_grown(kind):
+    assert is_driven(node(provisioner=kind, node_group="nodegroup/web-spot"))
+    for group_name in ("", "web-spot"):
+        assert not is_driven(node(provisioner=kind, node_group=group_name))
+    karpenters = node(provisioner=ProvisionerKind.KARPENTER, node_group="nodegroup/web-spot")
+    assert not is_driven(karpenters)
+
+
+def test_a_move_never_leaves_for_the_groups_of_another_provisioner():
+    twins = (group("nodegroup/web-spot", SPOT), group("nodegroup/web-od", ON_DEMAND))
+    ours = node(provisioner=CLUSTER_AUTOSCALER, node_group="nodegroup/web-spot")
+    assert receiving_sides(ours, (*PAIR, *twins), ON_DEMAND) == ("nodegroup/web-od",)
+    assert set(receiving_sides(ours, (*PAIR, *twins), ANY)) == {t.name for t in twins}
+    karpenters = node(node_group="web-spot")
+    assert receiving_sides(karpenters, (*PAIR, *twins), ON_DEMAND) == ("web-od",)
 
 
 @pytest.mark.parametrize(("to", "to_sides"), [(ON_DEMAND, ("web-od",)), (SPOT, ("web-spot",))])

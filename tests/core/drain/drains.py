@@ -15,6 +15,7 @@ from spotvortex.core.drain.calls import (
     ReleaseNode,
     UnmarkNode,
 )
+from spotvortex.core.drain.keeping import KeepNode
 from spotvortex.core.drain.machine import MAX_WAIT_S, Do, Finish, Wait, advance, next_step
 from spotvortex.core.drain.messages import DrainOrder, OrderKind
 from spotvortex.core.drain.progress import begin, proceed
@@ -68,8 +69,8 @@ def view(*pods, **changes):
     return NodeView(**(values | changes))
 
 
-def receiver(name="r1", until=0.0):
-    return Receiver(node=name, uid=f"uid-{name}", anchored_until=until)
+def receiver(name="r1", until=0.0, *, kept=False):
+    return Receiver(node=name, uid=f"uid-{name}", anchored_until=until, kept=kept)
 
 
 @dataclass(slots=True)
@@ -89,6 +90,7 @@ class Script:
     marked: bool = False
     room: dict = field(default_factory=dict)
     anchors: dict = field(default_factory=dict)
+    kept: set = field(default_factory=set)
     takes: bool = True
     leaving: bool = False
     seen: dict = field(default_factory=dict)
@@ -103,9 +105,12 @@ class Script:
             "bound": bound,
             "n_room": len(self.room),
             "leaving": self.leaving,
-            "receivers": (receiver(until=self.anchors.get("uid-r1", 0.0)),) if bound else (),
+            "receivers": (self.receiver(),) if bound else (),
         }
         return view(*self.pods, **(values | self.seen))
+
+    def receiver(self):
+        return receiver(until=self.anchors.get("uid-r1", 0.0), kept="uid-r1" in self.kept)
 
     def answer(self, call, now=AT):
         self.calls.append(call)
@@ -125,13 +130,14 @@ class Script:
             uids = call.pod_uids if isinstance(call, CreateRoom) else [call.pod_uid]
             self.room |= dict.fromkeys(uids, self.binds)
             return
+        if isinstance(call, KeepNode):
+            self.kept.add(call.uid)
+            return
         match call:
             case CreateAnchor(node_uid=uid, expires_s=seconds):
                 self.anchors[uid] = now + seconds
-            case MarkNode():
-                self.cordoned = self.marked = True
-            case UnmarkNode():
-                self.cordoned = self.marked = False
+            case MarkNode() | UnmarkNode():
+                self.cordoned = self.marked = isinstance(call, MarkNode)
             case EvictPod(uid=uid) if self.pods_end:
                 self.pods = [p for p in self.pods if p.uid != uid]
             case DeletePlaceholders():

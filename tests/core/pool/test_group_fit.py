@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from spotvortex.core.domain.observation import NodeGroupFact
 from spotvortex.core.domain.types import Blocker, CapacityType
-from spotvortex.core.pool.group_fit import LaunchHeadroom, launches, place, sizes_of
+from spotvortex.core.pool.group_fit import LaunchHeadroom, launches, place, sizes_of, spare_nodes
 from spotvortex.core.pool.input import GroupFit
 from tests.core import odd
 from tests.core.builders import GIB, WEB_A, WEB_B, load, room, spot, with_load_blocker
@@ -34,6 +34,14 @@ def with_pod(name, cpu_milli=0, memory_bytes=0):
 
 
 NODES = (spot("a1"), spot("b1", WEB_B))
+
+
+def test_a_group_gives_no_more_nodes_than_it_may_lose():
+    groups = [node_pool("web", nodes_spare=1), node_pool("other")]
+    nodes = (*NODES, spot("c1", node_group="other"), spot("d1", node_group="unknown"))
+    assert [n.name for n in spare_nodes(nodes, groups)] == ["a1", "c1", "d1"]
+    assert spare_nodes(NODES, [node_pool("web", nodes_spare=0)]) == ()
+    assert spare_nodes(NODES, ()) == NODES
 
 
 def test_without_node_pools_only_the_sizes_seen_are_told():

@@ -13,9 +13,10 @@ from typing import Final
 from spotvortex.core.decision.gates.base import Case, Reply, gate
 from spotvortex.core.decision.messages import Verdict
 from spotvortex.core.domain.moves import Concern
+from spotvortex.core.domain.sides import BY_PODS
 from spotvortex.core.domain.types import Action, GateName, ProvisionerKind
 from spotvortex.core.pool.group_fit import launches, mib_up
-from spotvortex.core.pool.input import Candidate, GroupFit
+from spotvortex.core.pool.input import Candidate, GroupFit, PoolInput
 
 _PROOF: Final = "placeholders prove it before any eviction"
 
@@ -43,9 +44,9 @@ def fit(case: Case, reply: Reply) -> Verdict:
         made_by = _MADE_BY[ProvisionerKind(room.no_driver)]
         return reply.refuse(f"{made_by}: advised only, no driver moves such nodes")
     if action.away_from_spot and not pool.allows_on_demand:
-        return reply.refuse("no NodePool of this pool allows on-demand")
+        return reply.refuse(_lacks("on-demand", "od", pool))
     if action.towards_spot and not pool.allows_spot:
-        return reply.refuse("no NodePool of this pool allows Spot")
+        return reply.refuse(_lacks("Spot", "spot", pool))
     candidates = pool.to_spot if action.towards_spot else pool.to_on_demand
     if room.node_group:
         return _by_node_pool(room, candidates, reply)
@@ -56,6 +57,17 @@ def fit(case: Case, reply: Reply) -> Verdict:
         numbers["cpu_milli"] = candidates[0].workload_cpu_milli
         numbers["memory_mib"] = mib_up(candidates[0].workload_memory_bytes)
     return reply.allow(f"no NodePool to judge by: {_PROOF}", **numbers)
+
+
+def _lacks(wanted: str, end: str, pool: PoolInput) -> str:
+    """Say that no group of a pool buys what is wanted; of node groups, what would help."""
+    if pool.provisioner not in BY_PODS:
+        return f"no NodePool of this pool allows {wanted}"
+    base = pool.pool.removesuffix("-od" if end == "spot" else "-spot")
+    twin = f"add a twin that does, named {base}-{end}"
+    if base == pool.pool:
+        twin = f"add one that does, and label the nodes of both spotvortex.io/pool={base}"
+    return f"no node group of this pool buys {wanted}: {twin}"
 
 
 def _by_node_pool(room: GroupFit, candidates: Sequence[Candidate], reply: Reply) -> Verdict:

@@ -332,6 +332,30 @@ def test_fit_is_not_evaluated_only_where_nobody_is_known_to_make_nodes():
         assert "placeholders prove it before any eviction" in verdict.reason
 
 
+@pytest.mark.parametrize(
+    ("name", "proposed", "fix"),
+    [
+        ("web-spot", DOWN, "on-demand: add a twin that does, named web-od"),
+        ("web-od", UP, "Spot: add a twin that does, named web-spot"),
+        (
+            "web",
+            DOWN,
+            "on-demand: add one that does, and label the nodes of both spotvortex.io/pool=web",
+        ),
+    ],
+)
+def test_fit_names_the_twin_that_a_node_group_lacks(name, proposed, fix):
+    alone = pool_input(
+        pool=name,
+        provisioner=ProvisionerKind.MANAGED_NODE_GROUP,
+        allows_spot=proposed is DOWN,
+        allows_on_demand=proposed is UP,
+    )
+    verdict = fit(case(proposed, pool=alone))
+    assert verdict.outcome is Outcome.REFUSE
+    assert verdict.reason == f"no node group of this pool buys {fix}"
+
+
 def test_fit_tells_the_numbers_that_it_compared():
     short = fit(case(DOWN, pool=to_on_demand(cpu_left_milli=899)))
     assert short.numbers == (("left", 899), ("asked", 900))

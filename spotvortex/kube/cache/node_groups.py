@@ -1,0 +1,174 @@
+"""The node groups that Cluster Autoscaler grows, as nodes and its status tell of them.
+
+Comes in: rows of nodes, and what Cluster Autoscaler says of its groups. Goes out: `NodeGroupFact`s,
+and to which group a node belongs: to none while nobody is known to grow it. A group once seen is
+kept while the process runs, since the twin that a pool could fall back to often has no node. May
+not know how the status arrives.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from spotvortex.core.domain.autoscaling import managed_group, managed_name
+from spotvortex.core.domain.observation import NodeGroupFact
+from spotvortex.core.domain.types import CapacityType
+from spotvortex.kube.cache.indexes import DirtySet
+from spotvortex.kube.cache.nodes import GroupNames, NodeRow
+
+MAX_GROUPS: Final = 2_000
+"""Groups that are kept at most; further ones are not moved."""
+
+_OF_EKS: Final = re.compile(r"eks-(.+)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""How EKS names the Auto Scaling group of a managed node group."""
+
+_BY_NAME: Final = {"-spot": CapacityType.SPOT, "-od": CapacityType.ON_DEMAND}
+"""What a group without a node buys, by the end of its name; nothing else tells it."""
+
+
+class AutoscalerUse(StrEnum):
+    """Whether node groups are taken for Cluster Autoscaler's."""
+
+    WHERE_IT_RUNS = "where-it-runs"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSize:
+    """How many nodes a group may have.
+
+    Attributes:
+        smallest: nodes that it always has.
+        largest: nodes that it has at most.
+        target: nodes that it is to have now.
+    """
+
+    smallest: int
+    largest: int
+    target: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoscalerStatus:
+    """What Cluster Autoscaler says of itself.
+
+    Attributes:
+        runs: it is there, and has said something lately.
+        sizes: its groups by name; of AWS the name of the Auto Scaling group.
+    """
+
+    runs: bool = False
+    sizes: Mapping[str, GroupSize] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """A group as its nodes show it: the pool that their label names, and how they are bought."""
+
+    pool: str
+    capacity_type: CapacityType
+
+
+class AutoscaledGroups:
+    """Groups by name, with what is known of each."""
+
+    def __init__(self, changes: DirtySet, names: GroupNames, use: AutoscalerUse) -> None:
+        """Start with no group.
+
+        Args:
+            changes: where it is noted that groups have changed.
+            names: the managed node groups by the names that EKS gives them.
+            use: whether there are such groups at all.
+        """
+        self._changes = changes
+        self._names = names
+        self._use = use
+        self._status = AutoscalerStatus()
+        self._seen: dict[str, _Group] = {}
+
+    @property
+    def active(self) -> bool:
+        """Tell whether somebody is known to grow the groups."""
+        if self._use is AutoscalerUse.WHERE_IT_RUNS:
+            return self._status.runs
+        return self._use is AutoscalerUse.ALWAYS
+
+    def take(self, status: AutoscalerStatus) -> None:
+        """Take what Cluster Autoscaler says now."""
+        was, before = self.active, self._status
+        self._status = status
+        if status.sizes != before.sizes:
+            self._changes.node_pools = True
+            for name in map(_managed_by, status.sizes.keys() - before.sizes.keys()):
+                self._changes.pool_names |= self._names.see(name)
+        if self.active is not was:
+            self._changes.pool_names = self._changes.node_pools = True
+
+    def see(self, row: NodeRow) -> None:
+        """Take note of the group that a node belongs to."""
+        group = _Group(pool=row.pool_label, capacity_type=row.fact.capacity_type)
+        name = row.autoscaled_group
+        if not name or self._seen.get(name) == group:
+            return
+        if name in self._seen or len(self._seen) < MAX_GROUPS:
+            self._seen[name] = group
+            self._changes.node_pools = True
+
+    def group_of(self, row: NodeRow) -> str:
+        """Return the group of a node, "" where nobody is known to grow it."""
+        return row.autoscaled_group if self.active and row.autoscaled_group in self._seen else ""
+
+    def facts(self) -> Iterator[NodeGroupFact]:
+        """Return the groups with their pools, sorted by name; none where nobody grows them."""
+        if not self.active:
+            return
+        found = {name: self._pool_of(name, group) for name, group in self._seen.items()}
+        kinds = {name: group.capacity_type for name, group in self._seen.items()}
+        for name, kind in self._unseen():
+            found[name], kinds[name] = self._names.pool_of(managed_name(name)), kind
+        for name in sorted(found):
+            yield self._sized(name, found[name], kinds[name])
+
+    def _pool_of(self, name: str, group: _Group) -> str:
+        return group.pool or self._names.pool_of(managed_name(name))
+
+    def _unseen(self) -> Iterator[tuple[str, CapacityType]]:
+        """Return the managed groups without a node that are a twin of one with nodes, by name."""
+        for managed in map(_managed_by, self._status.sizes):
+            name, pool = managed_group(managed), self._names.pool_of(managed)
+            end = managed.removeprefix(pool)
+            if managed and name not in self._seen and end in _BY_NAME:
+                others = (managed_group(pool + other) for other in _BY_NAME)
+                if any(other in self._seen for other in others):
+                    yield name, _BY_NAME[end]
+
+    def _sized(self, name: str, pool: str, kind: CapacityType) -> NodeGroupFact:
+        size = self._size_of(managed_name(name))
+        return NodeGroupFact(
+            name=name,
+            pool=pool,
+            capacity_types=() if kind is CapacityType.UNKNOWN else (kind,),
+            nodes_left=None if size is None else max(0, size.largest - size.target),
+            nodes_spare=None if size is None else max(0, size.target - size.smallest),
+        )
+
+    def _size_of(self, managed: str) -> GroupSize | None:
+        """Return the size of a managed group; EKS makes one Auto Scaling group of each."""
+        sizes = self._status.sizes.items()
+        return next(
+            (size for name, size in sizes if managed and _managed_by(name) == managed), None
+        )
+
+
+def _managed_by(scaling_group: str) -> str:
+    """Return the managed node group that an Auto Scaling group is made for, "" of none."""
+    match = _OF_EKS.fullmatch(scaling_group)
+    return match.group(1) if match is not None else ""
+
+
+Taker = Callable[[AutoscalerStatus], None]
