@@ -9,13 +9,15 @@ import asyncio
 from random import Random
 
 from spotvortex.app import bundle, check_mode
-from spotvortex.app.kubernetes import answering, run_background
+from spotvortex.app.kubernetes import answering, run_background, use_of
 from spotvortex.app.prices import PriceSources, SystemClock, open_prices
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import ApiError, ModelContractError, PriceFileError, SettingsError
 from spotvortex.kube.admin import access_review
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.patient_reads import PatientReads
+from spotvortex.kube.cache.autoscaler import AutoscalerWatch
+from spotvortex.kube.cache.node_groups import AutoscalerStatus, AutoscalerUse
 from spotvortex.market.karpenter.history import VARIABLE as PROMETHEUS
 from spotvortex.market.karpenter.scrape import VARIABLE as KARPENTER
 from spotvortex.report import checks
@@ -47,6 +49,7 @@ async def _check_cluster(settings: Settings) -> tuple[list[checks.Check], frozen
         await answering(client)
         accesses = await access_review.survey(client)
         of_mode = await check_mode.of_mode(client, settings)
+        autoscaler = await _check_autoscaler(client, settings)
         reads = PatientReads(client, Random())  # noqa: S311 - jitter of retries
         nodes = next(a for a in accesses if a.watched.resource.name == "nodes")
         offerings = await access_review.offerings(reads) if nodes.is_whole else frozenset()
@@ -55,8 +58,21 @@ async def _check_cluster(settings: Settings) -> tuple[list[checks.Check], frozen
         return [checks.wrong("cluster", f"{name}: {error}", fix)], frozenset()
     finally:
         await client.close()
-    whole = [checks.ok("cluster", name), *map(checks.of_access, accesses), *of_mode]
+    whole = [checks.ok("cluster", name), *map(checks.of_access, accesses), *autoscaler, *of_mode]
     return whole, offerings
+
+
+async def _check_autoscaler(client: KubeClient, settings: Settings) -> list[checks.Check]:
+    """Judge what is known of Cluster Autoscaler, where its groups could be moved."""
+    use, taken = use_of(settings), list[AutoscalerStatus]()
+    if use is AutoscalerUse.NEVER:
+        return []
+    watch = AutoscalerWatch(client, taken.append)
+    await watch.look()
+    sizes = taken[-1].sizes if taken else {}
+    if watch.found == "unseen" and use is AutoscalerUse.WHERE_IT_RUNS:
+        return []
+    return [checks.of_autoscaler(watch.found, len(sizes))]
 
 
 def _check_model(settings: Settings) -> checks.Check:

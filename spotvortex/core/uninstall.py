@@ -63,12 +63,12 @@ class Leftover:
 
     @property
     def is_in_flight(self) -> bool:
-        """Tell whether a frozen daemon undoes it: a marked node, its pods' room, a steered group.
+        """Tell whether a frozen daemon undoes it: a marked or kept node, room, a steered group.
 
         Anchors are none: a frozen daemon lets them run out, and they keep nothing in its hands.
         """
         if self.thing is ObjectKind.NODE:
-            return bool(self.marks & {labels.CORDONED, labels.DRAIN})
+            return bool(self.marks & {labels.CORDONED, labels.DRAIN, labels.KEPT})
         return self.thing is ObjectKind.NODE_POOL or self.pod is PodKind.PLACEHOLDER
 
     @property
@@ -124,7 +124,9 @@ def describe_node(found: frozenset[str], *, cordoned: bool) -> str:
         half = "label" if labels.CORDONED in drained else "journal"
         whose = ": whose cordon it is cannot be told, so it stays" if cordoned else ""
         words = [f"our {half} alone{whose}"]
-    return ", ".join([*words, *(["at risk"] if labels.AT_RISK in found else [])])
+    words += ["at risk"] if labels.AT_RISK in found else []
+    words += ["kept from scale-down by us"] if labels.KEPT in found else []
+    return ", ".join(words)
 
 
 def removable(inventory: Inventory) -> tuple[Leftover, ...]:

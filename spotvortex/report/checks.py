@@ -203,6 +203,19 @@ def of_provisioner(cannot_move: str) -> Check:
     return ok("provisioner", "its nodes can be moved")
 
 
+def of_autoscaler(found: str, n_groups: int) -> Check:
+    """Judge what Cluster Autoscaler shows of itself; without it its groups have no known bounds."""
+    name = "cluster autoscaler"
+    if found == "seen":
+        return ok(name, f"it runs; {n_groups} groups with their sizes")
+    detail = "its status cannot be read: node groups are moved only if the settings say so"
+    fix = "grant get of ConfigMap cluster-autoscaler-status, as deploy/kustomize/base does"
+    if found == "unseen":
+        detail = "it keeps no status in kube-system: how large its groups may be is not known"
+        fix = "let it write its status (--write-status-configmap), in kube-system"
+    return missing(name, detail, fix)
+
+
 def of_writes(denied: tuple[str, ...]) -> Check:
     """Judge the rights to carry a decision out."""
     name = "rights to write"

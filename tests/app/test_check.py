@@ -14,6 +14,7 @@ from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.kube.admin.access_review import REVIEWS, Access
+from spotvortex.kube.cache.autoscaler import PATH as STATUS
 from spotvortex.kube.cache.inputs import NODEPOOLS, NODES, PDBS
 from spotvortex.kube.coordination.kept_memory import path_of
 from spotvortex.market.karpenter import prometheus, scrape
@@ -64,6 +65,25 @@ def test_a_degenerate_model_is_wrong_and_still_decides():
     assert (found.finding, found.required) == (CheckStatus.WRONG, False)
     assert "SPOTVORTEX_MODEL_DIR" in found.fix
     assert checks.of_model("m", "d" * 64, "").detail == "m, digest dddddddddddd"
+
+
+@pytest.mark.parametrize(
+    ("found", "finding", "words"),
+    [
+        ("seen", CheckStatus.OK, "it runs; 3 groups"),
+        ("denied", CheckStatus.MISSING, "its status cannot be read"),
+        ("unread", CheckStatus.MISSING, "its status cannot be read"),
+        ("unseen", CheckStatus.MISSING, "it keeps no status"),
+    ],
+)
+def test_what_is_known_of_cluster_autoscaler_is_told_and_nothing_of_it_is_required(
+    found, finding, words
+):
+    judged = checks.of_autoscaler(found, 3)
+    assert judged.finding is finding
+    assert not (judged.required and judged.fix)
+    assert judged.detail.startswith(words)
+    assert bool(judged.fix) is (finding is CheckStatus.MISSING)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +168,8 @@ def cluster(**changes) -> FakeCluster:
     }
     nodes = {"/api/v1/nodes": FakeApi([listed(node("n1", **labels))])}
     kept = {path_of("spotvortex"): FakeApi([refused(404, "no such ConfigMap")])}
-    return server(reviewed(True), **nodes | kept | changes)
+    autoscaler = {STATUS: FakeApi([refused(404, "no such ConfigMap")])}
+    return server(reviewed(True), **nodes | kept | autoscaler | changes)
 
 
 async def checked(served, tmp_path, monkeypatch, **values):

@@ -82,6 +82,7 @@ def test_a_cordon_is_ours_by_label_and_journal_together(found, cordoned, ours):
         (BOTH, True, "cordoned by us"),
         (BOTH | {labels.AT_RISK}, False, "marked by us, no longer cordoned, at risk"),
         ({labels.AT_RISK}, True, "at risk"),
+        ({labels.KEPT}, False, "kept from scale-down by us"),
         ({labels.DRAIN}, False, "our journal alone"),
         (
             {labels.CORDONED},

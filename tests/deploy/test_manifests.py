@@ -30,6 +30,7 @@ from tests.deploy.manifests import (
 from tests.paths import ROOT
 
 BASE = KUSTOMIZE / "base"
+STATUS = "cluster-autoscaler-status"
 
 
 @pytest.fixture
@@ -72,14 +73,17 @@ def test_the_shadow_role_reads_exactly_what_a_decision_needs():
         ("karpenter.sh", "nodepools"),
         ("", "events"),
     }
-    assert granted == {(*r, verb) for r in resources for verb in ("get", "list", "watch")}
+    reading = {(*r, verb) for r in resources for verb in ("get", "list", "watch")}
+    assert granted == reading | {("", "configmaps", "get")}
 
 
 def test_shadow_grants_beside_that_role_one_config_map_of_its_own_and_can_make_none():
     kinds = sorted(m["kind"] for m in render(SHADOW) if "Role" in m["kind"])
     assert kinds == ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"]
     for rule in shadow_cluster_role()["rules"]:
-        assert rule.keys() == {"apiGroups", "resources", "verbs"}
+        of_one = {"resourceNames"} if rule["resources"] == ["configmaps"] else set()
+        assert rule.keys() == {"apiGroups", "resources", "verbs"} | of_one
+        assert rule.get("resourceNames", [STATUS]) == [STATUS]
     role = only(render(SHADOW), "Role")
     assert role["metadata"]["namespace"] == NAMESPACE
     memory = (label_names.MEMORY,)

@@ -212,10 +212,11 @@ class Uninstaller:
 def unmarking(left: Leftover) -> dict[str, object]:
     """Return the merge patch that unmarks a node, valid for the version seen alone."""
     gone = dict.fromkeys(sorted(left.marks))
+    kept_by = dict.fromkeys([labels.SCALE_DOWN_DISABLED] if labels.KEPT in gone else [])
     metadata: dict[str, object] = {
         "resourceVersion": left.version,
         "labels": {name: None for name in gone if name in labels.NODE_LABELS},
-        "annotations": {name: None for name in gone if name in labels.NODE_ANNOTATIONS},
+        "annotations": {n: None for n in gone if n in labels.NODE_ANNOTATIONS} | kept_by,
     }
     patch: dict[str, object] = {"metadata": metadata}
     return patch | ({"spec": {"unschedulable": None}} if left.is_our_cordon else {})

@@ -85,6 +85,11 @@ class AutoscalerWatch:
         self._told = ""
         self.first = asyncio.Event()
 
+    @property
+    def found(self) -> str:
+        """How the status was found: seen, silent, unseen, denied or unread; "" before a look."""
+        return self._told
+
     async def run(self) -> None:
         """Read until cancelled."""
         while True:  # ends when it is cancelled

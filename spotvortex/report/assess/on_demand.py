@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
+from spotvortex.core.domain.autoscaling import is_autoscaled
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.core.domain.observation import NodeFact, PoolFacts
 from spotvortex.core.domain.types import Blocker, CapacityType
@@ -98,6 +99,8 @@ def _pinned_by_pool(pool: PoolFacts) -> str:
     """Say what keeps a whole pool on-demand, "" where nothing does."""
     if CapacityType.SPOT in capacity_types_of(pool):
         return ""
+    if any(is_autoscaled(group.name) for group in pool.node_groups):
+        return "none of its node groups buys Spot; see docs/cluster-autoscaler.md for a twin"
     if pool.node_groups:
         return "its NodePool allows on-demand only"
     return "a node group has one capacity type; no driver moves its nodes"

@@ -2,15 +2,16 @@
 
 import asyncio
 import datetime as dt
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from spotvortex.core.domain import labels as label_names
-from spotvortex.core.uninstall import ObjectKind, UninstallResult
+from spotvortex.core.uninstall import Leftover, ObjectKind, UninstallResult
 from spotvortex.errors import ServerError, UnreachableError
 from spotvortex.kube.admin.inventory import collections, take
-from spotvortex.kube.admin.uninstall import MAX_TRIES, Uninstaller
+from spotvortex.kube.admin.uninstall import MAX_TRIES, Uninstaller, unmarking
 from tests.kube.fake_api import CUT, Answer, FakeApi, FakeCluster, listed, refused, serving, watched
 
 NAMESPACE = "ours"
@@ -46,6 +47,16 @@ async def left_of(served, told=None):
 
 def patches(served):
     return served.apis[f"{PATHS[ObjectKind.NODE]}/n"].posted
+
+
+def test_what_keeps_a_node_goes_with_our_note_of_it_and_an_owners_stays():
+    kept, disabled = label_names.KEPT, label_names.SCALE_DOWN_DISABLED
+    left = Leftover(thing=ObjectKind.NODE, name="n", version="7", marks=frozenset({kept}))
+    patch = unmarking(left)
+    assert patch["metadata"]["annotations"] == {kept: None, disabled: None}
+    assert "spec" not in patch
+    patch = unmarking(replace(left, marks=frozenset({label_names.AT_RISK})))
+    assert patch["metadata"]["annotations"] == {label_names.AT_RISK: None}
 
 
 async def test_where_nothing_is_left_nothing_is_written():
