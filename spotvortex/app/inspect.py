@@ -13,7 +13,7 @@ from dataclasses import replace
 from spotvortex import __version__
 from spotvortex.app import bundle
 from spotvortex.app.kubernetes import kubernetes_edges, run_background
-from spotvortex.core.decision.messages import ControllerState
+from spotvortex.core.decision.messages import ControllerState, Plan
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.observation import Observation
@@ -25,6 +25,7 @@ from spotvortex.kube.admin import eviction_dry_run
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.pipeline.scorer import Scorer
 from spotvortex.ports.edges import Edges
+from spotvortex.ports.model import Forecaster
 from spotvortex.report.assess.assessment import Provenance, Report, make_report
 from spotvortex.report.doctor.diagnosis import Diagnosis, diagnose
 from spotvortex.report.doctor.dry_run import compared, questions
@@ -46,16 +47,33 @@ async def assess(settings: Settings) -> Report:
     loop = asyncio.get_running_loop()
     started = loop.time()
     forecaster = bundle.load(settings)
+    async with kubernetes_edges(settings, looks_once=True) as edges:
+        plan = await _decided(settings, edges, forecaster)
+        frame = Provenance(context=edges.name, seconds=loop.time() - started, version=__version__)
+        return make_report(plan, frame)
+
+
+async def decide_once(settings: Settings) -> Plan:
+    """Read the cluster once, and return what is decided; nothing is written and nothing stays.
+
+    Raises:
+        SettingsError: there is no cluster to read.
+        ApiError: the API server did not let us read nodes and pods in time.
+    """
+    forecaster = bundle.load(settings)
+    async with kubernetes_edges(settings, looks_once=True) as edges:
+        return await _decided(settings, edges, forecaster)
+
+
+async def _decided(settings: Settings, edges: Edges, forecaster: Forecaster) -> Plan:
     limits = settings.limits()
     scorer = Scorer(forecaster=forecaster, offload=asyncio.to_thread)
     rules = AssessmentRules(limits=limits, model_digest=forecaster.digest)
-    async with kubernetes_edges(settings, looks_once=True) as edges:
-        observation = await _observe_once(edges, warmed=edges.warmed)
-        memory = AssessmentMemory(interruptions=_recalled(edges, observation.at))
-        _, assessment = await scorer.assess(memory, observation, rules)
-        _, plan = reconcile(ControllerState(), assessment, limits)
-        frame = Provenance(context=edges.name, seconds=loop.time() - started, version=__version__)
-        return make_report(plan, frame)
+    observation = await _observe_once(edges, warmed=edges.warmed)
+    memory = AssessmentMemory(interruptions=_recalled(edges, observation.at))
+    _, assessment = await scorer.assess(memory, observation, rules)
+    _, plan = reconcile(ControllerState(), assessment, limits)
+    return plan
 
 
 def _recalled(edges: Edges, at: float) -> Memory:

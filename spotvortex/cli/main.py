@@ -63,6 +63,7 @@ COMMANDS: Final = (
     Command(name="snapshot", summary="Write down what a backtest needs to know of the cluster."),
     Command(name="prices", summary="Fetch prices from AWS into a price file: fetch."),
     Command(name="karpenter", summary="Print a pair of NodePools made of a mixed one: split."),
+    Command(name="ca", summary="Print priorities of node groups for Cluster Autoscaler."),
     Command(name="aws", summary="Print what AWS has to allow, and a queue: policies, resources."),
     Command(name="version", summary="Print the version."),
 )
