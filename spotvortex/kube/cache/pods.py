@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from spotvortex.core.domain.types import Blocker, CapacityType
-from spotvortex.kube.api.node_labels import CAPACITY_TYPE_LABELS, NODEPOOL, normalised
+from spotvortex.kube.api.node_labels import CAPACITY_TYPE_LABELS, NODEGROUP, NODEPOOL, normalised
 from spotvortex.kube.api.quantities import cpu_milli, memory_bytes
 from spotvortex.kube.api.wire import objects as wire
 
@@ -311,12 +311,12 @@ def _excludes_other(wanted: _Side, rule: wire.Requirement) -> bool:
 def _means(wanted: _Side, key: str, values: Iterable[str]) -> bool:
     """Tell whether a label with one of these values is found on nodes of one side only.
 
-    A NodePool is taken for a side of a pair by its name.
+    A NodePool, or a node group, is taken for a side of a pair by its name.
     """
     if key in CAPACITY_TYPE_LABELS:
         kinds = {normalised(value) for value in values}
         return bool(kinds) and kinds <= wanted.kinds
-    if key == NODEPOOL:
+    if key in (NODEPOOL, NODEGROUP):
         names = list(values)
         return bool(names) and all(name.endswith(wanted.suffix) for name in names)
     return False

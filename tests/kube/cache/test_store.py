@@ -220,6 +220,7 @@ CAPACITY = "eks.amazonaws.com/capacityType"
         ([[rule(CAPACITY, "NotIn", "ON_DEMAND", "reserved")]], Blocker.PINNED_SPOT),
         ([[rule(CAPACITY, "In", "SPOT")], [rule(CAPACITY, "In", "ON_DEMAND")]], None),
         ([[rule("karpenter.sh/nodepool", "In", "a-spot")]], Blocker.PINNED_SPOT),
+        ([[rule("eks.amazonaws.com/nodegroup", "In", "a-spot")]], Blocker.PINNED_SPOT),
         ([], None),
         ([[]], None),
     ],
