@@ -34,8 +34,11 @@ SILENT_S: Final = 300.0
 MAX_TEXT: Final = 1 << 20
 """Bytes of a status that are looked at; the server keeps no larger ConfigMap."""
 
-_NAME: Final = re.compile(r'\s*(?:-\s*name|Name):\s*"?([^\s"]+)"?\s*')
-_SIZE: Final = re.compile(r"\b(minSize|maxSize|cloudProviderTarget)\s*[:=]\s*(\d{1,9})\b")
+_WORDS: Final = re.compile(
+    r'^ *(?:- name|Name): *"?([^\s"]+)"? *$'
+    r"|\b(minSize|maxSize|cloudProviderTarget)(?:: |=)(\d{1,9})\b",
+    re.MULTILINE,
+)
 
 
 class _Meta(msgspec.Struct, frozen=True, rename="camel"):
@@ -51,11 +54,10 @@ def sizes_in(text: str) -> dict[str, GroupSize]:
     """Read the groups and their sizes out of a status, in YAML or in the text before 1.30."""
     found: dict[str, dict[str, int]] = {}
     sizes: dict[str, int] = {}
-    for line in text[:MAX_TEXT].splitlines():
-        name = _NAME.fullmatch(line)
-        if name is not None:
-            sizes = found.setdefault(name.group(1), {})
-        for key, number in _SIZE.findall(line):
+    for name, key, number in _WORDS.findall(text[:MAX_TEXT]):
+        if name:
+            sizes = found.setdefault(name, {})
+        else:
             sizes.setdefault(key, int(number))
     return {
         name: GroupSize(

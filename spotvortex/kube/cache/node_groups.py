@@ -89,6 +89,7 @@ class AutoscaledGroups:
         self._names = names
         self._use = use
         self._status = AutoscalerStatus()
+        self._sizes: dict[str, GroupSize] = {}
         self._seen: dict[str, _Group] = {}
 
     @property
@@ -104,7 +105,10 @@ class AutoscaledGroups:
         self._status = status
         if status.sizes != before.sizes:
             self._changes.node_pools = True
-            for name in map(_managed_by, status.sizes.keys() - before.sizes.keys()):
+            # EKS makes one Auto Scaling group of each managed group.
+            self._sizes = {_managed_by(name): size for name, size in status.sizes.items()}
+            self._sizes.pop("", None)
+            for name in self._sizes:
                 self._changes.pool_names |= self._names.see(name)
         if self.active is not was:
             self._changes.pool_names = self._changes.node_pools = True
@@ -129,39 +133,37 @@ class AutoscaledGroups:
             return
         found = {name: self._pool_of(name, group) for name, group in self._seen.items()}
         kinds = {name: group.capacity_type for name, group in self._seen.items()}
-        for name, kind in self._unseen():
-            found[name], kinds[name] = self._names.pool_of(managed_name(name)), kind
+        for name, pool, kind in self._unseen():
+            found[name], kinds[name] = pool, kind
         for name in sorted(found):
             yield self._sized(name, found[name], kinds[name])
 
     def _pool_of(self, name: str, group: _Group) -> str:
         return group.pool or self._names.pool_of(managed_name(name))
 
-    def _unseen(self) -> Iterator[tuple[str, CapacityType]]:
-        """Return the managed groups without a node that are a twin of one with nodes, by name."""
-        for managed in map(_managed_by, self._status.sizes):
+    def _unseen(self) -> Iterator[tuple[str, str, CapacityType]]:
+        """Return the managed groups without a node that are a twin, by name, of one with nodes.
+
+        Such a group is of its twin's pool.
+        """
+        for managed in self._sizes:
             name, pool = managed_group(managed), self._names.pool_of(managed)
             end = managed.removeprefix(pool)
-            if managed and name not in self._seen and end in _BY_NAME:
-                others = (managed_group(pool + other) for other in _BY_NAME)
-                if any(other in self._seen for other in others):
-                    yield name, _BY_NAME[end]
+            if name in self._seen or end not in _BY_NAME:
+                continue
+            others = (managed_group(pool + other) for other in _BY_NAME)
+            twin = next((other for other in others if other in self._seen), "")
+            if twin:
+                yield name, self._pool_of(twin, self._seen[twin]), _BY_NAME[end]
 
     def _sized(self, name: str, pool: str, kind: CapacityType) -> NodeGroupFact:
-        size = self._size_of(managed_name(name))
+        size = self._sizes.get(managed_name(name))
         return NodeGroupFact(
             name=name,
             pool=pool,
             capacity_types=() if kind is CapacityType.UNKNOWN else (kind,),
             nodes_left=None if size is None else max(0, size.largest - size.target),
             nodes_spare=None if size is None else max(0, size.target - size.smallest),
-        )
-
-    def _size_of(self, managed: str) -> GroupSize | None:
-        """Return the size of a managed group; EKS makes one Auto Scaling group of each."""
-        sizes = self._status.sizes.items()
-        return next(
-            (size for name, size in sizes if managed and _managed_by(name) == managed), None
         )
 
 

@@ -152,6 +152,15 @@ def test_an_empty_twin_is_known_by_what_cluster_autoscaler_says():
     assert receiving_sides(pool.nodes[0], pool.node_groups, ON_DEMAND) == ("nodegroup/web-od",)
 
 
+def test_an_empty_twin_is_of_the_pool_that_the_other_ones_nodes_name():
+    size = GroupSize(smallest=0, largest=5, target=0)
+    sizes = {f"eks-{name}-{UUID}": size for name in ("web-spot", "web-od")}
+    scene = GroupScene().told(AutoscalerStatus(runs=True, sizes=sizes))
+    scene.put("nodes", of_group("n1", "web-spot", "SPOT", **{"spotvortex.io/pool": "shop"}))
+    pool = scene.pool("shop")
+    assert receiving_sides(pool.nodes[0], pool.node_groups, ON_DEMAND) == ("nodegroup/web-od",)
+
+
 def test_a_group_that_has_lost_its_last_node_stays_a_twin():
     scene = twins(GroupScene().told(RUNS))
     scene.remove("nodes", "n2")

@@ -6,7 +6,9 @@ import pytest
 
 from spotvortex.core.domain.cloud.notices import NoticeKind
 from spotvortex.core.domain.types import CapacityType, ProvisionerKind
+from spotvortex.core.drain.calls import Done, ReleaseNode
 from spotvortex.faultsearch.episode import START_AT
+from spotvortex.sim.cluster.api_server import SimulatedApiServer
 from spotvortex.sim.cluster.scenario import Fleet, NodeGroup, Scenario, Workload, WorkloadKind
 from spotvortex.sim.market.hazard_supply import CALM, RegimePhase
 from spotvortex.sim.market.instance_types import GIB
@@ -80,6 +82,30 @@ def test_a_node_is_kept_by_a_pod_that_says_so_a_bare_one_or_by_use(kept):
     n_with_pods = len({p.node for p in world.cluster.pods.values()})
     step(world, 40)
     assert len(world.cluster.nodes) == n_with_pods
+
+
+def test_a_node_is_kept_by_an_annotation_of_its_own_until_it_is_taken_off():
+    world = world_of(n_nodes=2)
+    kept = next(iter(world.cluster.nodes.values()))
+    world.cluster.keep(kept, "{}")
+    step(world, 40)
+    assert list(world.cluster.nodes.values()) == [kept]
+    world.cluster.keep(kept, "")
+    step(world, 12)
+    assert not world.cluster.nodes
+
+
+def test_a_cordoned_node_that_is_released_goes_once_nobody_needs_it():
+    world = world_of(app(replicas=2), n_nodes=3)
+    released = next(n for n in world.cluster.nodes.values() if not n.movable)
+    api = SimulatedApiServer(cluster=world.cluster, chance=stream(1, "api"))
+    world.cluster.keep(released, "{}")
+    world.cluster.mark(released, "{}")
+    call = ReleaseNode(claim=released.claim, node=released.name, plan_id="p")
+    assert api.apply(call, world.at) == Done()
+    assert (released.cordoned, released.kept) == (True, "")
+    step(world, 11)
+    assert released.name not in world.cluster.nodes
 
 
 def test_a_budget_that_allows_nothing_keeps_the_pods_where_they_are():
