@@ -7,8 +7,10 @@ nothing stays.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Final
 
 from spotvortex import __version__
 from spotvortex.app import bundle
@@ -20,8 +22,9 @@ from spotvortex.core.domain.observation import Observation
 from spotvortex.core.pool.assess import AssessmentMemory, AssessmentRules
 from spotvortex.core.scoring.interruption_memory import EMPTY_MEMORY, Memory
 from spotvortex.core.scoring.memory_join import joined
-from spotvortex.errors import ApiError
+from spotvortex.errors import ApiError, NotServedError
 from spotvortex.kube.admin import eviction_dry_run
+from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.pipeline.scorer import Scorer
 from spotvortex.ports.edges import Edges
@@ -32,6 +35,11 @@ from spotvortex.report.doctor.dry_run import compared, questions
 from spotvortex.results.cluster_snapshot import Snapshot, snapshot_of
 from spotvortex.settings.load import kubeconfig
 from spotvortex.settings.model import Settings
+
+EXPANDER: Final = paths.named(
+    paths.config_maps("kube-system"), "cluster-autoscaler-priority-expander"
+)
+ANSWER_S: Final = 10.0
 
 ASSESS_S = 45.0
 """An assessment that is not done by then says what it is waiting for, and ends."""
@@ -74,6 +82,24 @@ async def _decided(settings: Settings, edges: Edges, forecaster: Forecaster) -> 
     _, assessment = await scorer.assess(memory, observation, rules)
     _, plan = reconcile(ControllerState(), assessment, limits)
     return plan
+
+
+async def applied_priorities(settings: Settings) -> str:
+    """Return what Cluster Autoscaler's priority expander is told, "" where it is told nothing.
+
+    Raises:
+        SettingsError: there is no cluster to read.
+        ApiError: the server does not answer, or refuses.
+    """
+    client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
+    try:
+        body = await client.get_bytes(EXPANDER, timeout=ANSWER_S)
+    except NotServedError:
+        return ""
+    finally:
+        await client.close()
+    data = json.loads(body).get("data") or {}
+    return str(data.get("priorities", ""))
 
 
 def _recalled(edges: Edges, at: float) -> Memory:

@@ -267,6 +267,26 @@ async def test_with_everything_in_place_all_is_well(tmp_path, monkeypatch):
     assert {f"rights on {right}" for right in ("nodes", "pods")} <= found.keys()
 
 
+@pytest.mark.parametrize(
+    ("answer", "provisioner", "finding"),
+    [
+        (Answer({"metadata": {"resourceVersion": "1"}, "data": {}}), "auto", CheckStatus.OK),
+        (refused(403), "auto", CheckStatus.MISSING),
+        (refused(404), "auto", None),
+        (refused(404), "cluster-autoscaler", CheckStatus.MISSING),
+        (refused(403), "karpenter", None),
+        (refused(403), "none", None),
+    ],
+)
+async def test_cluster_autoscaler_is_looked_for_where_its_groups_could_be_moved(
+    answer, provisioner, finding, tmp_path, monkeypatch
+):
+    served = cluster(**{STATUS: FakeApi([answer])})
+    found = await checked(served, tmp_path, monkeypatch, provisioner=provisioner)
+    one = found.get("cluster autoscaler")
+    assert (None if one is None else one.finding) is finding
+
+
 async def test_without_prices_and_state_it_works(tmp_path, monkeypatch):
     found = await checked(cluster(), tmp_path, monkeypatch)
     assert checks.exit_code(tuple(found.values())) == 1

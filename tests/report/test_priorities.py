@@ -10,7 +10,7 @@ from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import NodeGroupFact
 from spotvortex.core.domain.types import CapacityType
-from spotvortex.report.priorities import FIRST, SECOND, priorities_text
+from spotvortex.report.priorities import FIRST, SECOND, compared, priorities_text
 from tests.core.builders import assessment, cluster, observation, pool
 
 SPOT, ON_DEMAND = CapacityType.SPOT, CapacityType.ON_DEMAND
@@ -23,10 +23,14 @@ def twins(*names):
     )
 
 
-def text_of(*groups, max_spot_ratio=1.0):
+def plan_of(*groups, max_spot_ratio=1.0):
     seen = observation(cluster=cluster(replace(pool(), node_groups=groups)))
     limits = Limits(max_spot_ratio=max_spot_ratio)
-    return priorities_text(reconcile(ControllerState(), assessment(seen), limits)[1])
+    return reconcile(ControllerState(), assessment(seen), limits)[1]
+
+
+def text_of(*groups, **changes):
+    return priorities_text(plan_of(*groups, **changes))
 
 
 @pytest.mark.parametrize(
@@ -56,3 +60,31 @@ def test_groups_without_a_name_of_their_own_are_left_to_a_person():
 
 def test_nodepools_have_no_priorities_there():
     assert text_of(*twins("web-spot", "web-od")).startswith("# no pool has node groups")
+
+
+MANAGED = twins("nodegroup/web-spot", "nodegroup/web-od")
+
+
+def test_what_was_printed_leads_where_the_proposals_do_and_not_once_they_have_turned():
+    applied = yaml.safe_load(text_of(*MANAGED))["data"]["priorities"]
+    assert compared(plan_of(*MANAGED), applied) == ()
+    assert compared(plan_of(*MANAGED, max_spot_ratio=0.0), applied) == (
+        "web: its wanted groups have 10, the others 50",
+    )
+
+
+@pytest.mark.parametrize(
+    ("applied", "said"),
+    [
+        ("10: ['.*-od-.*', '.*-spot-.*']", ("web: its wanted groups have 10, the others 10",)),
+        ("20: ['.*spot.*']\n10: ['.*']", ()),
+        ("20: ['.*spot.*']", ("web: no priority is given to web-od",)),
+        ("20: ['(']\n10: 7\nx: ['.*']", None),
+        ("[", None),
+        ("- a", None),
+        ("", None),
+    ],
+)
+def test_what_an_owner_wrote_is_judged_by_what_it_does(applied, said):
+    nothing = tuple(f"web: no priority is given to {name}" for name in ("web-spot", "web-od"))
+    assert compared(plan_of(*MANAGED), applied) == (nothing if said is None else said)

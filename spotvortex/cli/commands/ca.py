@@ -10,7 +10,7 @@ import typer
 
 from spotvortex.app import inspect
 from spotvortex.cli.options import ContextOption, load_quietly
-from spotvortex.report.priorities import priorities_text
+from spotvortex.report.priorities import compared, priorities_text
 
 
 class Task(StrEnum):
@@ -24,12 +24,21 @@ def command(
         Task, typer.Argument(help="priorities: the ConfigMap of the priority expander.")
     ],
     *,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Say where what is applied leads elsewhere; 1 if so.")
+    ] = False,
     context: ContextOption = "",
 ) -> None:
     """Look at the cluster once, read-only, and print what its priority expander should be told."""
     match task:
         case Task.PRIORITIES:
-            plan = asyncio.run(inspect.decide_once(load_quietly(context)))
-            typer.echo(priorities_text(plan), nl=False)
+            settings = load_quietly(context)
+            plan = asyncio.run(inspect.decide_once(settings))
+            if not compare:
+                typer.echo(priorities_text(plan), nl=False)
+                return
+            found = compared(plan, asyncio.run(inspect.applied_priorities(settings)))
+            typer.echo("\n".join(found) or "what is applied leads where the proposals do")
+            raise typer.Exit(bool(found))
         case _ as never:
             assert_never(never)
