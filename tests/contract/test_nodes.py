@@ -1,6 +1,8 @@
 """What we write on nodes, and what our own writes look like until the view has them."""
 
+from spotvortex.core.domain.autoscaling import plan_noted
 from spotvortex.core.drain.calls import Again, ClearRisk, Done, Gone, NoteRisk
+from spotvortex.core.drain.keeping import FreeNode, KeepNode
 from tests.contract.stage import (
     OTHER_PLAN,
     PLAN,
@@ -62,6 +64,8 @@ async def test_another_node_of_the_name_or_none_is_gone(stage):
         at = stage.clock.now() + 600.0
         assert await stage.apply(NoteRisk(until=at, **fields)) == Gone()
         assert await stage.apply(ClearRisk(**fields)) == Gone()
+        assert await stage.apply(KeepNode(plan_id=PLAN, **fields)) == Gone()
+        assert await stage.apply(FreeNode(plan_id=PLAN, **fields)) == Gone()
     await stage.lasts(lambda: shown(stage, node.name) == (False, False, ""))
     assert node_of(stage, node.name).at_risk == ""
 
@@ -149,3 +153,22 @@ async def test_a_risk_is_noted_and_cleared(stage):
     assert await stage.apply(ClearRisk(node=node.name, uid=node.uid)) == Done()
     await stage.until(lambda: not node_of(stage, node.name).at_risk)
     assert await stage.apply(ClearRisk(node=node.name, uid=node.uid)) == Done()
+
+
+@staged
+async def test_a_node_is_kept_for_the_latest_plan_and_given_back_by_that_one_alone(stage):
+    node = await stage.add_node()
+    who = {"node": node.name, "uid": node.uid}
+
+    def plan():
+        return plan_noted(node_of(stage, node.name).kept)
+
+    for plan_id in (PLAN, PLAN, OTHER_PLAN):
+        assert await stage.apply(KeepNode(plan_id=plan_id, **who)) == Done()
+        await stage.until(lambda wanted=plan_id: plan() == wanted)
+    assert not node_of(stage, node.name).do_not_disrupt
+    assert await stage.apply(FreeNode(plan_id=PLAN, **who)) == Done()
+    await stage.lasts(lambda: plan() == OTHER_PLAN)
+    for _ in range(2):
+        assert await stage.apply(FreeNode(plan_id=OTHER_PLAN, **who)) == Done()
+    await stage.until(lambda: node_of(stage, node.name).kept == "")

@@ -192,6 +192,28 @@ def test_risk_is_noted_on_a_node_and_taken_off(ours):
         ok(ours.patch(node, {"metadata": {"annotations": {labels.AT_RISK: value}}}))
 
 
+def keeping(disabled="true", note="{}"):
+    return {"metadata": {"annotations": {labels.SCALE_DOWN_DISABLED: disabled, labels.KEPT: note}}}
+
+
+def test_a_node_is_kept_from_scale_down_handed_on_and_given_back(ours):
+    node = ours.node(annotations={"note": "keep"})
+    for change in (keeping(), keeping(note='{"v":1}'), keeping(None, None)):
+        notes = ok(ours.patch(node, change))["metadata"]["annotations"]
+    assert notes["note"] == "keep"
+    assert not {labels.KEPT, labels.SCALE_DOWN_DISABLED} & notes.keys()
+
+
+def test_a_note_of_ours_goes_where_a_person_took_away_what_it_stood_for(ours):
+    node = ours.node()
+    ok(ours.patch(node, keeping()))
+    change = {"metadata": {"annotations": {labels.SCALE_DOWN_DISABLED: None}}}
+    ours.admin.patch(f"/api/v1/nodes/{node}", change)
+    ok(ours.patch(node, keeping()))
+    ours.admin.patch(f"/api/v1/nodes/{node}", change)
+    ok(ours.patch(node, keeping(None, None)))
+
+
 def test_placeholders_anchors_and_tethers_are_made_and_deleted(ours):
     for kind in PodKind:
         manifest = ours.pod(kind)
@@ -314,6 +336,27 @@ def test_a_foreign_change_of_a_node_is_refused(wide, change, why):
     refused = wide.patch(node, change)
     assert is_fenced(refused)
     assert why in refused[1]["message"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (keeping(None, None), keeping(note=None)),
+        (keeping(None, None), keeping(disabled=None)),
+        (keeping(None, None), keeping(disabled="false")),
+        (keeping(note=None), keeping(None, None)),
+        (keeping(note=None), keeping()),
+        (keeping(note=None), keeping(disabled="false", note=None)),
+        (keeping(), keeping(note=None)),
+        (keeping(), keeping(disabled=None)),
+    ],
+)
+def test_what_keeps_a_node_comes_and_goes_with_our_note_alone(wide, before, after):
+    node = wide.node()
+    wide.admin.patch(f"/api/v1/nodes/{node}", before)
+    refused = wide.patch(node, after)
+    assert is_fenced(refused)
+    assert "scale-down-disabled comes with our note of it" in refused[1]["message"]
 
 
 @pytest.mark.parametrize("change", [MARK, {"spec": {"unschedulable": None}}])

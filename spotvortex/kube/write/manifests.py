@@ -168,7 +168,7 @@ def room_job(name: str, pod: Json, n: int, lifetime_s: int) -> Json:
     metadata, spec = pod["metadata"], pod["spec"]
     assert isinstance(metadata, dict)
     assert isinstance(spec, dict)
-    notes = metadata["annotations"]
+    notes: Mapping[str, str] = metadata.get("annotations", {})
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -187,7 +187,8 @@ def room_job(name: str, pod: Json, n: int, lifetime_s: int) -> Json:
             "template": {
                 "metadata": {
                     "labels": metadata["labels"],
-                    "annotations": {k: v for k, v in notes.items() if k != label_names.ORDER},
+                    "annotations": {DO_NOT_DISRUPT: "true"}
+                    | {k: v for k, v in notes.items() if k != label_names.ORDER},
                 },
                 "spec": {**spec, "restartPolicy": "Never"},
             },
