@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.active.scene.bench import Provisioner, prepare
+from tests.active.scene.bench import prepare
+from tests.active.scene.claims import Provisioner
 from tests.controlplane.cluster import ControlPlane
 
 

@@ -124,8 +124,16 @@ def calls_of(daemon: Daemon) -> dict[str, int]:
     return {x.removeprefix(head).partition('"')[0]: int(float(x.split()[-1])) for x in lines}
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(False, id="mixed"),
+        pytest.param(True, id="pair", marks=pytest.mark.large),
+    ],
+)
+def both(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Both]:
     started: list[ControlPlane] = []
 
     def start(**options: Any) -> ControlPlane:
@@ -135,7 +143,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     clock = Clock("shadow parity")
     try:
         # Karpenter must move nothing between the two runs, or they are not of the same cluster.
-        shape = Shape(n_nodes=N_NODES, n_stateful=2, grace_s=2, still=True)
+        shape = Shape(n_nodes=N_NODES, n_stateful=2, grace_s=2, still=True, pair=request.param)
         with active_scene(start, shape) as scene:
             role = shadow_cluster_role()
             scene.plane.apply([role])

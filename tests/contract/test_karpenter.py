@@ -356,8 +356,18 @@ async def a_pair_goes_to_its_on_demand_side_and_comes_back(stage):
     await goes_to_the_other_side_and_comes_back(stage)
 
 
-@scene(Pool(pair=True, heavier=ON_DEMAND, consolidation="WhenEmpty", after_s=2))
+@scene(Pool(pair=True, consolidation="WhenEmpty", after_s=2))
+async def a_pair_in_which_only_empty_nodes_go_does_so_too(stage):
+    await goes_to_the_other_side_and_comes_back(stage)
+
+
+@scene(Pool(pair=True, heavier=ON_DEMAND, consolidation="WhenEmptyOrUnderutilized", after_s=2))
 async def a_pair_whose_on_demand_side_is_heavier_comes_back_too(stage):
+    await goes_to_the_other_side_and_comes_back(stage)
+
+
+@scene(Pool(pair=True, heavier=ON_DEMAND, consolidation="WhenEmpty", after_s=2))
+async def a_pair_with_that_weight_in_which_only_empty_nodes_go_comes_back_too(stage):
     await goes_to_the_other_side_and_comes_back(stage)
 
 

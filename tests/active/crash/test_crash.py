@@ -1,13 +1,15 @@
 """The daemon dies at any write; the next one goes on, and the end is the same.
 
 Each flow is gone through twice, once with deaths right before each kind of write, once with deaths
-right after it, when the answer is lost. A life begins where the one before it ended.
+right after it, when the answer is lost. A life begins where the one before it ended. A fall back
+and a return are gone through by a pair of NodePools as well.
 """
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,16 +67,35 @@ def flow(plane: ControlPlane, folder: Path, size: Size, **rules) -> Iterator[Poo
         assert bench.pool_is_unchanged()
 
 
-@pytest.mark.parametrize("after", MOMENTS)
-def test_a_fall_back_ends_the_same_however_often_it_is_cut(plane, tmp_path, after):
-    with flow(plane, tmp_path, Size()) as lives:
+PAIR_SAMPLE = (Point("create-placeholder"), Point("evict", after=True), Point("delete-nodeclaim"))
+"""Where a pair differs from a mixed pool, if anywhere: in its room, and in who takes the node."""
+
+
+def cases(kinds: tuple[str, ...]) -> list[Any]:
+    """Return the points of a flow for a mixed pool, and for a pair a few of them, or all."""
+
+    def all_of(*, after: bool) -> tuple[Point, ...]:
+        return tuple(Point(kind, after) for kind in kinds)
+
+    return [
+        pytest.param(all_of(after=False), False, id="before"),
+        pytest.param(all_of(after=True), False, id="after", marks=pytest.mark.large),
+        pytest.param(PAIR_SAMPLE, True, id="pair"),
+        pytest.param(all_of(after=False), True, id="pair before", marks=pytest.mark.large),
+        pytest.param(all_of(after=True), True, id="pair after", marks=pytest.mark.large),
+    ]
+
+
+@pytest.mark.parametrize(("points", "pair"), cases(DECREASE))
+def test_a_fall_back_ends_the_same_however_often_it_is_cut(plane, tmp_path, points, pair):
+    with flow(plane, tmp_path, Size(pair=pair)) as lives:
         bench = lives.bench
         variables = bench.variables(tmp_path, EMERGENCY, lives.proxy.url)
-        lives.die_at([Point(kind, after) for kind in DECREASE], variables)
+        lives.die_at(points, variables)
         lives.live_on(variables, lambda: bench.at_end(on_demand=2))
         kept = {p["spec"]["nodeName"] for p in bench.own_pods("anchor")}
         assert kept == {node["metadata"]["name"] for node in bench.nodes()}
-    assert len(lives.reached) == len(DECREASE)
+    assert len(lives.reached) == len(points)
 
 
 RETURN = (
@@ -87,16 +108,17 @@ RETURN = (
 )
 
 
-@pytest.mark.parametrize("after", MOMENTS)
-def test_a_return_ends_the_same_however_often_it_is_cut(plane, tmp_path, after):
+@pytest.mark.parametrize(("points", "pair"), cases(RETURN))
+def test_a_return_ends_the_same_however_often_it_is_cut(plane, tmp_path, points, pair):
     # What never consolidates is brought back by drains of ours.
-    size = Size(kind_from="on-demand", kind_to="spot", pdb=False, consolidate_after="Never")
+    ends = {"kind_from": "on-demand", "kind_to": "spot"}
+    size = Size(**ends, pdb=False, consolidate_after="Never", pair=pair)
     with flow(plane, tmp_path, size) as lives:
         variables = _anchored(lives, tmp_path)
-        lives.die_at([Point(kind, after) for kind in RETURN], variables)
+        lives.die_at(points, variables)
         lives.live_on(variables, lambda: lives.bench.at_end(spot=2))
         assert anchors_went(lives.bench)
-    assert len(lives.reached) == len(RETURN)
+    assert len(lives.reached) == len(points)
 
 
 def anchors_went(bench: Bench) -> bool:

@@ -25,13 +25,14 @@ pytestmark = [
 ]
 
 
-def test_no_write_is_one_that_the_daemon_may_not_die_at(plane: ControlPlane, tmp_path):
+@pytest.mark.parametrize("pair", [False, True], ids=["mixed", "pair"])
+def test_no_write_is_one_that_the_daemon_may_not_die_at(plane: ControlPlane, tmp_path, pair):
     n_points = 0
     for turn, n in enumerate(range(1, MAX_WRITES, EVERY)):
         point = Point("mutating", after=turn % 2 == 1, n=n)
         folder = tmp_path / f"at-{n}"
         folder.mkdir()
-        n_reached = _there_and_back(plane, folder, point)
+        n_reached = _there_and_back(plane, folder, point, pair=pair)
         n_points += n_reached
         print(f"{point}: {n_reached} crashes, {n_points} so far")
         if not n_reached:
@@ -41,9 +42,9 @@ def test_no_write_is_one_that_the_daemon_may_not_die_at(plane: ControlPlane, tmp
     assert n_points >= 2
 
 
-def _there_and_back(plane: ControlPlane, folder, point: Point) -> int:
+def _there_and_back(plane: ControlPlane, folder, point: Point, *, pair: bool) -> int:
     # What never consolidates is brought back by drains of ours, of which there is more to cut.
-    with flow(plane, folder, Size(pdb=False, consolidate_after="Never")) as lives:
+    with flow(plane, folder, Size(pdb=False, consolidate_after="Never", pair=pair)) as lives:
         bench = lives.bench
         stressed = bench.variables(folder, EMERGENCY, lives.proxy.url)
         lives.die_or_live(point, stressed, lambda: bench.at_end(on_demand=2))

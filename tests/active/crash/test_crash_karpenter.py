@@ -30,10 +30,13 @@ def settings(scene: ActiveScene, folder, url: str) -> dict[str, str]:
     }
 
 
+@pytest.mark.parametrize(
+    "pair", [False, pytest.param(True, marks=pytest.mark.large)], ids=["mixed", "pair"]
+)
 def test_without_capacity_nothing_moves_and_with_it_no_death_in_mid_wave_is_seen_in_the_end(
-    fresh_control_plane, tmp_path
+    fresh_control_plane, tmp_path, pair
 ):
-    shape = Shape(n_nodes=5, n_stateful=0, grace_s=2)
+    shape = Shape(n_nodes=5, n_stateful=0, grace_s=2, pair=pair)
     with active_scene(fresh_control_plane, shape) as scene, CrashProxy(scene.plane) as proxy:
         plane, ours = scene.plane, Ours(scene.plane)
         user = plane.username(USER)

@@ -1,24 +1,23 @@
 """A small pool without Karpenter: nodes to come from and nodes to go to are there already.
 
 Comes in: a control plane with KWOK and Karpenter's CRDs. Goes out: one pool at a time, with its
-NodeClaims, whose deletion a thread carries out as Karpenter would; and answers about its end. So
-one scene takes seconds, and many follow each other on one control plane. Shares no code with the
-product.
+NodeClaims, whose deletion `claims.Provisioner` carries out as Karpenter would; and answers about
+its end. So one scene takes seconds, and many follow each other on one control plane. Shares no code
+with the product.
 """
 
 from __future__ import annotations
 
-import http.client
 import itertools
 import json
-import threading
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
-from tests.controlplane.api import Api, wait_until
+from tests.active.scene.claims import CLAIMS, claim_manifest, finish
+from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.manifests import (
     Manifest,
@@ -42,6 +41,8 @@ from tests.witness.judge.names import (
     KIND,
     LEASE,
     NAMESPACE,
+    NODE_POOL_LABEL,
+    POOL_LABEL,
     STATE,
 )
 from tests.witness.market import write_scripted_risk
@@ -49,8 +50,8 @@ from tests.witness.scene import is_ready
 
 USER = "replica-a"
 ZONES = ("us-west-2a", "us-west-2b")
-FINALIZER = "karpenter.sh/termination"
-CLAIMS = "/apis/karpenter.sh/v1/nodeclaims"
+NODE_POOLS = "/apis/karpenter.sh/v1/nodepools"
+KINDS = ("spot", "on-demand")
 LEASE_PATH = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{LEASE}"
 CONFIG_MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 MARKS = (CORDONED, DRAIN, AT_RISK)
@@ -81,7 +82,7 @@ class Size:
     """How the pool begins: `n_from` nodes with all the pods, `n_to` empty ones.
 
     There are two workloads, of as many pods each as there are nodes, and two at least: a single
-    replica is never moved of our own accord.
+    replica is never moved of our own accord. With `pair` Spot and on-demand have a NodePool each.
     """
 
     n_from: int = 2
@@ -91,6 +92,7 @@ class Size:
     cpu: str = "900m"
     pdb: bool = True
     consolidate_after: str = "0s"
+    pair: bool = False
     spec: dict[str, Any] | None = None
 
     @property
@@ -102,38 +104,6 @@ class Size:
     def n_pods(self) -> int:
         """Pods of both workloads."""
         return 2 * self.n_replicas
-
-
-class Provisioner:
-    """Carries out the deletion of NodeClaims: the node goes, then its claim."""
-
-    def __init__(self, plane: ControlPlane) -> None:
-        self._api = plane.api()
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="provisioner")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join(20)
-
-    def _run(self) -> None:
-        while not self._end.wait(0.2):
-            with suppress(OSError, http.client.HTTPException):
-                for claim in self._api.items(CLAIMS):
-                    if "deletionTimestamp" in claim["metadata"]:
-                        finish(self._api, claim)
-
-
-def finish(api: Api, claim: Manifest) -> None:
-    """Let a NodeClaim that is being deleted go, its node first."""
-    name = claim["metadata"]["name"]
-    api.request("DELETE", f"/api/v1/nodes/{claim.get('status', {}).get('nodeName', name)}")
-    change = {"metadata": {"finalizers": None}}
-    api.request("PATCH", f"{CLAIMS}/{name}", change, content_type="application/merge-patch+json")
 
 
 def prepare(plane: ControlPlane) -> None:
@@ -195,22 +165,21 @@ class Bench(Ours):
         self.size = size or Size()
         number = next(_NUMBERS)
         self.pool, self.shop = f"pool-{number}", f"shop-{number}"
+        # By capacity type, the NodePool that launches it; and what all nodes of the pool say.
+        ends = {"spot": "-spot", "on-demand": "-od"} if self.size.pair else dict.fromkeys(KINDS, "")
+        self.sides = {kind: self.pool + end for kind, end in ends.items()}
+        self.label = POOL_LABEL if self.size.pair else NODE_POOL_LABEL
         self._serial = itertools.count(1)
-        self.first_pool: tuple[int, Manifest] = (0, {})
+        self.first_pools: list[tuple[int, Manifest]] = []
 
     def __enter__(self) -> Self:
         size = self.size
-        disruption = {
-            "consolidationPolicy": "WhenEmptyOrUnderutilized",
-            "consolidateAfter": size.consolidate_after,
-        }
-        pool = nodepool_manifest(self.pool, spec={"disruption": disruption})
         space = namespace_manifest(self.shop)
         if not size.pdb:
             # Whoever has no budget here may lose all: pool safety has scenes of its own.
             space["metadata"]["annotations"] = {AFTER_LOSS: "0"}
-        self.plane.apply([space, pool])
-        self.first_pool = self.node_pool()
+        self.plane.apply([space, *map(self._node_pool, sorted({*self.sides.values()}))])
+        self.first_pools = self.node_pools()
         # Pods that come while one node is not usable yet would all go to the other.
         self.add_empty(size.kind_from, size.n_from)
         self.plane.apply(list(self._workloads()))
@@ -219,7 +188,18 @@ class Bench(Ours):
         return self
 
     def __exit__(self, *_: object) -> None:
-        clear(self.plane, self.pool, self.shop)
+        clear(self)
+
+    def _node_pool(self, name: str) -> Manifest:
+        disruption = {
+            "consolidationPolicy": "WhenEmptyOrUnderutilized",
+            "consolidateAfter": self.size.consolidate_after,
+        }
+        kinds = tuple(kind for kind, side in self.sides.items() if side == name)
+        made = nodepool_manifest(name, capacity_types=kinds, spec={"disruption": disruption})
+        if self.size.pair:
+            made["spec"]["template"]["metadata"] = {"labels": {self.label: self.pool}}
+        return made
 
     def _workloads(self) -> list[Manifest]:
         made: list[Manifest] = []
@@ -232,7 +212,7 @@ class Bench(Ours):
 
     def pod_shape(self, app: str, **spec: Any) -> PodShape:
         """Return the shape of a workload's pod, which runs in this pool alone."""
-        selector = {"karpenter.sh/nodepool": self.pool}
+        selector = {self.label: self.pool}
         spread = {
             "maxSkew": 1,
             "topologyKey": "kubernetes.io/hostname",
@@ -251,9 +231,14 @@ class Bench(Ours):
     def add_node(self, kind: str, zone: str = ZONES[0], cpu: str = "4") -> str:
         """Add a Ready node with its NodeClaim; return its name."""
         name = f"{self.pool}-{kind}-{next(self._serial)}"
-        claim = self.api.create(_claim(name, self.pool, kind))
+        claim = self.api.create(claim_manifest(name, self.sides[kind], kind))
         shape = NodeShape(
-            pool=self.pool, capacity_type=kind, instance_type="c5.xlarge", zone=zone, cpu=cpu
+            pool=self.sides[kind],
+            capacity_type=kind,
+            instance_type="c5.xlarge",
+            zone=zone,
+            cpu=cpu,
+            labels={self.label: self.pool},
         )
         node = node_manifest(name, shape)
         node["metadata"]["ownerReferences"] = [
@@ -285,7 +270,7 @@ class Bench(Ours):
 
     def nodes(self) -> list[Manifest]:
         """Return the nodes of the pool."""
-        return self.api.items(f"/api/v1/nodes?labelSelector=karpenter.sh%2Fnodepool%3D{self.pool}")
+        return self.api.items(f"/api/v1/nodes?labelSelector={quote(self.label, '')}%3D{self.pool}")
 
     def counts(self) -> dict[str, int]:
         """Count the nodes of the pool by capacity type."""
@@ -316,14 +301,14 @@ class Bench(Ours):
         wanted = {kind.replace("_", "-"): n for kind, n in counts.items() if n}
         return dict(self.counts()) == wanted and self.all_running() and self.is_clean()
 
-    def node_pool(self) -> tuple[int, Manifest]:
-        """Return generation and spec of the NodePool."""
-        pool = self.api.get(f"/apis/karpenter.sh/v1/nodepools/{self.pool}")
-        return pool["metadata"]["generation"], pool["spec"]
+    def node_pools(self) -> list[tuple[int, Manifest]]:
+        """Return generation and spec of each NodePool."""
+        pools = [self.api.get(f"{NODE_POOLS}/{side}") for side in sorted({*self.sides.values()})]
+        return [(pool["metadata"]["generation"], pool["spec"]) for pool in pools]
 
     def pool_is_unchanged(self) -> bool:
-        """Tell whether the NodePool is as it was made."""
-        return self.node_pool() == self.first_pool
+        """Tell whether the NodePools are as they were made."""
+        return self.node_pools() == self.first_pools
 
     def events(self, reason: str = "SpotVortex") -> list[str]:
         """Return what our Events say, by their reason's beginning, of this pool's nodes."""
@@ -358,30 +343,19 @@ class Bench(Ours):
         }
 
 
-def _claim(name: str, pool: str, kind: str) -> Manifest:
-    requirement = {"key": "karpenter.sh/capacity-type", "operator": "In", "values": [kind]}
-    labels = {"karpenter.sh/nodepool": pool, "karpenter.sh/capacity-type": kind}
-    reference = {"group": "karpenter.kwok.sh", "kind": "KWOKNodeClass", "name": "default"}
-    return {
-        "apiVersion": "karpenter.sh/v1",
-        "kind": "NodeClaim",
-        "metadata": {"name": name, "labels": labels, "finalizers": [FINALIZER]},
-        "spec": {"nodeClassRef": reference, "requirements": [requirement]},
-    }
-
-
-def clear(plane: ControlPlane, pool: str, shop: str) -> None:
+def clear(bench: Bench) -> None:
     """Take everything of a scene away, ours too, and wait until it is gone.
 
     Pods go before their nodes: what is bound to no node waits long for its collector.
     """
-    api = plane.api()
+    api, shop = bench.api, bench.shop
     api.request("DELETE", f"/api/v1/namespaces/{shop}")
     at_once = {"gracePeriodSeconds": 0, "propagationPolicy": "Background"}
     api.request("DELETE", f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs", at_once)
     for path in (LEASE_PATH, f"{CONFIG_MAPS}/{STATE}", f"{CONFIG_MAPS}/{FREEZE}"):
         api.request("DELETE", path)
-    api.request("DELETE", f"/apis/karpenter.sh/v1/nodepools/{pool}")
+    for side in {*bench.sides.values()}:
+        api.request("DELETE", f"{NODE_POOLS}/{side}")
 
     def no_pods() -> bool:
         paths = [f"/api/v1/namespaces/{namespace}/pods" for namespace in (NAMESPACE, shop)]
@@ -393,5 +367,4 @@ def clear(plane: ControlPlane, pool: str, shop: str) -> None:
     for claim in api.items(CLAIMS):
         api.request("DELETE", f"{CLAIMS}/{claim['metadata']['name']}")
         finish(api, claim)
-    nodes = f"/api/v1/nodes?labelSelector=karpenter.sh%2Fnodepool%3D{pool}"
-    wait_until(lambda: not api.items(nodes) and not api.items(CLAIMS), 60)
+    wait_until(lambda: not bench.nodes() and not api.items(CLAIMS), 60)
