@@ -63,10 +63,13 @@ OFTEN: Final = (
 ) * 2
 """Kinds that are drawn three times as often: a later process has to finish what is under way."""
 
-_APART: Final = frozenset({FaultKind.DEATH, FaultKind.LEASE_STUCK})
+_APART: Final = frozenset({FaultKind.DEATH, FaultKind.LEASE_STUCK, FaultKind.FREEZE_LEAVE})
 """Kinds that are drawn on their own."""
 
 MODEL_ALONE_IN: Final = 15
+
+LEFT_IN: Final = 0.5
+"""Share of the episodes with a soft freeze in which it is an uninstall's instead."""
 
 LEASE_LOST_IN: Final = 0.25
 """Share of the episodes of two processes in which one loses its lease while requests are slow."""
@@ -158,8 +161,8 @@ def scenario_of(episode: Episode) -> Scenario:
 def draw(seed: int) -> Episode:
     """Draw an episode: at most `MAX_NODES` nodes and `MAX_TICKS` ticks, up to five faults.
 
-    With two processes, two more faults may cost one of them its lease. One in `MODEL_ALONE_IN` is
-    calm but for the model, which fails all the time.
+    With two processes, two more faults may cost one of them its lease; nodes may be lost beside an
+    uninstall. One in `MODEL_ALONE_IN` is calm but for the model, which fails all the time.
     """
     drawn = _drawn(seed)
     return drawn if seed % MODEL_ALONE_IN else _with_the_model_alone(drawn)
@@ -192,6 +195,7 @@ def _drawn(seed: int) -> Episode:
     script = _script(chance, busy_s)
     turns_s = [at_s for at_s, _ in script[:-1]]
     faults = _faults(chance, turns_s, busy_s, n_processes)
+    faults = _with_an_uninstall(stream(seed, "leave"), busy_s, faults)
     if n_processes > 1:
         faults = _with_a_lost_lease(stream(seed, "lease"), turns_s, busy_s, faults)
     return Episode(
@@ -315,6 +319,20 @@ def _faults(
     if chance.random() < 0.08:
         found.append(Fault(kind=FaultKind.DEATH, at_s=_when(chance, turns_s, busy_s)))
     return tuple(sorted(found, key=lambda f: (f.at_s, f.kind)))
+
+
+def _with_an_uninstall(
+    chance: Random, busy_s: float, faults: tuple[Fault, ...]
+) -> tuple[Fault, ...]:
+    """Let some of those who freeze the controller want to be rid of it, while nodes are lost."""
+    soft = [fault for fault in faults if fault.kind is FaultKind.FREEZE_SOFT]
+    if not soft or chance.random() >= LEFT_IN:
+        return faults
+    left = replace(soft[0], kind=FaultKind.FREEZE_LEAVE)
+    at_s = min(busy_s, left.at_s + math.floor(chance.uniform(0.0, left.lasts_s)))
+    lost = Fault(kind=FaultKind.INTERRUPTION, at_s=at_s, size=2.0)
+    others = [fault for fault in faults if fault is not soft[0]]
+    return tuple(sorted((*others, left, lost), key=lambda f: (f.at_s, f.kind)))
 
 
 def _with_a_lost_lease(

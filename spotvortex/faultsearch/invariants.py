@@ -34,6 +34,7 @@ from spotvortex.core.drain.calls import (
     Done,
     EvictPod,
     MarkNode,
+    ReleaseNode,
 )
 from spotvortex.faultsearch.judged import Asker, Breach, EpisodeBounds, Record
 from spotvortex.faultsearch.losses import LossLedger
@@ -175,7 +176,14 @@ class InvariantChecker:
         if freezes == {Freeze.HARD}:
             self._check(7, False, f"frozen hard: {call}")  # noqa: FBT003 - the judgement itself
         elif Freeze.NONE not in freezes:
-            self._check(7, isinstance(call, UNDOING), f"frozen: {call}")
+            passes = Freeze.SOFT in freezes and self._is_for_losses(call)
+            self._check(7, isinstance(call, UNDOING) or passes, f"frozen: {call}")
+
+    def _is_for_losses(self, call: Call) -> bool:
+        """Tell whether a call names nodes, and none that is not lost anyway, or gone."""
+        named = _nodes_named(call)
+        there = (n for n in self.cluster.nodes.values() if {n.uid, n.name} & named)
+        return bool(named) and all(node.leaves_at is not None for node in there)
 
     def _judge_mark(self, process: Asker, call: MarkNode, checked_at: float) -> None:
         self._check(7, bool(call.uid and call.resource_version), f"no precondition: {call}")
@@ -378,6 +386,19 @@ def _is_kept(node: SimNode) -> bool:
 def _floor_said(node: SimNode) -> int:
     """Return the floor that the owner of a node's NodePool asks for there."""
     return int(dict(node.group.annotations).get("spotvortex.io/on-demand-floor", "0"))
+
+
+def _nodes_named(call: Call) -> frozenset[str]:
+    """Return the nodes, by uid or name, that a call empties or asks for room for."""
+    match call:
+        case MarkNode(uid=uid) | EvictPod(node_uid=uid):
+            return frozenset({uid})
+        case ReleaseNode(node=name):
+            return frozenset({name})
+        case CreateRoom(for_uids=uids):
+            return frozenset(uids)
+        case _:
+            return frozenset()
 
 
 def _journal(text: str) -> dict[str, object]:

@@ -3,16 +3,20 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from spotvortex.batch.executors import local_executor
+from spotvortex.core.domain.types import Mode
 from spotvortex.errors import EpisodeError
 from spotvortex.faultsearch.episode import MAX_NODES, MAX_TICKS, draw
+from spotvortex.faultsearch.run_episode import play
 from spotvortex.faultsearch.search import CRASHED, outcome_of, play_seed, search
 from spotvortex.faultsearch.shrink import from_text, shrink, to_text
-from spotvortex.sim.runtime.faults import FaultKind
+from spotvortex.sim.market.hazard_supply import CALM
+from spotvortex.sim.runtime.faults import Fault, FaultKind
 from tests.faultsearch.variants import VARIANTS
 
 KEPT = sorted((Path(__file__).parent / "kept").glob("*.json"))
@@ -88,7 +92,7 @@ def test_what_is_drawn_is_bounded_and_varied():
     drawn = [draw(seed) for seed in range(500)]
     assert all(0 < e.n_nodes <= MAX_NODES for e in drawn)
     assert all(0 < e.n_ticks <= MAX_TICKS for e in drawn)
-    assert all(len(e.faults) <= 6 + 2 * (e.n_processes > 1) for e in drawn)
+    assert all(len(e.faults) <= 7 + 2 * (e.n_processes > 1) for e in drawn)
     assert all(f.at_s <= e.busy_s and 0 <= f.who < e.n_processes for e in drawn for f in e.faults)
     assert {e.n_processes for e in drawn} == {1, 2}
     assert {e.limits.mode.writes for e in drawn} == {True, False}
@@ -100,6 +104,45 @@ def test_what_is_drawn_is_bounded_and_varied():
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 def test_an_episode_that_once_found_something_is_good_now(path):
     assert outcome_of(from_text(path.read_text())).breaches == ()
+
+
+def frozen_while_nodes_are_lost(kind):
+    """An all-Spot pool in a calm market, where nothing but two notices would move a node."""
+    drawn = map(draw, range(1, 200))
+    base = next(e for e in drawn if e.pools[0].n_spot > 4 and not e.pools[0].n_on_demand)
+    (pool, *_) = base.pools
+    return replace(
+        base,
+        pools=(replace(pool, annotations=()),),
+        workloads=tuple(w for w in base.workloads if w.pool == pool.name),
+        regime=CALM,
+        script=((0.0, 0.03),),
+        limits=replace(base.limits, mode=Mode.ACTIVE, on_demand_floor_nodes=0, reduce_unsafe=False),
+        faults=(
+            Fault(kind=kind, at_s=20.0, lasts_s=600.0),
+            Fault(kind=FaultKind.INTERRUPTION, at_s=150.0, size=2.0),
+        ),
+        n_processes=1,
+        hears_notices=True,
+    )
+
+
+@pytest.mark.trial
+@pytest.mark.parametrize(
+    ("kind", "sent"),
+    [
+        (
+            FaultKind.FREEZE_SOFT,
+            {"MarkNode", "CreateRoom", "EvictPod", "ReleaseNode", "DeletePlaceholders"},
+        ),
+        (FaultKind.FREEZE_LEAVE, set()),
+        (FaultKind.FREEZE_HARD, set()),
+    ],
+)
+def test_of_all_freezes_a_soft_one_alone_lets_lost_nodes_be_emptied(kind, sent):
+    played = play(frozen_while_nodes_are_lost(kind))
+    assert played.breaches == ()
+    assert set(played.calls) == sent
 
 
 def test_some_episodes_are_kept():

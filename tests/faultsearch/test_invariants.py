@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from spotvortex.core.domain.types import CapacityType, Freeze
-from spotvortex.core.drain.calls import DeletePlaceholders, EvictPod, UnmarkNode
+from spotvortex.core.drain.calls import DeletePlaceholders, EvictPod, ReleaseNode, UnmarkNode
 from spotvortex.faultsearch.episode import START_AT
 from spotvortex.faultsearch.invariants import EpisodeBounds, InvariantChecker
 from spotvortex.sim.cluster.scenario import WorkloadKind
@@ -321,6 +321,25 @@ def test_a_freeze_that_could_be_known_is_obeyed(seen, node, freeze, since_s, mad
     seen.shelf.freezes.append((seen.clock.at - since_s, freeze))
     assert seen.send(anchor(node)) == made
     assert seen.send(DeletePlaceholders(plan_id="plan-1", for_uid=node.uid)) == undone
+
+
+@pytest.mark.parametrize(
+    ("freeze", "is_lost", "broken"),
+    [
+        (Freeze.SOFT, True, set()),
+        (Freeze.SOFT, False, {7}),
+        (Freeze.LEAVE, True, {7}),
+        (Freeze.HARD, True, {7}),
+    ],
+)
+def test_a_soft_freeze_lets_a_node_be_emptied_that_is_lost_anyway(
+    seen, node, freeze, is_lost, broken
+):
+    seen.shelf.freezes.append((seen.clock.at - 60.0, freeze))
+    if is_lost:
+        node.leaves_at = seen.clock.at + 100.0
+    assert seen.send(mark(node, urgent=True)) == broken
+    assert seen.send(ReleaseNode(claim=node.claim, node=node.name, plan_id="plan-1")) == broken
 
 
 def rooms(seen, node, plan_id, decided_at, reason="HIGH"):

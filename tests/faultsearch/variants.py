@@ -133,7 +133,19 @@ def freeze_does_not_stop_a_drain(patch):
         return None if frozen and said is not None else said
 
     patch.setattr(guard.GuardedActuator, "_objection", deaf)
-    patch.setattr(guard.GuardedActuator, "_halt", lambda _self: (Halt.NONE, ""))
+    patch.setattr(guard.GuardedActuator, "_halt", lambda _self, **_: (Halt.NONE, ""))
+
+
+def an_uninstall_lets_losses_pass(patch):
+    """As a soft freeze does."""
+    patch.setattr(Freeze, "lets_losses_pass", property(lambda self: self is not Freeze.HARD))
+
+
+def a_soft_freeze_lets_all_pass(patch):
+    """What is meant for a node that is lost anyway is given to every move."""
+    patch.setattr(guard, "empties_lost_node", lambda _call: True)
+    halt = guard.GuardedActuator._halt
+    patch.setattr(guard.GuardedActuator, "_halt", lambda self, **_: halt(self, lost=True))
 
 
 def no_floor(patch):
@@ -204,6 +216,8 @@ VARIANTS = [
     Variant("writes in shadow", frozenset({1}), 100, writes_in_shadow),
     Variant("no precondition in the mark", frozenset({7}), 40, no_precondition),
     Variant("a freeze does not stop a drain", frozenset({7}), 100, freeze_does_not_stop_a_drain),
+    Variant("a soft freeze lets all pass", frozenset({7}), 100, a_soft_freeze_lets_all_pass),
+    Variant("an uninstall answers losses", frozenset({7}), 100, an_uninstall_lets_losses_pass),
     Variant("a placeholder without its pool", frozenset({12}), 40, leaves_its_pool),
     Variant("a pair asks its own NodePool", frozenset({12}), 40, asks_its_own_nodepool),
     Variant("node groups are drained", frozenset({12}), 40, drains_node_groups),

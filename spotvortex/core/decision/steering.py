@@ -24,7 +24,7 @@ from spotvortex.core.decision.weights import (
 )
 from spotvortex.core.domain.group_state import GroupValues
 from spotvortex.core.domain.observation import NodeGroupFact, Observation, PoolFacts
-from spotvortex.core.domain.types import Freeze, Mode
+from spotvortex.core.domain.types import Mode
 from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
 
 AGAIN_S: Final = 60.0
@@ -209,7 +209,7 @@ class _Cycle:
 
     def _may_steer(self, decision: Decision) -> bool:
         """Tell whether new capacity is steered at all, or the owner's own values come back."""
-        if self.how.steering is Steering.OFF or self.observation.standing.freeze is Freeze.SOFT:
+        if self.how.steering is Steering.OFF or self.observation.standing.freeze.undoes:
             return False
         if any(self.observation.at < m.given_up_until for m in self.memory.values()):
             return False

@@ -76,10 +76,14 @@ STEERING: Final = "spotvortex-weights"
 """The field manager under which the controller steers a NodePool."""
 
 FREEZE: Final = "spotvortex-freeze"
-"""ConfigMap: while it exists the controller undoes what is in flight and starts nothing."""
+"""ConfigMap: while it exists the controller undoes what is in flight and moves nothing but what is
+lost anyway."""
 
 HARD: Final = "hard"
 """Key of the freeze's data; with the value "true" nothing at all is written."""
+
+LEAVE: Final = "leave"
+"""Another key; with the value "true" nothing is begun at all. The uninstall sets it."""
 
 STATE: Final = "spotvortex-state"
 """ConfigMap of what has to survive a restart; also the prefix of copies that were set aside."""

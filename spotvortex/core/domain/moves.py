@@ -117,7 +117,10 @@ BINDINGS: Final[Mapping[MoveKind, Binding]] = {
         moves="a node that will be taken away in any case",
         concerns=frozenset({Concern.AUTHORITY}),
         reach=Reach.ALL,
-        notes={Concern.DISRUPTION: "but room is waited for as long as its deadline lets it"},
+        notes={
+            Concern.AUTHORITY: "but a soft freeze lets it pass",
+            Concern.DISRUPTION: "but room is waited for as long as its deadline lets it",
+        },
     ),
 }
 """The whole table. A kind that is not bound by a concern never waits for it."""

@@ -49,10 +49,22 @@ class Freeze(StrEnum):
 
     NONE = "none"
     SOFT = "soft"
-    """Undo what is in flight, then write nothing."""
+    """Undo what is in flight, and move nothing but what is lost anyway."""
+    LEAVE = "leave"
+    """Undo what is in flight, lost nodes too, and begin nothing: the controller is uninstalled."""
     HARD = "hard"
     """Write nothing at once."""
     UNKNOWN = "unknown"
+
+    @property
+    def undoes(self) -> bool:
+        """Tell whether planned moves that are in flight are undone."""
+        return self in (Freeze.SOFT, Freeze.LEAVE)
+
+    @property
+    def lets_losses_pass(self) -> bool:
+        """Tell whether a node that is lost anyway is emptied all the same."""
+        return self in (Freeze.NONE, Freeze.SOFT)
 
 
 class Action(StrEnum):

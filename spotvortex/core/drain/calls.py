@@ -222,11 +222,13 @@ class ReleaseNode:
         claim: by what name the provisioner releases the node.
         node: the node's name.
         plan_id: the decision that it carries out.
+        urgent: the node is lost anyway.
     """
 
     claim: str
     node: str
     plan_id: str
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,6 +316,13 @@ Call = (
 
 UNDOING = (UnmarkNode, DeletePlaceholders, DeleteAnchors, ClearRisk, RestoreGroup, FreeNode)
 """Calls that only take away what the controller made: a freeze and a weaker mode allow them."""
+
+
+def empties_lost_node(call: Call) -> bool:
+    """Tell whether a call is made for a node that is lost anyway: a soft freeze lets it pass."""
+    if isinstance(call, MarkNode | EvictPod | ReleaseNode):
+        return call.urgent
+    return isinstance(call, CreateRoom)
 
 
 @dataclass(frozen=True, slots=True)

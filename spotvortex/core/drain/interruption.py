@@ -2,7 +2,8 @@
 
 Comes in: the notices of one observation, the cluster, and the limits of each pool. Goes out: orders
 sorted by deadline, and which notices are settled. Fewer gates apply than to a decision: lease,
-freeze and mode, since the node goes in any case. May not decide how much is Spot.
+mode, and no freeze but one that stops everything, since the node goes in any case. May not decide
+how much is Spot.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from spotvortex.core.domain.cloud.notices import Notice, NoticeKind, instance_id
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact, Observation, WriteAuthority
 from spotvortex.core.domain.sides import receiving_sides
-from spotvortex.core.domain.types import CapacityType, Freeze
+from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind, reason_of
 
 LOSSES: Final = frozenset(
@@ -69,7 +70,7 @@ def interruption_orders(
 
 
 def _may_act(standing: WriteAuthority) -> bool:
-    return standing.leader and standing.freeze is Freeze.NONE
+    return standing.leader and standing.freeze.lets_losses_pass
 
 
 def _losses(observation: Observation) -> list[Notice]:

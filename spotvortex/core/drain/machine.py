@@ -255,8 +255,14 @@ def _may_go(order: DrainOrder, progress: DrainProgress, pod: PodView) -> bool:
 def _release(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float) -> Step:
     """Let the node go; the order ends once somebody takes it, as `progress` finds out."""
     if order.claim and not progress.released:
-        claim = ReleaseNode(claim=order.claim, node=order.node, plan_id=order.plan_id)
-        return Do(claim)
+        return Do(
+            ReleaseNode(
+                claim=order.claim,
+                node=order.node,
+                plan_id=order.plan_id,
+                urgent=order.kind is OrderKind.INTERRUPTION,
+            )
+        )
     if _has_left(order, progress, view):
         return Do(_clean(order, view))
     if remains(order, view):

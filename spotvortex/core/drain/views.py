@@ -16,7 +16,7 @@ class Halt(StrEnum):
 
     NONE = "none"
     UNDO = "undo"
-    """Undo it: a freeze, a weaker mode, inputs too old."""
+    """Undo it: a freeze that is not hard, a weaker mode, inputs too old."""
     DROP = "drop"
     """Leave everything as it is: no write is allowed now; the replica that may write goes on."""
 

@@ -1,4 +1,4 @@
-"""Leaves a cluster: freezes a daemon that still runs, waits for it, and removes what is left.
+"""Leaves a cluster: stops a daemon that still runs, waits for it, and removes what is left.
 
 Comes in: a client with the rights of whoever types the command, never the daemon's. Goes out: what
 was found and what is left, each with its reason. Every request names what it saw: a node's resource
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from typing import Final
 
@@ -30,7 +31,7 @@ from spotvortex.core.uninstall import (
 from spotvortex.errors import ApiError, ConflictError, NotServedError, UnreachableError
 from spotvortex.kube.admin import inventory
 from spotvortex.kube.api import paths
-from spotvortex.kube.api.client import MERGE_PATCH, KubeClient
+from spotvortex.kube.api.client import APPLY_PATCH, MERGE_PATCH, KubeClient
 from spotvortex.kube.api.patient_reads import PatientReads
 from spotvortex.kube.write import node_pools
 from spotvortex.kube.write.bounded import BoundedRequests
@@ -44,6 +45,9 @@ GONE_S: Final = 15.0
 
 RESTORE_S: Final = 60.0
 """Time in seconds for one NodePool to be given back."""
+
+MANAGER: Final = "spotvortex-uninstall"
+"""The field manager under which the freeze is made."""
 
 MAX_TRIES: Final = 5
 FIRST_PAUSE_S: Final = 0.2
@@ -113,15 +117,26 @@ class Uninstaller:
         return await inventory.take(self._reads, self._namespace, self._clock.now())
 
     async def _freeze(self) -> None:
-        """Create the freeze; one that is there is as good, and so is no namespace at all."""
-        metadata = {"name": labels.FREEZE, "namespace": self._namespace}
-        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
-        try:
-            await self._client.send("POST", self._paths[ObjectKind.FREEZE], body, timeout=ANSWER_S)
-        except NotServedError:
-            return
-        except ConflictError:
-            return
+        """Create the freeze that begins nothing at all, or let one of a person's say so too.
+
+        A cluster without our namespace needs none.
+        """
+        path = paths.named(self._paths[ObjectKind.FREEZE], labels.FREEZE)
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": labels.FREEZE, "namespace": self._namespace},
+            "data": {labels.LEAVE: "true"},
+        }
+        with suppress(NotServedError):
+            await self._client.send(
+                "PATCH",
+                path,
+                body,
+                query={"fieldManager": MANAGER, "force": "true"},
+                content_type=APPLY_PATCH,
+                timeout=ANSWER_S,
+            )
 
     async def _undone(self, wait_s: float) -> Inventory:
         """Wait until a running daemon has undone what is in flight, or the time is over."""

@@ -7,6 +7,7 @@ where that cannot be confirmed. May not write anything.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from random import Random
 from typing import Final
@@ -21,8 +22,8 @@ from spotvortex.kube.api.wire import objects as wire
 from spotvortex.kube.api.wire.codec import Codec
 from spotvortex.kube.cache.inputs import PROBE_EVERY_S, Input, confirm_by_probes, health_of
 
-HARD: Final = "hard"
-"""Key or value in the freeze's data; a key that says "false" is none."""
+_LEVELS: Final = {labels.HARD: Freeze.HARD, labels.LEAVE: Freeze.LEAVE}
+"""Level by its key or value in the freeze's data, the strictest first."""
 
 
 class _Freezes:
@@ -36,11 +37,16 @@ class _Freezes:
 
     def put(self, key: str, obj: wire.ConfigMap) -> None:
         data = obj.data or {}
-        hard = data.get(HARD, "false") != "false" or HARD in data.values()
-        self.found[key] = Freeze.HARD if hard else Freeze.SOFT
+        said = (level for name, level in _LEVELS.items() if _says(data, name))
+        self.found[key] = next(said, Freeze.SOFT)
 
     def remove(self, key: str) -> None:
         self.found.pop(key, None)
+
+
+def _says(data: Mapping[str, str], name: str) -> bool:
+    """Tell whether a freeze's data have a key or a value of a name; a key of "false" is none."""
+    return data.get(name, "false") != "false" or name in data.values()
 
 
 class FreezeWatch:

@@ -3,8 +3,9 @@
 Comes in: calls of the drainer. Goes out: requests through the `ClusterWriter`, and its answers. The
 guard may only say no: whether this process holds the lease, whether a person has frozen the
 controller, whether the inputs are fresh, how many nodes anybody is moving, and how fast it writes.
-A request that only removes what the controller made passes a soft freeze, stale inputs and the
-budgets; nothing passes without the lease.
+A request that only removes what the controller made passes stale inputs, the budgets, and a freeze
+that is not hard; one that empties a node that is lost anyway passes a soft freeze; nothing passes
+without the lease.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from spotvortex.core.drain.calls import (
     EvictPod,
     MarkNode,
     Refused,
+    empties_lost_node,
 )
 from spotvortex.core.drain.messages import DrainOrder, OrderKind
 from spotvortex.core.drain.orders import from_text
@@ -52,6 +54,7 @@ LEAST_SENDING: Final = 8
 """The same while the server does not keep up: halved at each answer that it should be tried again,
 one more with each request that was carried out."""
 
+_FROZEN: Final = {Freeze.SOFT: "frozen by a person", Freeze.LEAVE: "frozen by an uninstall"}
 _COUNTED: Final = (CapacityType.SPOT, CapacityType.ON_DEMAND, CapacityType.RESERVED)
 
 
@@ -166,8 +169,9 @@ class GuardedActuator:
             return Again(f"frozen: {standing.freeze}")
         if isinstance(call, UNDOING):
             return None
-        if standing.freeze is Freeze.SOFT:
-            return Refused("frozen by a person")
+        freeze = standing.freeze
+        if freeze.undoes and not (freeze.lets_losses_pass and empties_lost_node(call)):
+            return Refused(_FROZEN[freeze])
         stale = self._stale()
         if stale:
             return Again(f"{stale} is not fresh")
@@ -211,11 +215,11 @@ class GuardedActuator:
         node = self.cluster.node(order.node)
         here = node if node is not None and node.uid == order.uid else None
         cordoned, plan_id = self._newest(here) if here is not None else (False, "")
-        halt, reason = self._halt()
+        lost = order.kind is OrderKind.INTERRUPTION
+        halt, reason = self._halt(lost=lost)
         own = [p for p in self.cluster.own_pods(order.uid) if p.plan_id == order.plan_id]
         room = [p for p in own if p.kind is PodKind.PLACEHOLDER and not p.finished]
         receivers = [r for p in room if (r := self._receiver(p, order.plan_id)) is not None]
-        lost = order.kind is OrderKind.INTERRUPTION
         shared = self._room.of(order.plan_id) if lost else None
         return NodeView(
             node=order.node,
@@ -267,17 +271,16 @@ class GuardedActuator:
             ready[pod.node] = node is not None and node.ready
         return ready[pod.node]
 
-    def _halt(self) -> tuple[Halt, str]:
+    def _halt(self, *, lost: bool) -> tuple[Halt, str]:
         standing = self.authority.standing()
         if not standing.leader:
             return Halt.DROP, "we do not hold the lease"
-        match standing.freeze:
-            case Freeze.HARD | Freeze.UNKNOWN:
-                return Halt.DROP, f"frozen: {standing.freeze}"
-            case Freeze.SOFT:
-                return Halt.UNDO, "frozen by a person"
-            case Freeze.NONE:
-                return Halt.NONE, ""
+        freeze = standing.freeze
+        if freeze in (Freeze.HARD, Freeze.UNKNOWN):
+            return Halt.DROP, f"frozen: {freeze}"
+        if freeze.undoes and not (lost and freeze.lets_losses_pass):
+            return Halt.UNDO, _FROZEN[freeze]
+        return Halt.NONE, ""
 
     async def refresh(self, order: DrainOrder) -> None:
         """Read the node, its pods and their budgets anew."""

@@ -61,6 +61,7 @@ class ExternalActors:
         wanted = Freeze.NONE
         for kind, freeze in (
             (FaultKind.FREEZE_SOFT, Freeze.SOFT),
+            (FaultKind.FREEZE_LEAVE, Freeze.LEAVE),
             (FaultKind.FREEZE_HARD, Freeze.HARD),
         ):
             if self.schedule.at_work(kind, now_s, 0) or self.schedule.at_work(kind, now_s, 1):

@@ -43,7 +43,8 @@ class FaultKind(StrEnum):
     PLACEHOLDERS_DELETED = "placeholders-deleted"  # somebody deletes all placeholders
     ANCHORS_DELETED = "anchors-deleted"  # somebody deletes all anchors
     FREEZE_SOFT = "freeze-soft"  # a person freezes the controller
-    FREEZE_HARD = "freeze-hard"  # the same, hard
+    FREEZE_LEAVE = "freeze-leave"  # a person uninstalls it: not even losses are answered
+    FREEZE_HARD = "freeze-hard"  # a person freezes it hard
     STATE_LOST = "state-lost"  # somebody deletes the controller's state
     STATE_UNREADABLE = "state-unreadable"  # somebody scribbles on it
     SCALED = "scaled"  # every Deployment is scaled by a factor of [size]

@@ -191,11 +191,13 @@ def test_while_what_was_remembered_is_lost_a_risk_is_left_once_an_earlier_wave_h
 
 
 @pytest.mark.parametrize("freeze", [f for f in Freeze if f is not Freeze.NONE])
-def test_a_freeze_stops_planned_moves_and_interruptions(freeze):
-    facts = on_instances(pool())
+def test_a_freeze_stops_planned_moves_and_a_soft_one_no_interruption(freeze):
+    facts = on_instances(pool(n_spot=8))
     standing = WriteAuthority(leader=True, freeze=freeze)
-    _, plan = cycle(facts, standing=standing, notices=(notice("web-s0"),))
-    assert plan.orders == ()
+    _, plan = cycle(facts, standing=standing, notices=(notice("web-s0"),), risk=0.95)
+    assert "freeze" in plan.decisions[0].refused_by
+    lost = [OrderKind.INTERRUPTION] if freeze is Freeze.SOFT else []
+    assert [o.kind for o in plan.orders] == lost
 
 
 def test_interruptions_come_before_planned_moves_and_are_written_whatever_holds_the_pool():

@@ -211,8 +211,9 @@ def test_the_spot_side_stays_open_where_the_on_demand_side_is_full():
         (APPLY, {"mode": Mode.SHADOW}),
         (APPLY, {"mode": Mode.ADVISE}),
         (APPLY, {"standing": WriteAuthority(leader=True, freeze=Freeze.SOFT)}),
+        (APPLY, {"standing": WriteAuthority(leader=True, freeze=Freeze.LEAVE)}),
     ],
-    ids=["driver off", "pool in shadow", "pool in advise", "frozen"],
+    ids=["driver off", "pool in shadow", "pool in advise", "frozen", "uninstalled"],
 )
 def test_what_is_not_to_be_steered_any_more_is_given_back_even_by_a_weaker_mode(rules, changes):
     pools = Pools()

@@ -123,15 +123,24 @@ def test_what_is_no_node_of_a_known_pool_is_left():
     assert [o.node for o in made] == ["web-s0"]
 
 
+def frozen(freeze):
+    return WriteAuthority(leader=True, freeze=freeze)
+
+
 @pytest.mark.parametrize(
     "standing",
     [
         WriteAuthority(),
-        *(WriteAuthority(leader=True, freeze=f) for f in Freeze if f is not Freeze.NONE),
+        WriteAuthority(leader=False, freeze=Freeze.SOFT),
+        *(frozen(f) for f in (Freeze.HARD, Freeze.LEAVE, Freeze.UNKNOWN)),
     ],
 )
-def test_nothing_is_ordered_where_nothing_may_be_written(standing):
+def test_nothing_is_ordered_where_nothing_may_be_begun(standing):
     assert orders(notice(), standing=standing) == ()
+
+
+def test_a_soft_freeze_lets_a_node_be_emptied_that_is_lost_anyway():
+    assert orders(notice(), standing=frozen(Freeze.SOFT)) == orders(notice()) != ()
 
 
 def test_an_instance_is_known_by_the_last_part_of_the_provider_id():

@@ -222,6 +222,15 @@ def test_a_running_daemon_is_frozen_and_undoes_its_work(place):
     assert all("delete the Deployment" in entry["reason"] for entry in told["left"])
 
 
+def test_a_freeze_of_a_persons_begins_nothing_at_all_from_then_on(place):
+    place.make_nodes("ours")
+    place.make_state(lease_s=30.0)
+    freeze = f"{path(place, 'configmaps')}/{label_names.FREEZE}"
+    assert place.api.get(freeze).get("data", {}) == {}
+    place.run("--apply", "--wait", "1")
+    assert place.api.get(freeze)["data"] == {label_names.LEAVE: "true"}
+
+
 def test_what_a_daemon_does_not_undo_in_time_is_undone_for_it(place):
     place.make_nodes("ours")
     daemon = pod_manifest(
@@ -252,7 +261,7 @@ def test_marks_are_cleared_where_the_namespace_is_gone(place, monkeypatch):
 
 def test_who_may_not_freeze_removes_nothing_and_is_told_why(place):
     place.make_nodes("ours")
-    with pytest.raises(ForbiddenError, match="cannot create resource"):
+    with pytest.raises(ForbiddenError, match="cannot patch resource"):
         place.run("--apply", user="reader")
     assert place.node("ours")["spec"]["unschedulable"] is True
 

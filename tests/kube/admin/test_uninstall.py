@@ -147,14 +147,15 @@ async def test_a_refusal_is_the_reason_and_the_freeze_stays_with_what_is_left():
         refused(403, "you may not"),
         Answer(node("1")),
         nodes=[listed(node("1"))] * 3,
-        **{PATHS[ObjectKind.FREEZE]: FakeApi([listed(), Answer({}), frozen])},
+        **{PATHS[ObjectKind.FREEZE]: FakeApi([listed(), frozen])},
     )
     reasons = {left.leftover.name: left.reason for left in (await left_of(served)).left}
     assert reasons == {
         "n": "you may not",
         label_names.FREEZE: "it goes when nothing else is left",
     }
-    assert not served.apis[FREEZE].asked
+    assert served.apis[FREEZE].methods == ["PATCH"]
+    assert served.apis[FREEZE].posted[0]["data"] == {label_names.LEAVE: "true"}
 
 
 async def test_a_server_out_of_reach_ends_it():

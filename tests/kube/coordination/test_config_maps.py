@@ -74,7 +74,10 @@ class TestFreeze:
             await until(lambda: watch.state() is Freeze.HARD)
             await place.put(labels.FREEZE, {"hard": "false"})
             await until(lambda: watch.state() is Freeze.SOFT)
-            await place.put(labels.FREEZE, {"mode": "hard"})
+            await place.put(labels.FREEZE, {"leave": "true"})
+            await until(lambda: watch.state() is Freeze.LEAVE)
+            # What a person says counts more.
+            await place.put(labels.FREEZE, {"leave": "true", "mode": "hard"})
             await until(lambda: watch.state() is Freeze.HARD)
             await place.delete(labels.FREEZE)
             await until(lambda: watch.state() is Freeze.NONE)

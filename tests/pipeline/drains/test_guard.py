@@ -15,6 +15,7 @@ from spotvortex.core.drain.calls import (
     ClearRisk,
     CreateAnchor,
     CreatePlaceholder,
+    CreateRoom,
     DeleteAnchors,
     DeletePlaceholders,
     Done,
@@ -24,6 +25,7 @@ from spotvortex.core.drain.calls import (
     NoteRisk,
     Refused,
     ReleaseNode,
+    RoomShape,
     UnmarkNode,
 )
 from spotvortex.core.drain.messages import DrainEnd
@@ -34,7 +36,7 @@ from tests.core.builders import AT, HEALTHY, cluster, health, on_demand, pool
 from tests.core.in_flight import anchor, loss, order, placeholder
 from tests.pipeline.drains.test_drainer_beside import script
 from tests.pipeline.live import Live, guarded, plan_on
-from tests.pipeline.world import now, run
+from tests.pipeline.world import now, pod, run
 
 
 def mark(name="web-s0", *, version="1", **changes):
@@ -80,6 +82,22 @@ OTHER_CALLS = (
     NoteRisk(node="web-s0", uid="uid-web-s0", until=AT),
 )
 ALL_CALLS = UNDOING_CALLS + OTHER_CALLS
+LOSS_CALLS = (
+    *(replace(call, urgent=True) for call in OTHER_CALLS if hasattr(call, "urgent")),
+    CreateRoom(
+        plan_id="p1",
+        for_uids=("uid-web-s0",),
+        pool="web",
+        capacity_type=CapacityType.UNKNOWN,
+        sides=("web",),
+        shapes=(RoomShape(pods=(pod("web-s0-a"),), zone="", avoid=None),),
+        expires_s=1800,
+    ),
+)
+
+
+def frozen(freeze):
+    return WriteAuthority(leader=True, freeze=freeze)
 
 
 def apply(guard, *calls):
@@ -121,9 +139,24 @@ def test_nothing_at_all_is_written_without_the_lease_or_in_a_hard_freeze(call, s
 
 def test_a_soft_freeze_lets_only_undoing_through():
     guard = guarded()
-    guard.authority.now = WriteAuthority(leader=True, freeze=Freeze.SOFT)
+    guard.authority.now = frozen(Freeze.SOFT)
     assert apply(guard, *UNDOING_CALLS) == [Done()] * 4
     assert apply(guard, *OTHER_CALLS) == [Refused("frozen by a person")] * 6
+
+
+def test_a_soft_freeze_lets_what_empties_a_lost_node_through():
+    assert {type(call) for call in LOSS_CALLS} == {MarkNode, EvictPod, ReleaseNode, CreateRoom}
+    guard = guarded()
+    guard.authority.now = frozen(Freeze.SOFT)
+    assert apply(guard, *LOSS_CALLS) == [Done()] * 4
+
+
+def test_an_uninstall_lets_only_undoing_through_and_saves_no_lost_node():
+    guard = guarded()
+    guard.authority.now = frozen(Freeze.LEAVE)
+    assert apply(guard, *UNDOING_CALLS) == [Done()] * 4
+    refused = Refused("frozen by an uninstall")
+    assert apply(guard, *LOSS_CALLS, *OTHER_CALLS) == [refused] * 10
 
 
 STALE = (
@@ -408,20 +441,22 @@ def test_a_view_that_is_newer_than_our_own_write_counts():
 
 
 @pytest.mark.parametrize(
-    ("standing", "halt", "reason"),
+    ("standing", "halt", "reason", "of_loss"),
     [
-        (WriteAuthority(leader=True), Halt.NONE, ""),
-        (WriteAuthority(), Halt.DROP, "we do not hold the lease"),
-        (WriteAuthority(leader=True, freeze=Freeze.SOFT), Halt.UNDO, "frozen by a person"),
-        (WriteAuthority(leader=True, freeze=Freeze.HARD), Halt.DROP, "frozen: hard"),
-        (WriteAuthority(leader=True, freeze=Freeze.UNKNOWN), Halt.DROP, "frozen: unknown"),
+        (WriteAuthority(leader=True), Halt.NONE, "", Halt.NONE),
+        (WriteAuthority(), Halt.DROP, "we do not hold the lease", Halt.DROP),
+        (frozen(Freeze.SOFT), Halt.UNDO, "frozen by a person", Halt.NONE),
+        (frozen(Freeze.LEAVE), Halt.UNDO, "frozen by an uninstall", Halt.UNDO),
+        (frozen(Freeze.HARD), Halt.DROP, "frozen: hard", Halt.DROP),
+        (frozen(Freeze.UNKNOWN), Halt.DROP, "frozen: unknown", Halt.DROP),
     ],
 )
-def test_a_look_says_whether_the_order_may_go_on(standing, halt, reason):
+def test_a_look_says_whether_the_order_may_go_on(standing, halt, reason, of_loss):
     guard = guarded()
     guard.authority.now = standing
     seen = look(guard)
     assert (seen.halt, seen.halt_reason) == (halt, reason)
+    assert run(guard.look, loss("web-s0")).halt is of_loss
 
 
 def test_a_fresh_read_is_of_the_orders_node():
@@ -463,11 +498,28 @@ def waiting_for_room():
 
 def test_a_soft_freeze_in_mid_move_leaves_nothing_of_ours():
     guard = waiting_for_room()
-    guard.authority = Turning(10.0, WriteAuthority(leader=True, freeze=Freeze.SOFT))
+    guard.authority = Turning(10.0, frozen(Freeze.SOFT))
     ((at, end, result),) = script(guard, (0.0, order("web-s0")))
     assert (at, end, result.reason) == (10.0, DrainEnd.ABORTED, "frozen by a person")
     assert written(guard) == ["CreatePlaceholder", "DeletePlaceholders"]
     assert guard.cluster.live.facts.own_pods == ()
+
+
+def test_a_soft_freeze_does_not_reach_a_node_that_is_lost():
+    guard = waiting_for_room()
+    guard.authority = Turning(10.0, frozen(Freeze.SOFT))
+    ((_, end, result),) = script(guard, (0.0, loss("web-s0")))
+    assert (end, result.n_evicted) == (DrainEnd.DONE, 1)
+    assert guard.cluster.live.node("uid-web-s0").moving
+
+
+def test_an_uninstall_gives_back_even_a_node_that_is_lost():
+    guard = waiting_for_room()
+    guard.authority = Turning(10.0, frozen(Freeze.LEAVE))
+    ((_, end, result),) = script(guard, (0.0, loss("web-s0")))
+    assert (end, result.reason) == (DrainEnd.ABORTED, "frozen by an uninstall")
+    assert plan_on(guard.cluster.live, "uid-web-s0") == ""
+    assert not guard.cluster.live.node("uid-web-s0").cordoned
 
 
 def test_a_lost_lease_in_mid_move_leaves_everything_as_it_is_for_the_next_leader():

@@ -139,7 +139,11 @@ def test_deployments_are_scaled_to_one_replica_at_least(clock, factor, n_pods):
 
 @pytest.mark.parametrize(
     ("kind", "freeze"),
-    [(FaultKind.FREEZE_SOFT, Freeze.SOFT), (FaultKind.FREEZE_HARD, Freeze.HARD)],
+    [
+        (FaultKind.FREEZE_SOFT, Freeze.SOFT),
+        (FaultKind.FREEZE_LEAVE, Freeze.LEAVE),
+        (FaultKind.FREEZE_HARD, Freeze.HARD),
+    ],
 )
 @pytest.mark.parametrize("who", [0, 1])
 def test_a_person_freezes_us_and_takes_the_freeze_away(world, clock, kind, freeze, who):

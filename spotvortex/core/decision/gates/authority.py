@@ -32,9 +32,10 @@ def lease(case: Case, reply: Reply) -> Verdict:
 
 @gate(GateName.FREEZE, Concern.AUTHORITY)
 def freeze(case: Case, reply: Reply) -> Verdict:
-    """A person may stop every write by creating one ConfigMap.
+    """A person may stop every planned move by creating one ConfigMap.
 
-    Compares: whether ConfigMap `spotvortex-freeze` exists; refuses where that cannot be read.
+    Compares: whether ConfigMap `spotvortex-freeze` exists; refuses where that cannot be read. With
+    the key `hard` it stops interruptions too.
     """
     if not case.limits.mode.writes:
         return reply.not_evaluated(f"mode {case.limits.mode} writes nothing")

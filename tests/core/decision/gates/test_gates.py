@@ -170,6 +170,7 @@ REFUSING = [
     ("cooldown", case(UP, state=after(700.0, 700.0), pool=UNSCORED), "not clearly low again"),
     ("lease", case(limits=ACTIVE), "another replica holds the lease, or nobody"),
     ("freeze", standing(freeze=Freeze.SOFT), "spotvortex-freeze exists (soft)"),
+    ("freeze", standing(freeze=Freeze.LEAVE), "spotvortex-freeze exists (leave)"),
     ("freeze", standing(freeze=Freeze.HARD), "spotvortex-freeze exists (hard)"),
     ("freeze", standing(freeze=Freeze.UNKNOWN), "cannot be read"),
     ("mode", case(pool=pool_input(rules=PoolRules(problem="x=1: give 2"))), "x=1: give 2"),
