@@ -29,6 +29,7 @@ class InputName(StrEnum):
     NAMESPACES = "namespaces"
     NODEPOOLS = "nodepools"
     INTERRUPTIONS = "interruptions"
+    LAUNCHES = "launches"
     FREEZE = "freeze"
     PRICES = "prices"
     NOTICES = "notices"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.core.domain.cloud.exits import NodeExit
+from spotvortex.core.domain.cloud.launches import LaunchRefusal
 from spotvortex.core.domain.cloud.notices import Notice
 from spotvortex.core.domain.group_state import NO_STATE, GroupState
 from spotvortex.core.domain.inputs import InputHealth
@@ -292,8 +293,8 @@ class ClusterFacts:
         n_pods: pods in the cluster.
         n_pdbs: PodDisruptionBudgets in the cluster.
         own_pods: pods that the controller made.
-        exits: how nodes went that are gone, the latest ones; a snapshot in between need not have
-            shown them so.
+        exits: how nodes went that are gone, the latest ones, shown by a snapshot or not.
+        refusals: launches on Spot that a provisioner said have failed, the latest by offering.
     """
 
     pools: tuple[PoolFacts, ...]
@@ -305,6 +306,7 @@ class ClusterFacts:
     n_pdbs: int = 0
     own_pods: tuple[OwnPod, ...] = ()
     exits: tuple[NodeExit, ...] = ()
+    refusals: tuple[LaunchRefusal, ...] = ()
 
     @property
     def nodes(self) -> tuple[NodeFact, ...]:
@@ -366,8 +368,7 @@ class Observation:
         standing: whether the controller may write.
         notices: notices of the cloud that count now and are not settled.
         notice_inputs: the health of the source of notices.
-        answers_notices: the controller itself moves the nodes that notices name; else somebody
-            else does, and notices are evidence.
+        answers_notices: the controller moves the nodes that notices name; else they are evidence.
         in_hand: uids of the nodes that this process is about to move, whether the cluster shows it
             yet or not.
     """

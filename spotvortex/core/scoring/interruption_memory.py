@@ -73,8 +73,8 @@ class OfferingMemory:
         held_since: wall time from which it is held without a break, None where it is not held.
         updated_at: wall time up to which the counts have decayed.
         launches: Spot nodes that came up there.
-        refusals: launches that failed there, as far as a provisioner's metrics showed. They are a
-            fact beside the losses, and no part of a score.
+        refusals: launches that failed there, as far as a provisioner's metrics or Events showed.
+            They are a fact beside the losses, and no part of a score.
         last_refused_at: wall time at which the last of them was seen, None where none was.
     """
 
@@ -171,7 +171,7 @@ def update(
         cluster: what is seen now.
         now: the time of it.
         interrupted: uids of nodes that are emptied now because notice was given that they go.
-        launches: what a provisioner's metrics show of capacity.
+        launches: what a provisioner's metrics show of capacity; its Events are in the cluster.
     """
     if not _nodes_seen(cluster):
         return replace(memory, lost=(), launched=0, refused=())
@@ -184,7 +184,8 @@ def update(
         undecided=memory.undecided,
         refused_at=refused_at,
     )
-    seen = ends(before, frozenset(n.uid for n in _nodes(cluster)), cluster.exits, now, launches)
+    told = replace(launches, refusals=cluster.refusals)
+    seen = ends(before, frozenset(n.uid for n in _nodes(cluster)), cluster.exits, now, told)
     oldest, held = _oldest(spot.values()), Counter(n.offering for n in spot.values())
     launched = _launched(memory, spot) if seen.hours else Counter()
     offerings = dict(memory.offerings)

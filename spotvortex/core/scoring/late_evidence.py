@@ -66,12 +66,15 @@ def decided(
 
 
 def refused(launches: LaunchFacts) -> dict[Offering, float]:
-    """Return the offerings on which a launch has failed, with the time at which that was seen.
+    """Return the offerings on which a launch has failed, with the latest time of that.
 
-    A fall beside a counted interruption is taken for that one.
+    A fall beside a counted interruption is taken for that one; what an Event said needs no fall.
     """
-    return {
+    found = {
         offering: at
         for offering, at in launches.falls.items()
         if not any(abs(at - told) <= WITHIN_S for told in launches.interrupted_at)
     }
+    for told in launches.refusals:
+        found[told.offering] = max(told.at, found.get(told.offering, told.at))
+    return found

@@ -1,13 +1,12 @@
 """What has ended between two observations: nodes that were lost, and launches that failed.
 
 Comes in: the nodes of the observation before, those of this one, how nodes went, and what a
-provisioner's metrics show. Goes out: losses, each with its evidence, and for every offering what
-happened to its nodes. May not count them: the interruption memory does.
+provisioner shows and says of its launches. Goes out: losses, each with its evidence, and for every
+offering what happened to its nodes. May not count them: the interruption memory does.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
@@ -22,6 +21,11 @@ from spotvortex.core.scoring.loss_evidence import LossEvidence, evidence_of
 
 MAX_GAP_S: Final = 600.0
 """After a longer gap between two observations, a node that vanished meanwhile proves nothing."""
+
+
+SAME_REFUSAL_S: Final = 180.0
+"""What is told within this time of a launch that failed is told of the same one: Karpenter asks for
+three minutes no more for what it did not get, and its gauges show that up to a minute late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +153,7 @@ def ends(
         present: uids of the nodes that are there now.
         exits: how nodes went, the latest last.
         now: the time of this observation.
-        launches: what a provisioner's metrics show of capacity.
+        launches: what a provisioner shows and says of capacity.
     """
     gap_s = now - before.at
     # A long gap teaches nothing: counting its survivors but not its losses would flatter Spot.
@@ -173,13 +177,19 @@ def ends(
         with_survivors=staying if losses else frozenset(),
         losses=(*losses, *told),
         late=late,
-        refused={
-            offering: at
-            for offering, at in refused(launches).items()
-            if at > (before.refused_at.get(offering) or -math.inf)
-        },
+        refused=_refused(before, launches, now),
         undecided=undecided,
     )
+
+
+def _refused(before: Before, launches: LaunchFacts, now: float) -> dict[Offering, float]:
+    """Find the launches that failed and are not known yet; a clock that is ahead tells of now."""
+    found: dict[Offering, float] = {}
+    for offering, told_at in refused(launches).items():
+        at, known = min(told_at, now), before.refused_at.get(offering)
+        if known is None or at - known > SAME_REFUSAL_S:
+            found[offering] = at
+    return found
 
 
 def _undecided(

@@ -113,6 +113,18 @@ INTERRUPTIONS: Final = Input(
 """Karpenter's own Events alone: the interruption controller of its AWS provider says so at the
 node (pkg/controllers/interruption/events/events.go)."""
 
+LAUNCHES: Final = Input(
+    resource=Resource(
+        name=InputName.LAUNCHES,
+        path="/api/v1/events",
+        field_selector="reason=InsufficientCapacityError,involvedObject.kind=NodeClaim",
+    ),
+    right="events",
+    cost="which launches Karpenter found no capacity for is not known",
+)
+"""Karpenter's own Events alone, published before it deletes the claim
+(pkg/controllers/nodeclaim/lifecycle/launch.go)."""
+
 WATCHED: Final = (
     NODES,
     PODS,
@@ -122,6 +134,7 @@ WATCHED: Final = (
     NAMESPACES,
     NODEPOOLS,
     INTERRUPTIONS,
+    LAUNCHES,
 )
 """All watched resources, in the order in which health lists them."""
 

@@ -101,6 +101,7 @@ class SnapshotBuilder:
             n_pdbs=len(self._pdbs),
             own_pods=self._store.own_pods(),
             exits=self._store.nodes.exits(),
+            refusals=self._store.launches.refusals(),
         )
 
     def node(self, name: str) -> NodeFact | None:

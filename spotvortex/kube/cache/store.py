@@ -25,7 +25,9 @@ from spotvortex.core.drain.calls import PodView
 from spotvortex.core.pool.survival.eviction import PodEvictability
 from spotvortex.kube.api.wire import karpenter as karpenter_wire
 from spotvortex.kube.api.wire import objects as wire
+from spotvortex.kube.api.wire.events import Event
 from spotvortex.kube.cache.indexes import DirtySet
+from spotvortex.kube.cache.launch_events import LaunchEvents
 from spotvortex.kube.cache.node_groups import AutoscaledGroups, AutoscalerUse
 from spotvortex.kube.cache.nodes import GroupNames, NodeRow, named_pool, node_pool_fact, row_of
 from spotvortex.kube.cache.own_pods import OwnPods
@@ -219,6 +221,10 @@ class NodePools:
             del self.names.served[key]
             self._changes.pool_names = self._changes.node_pools = True
 
+    def get(self, name: str) -> NodeGroupFact | None:
+        """Return a NodePool without its pool, None where it is not known."""
+        return self._facts.get(name)
+
     def facts(self) -> Iterator[NodeGroupFact]:
         """Return the groups with their pools, by name: NodePools, then what else is grown."""
         for name in sorted(self._facts):
@@ -319,7 +325,7 @@ class InterruptionEvents:
         """Return the Events known; the server forgets each after an hour."""
         return self._about.keys()
 
-    def put(self, key: str, obj: wire.Event) -> None:
+    def put(self, key: str, obj: Event) -> None:
         """Take an Event."""
         self.remove(key)
         uid = (obj.involved_object.uid or "") if obj.involved_object is not None else ""
@@ -356,6 +362,7 @@ class Store:
         self.pods = Pods(self.changes, self.workloads, self.budgets, self._own)
         self.node_pools = NodePools(self.changes, use)
         self.interruptions = InterruptionEvents()
+        self.launches = LaunchEvents(self.node_pools.get)
         self.nodes = Nodes(self.changes, self.node_pools, self.interruptions)
 
     def workload_fact(self, key: str, lookup: Lookup) -> tuple[WorkloadFact, frozenset[str]] | None:

@@ -25,9 +25,11 @@ from spotvortex.kube.api.wire import karpenter as karpenter_wire
 from spotvortex.kube.api.wire import objects as wire
 from spotvortex.kube.api.wire import owners as owner_wire
 from spotvortex.kube.api.wire.codec import Codec, Obj
+from spotvortex.kube.api.wire.events import Event
 from spotvortex.kube.cache.autoscaler import AutoscalerWatch
 from spotvortex.kube.cache.inputs import (
     INTERRUPTIONS,
+    LAUNCHES,
     NAMESPACES,
     NODEPOOLS,
     NODES,
@@ -94,7 +96,8 @@ class KubeClusterView:
                 NAMESPACES, Codec(owner_wire.Owner), store.workloads.namespaces
             ),
             NODEPOOLS: self._reflector(NODEPOOLS, Codec(karpenter_wire.NodePool), store.node_pools),
-            INTERRUPTIONS: self._reflector(INTERRUPTIONS, Codec(wire.Event), store.interruptions),
+            INTERRUPTIONS: self._reflector(INTERRUPTIONS, Codec(Event), store.interruptions),
+            LAUNCHES: self._reflector(LAUNCHES, Codec(Event), store.launches),
         }
 
     def _reflector(

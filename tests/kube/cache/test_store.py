@@ -16,6 +16,7 @@ from spotvortex.kube.api.wire import karpenter as karpenter_wire
 from spotvortex.kube.api.wire import objects as wire
 from spotvortex.kube.api.wire import owners as owner_wire
 from spotvortex.kube.api.wire.codec import Codec
+from spotvortex.kube.api.wire.events import Event
 from spotvortex.kube.cache.snapshot import SnapshotBuilder
 from spotvortex.kube.cache.store import Store
 from spotvortex.kube.cache.workloads.pdbs import Lookup
@@ -30,7 +31,8 @@ CODECS = {
     "stateful_sets": Codec(owner_wire.Owner),
     "namespaces": Codec(owner_wire.Owner),
     "node_pools": Codec(karpenter_wire.NodePool),
-    "interruptions": Codec(wire.Event),
+    "interruptions": Codec(Event),
+    "launches": Codec(Event),
 }
 
 

@@ -78,14 +78,14 @@ async def test_a_snapshot_joins_all_that_is_watched():
         await as_port.synced()
         facts = as_port.snapshot(0.0)
         assert set(states(view).values()) == {InputState.OK}
-        assert [h.required for h in facts.inputs] == [True] * 2 + [False] * 6
+        assert [h.required for h in facts.inputs] == [True] * 2 + [False] * 7
     (pool,) = facts.pools
     assert (pool.name, len(pool.nodes), len(pool.node_groups)) == ("web", 1, 1)
     assert pool.pdbs[0].workload == "default/Deployment/web"
     assert (facts.n_pods, facts.n_pdbs) == (2, 1)
     assert [v.name for v in view.pods_on("n1")] == ["a", "b"]
     assert view.pods_on("n9") == ()
-    assert view.traffic().requests["list"] == view.n_requests["list"] == 8
+    assert view.traffic().requests["list"] == view.n_requests["list"] == 9
     assert set(view.traffic().relists.values()) == {0}
 
 

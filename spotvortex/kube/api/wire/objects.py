@@ -312,19 +312,6 @@ class Pdb(Wire, frozen=True, gc=False):
     status: PdbStatus | None = None
 
 
-class InvolvedObject(Wire, frozen=True, gc=False):
-    """What an Event is about."""
-
-    uid: str | None = None
-
-
-class Event(Wire, frozen=True, gc=False):
-    """An Event, as far as it tells what it is about."""
-
-    metadata: Meta
-    involved_object: InvolvedObject | None = None
-
-
 class ConfigMap(Wire, frozen=True, gc=False):
     """A ConfigMap."""
 
