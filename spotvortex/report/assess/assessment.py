@@ -20,6 +20,7 @@ from spotvortex.core.domain.types import (
     Action,
     Blocker,
     CapacityType,
+    GateName,
     Outcome,
     ProvisionerKind,
 )
@@ -326,10 +327,13 @@ class Judged(Protocol):
 
 
 def gates_in_words(decision: Judged) -> str:
-    """Say what kept a decision from its proposal, or that nothing did."""
+    """Say what kept a decision from its proposal, or that nothing did.
+
+    Who leads says nothing of the pool, and a look never leads: the lease is named where it is all.
+    """
     refusing = [v for v in decision.verdicts if v.outcome is Outcome.REFUSE]
     if decision.proposal.action == decision.action or not refusing:
         return decision.reason.replace("_", " ")
-    first = refusing[0]
+    first = next((v for v in refusing if v.gate is not GateName.LEASE), refusing[0])
     more = f" (and {len(refusing) - 1} more)" if len(refusing) > 1 else ""
     return f"{first.gate.replace('_', ' ')}: {first.reason}{more}"

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from spotvortex.core.decision.messages import Verdict
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.observation import NodeGroupFact
-from spotvortex.core.domain.types import Action, Blocker, CapacityType
+from spotvortex.core.domain.types import Action, Blocker, CapacityType, GateName, Outcome
 from spotvortex.report.assess.assessment import gates_in_words
 from tests.core.builders import (
     AT,
@@ -123,6 +124,16 @@ def test_words_name_the_first_refusal_and_count_the_others():
     words = f"{first.gate.replace('_', ' ')}: {first.reason} (and {n_more} more)"
     assert n_more > 0
     assert gates_in_words(decision) == words
+
+
+def test_the_lease_is_named_where_nothing_else_refuses():
+    (decision,) = report(pool(), n_history=0, in_range=False).decisions
+    others = [v for v in decision.verdicts if v.outcome is Outcome.REFUSE]
+    lease = Verdict(gate=GateName.LEASE, outcome=Outcome.REFUSE, reason="nobody leads")
+    both = replace(decision, verdicts=(lease, *others))
+    words = f"{others[0].gate.replace('_', ' ')}: {others[0].reason} (and {len(others)} more)"
+    assert gates_in_words(both) == words
+    assert gates_in_words(replace(decision, verdicts=(lease,))) == "lease: nobody leads"
 
 
 def test_words_of_a_decision_that_goes_its_way_are_its_reason():
