@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qsl
 
 import pytest
 
@@ -22,6 +21,7 @@ from tests.kube.scenes import fresh
 from tests.market.karpenter.fake_prometheus import two_weeks
 from tests.market.karpenter.metrics_text import Karpenter, offering
 from tests.paths import ROOT
+from tests.prometheus import PrometheusServer
 
 pytestmark = [
     pytest.mark.controlplane,
@@ -34,10 +34,7 @@ FREED = {"metadata": {"finalizers": None}}
 
 
 class Metrics:
-    """Karpenter's endpoint on loopback, of which every second process does not lead.
-
-    Beside it is a Prometheus that has kept it for two weeks.
-    """
+    """Karpenter's endpoint on loopback, of which every second process does not lead."""
 
     def __init__(self):
         self.karpenter = Karpenter(
@@ -45,19 +42,10 @@ class Metrics:
             prices={(*HERE, "spot"): 0.25, (*HERE, "on-demand"): 0.68},
         )
         self.n_asked = 0
-        end = int(time.time())
-        a, b, c = (offering(f"c5.{size}", HERE[1]) for size in ("4xlarge", "2xlarge", "large"))
-        self.prometheus = two_weeks(end - end % 300, a, b, c)
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                path, _, query = self.path.partition("?")
-                if path == "/api/v1/query_range":
-                    self.send_response(200)
-                    self.end_headers()
-                    self.wfile.write(outer.prometheus.answer(dict(parse_qsl(query))))
-                    return
                 outer.n_asked += 1
                 leads = outer.n_asked % 2 == 0
                 self.send_response(200)
@@ -138,19 +126,33 @@ def of_pool(report, name):
     return dict(found["confidence_terms"]), found["spot_money"], found["spot_risk"]["capacity"]
 
 
-def test_on_the_first_day_the_weeks_before_are_known_to_the_daemon_and_to_assess(place, tmp_path):
-    with Metrics() as metrics:
-        blank = {
-            "KUBECONFIG": str(place.kubeconfig(tmp_path)),
-            "SPOTVORTEX_NAMESPACE": place.namespace,
-        }
-        variables = blank | {"SPOTVORTEX_PROMETHEUS_URL": metrics.url}
-        with Daemon(tmp_path, variables) as daemon:
-            daemon.wait_ready()
-            wait_until(lambda: "memory.recalled n_offerings=2" in daemon.log_path.read_text(), 60)
-            wait_until(lambda: 'input_ok{input="prices"} 1' in daemon.get("/metrics")[1], 60)
-            assert daemon.stop() == 0
-        cold, warm = (of_pool(assessed(v), place.namespace) for v in (blank, variables))
+@pytest.fixture
+def weeks(tmp_path):
+    """A real Prometheus that has kept Karpenter's metrics for two weeks."""
+    end = int(time.time())
+    end -= end % 300
+    a, b, c = (offering(f"c5.{size}", HERE[1]) for size in ("4xlarge", "2xlarge", "large"))
+    folder = tmp_path / "prometheus"
+    folder.mkdir()
+    past = two_weeks(end, a, b, c).lines(end)
+    with PrometheusServer(folder, {}, past=past) as found:
+        yield found.url
+
+
+def test_on_the_first_day_the_weeks_before_are_known_to_the_daemon_and_to_assess(
+    place, weeks, tmp_path
+):
+    blank = {
+        "KUBECONFIG": str(place.kubeconfig(tmp_path)),
+        "SPOTVORTEX_NAMESPACE": place.namespace,
+    }
+    variables = blank | {"SPOTVORTEX_PROMETHEUS_URL": weeks}
+    with Daemon(tmp_path, variables) as daemon:
+        daemon.wait_ready()
+        wait_until(lambda: "memory.recalled n_offerings=2" in daemon.log_path.read_text(), 60)
+        wait_until(lambda: 'input_ok{input="prices"} 1' in daemon.get("/metrics")[1], 60)
+        assert daemon.stop() == 0
+    cold, warm = (of_pool(assessed(v), place.namespace) for v in (blank, variables))
     assert (cold[0]["prices"], cold[0]["history"]) == (0.0, 0.5)
     assert (warm[0]["prices"], warm[0]["history"]) == (1.0, 1.0)
     assert warm[1]["spot_usd_per_hour"] == 0.04

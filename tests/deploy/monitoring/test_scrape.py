@@ -1,7 +1,6 @@
 """A real Prometheus scrapes a real daemon, evaluates the rules, and answers every dashboard."""
 
 import json
-import subprocess
 import urllib.parse
 import urllib.request
 
@@ -10,11 +9,10 @@ import yaml
 
 from scripts.dashboards import DASHBOARDS
 from tests.controlplane.api import wait_until
-from tests.controlplane.processes.ports import free_port
-from tests.debian import find_program
 from tests.deploy.monitoring.test_dashboards import queries
 from tests.deploy.monitoring.test_rules import groups
 from tests.e2e.equipment.daemon import Daemon
+from tests.prometheus import PrometheusServer
 
 pytestmark = pytest.mark.program
 
@@ -22,7 +20,7 @@ pytestmark = pytest.mark.program
 LATER = ("losses_learned", "launches_learned", "launch_failures", "drains", "calls", "stall")
 
 
-class Prometheus:
+class Prometheus(PrometheusServer):
     """A server that scrapes one daemon every second."""
 
     def __init__(self, folder, target):
@@ -37,25 +35,7 @@ class Prometheus:
             "rule_files": ["rules.yaml"],
             "scrape_configs": [scrape],
         }
-        (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
-        self.url = f"http://127.0.0.1:{free_port()}"
-        self._folder = folder
-
-    def __enter__(self):
-        command = [
-            find_program("prometheus"),
-            f"--config.file={self._folder / 'prometheus.yaml'}",
-            f"--storage.tsdb.path={self._folder / 'data'}",
-            f"--web.listen-address={self.url.removeprefix('http://')}",
-        ]
-        log = (self._folder / "prometheus.log").open("wb")
-        with log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
-        return self
-
-    def __exit__(self, *_):
-        self._process.terminate()
-        self._process.wait(20)
+        super().__init__(folder, config)
 
     def ask(self, query):
         """Return the answer to a query as its samples, none while the server is not up."""

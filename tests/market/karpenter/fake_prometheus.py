@@ -2,14 +2,14 @@
 
 Samples are taken once a minute from functions of time. A selector looks back five minutes, matchers
 are anchored, `resets` counts falls between the samples of a range, and the answer is the JSON of
-the HTTP API. No real one is among the test equipment.
+the HTTP API. A real one gives the same answers to the same samples (`test_real_prometheus.py`).
 """
 
 import json
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from spotvortex.market.karpenter.exposition import AVAILABLE, DISRUPTED, PRICE
 
@@ -39,6 +39,19 @@ class FakePrometheus:
 
     def add(self, name, value, **labels):
         self.series.append((name, labels, value))
+
+    def lines(self, end, n_days=15):
+        """Write every sample down as OpenMetrics wants it: by name, and each series by time."""
+        by_name = sorted(self.series, key=lambda one: one[0])
+        for name, series in groupby(by_name, key=lambda one: one[0]):
+            yield f"# TYPE {name} gauge"
+            for _, given, value in series:
+                named = ",".join(f'{k}="{v}"' for k, v in sorted(given.items()))
+                first = int(end - n_days * DAY)
+                for at in range(first - first % SCRAPED_EVERY_S, int(end) + 1, SCRAPED_EVERY_S):
+                    found = value(at)
+                    if found is not None:
+                        yield f"{name}{{{named}}} {found} {at}"
 
     def answer(self, query):
         """Answer one request for `/api/v1/query_range`, given its parameters."""

@@ -12,10 +12,11 @@ from spotvortex.core.domain.types import Offering
 
 @dataclass
 class Karpenter:
-    """One process: what it knows of offerings, by (type, zone, capacity type)."""
+    """One process: what it knows of offerings and of nodes, by (type, zone, capacity type)."""
 
     available: dict = field(default_factory=dict)
     prices: dict = field(default_factory=dict)
+    nodes: dict = field(default_factory=dict)
     interrupted: dict = field(default_factory=dict)
     started_at: float = 1_784_000_000.0
 
@@ -44,6 +45,12 @@ class Karpenter:
         for gauge, values in ((there, self.available), (price, self.prices)):
             for (instance_type, zone, kind), value in values.items():
                 gauge.labels(kind, instance_type, zone).set(value)
+        on_node = ("node_name", "resource_type", *labels)
+        room = Gauge("karpenter_nodes_allocatable", "Room.", on_node, registry=registry)
+        for (instance_type, zone, kind), names in self.nodes.items():
+            for name in names:
+                for resource, value in (("pods", 29), ("cpu", 3.9)):
+                    room.labels(name, resource, kind, instance_type, zone).set(value)
         for (kind, reason), value in self.interrupted.items():
             went.labels(kind, "web", reason).inc(value)
         return generate_latest(registry)
