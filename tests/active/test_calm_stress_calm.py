@@ -94,7 +94,7 @@ class Played:
     scope="module",
     params=[
         pytest.param(SMALL, id="8 nodes"),
-        pytest.param(PAIR, id="8 nodes of a pair"),
+        pytest.param(PAIR, id="8 nodes of a pair", marks=pytest.mark.large),
         pytest.param(LARGE, id="60 nodes", marks=[pytest.mark.large, pytest.mark.timeout(3600)]),
     ],
 )

@@ -20,7 +20,7 @@ from spotvortex.sim.runtime.faults import Fault, FaultKind
 from tests.faultsearch.variants import VARIANTS
 
 KEPT = sorted((Path(__file__).parent / "kept").glob("*.json"))
-N_EPISODES = 300
+N_EPISODES = 150
 PROMISES = range(1, 13)
 
 

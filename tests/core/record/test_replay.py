@@ -138,10 +138,16 @@ def test_decisions_of_every_kind_replay_to_the_same_bytes():
 
 
 @pytest.mark.search
-@pytest.mark.timeout(1800)  # it takes a quarter of a minute; how busy the machine is proves nothing
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_quarter_of_ten_thousand_decisions_replays_to_the_same_bytes(seed):
-    check_replay(seed, N_DECISIONS // len(SEEDS))
+@pytest.mark.timeout(1800)  # a minute or so; how busy the machine is proves nothing
+@pytest.mark.parametrize(
+    ("seed", "n_decisions"),
+    [
+        (1, 1_000),
+        *(pytest.param(s, N_DECISIONS // len(SEEDS), marks=pytest.mark.large) for s in SEEDS),
+    ],
+)
+def test_thousands_of_decisions_replay_to_the_same_bytes(seed, n_decisions):
+    check_replay(seed, n_decisions)
 
 
 @odd.many
