@@ -1,5 +1,6 @@
 """As shipped, every mode remembers a loss over a restart; shadow and advise write nothing else."""
 
+import math
 import shutil
 
 import pytest
@@ -95,14 +96,16 @@ def n_lost(daemon):
 
 
 def score(daemon, place):
-    return daemon.metric(f'spotvortex_capacity_score{{pool="{place.namespace}"}}')
+    """Return the pool's score; nothing comparable until the daemon leads, where its mode writes."""
+    series = f'spotvortex_capacity_score{{pool="{place.namespace}"}}'
+    return daemon.metric(series) if series in daemon.get("/metrics")[1] else math.nan
 
 
 def test_a_loss_is_remembered_by_the_next_process(place, nodes, tmp_path):
     daemon = Daemon(tmp_path, variables(place, tmp_path))
     with daemon:
         daemon.wait_ready()
-        wait_until(lambda: place.namespace in daemon.pools())
+        wait_until(lambda: score(daemon, place) >= 0.0)
         calm = score(daemon, place)
         interrupt(place, nodes[0])
         wait_until(lambda: n_lost(daemon) == 1, 60)
