@@ -80,23 +80,30 @@ async def run_daemon(
             plans=views.status,
             clock=edges.clock,
         )
-        token = settings.http_token.get_secret_value()
-        served = serve(
-            settings.http_host,
-            settings.http_port,
-            replace(pages, console=Console(views=pages, trends=trends)),
-            time_scale=edges.time_scale,
-            token=token,
-        )
+        pages = replace(pages, console=Console(views=pages, trends=trends))
+        served = _served(settings, pages, edges.time_scale)
         port = await stack.enter_async_context(served)
         _stop_on_signals(stop)
-        log.debug("settings.ignored", extra={"variables": ignored_variables()})
-        console = console_address(settings.http_host, port, token)
-        started = {"on": edges.name, "mode": limits.mode, "port": port, "console": console}
-        log.info("daemon.started", extra=started)
+        _tell_start(settings, edges, limits, port)
         await supervise(ports, views, limits, settings.tick_s, stop)
         journal.close(edges.clock.now())
         log.info("daemon.stopped")
+
+
+def _served(
+    settings: Settings, pages: PageSources, time_scale: float
+) -> AbstractAsyncContextManager[int]:
+    token = settings.http_token.get_secret_value()
+    host, port = settings.http_host, settings.http_port
+    return serve(host, port, pages, time_scale=time_scale, token=token)
+
+
+def _tell_start(settings: Settings, edges: Edges, limits: Limits, port: int) -> None:
+    """Say in the log what runs, and where a person can look at it."""
+    log.debug("settings.ignored", extra={"variables": ignored_variables()})
+    console = console_address(settings.http_host, port, settings.http_token.get_secret_value())
+    started = {"on": edges.name, "mode": limits.mode, "port": port, "console": console}
+    log.info("daemon.started", extra=started)
 
 
 def _allowed(limits: Limits, edges: Edges) -> Limits:

@@ -28,6 +28,7 @@ from spotvortex.results.cluster_snapshot import (
     SnapshotError,
     WorkloadRow,
 )
+from spotvortex.sim.account.billing import DAY_S
 from spotvortex.sim.cluster.demand import Demand
 from spotvortex.sim.cluster.from_snapshot import scenario_of
 from spotvortex.sim.cluster.scenario import Scenario, WorkloadKind
@@ -38,7 +39,6 @@ from spotvortex.sim.market.instance_types import instance_type_of
 from spotvortex.sim.market.replay_prices import ReplayMarket
 from spotvortex.sim.market.semimarkov import FAMILIES, generate
 from spotvortex.sim.market.shortage_clock import TimeSpan
-from spotvortex.sim.runtime.billing import DAY_S
 
 STEP_S: Final = 30.0
 MAX_OWN_TYPES: Final = 4

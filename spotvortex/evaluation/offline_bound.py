@@ -13,9 +13,9 @@ import numpy as np
 
 from spotvortex.evaluation import offline_optimum, worlds
 from spotvortex.results.accounting import Costs, DayTotals
+from spotvortex.sim.account.billing import DAY_S
 from spotvortex.sim.cluster.demand import Demand
 from spotvortex.sim.market.prices import SimulatedMarket
-from spotvortex.sim.runtime.billing import DAY_S
 
 GRID_S: Final = 300.0
 """Counts are taken at their least within each step, so a loss in between is seen."""

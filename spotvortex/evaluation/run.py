@@ -20,12 +20,12 @@ from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.model import Forecaster
 from spotvortex.results.accounting import DayTotals, RunResult
 from spotvortex.results.timeline import RunAccount
+from spotvortex.sim.account.billing import DAY_S, Billing
 from spotvortex.sim.cluster.demand import Demand
 from spotvortex.sim.cluster.scenario import Scenario
 from spotvortex.sim.market.prices import PricedMarket
 from spotvortex.sim.market.random_streams import stream
 from spotvortex.sim.market.supply import Supply
-from spotvortex.sim.runtime.billing import DAY_S, Billing
 from spotvortex.sim.runtime.coordination import CoordinationObjects
 from spotvortex.sim.runtime.external_actors import ExternalActors
 from spotvortex.sim.runtime.faults import Schedule

@@ -19,6 +19,7 @@ from spotvortex.evaluation.oracle_forecaster import OracleForecaster
 from spotvortex.evaluation.protocol import KarpenterSetting, Protocol, Variant
 from spotvortex.evaluation.run import Controller, Trial
 from spotvortex.ports.model import Forecaster
+from spotvortex.sim.account.billing import DAY_S, pods_per_node
 from spotvortex.sim.cluster.demand import Demand
 from spotvortex.sim.cluster.scenario import WHEN_UNDERUTILIZED, Fleet, NodeGroup, Scenario, Workload
 from spotvortex.sim.market.capacity_trace import Trace, read_trace
@@ -31,7 +32,6 @@ from spotvortex.sim.market.random_streams import stream
 from spotvortex.sim.market.semimarkov import FAMILIES, MarketFamily, generate
 from spotvortex.sim.market.shortage_clock import TimeSpan
 from spotvortex.sim.market.supply import NoticeTiming, Signals
-from spotvortex.sim.runtime.billing import DAY_S, pods_per_node
 
 START_AT: Final = 1_785_229_200.0
 STEP_S: Final = 30.0

@@ -18,7 +18,7 @@ _POOL: Final = 16
 _ACTION: Final = 14
 
 
-class Nodes(msgspec.Struct, frozen=True):
+class NodesNow(msgspec.Struct, frozen=True):
     """Nodes of a pool by capacity type."""
 
     spot: int
@@ -46,7 +46,7 @@ class PoolNow(msgspec.Struct, frozen=True):
     """
 
     pool: str
-    nodes: Nodes
+    nodes: NodesNow
     current_ratio: float | None
     action: str
     reason: str

@@ -62,7 +62,7 @@ class Decisions(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class PageAnswer:
     """The answer to a path of the console.
 
     Attributes:
@@ -76,10 +76,10 @@ class Asked:
     body: str
 
 
-class Console(Protocol):
+class ConsolePages(Protocol):
     """What makes the pages of the console."""
 
-    def answer(self, path: str, query: Mapping[str, str]) -> Asked:
+    def answer(self, path: str, query: Mapping[str, str]) -> PageAnswer:
         """Answer a path below `/console/`, without the slash before it."""
         ...
 
@@ -104,4 +104,4 @@ class PageSources:
     decisions: Decisions
     plans: Plans
     clock: WallClock
-    console: Console | None = None
+    console: ConsolePages | None = None

@@ -14,12 +14,12 @@ from spotvortex.evaluation import protocol, worlds
 from spotvortex.evaluation.run import run
 from spotvortex.results.accounting import RunResult, total_of
 from spotvortex.results.timeline import EventKind
+from spotvortex.sim.account.billing import DAY_S, Billing, pods_per_node
 from spotvortex.sim.cluster.demand import Demand
 from spotvortex.sim.cluster.state import ClusterChanges, ClusterObjects
 from spotvortex.sim.cluster.watch import Watch
 from spotvortex.sim.market.counts import CapacityCounts
 from spotvortex.sim.market.instance_types import instance_type_of
-from spotvortex.sim.runtime.billing import DAY_S, Billing, pods_per_node
 from spotvortex.sim.runtime.forecasters import ScriptedForecaster
 from spotvortex.sim.runtime.world import World
 

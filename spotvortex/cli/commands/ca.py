@@ -13,7 +13,7 @@ from spotvortex.cli.options import ContextOption, load_quietly
 from spotvortex.report.priorities import compared, priorities_text
 
 
-class Task(StrEnum):
+class CaTask(StrEnum):
     """What is done."""
 
     PRIORITIES = "priorities"
@@ -21,7 +21,7 @@ class Task(StrEnum):
 
 def command(
     task: Annotated[
-        Task, typer.Argument(help="priorities: the ConfigMap of the priority expander.")
+        CaTask, typer.Argument(help="priorities: the ConfigMap of the priority expander.")
     ],
     *,
     compare: Annotated[
@@ -31,7 +31,7 @@ def command(
 ) -> None:
     """Look at the cluster once, read-only, and print what its priority expander should be told."""
     match task:
-        case Task.PRIORITIES:
+        case CaTask.PRIORITIES:
             settings = load_quietly(context)
             plan = asyncio.run(inspect.decide_once(settings))
             if not compare:

@@ -14,14 +14,14 @@ from spotvortex.cli.options import ContextOption, load_quietly
 from spotvortex.report.node_pool_pair import pair_text
 
 
-class Task(StrEnum):
+class KarpenterTask(StrEnum):
     """What is done."""
 
     SPLIT = "split"
 
 
 def command(
-    task: Annotated[Task, typer.Argument(help="split: print a pair x-spot, x-od.")],
+    task: Annotated[KarpenterTask, typer.Argument(help="split: print a pair x-spot, x-od.")],
     nodepool: Annotated[str, typer.Argument(help="The NodePool's name.", show_default=False)] = "",
     *,
     file: Annotated[
@@ -31,7 +31,7 @@ def command(
 ) -> None:
     """Print, read-only, a pair of NodePools made of a mixed one, and what to do in which order."""
     match task:
-        case Task.SPLIT:
+        case KarpenterTask.SPLIT:
             typer.echo(pair_text(_found(nodepool, file, context)), nl=False)
         case _ as never:
             assert_never(never)

@@ -13,14 +13,16 @@ from spotvortex.app.price_fetch import Fetched, Wanted, fetch
 from spotvortex.cli.options import ContextOption, load_quietly
 
 
-class Task(StrEnum):
+class PricesTask(StrEnum):
     """What is done."""
 
     FETCH = "fetch"
 
 
 def command(
-    task: Annotated[Task, typer.Argument(help="fetch: write prices of AWS into a price file.")],
+    task: Annotated[
+        PricesTask, typer.Argument(help="fetch: write prices of AWS into a price file.")
+    ],
     *,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The file, .jsonl or .jsonl.gz; replaced whole.")
@@ -39,7 +41,7 @@ def command(
     """Fetch Spot and on-demand prices from AWS, once; needs the two rights of `aws policies`."""
     wanted = Wanted(path=output, region=region, types=tuple(types or ()), days=days)
     match task:
-        case Task.FETCH:
+        case PricesTask.FETCH:
             typer.echo(_told(output, asyncio.run(fetch(load_quietly(context), wanted))))
         case _ as never:
             assert_never(never)

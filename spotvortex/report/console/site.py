@@ -25,7 +25,7 @@ from spotvortex.report.console.overview import overview
 from spotvortex.report.console.pool import pool_page
 from spotvortex.report.explain.account import read_account
 from spotvortex.report.html.page import link, paragraph
-from spotvortex.server.views import Asked, PageSources
+from spotvortex.server.views import PageAnswer, PageSources
 from spotvortex.telemetry.trends import Trends
 
 HTML: Final = "text/html"
@@ -36,7 +36,7 @@ MISSING: Final = 404
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Console:
-    """Implements `server.Console`.
+    """Implements `server.views.ConsolePages`.
 
     Attributes:
         views: what the daemon shows.
@@ -46,11 +46,11 @@ class Console:
     views: PageSources
     trends: Trends
 
-    def answer(self, path: str, query: Mapping[str, str]) -> Asked:
+    def answer(self, path: str, query: Mapping[str, str]) -> PageAnswer:
         """Answer a path below the root."""
         if path in _ASSETS:
             kind, make = _ASSETS[path]
-            return Asked(status=OK, content_type=kind, body=make())
+            return PageAnswer(status=OK, content_type=kind, body=make())
         first, _, rest = path.partition("/")
         if not path:
             return self._overview()
@@ -60,7 +60,7 @@ class Console:
             return self._decision(rest) if rest else self._decisions(query)
         return _missing(f"There is no page {path}.")
 
-    def _overview(self) -> Asked:
+    def _overview(self) -> PageAnswer:
         plan = self.views.plans.last_plan()
         unwell = [
             *self.views.readiness.reasons(self.views.clock.now()),
@@ -73,13 +73,13 @@ class Console:
             "Overview", "", overview(plan, self.trends.of_all(), self.trends.of_courses(), unwell)
         )
 
-    def _pool(self, name: str) -> Asked:
+    def _pool(self, name: str) -> PageAnswer:
         decision = _decision_of(self.views.plans.last_plan(), name)
         if decision is None:
             return _missing(f"The newest plan has no pool {name}.")
         return _page(f"Pool {name}", "", pool_page(decision, self.trends.of(name)))
 
-    def _decisions(self, query: Mapping[str, str]) -> Asked:
+    def _decisions(self, query: Mapping[str, str]) -> PageAnswer:
         named = query.get("action", "")
         if named and named not in set(Action):
             words = f"There is no action {named}; there are {', '.join(Action)}."
@@ -92,7 +92,7 @@ class Console:
         pools = sorted({d.pool for d in plan.decisions} | {chosen.pool} - {""}) if plan else []
         return _page("Decisions", "/decisions", decisions_page(records, chosen, pools))
 
-    def _decision(self, decision_id: str) -> Asked:
+    def _decision(self, decision_id: str) -> PageAnswer:
         record = self.views.decisions.get(decision_id)
         if record is None:
             return _missing(f"No decision {decision_id} is kept here.")
@@ -125,10 +125,10 @@ def _decision_of(plan: Plan | None, pool: str) -> Decision | None:
     return next((d for d in decisions if d.pool == pool), None)
 
 
-def _page(title: str, place: str, parts: Iterable[str], status: int = OK) -> Asked:
-    return Asked(status=status, content_type=HTML, body=frame(title, place, parts))
+def _page(title: str, place: str, parts: Iterable[str], status: int = OK) -> PageAnswer:
+    return PageAnswer(status=status, content_type=HTML, body=frame(title, place, parts))
 
 
-def _missing(words: str) -> Asked:
+def _missing(words: str) -> PageAnswer:
     back = f"<p>{link(ROOT, 'To the overview')}</p>"
     return _page("Not found", "-", [paragraph(words), back], MISSING)

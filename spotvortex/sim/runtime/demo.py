@@ -19,9 +19,9 @@ from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.ports.edges import Edges
 from spotvortex.ports.null import NullStateStore
 from spotvortex.ports.writing import OwnWrite, Writing
+from spotvortex.sim.account.course import Course
 from spotvortex.sim.cluster.demo_scenario import DEMO_START_AT, demo
 from spotvortex.sim.market.prices import SimulatedMarket
-from spotvortex.sim.runtime.course import Course
 from spotvortex.sim.runtime.virtual_loop import PacedLoop, SimClock, offload_inline
 from spotvortex.sim.runtime.world import World
 

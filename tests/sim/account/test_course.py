@@ -3,9 +3,9 @@
 import pytest
 
 from spotvortex.core.domain.types import CapacityType
+from spotvortex.sim.account.course import Course
 from spotvortex.sim.market.hazard_supply import CALM
 from spotvortex.sim.market.prices import SimulatedMarket
-from spotvortex.sim.runtime.course import Course
 from tests.sim.runtime.test_world import HARSH, step, world_of
 
 

@@ -1,0 +1,1 @@
+"""What a simulated world costs, serves and loses, counted beside it."""
