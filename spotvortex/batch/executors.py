@@ -7,10 +7,13 @@ which is an optional extra. May not know what the work is.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from threading import Thread
 from typing import Final
 
 from spotvortex.code_digest import simulator_version
@@ -21,9 +24,29 @@ CONNECT_S: Final = 10.0
 
 @contextmanager
 def local_executor(n_workers: int) -> Iterator[Executor]:
-    """Open processes of this machine, each started afresh, so that no state is shared."""
-    with ProcessPoolExecutor(max_workers=n_workers, mp_context=get_context("spawn")) as executor:
+    """Open processes of this machine, each started afresh, so that no state is shared.
+
+    They end with this process, also where it is killed.
+    """
+    with ProcessPoolExecutor(
+        max_workers=n_workers, mp_context=get_context("spawn"), initializer=_end_with_parent
+    ) as executor:
         yield executor
+
+
+def _end_with_parent() -> None:
+    """Let this worker end once its parent has.
+
+    A worker holds both ends of the queue that it reads, so nothing else tells it.
+    """
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    Thread(target=watch, name="parent", daemon=True).start()
 
 
 @contextmanager

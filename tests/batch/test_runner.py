@@ -1,10 +1,12 @@
 """Runs are worked on by any executor, kept as they come, and taken up where they ended."""
 
+import subprocess
 import sys
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import psutil
 import pytest
 from distributed import LocalCluster
 
@@ -15,6 +17,7 @@ from spotvortex.code_digest import simulator_version
 from spotvortex.errors import ResultsError, SettingsError
 from spotvortex.results.accounting import RunResult
 from tests.batch.jobs import jobs, work
+from tests.paths import ROOT
 
 UNDER = "protocol ab12, code 0.1.0"
 
@@ -151,6 +154,24 @@ class Broken(Executor):
         future = Future()
         future.set_result(fn(*args))
         return future
+
+
+@pytest.mark.program
+def test_workers_end_with_a_parent_that_is_killed():
+    source = (
+        "import os, time\n"
+        "from spotvortex.batch.executors import local_executor\n"
+        "with local_executor(1) as executor:\n"
+        "    print(executor.submit(os.getpid).result(), flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", source]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        worker = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+        psutil.wait_procs([worker], timeout=20)
+    assert not worker.is_running()
 
 
 def test_an_executor_that_breaks_while_it_is_filled_keeps_what_was_done(path):
