@@ -26,7 +26,7 @@ LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
 USER = "replica-a"
 PERSONS = "web-on-demand-5"
 needs_kubectl = pytest.mark.skipif(
-    shutil.which("kubectl") is None, reason="there is no kubectl on PATH"
+    not (shutil.which("kubectl") and shutil.which("jq")), reason="no kubectl, or no jq, on PATH"
 )
 
 
@@ -80,7 +80,7 @@ def run_the_page(place: Town, folder):
     """Run every line that the page gives for a namespace that is gone."""
     text = PAGE.read_text().partition("## When the namespace is already gone")[2]
     lines = re.findall(r"^kubectl .+$", text, re.MULTILINE)
-    assert len(lines) == 2
+    assert len(lines) == 3
     kubeconfig = str(place.plane.kubeconfig("admin"))
     environment = {"PATH": os.environ["PATH"], "KUBECONFIG": kubeconfig, "HOME": str(folder)}
     for line in lines:
