@@ -124,6 +124,14 @@ class Local:
         pools = [self.node_pool(name) for name in PAIR]
         return [p["metadata"]["name"] for p in pools if RESTORE in p["metadata"]["annotations"]]
 
+    def is_steered_off_spot(self) -> bool:
+        """Tell whether both sides are as a pool wants them that leaves Spot.
+
+        The Spot side's own weight is the wanted one already: only its limit is set, by a request
+        of its own.
+        """
+        return self.weights() == (10, 90) and self.noted() == list(PAIR)
+
     def is_as_owned(self) -> bool:
         """Tell whether both NodePools ask for what they did when they were made."""
         now = [spec for _, spec in self.scene.node_pools()]
@@ -296,7 +304,7 @@ def test_steering_goes_on_after_a_kill_around_its_request_and_ends_with_the_driv
     assert len(local.noted()) in ((1, 2) if after else (0, 1))
     with local.daemon(CALM, max_spot_ratio="0") as second:
         second.wait_ready()
-        wait_until(lambda: local.weights() == (10, 90), 90)
+        wait_until(local.is_steered_off_spot, 90)
         assert second.stop() == 0
     owned = {
         name: pool[1]["weight"] for name, pool in zip(PAIR, local.scene.first_pools, strict=True)
@@ -316,7 +324,7 @@ def test_steering_sends_new_capacity_to_the_side_that_the_decision_wants(local: 
     daemon = local.daemon(CALM, max_spot_ratio="0")
     with Recording(local.scene.plane) as recording, daemon:
         daemon.wait_ready()
-        wait_until(lambda: local.weights() == (10, 90), 60)
+        wait_until(local.is_steered_off_spot, 60)
         used, limit = local.used_milli(SPOT), local.cpu_limit(SPOT)
         assert limit is not None
         assert 0 <= milli(limit) - used < 1000
@@ -356,7 +364,7 @@ def test_drains_an_emergency_empties_the_spot_side_under_budgets_of_one_pod(loca
     daemon = local.daemon(EMERGENCY)
     with Recording(local.scene.plane) as recording, daemon:
         daemon.wait_ready()
-        wait_until(lambda: local.weights() == (10, 90), 60)
+        wait_until(local.is_steered_off_spot, 60)
         local.clock.tell("the weights are swapped")
         wait_until(lambda: is_off_spot(local), 300, every_s=0.5)
         local.clock.tell(f"off Spot: {local.scene.counts()}")
