@@ -268,7 +268,7 @@ def test_who_may_not_freeze_removes_nothing_and_is_told_why(place):
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl on PATH")
 def test_the_documented_line_lifts_our_cordons_and_no_other(place, tmp_path):
-    (line,) = re.findall(r"^kubectl get nodes .+$", PAGE.read_text(), re.MULTILINE)
+    (line,) = re.findall(r"^kubectl get nodes -l .+$", PAGE.read_text(), re.MULTILINE)
     place.make_nodes()
     kubeconfig = str(place.plane.kubeconfig("admin"))
     environment = {"PATH": os.environ["PATH"], "KUBECONFIG": kubeconfig, "HOME": str(tmp_path)}
