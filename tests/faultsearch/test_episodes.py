@@ -57,6 +57,8 @@ def test_every_kind_of_request_was_sent(found):
         "ReleaseNode",
         "DeletePlaceholders",
         "EvictPod",
+        "FreeNode",
+        "KeepNode",
         "MarkNode",
         "NoteRisk",
         "UnmarkNode",
