@@ -218,5 +218,6 @@ def test_no_invariant_was_broken_and_every_node_that_went_is_explained(played: P
     )
     assert observer.breaches() == []
     assert unexplained(played.scene, played.recording) == []
-    # Karpenter may have launched one more for room that it could not place otherwise.
-    assert observer.seen()["marks"] >= min(played.start.spot, played.after_stress.on_demand)
+    # Karpenter may have launched one more for room that it could not place otherwise, or have
+    # taken one Spot node more than its pods need away by itself.
+    assert observer.seen()["marks"] >= min(played.start.spot, played.after_stress.on_demand) - 1
