@@ -80,3 +80,15 @@ class PrometheusServer:
 
     def __exit__(self, *_: object) -> None:
         self._server.stop(20)
+
+
+def promtool(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run Prometheus's own checker in a folder, and return how it ended and what it said."""
+    return subprocess.run(
+        [find_program("promtool", "prometheus"), *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -1,14 +1,13 @@
 """Every query of a dashboard asks for series that the daemon shows, in good PromQL."""
 
 import json
-import subprocess
 
 import pytest
 import yaml
 
 from scripts.dashboards import DASHBOARDS, FOLDER
-from tests.debian import find_program
 from tests.deploy.monitoring.test_rules import series_in, shown_series
+from tests.prometheus import promtool
 
 NAMES = sorted(DASHBOARDS)
 
@@ -34,15 +33,7 @@ def test_prometheus_understands_every_query(tmp_path):
     (tmp_path / "rules.yaml").write_text(
         yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]})
     )
-    program = find_program("promtool", "prometheus")
-    done = subprocess.run(
-        [program, "check", "rules", "rules.yaml"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = promtool(tmp_path, "check", "rules", "rules.yaml")
     assert done.returncode == 0, done.stderr
 
 

@@ -11,6 +11,7 @@ from spotvortex.telemetry.metrics import Metrics
 from tests.debian import find_program
 from tests.deploy.manifests import KUSTOMIZE
 from tests.paths import ROOT
+from tests.prometheus import promtool
 
 pytestmark = pytest.mark.program
 
@@ -96,28 +97,12 @@ def judged(tmp_path, name, shown, expected):
         ],
     }
     (tmp_path / "test.yaml").write_text(yaml.safe_dump(test))
-    program = find_program("promtool", "prometheus")
-    return subprocess.run(
-        [program, "test", "rules", "test.yaml"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return promtool(tmp_path, "test", "rules", "test.yaml")
 
 
 def test_prometheus_understands_every_rule(tmp_path):
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(groups()))
-    program = find_program("promtool", "prometheus")
-    done = subprocess.run(
-        [program, "check", "rules", "rules.yaml"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = promtool(tmp_path, "check", "rules", "rules.yaml")
     assert done.returncode == 0, done.stderr
     assert "SUCCESS" in done.stdout
 
