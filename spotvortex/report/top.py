@@ -11,9 +11,9 @@ from typing import Final
 
 import msgspec
 
+from spotvortex.core.pool.cost import HOURS_A_MONTH
 from spotvortex.errors import RecordError
 
-HOURS_A_MONTH: Final = 730.0
 _POOL: Final = 16
 _ACTION: Final = 14
 

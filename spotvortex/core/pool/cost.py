@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from spotvortex.core.pool.input import PoolInput
+
+HOURS_A_MONTH: Final = 730.0
+"""A twelfth of a year of 8,760 hours, by which a rate is told as a month's money."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

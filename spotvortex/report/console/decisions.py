@@ -16,7 +16,13 @@ from spotvortex.core.record.record import DecisionRecord
 from spotvortex.report.console.frame import ROOT, legend, moment, sign
 from spotvortex.report.console.overview import pool_link, why
 from spotvortex.report.console.pool import gates_table
-from spotvortex.report.explain.account import DecisionAccount, facts, read_result, sentence
+from spotvortex.report.explain.account import (
+    DecisionAccount,
+    answer_of,
+    facts,
+    read_result,
+    sentence,
+)
 from spotvortex.report.html.page import Markup, heading, link, paragraph, table, text
 from spotvortex.report.html.page import facts as fact_list
 
@@ -146,5 +152,4 @@ _ALWAYS_OTHER: Final = frozenset({"decided", "decision", "digest", "record befor
 
 
 def _says(verdict: Verdict) -> str:
-    limit = "" if verdict.limit is None else f" {verdict.limit}"
-    return f"{verdict.outcome}{limit}: {verdict.reason}"
+    return f"{answer_of(verdict)}: {verdict.reason}"

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from spotvortex.core.decision.messages import Decision, Plan
 from spotvortex.core.domain.types import Action, Freeze, Outcome
 from spotvortex.core.drain.messages import DrainOrder
-from spotvortex.core.pool.cost import PoolCost, cost_of, total_of
+from spotvortex.core.pool.cost import HOURS_A_MONTH, PoolCost, cost_of, total_of
 from spotvortex.core.record.record import shown_risk
 from spotvortex.report.assess.assessment import Judged, gates_in_words
 from spotvortex.report.console.frame import (
@@ -30,7 +30,6 @@ from spotvortex.report.html.page import Markup, heading, link, paragraph, table,
 from spotvortex.results.course import CoursePoint
 from spotvortex.telemetry.trends import TrendPoint
 
-HOURS_A_MONTH: Final = 730.0
 MAX_IN_FLIGHT: Final = 50
 """Drains that are listed; the rest are counted."""
 
@@ -48,13 +47,13 @@ def overview(
     """
     if courses:
         yield from _side_by_side(courses)
-    cost = total_of(cost_of(d.input) for d in plan.decisions)
-    yield tiles(_figures(plan, cost))
+    costs = [cost_of(d.input) for d in plan.decisions]
+    yield tiles(_figures(plan, total_of(costs)))
     needs = [*unwell, *_needs(plan)]
     yield heading("What needs a person")
     yield bullets(needs) if needs else paragraph("Nothing does.", "good")
     yield heading("Pools")
-    yield table("Every pool, by its newest decision", _HEAD, (_row(d) for d in plan.decisions))
+    yield table("Every pool, by its newest decision", _HEAD, map(_row, plan.decisions, costs))
     yield heading("Under way")
     yield from _under_way([*plan.resumed, *plan.orders])
     yield heading("Since the start")
@@ -152,8 +151,8 @@ _HEAD: Final = (
 )
 
 
-def _row(decision: Decision) -> Sequence[str]:
-    pool, cost = decision.input, cost_of(decision.input)
+def _row(decision: Decision, cost: PoolCost) -> Sequence[str]:
+    pool = decision.input
     wave = f", {decision.n_nodes} to move" if decision.n_nodes else ""
     return (
         pool_link(decision.pool),

@@ -15,7 +15,7 @@ from spotvortex.core.pool.input import LossSafety, OfferingInput
 from spotvortex.core.record.record import shown_risk
 from spotvortex.report.console.frame import ROOT, score, tiles, usd
 from spotvortex.report.console.trend_plots import trend_plots
-from spotvortex.report.explain.account import sentence
+from spotvortex.report.explain.account import answer_of, figures_of, sentence
 from spotvortex.report.html.page import heading, link, paragraph, table
 from spotvortex.telemetry.trends import TrendPoint
 
@@ -95,9 +95,9 @@ def gates_table(verdicts: Sequence[Verdict]) -> str:
     rows = (
         (
             verdict.gate.replace("_", " "),
-            verdict.outcome if verdict.limit is None else f"{verdict.outcome} {verdict.limit}",
+            answer_of(verdict),
             verdict.reason,
-            ", ".join(f"{name} {value:.6g}" for name, value in verdict.numbers),
+            figures_of(verdict),
         )
         for verdict in verdicts
     )

@@ -294,11 +294,19 @@ def _gates(verdicts: Sequence[Verdict]) -> Table:
     for name in ("gate", "says", "because", "figures"):
         table.add_column(name)
     for verdict in verdicts:
-        says = verdict.outcome if verdict.limit is None else f"{verdict.outcome} {verdict.limit}"
-        figures = ", ".join(f"{name} {value:.6g}" for name, value in verdict.numbers)
-        said = Text(says, style=_COLOURS[verdict.outcome])
-        table.add_row(verdict.gate, said, Text(verdict.reason), Text(figures))
+        said = Text(answer_of(verdict), style=_COLOURS[verdict.outcome])
+        table.add_row(verdict.gate, said, Text(verdict.reason), Text(figures_of(verdict)))
     return table
+
+
+def answer_of(verdict: Verdict) -> str:
+    """Say what a gate answers, with the number of nodes where it bounds them."""
+    return verdict.outcome if verdict.limit is None else f"{verdict.outcome} {verdict.limit}"
+
+
+def figures_of(verdict: Verdict) -> str:
+    """Say the figures that a gate compared."""
+    return ", ".join(f"{name} {value:.6g}" for name, value in verdict.numbers)
 
 
 def _moves(decision: Decision) -> Table:
