@@ -213,8 +213,12 @@ def test_the_region_is_the_one_that_pods_get(variables, region):
 
 
 def test_risks_must_rise():
-    said = refused(SPOTVORTEX_HIGH_RISK="0.3")
-    assert "0.35, 0.3, 0.9: give them in rising order" in said
+    said = refused(SPOTVORTEX_HIGH_RISK="0.3", SPOTVORTEX_MEDIUM_RISK="0.35")
+    assert "0.35, 0.3: give them in rising order" in said
+
+
+def test_a_risk_that_is_no_cap_needs_no_order():
+    assert loaded(SPOTVORTEX_EMERGENCY_RISK="0.9").limits().emergency_risk == 0.9
 
 
 def test_the_page_of_the_settings_is_up_to_date():

@@ -265,6 +265,10 @@ def _limits(chance: Random) -> Limits:
     return Limits(
         mode=chance.choice(modes),
         policy_mode=PolicyMode.DETERMINISTIC,
+        emergency_risk=0.90,
+        emergency_runtime_risk=0.80,
+        high_risk=0.60,
+        medium_risk=0.35,
         settle_s=chance.choice((60.0, 300.0, 600.0)),
         dwell_s=chance.choice((120.0, 600.0)),
         max_pool_disruption_ratio=chance.choice((0.1, 0.34, 0.5)),

@@ -10,13 +10,15 @@ May not wait for anything else.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from spotvortex.core.domain.observation import Observation
+from spotvortex.core.domain.market import MarketFacts
+from spotvortex.core.domain.observation import ClusterFacts, Observation
 from spotvortex.core.drain.interruption import settled
 from spotvortex.core.drain.messages import NOTHING_IN_HAND, InHand
 from spotvortex.core.drain.orders import in_flight
+from spotvortex.core.pool.offerings import usable_in
 from spotvortex.pipeline.channels import Latest
 from spotvortex.pipeline.health import Heartbeats
 from spotvortex.ports.cluster import ClusterView, WallClock
@@ -125,7 +127,7 @@ class Collector:
                 cycle=cycle,
                 at=now,
                 cluster=cluster,
-                market=self.market.facts(cluster.offerings, now),
+                market=self._market(cluster, now),
                 traceparent=span.traceparent,
                 seconds=asyncio.get_running_loop().time() - started,
                 standing=self.authority.standing(),
@@ -138,3 +140,12 @@ class Collector:
             self.notices.settle(settled(notices, cluster, in_flight(cluster)))
         self.telemetry.seen(observation)
         return observation
+
+    def _market(self, cluster: ClusterFacts, now: float) -> MarketFacts:
+        """Ask for what is held, and for what pools may use; the health is that of what is held."""
+        facts = self.market.facts(cluster.offerings, now)
+        others = sorted(set(usable_in(cluster)) - set(cluster.offerings))
+        if not others:
+            return facts
+        more = self.market.facts(others, now).quotes
+        return replace(facts, quotes={**more, **facts.quotes})

@@ -45,13 +45,14 @@ class WantedNodes:
     Attributes:
         labels: every one of them is wanted.
         all_of: every one of these rules holds; they keep a placeholder within its pool.
-        any_of: of these rules one must hold, the first that can be met; none where it is empty.
+        any_of: of these groups of rules all of one must hold, the first that can be met; none where
+            it is empty.
         annotations: what the placeholder itself carries, beside what all of them do.
     """
 
     labels: Mapping[str, str] = field(default_factory=dict)
     all_of: tuple[NodeRule, ...] = ()
-    any_of: tuple[NodeRule, ...] = ()
+    any_of: tuple[tuple[NodeRule, ...], ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from spotvortex.core.domain.limits import OFF
 from spotvortex.errors import SettingsError
 from spotvortex.settings.describe import LONGEST_VALUE, refusal
 from spotvortex.settings.model import PREFIX, Settings
@@ -124,8 +125,9 @@ def _clashes(settings: Settings) -> Iterator[str]:
         settings.rules_of_pools()
     except ValueError as error:
         yield f"{PREFIX}POOL_RULES: {error}"
-    risks = settings.medium_risk, settings.high_risk, settings.emergency_risk
-    if list(risks) != sorted(risks):
+    caps = settings.medium_risk, settings.high_risk, settings.emergency_risk
+    risks = [cap for cap in caps if cap < OFF]
+    if risks != sorted(risks):
         yield (
             "SPOTVORTEX_MEDIUM_RISK, SPOTVORTEX_HIGH_RISK and SPOTVORTEX_EMERGENCY_RISK are "
             f"{', '.join(map(str, risks))}: give them in rising order"

@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from spotvortex.core.decision.weights import Steering, WeightRules
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
-from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.limits import OFF, Limits
 from spotvortex.core.domain.types import Mode, PolicyMode
 from spotvortex.core.pool.input import MAX_CANDIDATES
 from spotvortex.core.pool.owner_rules import PoolRules
@@ -175,17 +175,17 @@ class Settings(BaseSettings):
     max_input_age_s: Annotated[float, _within(10.0, 3600.0, "seconds")] = 20.0
     """Time unconfirmed after which an input is stale; stale nodes or pods make every pool hold."""
 
-    emergency_risk: Probability = 0.90
-    """Score (either) from which a pool leaves Spot altogether."""
+    emergency_risk: Probability = OFF
+    """Score (either) from which a pool leaves Spot altogether, a cap of its owner; 1 is none."""
 
-    emergency_runtime_risk: Probability = 0.80
-    """Runtime score from which a pool leaves Spot altogether."""
+    emergency_runtime_risk: Probability = OFF
+    """Runtime score from which a pool leaves Spot altogether; 1 is none."""
 
-    high_risk: Probability = 0.60
-    """Score from which the Spot ratio falls by 30 points."""
+    high_risk: Probability = OFF
+    """Score from which the Spot ratio falls by 30 points; 1 is none."""
 
-    medium_risk: Probability = 0.35
-    """Score from which the Spot ratio falls by 10 points."""
+    medium_risk: Probability = OFF
+    """Score from which the Spot ratio falls by 10 points; 1 is none."""
 
     min_discount_ratio: Ratio = 0.15
     """Least discount, (on-demand - spot) / on-demand, for a move towards Spot."""
@@ -223,14 +223,16 @@ class Settings(BaseSettings):
     settle_s: Annotated[float, _within(0.0, 86_400.0, "seconds")] = 300.0
     """Time after a wave in which its pool is left alone."""
 
-    dwell_s: Annotated[float, _within(0.0, 86_400.0, "seconds")] = 600.0
-    """Time after a fall back in which its pool does not return to Spot."""
+    dwell_s: Annotated[float, _within(0.0, 86_400.0, "seconds")] = 0.0
+    """Least time after a fall back in which its pool does not return to Spot; else as long as
+    a return takes to pay back."""
 
     max_dwell_s: Annotated[float, _within(0.0, 604_800.0, "seconds")] = 14_400.0
     """Longest time after a fall back in which a pool does not return, however often it failed."""
 
     return_risk_ratio: Ratio = 0.8
-    """Share of SPOTVORTEX_MEDIUM_RISK under which the risk must be for a return to Spot."""
+    """Share of SPOTVORTEX_MEDIUM_RISK under which the risk must be for a return, where that
+    is set."""
 
     bind_s: Annotated[float, _within(10.0, 1800.0, "seconds")] = 600.0
     """Time in which all room of a wave must be there; else the wave ends before any eviction."""

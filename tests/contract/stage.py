@@ -278,7 +278,7 @@ def placeholder_of(stage: Stage, pod: Pod, name: str, /, **changes: Any) -> Crea
         "cpu_milli": 1000,
         "memory_bytes": GIB,
         "zone": "",
-        "avoid": None,
+        "avoid": (),
         "order": journal(),
         "expires_s": 1800,
     }

@@ -104,7 +104,7 @@ async def test_a_placeholder_takes_the_wanted_capacity_type_zone_and_offering(st
     wanted = {
         "typed": ({"capacity_type": ON_DEMAND}, lasting.name),
         "zoned": ({"zone": ZONES[1]}, away.name),
-        "avoids": ({"avoid": AWAY, "capacity_type": SPOT}, away.name),
+        "avoids": ({"avoid": (AWAY,), "capacity_type": SPOT}, away.name),
     }
     for name, (changes, _) in wanted.items():
         assert await stage.apply(placeholder_of(stage, pod, name, **changes)) == Done()
@@ -117,7 +117,7 @@ async def test_a_placeholder_takes_the_wanted_capacity_type_zone_and_offering(st
 async def test_an_offering_to_avoid_is_one_of_spot(stage):
     _, pod = await original(stage)
     lasting = await stage.add_node(ON_DEMAND)
-    call = placeholder_of(stage, pod, "room", avoid=AWAY)
+    call = placeholder_of(stage, pod, "room", avoid=(AWAY,))
     assert await stage.apply(call) == Done()
     await stage.until(lambda: bound_to(stage, "room"))
     assert bound_to(stage, "room") == lasting.name
@@ -307,7 +307,7 @@ def room_of(stage, pod, n):
         pool=stage.pool,
         capacity_type=CapacityType.UNKNOWN,
         sides=stage.sides,
-        shapes=(RoomShape(pods=(view, *others), zone="", avoid=None),),
+        shapes=(RoomShape(pods=(view, *others), zone="", avoid=()),),
         expires_s=1800,
     )
 

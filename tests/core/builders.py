@@ -42,6 +42,7 @@ from spotvortex.core.pool.input import (
     GroupFit,
     LossSafety,
     Money,
+    OfferingInput,
     PoolInput,
     Risk,
 )
@@ -276,7 +277,7 @@ def assessed_with(observed, scores, limits=None):
 def plan_for(*pools, limits=None, state=None, **of_every_score):
     """The plan of one cycle over pools in a calm market, and the state after it."""
     scored = assessment(observation(*pools), **of_every_score)
-    after, plan = reconcile(state or ControllerState(), scored, limits or Limits())
+    after, plan = reconcile(state or ControllerState(), scored, limits or capped())
     return plan, after
 
 
@@ -317,6 +318,22 @@ def room(**changes):
     values = {"node_group": "web", "n_placed": 10, "sizes_known": True}
     sizes = {"launch_cpu_milli": 2000, "launch_memory_mib": 8192}
     return GroupFit(**(values | sizes | changes))
+
+
+def offered(offering=WEB_A, **changes):
+    """An offering of which all is known, held for a day."""
+    values = {
+        "offering": offering,
+        "n_spot": 0,
+        "n_on_demand": 0,
+        "spot_usd_per_hour": 0.03,
+        "on_demand_usd_per_hour": 0.10,
+        "capacity_score": 0.02,
+        "runtime_score": 0.03,
+        "in_scope": True,
+        "held_hours": 24.0,
+    }
+    return OfferingInput(**(values | changes))
 
 
 def pool_input(*, n_spot=10, n_on_demand=10, **changes):
@@ -364,6 +381,20 @@ def pool_input(*, n_spot=10, n_on_demand=10, **changes):
     return PoolInput(**(values | changes))
 
 
+CAPS = {
+    "emergency_risk": 0.90,
+    "emergency_runtime_risk": 0.80,
+    "high_risk": 0.60,
+    "medium_risk": 0.35,
+}
+"""The risks at which an owner may cap a pool: those of the Go agent. None is on by default."""
+
+
+def capped(**changes):
+    """Limits of an owner who caps the risk."""
+    return Limits(**(CAPS | {"dwell_s": 600.0} | changes))
+
+
 GOOD = Economics(
     discount_ratio=0.7,
     saving_usd_per_hour=0.07,
@@ -386,7 +417,7 @@ def proposal(action=Action.INCREASE_10, reason="economic_increase"):
 def basis(data=None, **changes):
     """All that one decision is a function of; the budget is that of a cluster of this pool."""
     data = data or pool_input()
-    limits = changes.get("limits", Limits())
+    limits = changes.get("limits", capped())
     values = {
         "cycle": 7,
         "pool": data,

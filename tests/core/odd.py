@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from spotvortex.core.domain.cloud.commitments import Commitments, CommitmentState
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
-from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.observation import (
     BlockedWorkload,
@@ -33,6 +32,7 @@ from tests.core.builders import (
     AT,
     HEALTHY,
     assessed_with,
+    capped,
     placed,
     plan_of,
     quote,
@@ -298,7 +298,7 @@ assessments = scenes().map(Scene.assessed)
 policies = st.sampled_from(PolicyMode)
 
 limits = st.builds(
-    Limits,
+    capped,
     min_confidence=st.sampled_from([0.05, 0.5]),
     max_spot_ratio=st.sampled_from([0.0, 0.5, 0.85, 1.0]),
     on_demand_floor_nodes=st.integers(0, 4),

@@ -164,7 +164,7 @@ def placeholder_call(pod: dict[str, Any], **changes: Any) -> CreatePlaceholder:
         "cpu_milli": 100,
         "memory_bytes": 2**27,
         "zone": "",
-        "avoid": None,
+        "avoid": (),
         "order": order(),
         "expires_s": 1800,
     }

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field, replace
 
 from spotvortex.core.domain.labels import PodKind
-from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import OwnPod
 from spotvortex.core.drain.calls import (
     CreateAnchor,
@@ -21,7 +20,7 @@ from spotvortex.core.drain.orders import from_text
 from spotvortex.pipeline.drains.guard import GuardedActuator
 from spotvortex.pipeline.drains.write_rate import WriteRate
 from spotvortex.ports.writing import OwnWrite
-from tests.core.builders import AT, cluster, pool
+from tests.core.builders import AT, capped, cluster, pool
 from tests.pipeline.world import MemoryTelemetry, SetAuthority, StillCluster, now, pod
 
 
@@ -164,7 +163,7 @@ def guarded(live=None, *, limits=None, per_s=100.0, burst=1000.0):
         authority=SetAuthority(),
         clock=AtClock(),
         telemetry=MemoryTelemetry(),
-        limits=limits or Limits(),
+        limits=limits or capped(),
         rate=WriteRate(per_s=per_s, burst=burst),
     )
 

@@ -5,11 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Mode
 from spotvortex.core.drain.messages import DrainEnd
-from tests.core.builders import cluster, pool
+from tests.core.builders import capped, cluster, pool
 from tests.core.in_flight import notice, on_instances
 from tests.pipeline.live import Live, guarded
 from tests.pipeline.world import MemoryNotices, MemoryState, Scene, SetAuthority, run
@@ -29,7 +28,7 @@ def live():
 
 def daemon(world, *, mode=Mode.ACTIVE, **changes):
     """A fresh process before a cluster that may have seen others."""
-    limits = Limits(mode=mode)
+    limits = capped(mode=mode)
     guard = guarded(world, limits=limits)
     authority = changes.pop("authority", SetAuthority())
     guard.authority = authority

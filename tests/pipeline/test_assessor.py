@@ -11,7 +11,6 @@ from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.cloud.exits import NodeExit
 from spotvortex.core.domain.labels import MAX_SPOT_RATIO
-from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import NodeGroupFact
 from spotvortex.core.domain.types import Action, Mode
 from spotvortex.core.pool.owner_rules import PoolRules
@@ -28,7 +27,18 @@ from spotvortex.pipeline.channels import ClosedError, Latest
 from spotvortex.pipeline.health import Heartbeats
 from spotvortex.pipeline.scorer import Scorer
 from spotvortex.sim.runtime.virtual_loop import offload_inline
-from tests.core.builders import AT, WEB_A, WEB_B, cluster, observation, on_demand, pool, quote, spot
+from tests.core.builders import (
+    AT,
+    WEB_A,
+    WEB_B,
+    capped,
+    cluster,
+    observation,
+    on_demand,
+    pool,
+    quote,
+    spot,
+)
 from tests.core.builders import market as market_of
 from tests.core.in_flight import marked, order, placeholder, with_nodes
 from tests.pipeline.world import FlatForecaster, MemoryTelemetry, run
@@ -38,7 +48,7 @@ def inference(forecaster, telemetry=None):
     return Assessor(
         scorer=Scorer(forecaster=forecaster, offload=offload_inline),
         telemetry=telemetry or MemoryTelemetry(),
-        limits=Limits(max_input_age_s=60.0),
+        limits=capped(max_input_age_s=60.0),
         heartbeats=Heartbeats({"inference": 60.0}),
     )
 
@@ -109,7 +119,7 @@ def test_a_model_that_cannot_be_run_makes_every_pool_hold():
     found = [o for p in assessed.pools for o in p.offerings]
     assert found
     assert all(o.runtime_score is None and o.in_scope for o in found)
-    _, plan = reconcile(ControllerState(), assessed, Limits(exit_unsupported=True))
+    _, plan = reconcile(ControllerState(), assessed, capped(exit_unsupported=True))
     assert {d.action for d in plan.decisions} == {Action.HOLD}
 
 

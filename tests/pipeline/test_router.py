@@ -10,7 +10,6 @@ from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.decision.steering import GivenUp, Steered
 from spotvortex.core.decision.weights import Steering, WeightRules
 from spotvortex.core.domain.group_state import GroupState, GroupValues
-from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import NodeGroupFact, WriteAuthority
 from spotvortex.core.domain.types import CapacityType, Mode
 from spotvortex.core.drain.orders import in_flight
@@ -19,7 +18,7 @@ from spotvortex.pipeline.health import Heartbeats, Readiness
 from spotvortex.pipeline.router import Router
 from spotvortex.ports.null import NullStateStore
 from spotvortex.ports.series import WEIGHTS_GIVEN_UP
-from tests.core.builders import AT, assessment, observation, on_demand, pool
+from tests.core.builders import AT, assessment, capped, observation, on_demand, pool
 from tests.core.in_flight import marked, notice, on_instances, with_nodes
 from tests.pipeline.world import (
     MemoryAnnouncer,
@@ -33,7 +32,7 @@ from tests.pipeline.world import (
 
 def router(store=None, **limits):
     return Router(
-        limits=Limits(**limits),
+        limits=capped(**limits),
         journal=MemoryJournal(),
         status=Readiness(cluster=StillCluster(), max_input_age_s=60.0),
         telemetry=MemoryTelemetry(),
@@ -65,7 +64,7 @@ def test_only_an_order_that_the_lane_has_no_room_for_is_logged(caplog):
     assert len(lane) == 1
     assert "order_not_queued" not in caplog.text
     full = Lane("drains", 0)
-    run(router()._hand_on, reconcile(ControllerState(), seen, Limits())[1], full)
+    run(router()._hand_on, reconcile(ControllerState(), seen, capped())[1], full)
     assert caplog.text.count("order_not_queued") == 1
 
 

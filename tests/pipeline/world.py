@@ -22,7 +22,7 @@ from spotvortex.pipeline.supervisor import Ports, make_boards, supervise
 from spotvortex.ports.edges import Edges
 from spotvortex.ports.null import NullAuthority, NullNotices, NullStateStore
 from spotvortex.sim.runtime.virtual_loop import SimClock, VirtualLoop, offload_inline
-from tests.core.builders import AT, cluster, quote
+from tests.core.builders import AT, capped, cluster, quote
 
 TICK_S = 30.0
 
@@ -275,7 +275,7 @@ class Scene:
     forecaster: FlatForecaster = field(default_factory=FlatForecaster)
     telemetry: MemoryTelemetry = field(default_factory=MemoryTelemetry)
     journal: MemoryJournal = field(default_factory=MemoryJournal)
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = field(default_factory=capped)
     actuator: object = None
     announcer: MemoryAnnouncer = field(default_factory=MemoryAnnouncer)
     background: list = field(default_factory=list)

@@ -7,11 +7,10 @@ from rich.console import Console
 
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
-from spotvortex.core.domain.limits import Limits
 from spotvortex.report.assess.assessment import Provenance, make_report
 from spotvortex.report.assess.document import render
 from spotvortex.report.assess.screen import show
-from tests.core.builders import assessment, observation
+from tests.core.builders import assessment, capped, observation
 
 FRAME = Provenance(context="test", seconds=1.5, version="0.1.0")
 
@@ -19,7 +18,7 @@ FRAME = Provenance(context="test", seconds=1.5, version="0.1.0")
 def report(*pools, observed=None, **of_every_score):
     """The report of a cluster of these pools."""
     scored = assessment(observed or observation(*pools), **of_every_score)
-    _, plan = reconcile(ControllerState(), scored, Limits())
+    _, plan = reconcile(ControllerState(), scored, capped())
     return make_report(plan, FRAME)
 
 

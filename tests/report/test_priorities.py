@@ -7,11 +7,10 @@ import yaml
 
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
-from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import NodeGroupFact
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.report.priorities import FIRST, SECOND, compared, priorities_text
-from tests.core.builders import assessment, cluster, observation, pool
+from tests.core.builders import assessment, capped, cluster, observation, pool
 
 SPOT, ON_DEMAND = CapacityType.SPOT, CapacityType.ON_DEMAND
 
@@ -25,7 +24,7 @@ def twins(*names):
 
 def plan_of(*groups, max_spot_ratio=1.0):
     seen = observation(cluster=cluster(replace(pool(), node_groups=groups)))
-    limits = Limits(max_spot_ratio=max_spot_ratio)
+    limits = capped(max_spot_ratio=max_spot_ratio)
     return reconcile(ControllerState(), assessment(seen), limits)[1]
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import CapacityType, Mode, PolicyMode
 from spotvortex.core.drain import orders
 from spotvortex.core.drain.calls import (
@@ -20,6 +19,7 @@ from spotvortex.sim.market.hazard_supply import CALM
 from spotvortex.sim.market.instance_types import GIB
 from spotvortex.sim.market.prices import SimulatedMarket
 from spotvortex.sim.runtime.world import World
+from tests.core.builders import capped
 
 PLAN = "plan-1"
 CALMEST = replace(CALM, hazard_per_hour=0.0, launch_failure_ratio=0.0, shortages_per_hour=0.0)
@@ -66,7 +66,7 @@ def episode(**changes):
         workloads=(app(),),
         regime=CALMEST,
         script=((0.0, 0.03),),
-        limits=Limits(mode=Mode.ACTIVE, policy_mode=PolicyMode.DETERMINISTIC, min_confidence=0.0),
+        limits=capped(mode=Mode.ACTIVE, policy_mode=PolicyMode.DETERMINISTIC, min_confidence=0.0),
         terminate_s=0.0,
     )
     return replace(usual, **changes)
@@ -112,7 +112,7 @@ def journal(node, plan_id=PLAN, deadline=START_AT + 900.0, reason="HIGH"):
             claim=node.claim,
             sides=(node.group.name,),
             to=CapacityType.ON_DEMAND,
-            avoid=None,
+            avoid=(),
             reason=reason,
             deadline=deadline,
             bind_by=deadline,
@@ -156,7 +156,7 @@ def placeholder(pod, node, **changes):
         cpu_milli=pod.workload.cpu_milli,
         memory_bytes=pod.workload.memory_bytes,
         zone="",
-        avoid=None,
+        avoid=(),
         order=journal(node),
         expires_s=600,
     )

@@ -20,7 +20,6 @@ from spotvortex.core.decision.messages import (
 from spotvortex.core.decision.reconcile import decide
 from spotvortex.core.domain.cloud.commitments import CommitmentState
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
-from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.observation import ClusterFacts, Observation
 from spotvortex.core.domain.types import (
@@ -50,6 +49,7 @@ from spotvortex.core.pool.input import (
     Risk,
 )
 from spotvortex.core.pool.survival.safety_vector import SafetyVector
+from tests.core.builders import capped
 
 AT = 1_784_003_670.25
 """2026-07-14T04:34:30.250Z."""
@@ -218,7 +218,7 @@ def pool_input(*, n_offerings: int = 3, n_candidates: int = 2, **changes: Any) -
 
 def basis(data: PoolInput, **changes: Any) -> Basis:
     """All that a decision on this pool is a function of."""
-    limits = changes.get("limits", Limits())
+    limits = changes.get("limits", capped())
     values: dict[str, Any] = {
         "cycle": 7,
         "pool": data,
@@ -246,7 +246,7 @@ def decision(
     `input` is the whole reduced input, whose name and time then count; `n_nodes` are moved to Spot.
     """
     data = changes.pop("input", None) or pool_input(pool=pool, at=at)
-    limits = replace(Limits(), mode=mode)
+    limits = replace(capped(), mode=mode)
     values: dict[str, Any] = {
         "decision_id": f"{cycle}-{data.pool}",
         "basis": basis(data, cycle=cycle, limits=limits, traceparent=traceparent),
@@ -285,7 +285,7 @@ def move(candidate: Candidate, to: CapacityType) -> Move:
 
 
 LARGE_NAME = "checkout-and-payment-workers"
-WIDE = Limits(max_pool_disruption_ratio=1.0, max_cluster_disruption_ratio=1.0)
+WIDE = capped(max_pool_disruption_ratio=1.0, max_cluster_disruption_ratio=1.0)
 
 
 def large_input(**changes: Any) -> PoolInput:

@@ -1,6 +1,7 @@
 """What one more node on Spot is worth, in US dollars.
 
-Comes in: mean prices and scores of the nodes that would change sides. Goes out: saving, the cost of
+Comes in: what the pool's offerings are expected to cost, else mean prices and scores of the nodes
+that would change sides. Goes out: saving, the cost of
 risk, and the time until the move has paid for itself. An unknown price gives None, never zero. What
 a commitment pays for is saved by no move; what an interruption costs goes by the list price.
 """
@@ -10,6 +11,8 @@ from __future__ import annotations
 import math
 
 from spotvortex.core.decision.messages import Economics
+from spotvortex.core.decision.offerings.choice import START_MINUTES, choice_of
+from spotvortex.core.decision.offerings.expected_cost import OfferingCost, outage_minutes
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.pool.input import Money, PoolInput, Risk
 
@@ -23,7 +26,16 @@ def hazard_per_hour(runtime_score: float) -> float:
 
 
 def entry_economics(pool: PoolInput, limits: Limits) -> Economics:
-    """Value one more node of this pool on Spot, from the nodes that may move there."""
+    """Value one more node of this pool on Spot.
+
+    From the best offering that it may have, by expected cost; where none is known, from the
+    offerings of the nodes that may move there.
+    """
+    choice, money = choice_of(pool, limits), pool.entry_money
+    listed = money.on_demand_usd_per_hour
+    if choice.best is not None and listed and money.spot_usd_per_hour is not None:
+        marginal = money.marginal_usd_per_hour
+        return _by_cost(choice.best, listed, listed if marginal is None else marginal, limits)
     return _economics(pool.entry_money, pool.entry_risk, _outage_hours(pool, limits), limits)
 
 
@@ -32,11 +44,30 @@ def held_economics(pool: PoolInput, limits: Limits) -> Economics:
     return _economics(pool.spot_money, pool.spot_risk, _outage_hours(pool, limits), limits)
 
 
+def _by_cost(best: OfferingCost, listed: float, marginal: float, limits: Limits) -> Economics:
+    """Value a move to an offering, for a node whose on-demand price is `listed` at list.
+
+    The price of the offering counts in full; all that its losses cost is the cost of the risk.
+    """
+    scale = listed / best.on_demand_usd_per_hour
+    spot = best.spot_usd_per_hour * scale
+    risk_cost = best.usd_per_hour * scale - spot
+    saving, net = marginal - spot, marginal - spot - risk_cost
+    minutes = limits.move_minutes + START_MINUTES * spot / listed
+    migration = listed * minutes / 60.0
+    return Economics(
+        discount_ratio=saving / listed,
+        saving_usd_per_hour=saving,
+        risk_cost_usd_per_hour=risk_cost,
+        net_usd_per_hour=net,
+        migration_usd=migration,
+        payback_hours=migration / net if net > 0.0 else None,
+    )
+
+
 def _outage_hours(pool: PoolInput, limits: Limits) -> float:
-    """What losing a node costs, in hours of its on-demand price: as owners say, else as set."""
-    default = limits.interruption_minutes / 60.0
-    said = pool.outage_said_ratio if pool.outage_hours is not None else 0.0
-    return said * (pool.outage_hours or 0.0) + (1.0 - said) * default
+    """What losing a node costs, in hours of its on-demand price."""
+    return outage_minutes(pool, limits) / 60.0
 
 
 def _economics(money: Money, risk: Risk, outage_hours: float, limits: Limits) -> Economics:

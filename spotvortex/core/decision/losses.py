@@ -40,4 +40,4 @@ def loss_orders(
         asked = rules_of(pool.node_groups, by_pool.get(pool.name))
         known = state.pools.get(pool.name, PoolState())
         limits_of[pool.name] = obeying(limits, remembered(asked, known.rules))
-    return interruption_orders(seen, limits_of, in_flight(observation.cluster))
+    return interruption_orders(seen, limits_of, in_flight(observation.cluster), state.avoided)

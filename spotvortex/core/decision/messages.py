@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from spotvortex.core.decision.offerings.choice import Choice, choice_of
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import MoveKind, kind_of
 from spotvortex.core.domain.observation import NO_AUTHORITY, Observation, WriteAuthority
@@ -19,6 +20,7 @@ from spotvortex.core.domain.types import (
     CapacityType,
     GateName,
     Mode,
+    Offering,
     Outcome,
     ProposalReason,
     ProposalSource,
@@ -203,6 +205,11 @@ class Decision:
     savings_usd_per_hour: float | None
 
     @property
+    def choice(self) -> Choice:
+        """What the offerings are expected to cost, and which of them room avoids."""
+        return choice_of(self.basis.pool, self.basis.limits)
+
+    @property
     def cycle(self) -> int:
         """The cycle in which it was made, counted from 1 since start."""
         return self.basis.cycle
@@ -316,7 +323,10 @@ class ControllerState:
         pools: what is remembered of each pool, by name.
         unsure_until: wall time until which the controller only protects, because what was
             remembered is lost: `UNSURE_S` after that.
+        avoided: by pool, the Spot offerings that the last decision avoids; it lives as long as the
+            process.
     """
 
     pools: Mapping[str, PoolState] = field(default_factory=dict)
     unsure_until: float = 0.0
+    avoided: Mapping[str, tuple[Offering, ...]] = field(default_factory=dict)

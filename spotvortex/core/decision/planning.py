@@ -11,11 +11,16 @@ from dataclasses import dataclass
 
 from spotvortex.core.decision.gates.table import Ruling
 from spotvortex.core.decision.messages import Move, Proposal
-from spotvortex.core.decision.rule_policy import max_ratio, max_spot_nodes, within_reach
+from spotvortex.core.decision.rule_policy import (
+    leaving_for,
+    max_ratio,
+    max_spot_nodes,
+    within_reach,
+)
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import BINDINGS, Reach
 from spotvortex.core.domain.types import RATIO_STEP, Action, CapacityType, whole
-from spotvortex.core.pool.input import PoolInput
+from spotvortex.core.pool.input import Candidate, PoolInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +81,18 @@ def n_wanted(pool: PoolInput, target: float, limits: Limits) -> int:
     )
 
 
+def wave_candidates(
+    pool: PoolInput, proposal: Proposal, limits: Limits, *, towards_spot: bool
+) -> tuple[Candidate, ...]:
+    """Return the nodes that a proposal may move, the first to move first.
+
+    A decrease for what offerings are expected to cost takes the nodes of those alone.
+    """
+    candidates = within_reach(pool.to_spot if towards_spot else pool.to_on_demand, proposal.kind)
+    about = frozenset() if towards_spot else leaving_for(proposal.reason, pool, limits)
+    return tuple(c for c in candidates if not about or c.offering in about)
+
+
 def plan_wave(pool: PoolInput, proposal: Proposal, ruling: Ruling, limits: Limits) -> Wave:
     """Choose the nodes that carry a proposal out, or HOLD with the reason why not."""
     action = proposal.action
@@ -85,7 +102,7 @@ def plan_wave(pool: PoolInput, proposal: Proposal, ruling: Ruling, limits: Limit
         return _hold(pool, f"refused_by_{ruling.first_refusal}")
     target = target_ratio(pool, proposal, limits)
     delta = n_wanted(pool, target, limits)
-    candidates = within_reach(pool.to_spot if delta > 0 else pool.to_on_demand, proposal.kind)
+    candidates = wave_candidates(pool, proposal, limits, towards_spot=delta > 0)
     to = CapacityType.SPOT if delta > 0 else CapacityType.ON_DEMAND
     allowed = len(candidates) if ruling.limit is None else ruling.limit
     chosen = candidates[: max(0, min(abs(delta), allowed, limits.max_wave_nodes))]

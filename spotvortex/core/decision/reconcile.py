@@ -35,7 +35,7 @@ from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import MoveKind
 from spotvortex.core.domain.observation import Observation
-from spotvortex.core.domain.types import Action, short
+from spotvortex.core.domain.types import Action, CapacityType, short
 from spotvortex.core.drain.interruption import interruption_orders
 from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind
 from spotvortex.core.drain.progress import AFTER_LOSS_S, OVERDUE
@@ -113,7 +113,10 @@ def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limi
         cycle=observation.cycle,
         at=observation.at,
         decisions=ordered,
-        orders=(*interruption_orders(seen, limits_of, assessment.in_flight), *_orders(ordered)),
+        orders=(
+            *interruption_orders(seen, limits_of, assessment.in_flight, state.avoided),
+            *_orders(ordered),
+        ),
         observation=observation,
         traceparent=observation.traceparent,
         resumed=_resumed(observation, assessment.in_flight, limits_of),
@@ -238,6 +241,7 @@ def _orders_of(decision: Decision) -> Iterator[DrainOrder]:
             mode=decision.mode,
             n_wave=len(drained),
             leftover_s=limits.leftover_s,
+            avoid=() if move.to is CapacityType.ON_DEMAND else decision.choice.names_avoided,
         )
 
 
@@ -249,7 +253,8 @@ def _next_state(state: ControllerState, decisions: tuple[Decision, ...]) -> Cont
     pools = {d.pool: _next_pool_state(d.basis.state, d) for d in decisions}
     gone = [name for name, s in state.pools.items() if name not in pools and s.rules != NO_RULES]
     kept = {name: state.pools[name] for name in sorted(gone)[:MAX_GONE]}
-    return replace(state, pools=kept | pools)
+    avoided = {d.pool: d.choice.names_avoided for d in decisions if d.choice.avoided}
+    return replace(state, pools=kept | pools, avoided=avoided)
 
 
 def _next_pool_state(before: PoolState, decision: Decision) -> PoolState:

@@ -16,9 +16,15 @@ from typing import Final
 
 from spotvortex.core.decision.economics import held_economics
 from spotvortex.core.decision.messages import Economics, PoolState, Proposal
+from spotvortex.core.decision.offerings.choice import (
+    Choice,
+    choice_of,
+    leaving,
+    leaving_at_any_price,
+)
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import BINDINGS, MoveKind
-from spotvortex.core.domain.types import Action, ProposalReason, whole
+from spotvortex.core.domain.types import Action, Offering, ProposalReason, whole
 from spotvortex.core.pool.input import Candidate, PoolInput, Risk
 
 UNSUPPORTED: Final = Proposal(
@@ -108,16 +114,44 @@ def _leave(pool: PoolInput, limits: Limits) -> Proposal | None:
     risk = worse(pool.spot_risk)
     if not pool.n_spot or risk is None or pool.spot_risk.runtime is None:
         return None
-    if risk >= limits.emergency_risk or pool.spot_risk.runtime >= limits.emergency_runtime_risk:
+    runtime = pool.spot_risk.runtime
+    if limits.reaches(risk, limits.emergency_risk) or limits.reaches(
+        runtime, limits.emergency_runtime_risk
+    ):
         return Proposal(action=Action.EMERGENCY_EXIT, reason=ProposalReason.EMERGENCY_RISK)
-    if risk >= limits.high_risk:
+    if limits.reaches(risk, limits.high_risk):
         return Proposal(action=Action.DECREASE_30, reason=ProposalReason.HIGH_RISK)
-    if risk >= limits.medium_risk:
+    if limits.reaches(risk, limits.medium_risk):
         return Proposal(action=Action.DECREASE_10, reason=ProposalReason.MEDIUM_RISK)
+    return _by_expectation(pool, limits)
+
+
+def _by_expectation(pool: PoolInput, limits: Limits) -> Proposal | None:
+    """Propose to leave the offerings that on-demand beats, where no other Spot offering does."""
+    for reason in (ProposalReason.RISK_OUTWEIGHS_PRICE, ProposalReason.EXPECTED_LOSS):
+        n_concerned = n_dear(pool, leaving_for(reason, pool, limits))
+        if n_concerned:
+            wide = n_concerned >= WIDE_STEP_RATIO * pool.n_counted
+            action = Action.DECREASE_30 if wide else Action.DECREASE_10
+            return Proposal(action=action, reason=reason)
+    if choice_of(pool, limits).spot:
+        return None
     held = held_economics(pool, limits)
     if held.net_usd_per_hour is not None and held.net_usd_per_hour < 0.0:
         return Proposal(action=Action.DECREASE_10, reason=ProposalReason.EXPECTED_LOSS)
     return None
+
+
+def leaving_for(reason: str, pool: PoolInput, limits: Limits) -> frozenset[Offering]:
+    """Return the offerings that a decrease is about, none where it is about all of them."""
+    if reason == ProposalReason.RISK_OUTWEIGHS_PRICE:
+        return leaving_at_any_price(pool, limits)
+    return leaving(pool, limits) if reason == ProposalReason.EXPECTED_LOSS else frozenset()
+
+
+def n_dear(pool: PoolInput, offerings: frozenset[Offering]) -> int:
+    """Count the Spot nodes of some offerings."""
+    return sum(o.n_spot for o in pool.offerings if o.offering in offerings)
 
 
 def owners_word(pool: PoolInput, limits: Limits) -> Proposal | None:
@@ -149,9 +183,16 @@ def _stay(pool: PoolInput, limits: Limits) -> Proposal | None:
         reason = ProposalReason.NOTHING_MOVABLE
     elif entry is None:
         reason = ProposalReason.NO_SCORE
-    elif entry >= limits.medium_risk:
+    elif limits.reaches(entry, limits.medium_risk):
         reason = ProposalReason.ENTRY_RISK
+    elif _is_none_left(choice_of(pool, limits)):
+        reason = ProposalReason.NO_OFFERING_LEFT
     return Proposal(action=Action.HOLD, reason=reason) if reason else None
+
+
+def _is_none_left(choice: Choice) -> bool:
+    """Tell whether every Spot offering was lost or refused lately: room would wait in vain."""
+    return choice.best is None and bool(choice.avoided) and not choice.n_unknown
 
 
 def _enter(pool: PoolInput, economics: Economics, limits: Limits) -> Proposal:

@@ -7,17 +7,22 @@ May not hold anything that changes while the daemon runs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
 from spotvortex.core.domain.types import Mode, PolicyMode
 from spotvortex.core.domain.workloads import SurvivalDefault
+
+OFF: Final = 1.0
+"""A threshold of a score that is no cap at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Bounds and thresholds of the decisions.
 
-    The three risk thresholds and the two of economics start from the Go agent's code defaults.
+    A pool moves by what its offerings are expected to cost. The four risk thresholds are an owner's
+    caps beside that, and off: `OFF` is no cap. The Go agent's were 0.90, 0.80, 0.60 and 0.35.
 
     Attributes:
         mode: what the controller may do with a decision, at most.
@@ -43,10 +48,11 @@ class Limits:
         max_requested_ratio: requests / allocatable above which a pool falls back one node at a
             time, 0..1.
         settle_s: time after a wave in which its pool is left alone, in seconds.
-        dwell_s: time after a fall back in which its pool does not return to Spot, in seconds.
+        dwell_s: least time after a fall back in which its pool does not return to Spot, in seconds;
+            what the moves cost may ask for more.
         max_dwell_s: longest such time, however often a return failed, in seconds.
         return_risk_ratio: share of `medium_risk` under which the risk must be for a return to Spot,
-            0..1.
+            where that is a cap, 0..1.
         drain_deadline_s: time after which a node that is not drained yet is given up and undone, in
             seconds.
         bind_s: time in which all room of a wave must be there, in seconds; else it ends before any
@@ -70,10 +76,10 @@ class Limits:
 
     mode: Mode = Mode.SHADOW
     policy_mode: PolicyMode = PolicyMode.DETERMINISTIC
-    emergency_risk: float = 0.90
-    emergency_runtime_risk: float = 0.80
-    high_risk: float = 0.60
-    medium_risk: float = 0.35
+    emergency_risk: float = OFF
+    emergency_runtime_risk: float = OFF
+    high_risk: float = OFF
+    medium_risk: float = OFF
     min_discount_ratio: float = 0.15
     max_payback_hours: float = 6.0
     min_confidence: float = 0.50
@@ -87,7 +93,7 @@ class Limits:
     canary_nodes: int = 1
     max_requested_ratio: float = 0.95
     settle_s: float = 300.0
-    dwell_s: float = 600.0
+    dwell_s: float = 0.0
     max_dwell_s: float = 14_400.0
     return_risk_ratio: float = 0.8
     drain_deadline_s: float = 1800.0
@@ -102,6 +108,10 @@ class Limits:
     reduce_unsafe: bool = False
     rebalance_risk_factor: float = 3.0
     hold_unstated: bool = False
+
+    def reaches(self, risk: float, cap: float) -> bool:
+        """Tell whether a score is at a cap, if that is one."""
+        return cap < OFF and risk >= cap
 
     @property
     def survival(self) -> SurvivalDefault:

@@ -34,7 +34,7 @@ class CreatePlaceholder:
         cpu_milli: that pod's CPU request as the decision saw it, in thousandths of a core.
         memory_bytes: that pod's memory request as the decision saw it.
         zone: the zone that it must be in, "" where any will do.
-        avoid: a Spot offering that it must not get, None of none.
+        avoid: the Spot offerings that it must not get, sorted.
         order: the order, as JSON.
         expires_s: seconds after which it expires by itself.
     """
@@ -50,7 +50,7 @@ class CreatePlaceholder:
     cpu_milli: int
     memory_bytes: int
     zone: str
-    avoid: Offering | None
+    avoid: tuple[Offering, ...]
     order: str
     expires_s: int
 
@@ -92,12 +92,12 @@ class RoomShape:
     Attributes:
         pods: the pods, at least one; they have one owner and one size.
         zone: the zone that their room must be in, "" where any will do.
-        avoid: a Spot offering that it must not get, None of none.
+        avoid: the Spot offerings that it must not get, sorted.
     """
 
     pods: tuple[PodView, ...]
     zone: str
-    avoid: Offering | None
+    avoid: tuple[Offering, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

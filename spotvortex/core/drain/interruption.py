@@ -11,14 +11,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 from spotvortex.core.domain.cloud.notices import Notice, NoticeKind, instance_id_of
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact, Observation, WriteAuthority
 from spotvortex.core.domain.sides import receiving_sides
-from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind, reason_of
+from spotvortex.core.drain.orders import MAX_AVOIDED
 
 LOSSES: Final = frozenset(
     {NoticeKind.INTERRUPTION, NoticeKind.STATE_CHANGE, NoticeKind.SCHEDULED_CHANGE}
@@ -27,6 +29,8 @@ LOSSES: Final = frozenset(
 
 PLANNED_AHEAD_S: Final = 900.0
 """A node is drained this long before a scheduled change starts, not days ahead."""
+
+NOTHING_AVOIDED: Final[Mapping[str, tuple[Offering, ...]]] = MappingProxyType({})
 
 SHARED_S: Final = 120.0
 """Losses of a pool within this time share a plan."""
@@ -38,12 +42,22 @@ def nodes_by_instance(cluster: ClusterFacts) -> dict[str, NodeFact]:
 
 
 def interruption_orders(
-    observation: Observation, limits_of: Mapping[str, Limits], flying: InFlight
+    observation: Observation,
+    limits_of: Mapping[str, Limits],
+    flying: InFlight,
+    avoid: Mapping[str, tuple[Offering, ...]] = NOTHING_AVOIDED,
 ) -> tuple[DrainOrder, ...]:
     """Make an order for every pooled node that will be lost, the earliest deadline first.
 
     All nodes of a pool share one plan, and so one set of placeholders; a node that is drained
-    already keeps its plan, and so the room that was asked for it.
+    already keeps its plan, and so the room that was asked for it. The room avoids every Spot
+    offering of the pool that a notice is about, beside those that the pool avoids anyhow.
+
+    Args:
+        observation: what is seen, notices included.
+        limits_of: the limits of each pool.
+        flying: what is in flight.
+        avoid: by pool, the Spot offerings that it avoids anyhow.
     """
     if not observation.answers_notices or not _may_act(observation.standing):
         return ()
@@ -66,7 +80,19 @@ def interruption_orders(
         order = _order(notice, node, plan, limits, observation)
         sides = receiving_sides(node, groups[node.pool], order.to)
         orders[node.uid] = replace(order, sides=sides)
-    return tuple(sorted(orders.values(), key=lambda o: (o.deadline, o.node)))
+    struck: dict[str, set[Offering]] = {}
+    for order in orders.values():
+        struck.setdefault(order.pool, set()).update(order.avoid)
+    found = (replace(o, avoid=_all_to_avoid(o.pool, struck, avoid)) for o in orders.values())
+    return tuple(sorted(found, key=lambda o: (o.deadline, o.node)))
+
+
+def _all_to_avoid(
+    pool: str, struck: Mapping[str, Set[Offering]], avoid: Mapping[str, tuple[Offering, ...]]
+) -> tuple[Offering, ...]:
+    lost = sorted(struck[pool])[:MAX_AVOIDED]
+    others = (offering for offering in avoid.get(pool, ()) if offering not in struck[pool])
+    return tuple(sorted((*lost, *others)[:MAX_AVOIDED]))
 
 
 def _may_act(standing: WriteAuthority) -> bool:
@@ -105,7 +131,7 @@ def _order(
         claim=node.claim,
         sides=(),
         to=CapacityType.UNKNOWN,
-        avoid=node.offering if node.capacity_type is CapacityType.SPOT else None,
+        avoid=(node.offering,) if node.capacity_type is CapacityType.SPOT else (),
         reason=reason_of(notice.kind),
         deadline=deadline,
         traceparent=observation.traceparent,

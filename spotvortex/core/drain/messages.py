@@ -43,7 +43,8 @@ class DrainOrder:
         traceparent: the trace of the cycle that gave it.
         kind: a drain that was decided on, or an interruption.
         mode: whose actuator carries it out.
-        avoid: the Spot offering that is being lost, None of none.
+        avoid: the Spot offerings that its room must not get, sorted: those that are being lost, and
+            those that the pool avoids.
         bind_by: wall time; room that is not bound by then is given up.
         n_wave: nodes that are drained together; none is before there is room for all.
         leftover_s: the lifetime of the pods that it makes, in seconds.
@@ -61,7 +62,7 @@ class DrainOrder:
     traceparent: str = ""
     kind: OrderKind = OrderKind.DRAIN
     mode: Mode = Mode.SHADOW
-    avoid: Offering | None = None
+    avoid: tuple[Offering, ...] = ()
     bind_by: float = math.inf
     n_wave: int = 1
     leftover_s: int = LONGEST_LIFE_S

@@ -25,6 +25,9 @@ MAX_TEXT: Final = 4096
 
 MAX_REASON: Final = 200
 
+MAX_AVOIDED: Final = 16
+"""Most offerings to avoid that are read back."""
+
 TAKEN: Final = reason_of(NoticeKind.INTERRUPTION)
 """Why an order was given for a node that the cloud takes."""
 
@@ -46,7 +49,9 @@ def to_text(order: DrainOrder) -> str:
         "nodepool": order.sides[0] if order.sides else "",
         "sides": list(order.sides),
         "to": order.to.value,
-        "avoid": "" if order.avoid is None else str(order.avoid),
+        # Read by older versions, which know one offering alone.
+        "avoid": str(order.avoid[0]) if order.avoid else "",
+        "avoids": [str(offering) for offering in order.avoid],
         "reason": order.reason[:MAX_REASON],
         "deadline": order.deadline,
         "bind_by": order.bind_by if math.isfinite(order.bind_by) else None,
@@ -75,7 +80,7 @@ def from_text(text: str) -> DrainOrder | None:
             claim=_text(document, "claim"),
             sides=_sides(document),
             to=CapacityType(document["to"]),
-            avoid=Offering.parse(_text(document, "avoid")),
+            avoid=_avoided(document),
             reason=_text(document, "reason"),
             deadline=deadline,
             bind_by=math.inf if bind_by is None else float(bind_by),
@@ -101,6 +106,15 @@ def _sides(document: dict[str, object]) -> tuple[str, ...]:
     if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
         raise TypeError("sides")
     return tuple(found[:MAX_SIDES])
+
+
+def _avoided(document: dict[str, object]) -> tuple[Offering, ...]:
+    """Read the offerings to avoid; an older journal names one at most."""
+    found = document.get("avoids", [_text(document, "avoid")])
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise TypeError("avoids")
+    read = (Offering.parse(text) for text in found[:MAX_AVOIDED])
+    return tuple(offering for offering in read if offering is not None)
 
 
 def _is_taken(order: DrainOrder) -> bool:

@@ -19,6 +19,7 @@ from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.commitments.coverage import NOTHING_COVERED, Covered, covered_at
 from spotvortex.core.pool.context import cycle_context
 from spotvortex.core.pool.input import PoolInput
+from spotvortex.core.pool.offerings import usable_in
 from spotvortex.core.pool.owner_rules import PoolRules, more_careful
 from spotvortex.core.pool.reduction import reduce_summary
 from spotvortex.core.pool.summary import PoolSummary, summary_of
@@ -94,7 +95,7 @@ def remember(memory: AssessmentMemory, observation: Observation) -> Unscored:
     current, ended = signals.update(memory.signals, observation, lost)
     contexts = (
         interruption_memory.context(learned, offering, observation.market, at)
-        for offering in cluster.offerings
+        for offering in usable_in(cluster)
     )
     return Unscored(
         observation=observation,
@@ -110,6 +111,7 @@ def assess_steps(unscored: Unscored, scores: Scores, rules: AssessmentRules) -> 
     warned = signals.raised(scores, unscored.memory.signals, rules.limits.rebalance_risk_factor)
     covered = covered_at(observation, unscored.memory.covered)
     context = cycle_context(observation, warned, rules.limits, flying.uids, covered.coverage)
+    context = replace(context, known={c.offering: c for c in unscored.contexts})
     summaries: dict[str, PoolSummary] = {}
     pools: list[PoolInput] = []
     for facts in sorted(observation.cluster.pools, key=lambda p: p.name):

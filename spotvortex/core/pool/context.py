@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from spotvortex.core.domain.inputs import InputHealth
@@ -18,7 +18,7 @@ from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.observation import NodeFact, Observation, anchored_until
 from spotvortex.core.domain.types import Offering, is_price, short
 from spotvortex.core.pool.commitments.coverage import NO_COVERAGE, Coverage
-from spotvortex.core.scoring.features import OfferingScore
+from spotvortex.core.scoring.features import OfferingContext, OfferingScore
 
 NO_QUOTE: Final = SpotQuote(offering=Offering(instance_type="", zone=""))
 """Stands for a quote that is not there."""
@@ -42,6 +42,7 @@ class CycleContext:
         relieve_first: nodes whose leaving makes a loss hurt less are the first to leave Spot.
         outside_first: nodes outside the model's scope are the first to leave Spot, not the last.
         coverage: which on-demand nodes the account's commitments pay for already.
+        known: what the interruption memory knows, by offering.
     """
 
     at: float
@@ -57,6 +58,7 @@ class CycleContext:
     budgets_bind: bool = False
     relieve_first: bool = False
     coverage: Coverage = NO_COVERAGE
+    known: Mapping[Offering, OfferingContext] = field(default_factory=dict)
 
     def covers(self, offering: Offering) -> bool:
         """Tell whether the model was made for an offering; true where nothing is known of it."""
@@ -91,9 +93,11 @@ def cycle_context(
     )
 
 
-def trusted(sight: CycleContext, nodes: Sequence[NodeFact]) -> CycleContext:
-    """Keep what concerns these nodes; a value that cannot be right counts as unknown."""
-    offerings = dict.fromkeys(node.offering for node in nodes)
+def trusted(
+    sight: CycleContext, nodes: Sequence[NodeFact], others: Sequence[Offering] = ()
+) -> CycleContext:
+    """Keep what concerns these nodes, and other offerings; what cannot be right is unknown."""
+    offerings = dict.fromkeys((*(node.offering for node in nodes), *others))
     return replace(
         sight,
         quotes={o: _priced(q) for o in offerings if (q := sight.quotes.get(o)) is not None},

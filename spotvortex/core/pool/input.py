@@ -22,6 +22,12 @@ MAX_CANDIDATES: Final = 5
 MAX_COMMITMENTS_NAMED: Final = 3
 """Commitments named in a reduced input."""
 
+MAX_AVOIDED: Final = 8
+"""Spot offerings that room is asked to avoid; the journal of an order has them."""
+
+MAX_OTHERS: Final = 6
+"""Offerings that a pool may use and does not hold, listed in a reduced input."""
+
 MAX_OFFERINGS: Final = 12
 """Offerings listed in a reduced input; the sums cover the rest too."""
 
@@ -43,6 +49,12 @@ class OfferingInput:
         in_scope: the model was made for the instance family; true where nothing is known.
         risk_factor: by which a rebalance recommendation has raised the hazard, 1 without one.
         price_source: where the prices come from, "" where nobody has any.
+        held_hours: hours for which the cluster has held it without a break, 0 where it does not,
+            None where nothing is known of its ages.
+        lost_hours: hours since the cluster's own last loss there, None where none was seen.
+        is_survivor: that loss left some of the nodes.
+        refused_hours: hours since a launch there was last seen to fail, None where none was.
+        from_memory: the interruption memory gave the scores, since the model abstained.
     """
 
     offering: Offering
@@ -55,6 +67,11 @@ class OfferingInput:
     in_scope: bool
     risk_factor: float = 1.0
     price_source: str = ""
+    held_hours: float | None = None
+    lost_hours: float | None = None
+    is_survivor: bool = False
+    refused_hours: float | None = None
+    from_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,6 +309,7 @@ class PoolInput:
         n_spot_outside: Spot nodes outside the model's scope that nobody is taking away.
         vector: how well the pool would stand a loss, None without pods.
         commitments: what commitments pay for in the pool.
+        others: Spot offerings that it may use and holds no node of, at most `MAX_OTHERS`.
     """
 
     pool: str
@@ -343,6 +361,7 @@ class PoolInput:
     n_spot_outside: int = 0
     vector: SafetyVector | None = None
     commitments: CommitmentCover = NO_COVER
+    others: tuple[OfferingInput, ...] = ()
 
     @property
     def n_counted(self) -> int:

@@ -38,6 +38,7 @@ from spotvortex.core.pool.input import (
     Risk,
 )
 from spotvortex.core.pool.loss_safety import loss_safety, relieving_first, safe_first
+from spotvortex.core.pool.offerings import offerings_of, others_of
 from spotvortex.core.pool.owner_rules import rules_of
 from spotvortex.core.pool.summary import PoolSummary
 from spotvortex.core.pool.survival.safety_vector import UNKNOWN_STARTUP_S
@@ -54,20 +55,17 @@ _KEPT: Final = frozenset({CapacityType.ON_DEMAND, CapacityType.RESERVED})
 _CONSOLIDATING: Final = frozenset({"WhenEmptyOrUnderutilized", "WhenUnderutilized"})
 """Policies of NodePools under which Karpenter replaces a node by a cheaper one."""
 
-MAX_SOURCE: Final = 64
-"""Characters of the name of a source of prices that are recorded."""
-
 
 def reduce_summary(shape: PoolSummary, sight: CycleContext) -> PoolInput:
     """Reduce one pool whose shape is known already."""
     nodes, spot = shape.nodes, shape.spot
-    sight = trusted(sight, nodes)
+    sight = trusted(sight, nodes, shape.usable)
     entry_nodes = _growing(shape, sight)
     seen = sizes_of(nodes)
     away, room_on_demand = _places(shape, sight, CapacityType.ON_DEMAND, seen)
     entry, room_spot = _places(shape, sight, CapacityType.SPOT, seen)
     away, entry = relieving_first(away, shape, sight), safe_first(entry, room_spot, shape, sight)
-    offerings = _offerings(nodes, sight)
+    offerings = offerings_of(nodes, sight)
     found = PoolInput(
         pool=shape.facts.name,
         at=sight.at,
@@ -127,6 +125,7 @@ def _with_ours(found: PoolInput, shape: PoolSummary, sight: CycleContext) -> Poo
         vector=shape.vector,
         n_spot_outside=len(outside) - _n_leaving(outside, sight),
         commitments=cover_of(kept, _movable_to_spot(shape, sight), sight.coverage),
+        others=others_of(shape.nodes, shape.usable, sight),
     )
 
 
@@ -288,39 +287,6 @@ def _runtime(sight: CycleContext, offering: Offering) -> float:
 def _price_ratio(sight: CycleContext, offering: Offering) -> float:
     ratio = price_ratio(sight.quotes.get(offering, NO_QUOTE))
     return ratio if math.isfinite(ratio) else math.inf
-
-
-def _offerings(nodes: Sequence[NodeFact], sight: CycleContext) -> tuple[OfferingInput, ...]:
-    n_spot: dict[Offering, int] = {}
-    n_on_demand: dict[Offering, int] = {}
-    for node in nodes:
-        n_spot.setdefault(node.offering, 0)
-        n_on_demand.setdefault(node.offering, 0)
-        if node.capacity_type is CapacityType.SPOT:
-            n_spot[node.offering] += 1
-        else:
-            n_on_demand[node.offering] += 1
-    order = sorted(n_spot, key=lambda o: (-n_spot[o], -n_on_demand[o], o))
-    return tuple(_offering_input(o, n_spot[o], n_on_demand[o], sight) for o in order)
-
-
-def _offering_input(
-    offering: Offering, n_spot: int, n_on_demand: int, sight: CycleContext
-) -> OfferingInput:
-    quote = sight.quotes.get(offering, NO_QUOTE)
-    score = sight.scores.get(offering)
-    return OfferingInput(
-        offering=offering,
-        n_spot=n_spot,
-        n_on_demand=n_on_demand,
-        spot_usd_per_hour=quote.spot_usd_per_hour,
-        on_demand_usd_per_hour=quote.on_demand_usd_per_hour,
-        capacity_score=score.capacity_score if score else None,
-        runtime_score=score.runtime_score if score else None,
-        in_scope=sight.covers(offering),
-        risk_factor=score.risk_factor if score else 1.0,
-        price_source=quote.source[:MAX_SOURCE],
-    )
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

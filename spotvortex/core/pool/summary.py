@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from spotvortex.core.domain.observation import NodeFact, PoolFacts
-from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType
+from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType, Offering
 from spotvortex.core.domain.workloads import SURVIVAL_DEFAULT, SurvivalDefault
 from spotvortex.core.pool.blocking import blockers_of, capacity_types_of, pdb_blocked_nodes
+from spotvortex.core.pool.offerings import usable_by
 from spotvortex.core.pool.survival.safety_vector import SafetyVector, vector_of
 from spotvortex.core.pool.survival.zone_loss import (
     NO_MARGINS,
@@ -50,6 +51,7 @@ class PoolSummary:
         vector: how well the pool would stand a loss, None without pods.
         cpu_requested_ratio: CPU requested of what is allocatable.
         memory_requested_ratio: memory requested of what is allocatable.
+        usable: the Spot offerings that it may use, held or not.
     """
 
     facts: PoolFacts
@@ -68,6 +70,7 @@ class PoolSummary:
     vector: SafetyVector | None
     cpu_requested_ratio: float | None
     memory_requested_ratio: float | None
+    usable: tuple[Offering, ...] = ()
 
     def n_of(self, kind: CapacityType) -> int:
         """Count the nodes of one capacity type."""
@@ -91,6 +94,7 @@ def summary_of(
     usable = [n for n in nodes if n.ready and not n.cordoned and not n.moving]
     cpu = _ratio((n.load.cpu_milli, n.allocatable_cpu_milli) for n in usable)
     memory = _ratio((n.load.memory_bytes, n.allocatable_memory_bytes) for n in usable)
+    found = capacity_types_of(pool)
     requested = max((r for r in (cpu, memory) if r is not None), default=None)
     return PoolSummary(
         facts=pool,
@@ -100,7 +104,7 @@ def summary_of(
         movable_spot=_movable(spot, blockers, HARD_BLOCKERS | {Blocker.PINNED_SPOT}),
         movable_on_demand=movable_on_demand,
         blockers=blockers,
-        capacity_types=capacity_types_of(pool),
+        capacity_types=found,
         margins=margins,
         budget_margins=budget_margins(pool, known[1]),
         pods_on=pods_on((*pool.workloads, *pool.pdbs), {n.name for n in movable_on_demand}),
@@ -109,6 +113,7 @@ def summary_of(
         vector=vector_of(pool, margins, requested),
         cpu_requested_ratio=cpu,
         memory_requested_ratio=memory,
+        usable=usable_by(pool) if CapacityType.SPOT in found else (),
     )
 
 

@@ -95,6 +95,8 @@ def _document(decision: Decision, schema: Schema) -> dict[str, Json]:
         "n_nodes": decision.n_nodes,
         "verdicts": encode(decision.verdicts, rows),
         "economics": encode(decision.economics),
+        "expected": encode(decision.choice.costs, rows),
+        "avoided": encode(decision.choice.avoided, rows),
         "savings_usd_per_hour": encode(decision.savings_usd_per_hour),
         "flip": encode(nearest_counterfactual(decision.basis), rows),
         "confidence": encode(decision.input.confidence),

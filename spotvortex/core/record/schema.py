@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.core.decision.messages import ClusterBudget, PoolState, Proposal, Verdict
+from spotvortex.core.decision.offerings.choice import AvoidedOffering
+from spotvortex.core.decision.offerings.expected_cost import OfferingCost
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Offering
@@ -54,17 +56,25 @@ def _columns(names: str) -> tuple[str, ...]:
 
 
 SCHEMA: Final = Schema(
-    version=7,
+    version=8,
     members=_columns(
         """
         v id time pool mode action reason kind proposal other current_ratio target_ratio n_nodes
-        verdicts economics savings_usd_per_hour flip confidence confidence_limit trace words basis
+        verdicts economics expected avoided savings_usd_per_hour flip confidence
+        confidence_limit trace words basis
         """
     ),
     rows={
         Verdict: _columns("gate outcome reason limit numbers"),
         Proposal: _columns("action reason source margin"),
         Counterfactual: _columns("knob now at action"),
+        OfferingCost: _columns(
+            """
+            offering capacity_type node_usd_per_hour loss_usd_per_hour after_usd_per_hour
+            on_demand_usd_per_hour spot_usd_per_hour
+            """
+        ),
+        AvoidedOffering: _columns("offering reason"),
         PoolInput: _columns(
             """
             pool at provisioner n_spot n_on_demand n_reserved n_unknown n_spot_out_of_scope n_moving
@@ -74,13 +84,14 @@ SCHEMA: Final = Schema(
             out_of_range outage_hours outage_said_ratio startup_s steps_since_move
             price_deviation_usd_per_hour oldest_input_s bad_inputs confidence_terms q_values
             node_vcpu n_anchored n_spot_leaving n_on_demand_leaving n_in_flight consolidates rules
-            n_spot_outside vector commitments
+            n_spot_outside vector commitments others
             """
         ),
         OfferingInput: _columns(
             """
             offering n_spot n_on_demand spot_usd_per_hour on_demand_usd_per_hour capacity_score
-            runtime_score in_scope risk_factor price_source
+            runtime_score in_scope risk_factor price_source held_hours lost_hours is_survivor
+            refused_hours from_memory
             """
         ),
         Candidate: _columns(
@@ -143,15 +154,14 @@ SCHEMA: Final = Schema(
 """What is written."""
 
 BEFORE: Final = Schema(
-    version=6,
-    members=SCHEMA.members,
+    version=7,
+    members=tuple(name for name in SCHEMA.members if name not in ("expected", "avoided")),
     rows={
         **SCHEMA.rows,
-        Money: SCHEMA.rows[Money][:-1],
-        Limits: SCHEMA.rows[Limits][:-1],
+        OfferingInput: SCHEMA.rows[OfferingInput][:-5],
         PoolInput: SCHEMA.rows[PoolInput][:-1],
     },
 )
-"""What is read beside it: nothing was said of commitments."""
+"""What is read beside it: nothing was said of what offerings are expected to cost."""
 
 READABLE: Final[Mapping[int, Schema]] = {schema.version: schema for schema in (SCHEMA, BEFORE)}

@@ -27,7 +27,7 @@ Matrix = NDArray[np.float32]
 class OfferingContext:
     """What is known of one offering when its features are built.
 
-    The last three are read by the memory's own score, not by a model.
+    From `held_hours` on they are read by the memory's own score and by decisions, not by a model.
 
     Attributes:
         offering: the instance type and zone.
@@ -40,6 +40,8 @@ class OfferingContext:
         is_survivor: the last loss left some nodes.
         level_per_hour: posterior mean of the hazard beyond 12 hours, None where the memory knows
             nothing.
+        lost_hours: hours since the cluster's own last loss there, None where none was seen.
+        refused_hours: hours since a launch there was last seen to fail, None where none was.
     """
 
     offering: Offering
@@ -49,6 +51,8 @@ class OfferingContext:
     held_hours: float = 0.0
     is_survivor: bool = False
     level_per_hour: float | None = None
+    lost_hours: float | None = None
+    refused_hours: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -255,7 +255,13 @@ def context(memory: Memory, offering: Offering, market: MarketFacts, now: float)
         held_hours=age.held_hours,
         is_survivor=age.is_survivor,
         level_per_hour=known.level_per_hour(memory.shared_per_hour),
+        lost_hours=_hours_since(known.last_loss_at, now),
+        refused_hours=_hours_since(known.last_refused_at, now),
     )
+
+
+def _hours_since(at: float | None, now: float) -> float | None:
+    return None if at is None else _hours(now - at)
 
 
 def _hours(seconds: float) -> float:

@@ -121,7 +121,7 @@ def _placeholder(home: PlaceholderOptions) -> manifests.Json:
         cpu_milli=1,
         memory_bytes=1 << 20,
         zone="",
-        avoid=None,
+        avoid=(),
         order="{}",
         expires_s=_LIFE_S,
     )

@@ -46,7 +46,8 @@ class PodCosts(Struct, frozen=True, gc=False):
     """What an interruption and a start of a pod cost, as its owner says; None where unsaid.
 
     Attributes:
-        outage_hours: hours, from the annotation `spotvortex.io/outage-penalty` ("10h" or "10").
+        outage_hours: hours, from the annotation `spotvortex.io/outage-penalty` ("10h" or "10"),
+            else from the name of its PriorityClass; see `OUTAGE_HOURS`.
         startup_s: seconds, from the annotation `spotvortex.io/startup-time`.
         word: what must stay after a loss, from the annotation of the pod itself, "" where unsaid.
         critical: the annotation `spotvortex.io/critical` is "true", or the name of its
@@ -61,6 +62,11 @@ class PodCosts(Struct, frozen=True, gc=False):
 
 _UNSAID: Final = PodCosts()
 _CRITICAL_NAMES: Final = ("high", "system")
+OUTAGE_HOURS: Final = (("critical", 48.0), ("high", 12.0), ("low", 1.0), ("default", 4.0))
+"""What an interruption costs a pod of whose owner nothing is said, in hours of its node's on-demand
+price, by the first of these words that the name of its PriorityClass has. Of another name, or
+without a class, the setting speaks."""
+
 _MAX_OUTAGE_HOURS: Final = 1000.0
 _MAX_STARTUP_S: Final = 86_400.0
 
@@ -164,12 +170,20 @@ def _read_costs(
 ) -> PodCosts:
     """Read what a pod says of itself; a number that is none in its bounds says nothing."""
     found = PodCosts(
-        outage_hours=_number((outage or "").removesuffix("h"), _MAX_OUTAGE_HOURS),
+        outage_hours=_outage_hours(outage, priority_class),
         startup_s=_number((startup or "").removesuffix("s"), _MAX_STARTUP_S),
         word=word or "",
         critical=critical == "true" or any(n in (priority_class or "") for n in _CRITICAL_NAMES),
     )
     return _UNSAID if found == _UNSAID else found
+
+
+def _outage_hours(said: str | None, priority_class: str | None) -> float | None:
+    found = _number((said or "").removesuffix("h"), _MAX_OUTAGE_HOURS)
+    if found is not None:
+        return found
+    name = priority_class or ""
+    return next((hours for word, hours in OUTAGE_HOURS if word in name), None)
 
 
 def _number(text: str, most: float) -> float | None:

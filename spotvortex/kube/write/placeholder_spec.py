@@ -187,7 +187,8 @@ def _affinity(
     own = spec.affinity and spec.affinity.node_affinity
     required = (own and own.required and own.required.node_selector_terms) or []
     always = [*map(_rule, wanted.all_of), *_always(tolerations)]
-    terms = list(_terms(required, list(map(_rule, wanted.any_of)), always))
+    either = [list(map(_rule, rules)) for rules in wanted.any_of]
+    terms = list(_terms(required, either, always))
     found: Json = {}
     if terms:
         found["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": terms}
@@ -214,12 +215,12 @@ def _rule(rule: NodeRule) -> Json:
     return {"key": rule.key, "operator": rule.operator.value, "values": list(rule.values)}
 
 
-def _terms(required: list[Json], either: list[Json], always: list[Json]) -> Iterator[Json]:
+def _terms(required: list[Json], either: list[list[Json]], always: list[Json]) -> Iterator[Json]:
     """Combine each of the pod's terms, of which one must hold, with each of the call's."""
     if not (either or always):
         yield from required
         return
-    for rules in [[*always, rule] for rule in either] or [always]:
+    for rules in [[*always, *group] for group in either] or [always]:
         for term in required or [_ANYWHERE]:
             yield term if term == {} else _with(term, rules)
 

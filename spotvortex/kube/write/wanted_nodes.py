@@ -7,6 +7,8 @@ object of a cluster.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.drain.calls import CreatePlaceholder
 from spotvortex.kube.api.node_labels import (
@@ -25,21 +27,35 @@ def nodes_wanted_of_karpenter(call: CreatePlaceholder) -> WantedNodes:
     if call.capacity_type is not CapacityType.UNKNOWN:
         labels[CAPACITY_TYPE] = call.capacity_type.value
     sides = NodeRule(key=NODEPOOL, operator=RuleOperator.IN, values=call.sides)
-    return WantedNodes(labels=labels, all_of=(sides,), any_of=_anywhere_but(call.avoid))
+    any_of = tuple(_anywhere_but(call.avoid, call.capacity_type)) if call.avoid else ()
+    return WantedNodes(labels=labels, all_of=(sides,), any_of=any_of)
 
 
-def _anywhere_but(avoid: Offering | None) -> tuple[NodeRule, ...]:
-    """Return the ways not to be one Spot offering: another type, another zone, or not Spot.
+def _anywhere_but(
+    avoid: tuple[Offering, ...], wanted: CapacityType
+) -> Iterator[tuple[NodeRule, ...]]:
+    """Yield the ways not to be any of some Spot offerings: another type, another zone, or not Spot.
 
     Another type comes first: Karpenter tries required terms in turn, and only drops the first
-    where it cannot be met. A pool may have one type and one zone, so the last way has to be there.
+    where it cannot be met. A pool may have one type and one zone, so the last way has to be there,
+    but where Spot alone is wanted. Together the ways are exactly what is not avoided: a zone in
+    which only some of the types are avoided has a way of its own.
     """
-    if avoid is None:
-        return ()
+    by_zone: dict[str, list[str]] = {}
+    for offering in sorted(avoid):
+        by_zone.setdefault(offering.zone, []).append(offering.instance_type)
+    types = tuple(sorted({offering.instance_type for offering in avoid}))
+    yield (NodeRule(key=INSTANCE_TYPE, operator=RuleOperator.NOT_IN, values=types),)
+    yield (NodeRule(key=ZONE, operator=RuleOperator.NOT_IN, values=tuple(by_zone)),)
+    for zone, there in by_zone.items():
+        if len(there) < len(types):
+            yield (
+                NodeRule(key=ZONE, operator=RuleOperator.IN, values=(zone,)),
+                NodeRule(key=INSTANCE_TYPE, operator=RuleOperator.NOT_IN, values=tuple(there)),
+            )
+    if wanted is CapacityType.SPOT:
+        return
     not_spot = (CapacityType.ON_DEMAND.value, CapacityType.RESERVED.value)
-    return (
-        NodeRule(key=INSTANCE_TYPE, operator=RuleOperator.NOT_IN, values=(avoid.instance_type,)),
-        NodeRule(key=ZONE, operator=RuleOperator.NOT_IN, values=(avoid.zone,)),
-        NodeRule(key=CAPACITY_TYPE, operator=RuleOperator.IN, values=not_spot),
-        NodeRule(key=NODEGROUP_CAPACITY_TYPE, operator=RuleOperator.IN, values=("ON_DEMAND",)),
-    )
+    yield (NodeRule(key=CAPACITY_TYPE, operator=RuleOperator.IN, values=not_spot),)
+    on_demand = ("ON_DEMAND",)
+    yield (NodeRule(key=NODEGROUP_CAPACITY_TYPE, operator=RuleOperator.IN, values=on_demand),)

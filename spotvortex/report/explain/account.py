@@ -17,10 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from spotvortex.core.decision.messages import Decision, Economics, Move, Proposal, Verdict
-from spotvortex.core.domain.cloud.commitments import CommitmentState
+from spotvortex.core.decision.planning import wave_candidates
 from spotvortex.core.domain.moves import BINDINGS, Concern
 from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
-from spotvortex.core.pool.input import CommitmentCover, Money, PoolInput, Risk
+from spotvortex.core.pool.input import PoolInput, Risk
 from spotvortex.core.record.codec import CodecError, decode, rfc3339
 from spotvortex.core.record.counterfactual import Counterfactual, WhatIf, force
 from spotvortex.core.record.record import read_record
@@ -29,6 +29,7 @@ from spotvortex.core.record.schema import SCHEMA, Schema
 from spotvortex.errors import RecordError
 from spotvortex.report.assess.assessment import gates_in_words
 from spotvortex.report.document import Json, plain
+from spotvortex.report.explain.money import commitments, dollars, expected_costs, prices, worth
 
 _COLOURS: Final = {
     Outcome.ALLOW: "green",
@@ -104,7 +105,9 @@ def read_account(line: str) -> DecisionAccount:
         raise RecordError(f"the record cannot be read by this version: {error}") from error
     towards = result.action.towards_spot
     pool = recorded.basis.pool
-    chosen = (pool.to_spot if towards else pool.to_on_demand)[: result.n_nodes]
+    limits = recorded.basis.limits
+    able = wave_candidates(pool, result.proposal, limits, towards_spot=towards)
+    chosen = able[: result.n_nodes]
     to = CapacityType.SPOT if towards else CapacityType.ON_DEMAND
     decision = Decision(
         decision_id=result.id,
@@ -204,17 +207,18 @@ def facts(account: DecisionAccount) -> Iterator[tuple[str, str]]:
     yield "nearest flip", flip_in_words(account.flip)
     yield "decided", f"{rfc3339(decision.at)} in cycle {decision.cycle}, mode {decision.mode}"
     if pool.n_spot:
-        yield "Spot held", f"{_money(pool.spot_money)}; {_risk(pool.spot_risk)}"
+        yield "Spot held", f"{prices(pool.spot_money)}; {_risk(pool.spot_risk)}"
     if pool.n_on_demand_movable:
-        yield "Spot to enter", f"{_money(pool.entry_money)}; {_risk(pool.entry_risk)}"
+        yield "Spot to enter", f"{prices(pool.entry_money)}; {_risk(pool.entry_risk)}"
     if sources := sorted({o.price_source for o in pool.offerings} - {"", "none"}):
         yield "prices from", "; ".join(sources)
-    yield "commitments", _commitments(pool.commitments)
+    yield "commitments", commitments(pool.commitments)
     raised = [o for o in pool.offerings if o.risk_factor != 1.0]
     if raised:
         yield "raised", "; ".join(f"{o.offering} x{o.risk_factor:g}" for o in raised) + WARNED
-    yield "economics", _economics(decision.economics)
-    yield "wave", f"{_usd(decision.savings_usd_per_hour)}/h at list price"
+    yield "economics", worth(decision.economics)
+    yield from expected_costs(decision.choice)
+    yield "wave", f"{dollars(decision.savings_usd_per_hour)}/h at list price"
     yield "kind of move", _kind(decision.proposal)
     yield "confidence", _confidence(pool)
     yield "proposed", _proposal(decision.proposal)
@@ -237,28 +241,6 @@ def _kind(proposal: Proposal) -> str:
     return f"{proposal.kind}: {binding.moves}{free}"
 
 
-def _usd(value: float | None) -> str:
-    return "unknown" if value is None else f"${value:,.4f}".replace("$-", "-$")
-
-
-def _money(money: Money) -> str:
-    spot, on_demand = money.spot_usd_per_hour, money.on_demand_usd_per_hour
-    if spot is None or on_demand is None:
-        return "price unknown"
-    source = ", of last resort" if money.last_resort else ""
-    marginal = money.marginal_usd_per_hour
-    paid = "" if marginal is None else f", of which commitments leave {_usd(marginal)}/h to save"
-    return f"{_usd(spot)}/h instead of {_usd(on_demand)}/h{source}{paid}"
-
-
-def _commitments(found: CommitmentCover) -> str:
-    if found.state is not CommitmentState.STATED:
-        return found.state
-    by = f" by {', '.join(found.by)}" if found.by else ""
-    unused = f"{_usd(found.unused_usd_per_hour)}/h of all are unused"
-    return f"{found.n_covered:g} nodes are paid for{by}, {found.n_kept} of them movable; {unused}"
-
-
 def _risk(risk: Risk) -> str:
     worst = f", worst {risk.worst} {_score(risk.worst_runtime)}" if risk.worst else ""
     return f"capacity score {_score(risk.capacity)}, runtime score {_score(risk.runtime)}{worst}"
@@ -266,16 +248,6 @@ def _risk(risk: Risk) -> str:
 
 def _score(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3f}"
-
-
-def _economics(economics: Economics) -> str:
-    hours = economics.payback_hours
-    payback = "never paid back" if hours is None else f"paid back in {hours:.2f} h"
-    return (
-        f"a node on Spot saves {_usd(economics.saving_usd_per_hour)}/h, risks "
-        f"{_usd(economics.risk_cost_usd_per_hour)}/h, nets {_usd(economics.net_usd_per_hour)}/h; "
-        f"a move costs {_usd(economics.migration_usd)}, {payback}"
-    )
 
 
 def _confidence(pool: PoolInput) -> str:

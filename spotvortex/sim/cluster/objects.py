@@ -25,7 +25,7 @@ class Own:
         expires_at: time at which it is gone by itself, seconds since the epoch.
         order: the order of a placeholder, as JSON; "" of an anchor.
         sides: the node groups that a placeholder is kept to; none where it is kept to none.
-        avoid: a Spot offering that it must not get, None of none.
+        avoid: the Spot offerings that it must not get.
     """
 
     kind: PodKind
@@ -34,7 +34,7 @@ class Own:
     expires_at: float
     order: str = ""
     sides: tuple[str, ...] = ()
-    avoid: Offering | None = None
+    avoid: tuple[Offering, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -300,8 +300,8 @@ class Scheduler:
 
 
 def _is_avoided(own: Own, capacity_type: CapacityType, offering: Offering) -> bool:
-    """Tell whether a placeholder may not get an offering: it avoids one of Spot alone."""
-    return capacity_type is CapacityType.SPOT and own.avoid == offering
+    """Tell whether a placeholder may not get an offering: it avoids some of Spot alone."""
+    return capacity_type is CapacityType.SPOT and offering in own.avoid
 
 
 def _is_within(own: Own, group: NodeGroup) -> bool:

@@ -14,7 +14,6 @@ from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.decision.reconcile import reconcile, reconcile_steps
 from spotvortex.core.decision.rule_policy import max_ratio
 from spotvortex.core.domain.inputs import InputState
-from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.core.domain.moves import MoveKind
 from spotvortex.core.domain.observation import ClusterFacts, WriteAuthority
@@ -27,6 +26,7 @@ from tests.core.builders import (
     WEB_B,
     assessed_with,
     assessment,
+    capped,
     cluster,
     health,
     market,
@@ -40,11 +40,11 @@ from tests.core.builders import (
 )
 
 NO_STATE = ControllerState()
-EAGER = Limits(max_pool_disruption_ratio=1.0, max_cluster_disruption_ratio=1.0)
+EAGER = capped(max_pool_disruption_ratio=1.0, max_cluster_disruption_ratio=1.0)
 
 
 def decided(assessed, limits=None, state=NO_STATE):
-    return reconcile(state, assessed, limits or Limits())[1]
+    return reconcile(state, assessed, limits or capped())[1]
 
 
 def by_pool(plan):
@@ -239,7 +239,7 @@ def test_a_fall_back_without_prices_has_no_figure():
 def test_emergencies_take_from_the_budget_first_then_the_riskiest_then_by_name():
     pools = (pool("a"), pool("b", n_spot=8, n_on_demand=2), pool("c", n_spot=8, n_on_demand=2))
     observed = observation(*pools)
-    limits = Limits(max_cluster_disruption_ratio=0.01)
+    limits = capped(max_cluster_disruption_ratio=0.01)
 
     def movers(risk_of_b, risk_of_c):
         own = {"b": risk_of_b, "c": risk_of_c}
@@ -330,7 +330,7 @@ def test_an_unsupported_family_is_recorded_and_leaves_only_when_switched_on():
     assert (decision.action, decision.refused_by) == (Action.HOLD, ("model_scope",))
     plan, _ = plan_for(
         facts,
-        limits=Limits(exit_unsupported=True),
+        limits=capped(exit_unsupported=True),
         in_scope=False,
         runtime_score=None,
         capacity_score=None,
@@ -379,13 +379,13 @@ def test_an_empty_cluster_gives_an_empty_plan():
 
 
 def test_steps_pause_once_for_each_pool():
-    steps = reconcile_steps(NO_STATE, assessment(observation(pool("b"), pool("a"))), Limits())
+    steps = reconcile_steps(NO_STATE, assessment(observation(pool("b"), pool("a"))), capped())
     assert list(steps) == ["a", "b"]
 
 
 def test_a_cap_is_reached_and_then_kept():
     """Wave after wave, the ratio neither passes its cap nor swings around it."""
-    limits = Limits(max_spot_ratio=0.85, max_pool_disruption_ratio=1.0, max_wave_nodes=8)
+    limits = capped(max_spot_ratio=0.85, max_pool_disruption_ratio=1.0, max_wave_nodes=8)
     facts, state, sizes = pool(n_spot=0, n_on_demand=10), NO_STATE, []
     for cycle in range(6):
         observed = replace(observation(facts), at=AT + 600.0 * cycle)

@@ -7,14 +7,13 @@ import pytest
 from spotvortex.core.decision.messages import UNSURE_S, ControllerState, PoolState
 from spotvortex.core.decision.reconcile import FAILED_RETURN_S, MAX_GONE, MAX_PROBATION, reconcile
 from spotvortex.core.domain.labels import MAX_SPOT_RATIO, MODE, ON_DEMAND_FLOOR
-from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import EMPTY_LOAD, NodeGroupFact, NodeLoad, WriteAuthority
 from spotvortex.core.domain.types import Action, CapacityType, Freeze, Mode
 from spotvortex.core.drain.messages import OrderKind
 from spotvortex.core.drain.orders import in_flight
 from spotvortex.core.drain.progress import OVERDUE
 from spotvortex.core.pool.owner_rules import PoolRules
-from tests.core.builders import AT, assessment, cluster, observation, pool
+from tests.core.builders import AT, assessment, capped, cluster, observation, pool
 from tests.core.in_flight import (
     anchor,
     loss,
@@ -26,7 +25,7 @@ from tests.core.in_flight import (
     with_nodes,
 )
 
-ACTIVE = Limits(mode=Mode.ACTIVE)
+ACTIVE = capped(mode=Mode.ACTIVE)
 LEADER = WriteAuthority(leader=True)
 WIDE = {"max_pool_disruption_ratio": 1.0, "max_cluster_disruption_ratio": 1.0}
 
@@ -186,7 +185,7 @@ def test_while_what_was_remembered_is_lost_a_risk_is_left_once_an_earlier_wave_h
     state = ControllerState(unsure_until=AT + UNSURE_S)
     after, plan = cycle(pool(n_spot=8), state=state, risk=0.75)
     assert "cooldown" in plan.decisions[0].refused_by
-    _, plan = cycle(pool(n_spot=8), state=after, risk=0.75, at=AT + Limits().settle_s)
+    _, plan = cycle(pool(n_spot=8), state=after, risk=0.75, at=AT + capped().settle_s)
     assert {o.to for o in plan.orders} == {CapacityType.ON_DEMAND}
 
 
@@ -240,7 +239,7 @@ def test_an_order_in_flight_goes_on_and_its_node_is_moving():
 
 
 def test_the_lifetime_of_leftovers_goes_with_every_order_and_bounds_the_wait_for_room():
-    limits = Limits(mode=Mode.ACTIVE, leftover_s=90)
+    limits = capped(mode=Mode.ACTIVE, leftover_s=90)
     _, plan = cycle(FLYING, limits=limits)
     assert [o.leftover_s for o in plan.resumed] == [90]
     _, plan = cycle(pool(), limits=replace(limits, max_spot_ratio=0.0))
@@ -288,7 +287,7 @@ def test_an_emptied_node_whose_room_is_still_asked_for_is_gone_on_with():
 def test_an_order_in_flight_is_undone_where_its_pool_may_no_longer_be_written_to(made, mode):
     facts = pool()
     facts = with_nodes(facts, marked(facts.nodes[0], made))
-    _, plan = cycle(facts, limits=Limits(mode=mode))
+    _, plan = cycle(facts, limits=capped(mode=mode))
     assert [(o.uid, o.deadline) for o in plan.resumed] == [(made.uid, OVERDUE)]
     assert plan.resumed[0].mode.writes
 

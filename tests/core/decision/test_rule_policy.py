@@ -11,60 +11,59 @@ from spotvortex.core.decision.economics import entry_economics
 from spotvortex.core.decision.messages import Economics
 from spotvortex.core.decision.planning import target_ratio
 from spotvortex.core.decision.rule_policy import max_ratio, max_spot_nodes, propose, worse
-from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import MoveKind
 from spotvortex.core.domain.types import RATIO_STEP, Action
 from spotvortex.core.pool.input import Risk
 from tests.core import odd
-from tests.core.builders import CALM, GOOD, candidate, pool_input, risk_of
+from tests.core.builders import CALM, GOOD, candidate, capped, pool_input, risk_of
 
 NO_RISK_KNOWN = Risk(capacity=None, runtime=None)
 
 
 def cap(ratio, **changes):
-    return Limits(max_spot_ratio=ratio, **changes)
+    return capped(max_spot_ratio=ratio, **changes)
 
 
 RULES = [
-    ("empty_pool", Action.HOLD, pool_input(n_spot=0, n_on_demand=0), GOOD, Limits()),
+    ("empty_pool", Action.HOLD, pool_input(n_spot=0, n_on_demand=0), GOOD, capped()),
     (
         "unsupported_family",
         Action.EMERGENCY_EXIT,
         pool_input(n_spot_out_of_scope=10, n_on_demand_movable=0),
         GOOD,
-        Limits(),
+        capped(),
     ),
     (
         "unsupported_family",
         Action.EMERGENCY_EXIT,
         pool_input(n_spot_out_of_scope=1, to_on_demand=(candidate(in_scope=False),)),
         GOOD,
-        Limits(exit_unsupported=True),
+        capped(exit_unsupported=True),
     ),
-    ("emergency_risk", Action.EMERGENCY_EXIT, pool_input(spot_risk=risk_of(0.9)), GOOD, Limits()),
+    ("emergency_risk", Action.EMERGENCY_EXIT, pool_input(spot_risk=risk_of(0.9)), GOOD, capped()),
     (
         "emergency_risk",
         Action.EMERGENCY_EXIT,
         pool_input(spot_risk=Risk(capacity=0.0, runtime=0.8)),
         GOOD,
-        Limits(),
+        capped(),
     ),
     (
         "emergency_risk",
         Action.EMERGENCY_EXIT,
         pool_input(spot_risk=Risk(capacity=0.9, runtime=0.1)),
         GOOD,
-        Limits(),
+        capped(),
     ),
     (
         "high_risk",
         Action.DECREASE_30,
         pool_input(spot_risk=Risk(capacity=0.8, runtime=0.1)),
         GOOD,
-        Limits(),
+        capped(),
     ),
-    ("high_risk", Action.DECREASE_30, pool_input(spot_risk=risk_of(0.6)), GOOD, Limits()),
-    ("medium_risk", Action.DECREASE_10, pool_input(spot_risk=risk_of(0.35)), GOOD, Limits()),
+    ("high_risk", Action.DECREASE_30, pool_input(spot_risk=risk_of(0.6)), GOOD, capped()),
+    ("medium_risk", Action.DECREASE_10, pool_input(spot_risk=risk_of(0.35)), GOOD, capped()),
     ("above_max_spot_ratio", Action.DECREASE_30, pool_input(), GOOD, cap(0.0)),
     (
         "above_max_spot_ratio",
@@ -79,7 +78,7 @@ RULES = [
         Action.DECREASE_30,
         pool_input(),
         GOOD,
-        Limits(on_demand_floor_nodes=15),
+        capped(on_demand_floor_nodes=15),
     ),
     (
         "above_max_spot_ratio",
@@ -88,22 +87,22 @@ RULES = [
         GOOD,
         cap(0.45),
     ),
-    ("all_spot_already", Action.HOLD, pool_input(n_on_demand=0), GOOD, Limits()),
+    ("all_spot_already", Action.HOLD, pool_input(n_on_demand=0), GOOD, capped()),
     ("at_max_spot_ratio", Action.HOLD, pool_input(), GOOD, cap(0.5)),
     ("at_max_spot_ratio", Action.HOLD, pool_input(), GOOD, cap(0.54)),
     ("at_max_spot_ratio", Action.HOLD, pool_input(n_spot=0), GOOD, cap(0.0)),
-    ("pool_allows_no_spot", Action.HOLD, pool_input(allows_spot=False), GOOD, Limits()),
-    ("nothing_movable", Action.HOLD, pool_input(n_on_demand_movable=0), GOOD, Limits()),
-    ("no_score", Action.HOLD, pool_input(entry_risk=NO_RISK_KNOWN), GOOD, Limits()),
-    ("no_score", Action.HOLD, pool_input(entry_risk=risk_of(math.nan)), GOOD, Limits()),
-    ("entry_risk", Action.HOLD, pool_input(entry_risk=risk_of(0.35)), GOOD, Limits()),
-    ("price_unknown", Action.HOLD, pool_input(), Economics(), Limits()),
-    ("price_unknown", Action.HOLD, pool_input(), replace(GOOD, net_usd_per_hour=None), Limits()),
-    ("discount_too_small", Action.HOLD, pool_input(), replace(GOOD, discount_ratio=0.14), Limits()),
-    ("no_expected_gain", Action.HOLD, pool_input(), replace(GOOD, payback_hours=None), Limits()),
-    ("payback_too_long", Action.HOLD, pool_input(), replace(GOOD, payback_hours=6.1), Limits()),
-    ("economic_increase", Action.INCREASE_30, pool_input(), GOOD, Limits()),
-    ("economic_increase", Action.INCREASE_30, pool_input(n_spot=0), GOOD, Limits()),
+    ("pool_allows_no_spot", Action.HOLD, pool_input(allows_spot=False), GOOD, capped()),
+    ("nothing_movable", Action.HOLD, pool_input(n_on_demand_movable=0), GOOD, capped()),
+    ("no_score", Action.HOLD, pool_input(entry_risk=NO_RISK_KNOWN), GOOD, capped()),
+    ("no_score", Action.HOLD, pool_input(entry_risk=risk_of(math.nan)), GOOD, capped()),
+    ("entry_risk", Action.HOLD, pool_input(entry_risk=risk_of(0.35)), GOOD, capped()),
+    ("price_unknown", Action.HOLD, pool_input(), Economics(), capped()),
+    ("price_unknown", Action.HOLD, pool_input(), replace(GOOD, net_usd_per_hour=None), capped()),
+    ("discount_too_small", Action.HOLD, pool_input(), replace(GOOD, discount_ratio=0.14), capped()),
+    ("no_expected_gain", Action.HOLD, pool_input(), replace(GOOD, payback_hours=None), capped()),
+    ("payback_too_long", Action.HOLD, pool_input(), replace(GOOD, payback_hours=6.1), capped()),
+    ("economic_increase", Action.INCREASE_30, pool_input(), GOOD, capped()),
+    ("economic_increase", Action.INCREASE_30, pool_input(n_spot=0), GOOD, capped()),
     ("economic_increase", Action.INCREASE_10, pool_input(), GOOD, cap(0.7)),
 ]
 
@@ -115,7 +114,7 @@ def test_rule_answers(reason, action, pool, economics, limits):
 
 
 @pytest.mark.parametrize("risk", [0.0, 0.4, 0.7])
-@pytest.mark.parametrize("limits", [cap(0.45), cap(0.0), Limits(on_demand_floor_nodes=19)])
+@pytest.mark.parametrize("limits", [cap(0.45), cap(0.0), capped(on_demand_floor_nodes=19)])
 def test_an_owners_word_stands_before_any_risk_but_an_emergency(risk, limits):
     for n_out in (0, 10):
         pool = pool_input(spot_risk=risk_of(risk), n_spot_out_of_scope=n_out)
@@ -126,7 +125,7 @@ def test_an_owners_word_stands_before_any_risk_but_an_emergency(risk, limits):
 def test_the_rest_of_a_pool_out_of_scope_goes_on():
     for n_out in (9, 10):
         pool = pool_input(n_spot_out_of_scope=n_out)
-        assert propose(pool, GOOD, Limits()).action is Action.INCREASE_30
+        assert propose(pool, GOOD, capped()).action is Action.INCREASE_30
 
 
 INSIDE, OUTSIDE = candidate("in"), candidate("out", in_scope=False)
@@ -137,8 +136,8 @@ INSIDE, OUTSIDE = candidate("in"), candidate("out", in_scope=False)
     [
         ((INSIDE, OUTSIDE), cap(0.0), MoveKind.EMERGENCY),
         ((OUTSIDE,), cap(0.0), MoveKind.OWNER),
-        ((OUTSIDE,), Limits(exit_unsupported=True), MoveKind.UNSUPPORTED),
-        ((OUTSIDE,), Limits(), MoveKind.EMERGENCY),
+        ((OUTSIDE,), capped(exit_unsupported=True), MoveKind.UNSUPPORTED),
+        ((OUTSIDE,), capped(), MoveKind.EMERGENCY),
         ((), cap(0.0), MoveKind.EMERGENCY),
     ],
 )
@@ -157,12 +156,12 @@ def test_the_worse_score_is_unknown_where_one_is(missing):
 @pytest.mark.parametrize(
     ("n", "limits", "ratio", "whole"),
     [
-        (10, Limits(), 1.0, 10),
+        (10, capped(), 1.0, 10),
         (10, cap(0.85), 0.85, 8),
-        (10, Limits(on_demand_floor_nodes=3), 0.7, 7),
+        (10, capped(on_demand_floor_nodes=3), 0.7, 7),
         (10, cap(0.5, on_demand_floor_nodes=3), 0.5, 5),
-        (10, Limits(on_demand_floor_nodes=30), 0.0, 0),
-        (0, Limits(on_demand_floor_nodes=3), 1.0, 0),
+        (10, capped(on_demand_floor_nodes=30), 0.0, 0),
+        (0, capped(on_demand_floor_nodes=3), 1.0, 0),
         (1, cap(0.9), 0.9, 0),
     ],
 )
@@ -175,7 +174,7 @@ def test_cap_and_floor_leave_a_ratio_and_whole_nodes(n, limits, ratio, whole):
 shares = st.floats(min_value=0.0, max_value=1.0)
 sizes = st.integers(0, 12)
 some_limits = st.builds(
-    Limits,
+    capped,
     max_spot_ratio=st.one_of(shares, st.sampled_from([0.0, 0.5, 1.0])),
     on_demand_floor_nodes=st.integers(0, 5),
 )

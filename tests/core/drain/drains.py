@@ -38,7 +38,7 @@ LOSS = replace(
     ORDER,
     kind=OrderKind.INTERRUPTION,
     to=CapacityType.UNKNOWN,
-    avoid=Offering(instance_type="m6i.large", zone="us-east-1a"),
+    avoid=(Offering(instance_type="m6i.large", zone="us-east-1a"),),
     reason="notice interruption",
     deadline=AT + 120.0,
 )

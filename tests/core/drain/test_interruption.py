@@ -50,7 +50,7 @@ def test_a_notice_becomes_an_order_of_the_pools_mode():
     )
     assert (made.node, made.uid, made.claim) == ("web-s0", "uid-web-s0", "claim-web-s0")
     assert (made.deadline, made.reason) == (AT + 119.0, "notice interruption")
-    assert str(made.avoid) == "m6i.large/us-east-1a"
+    assert list(map(str, made.avoid)) == ["m6i.large/us-east-1a"]
     assert orders(notice("api-s0"))[0].mode is Mode.SHADOW
 
 
@@ -67,7 +67,7 @@ def test_a_lost_node_of_a_pair_asks_both_sides_and_one_without_a_driver_asks_nob
 
 def test_an_on_demand_node_that_goes_gives_no_offering_to_avoid():
     (made,) = orders(notice("web-d0"))
-    assert made.avoid is None
+    assert made.avoid == ()
 
 
 def test_the_earliest_deadline_comes_first_and_all_of_a_pool_share_a_plan():

@@ -69,7 +69,7 @@ def test_a_calm_node_is_moved_in_the_safe_order():
 
 def test_calls_carry_the_order():
     script = Script([pod("a", blockers=(Blocker.VOLUME,))], seen={"zone": "z1"})
-    order = replace(ORDER, avoid=Offering(instance_type="m6i.large", zone="z9"), leftover_s=90)
+    order = replace(ORDER, avoid=(Offering(instance_type="m6i.large", zone="z9"),), leftover_s=90)
     run(script, order)
     placeholder, anchor, mark, evict, claim, clean = script.calls
     assert placeholder.name.startswith("spotvortex-placeholder-")

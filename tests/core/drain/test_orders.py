@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from spotvortex.core.domain.sides import MAX_SIDES
 from spotvortex.core.domain.types import CapacityType, Mode, Offering
 from spotvortex.core.drain.messages import DrainOrder, OrderKind
-from spotvortex.core.drain.orders import MAX_REASON, MAX_TEXT, from_text, in_flight, to_text
+from spotvortex.core.drain.orders import (
+    MAX_AVOIDED,
+    MAX_REASON,
+    MAX_TEXT,
+    from_text,
+    in_flight,
+    to_text,
+)
 from tests.core import odd
 from tests.core.builders import cluster, on_demand, pool, spot
 from tests.core.in_flight import anchor, loss, marked, order, placeholder, with_nodes
@@ -32,8 +39,10 @@ orders = st.builds(
     traceparent=words,
     kind=st.sampled_from(OrderKind),
     mode=st.just(Mode.ACTIVE),
-    avoid=st.none()
-    | st.builds(Offering, instance_type=words.map(lambda w: w.replace("/", "")), zone=words),
+    avoid=st.lists(
+        st.builds(Offering, instance_type=words.map(lambda w: w.replace("/", "")), zone=words),
+        max_size=MAX_AVOIDED,
+    ).map(tuple),
     bind_by=st.one_of(finite, st.just(math.inf)),
 )
 

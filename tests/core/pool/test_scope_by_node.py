@@ -7,13 +7,13 @@ from hypothesis import given
 
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
-from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import MoveKind
 from spotvortex.core.domain.types import Action, CapacityType, Offering
 from tests.core import odd
 from tests.core.builders import (
     WEB_A,
     assessed_with,
+    capped,
     market,
     observation,
     on_demand,
@@ -24,7 +24,7 @@ from tests.core.builders import (
 )
 
 STRANGE = Offering(instance_type="x9g.large", zone="us-east-1a")
-WIDE = Limits(max_pool_disruption_ratio=1.0, max_cluster_disruption_ratio=1.0)
+WIDE = capped(max_pool_disruption_ratio=1.0, max_cluster_disruption_ratio=1.0)
 EXITS = replace(WIDE, exit_unsupported=True)
 
 

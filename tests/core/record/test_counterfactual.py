@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.decision.reconcile import decide, reconcile
-from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Action, Mode, PolicyMode
 from spotvortex.core.record.counterfactual import (
     Counterfactual,
@@ -30,6 +29,7 @@ from tests.core.builders import (
     assessment,
     basis,
     candidate,
+    capped,
     cluster,
     observation,
     pool,
@@ -52,7 +52,7 @@ def bases_of(assessed, limits):
 
 def learned(values, **changes):
     data = pool_input(q_values=values)
-    return basis(data, limits=Limits(policy_mode=PolicyMode.RL), **changes)
+    return basis(data, limits=capped(policy_mode=PolicyMode.RL), **changes)
 
 
 def check_flip(made, flip):
@@ -151,7 +151,7 @@ def test_applying_the_change_that_would_allow_an_action_allows_it(assessed, limi
         (
             basis(
                 pool_input(safety=safety(margin_pods=-2, safe_to_spot_nodes=0)),
-                limits=Limits(budgets_bind=True),
+                limits=capped(budgets_bind=True),
             ),
             "would INCREASE_30 if nodes that the budgets let go to Spot >= 1, now 0",
         ),
@@ -160,7 +160,7 @@ def test_applying_the_change_that_would_allow_an_action_allows_it(assessed, limi
             "would INCREASE_30 if no commitment paid for its on-demand nodes",
         ),
         (
-            basis(limits=Limits(hold_unstated=True)),
+            basis(limits=capped(hold_unstated=True)),
             "would INCREASE_30 if what the account has committed to were known",
         ),
         (
@@ -180,11 +180,11 @@ def test_applying_the_change_that_would_allow_an_action_allows_it(assessed, limi
             "would INCREASE_30 if nodes of the pool on the move <= 1, now 4",
         ),
         (
-            basis(limits=Limits(max_spot_ratio=0.5)),
+            basis(limits=capped(max_spot_ratio=0.5)),
             "would INCREASE_10 if max_spot_ratio >= 0.55, now 0.5",
         ),
         (
-            basis(limits=Limits(on_demand_floor_nodes=10)),
+            basis(limits=capped(on_demand_floor_nodes=10)),
             "would INCREASE_10 if nodes of the on-demand floor <= 9, now 10",
         ),
         (
@@ -327,7 +327,7 @@ def test_a_forced_action_that_is_free_needs_no_change():
 
 
 def test_a_mode_that_writes_has_no_single_change_yet():
-    active = basis(limits=Limits(mode=Mode.ACTIVE))
+    active = basis(limits=capped(mode=Mode.ACTIVE))
     assert force(active, Action.INCREASE_10).flip is None
 
 

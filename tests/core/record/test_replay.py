@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.decision.reconcile import decide, reconcile
 from spotvortex.core.domain.inputs import InputState
-from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
 from spotvortex.core.record.codec import CodecError
 from spotvortex.core.record.record import record_of
@@ -24,6 +23,7 @@ from tests.core.builders import (
     HEALTHY,
     assessed_with,
     basis,
+    capped,
     health,
     market,
     observation,
@@ -70,7 +70,7 @@ def some_pool(rng, name):
 
 
 def some_limits(rng):
-    return Limits(
+    return capped(
         mode=rng.choice([Mode.SHADOW, Mode.SHADOW, Mode.ADVISE, Mode.ACTIVE]),
         max_spot_ratio=rng.choice([0.0, 0.5, 0.85, 1.0, 1.0, 1.0]),
         on_demand_floor_nodes=rng.choice([0, 0, 1, 4]),

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 
 from spotvortex.core.decision.messages import Basis, PoolState, Proposal, Verdict
+from spotvortex.core.decision.offerings.choice import AvoidedOffering, choice_of
+from spotvortex.core.decision.offerings.expected_cost import OfferingCost
 from spotvortex.core.decision.reconcile import decide
+from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Action
-from spotvortex.core.pool.input import NO_COVER, Money, PoolInput
+from spotvortex.core.pool.input import OfferingInput, PoolInput
 from spotvortex.core.record.codec import decode, encode
 from spotvortex.core.record.counterfactual import Counterfactual
 from spotvortex.core.record.record import read_record, record_of
@@ -20,8 +23,8 @@ from spotvortex.core.record.schema import BEFORE, READABLE, SCHEMA
 from tests.core import odd
 from tests.core.builders import AT, basis, pool_input
 
-KEPT = tuple((Path(__file__).parent / "kept" / "schema-6.jsonl").read_text().splitlines())
-"""Records that a release with schema 6 wrote."""
+KEPT = tuple((Path(__file__).parent / "kept" / "schema-7.jsonl").read_text().splitlines())
+"""Records that a release with schema 7 wrote."""
 
 
 def classes_in(kind, found=None):
@@ -37,7 +40,8 @@ def classes_in(kind, found=None):
 
 
 def test_every_class_of_a_record_has_a_row_but_the_basis_itself():
-    held = set.union(*(classes_in(k) for k in (Basis, Verdict, Proposal, Counterfactual)))
+    kinds = (Basis, Verdict, Proposal, Counterfactual, OfferingCost, AvoidedOffering)
+    held = set.union(*map(classes_in, kinds))
     assert held - {Basis} == set(SCHEMA.rows)
 
 
@@ -66,7 +70,9 @@ def test_a_record_of_the_release_before_is_made_again_byte_for_byte(line):
     assert json.loads(line)["v"] == BEFORE.version
     found = replay(line)
     assert found.same, found.remade
-    assert read_record(line).basis.pool.commitments == NO_COVER
+    pool = read_record(line).basis.pool
+    assert not pool.others
+    assert not choice_of(pool, Limits()).costs
 
 
 def test_the_kept_records_hold_every_action():
@@ -102,15 +108,11 @@ def test_a_field_more_is_a_column_more_and_old_records_replay():
 def as_said_before(data):
     """A pool of which the schema before could say all."""
 
-    def without(money):
-        return Money(**{name: getattr(money, name) for name in BEFORE.rows[Money]})
+    def without(offering):
+        names = BEFORE.rows[OfferingInput]
+        return OfferingInput(**{name: getattr(offering, name) for name in names})
 
-    return replace(
-        data,
-        spot_money=without(data.spot_money),
-        entry_money=without(data.entry_money),
-        commitments=NO_COVER,
-    )
+    return replace(data, offerings=tuple(map(without, data.offerings)), others=())
 
 
 @odd.many

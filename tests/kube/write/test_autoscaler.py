@@ -62,7 +62,7 @@ def test_a_labelled_group_is_asked_by_pool_and_capacity_type():
 
 def test_of_any_capacity_the_groups_alone_are_named_and_no_offering_is_avoided():
     offering = Offering(instance_type="m5.large", zone="us-east-1a")
-    found = nodes_wanted_of_autoscaler(managed("a", "b", capacity_type=ANY, avoid=offering))
+    found = nodes_wanted_of_autoscaler(managed("a", "b", capacity_type=ANY, avoid=(offering,)))
     assert [rule.values for rule in found.all_of] == [("a", "b")]
     assert found.any_of == ()
     both = ("labels/web/spot", "labels/web/on-demand")

@@ -63,7 +63,7 @@ def test_a_plain_pod_leaves_only_what_the_call_wants():
 def test_each_of_the_pods_terms_is_combined_with_each_way_to_avoid_an_offering():
     field = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n"]}]}
     spec = required({"matchExpressions": [FAST]}, {"matchExpressions": [NEAR]}, field)
-    assert terms_of(like(spec, avoid=AVOID)) == [
+    assert terms_of(like(spec, avoid=(AVOID,))) == [
         term
         for way in WAYS
         for term in (
@@ -86,11 +86,11 @@ def test_every_term_keeps_a_placeholder_to_the_nodepools_that_may_receive_it():
 
 
 def test_a_pod_without_terms_avoids_an_offering_by_type_zone_or_how_it_is_bought():
-    assert terms_of(like({}, avoid=AVOID)) == [{"matchExpressions": [OURS, way]} for way in WAYS]
+    assert terms_of(like({}, avoid=(AVOID,))) == [{"matchExpressions": [OURS, way]} for way in WAYS]
 
 
 def test_a_term_that_matches_no_node_still_matches_none():
-    assert terms_of(like(required({}), avoid=AVOID)) == [{}] * len(WAYS)
+    assert terms_of(like(required({}), avoid=(AVOID,))) == [{}] * len(WAYS)
 
 
 def test_what_is_preferred_is_taken_over():
@@ -115,7 +115,7 @@ def test_no_toleration_lets_a_placeholder_onto_a_node_that_we_cordoned():
     assert terms_of(found) == [{"matchExpressions": [OURS, OF_OTHERS]}]
     found = like({"tolerations": [EVERYTHING]} | required({"matchExpressions": [FAST]}))
     assert terms_of(found) == [{"matchExpressions": [FAST, OURS, OF_OTHERS]}]
-    found = like({"tolerations": [EVERYTHING]}, avoid=AVOID)
+    found = like({"tolerations": [EVERYTHING]}, avoid=(AVOID,))
     assert terms_of(found) == [{"matchExpressions": [OURS, OF_OTHERS, way]} for way in WAYS]
 
 

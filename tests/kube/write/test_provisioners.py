@@ -3,9 +3,12 @@
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.drain.calls import Again, Done, Refused, ReleaseNode
+from spotvortex.kube.api.node_labels import CAPACITY_TYPE, INSTANCE_TYPE, ZONE
 from spotvortex.kube.write.manifests import PlaceholderOptions
 from spotvortex.kube.write.provisioners import (
     NOT_MOVED,
@@ -50,10 +53,39 @@ async def test_no_room_is_asked_for_where_no_nodepool_of_the_pool_is_known():
 
 
 def test_an_offering_is_avoided_by_another_type_first():
-    call = placeholder_call(POD, avoid=Offering(instance_type="m5.large", zone="us-east-1a"))
-    rules = nodes_wanted_of_karpenter(call).any_of
-    assert (rules[0].operator, rules[0].values) == (RuleOperator.NOT_IN, ("m5.large",))
-    assert (rules[1].operator, rules[1].values) == (RuleOperator.NOT_IN, ("us-east-1a",))
+    call = placeholder_call(POD, avoid=(Offering(instance_type="m5.large", zone="us-east-1a"),))
+    ways = nodes_wanted_of_karpenter(call).any_of
+    assert [(r.operator, r.values) for (r,) in ways[:2]] == [
+        (RuleOperator.NOT_IN, ("m5.large",)),
+        (RuleOperator.NOT_IN, ("us-east-1a",)),
+    ]
+
+
+SPOT, ANY = CapacityType.SPOT, CapacityType.UNKNOWN
+TYPES, ZONES = ("a.large", "b.large", "c.large"), ("us-east-1a", "us-east-1b", "us-east-1c")
+EACH = [Offering(instance_type=t, zone=z) for t in TYPES for z in ZONES]
+
+
+def takes(way, labels):
+    """Tell whether a node with these labels is what one way asks for."""
+    return all(
+        (labels.get(rule.key, "") in rule.values) is (rule.operator is RuleOperator.IN)
+        for rule in way
+    )
+
+
+@given(st.lists(st.sampled_from(EACH), unique=True, min_size=1), st.sampled_from([SPOT, ANY]))
+def test_the_ways_to_avoid_offerings_are_together_what_is_not_avoided(avoid, wanted):
+    """Each offering on Spot that is not avoided, and any on-demand node; never a wanted type."""
+    call = placeholder_call(POD, avoid=tuple(avoid), capacity_type=wanted)
+    ways = nodes_wanted_of_karpenter(call).any_of
+    for offering in EACH:
+        labels = {INSTANCE_TYPE: offering.instance_type, ZONE: offering.zone}
+        on_spot = labels | {CAPACITY_TYPE: "spot"}
+        assert any(takes(way, on_spot) for way in ways) is (offering not in avoid)
+        on_demand = labels | {CAPACITY_TYPE: "on-demand"}
+        assert wanted is SPOT or any(takes(way, on_demand) for way in ways)
+    assert all(r.operator is RuleOperator.NOT_IN for w in ways for r in w if r.key == INSTANCE_TYPE)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def seen(pod, **changes):
 
 
 def shape(*pods, **changes):
-    return RoomShape(**({"pods": tuple(pods), "zone": "", "avoid": None} | changes))
+    return RoomShape(**({"pods": tuple(pods), "zone": "", "avoid": ()} | changes))
 
 
 def room_call(*shapes, **changes):
@@ -139,7 +139,7 @@ async def test_pending_room_ends_with_the_deadline_of_its_job(here):
 async def test_shapes_that_come_to_the_same_are_one_job_and_others_are_their_own(here):
     one, two, other = [await here.pod(PodShape()) for _ in range(3)]
     avoided = Offering(instance_type="m6i.large", zone="us-east-1a")
-    call = room_call(shape(seen(one)), shape(seen(two)), shape(seen(other), avoid=avoided))
+    call = room_call(shape(seen(one)), shape(seen(two)), shape(seen(other), avoid=(avoided,)))
     assert await here.apply(call) == Done()
     found = await jobs(here)
     assert sorted(job["spec"]["completions"] for job in found) == [1, 2]

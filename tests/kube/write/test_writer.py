@@ -111,7 +111,7 @@ async def test_a_placeholder_stands_where_its_pod_could(here):
         pod,
         sides=(pool,),
         zone="us-east-1b",
-        avoid=Offering(instance_type="c5.large", zone="us-east-1a"),
+        avoid=(Offering(instance_type="c5.large", zone="us-east-1a"),),
     )
     assert await here.apply(call) == Done()
 
@@ -145,7 +145,7 @@ async def test_an_offering_to_avoid_is_avoided_and_only_that(here):
     call = placeholder_call(
         pod,
         sides=(pool,),
-        avoid=Offering(instance_type="m5.large", zone="us-east-1a"),
+        avoid=(Offering(instance_type="m5.large", zone="us-east-1a"),),
         capacity_type=CapacityType.UNKNOWN,
     )
     assert await here.apply(call) == Done()

@@ -60,7 +60,9 @@ async def test_an_offering_to_avoid_is_not_launched_even_if_only_its_zone_can_di
         labels = (await node_under(here, first))["metadata"]["labels"]
         assert labels["karpenter.sh/capacity-type"] == "on-demand"
         zone = labels["topology.kubernetes.io/zone"]
-        second = placeholder_call(pod, avoid=Offering(instance_type="m5.large", zone=zone), **asked)
+        second = placeholder_call(
+            pod, avoid=(Offering(instance_type="m5.large", zone=zone),), **asked
+        )
         assert await here.apply(second) == Done()
         labels = (await node_under(here, second))["metadata"]["labels"]
         assert labels["karpenter.sh/nodepool"] == pool

@@ -117,7 +117,7 @@ def test_an_interruption_upgrades_the_move_in_hand_and_keeps_its_plan_and_room()
 def test_an_order_is_sharpened_by_kind_and_by_the_nearer_deadline():
     planned, lost = (
         order("web-s0"),
-        loss("web-s0", plan_id="p9", avoid=Offering(instance_type="m6i.large", zone="z")),
+        loss("web-s0", plan_id="p9", avoid=(Offering(instance_type="m6i.large", zone="z"),)),
     )
     upgraded = sharpened(planned, lost)
     assert (upgraded.plan_id, upgraded.kind, upgraded.deadline) == ("p1", lost.kind, lost.deadline)

@@ -59,7 +59,7 @@ def room(name="web-s0"):
         cpu_milli=1,
         memory_bytes=1,
         zone="",
-        avoid=None,
+        avoid=(),
         order=to_text(made),
         expires_s=1800,
     )
@@ -90,7 +90,7 @@ LOSS_CALLS = (
         pool="web",
         capacity_type=CapacityType.UNKNOWN,
         sides=("web",),
-        shapes=(RoomShape(pods=(pod("web-s0-a"),), zone="", avoid=None),),
+        shapes=(RoomShape(pods=(pod("web-s0-a"),), zone="", avoid=()),),
         expires_s=1800,
     ),
 )

@@ -21,7 +21,7 @@ def asked(node, n_pods=2, *, plan="p1", owner="shop/ReplicaSet/web"):
         pool="web",
         capacity_type=CapacityType.UNKNOWN,
         sides=("web",),
-        shapes=(RoomShape(pods=pods, zone="", avoid=None),),
+        shapes=(RoomShape(pods=pods, zone="", avoid=()),),
         expires_s=600,
     )
 

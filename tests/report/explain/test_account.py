@@ -11,7 +11,6 @@ from rich.console import Console
 from spotvortex.core.decision.messages import PoolState
 from spotvortex.core.decision.reconcile import decide
 from spotvortex.core.domain.cloud.commitments import CommitmentState
-from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Action, CapacityType, Mode
 from spotvortex.core.pool.input import CommitmentCover, OfferingInput
 from spotvortex.core.record.record import record_of
@@ -25,7 +24,7 @@ from spotvortex.report.explain.account import (
     show_why_not,
     why_not,
 )
-from tests.core.builders import AT, CHEAP, WEB_A, basis, pool_input, risk_of, safety
+from tests.core.builders import AT, CHEAP, WEB_A, basis, capped, pool_input, risk_of, safety
 from tests.telemetry.decisions import largest_growth, largest_refusal
 
 DEAR = replace(CHEAP, spot_usd_per_hour=0.095)
@@ -233,7 +232,7 @@ def test_a_record_that_lacks_a_field_is_refused_with_its_name():
             "would DECREASE_10 if seconds since the last wave >= 300, now 20",
         ),
         (
-            basis(limits=Limits(max_spot_ratio=0.5)),
+            basis(limits=capped(max_spot_ratio=0.5)),
             Action.INCREASE_10,
             "web cannot INCREASE_10: nothing to move.",
             "would INCREASE_10 if max_spot_ratio >= 0.55, now 0.5",
@@ -241,7 +240,7 @@ def test_a_record_that_lacks_a_field_is_refused_with_its_name():
         (basis(), Action.INCREASE_10, "web could INCREASE_10: the gates let 1 node through.", None),
         (basis(), Action.HOLD, "web can always HOLD.", None),
         (
-            basis(limits=Limits(mode=Mode.ACTIVE)),
+            basis(limits=capped(mode=Mode.ACTIVE)),
             Action.DECREASE_30,
             "web cannot DECREASE_30: refused by lease.",
             None,

@@ -182,7 +182,7 @@ def test_an_offering_that_is_to_be_avoided_is_not_bought():
     world = world_of(pools=(pool(n_spot=1, n_on_demand=0),), workloads=(app(replicas=1),))
     node = node_of(world)
     spot = {"capacity_type": CapacityType.SPOT, "cpu_milli": 3500, "zone": node.offering.zone}
-    world.apply(placeholder(node.movable[0], node, avoid=node.offering, **spot))
+    world.apply(placeholder(node.movable[0], node, avoid=(node.offering,), **spot))
     step(world, 300.0)
     (room,) = world.cluster.own.values()
     assert room.node != node.name

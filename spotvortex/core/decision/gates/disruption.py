@@ -12,7 +12,7 @@ from spotvortex.core.decision.budgets import pool_left
 from spotvortex.core.decision.gates.base import Case, Reply, gate
 from spotvortex.core.decision.messages import PoolState, Verdict
 from spotvortex.core.decision.rule_policy import floor_nodes, worse
-from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.limits import OFF, Limits
 from spotvortex.core.domain.moves import Concern
 from spotvortex.core.domain.types import Action, GateName
 
@@ -97,9 +97,9 @@ def utilisation_headroom(case: Case, reply: Reply) -> Verdict:
 def cooldown(case: Case, reply: Reply) -> Verdict:
     """After a wave the pool settles; after a fall back it dwells before it returns.
 
-    Compares: the time since the last wave with 300 s; before a return to Spot the dwell, a risk
-    that is clearly low again, probation, and 330 s in which a provisioner that consolidates may
-    still bring back what was released.
+    Compares: the time since the last wave with 300 s; before a return to Spot the dwell (the time
+    in which it pays back), a risk under an owner's cap, probation, and 330 s in which a provisioner
+    that consolidates may still bring back what was released.
     """
     now, state, limits = case.pool.at, case.state, case.limits
     if case.action is Action.HOLD:
@@ -112,9 +112,13 @@ def cooldown(case: Case, reply: Reply) -> Verdict:
     fell = state.last_decrease_at
     if not case.action.towards_spot or fell is None or now - fell > PEACE_S:
         return reply.allow("nothing to wait for")
-    left = dwell_s(state, limits) - (now - fell)
+    dwell = dwell_s(state, limits, case.economics.payback_hours)
+    left = dwell - (now - fell)
     if left > 0.0:
-        numbers = {"left_s": round(left, 3), "failed_returns": state.n_failed_returns}
+        numbers = {
+            "left_s": round(left, 3),
+            "failed_returns": state.n_failed_returns,
+        }
         return reply.refuse("dwelling after a fall back", **numbers)
     return _probation(case, reply)
 
@@ -131,18 +135,23 @@ def _is_returning(case: Case) -> bool:
     return pool.consolidates and free > 0 and recent
 
 
-def dwell_s(state: PoolState, limits: Limits) -> float:
-    """Return the seconds between a fall back and a return: doubled by each return that failed."""
-    doubled = limits.dwell_s * 2.0 ** min(state.n_failed_returns, 16)
+def dwell_s(state: PoolState, limits: Limits, payback_hours: float | None) -> float:
+    """Return the seconds between a fall back and a return: doubled by each return that failed.
+
+    As long as staying on-demand has cost less than a return costs, waiting can have been right: so
+    the time is that in which a return pays back. An owner may ask for more.
+    """
+    own = 3600.0 * (payback_hours or 0.0)
+    doubled = max(own, limits.dwell_s) * 2.0 ** min(state.n_failed_returns, 16)
     return max(limits.dwell_s, min(doubled, limits.max_dwell_s))
 
 
 def _probation(case: Case, reply: Reply) -> Verdict:
     """After a fall back the risk must be clearly low again, and a few nodes go first."""
     risk, limits = worse(case.pool.entry_risk), case.limits
-    most = limits.medium_risk * limits.return_risk_ratio
+    most = limits.medium_risk * limits.return_risk_ratio if limits.medium_risk < OFF else OFF
     numbers = {"most": most} if risk is None else {"risk": risk, "most": most}
-    if risk is None or risk >= most:
+    if risk is None or limits.reaches(risk, most):
         return reply.refuse("the risk is not clearly low again after a fall back", **numbers)
     numbers["probation"] = case.state.n_probation
     return reply.at_most(case.state.n_probation, "on probation after a fall back", **numbers)

@@ -30,6 +30,7 @@ from tests.core.builders import (
     GIB,
     GOOD,
     candidate,
+    capped,
     case,
     pool_input,
     proposal,
@@ -164,10 +165,22 @@ REFUSING = [
     ("budgets", case(EXIT, pool=pool_input(n_in_flight=1)), "still under way"),
     ("budgets", case(EXIT, state=after(SHOWS_S - 0.1)), "may not show"),
     ("cooldown", case(UP, state=RETURNED, pool=pool_input(**RELEASED)), "still bringing back"),
-    ("cooldown", case(UP, state=after(301.0, 301.0)), "dwelling"),
-    ("cooldown", case(UP, state=replace(after(999.0, 999.0), n_failed_returns=1)), "dwelling"),
-    ("cooldown", case(UP, state=after(700.0, 700.0), pool=WARM), "not clearly low again"),
-    ("cooldown", case(UP, state=after(700.0, 700.0), pool=UNSCORED), "not clearly low again"),
+    ("cooldown", case(UP, state=after(301.0, 301.0), limits=capped()), "dwelling"),
+    (
+        "cooldown",
+        case(UP, state=replace(after(999.0, 999.0), n_failed_returns=1), limits=capped()),
+        "dwelling",
+    ),
+    (
+        "cooldown",
+        case(UP, state=after(700.0, 700.0), pool=WARM, limits=capped()),
+        "not clearly low again",
+    ),
+    (
+        "cooldown",
+        case(UP, state=after(700.0, 700.0), pool=UNSCORED, limits=capped()),
+        "not clearly low again",
+    ),
     ("lease", case(limits=ACTIVE), "another replica holds the lease, or nobody"),
     ("freeze", standing(freeze=Freeze.SOFT), "spotvortex-freeze exists (soft)"),
     ("freeze", standing(freeze=Freeze.LEAVE), "spotvortex-freeze exists (leave)"),
@@ -417,18 +430,33 @@ def test_more_room_never_lets_fewer_nodes_through_and_never_more_than_fit(found,
     ("n_failed", "seconds"), [(0, 600.0), (1, 1200.0), (4, 9600.0), (5, 14_400.0), (99, 14_400.0)]
 )
 def test_the_dwell_doubles_with_each_failed_return_up_to_its_bound(n_failed, seconds):
-    assert dwell_s(PoolState(n_failed_returns=n_failed), Limits()) == seconds
+    assert dwell_s(PoolState(n_failed_returns=n_failed), capped(), None) == seconds
+
+
+@pytest.mark.parametrize(
+    ("payback_hours", "least_s", "seconds"),
+    [(0.1, 0.0, 360.0), (0.1, 600.0, 600.0), (2.0, 600.0, 7200.0), (9.0, 0.0, 14_400.0)],
+)
+def test_a_return_waits_as_long_as_it_takes_to_pay_back(payback_hours, least_s, seconds):
+    assert dwell_s(PoolState(), Limits(dwell_s=least_s), payback_hours) == pytest.approx(seconds)
+
+
+def test_without_a_cap_no_risk_speaks_against_a_return():
+    pool = pool_input(entry_risk=risk_of(0.99))
+    returning = case(UP, state=after(700.0, 700.0), pool=pool, limits=Limits())
+    assert cooldown(returning).outcome is Outcome.AT_MOST
 
 
 def test_a_bound_below_the_dwell_itself_does_not_shorten_it():
     short = Limits(dwell_s=600.0, max_dwell_s=60.0)
-    assert dwell_s(PoolState(n_failed_returns=3), short) == 600.0
+    assert dwell_s(PoolState(n_failed_returns=3), short, None) == 600.0
 
 
 def test_the_risk_of_a_return_must_be_below_a_share_of_the_threshold():
     """0.8 of 0.35: exactly that is not yet clearly low."""
     for risk, outcome in ((0.28, Outcome.REFUSE), (0.2799, Outcome.AT_MOST)):
-        returning = case(UP, state=after(700.0, 700.0), pool=pool_input(entry_risk=risk_of(risk)))
+        pool = pool_input(entry_risk=risk_of(risk))
+        returning = case(UP, state=after(700.0, 700.0), pool=pool, limits=capped())
         assert cooldown(returning).outcome is outcome
 
 

@@ -26,7 +26,17 @@ from spotvortex.core.domain.types import (
 from spotvortex.core.record.counterfactual import force
 from spotvortex.core.scoring.features import OfferingScore
 from tests.core import odd
-from tests.core.builders import AT, HEALTHY, assessed_with, node, on_demand, pool, quote, score
+from tests.core.builders import (
+    AT,
+    HEALTHY,
+    assessed_with,
+    capped,
+    node,
+    on_demand,
+    pool,
+    quote,
+    score,
+)
 
 NO_PRICE = SpotQuote(offering=Offering(instance_type="", zone=""))
 NUMBERS = (math.nan, math.inf, -math.inf, 0.0, -0.03, 1e300)
@@ -175,7 +185,7 @@ def test_nothing_grows_on_such_a_market_whoever_asks(world, mode, growth):
 def test_a_risk_that_is_known_is_left_without_any_price(world, risk):
     observed, _ = world
     known = {o: score(o, runtime_score=risk, from_memory=True, n_history=0) for o in OFFERINGS}
-    _, plan = reconcile(ControllerState(), assessed_with(observed, known), Limits(mode=Mode.ACTIVE))
+    _, plan = reconcile(ControllerState(), assessed_with(observed, known), capped(mode=Mode.ACTIVE))
     holding = [d for d in plan.decisions if d.input.n_spot and not d.moves]
     assert all("budgets" in d.refused_by for d in holding)
     assert bool(plan.orders) is bool(n_spot(observed))
