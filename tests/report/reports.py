@@ -24,8 +24,13 @@ def report(*pools, observed=None, **of_every_score):
 
 def screen(made, *, details=False, width=120):
     """The lines that a terminal of so many columns shows."""
+    return lines_of(lambda console: show(made, console, details=details), width)
+
+
+def lines_of(shown, width=120):
+    """The lines that a terminal of so many columns shows of whatever prints on it."""
     out = io.StringIO()
-    show(made, Console(file=out, width=width, color_system=None), details=details)
+    shown(Console(file=out, width=width, color_system=None))
     return out.getvalue().splitlines()
 
 

@@ -59,7 +59,8 @@ other `PREFIX` name. `SCALE_DOWN_DISABLED` comes and goes with `KEPT`."""
 MODE: Final = "spotvortex.io/mode"
 MAX_SPOT_RATIO: Final = "spotvortex.io/max-spot-ratio"
 ON_DEMAND_FLOOR: Final = "spotvortex.io/on-demand-floor"
-"""Annotations of NodePools, written by their owner and never by the controller."""
+"""Annotations of NodePools, written by their owner and never by the controller. The floor stands on
+workloads and namespaces, too: there it counts Ready pods."""
 
 MIN_AVAILABLE_AFTER_LOSS: Final = "spotvortex.io/min-available-after-loss"
 """Annotation of a workload, its pods or its namespace, written by their owner: the pods, or the

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from spotvortex.core.domain.labels import MIN_AVAILABLE_AFTER_LOSS
+from spotvortex.core.domain.labels import MIN_AVAILABLE_AFTER_LOSS, ON_DEMAND_FLOOR
 from spotvortex.core.domain.types import Offering
 
 WANTED: Final = 'give pods as "3", or a share of the replicas as "50%"'
@@ -53,6 +53,8 @@ class WorkloadFact:
         n_replicas: pods that live, Ready or not.
         said: the owner's word on what must stay after a loss, as it stands; "" where nobody said.
         said_by: whose word it is, as in "Deployment shop/web" or "Namespace shop".
+        floor: the owner's word on what must stay on-demand, as it stands; "" where nobody said.
+        floor_by: whose word that is.
         healthy_by_node: node name and number of Ready pods.
         n_leaving: Ready pods, on Spot or not, whose node is on the move.
         spot_by_offering: its Ready pods on Spot, sorted by offering.
@@ -65,6 +67,8 @@ class WorkloadFact:
     n_replicas: int
     said: str = ""
     said_by: str = ""
+    floor: str = ""
+    floor_by: str = ""
     healthy_by_node: tuple[tuple[str, int], ...] = ()
     n_leaving: int = 0
     spot_by_offering: tuple[SpotShare, ...] = ()
@@ -83,9 +87,11 @@ class WorkloadFact:
     @property
     def problem(self) -> str:
         """The word that cannot be read, with the object and the fix, "" where there is none."""
-        if not self.said or is_word(self.said):
-            return ""
-        return f"{self.said_by}: {MIN_AVAILABLE_AFTER_LOSS}={self.said[:40]!r}: {WANTED}"
+        if self.said and not is_word(self.said):
+            return f"{self.said_by}: {MIN_AVAILABLE_AFTER_LOSS}={self.said[:40]!r}: {WANTED}"
+        if self.floor and not is_word(self.floor):
+            return f"{self.floor_by}: {ON_DEMAND_FLOOR}={self.floor[:40]!r}: {WANTED}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,10 +117,17 @@ class Need:
     Attributes:
         after_offering: after the loss of one Spot offering.
         after_zone: after the loss of the Spot of one zone.
+        on_demand: after the loss of all Spot: the floor that its owner has set.
     """
 
     after_offering: int
     after_zone: int
+    on_demand: int = 0
+
+    @property
+    def most(self) -> int:
+        """Pods that must stay after any of the losses."""
+        return max(self.after_offering, self.after_zone, self.on_demand)
 
 
 NOTHING: Final = Need(after_offering=0, after_zone=0)
@@ -150,15 +163,17 @@ def need_of(workload: WorkloadFact, default: SurvivalDefault) -> Need:
     of it but by its owner's word. A word that cannot be read counts as none here; see `problem`.
     """
     n = workload.n_replicas
-    if workload.said and not workload.problem:
+    floor = pods_of(workload.floor, n) if is_word(workload.floor) else 0
+    if is_word(workload.said):
         pods = pods_of(workload.said, n)
-        return Need(after_offering=pods, after_zone=pods)
+        return Need(after_offering=pods, after_zone=pods, on_demand=floor)
     if n <= 1:
-        return NOTHING
+        return Need(after_offering=0, after_zone=0, on_demand=floor) if floor else NOTHING
     least = 1 if default.zone_ratio > 0.0 else 0
     return Need(
         after_offering=share(default.offering_ratio, n),
         after_zone=max(least, share(default.zone_ratio, n)),
+        on_demand=floor,
     )
 
 

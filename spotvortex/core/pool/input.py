@@ -192,9 +192,12 @@ class LossSafety:
         least_pods: pods that the tightest workload can spare likewise; of those with pods on the
             nodes to move first, else of all; None without one.
         least_of: that workload, `namespace/Kind/name`, "" without one.
-        least_loss: the loss that hits it most: an offering or `zone us-east-1a`, "" of none.
+        least_loss: the loss that hits it most: an offering, `zone us-east-1a`, or `all Spot` where
+            its owner's floor binds; "" of none.
         safe_by_word_nodes: nodes, the first to move first, that may become Spot before a loss
             takes more of a workload than may be taken.
+        above_floor_nodes: nodes likewise, before a workload has fewer pods on-demand than its
+            floor; None where no workload has one.
         n_breaking: workloads of which a single loss would take too much as it is now.
         n_relieving: Spot nodes, the first to move first, whose leaving makes such a loss hurt less.
     """
@@ -214,6 +217,7 @@ class LossSafety:
     safe_by_word_nodes: int = 0
     n_breaking: int = 0
     n_relieving: int = 0
+    above_floor_nodes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

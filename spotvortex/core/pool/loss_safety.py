@@ -14,7 +14,13 @@ from spotvortex.core.domain.observation import NodeFact
 from spotvortex.core.pool.context import CycleContext
 from spotvortex.core.pool.input import MAX_CANDIDATES, GroupFit, LossSafety
 from spotvortex.core.pool.summary import PoolSummary
-from spotvortex.core.pool.survival.zone_loss import Margin, Margins, n_safe, pick_safe
+from spotvortex.core.pool.survival.zone_loss import (
+    Margin,
+    Margins,
+    n_above_floors,
+    n_safe,
+    pick_safe,
+)
 
 _WORDS: Final = frozenset({InputName.OWNERS, InputName.STATEFUL_SETS, InputName.NAMESPACES})
 """The inputs that carry owners' words; a world that has none of them has no words either."""
@@ -78,6 +84,7 @@ def loss_safety(
         least_of=least.of if least else "",
         least_loss=least.loss if least else "",
         safe_by_word_nodes=n_safe(order, shape.pods_on, shape.margins),
+        above_floor_nodes=n_above_floors(order, shape.pods_on, shape.margins),
         n_breaking=sum(1 for _, margin in shape.margins.by_key.values() if margin.breaks),
         n_relieving=(*relieving, False).index(False),
     )

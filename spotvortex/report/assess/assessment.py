@@ -32,6 +32,7 @@ from spotvortex.core.pool.commitments.coverage import covered_at
 from spotvortex.core.pool.survival.zone_loss import Loss, breaking_losses
 from spotvortex.report.assess.commitments import CommitmentsFound, commitments_found
 from spotvortex.report.assess.on_demand import OnDemand, on_demand_of
+from spotvortex.report.assess.readiness import WorkloadReadiness, readiness_rows
 from spotvortex.report.assess.survival import PoolHold, SurvivalRow, pool_holds, workload_rows
 
 
@@ -152,6 +153,7 @@ class Report:
         blocked: the workloads that keep nodes from being moved.
         losses: the losses that would leave a workload with too few pods.
         workloads: each workload with the loss that hits it most, the worst first.
+        readiness: how far each workload is ready for Spot, the worst first.
         holds: what stands most against more Spot in each pool.
         decisions: what would be decided, by pool.
         missing: the inputs that cannot be read.
@@ -168,6 +170,7 @@ class Report:
     blocked: tuple[BlockedBy, ...]
     losses: tuple[Loss, ...]
     workloads: tuple[SurvivalRow, ...]
+    readiness: tuple[WorkloadReadiness, ...]
     holds: tuple[PoolHold, ...]
     decisions: tuple[Decision, ...]
     missing: tuple[MissingInput, ...]
@@ -206,6 +209,7 @@ def make_report(plan: Plan, frame: Provenance) -> Report:
     inputs = plan.observation.inputs
     default = plan.decisions[0].basis.limits.survival if plan.decisions else SURVIVAL_DEFAULT
     coverage = covered_at(plan.observation).coverage
+    survival = workload_rows(cluster, default)
     return Report(
         context=frame.context,
         at=plan.at,
@@ -218,7 +222,8 @@ def make_report(plan: Plan, frame: Provenance) -> Report:
         ),
         blocked=_blocked(cluster.pools),
         losses=breaking_losses((work, need_of(work, default)) for work in cluster.workloads),
-        workloads=workload_rows(cluster, default),
+        workloads=survival,
+        readiness=readiness_rows(cluster, survival),
         holds=pool_holds(cluster, default),
         decisions=plan.decisions,
         missing=tuple(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from spotvortex.core.domain.labels import MIN_AVAILABLE_AFTER_LOSS
+from spotvortex.core.domain.labels import MIN_AVAILABLE_AFTER_LOSS, ON_DEMAND_FLOOR
 from spotvortex.core.domain.observation import ClusterFacts, PoolFacts
 from spotvortex.core.domain.workloads import Need, SurvivalDefault, WorkloadFact, need_of
 from spotvortex.core.pool.survival.zone_loss import Loss, Margin, workload_margins, worst_loss
@@ -145,7 +145,7 @@ def _row(
 ) -> SurvivalRow:
     loss: Loss | None = worst_loss(work, need)
     left = loss.healthy_left if loss else work.healthy
-    needed = loss.needed if loss else max(need.after_offering, need.after_zone)
+    needed = loss.needed if loss else need.most
     single = work.n_replicas <= 1
     return SurvivalRow(
         workload=work.key,
@@ -170,13 +170,12 @@ def change_of(
     """Say what would let one more pod of a workload go to Spot, "" where one may.
 
     One that is on Spot altogether is to survive a loss as it is.
-    One that is on Spot altogether is to survive a loss as it is.
-    The first that suffices: mend the word, wait for pods that are not Ready, spread what is on Spot
-    over the zones, ask for less, have more replicas.
+    The first that suffices: mend the word, wait for pods that are not Ready, lower the floor,
+    spread what is on Spot over the zones, ask for less, have more replicas.
     """
     if work.problem:
         return work.problem
-    if work.n_replicas <= 1:
+    if work.n_replicas <= 1 and not work.floor:
         on_spot = bool(work.spot_by_offering)
         return "raise replicas from 1 to 2" if on_spot or margin is not None else ""
     goal = 1 if _n_on_spot(work) < work.healthy else 0
@@ -186,6 +185,8 @@ def change_of(
     if margin.pods + n_unready + work.n_leaving >= goal:
         return _waiting(n_unready, work.n_leaving)
     need = need_of(work, default)
+    if work.healthy - _n_on_spot(work) - need.on_demand < goal:
+        return _lower_floor(work, goal)
     spread = _spread(work, need, n_zones, goal)
     return spread or _asking_for_less(work, goal) or _more(work, default, goal)
 
@@ -211,6 +212,11 @@ def _spread(work: WorkloadFact, need: Need, n_zones: int, goal: int) -> str:
     return "spread it by topologySpreadConstraints over topology.kubernetes.io/zone"
 
 
+def _lower_floor(work: WorkloadFact, goal: int) -> str:
+    least = max(0, work.healthy - _n_on_spot(work) - goal)
+    return f"set {ON_DEMAND_FLOOR}: {least} on {work.floor_by}"
+
+
 def _asking_for_less(work: WorkloadFact, goal: int) -> str:
     """Name the largest word under which one more may go."""
     zones: dict[str, int] = {}
@@ -232,7 +238,7 @@ def _more(work: WorkloadFact, default: SurvivalDefault, goal: int) -> str:
     for n in range(work.n_replicas + 1, MAX_REPLICAS + 1):
         grown = _grown(work, n)
         need = need_of(grown, default)
-        if n - n_on_spot - max(need.after_offering, need.after_zone) >= goal:
+        if n - n_on_spot - need.most >= goal:
             return f"raise replicas from {work.n_replicas} to {n}"
     return "ask for fewer pods after a loss"
 
@@ -245,4 +251,6 @@ def _grown(work: WorkloadFact, n_replicas: int) -> WorkloadFact:
         n_replicas=n_replicas,
         said=work.said,
         said_by=work.said_by,
+        floor=work.floor,
+        floor_by=work.floor_by,
     )

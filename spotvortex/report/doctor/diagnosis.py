@@ -15,7 +15,7 @@ from typing import Final
 
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact, PdbFact, PoolFacts
-from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType
+from spotvortex.core.domain.types import HARD_BLOCKERS, CapacityType
 from spotvortex.core.pool.blocking import blockers_of, pdb_blocked_nodes
 from spotvortex.core.pool.survival.eviction import (
     Blocked,
@@ -24,7 +24,7 @@ from spotvortex.core.pool.survival.eviction import (
     eviction_verdict,
 )
 from spotvortex.report.assess.assessment import MissingInput
-from spotvortex.report.doctor.fixes import CURES, Trouble, Weight
+from spotvortex.report.fixes import CURES, TROUBLES, Trouble, Weight, trouble_of_zero
 
 LONG_GRACE_S: Final = 120.0
 """A Spot interruption is announced 120 s ahead at most; what stops slower is cut off."""
@@ -188,17 +188,6 @@ class _Hit:
     detail: str = ""
 
 
-_OF_BLOCKER: Final = {
-    Blocker.DO_NOT_DISRUPT: Trouble.DO_NOT_DISRUPT,
-    Blocker.BARE_POD: Trouble.BARE_POD,
-    Blocker.SINGLE_REPLICA: Trouble.SINGLE_REPLICA,
-    Blocker.LOCAL_STORAGE: Trouble.LOCAL_STORAGE,
-    Blocker.VOLUME: Trouble.VOLUME,
-    Blocker.PINNED_ON_DEMAND: Trouble.PINNED_ON_DEMAND,
-}
-"""Troubles that a pod has whatever its budgets say; those of budgets come from the verdict."""
-
-
 def diagnose(cluster: ClusterFacts, standings_on: StandingsOn, at: float, name: str) -> Diagnosis:
     """Find what blocks each node's drain.
 
@@ -257,7 +246,7 @@ def _hits_on(
 
 def _hits(pod: PodEvictability, budgets: Mapping[str, PdbFact]) -> Iterator[_Hit]:
     for blocker in pod.blockers:
-        trouble = _OF_BLOCKER.get(blocker)
+        trouble = TROUBLES.get(blocker)
         if trouble is not None:
             yield _Hit(trouble=trouble)
     if pod.stays or pod.terminating:
@@ -287,15 +276,7 @@ def _of_budget(verdict: Blocked, pod: PodEvictability, pdb: PdbFact) -> _Hit:
         case Refusal.UNREADY:
             return _Hit(trouble=Trouble.UNREADY_UNDER_PDB, pdb=pdb.key, detail=figures)
         case Refusal.ALLOWS_ZERO:
-            return _Hit(trouble=_zero(pdb), pdb=pdb.key, detail=figures)
-
-
-def _zero(pdb: PdbFact) -> Trouble:
-    """Tell never from not now: a budget that demands every pod it expects never spares one."""
-    if pdb.expected_pods <= 0:
-        return Trouble.PDB_UNCOUNTED
-    never = pdb.desired_healthy >= pdb.expected_pods
-    return Trouble.PDB_NEVER_ALLOWS if never else Trouble.PDB_ALLOWS_ZERO
+            return _Hit(trouble=trouble_of_zero(pdb), pdb=pdb.key, detail=figures)
 
 
 def _gather(group: _Group, node: NodeFact, pod: PodEvictability | None, hit: _Hit) -> None:

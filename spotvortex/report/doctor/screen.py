@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.text import Text
 
 from spotvortex.report.doctor.diagnosis import Asked, Diagnosis, DrainReadiness, Finding
-from spotvortex.report.doctor.fixes import Weight
 from spotvortex.report.document import plain
+from spotvortex.report.fixes import Weight
 
 MAX_ROWS: Final = 12
 """Findings of a block of the first screen; what is left out is counted and shown by --details."""

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from spotvortex.core.domain.types import GateName
+from spotvortex.report.assess.readiness import prefer_spot
 from tests.controlplane.cluster import ControlPlane
 from tests.e2e.conftest import USER
 from tests.e2e.equipment import scene
@@ -61,6 +64,32 @@ def test_json_says_what_cannot_move_and_what_would_break(shop: ControlPlane, tmp
     assert web["saving_usd_per_hour"] > 0
     assert {d["pool"] for d in report["decisions"]} >= set(scene.POOLS)
     assert all(len(d["verdicts"]) == len(GateName) for d in report["decisions"])
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl on PATH")
+def test_each_line_that_workloads_prints_is_one_that_the_server_takes(shop: ControlPlane):
+    done = assess(shop, "--workloads", "--output", "json")
+    rows = {row["workload"]: row for row in json.loads(done.stdout)["readiness"]}
+    assert rows["shop/Deployment/ledger"]["readiness"] == "single"
+    assert rows["shop/Deployment/checkout"]["readiness"] == "full"
+    lines = [line for row in rows.values() for line in row["commands"]]
+    assert len(lines) >= 2
+    # A pinned workload has the patch; this scene has none, so that it is tried on another.
+    lines.append(f"kubectl -n shop patch deployment/front {prefer_spot()}")
+    for line in lines:
+        verb = [*shlex.split(line), "--dry-run=server"]
+        tried = subprocess.run(
+            verb,
+            env=os.environ | {"KUBECONFIG": str(shop.kubeconfig())},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert tried.returncode == 0, (line, tried.stderr)
+    text = assess(shop, "--workloads").stdout
+    assert "single  shop/Deployment/ledger · 0 of 1 pods on Spot" in text
+    assert rows["shop/Deployment/ledger"]["commands"][0] in text
 
 
 def test_without_prices_the_table_of_last_resort_is_named(shop: ControlPlane):

@@ -36,6 +36,8 @@ INPUTS = tuple(
 )
 WORD = "spotvortex.io/min-available-after-loss"
 WORDS = ("", "", "", "0", "2", "25%", "75%", "some")
+FLOOR = "spotvortex.io/on-demand-floor"
+FLOORS = ("", "", "1", "2", "40%")
 N_CLUSTERS = 250
 PARTS = [range(20), pytest.param(range(20, N_CLUSTERS), marks=pytest.mark.search)]
 
@@ -65,7 +67,7 @@ def make_node(name, pool, kind, rng):
 
 def make_cluster(seed):
     """Three pools, one maybe a pair, some nodes of none, and workloads whose pods are anywhere."""
-    rng = Random(seed)
+    rng, floors = Random(seed), Random(-1 - seed)
     nodes = {}
     for pool in ("api", "db", "pair" if seed % 2 else "web", ""):
         for i in range(rng.randint(1, 5)):
@@ -83,8 +85,9 @@ def make_cluster(seed):
                 ready=rng.random() < 0.9,
             )
             pods[made["metadata"]["name"]] = made
-        word = rng.choice(WORDS)
-        owners[app] = objects.replica_set(f"{app}-x", app, annotations={WORD: word} if word else {})
+        said = {WORD: rng.choice(WORDS), FLOOR: floors.choice(FLOORS)}
+        notes = {name: word for name, word in said.items() if word}
+        owners[app] = objects.replica_set(f"{app}-x", app, annotations=notes)
         if rng.random() < 0.5:
             continue
         selector = {"matchLabels": {"app": app}}
@@ -97,17 +100,28 @@ def make_cluster(seed):
     return Raw(nodes, pods, pdbs, owners, spaces if word else {})
 
 
-def wanted_of(raw, app, *, zone):
+def wanted_of(raw, app, lost):
     """What must stay of an app, by the words of the documentation and no code of the product."""
+    if lost == "all":
+        floor = raw.owners[app]["metadata"].get("annotations", {}).get(FLOOR, "0")
+        return counted(floor, n_of(raw, app))
     notes = [raw.owners[app]["metadata"].get("annotations", {})]
     notes += [space["metadata"]["annotations"] for space in raw.spaces.values()]
-    n = sum(1 for plain in raw.pods.values() if plain["metadata"]["labels"]["app"] == app)
+    n = n_of(raw, app)
     word = next((found[WORD] for found in notes if WORD in found), "")
     if word == "some":
         return n
     if word:
-        return -(-int(word[:-1]) * n // 100) if word.endswith("%") else int(word)
-    return max(1, -(-n // 3)) if zone else -(-n // 2)
+        return counted(word, n)
+    return max(1, -(-n // 3)) if lost == "zone" else -(-n // 2)
+
+
+def n_of(raw, app):
+    return sum(1 for plain in raw.pods.values() if plain["metadata"]["labels"]["app"] == app)
+
+
+def counted(word, n):
+    return -(-int(word[:-1]) * n // 100) if word.endswith("%") else int(word)
 
 
 def is_ready(plain):
@@ -177,14 +191,15 @@ def clones(raw, moved):
 
 
 def losses(raw):
-    """The nodes that go together, by whether it is a zone: its Spot, or that of an offering."""
+    """The nodes that go together, with what is lost: an offering, a zone's Spot, all of it."""
     groups = {}
     for name, plain in raw.nodes.items():
         labels = plain["metadata"]["labels"]
         if labels[KIND] == "spot":
-            groups.setdefault((labels[TYPE], labels[ZONE], False), set()).add(name)
-            groups.setdefault(("", labels[ZONE], True), set()).add(name)
-    return [(gone, is_zone) for (_, _, is_zone), gone in groups.items()]
+            groups.setdefault((labels[TYPE], labels[ZONE], "offering"), set()).add(name)
+            groups.setdefault(("", labels[ZONE], "zone"), set()).add(name)
+            groups.setdefault(("", "", "all"), set()).add(name)
+    return [(gone, lost) for (_, _, lost), gone in groups.items()]
 
 
 def left(raw, app, gone):
@@ -215,9 +230,9 @@ def broken(raw, moved, apps):
     return {
         app
         for clone in clones(raw, moved)
-        for gone, is_zone in losses(clone)
+        for gone, lost in losses(clone)
         for app in apps
-        if left(clone, app, gone) < wanted_of(raw, app, zone=is_zone)
+        if left(clone, app, gone) < wanted_of(raw, app, lost)
     }
 
 
@@ -288,8 +303,13 @@ def unheard(pool: PoolFacts) -> PoolFacts:
     return of_each(pool, lambda w: replace(w, said=""))
 
 
+def floorless(pool: PoolFacts) -> PoolFacts:
+    """The reading in which no owner has set a floor."""
+    return of_each(pool, lambda w: replace(w, floor=""))
+
+
 def test_the_same_test_finds_a_reading_that_is_too_kind():
-    for reading in (one_pool, without_shares, spot_forgotten, unheard):
+    for reading in (one_pool, without_shares, spot_forgotten, unheard, floorless):
         seeds = range(N_CLUSTERS)
         assert any(broken_by_a_wave(seed, reading)[0] for seed in seeds), reading.__name__
     assert any(broken_by_a_second_wave(seed, standing_still)[0] for seed in range(N_CLUSTERS))

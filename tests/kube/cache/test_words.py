@@ -108,6 +108,20 @@ def test_a_word_on_the_namespace_comes_changes_and_goes():
     assert word_of(scene) == ("", "")
 
 
+def test_a_floor_stands_on_the_workload_or_else_on_its_namespace():
+    floor = {"spotvortex.io/on-demand-floor": "2"}
+    scene = town(web("a"), web("b")).put("namespaces", {"metadata": meta("default")})
+    scene.put("workloads", replica_set("web-1", "web", annotations=floor))
+    work = works(scene)["default/Deployment/web"]
+    assert (work.floor, work.floor_by, work.said) == ("2", "Deployment default/web", "")
+    scene.put("workloads", replica_set("web-1", "web"))
+    scene.put("namespaces", {"metadata": meta("default", annotations=floor)})
+    work = works(scene)["default/Deployment/web"]
+    assert (work.floor, work.floor_by) == ("2", "Namespace default")
+    scene.remove("namespaces", "default")
+    assert works(scene)["default/Deployment/web"].floor == ""
+
+
 def test_jobs_are_judged_by_a_word_on_their_pods_alone():
     batch = pod("batch-1", owner=("Job", "batch"))
     scene = town(batch).put("namespaces", space("1"))

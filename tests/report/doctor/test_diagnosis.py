@@ -13,8 +13,8 @@ from spotvortex.core.pool.survival.eviction import ServerAnswer
 from spotvortex.errors import SettingsError
 from spotvortex.report.doctor.diagnosis import MAX_NAMED, DrainReadiness, diagnose
 from spotvortex.report.doctor.dry_run import MAX_ASKED, compared, questions
-from spotvortex.report.doctor.fixes import CURES, Trouble, Weight
 from spotvortex.report.doctor.screen import render, show
+from spotvortex.report.fixes import CURES, Trouble, Weight
 from tests.core.builders import (
     AT,
     cluster,

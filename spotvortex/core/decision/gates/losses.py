@@ -23,12 +23,14 @@ def pool_safety(case: Case, reply: Reply) -> Verdict:
 
     Compares: Ready pods of each workload that would stay with its owner's word
     (`min-available-after-loss`), else with half of the replicas after an offering's loss and a
-    third, never none, after a zone's; pods on nodes on the move count as lost with what hits most,
-    and pools that share a workload share what it can spare (ADR 0008, ADR 0019). A node with pods
-    of a workload that can spare none holds by itself. PodDisruptionBudgets count as well where
-    `SPOTVORTEX_BUDGETS_BIND` is set. Refuses growth where either cannot be read. Away from
-    Spot for safety's sake, only nodes whose leaving helps. What the controller's own fall back took
-    from Spot, and its anchors still keep, may return to where it was (ADR 0014).
+    third, never none, after a zone's, and with its owner's floor after the loss of all Spot; pods
+    on nodes on the move count as lost with what hits most, and pools that share a workload share
+    what it can spare (ADR 0008, ADR 0019). A node with pods of a workload that can spare none
+    holds by itself. PodDisruptionBudgets count as well where `SPOTVORTEX_BUDGETS_BIND` is set.
+    Refuses growth where either cannot be read. Away from Spot for safety's sake, only nodes whose
+    leaving helps. What the controller's own fall back took from Spot, and its anchors still keep,
+    may return to where it was (ADR 0014), as far as no workload has fewer Ready pods on-demand
+    than its owner's floor (`on-demand-floor`) then.
 
     IMPORTANT: what the controller's own fall back took from Spot may return to where it was. The
     provisioner had put it there before; a gate that lets it leave and not come back would keep
@@ -63,7 +65,7 @@ def _by_words(case: Case, reply: Reply, n_workloads: int) -> Verdict:
         return reply.allow("no workload of this pool has anything to lose")
     n_safe = safety.safe_by_word_nodes
     numbers = {"spare_pods": safety.least_pods, "n_workloads": n_workloads}
-    n_ours = n_to_undo(case.pool, case.state)
+    n_ours = _ours_above_floors(case)
     if n_ours > n_safe and (safety.least_loss or safety.least_pods >= 0):
         return _undoing(case, reply, n_ours, **numbers)
     if case.pool.to_spot and not n_safe:
@@ -72,6 +74,13 @@ def _by_words(case: Case, reply: Reply, n_workloads: int) -> Verdict:
         return reply.allow("no node to be judged", **numbers)
     reason = f"{safety.least_of} can spare {max(0, safety.least_pods)} pods"
     return reply.at_most(n_safe, f"{reason}{_beyond(safety.least_loss)}", **numbers)
+
+
+def _ours_above_floors(case: Case) -> int:
+    """Return how much of a fall back may return before a workload's floor is touched."""
+    n_ours = n_to_undo(case.pool, case.state)
+    above = case.pool.safety.above_floor_nodes
+    return n_ours if above is None else min(n_ours, above)
 
 
 def _beyond(loss: str) -> str:
@@ -104,7 +113,7 @@ def _by_budgets(case: Case, reply: Reply) -> Verdict:
         return reply.allow("no PodDisruptionBudget covers this pool")
     margin = safety.margin_pods or 0
     numbers = {"margin_pods": margin, "n_pdbs": safety.n_pdbs}
-    n_ours = n_to_undo(case.pool, case.state)
+    n_ours = _ours_above_floors(case)
     if n_ours > (0 if margin < 0 else safety.safe_to_spot_nodes) and safety.margin_zone:
         return _undoing(case, reply, n_ours, **numbers)
     if margin < 0:

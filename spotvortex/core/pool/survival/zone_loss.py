@@ -1,16 +1,17 @@
-"""What breaks if one offering, or all Spot of one zone, is taken away.
+"""What breaks if one offering, all Spot of one zone, or all Spot at once is taken away.
 
 Comes in: workloads and budgets, each with its pods on Spot over the whole cluster, and what must
 stay of each. Goes out: each loss that would leave one with less, and how many more nodes of a pool
-may go to Spot before one would. Only Spot can be reclaimed, so on-demand nodes survive here; an
-outage of a whole zone is not what Spot adds.
+may go to Spot before one would. The loss of all Spot is judged where an owner has set a floor
+alone: it says how many pods stay on-demand. Only Spot can be reclaimed, so on-demand nodes survive
+here; an outage of a whole zone is not what Spot adds.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from spotvortex.core.domain.observation import PdbFact, PoolFacts
@@ -19,6 +20,9 @@ from spotvortex.core.domain.workloads import Need, SurvivalDefault, WorkloadFact
 
 Guarded: TypeAlias = PdbFact | WorkloadFact
 """What a loss may break."""
+
+ALL_SPOT = "all Spot"
+"""The loss that a floor is about, in words."""
 
 MAX_LOOKED_AT = 500
 """Nodes among which those are sought that may become Spot."""
@@ -29,8 +33,8 @@ class Loss:
     """A workload, or a budget that binds, which would be left with too few pods by one loss.
 
     Attributes:
-        what: what is lost: an offering (`m6i.large/us-east-1a`) or `zone us-east-1a`.
-        zone: the zone where it is lost.
+        what: what is lost: an offering (`m6i.large/us-east-1a`), `zone us-east-1a`, or `ALL_SPOT`.
+        zone: the zone where it is lost, "" for all.
         n_nodes: nodes with pods of it that go with the loss.
         of: its key: `namespace/Kind/name` of a workload, `namespace/name` of a budget.
         healthy: Ready pods before the loss.
@@ -63,6 +67,7 @@ class Margin:
         pods: pods that may still be lost beyond that loss and beyond those that may be on their
             way into it; negative where the loss leaves too few already.
         room: how many of these this pool may use up.
+        floor_room: the same before the owner's floor is touched, None where there is none.
         breaks: the losses that leave too few, as in `breaking_losses`.
         slack_one_pods: pods that may be lost beyond those of the node with most of its pods.
         slack_two_pods: the same of the two nodes with most.
@@ -73,6 +78,7 @@ class Margin:
     zone: str
     pods: int
     room: int
+    floor_room: int | None = None
     breaks: tuple[str, ...] = ()
     slack_one_pods: int = 0
     slack_two_pods: int = 0
@@ -84,7 +90,7 @@ def need_by_budget(pdb: PdbFact) -> Need:
 
 
 def losses_of(fact: Guarded, need: Need) -> Iterator[Loss]:
-    """Return what each single loss leaves of it: of each Spot offering, and of each zone's Spot."""
+    """Return what each loss leaves: of a Spot offering, of a zone's Spot, under a floor of all."""
     healthy = fact.healthy
     zones: dict[str, tuple[int, int]] = {}
     for share in fact.spot_by_offering:
@@ -109,6 +115,16 @@ def losses_of(fact: Guarded, need: Need) -> Iterator[Loss]:
             healthy=healthy,
             healthy_left=healthy - n_pods,
             needed=need.after_zone,
+        )
+    if need.on_demand and zones:
+        yield Loss(
+            what=ALL_SPOT,
+            zone="",
+            n_nodes=sum(n for n, _ in zones.values()),
+            of=fact.key,
+            healthy=healthy,
+            healthy_left=healthy - sum(n for _, n in zones.values()),
+            needed=need.on_demand,
         )
 
 
@@ -180,7 +196,7 @@ def workload_margins(
             by_key[work.key] = hit
             continue
         need = need_of(work, default)
-        if work.healthy_by_node and (need.after_offering or need.after_zone or work.problem):
+        if work.healthy_by_node and (need.most or work.problem):
             by_key[work.key] = (work, _margin(work, need, pool.name))
     return Margins(by_key=by_key)
 
@@ -205,7 +221,7 @@ def _margin(fact: Guarded, need: Need, pool: str) -> Margin:
     healthy = fact.healthy
     zones: dict[str, int] = {}
     # Where nothing is on Spot yet, what comes may all be lost together.
-    left, loss, zone = healthy - max(need.after_offering, need.after_zone), "", ""
+    left, loss, zone = healthy - need.most, "", ""
     worst: Offering | None = None
     for share in fact.spot_by_offering:
         offering, n_lost = share.offering, share.n_pods - share.n_leaving
@@ -217,6 +233,9 @@ def _margin(fact: Guarded, need: Need, pool: str) -> Margin:
     for name, n_lost in zones.items():
         if healthy - need.after_zone - n_lost < left:
             left, loss, zone = healthy - need.after_zone - n_lost, f"zone {name}", name
+    above_floor = healthy - need.on_demand - sum(zones.values())
+    if need.on_demand and zones and above_floor < left:
+        left, loss, zone = above_floor, ALL_SPOT, ""
     left -= fact.n_leaving
     room = _room(left, fact.pools, pool)
     if isinstance(fact, WorkloadFact) and fact.problem:
@@ -231,6 +250,9 @@ def _margin(fact: Guarded, need: Need, pool: str) -> Margin:
         zone=zone,
         pods=left,
         room=room,
+        floor_room=_room(above_floor - fact.n_leaving, fact.pools, pool)
+        if need.on_demand
+        else None,
         breaks=breaks,
         slack_one_pods=slack,
         slack_two_pods=slack - most[1],
@@ -289,6 +311,19 @@ def pick_safe(order: Sequence[str], on_node: PodsOn, margins: Margins, most: int
     return picked
 
 
+def n_above_floors(order: Sequence[str], on_node: PodsOn, margins: Margins) -> int | None:
+    """Count the nodes that may become Spot together before a workload's floor is touched.
+
+    None where no workload of the pool has a floor.
+    """
+    floors = {
+        key: (fact, replace(margin, room=margin.floor_room))
+        for key, (fact, margin) in margins.by_key.items()
+        if margin.floor_room is not None
+    }
+    return n_safe(order, on_node, Margins(by_key=floors)) if floors else None
+
+
 def n_safe(order: Sequence[str], on_node: PodsOn, margins: Margins) -> int:
     """Count the nodes, from the first on, that may become Spot together; see `pick_safe`."""
     return next((n for n in range(len(order), 0, -1) if _fits(order[:n], on_node, margins)), 0)
@@ -308,5 +343,5 @@ def relieving_nodes(pool: PoolFacts, margins: Margins) -> frozenset[str]:
         node.name
         for node in pool.nodes
         if (lost := places.get(node.name))
-        and (str(node.offering) in lost or f"zone {node.offering.zone}" in lost)
+        and not lost.isdisjoint((str(node.offering), f"zone {node.offering.zone}", ALL_SPOT))
     )

@@ -16,12 +16,14 @@ class OwnerNotes(Wire, frozen=True, gc=False):
 
     Attributes:
         min_available_after_loss: the owner's word on what must stay after a loss.
+        on_demand_floor: the owner's word on what must stay on-demand.
         revision: of a Deployment's ReplicaSet: which of its rollouts made it.
     """
 
     min_available_after_loss: str | None = field(
         default=None, name=label_names.MIN_AVAILABLE_AFTER_LOSS
     )
+    on_demand_floor: str | None = field(default=None, name=label_names.ON_DEMAND_FLOOR)
     revision: str | None = field(default=None, name="deployment.kubernetes.io/revision")
 
 

@@ -20,15 +20,31 @@ JOB: Final = "Job"
 """Its pods run to an end and are started anew by it, so that nobody waits for their number."""
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Said:
+    """What one object says of its pods, "" where it says nothing.
+
+    Attributes:
+        after_loss: what must stay Ready after a loss.
+        floor: what must stay on-demand.
+    """
+
+    after_loss: str = ""
+    floor: str = ""
+
+
+SILENT: Final = Said()
+
+
 class ObjectWords:
     """The words of owners on objects of one kind; the sink of their metadata.
 
-    `changed` is called with the key of an object whose word is another one than before.
+    `changed` is called with the key of an object whose words are others than before.
     """
 
     def __init__(self, changed: Callable[[str], None]) -> None:
         self._changed = changed
-        self._words: dict[str, str] = {}
+        self._words: dict[str, Said] = {}
 
     def keys(self) -> AbstractSet[str]:
         """Return the objects known, with a word or without."""
@@ -39,37 +55,39 @@ class ObjectWords:
         self._set(key, said_on(obj))
 
     def remove(self, key: str) -> None:
-        """Forget an object, and its word."""
-        self._set(key, "")
+        """Forget an object, and its words."""
+        self._set(key, SILENT)
         self._words.pop(key, None)
 
-    def _set(self, key: str, word: str) -> None:
-        before, self._words[key] = self._words.get(key, ""), word
-        if word != before:
+    def _set(self, key: str, said: Said) -> None:
+        before, self._words[key] = self._words.get(key, SILENT), said
+        if said != before:
             self._changed(key)
 
-    def of(self, key: str) -> str:
-        """Return the word on an object, "" where there is none."""
-        return self._words.get(key, "")
+    def of(self, key: str) -> Said:
+        """Return the words on an object."""
+        return self._words.get(key, SILENT)
 
 
-def said_on(obj: owner_wire.Owner) -> str:
-    """Return the owner's word on an object, "" where there is none."""
+def said_on(obj: owner_wire.Owner) -> Said:
+    """Return the owner's words on an object."""
     notes = obj.metadata.annotations
-    return (notes.min_available_after_loss or "") if notes is not None else ""
+    if notes is None:
+        return SILENT
+    return Said(notes.min_available_after_loss or "", notes.on_demand_floor or "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """The owner's words that concern one workload, "" where there is none.
+    """The owner's words that concern one workload.
 
     Attributes:
         own: on the workload itself.
         namespace: on its namespace.
     """
 
-    own: str = ""
-    namespace: str = ""
+    own: Said = SILENT
+    namespace: Said = SILENT
 
 
 def workload_fact(
@@ -86,6 +104,7 @@ def workload_fact(
     nodes = [node for node_name in on if (node := lookup.node(node_name)) is not None]
     pools = frozenset([node.pool for node in nodes])
     said, said_by = _said(key, words, strictest(on_pods, n_replicas))
+    floor, floor_by = _floor(key, words)
     fact = WorkloadFact(
         namespace=namespace,
         kind=kind,
@@ -93,6 +112,8 @@ def workload_fact(
         n_replicas=n_replicas,
         said=said,
         said_by=said_by,
+        floor=floor,
+        floor_by=floor_by,
         healthy_by_node=sorted_counts(healthy),
         n_leaving=sum([healthy.get(node.name, 0) for node in nodes if node.leaving]),
         spot_by_offering=on_spot(nodes, healthy),
@@ -122,10 +143,23 @@ def _counted(pods: Iterable[PodRecord]) -> tuple[int, dict[str, int], set[str], 
 def _said(key: str, words: Words, on_pods: str) -> tuple[str, str]:
     """Return the word that counts and whose it is: the nearest to the pods' owner."""
     namespace, kind, name = key.split("/", 2)
-    if words.own:
-        return words.own, f"{kind} {namespace}/{name}"
+    if words.own.after_loss:
+        return words.own.after_loss, f"{kind} {namespace}/{name}"
     if on_pods:
         return on_pods, f"pods of {kind} {namespace}/{name}"
-    if words.namespace and kind != JOB:
-        return words.namespace, f"Namespace {namespace}"
+    if words.namespace.after_loss and kind != JOB:
+        return words.namespace.after_loss, f"Namespace {namespace}"
+    return "", ""
+
+
+def _floor(key: str, words: Words) -> tuple[str, str]:
+    """Return the floor that counts and whose word it is: the workload's own, else its namespace's.
+
+    A Job has none.
+    """
+    namespace, kind, name = key.split("/", 2)
+    if words.own.floor:
+        return words.own.floor, f"{kind} {namespace}/{name}"
+    if words.namespace.floor and kind != JOB:
+        return words.namespace.floor, f"Namespace {namespace}"
     return "", ""

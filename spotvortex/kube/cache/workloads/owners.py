@@ -19,7 +19,7 @@ from spotvortex.kube.api.wire import objects as wire
 from spotvortex.kube.api.wire import owners as owner_wire
 from spotvortex.kube.cache.indexes import DirtySet
 from spotvortex.kube.cache.pods import PodRecord
-from spotvortex.kube.cache.workloads.facts import ObjectWords, Words, said_on
+from spotvortex.kube.cache.workloads.facts import SILENT, ObjectWords, Said, Words, said_on
 
 # The alphabet of Kubernetes' SafeEncodeString, in which template hashes are written.
 _HASHED: Final = re.compile(r"^(.+/)ReplicaSet(/.+)-[bcdfghjklmnpqrstvwxz2456789]{1,10}$")
@@ -42,7 +42,7 @@ class Workloads:
         self._pods: dict[str, dict[str, PodRecord]] = {}
         self._controllers: dict[str, set[str]] = {}
         self._told: dict[str, str] = {}
-        self._said: dict[str, tuple[int, str]] = {}
+        self._said: dict[str, tuple[int, Said]] = {}
         self.stateful_sets = ObjectWords(self._word_of_stateful_set)
         self.namespaces = ObjectWords(self._word_of_namespace)
 
@@ -125,10 +125,11 @@ class Workloads:
         The Deployment controller copies the Deployment's annotations there.
         """
         namespace, kind, name = workload.split("/", 2)
-        own = self.stateful_sets.of(f"{namespace}/{name}") if kind == "StatefulSet" else ""
+        own = self.stateful_sets.of(f"{namespace}/{name}") if kind == "StatefulSet" else SILENT
         said = [self._said.get(c, _UNSAID) for c in self._controllers.get(workload, ())]
         return Words(
-            own=own or max(said, default=_UNSAID)[1], namespace=self.namespaces.of(namespace)
+            own=max(said, default=_UNSAID)[1] if own == SILENT else own,
+            namespace=self.namespaces.of(namespace),
         )
 
     def _word_of_stateful_set(self, key: str) -> None:
@@ -157,7 +158,7 @@ class Workloads:
         self._rename(controller, "")
         self._say(controller, _UNSAID)
 
-    def _say(self, controller: str, said: tuple[int, str]) -> None:
+    def _say(self, controller: str, said: tuple[int, Said]) -> None:
         if said == self._said.get(controller, _UNSAID):
             return
         if said == _UNSAID:
@@ -185,7 +186,7 @@ class Workloads:
             self._changes.label_sets.add(pod.label_set)
 
 
-_UNSAID: Final = (0, "")
+_UNSAID: Final = (0, SILENT)
 
 
 def _revision_of(obj: owner_wire.Owner) -> int:

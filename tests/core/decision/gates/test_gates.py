@@ -73,9 +73,10 @@ def standing(**changes):
     return case(limits=ACTIVE, standing=WriteAuthority(**({"leader": True} | changes)))
 
 
-def unsafe(**changes):
+def unsafe(above_floor_nodes=None, **changes):
     """A pool that could not stand the loss of its worst zone."""
-    return pool_input(safety=safety(least_pods=-2, safe_by_word_nodes=0), **changes)
+    losses = safety(least_pods=-2, safe_by_word_nodes=0, above_floor_nodes=above_floor_nodes)
+    return pool_input(safety=losses, **changes)
 
 
 def bound(state=None, n_anchored=0, **changes):
@@ -129,6 +130,11 @@ REFUSING = [
     ("pool_safety", case(pool=unsafe(n_anchored=4)), "leaves shop/Deployment/api 2"),
     ("pool_safety", case(pool=unsafe(n_anchored=0), state=FELL), "leaves shop/Deployment/api 2"),
     ("pool_safety", case(pool=unsafe(n_anchored=4), state=FELL_LESS), "leaves shop/Deployment"),
+    (
+        "pool_safety",
+        case(pool=unsafe(n_anchored=4, above_floor_nodes=0), state=FELL),
+        "leaves shop/Deployment",
+    ),
     ("pool_safety", case(pool=pool_input(safety=LOSES_ALL, n_anchored=4), state=FELL), "Ready now"),
     ("pool_safety", bound(margin_pods=-2), "leaves shop/api 2"),
     ("pool_safety", bound(margin_pods=-1, margin_zone=""), "as it is now"),
@@ -247,6 +253,7 @@ BOUNDING = [
     ("pool_safety", case(pool=unsafe(n_anchored=4), state=FELL), 4),
     ("pool_safety", case(pool=unsafe(n_anchored=1), state=FELL), 1),
     ("pool_safety", case(pool=unsafe(n_anchored=9), state=FELL), 8),
+    ("pool_safety", case(pool=unsafe(n_anchored=9, above_floor_nodes=2), state=FELL), 2),
     (
         "pool_safety",
         case(pool=pool_input(safety=safety(safe_by_word_nodes=1), n_anchored=4), state=FELL),

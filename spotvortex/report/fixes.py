@@ -1,6 +1,7 @@
 """What can block a node's drain, how much it weighs, and what a person can do about it.
 
-Comes in: nothing. Goes out: a closed list of troubles, each with its cure in words.
+Comes in: a blocker, or a budget that spares no pod. Goes out: a trouble of a closed list, each with
+its cure in words.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from spotvortex.core.domain.observation import PdbFact
+from spotvortex.core.domain.types import Blocker
 
 
 class Weight(StrEnum):
@@ -90,3 +94,21 @@ CURES: Final[Mapping[Trouble, Cure]] = {
         fix="shorten terminationGracePeriodSeconds: an interruption gives 120 s at most",
     ),
 }
+
+TROUBLES: Final[Mapping[Blocker, Trouble]] = {
+    Blocker.DO_NOT_DISRUPT: Trouble.DO_NOT_DISRUPT,
+    Blocker.BARE_POD: Trouble.BARE_POD,
+    Blocker.SINGLE_REPLICA: Trouble.SINGLE_REPLICA,
+    Blocker.LOCAL_STORAGE: Trouble.LOCAL_STORAGE,
+    Blocker.VOLUME: Trouble.VOLUME,
+    Blocker.PINNED_ON_DEMAND: Trouble.PINNED_ON_DEMAND,
+}
+"""Troubles that a pod has whatever its budgets say; those of budgets come from the verdict."""
+
+
+def trouble_of_zero(pdb: PdbFact) -> Trouble:
+    """Tell never from not now: a budget that demands every pod it expects never spares one."""
+    if pdb.expected_pods <= 0:
+        return Trouble.PDB_UNCOUNTED
+    never = pdb.desired_healthy >= pdb.expected_pods
+    return Trouble.PDB_NEVER_ALLOWS if never else Trouble.PDB_ALLOWS_ZERO
