@@ -119,13 +119,15 @@ def describe_node(found: frozenset[str], *, cordoned: bool) -> str:
     if not drained:
         words = []
     elif len(drained) == 2:
-        words = ["cordoned by us" if cordoned else "marked by us, no longer cordoned"]
+        words = [
+            "cordoned by SpotVortex" if cordoned else "marked by SpotVortex, no longer cordoned"
+        ]
     else:
         half = "label" if labels.CORDONED in drained else "journal"
         whose = ": whose cordon it is cannot be told, so it stays" if cordoned else ""
-        words = [f"our {half} alone{whose}"]
+        words = [f"SpotVortex's {half} alone{whose}"]
     words += ["at risk"] if labels.AT_RISK in found else []
-    words += ["kept from scale-down by us"] if labels.KEPT in found else []
+    words += ["kept from scale-down by SpotVortex"] if labels.KEPT in found else []
     return ", ".join(words)
 
 
@@ -161,7 +163,7 @@ def remaining(
 def _why(left: Leftover, inventory: Inventory) -> str:
     if left.thing in OF_THE_DAEMON and inventory.daemons:
         return (
-            f"a daemon of ours still runs ({', '.join(inventory.daemons)}): "
+            f"a SpotVortex daemon still runs ({', '.join(inventory.daemons)}): "
             "delete the Deployment, then run this again"
         )
     if left.thing is ObjectKind.FREEZE:

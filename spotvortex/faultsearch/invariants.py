@@ -332,7 +332,9 @@ class InvariantChecker:
         n_rooms = len(list(self._rooms()))
         self._check(11, n_rooms == 0, f"{n_rooms} placeholders are left")
         if self.all_dead:
-            self._check(11, not self.cluster.own, f"{len(self.cluster.own)} pods of ours are left")
+            self._check(
+                11, not self.cluster.own, f"{len(self.cluster.own)} pods of the controller are left"
+            )
             return
         for node in self.cluster.nodes.values():
             ours = node.mark or node.labelled or node.kept

@@ -75,7 +75,7 @@ async def _bind(runner: web.AppRunner, host: str, port: int) -> None:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
         if error.errno in (errno.EADDRINUSE, errno.EACCES):
-            why = "taken" if error.errno == errno.EADDRINUSE else "not allowed to us"
+            why = "taken" if error.errno == errno.EADDRINUSE else "not allowed to this user"
             raise SettingsError(f"SPOTVORTEX_HTTP_PORT={port} is {why}; choose another") from error
         raise SettingsError(f"SPOTVORTEX_HTTP_HOST={host} cannot be bound: {error}") from error
 

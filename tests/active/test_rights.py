@@ -127,7 +127,7 @@ def without(verb: str, resource: str):
     ("verb", "resource", "words"),
     [
         ("patch", "nodes", "patch nodes"),
-        ("create", "jobs", "create batch/jobs in our namespace"),
+        ("create", "jobs", "create batch/jobs in its own namespace"),
     ],
 )
 def test_with_one_right_to_write_less_it_advises_says_which_and_writes_nothing(

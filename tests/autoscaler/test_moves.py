@@ -114,5 +114,5 @@ def test_uninstall_gives_kept_nodes_back_and_leaves_an_owners(plane, tmp_path):
         annotate(twins, theirs, {DISABLED: "true"})
         config = str(plane.kubeconfig("admin"))
         done = CliRunner().invoke(cli, ["uninstall", "--apply"], env={"KUBECONFIG": config})
-        assert "kept from scale-down by us" in done.output, done.output
+        assert "kept from scale-down by SpotVortex" in done.output, done.output
         assert twins.noted() == [theirs]

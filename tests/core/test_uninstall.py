@@ -79,15 +79,15 @@ def test_a_cordon_is_ours_by_label_and_journal_together(found, cordoned, ours):
 @pytest.mark.parametrize(
     ("found", "cordoned", "words"),
     [
-        (BOTH, True, "cordoned by us"),
-        (BOTH | {labels.AT_RISK}, False, "marked by us, no longer cordoned, at risk"),
+        (BOTH, True, "cordoned by SpotVortex"),
+        (BOTH | {labels.AT_RISK}, False, "marked by SpotVortex, no longer cordoned, at risk"),
         ({labels.AT_RISK}, True, "at risk"),
-        ({labels.KEPT}, False, "kept from scale-down by us"),
-        ({labels.DRAIN}, False, "our journal alone"),
+        ({labels.KEPT}, False, "kept from scale-down by SpotVortex"),
+        ({labels.DRAIN}, False, "SpotVortex's journal alone"),
         (
             {labels.CORDONED},
             True,
-            "our label alone: whose cordon it is cannot be told, so it stays",
+            "SpotVortex's label alone: whose cordon it is cannot be told, so it stays",
         ),
     ],
 )

@@ -112,7 +112,7 @@ SCHEMA: Final = Schema(
             """
             n_pdbs known margin_pods margin_pdb margin_zone safe_to_spot_nodes n_workloads
             words_known unread least_pods least_of least_loss safe_by_word_nodes n_breaking
-            n_relieving
+            n_relieving above_floor_nodes
             """
         ),
         SafetyVector: _columns(
@@ -160,8 +160,9 @@ BEFORE: Final = Schema(
         **SCHEMA.rows,
         OfferingInput: SCHEMA.rows[OfferingInput][:-5],
         PoolInput: SCHEMA.rows[PoolInput][:-1],
+        LossSafety: SCHEMA.rows[LossSafety][:-1],
     },
 )
-"""What is read beside it: nothing was said of what offerings are expected to cost."""
+"""What is read beside it: nothing was said of what offerings are expected to cost, nor of floors."""
 
 READABLE: Final[Mapping[int, Schema]] = {schema.version: schema for schema in (SCHEMA, BEFORE)}

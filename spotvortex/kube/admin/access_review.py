@@ -119,7 +119,7 @@ class WriteRight:
     name: str = ""
 
     def __str__(self) -> str:
-        where = " in our namespace" if self.ours else ""
+        where = " in its own namespace" if self.ours else ""
         return f"{self.verb} {self.resource}{f' {self.name}' if self.name else ''}{where}"
 
 

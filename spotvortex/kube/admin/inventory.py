@@ -148,7 +148,7 @@ async def _node_pools(reads: PatientReads) -> AsyncIterator[Leftover]:
     try:
         async for listed in _listed(reads, paths.NODE_POOLS, _Object, METADATA_LIST):
             if label_names.RESTORE in (listed.metadata.annotations or {}):
-                detail = "steered by us: weight and CPU limit"
+                detail = "steered by SpotVortex: weight and CPU limit"
                 yield _leftover(ObjectKind.NODE_POOL, listed.metadata, detail)
     except NotServedError:
         return
@@ -180,7 +180,7 @@ def _our_job(job: _Object) -> list[Leftover]:
     ours = labels.get(label_names.MANAGED_BY) == label_names.MANAGER and name.startswith(
         label_names.TETHER_PREFIX
     )
-    return [_leftover(ObjectKind.TETHER, job.metadata, "tether of our pods")] if ours else []
+    return [_leftover(ObjectKind.TETHER, job.metadata, "tether of its pods")] if ours else []
 
 
 def _our_configmap(configmap: _Object) -> list[Leftover]:

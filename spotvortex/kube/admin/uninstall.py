@@ -201,7 +201,7 @@ class Uninstaller:
                 left = await inventory.node(self._reads, left.name)
             else:
                 return
-        self._failures[seen.key] = f"it changed {MAX_TRIES} times under our hands"
+        self._failures[seen.key] = f"it was changed {MAX_TRIES} times by somebody else meanwhile"
 
     async def _give_back(self, left: Leftover) -> None:
         """Give a NodePool its owner's own values back."""

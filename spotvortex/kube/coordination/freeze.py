@@ -69,7 +69,7 @@ class FreezeWatch:
                 field_selector=f"metadata.name={labels.FREEZE}",
             ),
             right="configmaps",
-            cost="whether a person has stopped us cannot be seen, so nothing is written",
+            cost="whether a person has stopped SpotVortex cannot be seen, so nothing is written",
         )
         self.reflector: Reflector[wire.ConfigMap] = Reflector(
             client, self._input.resource, Codec(wire.ConfigMap), self._sink, rng

@@ -62,7 +62,7 @@ class BoundedRequests:
         answer_s = self.timing.answer_s(left_s)
         if answer_s is None:
             raise NotSentError(
-                f"{path}: not sent, we may write for {max(0.0, left_s):.1f} s more only",
+                f"{path}: not sent, this replica may write for {max(0.0, left_s):.1f} s more only",
                 reason="LeaseEnds",
             )
         return answer_s

@@ -87,7 +87,7 @@ class Rooms:
             ApiError: the server did not do it.
         """
         if not is_label_value(plan_id):
-            return Refused(reason=f"no Job of ours can have the label value {plan_id[:63]!r}")
+            return Refused(reason=f"no Job of SpotVortex can have the label value {plan_id[:63]!r}")
         await requests.send(
             "DELETE",
             paths.jobs(self.home.namespace),

@@ -225,7 +225,9 @@ class KubeWriter:
         """Delete the controller's pods with all these labels, at once: they do nothing."""
         for value in labels.values():
             if not label_names.is_label_value(value):
-                return Refused(reason=f"no pod of ours can have the label value {value[:63]!r}")
+                return Refused(
+                    reason=f"no pod of SpotVortex can have the label value {value[:63]!r}"
+                )
         selector = ",".join([*(f"{k}={v}" for k, v in labels.items()), *([but] if but else [])])
         await requests.send(
             "DELETE",

@@ -84,7 +84,7 @@ class DrainTask:
         view = await self.hand.look(self.order)
         view = self.waves.see(self.order, view, self.progress)
         if view.halt is Halt.NONE and (stop.is_set() or give_up):
-            why = "it takes too many steps" if give_up else "we are told to stop"
+            why = "it takes too many steps" if give_up else "the daemon is told to stop"
             view = replace(view, halt=Halt.UNDO, halt_reason=why)
         return view
 

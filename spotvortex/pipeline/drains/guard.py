@@ -164,7 +164,7 @@ class GuardedActuator:
     def _objection(self, call: Call) -> Again | Refused | None:
         standing = self.authority.standing()
         if not standing.leader:
-            return Again("we do not hold the lease")
+            return Again("this replica does not hold the lease")
         if standing.freeze in (Freeze.HARD, Freeze.UNKNOWN):
             return Again(f"frozen: {standing.freeze}")
         if isinstance(call, UNDOING):
@@ -274,7 +274,7 @@ class GuardedActuator:
     def _halt(self, *, lost: bool) -> tuple[Halt, str]:
         standing = self.authority.standing()
         if not standing.leader:
-            return Halt.DROP, "we do not hold the lease"
+            return Halt.DROP, "this replica does not hold the lease"
         freeze = standing.freeze
         if freeze in (Freeze.HARD, Freeze.UNKNOWN):
             return Halt.DROP, f"frozen: {freeze}"

@@ -190,7 +190,7 @@ def _holds(holds: Sequence[PoolHold], console: Console, rows: int | None) -> Non
 
 
 def _would(decisions: Sequence[Decision], console: Console, rows: int | None) -> None:
-    _title(console, "WE WOULD (nothing is done)")
+    _title(console, "SPOTVORTEX WOULD (nothing is done)")
     acting = [d for d in decisions if d.action is not Action.HOLD]
     holding = [d for d in decisions if d.action is Action.HOLD]
     for decision in islice((*acting, *holding), rows):

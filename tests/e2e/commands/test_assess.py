@@ -44,7 +44,11 @@ def test_the_first_screen_has_totals_first_and_fits(shop: ControlPlane, tmp_path
     lines = done.stdout.splitlines()
     assert len(lines) <= 60
     assert "nodes (" in lines[1]
-    for part in ("ON-DEMAND YOU MAY NOT NEED", "WHAT BREAKS NEXT", "WE WOULD (nothing is done)"):
+    for part in (
+        "ON-DEMAND YOU MAY NOT NEED",
+        "WHAT BREAKS NEXT",
+        "SPOTVORTEX WOULD (nothing is done)",
+    ):
         assert part in done.stdout
     assert "shop/Deployment/checkout" in done.stdout
 

@@ -46,9 +46,9 @@ NODES = {
     "persons": (NodeShape(labels={label_names.POOL: "web"}, annotations={"note": "mine"}), True),
 }
 DETAILS = {
-    "ours": "cordoned by us, at risk",
-    "uncordoned": "marked by us, no longer cordoned",
-    "half": "our label alone: whose cordon it is cannot be told, so it stays",
+    "ours": "cordoned by SpotVortex, at risk",
+    "uncordoned": "marked by SpotVortex, no longer cordoned",
+    "half": "SpotVortex's label alone: whose cordon it is cannot be told, so it stays",
     "risky": "at risk",
 }
 
@@ -296,7 +296,7 @@ def test_a_nodepool_that_the_daemon_steered_has_its_owners_values_again(place):
     place.api.patch(path, steered)
     try:
         _, looked, _ = place.run()
-        kept = ("nodepool", "leaving-web-spot", "steered by us: weight and CPU limit")
+        kept = ("nodepool", "leaving-web-spot", "steered by SpotVortex: weight and CPU limit")
         assert kept in [(f["thing"], f["name"], f["detail"]) for f in looked["found"]]
         code, _, _ = place.run("--apply", "--wait", "0")
         assert code == 0

@@ -100,7 +100,7 @@ def node(name, **labels):
         (WriteRight(verb="patch", resource="nodes"), "patch nodes"),
         (
             WriteRight(verb="update", resource="configmaps", ours=True, name="spotvortex-state"),
-            "update configmaps spotvortex-state in our namespace",
+            "update configmaps spotvortex-state in its own namespace",
         ),
     ],
 )
@@ -192,8 +192,8 @@ async def test_missing_rights_to_write_are_named_on_a_real_server(control_plane:
     after = await missing_of(control_plane, "spotvortex-shadow")
     assert set(before) - set(after) == {
         "patch nodes",
-        "get coordination.k8s.io/leases spotvortex in our namespace",
-        "update coordination.k8s.io/leases spotvortex in our namespace",
+        "get coordination.k8s.io/leases spotvortex in its own namespace",
+        "update coordination.k8s.io/leases spotvortex in its own namespace",
     }
     binding = "test-spotvortex-shadow-some-writes"
     path = f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{binding}"

@@ -135,7 +135,10 @@ async def test_a_node_that_never_holds_still_is_given_up_and_named():
     tries = [answer for _ in range(MAX_TRIES) for answer in (refused(409), Answer(node("1")))]
     served = cluster(Answer(node("1")), Answer(node("1")), *tries, nodes=[listed(node("1"))] * 3)
     (left,) = (await left_of(served)).left
-    assert (left.leftover.name, left.reason) == ("n", "it changed 5 times under our hands")
+    assert (left.leftover.name, left.reason) == (
+        "n",
+        "it was changed 5 times by somebody else meanwhile",
+    )
     assert len(patches(served)) == MAX_TRIES
 
 

@@ -123,8 +123,8 @@ def test_every_call_goes_through_where_nothing_speaks_against_it(call):
 @pytest.mark.parametrize(
     ("standing", "words"),
     [
-        (WriteAuthority(), "we do not hold the lease"),
-        (WriteAuthority(leader=False, freeze=Freeze.SOFT), "we do not hold the lease"),
+        (WriteAuthority(), "this replica does not hold the lease"),
+        (WriteAuthority(leader=False, freeze=Freeze.SOFT), "this replica does not hold the lease"),
         (WriteAuthority(leader=True, freeze=Freeze.HARD), "frozen: hard"),
         (WriteAuthority(leader=True, freeze=Freeze.UNKNOWN), "frozen: unknown"),
     ],
@@ -375,7 +375,7 @@ def test_the_checks_come_after_the_wait_for_the_rate():
         return [await guard.apply(room()), await guard.apply(room("web-s1"))], now()
 
     answers, at = run(main)
-    assert answers == [Done(), Again("we do not hold the lease")]
+    assert answers == [Done(), Again("this replica does not hold the lease")]
     assert at == 1.0
 
 
@@ -444,7 +444,7 @@ def test_a_view_that_is_newer_than_our_own_write_counts():
     ("standing", "halt", "reason", "of_loss"),
     [
         (WriteAuthority(leader=True), Halt.NONE, "", Halt.NONE),
-        (WriteAuthority(), Halt.DROP, "we do not hold the lease", Halt.DROP),
+        (WriteAuthority(), Halt.DROP, "this replica does not hold the lease", Halt.DROP),
         (frozen(Freeze.SOFT), Halt.UNDO, "frozen by a person", Halt.NONE),
         (frozen(Freeze.LEAVE), Halt.UNDO, "frozen by an uninstall", Halt.UNDO),
         (frozen(Freeze.HARD), Halt.DROP, "frozen: hard", Halt.DROP),

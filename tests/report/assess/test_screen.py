@@ -100,7 +100,7 @@ def test_a_saving_says_for_how_many_nodes_the_prices_are_known():
 def test_nothing_is_done_and_the_screen_says_so():
     lines = screen(report(pool()))
     assert "read-only" in lines[0]
-    assert any(line.startswith("WE WOULD (nothing is done)") for line in lines)
+    assert any(line.startswith("SPOTVORTEX WOULD (nothing is done)") for line in lines)
     (would,) = [line for line in lines if "INCREASE_30" in line]
     assert "web" in would
     assert "1 node · spot 2/10" in would

@@ -25,7 +25,7 @@ def no_stray_cordon(case: Case) -> Iterator[Breach]:
         unfinished = node.labelled != bool(node.journal)
         if (node.labelled or node.journal) and (unfinished or not case.rules.orders_stay):
             touched = (w for w in case.writes if w.resource == "nodes" and w.name == node.name)
-            yield breach(5, f"{node.name} is still marked by us at the end", *touched)
+            yield breach(5, f"{node.name} is still marked by SpotVortex at the end", *touched)
 
 
 def nothing_left(case: Case) -> Iterator[Breach]:

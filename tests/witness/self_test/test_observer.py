@@ -215,7 +215,7 @@ def test_4_a_node_that_goes_without_its_anchor_is_found(stage):
 def test_5_a_node_that_stays_marked_is_found(stage):
     node = stage.spot[0]
     breaches = observed(stage, lambda hand: hand.mark(node, "plan-1"))
-    only(breaches, 5, "is still marked by us at the end")
+    only(breaches, 5, "is still marked by SpotVortex at the end")
     assert breaches[0].events
 
 

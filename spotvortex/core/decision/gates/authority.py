@@ -26,7 +26,7 @@ def lease(case: Case, reply: Reply) -> Verdict:
     if not case.limits.mode.writes:
         return reply.not_evaluated(f"mode {case.limits.mode} needs no lease")
     if case.basis.standing.leader:
-        return reply.allow("we hold the lease")
+        return reply.allow("this replica holds the lease")
     return reply.refuse("another replica holds the lease, or nobody does")
 
 
@@ -41,7 +41,7 @@ def freeze(case: Case, reply: Reply) -> Verdict:
         return reply.not_evaluated(f"mode {case.limits.mode} writes nothing")
     match case.basis.standing.freeze:
         case Freeze.NONE:
-            return reply.allow("nobody has frozen us")
+            return reply.allow("nobody has frozen SpotVortex")
         case Freeze.UNKNOWN:
             return reply.refuse(f"whether ConfigMap {FREEZE} exists cannot be read")
         case frozen:

@@ -100,7 +100,7 @@ def _short(safety: LossSafety) -> str:
 
 def _undoing(case: Case, reply: Reply, n_ours: int, **numbers: float) -> Verdict:
     ratio = f"{case.state.fell_from or 0.0:.0%}"
-    reason = f"undoes our fall back from {ratio} Spot, which was no safer"
+    reason = f"undoes SpotVortex's own fall back from {ratio} Spot, which was no safer"
     return reply.at_most(n_ours, reason, **numbers)
 
 
