@@ -1,5 +1,6 @@
 """The embedded default: what `make run` starts."""
 
+import re
 import signal
 from pathlib import Path
 
@@ -27,10 +28,18 @@ def test_the_embedded_default_decides_serves_and_stops(number: signal.Signals, t
         assert daemon.get(f"/decisions/{first['id']}")[1]["id"] == first["id"]
         wait_until(lambda: daemon.metric("spotvortex_cycles_total") >= 5, timeout=60)
         assert daemon.stop(number) == 0
-    lines = daemon.records_path.read_text().splitlines()
-    assert any("HOLD" in line for line in lines)
-    assert all(not line.startswith("{") for line in lines), "one readable line each"
+    assert any(record["action"] == "HOLD" for record in daemon.records())
     assert "Traceback" not in daemon.log_path.read_text()
+
+
+def test_without_a_log_decisions_are_lines_for_a_person_on_the_terminal(tmp_path: Path):
+    variables = {"SPOTVORTEX_TICK_S": "30", "SPOTVORTEX_DECISION_LOG": ""}
+    with Daemon(tmp_path, variables, "--simulated") as daemon:
+        daemon.wait_ready()
+        wait_until(lambda: "HOLD" in daemon.log_path.read_text(), timeout=60)
+        assert daemon.stop() == 0
+    assert not daemon.records_path.exists()
+    assert re.search(r"^\d\d:\d\d:\d\d web +HOLD ", daemon.log_path.read_text(), re.MULTILINE)
 
 
 def test_the_simulated_cluster_falls_back_and_is_shown_beside_its_twin(tmp_path: Path):
@@ -39,10 +48,10 @@ def test_the_simulated_cluster_falls_back_and_is_shown_beside_its_twin(tmp_path:
     with Daemon(tmp_path, {"SPOTVORTEX_TICK_S": "30"}, "--simulated", "--speed", "240") as daemon:
         daemon.wait_ready()
         wait_until(lambda: done in daemon.get("/metrics")[1], timeout=90)
+        wait_until(lambda: any("DECREASE" in r["action"] for r in daemon.records()), timeout=90)
         _, page = daemon.get("/console")
         assert daemon.stop() == 0
     assert "mode=active" in daemon.log_path.read_text()
-    assert any("DECREASE" in line for line in daemon.records_path.read_text().splitlines())
     for cluster in ("SpotVortex", "Karpenter alone"):
         assert f'<th scope="row">{cluster}</th>' in page
 

@@ -47,6 +47,11 @@ def command(
 
 
 def _of_the_demo(loaded: Settings) -> dict[str, str]:
-    """Return what holds for the simulated cluster where a person has not said otherwise."""
-    own = {"decision_format": "text", "mode": Mode.ACTIVE.value}
+    """Return what holds for the simulated cluster where a person has not said otherwise.
+
+    On a terminal decisions are lines for a person; a log that was asked for holds records.
+    """
+    own = {"mode": Mode.ACTIVE.value}
+    if loaded.decision_log is None:
+        own["decision_format"] = "text"
     return {name: value for name, value in own.items() if name not in loaded.model_fields_set}
