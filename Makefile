@@ -17,7 +17,7 @@ SEED ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-unit coverage test-large crash mutants simulate check format lock bench control-plane clean
+.PHONY: help install run site test test-unit coverage test-large crash mutants simulate check format lock bench control-plane clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -41,6 +41,9 @@ test: $(STAMP) ## every test, those on the real control plane too
 
 test-unit: $(STAMP) ## the tests without a mark, with fewer examples of each property: a minute and a half
 	@$(BIN)/python -m pytest -n 4 --dist worksteal --max-worker-restart 0 --hypothesis-profile unit -m $(UNIT)
+
+site: $(STAMP) ## the documents as a site, in build/site; a dead link ends it
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 coverage: $(STAMP) ## which lines the unit tests reach: four minutes, for the tracer triples their time
 	@$(BIN)/python -m pytest -n 4 --dist worksteal --max-worker-restart 0 --hypothesis-profile unit -m $(UNIT) $(COVERAGE)
