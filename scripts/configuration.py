@@ -26,7 +26,8 @@ one counts as unset. A value out of range, or an unknown name with that prefix, 
 exit code 2, the name and the fix; `python -m spotvortex check` tells it beforehand. What Kubernetes
 injects for Services (`*_SERVICE_HOST`, `*_SERVICE_PORT*`, `*_PORT*`) is ignored, also under the
 name of a setting. `KUBECONFIG` and the standard `OTEL_*` variables are read too: traces are made
-when `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set. Where a queue is
+when `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set, over HTTP unless
+`OTEL_EXPORTER_OTLP_PROTOCOL` says `grpc`. Where a queue is
 read, the standard `AWS_*` variables give region, credentials and endpoint.
 
 | variable | unit | default | values | meaning |

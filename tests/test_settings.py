@@ -14,7 +14,13 @@ from spotvortex.core.domain.types import Mode
 from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.errors import SettingsError
 from spotvortex.settings.describe import unit_of
-from spotvortex.settings.load import aws_region, ignored_variables, load, tracing_is_on
+from spotvortex.settings.load import (
+    aws_region,
+    ignored_variables,
+    load,
+    tracing_is_on,
+    tracing_protocol,
+)
 from spotvortex.settings.model import PREFIX, Settings
 
 NUMBERS = {
@@ -278,6 +284,33 @@ def test_no_number_ever_leaves_its_bounds(variables):
 def test_traces_are_made_where_an_endpoint_is_named(variables, on):
     with patch.dict(os.environ, variables, clear=True):
         assert tracing_is_on() is on
+
+
+@pytest.mark.parametrize(
+    ("variables", "protocol"),
+    [
+        ({}, "http/protobuf"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "grpc"),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+                "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+            },
+            "http/protobuf",
+        ),
+    ],
+)
+def test_the_protocol_of_traces_is_what_the_standard_variables_say(variables, protocol):
+    with patch.dict(os.environ, variables, clear=True):
+        assert tracing_protocol() == protocol
+
+
+def test_a_protocol_that_is_not_spoken_is_refused_by_its_variable():
+    with (
+        patch.dict(os.environ, {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, clear=True),
+        pytest.raises(SettingsError, match="OTEL_EXPORTER_OTLP_PROTOCOL=http/json: give one of"),
+    ):
+        tracing_protocol()
 
 
 RULES = '{"web": {"mode": "canary", "max-spot-ratio": "0.7", "on-demand-floor": "24 vcpu"}}'

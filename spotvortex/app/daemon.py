@@ -31,7 +31,7 @@ from spotvortex.ports.telemetry import Telemetry
 from spotvortex.report.console.site import Console
 from spotvortex.server.serve import console_address, serve
 from spotvortex.server.views import PageSources
-from spotvortex.settings.load import ignored_variables, tracing_is_on
+from spotvortex.settings.load import ignored_variables, tracing_is_on, tracing_protocol
 from spotvortex.settings.model import Settings
 from spotvortex.telemetry.hub import Hub
 from spotvortex.telemetry.journal import DecisionJournal, LineFormat, open_sink
@@ -51,7 +51,7 @@ async def run_daemon(
         edges = await stack.enter_async_context(opening)
         limits = _allowed(settings.limits(), edges)
         metrics = Metrics(version=__version__, mode=limits.mode)
-        exporter = otlp_exporter() if tracing_is_on() else None
+        exporter = otlp_exporter(tracing_protocol()) if tracing_is_on() else None
         trends = Trends(edges.courses)
         hub = Hub(metrics, Tracing(exporter, version=__version__), trends)
         stack.push_async_callback(asyncio.to_thread, hub.close)

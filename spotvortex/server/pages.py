@@ -47,6 +47,7 @@ _SAFE: Final[Mapping[str, str]] = {
 """What a browser is told with every page: nothing from elsewhere, in no frame, kept nowhere."""
 
 _EXPOSITION: Final = "text/plain; version=0.0.4; charset=utf-8"
+_OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
 def json_answer(
@@ -80,10 +81,12 @@ class Pages:
         reasons = self._views.readiness.reasons(self._views.clock.now())
         return json_answer({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
-    async def metrics(self, _request: web.Request) -> web.Response:
-        """Return every series."""
-        body = self._views.metrics.exposition()
-        return web.Response(body=body, headers={"Content-Type": _EXPOSITION})
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Return every series; with exemplars, the trace of a cycle, to who reads OpenMetrics."""
+        asked = "application/openmetrics-text" in request.headers.get("Accept", "")
+        body = self._views.metrics.exposition(open_metrics=asked)
+        kind = _OPEN_METRICS if asked else _EXPOSITION
+        return web.Response(body=body, headers={"Content-Type": kind})
 
     async def decisions(self, request: web.Request) -> web.Response:
         """Return the newest records that match."""

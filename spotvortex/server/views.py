@@ -34,8 +34,8 @@ class ReadinessSource(Protocol):
 class Exposition(Protocol):
     """What renders the metrics."""
 
-    def exposition(self) -> bytes:
-        """Return every series in the Prometheus text format."""
+    def exposition(self, *, open_metrics: bool = False) -> bytes:
+        """Return every series as Prometheus text, or as OpenMetrics, which has exemplars."""
         ...
 
 

@@ -71,6 +71,25 @@ def tracing_is_on() -> bool:
     return any(os.environ.get(name) for name in names)
 
 
+OTLP_PROTOCOLS: Final = ("http/protobuf", "grpc")
+"""Protocols over which traces go, the default first."""
+
+
+def tracing_protocol() -> str:
+    """Return the protocol of the standard variables for traces.
+
+    Raises:
+        SettingsError: they name another one; the text names the variable.
+    """
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        said = os.environ.get(name)
+        if said and said not in OTLP_PROTOCOLS:
+            raise SettingsError(f"{name}={said}: give one of {', '.join(OTLP_PROTOCOLS)}")
+        if said:
+            return said
+    return OTLP_PROTOCOLS[0]
+
+
 def kubeconfig() -> str:
     """Return what KUBECONFIG names, "" where it is unset."""
     return os.environ.get("KUBECONFIG", "")

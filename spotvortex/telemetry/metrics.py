@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, assert_never
+from typing import Final, assert_never, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.openmetrics.exposition import generate_latest as open_metrics_text
 
 from spotvortex.core.decision.messages import Decision, Plan
 from spotvortex.core.domain.inputs import InputState
@@ -35,6 +36,7 @@ from spotvortex.ports.edges import Traffic
 from spotvortex.ports.series import COUNTED, MEASURED, Counted, Measured
 from spotvortex.ports.writing import NoticeTraffic
 from spotvortex.telemetry.collectors import LiveGauge, NoticeSeries, WithoutCreated
+from spotvortex.telemetry.tracing import trace_id_of
 
 MAX_FAMILIES: Final = 50
 """Instance families that get a label value of their own; the rest count as "other"."""
@@ -219,9 +221,13 @@ class Metrics:
         """Show the counts that a source of notices keeps itself."""
         self.registry.register(NoticeSeries(traffic))
 
-    def exposition(self) -> bytes:
-        """Return every series in the Prometheus text format."""
-        return generate_latest(WithoutCreated(self.registry))
+    def exposition(self, *, open_metrics: bool = False) -> bytes:
+        """Return every series as Prometheus text, or as OpenMetrics, which has exemplars."""
+        found = WithoutCreated(self.registry)
+        if open_metrics:
+            text: bytes = open_metrics_text(cast(CollectorRegistry, found))  # type: ignore[no-untyped-call]
+            return text
+        return generate_latest(found)
 
     def count(self, series: Counted, *labels: str, n: int = 1) -> None:
         """Count what a task counts by itself."""
@@ -246,7 +252,7 @@ class Metrics:
 
     def observed(self, observation: Observation) -> None:
         """Show prices and inputs."""
-        self._observe.observe(observation.seconds)
+        self._observe.observe(observation.seconds, _exemplar(observation))
         quotes = observation.market.quotes.values()
         self._spot_price.show(
             {(q.offering.instance_type, q.offering.zone): q.spot_usd_per_hour for q in quotes}
@@ -265,13 +271,13 @@ class Metrics:
 
     def assessed(self, assessment: Assessment) -> None:
         """Show the model in use and how long it took."""
-        self._inference.observe(assessment.seconds)
+        self._inference.observe(assessment.seconds, _exemplar(assessment.observation))
         self._build.show({(self._version, assessment.model_digest[:12]): 1.0})
 
     def planned(self, plan: Plan, seconds: float) -> None:
         """Show the state of every pool of a plan; of two replicas only the one that leads does."""
         self._cycles.inc()
-        self._reconcile.observe(seconds)
+        self._reconcile.observe(seconds, _exemplar(plan.observation))
         speaks = plan.observation.standing.leader or not Mode(self._mode).writes
         self._leader.show({(self._mode,): float(speaks)})
         shown = plan.decisions if speaks else ()
@@ -349,6 +355,12 @@ class Metrics:
     def drained(self, result: DrainResult) -> None:
         """Count a drain's end."""
         self._drains.labels(result.order.mode.value, result.told_as).inc()
+
+
+def _exemplar(observation: Observation) -> dict[str, str] | None:
+    """Name the trace of a cycle, where one is kept."""
+    trace_id = trace_id_of(observation.traceparent)
+    return {"trace_id": trace_id} if trace_id else None
 
 
 def _nodes(decisions: Iterable[Decision]) -> dict[tuple[str, ...], float | None]:

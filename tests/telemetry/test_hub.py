@@ -206,7 +206,7 @@ def collector() -> Iterator[tuple[str, list[str]]]:
 def test_spans_reach_a_collector_over_http(collector, monkeypatch):
     address, paths = collector
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
-    made, _ = hub(otlp_exporter())
+    made, _ = hub(otlp_exporter("http/protobuf"))
     with made.span("cycle"):
         pass
     made.close()
