@@ -63,7 +63,8 @@ class Settings(BaseSettings):
     pool_rules: str = ""
     """Rules by pool, as JSON: `{"web": {"mode": "canary", "max-spot-ratio": "0.7",
     "on-demand-floor": "2"}}`; the annotations of a NodePool say the same with the prefix
-    `spotvortex.io/`, and of two rules the more careful one counts."""
+    `spotvortex.io/`, and of two rules the more careful one counts. The pool `*` says what holds
+    where neither says anything of a pool: `{"*": {"mode": "shadow"}}`."""
 
     policy_mode: Literal["deterministic", "rl"] = "deterministic"
     """Whose proposals count: the ordered rules, or the bundle's learned policy."""

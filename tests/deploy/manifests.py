@@ -13,6 +13,7 @@ from tests.paths import ROOT
 KUSTOMIZE = ROOT / "deploy" / "kustomize"
 SHADOW = KUSTOMIZE / "overlays" / "shadow"
 ADVISE = KUSTOMIZE / "overlays" / "advise"
+CANARY = KUSTOMIZE / "overlays" / "canary"
 ACTIVE = KUSTOMIZE / "overlays" / "active"
 WEIGHTS = KUSTOMIZE / "overlays" / "weights"
 NAMESPACE = "spotvortex"

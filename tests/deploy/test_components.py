@@ -7,6 +7,7 @@ import subprocess
 import pytest
 import yaml
 
+from spotvortex.settings.model import PREFIX, Settings
 from tests.deploy.manifests import ACTIVE, ADVISE, KUSTOMIZE, NAMESPACE, SHADOW
 
 pytestmark = [
@@ -14,7 +15,15 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not here"),
 ]
 
-COMPONENTS = ("prometheus-operator", "dashboards", "network-policy")
+COMPONENTS = (
+    "prometheus-operator",
+    "dashboards",
+    "network-policy",
+    "aws-irsa",
+    "aws-pod-identity",
+    "notices",
+    "otlp",
+)
 
 
 @pytest.fixture(params=[SHADOW, ADVISE, ACTIVE], ids=lambda overlay: overlay.name)
@@ -78,6 +87,20 @@ def test_no_component_grants_a_right(rendered):
     )
     roles = [m for m in yaml.safe_load_all(plain.stdout) if "Role" in m["kind"]]
     assert [m for m in rendered if "Role" in m["kind"]] == roles
+
+
+def test_what_a_component_sets_is_a_setting_that_the_daemon_takes(rendered):
+    (deployment,) = found(rendered, "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    values = {
+        e["name"].removeprefix(PREFIX).lower(): e["value"] for e in container["env"] if "value" in e
+    }
+    assert values.pop("otel_exporter_otlp_endpoint").endswith(":4318")
+    settings = Settings.model_validate(values)
+    assert (settings.price_source, settings.notice_source) == ("aws", "evidence")
+    assert settings.interruption_queue.startswith("https://sqs.")
+    (account,) = found(rendered, "ServiceAccount")
+    assert account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"].startswith("arn:aws:")
 
 
 def overlay_of(rendered):

@@ -10,11 +10,13 @@ import yaml
 
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.types import Mode
+from spotvortex.core.pool.owner_rules import NO_RULES, read_rules, with_settings
 from spotvortex.server.pages import PATHS
 from spotvortex.settings.model import PREFIX, Settings
 from tests.deploy.manifests import (
     ACCOUNT,
     ACTIVE,
+    CANARY,
     COMPONENT,
     KUSTOMIZE,
     NAMESPACE,
@@ -228,6 +230,18 @@ def test_every_variable_of_the_active_pod_is_a_setting():
     assert paths == ["metadata.namespace", "spec.nodeName", "metadata.name"]
 
 
+CHOSEN = ("SPOTVORTEX_MODE", "SPOTVORTEX_POOL_RULES")
+
+
+def test_canary_only_looks_at_a_pool_that_nobody_has_chosen():
+    (found,) = only(render(CANARY), "Deployment")["spec"]["template"]["spec"]["containers"]
+    values = {e["name"].removeprefix(PREFIX).lower(): e.get("value") for e in found["env"]}
+    rules = Settings(mode=values["mode"], pool_rules=values["pool_rules"]).rules_of_pools()
+    chosen = read_rules([(label_names.MODE, "canary")])
+    assert with_settings(chosen, "web", rules).mode is Mode.CANARY
+    assert with_settings(NO_RULES, "api", rules).mode is Mode.SHADOW
+
+
 @pytest.mark.parametrize(("mode", "like"), [("advise", "shadow"), ("canary", "active")])
 def test_two_overlays_differ_by_their_mode_and_advise_by_its_events(mode, like):
     found, other = render(KUSTOMIZE / "overlays" / mode), render(KUSTOMIZE / "overlays" / like)
@@ -235,7 +249,7 @@ def test_two_overlays_differ_by_their_mode_and_advise_by_its_events(mode, like):
         container = only(manifests, "Deployment")["spec"]["template"]["spec"]["containers"][0]
         (variable,) = [e for e in container["env"] if e["name"] == "SPOTVORTEX_MODE"]
         assert Mode(variable["value"]) is Mode(mode if manifests is found else like)
-        del variable["value"]
+        container["env"] = [e for e in container["env"] if e["name"] not in CHOSEN]
     more = [m for m in found if m not in other]
     assert [m for m in other if m not in found] == []
     names = {(m["kind"], m["metadata"]["name"]) for m in more}

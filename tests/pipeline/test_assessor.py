@@ -10,7 +10,8 @@ import pytest
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.cloud.exits import NodeExit
-from spotvortex.core.domain.labels import MAX_SPOT_RATIO
+from spotvortex.core.domain.labels import MAX_SPOT_RATIO, MODE
+from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import NodeGroupFact
 from spotvortex.core.domain.types import Action, Mode
 from spotvortex.core.pool.owner_rules import PoolRules
@@ -299,6 +300,26 @@ def test_of_settings_and_annotations_the_more_careful_rule_counts():
     api, web = run(subject.assess, observed).pools
     assert web.rules == PoolRules(mode=Mode.CANARY, max_spot_ratio=0.5)
     assert api.rules == PoolRules()
+
+
+def test_a_rule_of_every_other_pool_counts_where_nobody_says_anything_of_one():
+    said = NodeGroupFact(name="web", pool="web", rules=((MODE, "canary"),))
+    capped = NodeGroupFact(name="etl", pool="etl", rules=((MAX_SPOT_RATIO, "0.5"),))
+    observed = observation(
+        pool(node_groups=(said,)), pool("etl", node_groups=(capped,)), pool("api"), pool("jobs")
+    )
+    subject = inference(FlatForecaster())
+    subject.pool_rules = {
+        "*": PoolRules(mode=Mode.SHADOW),
+        "jobs": PoolRules(mode=Mode.ACTIVE),
+    }
+    found = {p.pool: p.rules for p in run(subject.assess, observed).pools}
+    assert found == {
+        "web": PoolRules(mode=Mode.CANARY),
+        "etl": PoolRules(mode=Mode.SHADOW, max_spot_ratio=0.5),
+        "api": PoolRules(mode=Mode.SHADOW),
+        "jobs": PoolRules(mode=Mode.ACTIVE),
+    }
 
 
 def test_what_is_in_flight_is_no_candidate_and_counts_as_moving():

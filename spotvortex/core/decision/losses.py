@@ -16,7 +16,13 @@ from spotvortex.core.domain.observation import Observation
 from spotvortex.core.drain.interruption import interruption_orders
 from spotvortex.core.drain.messages import DrainOrder
 from spotvortex.core.drain.orders import in_flight
-from spotvortex.core.pool.owner_rules import PoolRules, obeying, remembered, rules_of
+from spotvortex.core.pool.owner_rules import (
+    PoolRules,
+    obeying,
+    remembered,
+    rules_of,
+    with_settings,
+)
 
 
 def loss_orders(
@@ -37,7 +43,7 @@ def loss_orders(
     seen = replace(observation, standing=replace(observation.standing, unsure=unsure))
     limits_of: dict[str, Limits] = {}
     for pool in observation.cluster.pools:
-        asked = rules_of(pool.node_groups, by_pool.get(pool.name))
+        asked = with_settings(rules_of(pool.node_groups), pool.name, by_pool)
         known = state.pools.get(pool.name, PoolState())
         limits_of[pool.name] = obeying(limits, remembered(asked, known.rules))
     return interruption_orders(seen, limits_of, in_flight(observation.cluster), state.avoided)

@@ -20,7 +20,7 @@ from spotvortex.core.pool.commitments.coverage import NOTHING_COVERED, Covered, 
 from spotvortex.core.pool.context import cycle_context
 from spotvortex.core.pool.input import PoolInput
 from spotvortex.core.pool.offerings import usable_in
-from spotvortex.core.pool.owner_rules import PoolRules, more_careful
+from spotvortex.core.pool.owner_rules import PoolRules, with_settings
 from spotvortex.core.pool.reduction import reduce_summary
 from spotvortex.core.pool.summary import PoolSummary, summary_of
 from spotvortex.core.scoring import interruption_memory, signals
@@ -136,5 +136,5 @@ def _summary(facts: PoolFacts, known: PoolSummary | None, default: SurvivalDefau
 
 def _ruled(pool: PoolInput, by_pool: Mapping[str, PoolRules]) -> PoolInput:
     """Add what settings say of this pool; of two rules the more careful one counts."""
-    said = by_pool.get(pool.pool)
-    return pool if said is None else replace(pool, rules=more_careful(pool.rules, said))
+    asked = with_settings(pool.rules, pool.pool, by_pool)
+    return pool if asked == pool.rules else replace(pool, rules=asked)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Final, TypeVar
@@ -49,6 +49,9 @@ class PoolRules:
 
 
 NO_RULES: Final = PoolRules()
+
+EVERY_OTHER: Final = "*"
+"""The name by which settings say what holds where nobody says anything of a pool."""
 
 
 def read_rules(said: Iterable[tuple[str, str]]) -> PoolRules:
@@ -120,10 +123,22 @@ def all_careful(rules: Iterable[PoolRules]) -> PoolRules:
     return reduce(more_careful, rules, NO_RULES)
 
 
-def rules_of(groups: Iterable[NodeGroupFact], setting: PoolRules | None) -> PoolRules:
-    """Return what is asked for one pool, by its NodePools and by settings (None: nothing there)."""
-    asked = all_careful(read_rules(group.rules) for group in groups)
-    return asked if setting is None else more_careful(asked, setting)
+def rules_of(groups: Iterable[NodeGroupFact]) -> PoolRules:
+    """Return what is asked for one pool by its NodePools."""
+    return all_careful(read_rules(group.rules) for group in groups)
+
+
+def with_settings(said: PoolRules, pool: str, by_pool: Mapping[str, PoolRules]) -> PoolRules:
+    """Return what is asked for one pool, by its NodePools and by settings.
+
+    Args:
+        said: what its NodePools say.
+        pool: its name.
+        by_pool: what settings say: of pools by name, beside what their NodePools say, and of every
+            other one by `*`, where neither says anything.
+    """
+    asked = more_careful(said, by_pool.get(pool, NO_RULES))
+    return remembered(asked, by_pool.get(EVERY_OTHER, NO_RULES))
 
 
 def remembered(said: PoolRules, before: PoolRules) -> PoolRules:

@@ -121,7 +121,7 @@ def _with_ours(found: PoolInput, shape: PoolSummary, sight: CycleContext) -> Poo
         n_in_flight=sum(1 for n in shape.nodes if n.uid in sight.in_flight_uids and not n.moving),
         n_anchored=sum(1 for n in shape.on_demand if n.uid in sight.anchored),
         consolidates=any(map(_brings_back, shape.facts.node_groups)),
-        rules=rules_of(shape.facts.node_groups, None),
+        rules=rules_of(shape.facts.node_groups),
         vector=shape.vector,
         n_spot_outside=len(outside) - _n_leaving(outside, sight),
         commitments=cover_of(kept, _movable_to_spot(shape, sight), sight.coverage),

@@ -12,7 +12,7 @@ from spotvortex.core.domain.observation import NodeGroupFact, WriteAuthority
 from spotvortex.core.domain.types import Mode
 from spotvortex.core.drain.messages import OrderKind
 from spotvortex.core.drain.orders import in_flight
-from spotvortex.core.pool.owner_rules import PoolRules, read_rules, rules_of
+from spotvortex.core.pool.owner_rules import PoolRules, read_rules, rules_of, with_settings
 from tests.core.builders import AT, assessment, observation, pool
 from tests.core.in_flight import loss, marked, notice, on_instances, with_nodes
 
@@ -63,7 +63,8 @@ def test_orders_of_losses_are_those_of_the_plan(facts, state, by_pool, modes):
     assert [order.mode for order in early] == modes
     assessed = assessment(seen)
     ruled = tuple(
-        replace(p, rules=rules_of(facts.node_groups, by_pool.get(p.pool))) for p in assessed.pools
+        replace(p, rules=with_settings(rules_of(facts.node_groups), p.pool, by_pool))
+        for p in assessed.pools
     )
     flying = in_flight(seen.cluster)
     _, plan = reconcile(state, replace(assessed, pools=ruled, in_flight=flying), limits)
@@ -71,6 +72,8 @@ def test_orders_of_losses_are_those_of_the_plan(facts, state, by_pool, modes):
 
 
 def test_rules_of_a_pool_are_the_more_careful_of_what_its_groups_and_the_settings_say():
-    asked = rules_of([group((MODE, "canary"))], ADVISED)
-    assert asked == PoolRules(mode=Mode.ADVISE)
-    assert rules_of([group((MODE, "canary"))], None) == read_rules([(MODE, "canary")])
+    said = rules_of([group((MODE, "canary"))])
+    assert said == read_rules([(MODE, "canary")])
+    assert with_settings(said, "web", {"web": ADVISED}) == PoolRules(mode=Mode.ADVISE)
+    assert with_settings(said, "web", {"*": ADVISED}) == said
+    assert with_settings(rules_of(()), "web", {"*": ADVISED}) == ADVISED
