@@ -38,10 +38,14 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
+def dumped(manifest: Manifest) -> str:
+    """Return an object as YAML, the same bytes whichever kustomize has built it."""
+    return yaml.dump(manifest, Dumper=_Dumper, width=10_000, sort_keys=True)
+
+
 def lines_of(manifest: Manifest) -> list[str]:
     """Return an object as lines of YAML in which Helm finds nothing to do."""
-    text = yaml.dump(manifest, Dumper=_Dumper, width=10_000, sort_keys=True)
-    return text.replace("{{", '{{ "{{" }}').splitlines()
+    return dumped(manifest).replace("{{", '{{ "{{" }}').splitlines()
 
 
 @dataclass(frozen=True, slots=True)
