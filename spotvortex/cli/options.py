@@ -69,7 +69,8 @@ def load(context: str) -> Settings:
 def load_quietly(context: str) -> Settings:
     """Read the settings for a command whose answer is what counts, not its log."""
     loaded = load(context)
-    logs.set_up("WARNING" if loaded.log_level == "INFO" else loaded.log_level)
+    level = "WARNING" if loaded.log_level == "INFO" else loaded.log_level
+    logs.set_up(level, loaded.log_format)
     return loaded
 
 

@@ -173,6 +173,9 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Threshold of the log on standard error."""
 
+    log_format: Literal["logfmt", "json"] = "logfmt"
+    """How a line of the log is written: fields behind an event, or one JSON object."""
+
     max_input_age_s: Annotated[float, _within(10.0, 3600.0, "seconds")] = 20.0
     """Time unconfirmed after which an input is stale; stale nodes or pods make every pool hold."""
 

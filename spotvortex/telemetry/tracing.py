@@ -22,6 +22,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from spotvortex.ports.null import NULL_SPAN
 from spotvortex.ports.telemetry import AttributeValue, Span
+from spotvortex.telemetry.logs import TRACE_ID
 
 FLUSH_S: Final = 2.0
 
@@ -73,7 +74,11 @@ class Tracing:
         with self._tracer.start_as_current_span(
             name, context=context, attributes=dict(attributes or {})
         ) as span:
-            yield _LiveSpan(span)
+            token = TRACE_ID.set(f"{span.get_span_context().trace_id:032x}")
+            try:
+                yield _LiveSpan(span)
+            finally:
+                TRACE_ID.reset(token)
 
     def close(self) -> None:
         """Send what is left, for at most `FLUSH_S`; blocking, so called through a thread."""

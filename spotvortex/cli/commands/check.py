@@ -22,7 +22,7 @@ def command(*, context: ContextOption = "", output: OutputOption = Output.TEXT) 
     except SpotVortexError as error:
         found = (checks.wrong("settings", str(error)),)
     else:
-        logs.set_up("ERROR")
+        logs.set_up("ERROR", loaded.log_format)
         found = asyncio.run(check(loaded))
     if output is Output.JSON:
         typer.echo(checks.render(found))

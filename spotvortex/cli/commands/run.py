@@ -36,7 +36,7 @@ def command(
     moved (`active`) where no mode is set, beside the same cluster under Karpenter alone.
     """
     loaded = load(context)
-    logs.set_up(loaded.log_level)
+    logs.set_up(loaded.log_level, loaded.log_format)
     stop = asyncio.Event()
     if not simulated:
         asyncio.run(run_daemon(loaded, kubernetes_edges(loaded), stop))
