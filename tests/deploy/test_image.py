@@ -64,6 +64,15 @@ class Image:
     def _from(self, _image):
         self.environment = {}
 
+    def _arg(self, _rest):
+        """What a builder may say otherwise; the defaults are tried."""
+
+    def _label(self, _rest):
+        """What a registry shows."""
+
+    def _healthcheck(self, _rest):
+        """Kubernetes does not ask it; `test_dockerfile` does."""
+
     def _workdir(self, rest):
         self.at = self.root / rest.lstrip("/")
         self.at.mkdir()
@@ -228,7 +237,7 @@ def test_the_active_pod_leads_serves_its_probes_and_stops_in_time(pod):
     pod.process.send_signal(signal.SIGTERM)
     assert pod.process.wait(template["terminationGracePeriodSeconds"]) == 0
     said = pod.log.read_text()
-    assert "on='in-cluster (https://127.0.0.1:" in said
+    assert 'on="in-cluster (https://127.0.0.1:' in said
     assert "Traceback" not in said
 
 

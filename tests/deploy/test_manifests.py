@@ -396,7 +396,7 @@ def test_what_the_image_copies_is_there_and_not_ignored():
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE)
     names = {name for line in copied for name in line.split()}
-    assert names == {"requirements.lock", "spotvortex", "models", "LICENSE"}
+    assert names == {"requirements.lock", "scripts/dist/sbom.py", "spotvortex", "models", "LICENSE"}
     for name in names:
         assert (ROOT / name).exists()
         assert f"!{name}" in ignored
