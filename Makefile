@@ -17,7 +17,7 @@ SEED ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run site test test-unit coverage test-large crash mutants simulate check chart format lock bench control-plane clean
+.PHONY: help install run site test test-unit coverage test-large crash mutants simulate check chart dist format lock bench control-plane clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -77,6 +77,9 @@ check: $(STAMP) ## format, lint, types, floors, dead code, dependencies, dead li
 	@$(BIN)/python -m scripts.iam --check
 	@$(BIN)/python -m scripts.dashboards --check
 	@$(BIN)/python -m scripts.chart --check
+
+dist: $(STAMP) ## make a release's files: manifests, installer, chart, wheel, one-file command line
+	@$(BIN)/python -m scripts.dist $(if $(RELEASE),--release $(RELEASE)) $(if $(IMAGE),--image $(IMAGE))
 
 chart: $(STAMP) ## make the Helm chart from the kustomizations; needs kubectl
 	@$(BIN)/python -m scripts.chart

@@ -11,7 +11,6 @@ from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.cloud.exits import NodeExit
 from spotvortex.core.domain.labels import MAX_SPOT_RATIO, MODE
-from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import NodeGroupFact
 from spotvortex.core.domain.types import Action, Mode
 from spotvortex.core.pool.owner_rules import PoolRules
