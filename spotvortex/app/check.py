@@ -41,7 +41,9 @@ async def check(settings: Settings) -> tuple[checks.Check, ...]:
 async def _check_cluster(settings: Settings) -> tuple[list[checks.Check], frozenset[Offering]]:
     """Judge the way to the cluster and the rights there; return what it runs on, if allowed."""
     try:
-        client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
+        client = await KubeClient.connect(
+            kubeconfig=kubeconfig(settings), context=settings.kube_context
+        )
     except SettingsError as error:
         return [checks.wrong("cluster", str(error))], frozenset()
     name = f"{client.context_name} ({client.server})"

@@ -91,7 +91,9 @@ async def applied_priorities(settings: Settings) -> str:
         SettingsError: there is no cluster to read.
         ApiError: the server does not answer, or refuses.
     """
-    client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
+    client = await KubeClient.connect(
+        kubeconfig=kubeconfig(settings), context=settings.kube_context
+    )
     try:
         body = await client.get_bytes(EXPANDER, timeout=ANSWER_S)
     except NotServedError:
@@ -126,7 +128,9 @@ async def doctor(settings: Settings, ask: str = "") -> Diagnosis:
         if not ask:
             return found
         asked, n_left = questions(seen, standings_on, ask)
-    client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
+    client = await KubeClient.connect(
+        kubeconfig=kubeconfig(settings), context=settings.kube_context
+    )
     try:
         answers = await eviction_dry_run.ask(client, [question.pod for question in asked])
     finally:

@@ -82,7 +82,9 @@ async def kubernetes_edges(settings: Settings, *, looks_once: bool = False) -> A
     """
     rng = Random()  # noqa: S311 - jitter of reconnects
     prices = open_prices(settings, rng)
-    client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
+    client = await KubeClient.connect(
+        kubeconfig=kubeconfig(settings), context=settings.kube_context
+    )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(client.close)
         if looks_once:

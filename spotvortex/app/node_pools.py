@@ -35,7 +35,9 @@ async def of_cluster(settings: Settings, name: str) -> dict[str, object]:
     """
     if not name:
         raise NodePoolError("name a NodePool, or give a file with -f")
-    client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
+    client = await KubeClient.connect(
+        kubeconfig=kubeconfig(settings), context=settings.kube_context
+    )
     try:
         await answering(client)
         body = await client.get_bytes(paths.node_pool(name), timeout=ANSWER_S)

@@ -130,7 +130,9 @@ def _only_region(held: frozenset[Offering]) -> str:
 
 async def _held(settings: Settings) -> frozenset[Offering]:
     """Return what the nodes of the cluster run on."""
-    client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
+    client = await KubeClient.connect(
+        kubeconfig=kubeconfig(settings), context=settings.kube_context
+    )
     try:
         await answering(client)
         reads = PatientReads(client, Random())  # noqa: S311 - jitter of retries

@@ -31,7 +31,9 @@ async def uninstall(
         SettingsError: there is no cluster to look at.
         ApiError: the API server does not let us look, or was lost on the way.
     """
-    client = await KubeClient.connect(kubeconfig=kubeconfig(), context=settings.kube_context)
+    client = await KubeClient.connect(
+        kubeconfig=kubeconfig(settings), context=settings.kube_context
+    )
     try:
         rng = Random()  # noqa: S311 - jitter of retries
         departure = Uninstaller(client, settings.namespace, SystemClock(), tell, rng)

@@ -19,6 +19,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
 from spotvortex import __version__
+from spotvortex.cli.common import with_common_options
 from spotvortex.errors import SpotVortexError
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ COMMANDS: Final = (
     Command(name="karpenter", summary="Print a pair of NodePools made of a mixed one: split."),
     Command(name="ca", summary="Print priorities of node groups for Cluster Autoscaler."),
     Command(name="aws", summary="Print what AWS has to allow, and a queue: policies, resources."),
+    Command(name="completion", summary="Print what completes these words: bash, zsh, fish."),
     Command(name="version", summary="Print the version."),
 )
 """Every command, in the order of the help."""
@@ -103,7 +105,7 @@ class LazyGroup(TyperGroup):
             return None
         alone = typer.Typer(**_FORM)
         alone.command(name=found.name, cls=LightCommand)(found.load())
-        return get_command(alone)
+        return with_common_options(get_command(alone))
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002
         """Write the table without importing anything."""

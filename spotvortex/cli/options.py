@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from spotvortex.cli.common import KUBECONFIG, QUIET
 from spotvortex.errors import SettingsError
 from spotvortex.report.explain import records
 from spotvortex.settings.load import load as load_settings
@@ -27,7 +28,7 @@ class Output(StrEnum):
     JSON = "json"
 
 
-OutputOption = Annotated[Output, typer.Option(help="How the answer is written.")]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How the answer is written.")]
 ContextOption = Annotated[str, typer.Option(help="Context of the kubeconfig.")]
 DetailsOption = Annotated[bool, typer.Option("--details", help="Show every row.")]
 WorkersOption = Annotated[
@@ -61,16 +62,17 @@ def check_writable(path: Path | None, option: str) -> None:
 
 
 def load(context: str) -> Settings:
-    """Read the settings; a context that was typed counts before theirs."""
+    """Read the settings; a context and a kubeconfig that were typed count before theirs."""
     loaded = load_settings()
-    return loaded.model_copy(update={"kube_context": context}) if context else loaded
+    typed = {"kube_context": context, "kubeconfig": KUBECONFIG.get()}
+    return loaded.model_copy(update={name: value for name, value in typed.items() if value})
 
 
 def load_quietly(context: str) -> Settings:
     """Read the settings for a command whose answer is what counts, not its log."""
     loaded = load(context)
     level = "WARNING" if loaded.log_level == "INFO" else loaded.log_level
-    logs.set_up(level, loaded.log_format)
+    logs.set_up("ERROR" if QUIET.get() else level, loaded.log_format)
     return loaded
 
 

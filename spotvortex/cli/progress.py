@@ -13,6 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from spotvortex.cli.common import QUIET
+
 Advance: TypeAlias = Callable[[int, int, str], None]
 """Shows how many of how many are done; a text that is not empty takes the place of the bar's."""
 
@@ -26,6 +28,7 @@ def bar(what: str, *, transient: bool = False) -> Iterator[Advance]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
+        disable=QUIET.get(),
         transient=transient,
     )
     with progress:
@@ -38,5 +41,6 @@ def bar(what: str, *, transient: bool = False) -> Iterator[Advance]:
 
 
 def tell(line: str) -> None:
-    """Write a line."""
-    typer.echo(line, err=True)
+    """Write a line, unless nothing but the answer is wanted."""
+    if not QUIET.get():
+        typer.echo(line, err=True)

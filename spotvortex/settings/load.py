@@ -90,9 +90,9 @@ def tracing_protocol() -> str:
     return OTLP_PROTOCOLS[0]
 
 
-def kubeconfig() -> str:
-    """Return what KUBECONFIG names, "" where it is unset."""
-    return os.environ.get("KUBECONFIG", "")
+def kubeconfig(settings: Settings) -> str:
+    """Return the kubeconfig of the settings, else what KUBECONFIG names, "" where neither does."""
+    return settings.kubeconfig or os.environ.get("KUBECONFIG", "")
 
 
 def aws_region() -> str:

@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     tick_s: Annotated[float, _within(0.5, 3600.0, "seconds")] = 30.0
     """Time between two decisions."""
 
+    kubeconfig: str = ""
+    """Path of the kubeconfig; "" for what KUBECONFIG names, else the usual one or the pod's own."""
+
     kube_context: str = ""
     """Context of the kubeconfig; empty takes its current one, or the pod's own account."""
 

@@ -9,6 +9,7 @@ import typer
 
 from spotvortex.app.daemon import run_daemon
 from spotvortex.app.kubernetes import kubernetes_edges
+from spotvortex.cli.common import QUIET
 from spotvortex.cli.options import ContextOption, load
 from spotvortex.core.domain.types import Mode
 from spotvortex.settings.model import Settings
@@ -27,16 +28,19 @@ def command(
     ] = 60.0,
     seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 1,
     context: ContextOption = "",
+    mode: Annotated[
+        Mode | None, typer.Option(help="What may be done at most; else SPOTVORTEX_MODE.")
+    ] = None,
 ) -> None:
-    """Decide all day; SPOTVORTEX_MODE says what may be done with a decision.
+    """Decide all day; the mode says what may be done with a decision.
 
     `shadow` (the default) records what would be done and writes nothing to the cluster; `advise`
     says it in Events too; `canary` moves a few nodes of each pool at a time; `active` moves all
     that the gates let through. A pool's own rule may only weaken the mode. A simulated cluster is
     moved (`active`) where no mode is set, beside the same cluster under Karpenter alone.
     """
-    loaded = load(context)
-    logs.set_up(loaded.log_level, loaded.log_format)
+    loaded = _as_typed(load(context), mode)
+    logs.set_up("WARNING" if QUIET.get() else loaded.log_level, loaded.log_format)
     stop = asyncio.Event()
     if not simulated:
         asyncio.run(run_daemon(loaded, kubernetes_edges(loaded), stop))
@@ -44,6 +48,11 @@ def command(
     loaded = loaded.model_copy(update=_of_the_demo(loaded))
     with asyncio.Runner(loop_factory=lambda: PacedLoop(speed)) as runner:
         runner.run(run_daemon(loaded, simulated_edges(seed, Mode(loaded.mode)), stop))
+
+
+def _as_typed(loaded: Settings, mode: Mode | None) -> Settings:
+    """Let a mode that was typed count before the settings' own."""
+    return loaded if mode is None else loaded.model_copy(update={"mode": mode.value})
 
 
 def _of_the_demo(loaded: Settings) -> dict[str, str]:

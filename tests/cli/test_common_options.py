@@ -1,0 +1,69 @@
+"""Options that every command of a kind has: the kubeconfig, and quiet."""
+
+import logging
+import os
+
+import pytest
+from typer.main import get_command
+
+from spotvortex.cli import options
+from spotvortex.cli.commands.run import _as_typed
+from spotvortex.cli.common import KUBECONFIG, QUIET
+from spotvortex.cli.main import COMMANDS, cli, main
+from spotvortex.cli.progress import tell
+from spotvortex.core.domain.types import Mode
+from spotvortex.settings.load import kubeconfig
+from spotvortex.settings.model import Settings
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch):
+    for name in [n for n in os.environ if n.upper().startswith("SPOTVORTEX_")]:
+        monkeypatch.delenv(name)
+    kube, quiet = KUBECONFIG.set(""), QUIET.set(False)
+    yield
+    KUBECONFIG.reset(kube)
+    QUIET.reset(quiet)
+
+
+def options_of(name):
+    command = get_command(cli).get_command(None, name)
+    return {word for param in command.params for word in param.opts}
+
+
+def test_every_command_that_asks_a_cluster_takes_a_kubeconfig():
+    asking = {c.name for c in COMMANDS if "--context" in options_of(c.name)}
+    assert asking >= {"run", "assess", "doctor", "check", "uninstall", "snapshot", "karpenter"}
+    for command in COMMANDS:
+        assert ("--kubeconfig" in options_of(command.name)) == (command.name in asking)
+
+
+def test_every_command_that_takes_options_can_be_quiet():
+    quiet = {c.name for c in COMMANDS if {"-q", "--quiet"} <= options_of(c.name)}
+    assert {c.name for c in COMMANDS} - quiet == {"version", "completion"}
+
+
+def test_a_kubeconfig_that_is_typed_counts_before_the_environment(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("KUBECONFIG", "/elsewhere")
+    assert kubeconfig(Settings()) == "/elsewhere"
+    monkeypatch.setattr("sys.argv", ["spotvortex", "assess", "--kubeconfig", str(tmp_path / "no")])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert f"no kubeconfig at {tmp_path / 'no'} " in capsys.readouterr().err
+
+
+def test_quiet_leaves_the_answer_and_what_went_wrong(capsys):
+    tell("told")
+    QUIET.set(True)
+    tell("not told")
+    assert capsys.readouterr() == ("", "told\n")
+    options.load_quietly("")
+    assert logging.getLogger("spotvortex").level == logging.ERROR
+
+
+def test_a_mode_that_is_typed_counts_before_the_settings_and_is_a_word_of_its_person():
+    typed = _as_typed(Settings(mode="active"), Mode.SHADOW)
+    assert Mode(typed.mode) is Mode.SHADOW
+    assert "mode" in typed.model_fields_set
+    assert Mode(_as_typed(Settings(mode="advise"), None).mode) is Mode.ADVISE
