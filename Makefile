@@ -76,6 +76,7 @@ check: $(STAMP) ## format, lint, types, floors, dead code, dependencies, dead li
 	@$(BIN)/python -m scripts.gates --check
 	@$(BIN)/python -m scripts.iam --check
 	@$(BIN)/python -m scripts.dashboards --check
+	@$(BIN)/python -m scripts.schemas --check
 	@$(BIN)/python -m scripts.chart --check
 
 dist: $(STAMP) ## make a release's files: manifests, installer, chart, wheel, one-file command line

@@ -17,6 +17,7 @@ from spotvortex.core.drain.messages import DrainOrder
 from spotvortex.core.pool.cost import cost_of
 from spotvortex.core.record.codec import Json, encode, rfc3339
 from spotvortex.core.record.record import shown_risk
+from spotvortex.results.schemas import DECISIONS, POOLS
 from spotvortex.server.query import DecisionsQuery
 from spotvortex.server.views import PageSources
 
@@ -95,7 +96,8 @@ class Pages:
             pool=query.text("pool"), action=query.action(), since=query.since(), limit=query.limit()
         )
         # The lines are served as they were written, so that their digests still hold.
-        text = f'{{"decisions":[{",".join(record.line for record in records)}]}}'
+        lines = ",".join(record.line for record in records)
+        text = f'{{"schema":"{DECISIONS}","decisions":[{lines}]}}'
         return web.Response(text=text, content_type="application/json")
 
     async def decision(self, request: web.Request) -> web.Response:
@@ -110,9 +112,10 @@ class Pages:
         """Return the newest decision of every pool."""
         plan = self._views.plans.last_plan()
         if plan is None:
-            return json_answer({"cycle": None, "time": None, "pools": []})
+            return json_answer({"schema": POOLS, "cycle": None, "time": None, "pools": []})
         return json_answer(
             {
+                "schema": POOLS,
                 "cycle": plan.cycle,
                 "time": rfc3339(plan.at),
                 "leader": plan.observation.standing.leader,

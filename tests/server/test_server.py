@@ -242,8 +242,11 @@ async def test_a_bad_query_is_a_400_that_names_the_parameter(served, query, para
     assert body["error"].startswith(f"{parameter}:")
 
 
+EMPTY = {"schema": "spotvortex.io/pools/v1", "cycle": None, "time": None, "pools": []}
+
+
 async def test_pools_are_empty_before_the_first_plan(served):
-    assert await served.get("/pools") == (200, {"cycle": None, "time": None, "pools": []})
+    assert await served.get("/pools") == (200, EMPTY)
 
 
 async def test_each_pool_is_shown_with_its_decision(served):

@@ -10,12 +10,14 @@ import json
 
 from spotvortex.report.assess.assessment import Report, gates_in_words
 from spotvortex.report.document import plain
+from spotvortex.results.schemas import ASSESS
 
 
 def render(report: Report) -> str:
     """Render a report as indented JSON."""
     document = plain(report)
     assert isinstance(document, dict)
+    document["schema"] = ASSESS
     document["saving_usd_per_hour"] = [
         report.least_saving_usd_per_hour,
         report.saving_usd_per_hour,
