@@ -14,8 +14,11 @@ from spotvortex.core.decision.weights import Steering
 from spotvortex.core.domain.types import Mode
 from spotvortex.errors import NotServedError, QueueError, SettingsError
 from spotvortex.kube.admin import access_review, install_trial
+from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
-from spotvortex.kube.coordination.kept_memory import ANSWER_S, path_of
+from spotvortex.kube.coordination.kept_ledger import KeptLedger
+from spotvortex.kube.coordination.kept_memory import KeptMemory
+from spotvortex.kube.coordination.kept_value import ANSWER_S
 from spotvortex.kube.write.manifests import PlaceholderOptions
 from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.report import checks
@@ -24,13 +27,13 @@ from spotvortex.settings.model import Settings
 
 
 async def of_mode(client: KubeClient, settings: Settings) -> list[checks.Check]:
-    """Judge the rights and objects of the mode; shadow needs its memory, and a queue that is named.
+    """Judge the rights and objects of the mode; shadow needs what it keeps, and a named queue.
 
     Raises:
         ApiError: the server does not answer, or forbids the question.
     """
     mode = Mode(settings.mode)
-    kept = await _of_memory(client, settings)
+    kept = [] if settings.state_dir is not None else await _of_kept(client, settings.namespace)
     if settings.notice_source != "karpenter":
         kept.append(await _of_queue(settings))
     if mode is Mode.SHADOW:
@@ -54,19 +57,25 @@ async def of_mode(client: KubeClient, settings: Settings) -> list[checks.Check]:
     return [*found, checks.of_placeholder(trial), checks.of_fence(trial, who, namespace)]
 
 
-async def _of_memory(client: KubeClient, settings: Settings) -> list[checks.Check]:
-    """Judge the ConfigMap of the memory; a folder is judged elsewhere."""
-    if settings.state_dir is not None:
-        return []
-    namespace = settings.namespace
-    missing = await access_review.missing_write_rights(client, namespace, access_review.MEMORY)
+async def _of_kept(client: KubeClient, namespace: str) -> list[checks.Check]:
+    """Judge the ConfigMaps of the memory and of the ledger; a folder is judged elsewhere."""
+    memory = await _unkept(client, namespace, KeptMemory.NAME)
+    ledger = await _unkept(client, namespace, KeptLedger.NAME)
+    return [checks.of_memory(memory), checks.of_ledger(ledger)]
+
+
+async def _unkept(client: KubeClient, namespace: str, config_map: str) -> str:
+    """Say why nothing can be kept in a ConfigMap of the daemon, "" where it can."""
+    rights = access_review.to_keep(config_map)
+    missing = await access_review.missing_write_rights(client, namespace, rights)
     if missing:
-        return [checks.of_memory(f"no right to {', '.join(missing)}")]
+        return f"no right to {', '.join(missing)}"
+    path = paths.named(paths.config_maps(namespace), config_map)
     try:
-        await client.get_bytes(path_of(namespace), timeout=ANSWER_S)
+        await client.get_bytes(path, timeout=ANSWER_S)
     except NotServedError as error:
-        return [checks.of_memory(str(error))]
-    return [checks.of_memory("")]
+        return str(error)
+    return ""
 
 
 async def _of_queue(settings: Settings) -> checks.Check:

@@ -19,6 +19,7 @@ from spotvortex.core.decision.weights import WeightRules
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Mode
 from spotvortex.errors import SettingsError
+from spotvortex.persistence.ledger_file import LedgerFile
 from spotvortex.persistence.memory_file import open_folder
 from spotvortex.pipeline.drains.actuators import Actuators, RecordingActuator
 from spotvortex.pipeline.drains.guard import GuardedActuator
@@ -26,15 +27,18 @@ from spotvortex.pipeline.drains.write_rate import WriteRate
 from spotvortex.pipeline.health import watch_stalls
 from spotvortex.pipeline.supervisor import Ports, make_boards, supervise
 from spotvortex.ports.edges import Edges
-from spotvortex.ports.null import NullAnnouncer
+from spotvortex.ports.ledger import LedgerStore
+from spotvortex.ports.null import NullAnnouncer, NullLedgerStore
 from spotvortex.ports.telemetry import Telemetry
 from spotvortex.report.console.site import Console
+from spotvortex.results.course import ALONE
 from spotvortex.server.serve import console_address, serve
 from spotvortex.server.views import PageSources
 from spotvortex.settings.load import ignored_variables, tracing_is_on, tracing_protocol
 from spotvortex.settings.model import Settings
 from spotvortex.telemetry.hub import Hub
 from spotvortex.telemetry.journal import DecisionJournal, LineFormat, open_sink
+from spotvortex.telemetry.ledger_book import LedgerBook
 from spotvortex.telemetry.metrics import Metrics
 from spotvortex.telemetry.tracing import Tracing, otlp_exporter
 from spotvortex.telemetry.trends import Trends
@@ -53,7 +57,9 @@ async def run_daemon(
         metrics = Metrics(version=__version__, mode=limits.mode)
         exporter = otlp_exporter(tracing_protocol()) if tracing_is_on() else None
         trends = Trends(edges.courses)
-        hub = Hub(metrics, Tracing(exporter, version=__version__), trends)
+        book = _book(settings, edges, limits)
+        metrics.follow_ledger(book.totals)
+        hub = Hub(metrics, Tracing(exporter, version=__version__), trends, book)
         stack.push_async_callback(asyncio.to_thread, hub.close)
         journal = _journal(settings, metrics)
         if edges.traffic is not None:
@@ -79,6 +85,7 @@ async def run_daemon(
             decisions=journal,
             plans=views.status,
             clock=edges.clock,
+            ledger=book,
         )
         pages = replace(pages, console=Console(views=pages, trends=trends))
         served = _served(settings, pages, edges.time_scale)
@@ -134,6 +141,19 @@ def _hands(edges: Edges, telemetry: Telemetry, limits: Limits, per_s: float) -> 
         rate=WriteRate(per_s=per_s, burst=per_s),
     )
     return Actuators(recording=shadow, writing=guarded)
+
+
+def _book(settings: Settings, edges: Edges, limits: Limits) -> LedgerBook:
+    """Open the ledger; a simulated cluster's money is never mixed with that of a real one."""
+    store: LedgerStore = edges.ledger or NullLedgerStore()
+    if settings.state_dir is not None and edges.time_scale == 1.0:
+        store = LedgerFile(settings.state_dir)
+    return LedgerBook(
+        store=store,
+        offload=edges.offload,
+        writes=limits.mode.writes,
+        alone=edges.courses.get(ALONE),
+    )
 
 
 def _journal(settings: Settings, metrics: Metrics) -> DecisionJournal:

@@ -26,7 +26,9 @@ from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.cache.node_groups import AutoscalerUse
 from spotvortex.kube.cache.view import KubeClusterView
 from spotvortex.kube.coordination.freeze import FreezeWatch
-from spotvortex.kube.coordination.kept_memory import KeptMemory, Place
+from spotvortex.kube.coordination.kept_ledger import KeptLedger
+from spotvortex.kube.coordination.kept_memory import KeptMemory
+from spotvortex.kube.coordination.kept_value import Place
 from spotvortex.kube.coordination.lease import LeaseKeeper, LeaseOptions
 from spotvortex.kube.coordination.state import VERSION, ClusterState
 from spotvortex.kube.coordination.state_store import VersionedConfigMap
@@ -106,6 +108,7 @@ async def kubernetes_edges(settings: Settings, *, looks_once: bool = False) -> A
             announcer=side.announcer,
             writing=side.writing,
             kept=side.kept,
+            ledger=side.ledger,
             recall=FirstStart(places) if (places := _places(side.kept, prices)) else None,
             notices=side.notices,
         )
@@ -119,6 +122,7 @@ class _Side:
     announcer: EventAnnouncer | None = None
     writing: Writing | None = None
     kept: KeptMemory | None = None
+    ledger: KeptLedger | None = None
     notices: SqsNotices | None = None
 
 
@@ -167,12 +171,14 @@ def _keeping(
     identity: str,
     bounded: Callable[[], BoundedRequests] | None = None,
 ) -> _Side:
-    """Open the ConfigMap of the memory, unless a folder keeps it."""
+    """Open the ConfigMaps of the memory and of the ledger, unless a folder keeps them."""
     if settings.state_dir is not None:
         return _Side()
     place = Place(namespace=settings.namespace, writer=identity)
     kept = KeptMemory(client, place, rng, bounded)
-    return _Side(background=(("memory", kept.run),), kept=kept)
+    ledger = KeptLedger(client, place, rng, bounded)
+    running = ("memory", kept.run), ("ledger", ledger.run)
+    return _Side(background=running, kept=kept, ledger=ledger)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,10 +210,9 @@ async def _writing(opening: _Opening, identity: str, provisioner: Provisioner) -
         keep=lease.keep_state,
     )
     running: list[tuple[str, Background]] = [("freeze", freeze.run), ("lease", lease.run)]
-    if keeping.kept is not None:
-        # IMPORTANT: the lease outlives the memory, whose last saving would else come after it.
-        ((_, keep),) = keeping.background
-        running[-1] = ("lease", within(lease.run, keep))
+    for _, keep in keeping.background:
+        # IMPORTANT: the lease outlives what is kept, whose last saving would else come after it.
+        running[-1] = ("lease", within(running[-1][1], keep))
     notices = await _queue(opening, lease.may_write)
     if notices is not None:
         running.append(("notices", notices.run))
@@ -230,6 +235,7 @@ async def _writing(opening: _Opening, identity: str, provisioner: Provisioner) -
             steers=await _may_steer(settings, client),
         ),
         kept=keeping.kept,
+        ledger=keeping.ledger,
     )
 
 

@@ -7,7 +7,6 @@ what the figures mean.
 
 from __future__ import annotations
 
-import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,10 @@ from typing import Final
 
 from spotvortex.core.scoring import interruption_memory, memory_text
 from spotvortex.errors import SettingsError
-
-log = logging.getLogger(__name__)
+from spotvortex.persistence.whole_file import keep_aside, replace_whole
 
 FILE_NAME: Final = "interruption-memory.txt"
+_WHAT: Final = "memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +38,12 @@ class MemoryFile:
         except FileNotFoundError:
             return interruption_memory.EMPTY_MEMORY
         except (OSError, ValueError) as error:
-            self._keep_aside(str(error))
+            keep_aside(self.path, str(error), _WHAT)
             return interruption_memory.EMPTY_MEMORY
 
     def save(self, memory: interruption_memory.Memory) -> bool:
         """Replace the file; blocking, so called through `offload`. False where it failed."""
-        fresh = self.path.with_suffix(".new")
-        try:
-            fresh.write_text(memory_text.to_text(memory), "utf-8")
-            os.replace(fresh, self.path)
-        except OSError as error:
-            log.warning("memory.not_saved", extra={"path": str(self.path), "error": str(error)})
-            return False
-        return True
-
-    def _keep_aside(self, error: str) -> None:
-        aside = self.path.with_suffix(".unreadable")
-        log.warning("memory.unreadable", extra={"kept_as": str(aside), "error": error})
-        try:
-            os.replace(self.path, aside)
-        except OSError as failure:
-            log.warning("memory.not_kept", extra={"error": str(failure)})
+        return replace_whole(self.path, memory_text.to_text(memory), _WHAT)
 
 
 def open_folder(folder: Path) -> MemoryFile:

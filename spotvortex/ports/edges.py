@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spotvortex.ports.cluster import ClusterView, WallClock
+from spotvortex.ports.ledger import LedgerStore
 from spotvortex.ports.market import Market
 from spotvortex.ports.writing import (
     Announcer,
@@ -70,6 +71,7 @@ class Edges:
             to write.
         kept: where the interruption memory is kept in the modes that write nothing else, None where
             it is kept with the rest, or not at all.
+        ledger: where the savings ledger is kept, None where it is not.
         recall: what was remembered before, where it comes after the start.
         notices: the source of notices in the modes that write nothing, None without one.
         courses: how simulated clusters have fared so far, by name; none where nothing is simulated.
@@ -89,6 +91,7 @@ class Edges:
     announcer: Announcer | None = None
     writing: Writing | None = None
     kept: MemoryStore | None = None
+    ledger: LedgerStore | None = None
     recall: Recall | None = None
     notices: Notices | None = None
     courses: Mapping[str, Callable[[], CoursePoint]] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from spotvortex.core.domain.cloud.notices import Notice
 from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.observation import NO_AUTHORITY, Observation, WriteAuthority
 from spotvortex.core.drain.messages import DrainResult
+from spotvortex.core.ledger.ledger import Ledger
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.scoring.interruption_memory import EMPTY_MEMORY, Memory
 from spotvortex.ports.series import Counted, Measured
@@ -65,6 +66,22 @@ class NullMemoryStore:
         return EMPTY_MEMORY
 
     def save(self, memory: Memory) -> bool:  # noqa: ARG002 - as the port
+        """Drop it."""
+        return True
+
+
+class NullLedgerStore:
+    """Keeps no ledger: what is accounted for then ends with its process."""
+
+    is_settled = True
+    keeps = False
+    saved: Ledger | None = None
+
+    def recall(self) -> Ledger | None:
+        """Return nothing."""
+        return None
+
+    def save(self, ledger: Ledger) -> bool:  # noqa: ARG002 - as the port
         """Drop it."""
         return True
 

@@ -266,6 +266,16 @@ def of_memory(unkept: str) -> Check:
     return ok(name, f"kept in ConfigMap {labels.MEMORY}")
 
 
+def of_ledger(unkept: str) -> Check:
+    """Judge the ConfigMap that keeps the savings ledger; `unkept` says why it cannot be used."""
+    name = "ledger"
+    if unkept:
+        detail = f"what was saved is counted from 0 again at each restart: {unkept}"
+        fix = "install deploy/kustomize/ledger, or set SPOTVORTEX_STATE_DIR to a folder on a volume"
+        return missing(name, detail, fix)
+    return ok(name, f"kept in ConfigMap {labels.LEDGER}")
+
+
 def of_state_dir(folder: Path) -> Check:
     """Judge the folder that keeps what was learned."""
     name = "state_dir"

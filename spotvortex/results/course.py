@@ -6,6 +6,10 @@ Comes in: nothing. Goes out: values that a simulated world writes and a page sho
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+ALONE: Final = "Karpenter alone"
+"""The name of the same cluster whose provisioner has it for itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from spotvortex.core.decision.messages import Decision, Verdict
 from spotvortex.core.drain.messages import DrainOrder
+from spotvortex.core.ledger.ledger_text import to_text
 from spotvortex.core.pool.cost import cost_of
 from spotvortex.core.record.codec import Json, encode, rfc3339
 from spotvortex.core.record.record import shown_risk
@@ -29,6 +30,7 @@ PAGES: Final[Mapping[str, str]] = {
     "/decisions": "the newest decisions; ?pool= &action= &since= &limit=",
     "/decisions/{id}": "one decision, whole",
     "/pools": "the newest decision of every pool",
+    "/ledger": "the savings ledger",
     "/console": "pages for a browser; with a token, or on a loopback address",
 }
 """Every path, with what it answers."""
@@ -124,6 +126,11 @@ class Pages:
                 "pools": [_pool(decision) for decision in plan.decisions],
             }
         )
+
+    async def ledger(self, _request: web.Request) -> web.Response:
+        """Return the savings ledger as it is kept."""
+        text = to_text(self._views.ledger.ledger)
+        return web.Response(text=text, content_type="application/json")
 
     async def console(self, request: web.Request) -> web.Response:
         """Return a page of the console; 403 says how it can be served."""

@@ -104,6 +104,7 @@ def _application(views: PageSources, token: str, *, is_local: bool) -> web.Appli
         pages.decisions,
         pages.decision,
         pages.pools,
+        pages.ledger,
         pages.console,
     )
     for path, handler in zip(PATHS, handlers, strict=True):

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from spotvortex.core.decision.messages import Plan
 from spotvortex.core.domain.types import Action
+from spotvortex.core.ledger.ledger import Ledger
 from spotvortex.core.record.record import DecisionRecord
 from spotvortex.ports.cluster import WallClock
 
@@ -61,6 +62,15 @@ class Decisions(Protocol):
         ...
 
 
+class LedgerSource(Protocol):
+    """What keeps the savings ledger."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """All that is accounted for."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageAnswer:
     """The answer to a path of the console.
@@ -95,6 +105,7 @@ class PageSources:
         decisions: the latest decision records, for `/decisions`.
         plans: the newest plan, for `/pools`.
         clock: the wall clock.
+        ledger: what is accounted for, for `/ledger`.
         console: pages for a browser, None without them.
     """
 
@@ -104,4 +115,5 @@ class PageSources:
     decisions: Decisions
     plans: Plans
     clock: WallClock
+    ledger: LedgerSource
     console: ConsolePages | None = None

@@ -12,7 +12,9 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from spotvortex.core.domain.cloud.notices import NoticeKind, RejectReason
+from spotvortex.core.ledger.sums import PoolSums
 from spotvortex.errors import QueueFault
+from spotvortex.ports.edges import Traffic
 from spotvortex.ports.writing import NoticeTraffic
 
 Series = Mapping[tuple[str, ...], float | None]
@@ -49,6 +51,48 @@ class WithoutCreated:
             yield family
 
 
+class TrafficSeries(Collector):
+    """What an edge counts itself, read when somebody asks."""
+
+    def __init__(self, traffic: Callable[[], Traffic]) -> None:
+        self._traffic = traffic
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the families."""
+        now = self._traffic()
+        for name, text, label, counts in (
+            ("requests", "Requests to the API server.", "verb", now.requests),
+            ("relists", "Lists made anew after an expiry.", "resource", now.relists),
+            ("skipped_objects", "Objects not understood.", "resource", now.skipped),
+        ):
+            yield _by_label(f"kube_{name}", text, label, dict(sorted(counts.items())))
+
+
+class SavingsSeries(Collector):
+    """What the ledger has counted by pool since it was begun, over restarts."""
+
+    def __init__(self, totals: Callable[[], Mapping[str, PoolSums]]) -> None:
+        self._totals = totals
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the families; nodes of no pool have no series."""
+        pools = {name: sums for name, sums in sorted(self._totals().items()) if name}
+        savings = _counter("savings_usd", "Savings since the ledger was begun.", "pool", "kind")
+        costs = _counter("move_cost_usd", "What moves have cost beside it.", "pool", "kind")
+        double = _counter("double_running_seconds", "Nodes that were being emptied.", "pool")
+        restarts = _counter("restarts", "Pods that moves have evicted.", "pool")
+        for pool, sums in pools.items():
+            savings.add_metric([pool, "realised"], sums.saved_usd)
+            savings.add_metric([pool, "overspent"], sums.overspent_usd)
+            savings.add_metric([pool, "at_stake"], sums.at_stake_usd)
+            savings.add_metric([pool, "projected"], sums.projected_usd)
+            costs.add_metric([pool, "double_running"], sums.double_usd)
+            costs.add_metric([pool, "restarts"], sums.restart_usd)
+            double.add_metric([pool], sums.double_hours * 3600.0)
+            restarts.add_metric([pool], sums.n_restarts)
+        return (savings, costs, double, restarts)
+
+
 class NoticeSeries(Collector):
     """What came from a source of notices since start."""
 
@@ -82,6 +126,10 @@ class NoticeSeries(Collector):
 
 def _whole(values: Iterable[str], counts: Mapping[str, int]) -> dict[str, int]:
     return {str(value): counts.get(value, 0) for value in values}
+
+
+def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(f"spotvortex_{name}", text, labels=labels)
 
 
 def _by_label(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:

@@ -1,6 +1,7 @@
 """What the tasks report about themselves, as metrics and spans.
 
-Comes in: the messages of the pipeline. Goes out: the same to `metrics`, `tracing` and `trends`.
+Comes in: the messages of the pipeline. Goes out: the same to `metrics`, `tracing`,
+`trends` and the ledger.
 May not decide what is recorded: that is the journal's matter.
 """
 
@@ -16,6 +17,7 @@ from spotvortex.core.drain.messages import DrainResult
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.ports.series import Counted, Measured
 from spotvortex.ports.telemetry import AttributeValue, Span
+from spotvortex.telemetry.ledger_book import LedgerBook
 from spotvortex.telemetry.metrics import Metrics
 from spotvortex.telemetry.tracing import Tracing
 from spotvortex.telemetry.trends import Trends
@@ -24,9 +26,16 @@ from spotvortex.telemetry.trends import Trends
 class Hub:
     """Implements `ports.Telemetry`."""
 
-    def __init__(self, metrics: Metrics, tracing: Tracing, trends: Trends | None = None) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        tracing: Tracing,
+        trends: Trends | None = None,
+        book: LedgerBook | None = None,
+    ) -> None:
         self._metrics = metrics
         self._trends = trends
+        self._book = book
         self._tracing = tracing
 
     def span(
@@ -38,6 +47,8 @@ class Hub:
     def seen(self, message: Observation | Assessment | DrainResult) -> None:
         """Take note of a message of the pipeline."""
         self._metrics.seen(message)
+        if self._book is not None and isinstance(message, DrainResult):
+            self._book.drained(message)
 
     def count(self, series: Counted, *labels: str, n: int = 1) -> None:
         """Count something that no message tells."""
@@ -52,6 +63,8 @@ class Hub:
         self._metrics.planned(plan, seconds)
         if self._trends is not None:
             self._trends.planned(plan)
+        if self._book is not None:
+            await self._book.planned(plan)
         if not self._tracing.on:
             return
         for decision in plan.decisions:

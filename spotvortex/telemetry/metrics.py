@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, assert_never, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest as open_metrics_text
 
 from spotvortex.core.decision.messages import Decision, Plan
@@ -29,13 +28,20 @@ from spotvortex.core.domain.types import (
     ProposalSource,
 )
 from spotvortex.core.drain.messages import DrainResult
+from spotvortex.core.ledger.sums import PoolSums
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.cost import PoolCost, cost_of
 from spotvortex.core.record.record import shown_risk
 from spotvortex.ports.edges import Traffic
 from spotvortex.ports.series import COUNTED, MEASURED, Counted, Measured
 from spotvortex.ports.writing import NoticeTraffic
-from spotvortex.telemetry.collectors import LiveGauge, NoticeSeries, WithoutCreated
+from spotvortex.telemetry.collectors import (
+    LiveGauge,
+    NoticeSeries,
+    SavingsSeries,
+    TrafficSeries,
+    WithoutCreated,
+)
 from spotvortex.telemetry.tracing import trace_id_of
 
 MAX_FAMILIES: Final = 50
@@ -64,26 +70,6 @@ _CYCLE_BUCKETS: Final = (
 _OBSERVE_BUCKETS: Final = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
 _POLICIES: Final = tuple(ProposalSource(mode) for mode in PolicyMode)
-
-
-class _TrafficSeries:
-    """What an edge counts itself, read when somebody asks."""
-
-    def __init__(self, traffic: Callable[[], Traffic]) -> None:
-        self._traffic = traffic
-
-    def collect(self) -> Iterable[Metric]:
-        now = self._traffic()
-        yield _counted("requests", "Requests to the API server.", "verb", now.requests)
-        yield _counted("relists", "Lists made anew after an expiry.", "resource", now.relists)
-        yield _counted("skipped_objects", "Objects not understood.", "resource", now.skipped)
-
-
-def _counted(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
-    family = CounterMetricFamily(f"spotvortex_kube_{name}", text, labels=[label])
-    for value, n in sorted(counts.items()):
-        family.add_metric([value], n)
-    return family
 
 
 class Metrics:
@@ -215,11 +201,15 @@ class Metrics:
 
     def follow(self, traffic: Callable[[], Traffic]) -> None:
         """Show the counts that an edge keeps itself."""
-        self.registry.register(_TrafficSeries(traffic))
+        self.registry.register(TrafficSeries(traffic))
 
     def follow_notices(self, traffic: Callable[[], NoticeTraffic]) -> None:
         """Show the counts that a source of notices keeps itself."""
         self.registry.register(NoticeSeries(traffic))
+
+    def follow_ledger(self, totals: Callable[[], Mapping[str, PoolSums]]) -> None:
+        """Show what a ledger has counted by pool."""
+        self.registry.register(SavingsSeries(totals))
 
     def exposition(self, *, open_metrics: bool = False) -> bytes:
         """Return every series as Prometheus text, or as OpenMetrics, which has exemplars."""

@@ -16,7 +16,8 @@ from spotvortex.core.domain.types import Offering
 from spotvortex.kube.admin.access_review import REVIEWS, Access
 from spotvortex.kube.cache.autoscaler import PATH as STATUS
 from spotvortex.kube.cache.inputs import NODEPOOLS, NODES, PDBS
-from spotvortex.kube.coordination.kept_memory import path_of
+from spotvortex.kube.coordination.kept_ledger import KeptLedger
+from spotvortex.kube.coordination.kept_memory import KeptMemory
 from spotvortex.market.karpenter import prometheus, scrape
 from spotvortex.report import checks
 from spotvortex.report.checks import CheckStatus
@@ -143,6 +144,13 @@ def test_a_memory_that_nothing_keeps_is_named_with_the_fix():
     assert "deploy/kustomize/memory" in lost.fix
 
 
+def test_a_ledger_that_nothing_keeps_is_named_with_the_fix():
+    assert checks.of_ledger("").finding is CheckStatus.OK
+    lost = checks.of_ledger("no right to patch configmaps")
+    assert (lost.finding, lost.required) == (CheckStatus.MISSING, False)
+    assert "deploy/kustomize/ledger" in lost.fix
+
+
 def test_a_decision_log_must_be_a_file_that_can_be_written(tmp_path):
     assert checks.of_decision_log(None).finding is CheckStatus.OK
     assert checks.of_decision_log(tmp_path / "new.jsonl").finding is CheckStatus.OK
@@ -167,7 +175,10 @@ def cluster(**changes) -> FakeCluster:
         "topology.kubernetes.io/zone": "us-east-1a",
     }
     nodes = {"/api/v1/nodes": FakeApi([listed(node("n1", **labels))])}
-    kept = {path_of("spotvortex"): FakeApi([refused(404, "no such ConfigMap")])}
+    kept = {
+        path: FakeApi([refused(404, "no such ConfigMap")])
+        for path in (KeptMemory.path_in("spotvortex"), KeptLedger.path_in("spotvortex"))
+    }
     autoscaler = {STATUS: FakeApi([refused(404, "no such ConfigMap")])}
     return server(reviewed(True), **nodes | kept | autoscaler | changes)
 
@@ -293,6 +304,7 @@ async def test_without_prices_and_state_it_works(tmp_path, monkeypatch):
     assert "SPOTVORTEX_PRICE_FILE" in found["prices"].detail
     assert found["memory"].finding is CheckStatus.MISSING
     assert "no such ConfigMap" in found["memory"].detail
+    assert found["ledger"].finding is CheckStatus.MISSING
 
 
 async def test_old_prices_and_broken_prices_are_told_apart(tmp_path, monkeypatch):

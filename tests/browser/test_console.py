@@ -15,6 +15,7 @@ from spotvortex.server.views import PageSources
 from spotvortex.telemetry.metrics import Metrics
 from spotvortex.telemetry.trends import MAX_POINTS, Trends
 from tests.browser.chromium import browser
+from tests.telemetry.books import book_of
 from tests.telemetry.decisions import AT, decision, large_input, plan
 
 pytestmark = pytest.mark.program
@@ -78,6 +79,7 @@ async def console(n_pools: int = 3, n_records: int = 30, n_cycles: int = 2):
         decisions=daemon,
         plans=daemon,
         clock=daemon,
+        ledger=book_of(),
     )
     views = replace(views, console=Console(views=views, trends=trends))
     async with serve("127.0.0.1", 0, views) as port:

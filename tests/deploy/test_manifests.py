@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from collections import Counter
 
 import pytest
 import yaml
@@ -79,24 +80,30 @@ def test_the_shadow_role_reads_exactly_what_a_decision_needs():
     assert granted == reading | {("", "configmaps", "get")}
 
 
-def test_shadow_grants_beside_that_role_one_config_map_of_its_own_and_can_make_none():
-    kinds = sorted(m["kind"] for m in render(SHADOW) if "Role" in m["kind"])
-    assert kinds == ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"]
+KEPT = {label_names.LEDGER, label_names.MEMORY}
+"""The ConfigMaps that the daemon may write in every mode."""
+
+
+def test_shadow_grants_beside_that_role_two_config_maps_of_its_own_and_can_make_none():
+    kinds = Counter(m["kind"] for m in render(SHADOW) if "Role" in m["kind"])
+    assert kinds == {"ClusterRole": 1, "ClusterRoleBinding": 1, "Role": 2, "RoleBinding": 2}
     for rule in shadow_cluster_role()["rules"]:
         of_one = {"resourceNames"} if rule["resources"] == ["configmaps"] else set()
         assert rule.keys() == {"apiGroups", "resources", "verbs"} | of_one
         assert rule.get("resourceNames", [STATUS]) == [STATUS]
-    role = only(render(SHADOW), "Role")
-    assert role["metadata"]["namespace"] == NAMESPACE
-    memory = (label_names.MEMORY,)
-    assert rights_of(role) == {("", "configmaps", verb, memory) for verb in ("get", "patch")}
+    roles = {m["metadata"]["name"]: m for m in render(SHADOW) if m["kind"] == "Role"}
+    assert roles.keys() == KEPT
+    for name, role in roles.items():
+        assert role["metadata"]["namespace"] == NAMESPACE
+        assert rights_of(role) == {("", "configmaps", v, (name,)) for v in ("get", "patch")}
 
 
-def test_the_config_map_of_the_memory_says_nothing_of_its_data_so_that_it_is_never_reset():
-    found = only(render(SHADOW), "ConfigMap")
-    assert found["metadata"]["name"] == label_names.MEMORY
-    assert found["metadata"]["namespace"] == NAMESPACE
-    assert not {"data", "binaryData", "immutable"} & found.keys()
+def test_what_is_kept_says_nothing_of_its_data_so_that_it_is_never_reset():
+    found = [m for m in render(SHADOW) if m["kind"] == "ConfigMap"]
+    assert {m["metadata"]["name"] for m in found} == KEPT
+    for config_map in found:
+        assert config_map["metadata"]["namespace"] == NAMESPACE
+        assert not {"data", "binaryData", "immutable"} & config_map.keys()
 
 
 def rights_of(role):

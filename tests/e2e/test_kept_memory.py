@@ -1,4 +1,7 @@
-"""As shipped, every mode remembers a loss over a restart; shadow and advise write nothing else."""
+"""As shipped, every mode remembers a loss and its ledger over a restart.
+
+Shadow and advise write nothing else.
+"""
 
 import math
 import shutil
@@ -6,6 +9,7 @@ import shutil
 import pytest
 
 from spotvortex.core.domain import labels
+from spotvortex.core.ledger import ledger_text
 from spotvortex.core.scoring import memory_text
 from tests.controlplane.api import MERGE_PATCH, wait_until
 from tests.controlplane.manifests import NodeShape, node_manifest
@@ -81,6 +85,11 @@ def kept(place):
     return {str(offering): known for offering, known in found.items()}
 
 
+def ledger(place):
+    path = f"/api/v1/namespaces/{place.namespace}/configmaps/{labels.LEDGER}"
+    return ledger_text.from_text(place.admin.get(path)["data"]["ledger"])
+
+
 def writes(place):
     """What the account has changed, as verb and object, but for Events and questions of rights."""
     ours = f"system:serviceaccount:{place.namespace}:spotvortex"
@@ -114,6 +123,8 @@ def test_a_loss_is_remembered_by_the_next_process(place, nodes, tmp_path):
         assert daemon.stop() == 0
     offering = "c5.2xlarge/us-east-1a"
     assert kept(place)[offering].losses == pytest.approx(1.0, rel=0.01)
+    first = ledger(place)
+    assert first.totals.keys() == {place.namespace}
     with daemon:
         daemon.wait_ready()
         wait_until(lambda: "memory.recalled n_offerings=" in daemon.log_path.read_text())
@@ -123,6 +134,10 @@ def test_a_loss_is_remembered_by_the_next_process(place, nodes, tmp_path):
     assert kept(place)[offering].losses == pytest.approx(1.0, rel=0.01)
     assert kept(place)[offering].last_loss_at is not None
     assert "memory.not" not in daemon.log_path.read_text()
+    assert "ledger.not" not in daemon.log_path.read_text()
+    assert ledger(place).since == first.since
+    assert ledger(place).at > first.at
     written = writes(place)
     assert ("patch", "configmaps", labels.MEMORY) in written
-    assert len(written) == 1 or place.namespace == "kept-active"
+    kept_ones = {("patch", "configmaps", name) for name in (labels.MEMORY, labels.LEDGER)}
+    assert written <= kept_ones or place.namespace == "kept-active"

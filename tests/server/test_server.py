@@ -19,6 +19,7 @@ from spotvortex.server.views import PageSources
 from spotvortex.telemetry.journal import DecisionJournal
 from spotvortex.telemetry.metrics import Metrics
 from spotvortex.telemetry.trends import Trends
+from tests.telemetry.books import book_of
 from tests.telemetry.decisions import AT, decision, move, plan, pool_input
 
 
@@ -62,6 +63,7 @@ class Served:
             decisions=self.journal,
             plans=self.daemon,
             clock=self.daemon,
+            ledger=book_of(),
         )
         views = replace(views, console=Console(views=views, trends=Trends()))
         async with (
@@ -297,6 +299,7 @@ async def test_a_taken_port_names_its_setting(served):
         decisions=served.journal,
         plans=served.daemon,
         clock=served.daemon,
+        ledger=book_of(),
     )
     with pytest.raises(SettingsError, match=f"SPOTVORTEX_HTTP_PORT={port} is taken"):
         async with serve("127.0.0.1", port, views):

@@ -93,8 +93,11 @@ MEMORY: Final = "spotvortex-memory"
 """ConfigMap of the interruption memory in the modes that write nothing else; the manifests ship it
 empty, and the daemon never makes it."""
 
+LEDGER: Final = "spotvortex-ledger"
+"""ConfigMap of the savings ledger; the manifests ship it empty, and the daemon never makes it."""
+
 WRITTEN_BY: Final = "spotvortex.io/written-by"
-"""Annotation of that ConfigMap: the process that wrote it last."""
+"""Annotation of these two ConfigMaps: the process that wrote it last."""
 
 LEASE: Final = "spotvortex"
 

@@ -162,11 +162,12 @@ EVENTS: Final = tuple(WriteRight(verb=verb, resource="events") for verb in ("cre
 """What it takes to say something at a node: best effort in every mode above shadow."""
 
 
-MEMORY: Final = tuple(
-    WriteRight(verb=verb, resource="configmaps", ours=True, name=label_names.MEMORY)
-    for verb in ("get", "patch")
-)
-"""What it takes to keep the memory where nothing else is written: best effort too."""
+def to_keep(config_map: str) -> tuple[WriteRight, ...]:
+    """Return what it takes to keep something in a ConfigMap of ours: best effort too."""
+    return tuple(
+        WriteRight(verb=verb, resource="configmaps", ours=True, name=config_map)
+        for verb in ("get", "patch")
+    )
 
 
 async def missing_write_rights(

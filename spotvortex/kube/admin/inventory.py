@@ -191,6 +191,8 @@ def _our_configmap(configmap: _Object) -> list[Leftover]:
         return [_leftover(ObjectKind.STATE, configmap.metadata, "state")]
     if name == label_names.MEMORY:
         return [_leftover(ObjectKind.STATE, configmap.metadata, "memory")]
+    if name == label_names.LEDGER:
+        return [_leftover(ObjectKind.STATE, configmap.metadata, "ledger")]
     return []
 
 

@@ -1,135 +1,31 @@
-"""The interruption memory in a ConfigMap, kept over restarts in every mode.
+"""The interruption memory in its ConfigMap.
 
-Comes in: a client with the right to that one name, and the newest memory. Goes out: what was
-remembered before, once, and now and then a patch of the ConfigMap. Two processes never write it in
-turns: the holder of the lease does where there is one, and else who meets another's writing leaves
-it to that one for as long as that one goes on. May not make the ConfigMap, nor change anything
-else, and no failure of it is one of the daemon.
+Comes in: the newest memory. Goes out: what was remembered before, once. See `kept_value` for how it
+is kept. A thousand offerings, which is all that a memory keeps, are 400 KiB of text with the
+longest names that there can be.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from random import Random
-from typing import Final
+from dataclasses import dataclass
+from typing import ClassVar
 
-import msgspec
-
-from spotvortex.aio import Backoff, pause
 from spotvortex.core.domain import labels
 from spotvortex.core.scoring import memory_text
 from spotvortex.core.scoring.interruption_memory import EMPTY_MEMORY, Memory
-from spotvortex.errors import (
-    ApiError,
-    ConflictError,
-    ForbiddenError,
-    NotSentError,
-    NotServedError,
-)
-from spotvortex.kube.api import paths
-from spotvortex.kube.api.client import MERGE_PATCH, KubeClient
-from spotvortex.kube.api.wire.codec import decoded
-from spotvortex.kube.write.bounded import BoundedRequests
-
-KEY: Final = "memory"
-ASIDE: Final = "unreadable"
-"""Keys of the data: the memory's text, and the first one that could not be read."""
-
-MAX_BYTES: Final = 512 * 1024
-"""Bound of each of the two, so that both stay under the 1 MiB of an object. A thousand offerings,
-which is all that a memory keeps, are 400 KiB with the longest names that there can be."""
-
-ANSWER_S: Final = 5.0
-SAVE_EVERY_S: Final = 300.0
-"""Least time between two savings, in seconds."""
-
-LOOK_S: Final = 15.0
-"""Time between two looks, in seconds. Where a loss has been learned, the memory is saved at the
-next one: the node that goes next may be the daemon's own."""
-
-YIELD_S: Final = 900.0
-"""Time for which another's writing is left alone: three of its savings."""
-
-FIRST_PAUSE_S: Final = 0.5
-LONGEST_PAUSE_S: Final = 30.0
-MAX_REFUSALS: Final = 4
-"""Reads that are refused, or find nothing, before the memory is given up for this process. Rights
-that were granted a moment ago take a moment to count."""
-
-log = logging.getLogger(__name__)
-
-
-class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
-    resource_version: str
-    annotations: dict[str, str] | None = None
-
-
-class _Stored(msgspec.Struct, frozen=True):
-    metadata: _Metadata
-    data: dict[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a memory lies, and who writes it.
-
-    Attributes:
-        namespace: the controller's own.
-        writer: what this process is called.
-    """
-
-    namespace: str
-    writer: str
-
-    @property
-    def path(self) -> str:
-        """The path of the ConfigMap."""
-        return path_of(self.namespace)
-
-
-def path_of(namespace: str) -> str:
-    """Return the path of the ConfigMap."""
-    return paths.named(paths.config_maps(namespace), labels.MEMORY)
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """One text of the memory, and the wall time of the last loss in it."""
-
-    text: str = ""
-    loss_at: float = -math.inf
+from spotvortex.kube.coordination.kept_value import KeptValue
 
 
 @dataclass(slots=True)
-class KeptMemory:
+class KeptMemory(KeptValue[Memory]):
     """Implements `ports.MemoryStore` and `ports.Recall` by one ConfigMap; `run` has to be running.
 
-    Attributes:
-        client: reads, and writes in the modes that write nothing else.
-        place: where the memory lies.
-        rng: for the jitter of pauses.
-        bounded: in the modes that write, what may be sent before the end of the lease, asked anew
-            right before each request; who does not lead sends nothing.
-        is_settled: it is known what was remembered before, or that nothing can be read.
+    A loss is urgent to save: the node that goes next may be the daemon's own.
     """
 
-    client: KubeClient
-    place: Place
-    rng: Random
-    bounded: Callable[[], BoundedRequests] | None = None
-    is_settled: bool = False
-    _recalled: Memory | None = None
-    _newest: _Kept = _Kept()
-    _saved: _Kept = _Kept()
-    _version: str = ""
-    _aside: str = ""
-    _due: float = -math.inf
-    _yields_until: float = -math.inf
-    _warned: set[str] = field(default_factory=set)
+    NAME: ClassVar[str] = labels.MEMORY
+    KEY: ClassVar[str] = "memory"
 
     def load(self) -> Memory:
         """Return an empty memory: what was kept comes later, when the server has answered."""
@@ -137,128 +33,13 @@ class KeptMemory:
 
     def recall(self, memory: Memory) -> Memory | None:  # noqa: ARG002 - as the port
         """Return what was remembered, once it has been read."""
-        recalled, self._recalled = self._recalled, None
-        return recalled
+        return self._take()
 
     def save(self, memory: Memory) -> bool:
-        """Keep the newest text for the next writing; called in a thread."""
+        """Keep the newest memory for the next writing; called in a thread."""
         losses = (known.last_loss_at or -math.inf for known in memory.offerings.values())
-        self._newest = _Kept(memory_text.to_text(memory), max(losses, default=-math.inf))
+        self._keep(memory, memory_text.to_text(memory), max(losses, default=-math.inf))
         return True
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Read, then write now and then where something has changed, and a last time at the stop.
-
-        Nothing is written before all has been read.
-        """
-        was_read = await self._read_patiently(stop)
-        self.is_settled = was_read or not stop.is_set()
-        while was_read and not stop.is_set():
-            await pause(stop, LOOK_S)
-            if self._is_due(asyncio.get_running_loop().time(), last=stop.is_set()):
-                await self._write()
-        await stop.wait()
-
-    def _is_due(self, now: float, *, last: bool) -> bool:
-        newest, saved = self._newest, self._saved
-        if not newest.text or newest.text == saved.text:
-            return False
-        if now < self._yields_until:
-            return False
-        return last or newest.loss_at > saved.loss_at or now >= self._due
-
-    async def _read_patiently(self, stop: asyncio.Event) -> bool:
-        """Read until the server has answered; False where it is refused, or nothing is there."""
-        backoff, n_refused = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S, self.rng), 0
-        while not stop.is_set():
-            try:
-                await self._read()
-            except (ForbiddenError, NotServedError) as error:
-                n_refused += 1
-                if n_refused == MAX_REFUSALS:
-                    self._warn("memory.not_kept", str(error))
-                    return False
-            except ApiError as error:
-                log.debug("memory.unread", extra={"error": str(error)})
-            else:
-                return True
-            await pause(stop, backoff.after_failure())
-        return False
-
-    async def _read(self) -> None:
-        """Read what was kept; a text that cannot be read is put aside by the next writing."""
-        stored = await self._get()
-        self._version = stored.metadata.resource_version
-        self._put_off(SAVE_EVERY_S)
-        text = (stored.data or {}).get(KEY, "")
-        try:
-            self._recalled = memory_text.from_text(text) if text else EMPTY_MEMORY
-        except ValueError as error:
-            log.warning("memory.unreadable", extra={"kept_as": ASIDE, "error": str(error)})
-            self._recalled = EMPTY_MEMORY
-            if not (stored.data or {}).get(ASIDE) and len(text.encode()) <= MAX_BYTES:
-                self._aside = text
-
-    async def _write(self) -> None:
-        """Write the newest, if nobody else has written since."""
-        newest = self._newest
-        if len(newest.text.encode()) > MAX_BYTES:
-            self._warn("memory.not_saved", f"it is longer than {MAX_BYTES} bytes")
-            return
-        data = {KEY: newest.text} | ({ASIDE: self._aside} if self._aside else {})
-        written_by = {labels.WRITTEN_BY: self.place.writer}
-        metadata = {"resourceVersion": self._version, "annotations": written_by}
-        patch = {"metadata": metadata, "data": data}
-        try:
-            body = await self._send(patch)
-        except NotSentError:
-            return
-        except ConflictError:
-            await self._give_way()
-        except ApiError as error:
-            self._put_off(SAVE_EVERY_S)
-            self._warn("memory.not_saved", str(error))
-        else:
-            self._version = decoded(body, _Stored, "ConfigMap").metadata.resource_version
-            self._saved, self._aside = newest, ""
-            self._put_off(SAVE_EVERY_S)
-            self._warned.discard("memory.not_saved")
-
-    async def _send(self, patch: Mapping[str, object]) -> bytes:
-        path = self.place.path
-        if self.bounded is not None:
-            return await self.bounded().send("PATCH", path, patch, content_type=MERGE_PATCH)
-        return await self.client.send(
-            "PATCH", path, patch, content_type=MERGE_PATCH, timeout=ANSWER_S
-        )
-
-    def _put_off(self, seconds: float) -> None:
-        self._due = asyncio.get_running_loop().time() + seconds
-
-    async def _give_way(self) -> None:
-        """Look who has written; another process is left alone for as long as it goes on.
-
-        Where there is a lease, its holder writes, whoever wrote before.
-        """
-        try:
-            stored = await self._get()
-        except ApiError as error:
-            self._warn("memory.not_saved", str(error))
-            return
-        self._version = stored.metadata.resource_version
-        writer = (stored.metadata.annotations or {}).get(labels.WRITTEN_BY, "")
-        if self.bounded is None and writer not in ("", self.place.writer):
-            self._yields_until = asyncio.get_running_loop().time() + YIELD_S
-            self._warn("memory.others", f"{writer} writes it")
-
-    async def _get(self) -> _Stored:
-        return decoded(
-            await self.client.get_bytes(self.place.path, timeout=ANSWER_S), _Stored, "ConfigMap"
-        )
-
-    def _warn(self, event: str, error: str) -> None:
-        """Warn once; of a failed saving once more after one that has gone well."""
-        if event not in self._warned:
-            self._warned.add(event)
-            name = f"{self.place.namespace}/{labels.MEMORY}"
-            log.warning(event, extra={"config_map": name, "error": error})
+    def _read_text(self, text: str) -> Memory:
+        return memory_text.from_text(text) if text else EMPTY_MEMORY

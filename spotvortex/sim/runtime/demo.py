@@ -19,6 +19,7 @@ from spotvortex.core.drain.calls import Answer, Call
 from spotvortex.ports.edges import Edges
 from spotvortex.ports.null import NullStateStore
 from spotvortex.ports.writing import OwnWrite, Writing
+from spotvortex.results.course import ALONE
 from spotvortex.sim.account.course import Course
 from spotvortex.sim.cluster.demo_scenario import DEMO_START_AT, demo
 from spotvortex.sim.market.prices import SimulatedMarket
@@ -48,7 +49,7 @@ async def simulated_edges(seed: int, mode: Mode) -> AsyncIterator[Edges]:
         clock=clock,
         offload=offload_inline,
         background=[("world", world.run), ("twin", alone.world.run)],
-        courses={"SpotVortex": ours.course.point, "Karpenter alone": alone.course.point},
+        courses={"SpotVortex": ours.course.point, ALONE: alone.course.point},
         time_scale=speed,
         writing=_writing(world) if mode.writes else None,
     )

@@ -34,7 +34,12 @@ from tests.paths import ROOT
 pytestmark = pytest.mark.controlplane
 
 NUMBERS = itertools.count()
-CONFIG_MAPS = (label_names.STATE, f"{label_names.STATE}-aside", label_names.MEMORY)
+CONFIG_MAPS = (
+    label_names.STATE,
+    f"{label_names.STATE}-aside",
+    label_names.MEMORY,
+    label_names.LEDGER,
+)
 PAGE = ROOT / "docs" / "uninstall.md"
 LABEL = {label_names.CORDONED: label_names.CORDONED_VALUE}
 JOURNAL = {label_names.DRAIN: '{"phase": "Evicting"}'}

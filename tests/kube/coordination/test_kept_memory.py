@@ -17,14 +17,16 @@ from spotvortex.core.scoring.interruption_memory import (
     OfferingMemory,
     memory_of,
 )
-from spotvortex.kube.coordination import kept_memory as module
-from spotvortex.kube.coordination.kept_memory import ASIDE, KEY, MAX_BYTES, KeptMemory
+from spotvortex.kube.coordination import kept_value as module
+from spotvortex.kube.coordination.kept_memory import KeptMemory
+from spotvortex.kube.coordination.kept_value import ASIDE, MAX_BYTES
 from spotvortex.kube.write.bounded import BoundedRequests
 from spotvortex.ports.lease_timing import LeaseTiming
 from tests.core.builders import AT, WEB_A, WEB_B
 from tests.kube.coordination.places import BOTH, place_of
 from tests.kube.scenes import await_true
 
+KEY = KeptMemory.KEY
 CALM = memory_of({WEB_A: OfferingMemory(exposure_hours=5.0, updated_at=AT)}, {})
 HURT = memory_of({WEB_A: OfferingMemory(losses=1.0, last_loss_at=AT, updated_at=AT)}, {})
 LATER = memory_of({WEB_A: OfferingMemory(losses=2.0, last_loss_at=AT + 9, updated_at=AT + 9)}, {})

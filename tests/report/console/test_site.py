@@ -20,6 +20,7 @@ from spotvortex.telemetry.journal import DecisionJournal
 from spotvortex.telemetry.metrics import Metrics
 from spotvortex.telemetry.trends import Trends
 from tests.report.pages import Loading, cells, parsed
+from tests.telemetry.books import book_of
 from tests.telemetry.decisions import (
     AT,
     decision,
@@ -68,6 +69,7 @@ class Stage:
             decisions=self.journal,
             plans=self.daemon,
             clock=self.daemon,
+            ledger=book_of(),
         )
         self.console = Console(views=views, trends=self.trends)
 

@@ -13,6 +13,7 @@ from spotvortex.server.serve import serve
 from spotvortex.server.views import PageSources
 from spotvortex.telemetry.journal import DecisionJournal
 from spotvortex.telemetry.metrics import Metrics
+from tests.telemetry.books import book_of
 from tests.telemetry.decisions import AT, decision, plan
 
 
@@ -76,6 +77,7 @@ async def url(journal):
         decisions=journal,
         plans=quiet,
         clock=quiet,
+        ledger=book_of(),
     )
     async with serve("127.0.0.1", 0, views) as port:
         yield f"http://127.0.0.1:{port}/"
