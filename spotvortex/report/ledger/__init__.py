@@ -1,0 +1,1 @@
+"""The savings ledger for people and for other programs."""
