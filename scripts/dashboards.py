@@ -132,6 +132,22 @@ SAVINGS = (
         queries=((f"sum by (capacity_type) (spotvortex_nodes{_POOLS})", "{{capacity_type}}"),),
     ),
     Panel(
+        title="Saved since the ledger was begun",
+        unit="currencyUSD",
+        queries=(
+            ('sum(spotvortex_savings_usd_total{kind="realised"})', "realised"),
+            ('sum(spotvortex_savings_usd_total{kind="overspent"})', "overspent"),
+            ('sum(spotvortex_savings_usd_total{kind="projected"})', "at the allowed target"),
+        ),
+        words="From the ledger, over restarts; beyond commitments where they are stated.",
+    ),
+    Panel(
+        title="What moves have cost in a day",
+        unit="currencyUSD",
+        queries=(("sum by (kind) (increase(spotvortex_move_cost_usd_total[1d]))", "{{kind}}"),),
+        words="Nodes that ran double while they were emptied, and room of pods that restarted.",
+    ),
+    Panel(
         title="Cost by pool",
         unit="currencyUSD",
         queries=((f"sum by (pool) (spotvortex_cost_usd_per_hour{_POOLS})", "{{pool}} per hour"),),

@@ -30,6 +30,7 @@ from spotvortex.ports.edges import Edges
 from spotvortex.ports.ledger import LedgerStore
 from spotvortex.ports.null import NullAnnouncer, NullLedgerStore
 from spotvortex.ports.telemetry import Telemetry
+from spotvortex.report.console.doctor import DoctorRound
 from spotvortex.report.console.site import Console
 from spotvortex.results.course import ALONE
 from spotvortex.server.serve import console_address, serve
@@ -87,7 +88,8 @@ async def run_daemon(
             clock=edges.clock,
             ledger=book,
         )
-        pages = replace(pages, console=Console(views=pages, trends=trends))
+        doctor = DoctorRound(edges.cluster.standings_on, edges.name)
+        pages = replace(pages, console=Console(views=pages, trends=trends, doctor=doctor))
         served = _served(settings, pages, edges.time_scale)
         port = await stack.enter_async_context(served)
         _stop_on_signals(stop)

@@ -71,6 +71,20 @@ class MovingNode(msgspec.Struct, frozen=True):
     reason: str
 
 
+class SavingsNow(msgspec.Struct, frozen=True):
+    """What the ledger has counted since it was begun, in USD.
+
+    Attributes:
+        realised_usd: what was saved beside all on-demand.
+        realised_at_least_usd: the same if unused commitments would have paid for all of it.
+        projected_usd: the saving at the allowed target.
+    """
+
+    realised_usd: float = 0.0
+    realised_at_least_usd: float = 0.0
+    projected_usd: float = 0.0
+
+
 class PoolsNow(msgspec.Struct, frozen=True):
     """The whole answer.
 
@@ -79,12 +93,14 @@ class PoolsNow(msgspec.Struct, frozen=True):
         pools: every pool of it.
         freeze: whether a person has stopped the daemon.
         in_flight: nodes that are being moved.
+        savings: what was saved since the ledger was begun.
     """
 
     time: str | None
     pools: tuple[PoolNow, ...]
     freeze: str = "none"
     in_flight: tuple[MovingNode, ...] = ()
+    savings: SavingsNow = SavingsNow()
 
 
 def read_answer(text: str, url: str) -> PoolsNow:
@@ -105,6 +121,7 @@ def lines_of(answer: PoolsNow, width: int) -> Iterator[str]:
         yield "nothing is decided yet"[:width]
         return
     yield _summary(answer, answer.time)[:width]
+    yield _saved(answer.savings)[:width]
     yield f"{'POOL':<{_POOL}} {'SPOT':<9} {'':>4} {'$/H':>8} {'RISK':>5} DECISION"[:width]
     for pool in answer.pools:
         yield _line(pool)[:width]
@@ -124,6 +141,13 @@ def _summary(answer: PoolsNow, at: str) -> str:
         f"{at[11:19]} {frozen}${usd:,.2f}/h, saves ${saved:,.2f}/h "
         f"(${saved * HOURS_A_MONTH:,.0f}/month), Spot {share}, risk {risk:.2f}"
     )
+
+
+def _saved(savings: SavingsNow) -> str:
+    """Say what was saved so far, as a range where commitments might have paid for a part."""
+    realised, least = savings.realised_usd, savings.realised_at_least_usd
+    so_far = f"${realised:,.2f}" if least == realised else f"${least:,.2f} .. ${realised:,.2f}"
+    return f"saved so far {so_far}; at the allowed target ${savings.projected_usd:,.2f}"
 
 
 def _line(pool: PoolNow) -> str:

@@ -7,6 +7,7 @@ May not wait for anything.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -122,10 +123,20 @@ class Pages:
                 "time": rfc3339(plan.at),
                 "leader": plan.observation.standing.leader,
                 "freeze": plan.observation.standing.freeze.value,
+                "savings": self._savings(),
                 "in_flight": [_order(o) for o in (*plan.resumed, *plan.orders)[:MAX_IN_FLIGHT]],
                 "pools": [_pool(decision) for decision in plan.decisions],
             }
         )
+
+    def _savings(self) -> Mapping[str, Json]:
+        """Return what the ledger has counted of all pools."""
+        totals = self._views.ledger.ledger.totals.values()
+        return {
+            "realised_usd": encode(math.fsum(sums.net_usd for sums in totals)),
+            "realised_at_least_usd": encode(math.fsum(sums.least_usd for sums in totals)),
+            "projected_usd": encode(math.fsum(sums.projected_usd for sums in totals)),
+        }
 
     async def ledger(self, _request: web.Request) -> web.Response:
         """Return the savings ledger as it is kept."""

@@ -34,7 +34,8 @@ def answer(*pools, **changes):
 
 def test_one_line_for_all_and_one_a_pool():
     jobs = POOL | {"pool": "jobs", "capacity_score": None, "current_ratio": None}
-    summary, head, *lines = lines_of(answer(POOL, jobs), 80)
+    summary, saved, head, *lines = lines_of(answer(POOL, jobs), 80)
+    assert saved == "saved so far $0.00; at the allowed target $0.00"
     assert summary == ("09:00:00 $5.00/h, saves $3.00/h ($2,190/month), Spot 65%, risk 0.04")
     assert head.split() == ["POOL", "SPOT", "$/H", "RISK", "DECISION"]
     found = "web 13/20 65% 2.50 0.04 INCREASE_30 economic_increase"
@@ -48,13 +49,19 @@ def test_nodes_that_are_moved_and_a_freeze_are_named():
     assert last == "  moving ip-10-0-2-43 of web to spot: economic_increase"
 
 
+def test_what_was_saved_so_far_is_a_range_where_commitments_might_have_paid():
+    saved = {"realised_usd": 1234.5, "realised_at_least_usd": -20.0, "projected_usd": 1500.0}
+    _, line, *_ = lines_of(answer(POOL, savings=saved), 80)
+    assert line == "saved so far $-20.00 .. $1,234.50; at the allowed target $1,500.00"
+
+
 @pytest.mark.parametrize("name", ["w", "checkout-and-payment-workers-of-the-north"])
 def test_every_line_fits(name):
     large = POOL | {"pool": name, "cost_usd_per_hour": 123_456.0}
     lines = list(lines_of(answer(large, in_flight=[MOVING | {"node": "n" * 90}]), 80))
     assert max(map(len, lines)) <= 80
-    assert "DECISION" in lines[1]
-    assert "INCREASE_30" in lines[2]
+    assert "DECISION" in lines[2]
+    assert "INCREASE_30" in lines[3]
 
 
 def test_before_the_first_decision_it_says_so():

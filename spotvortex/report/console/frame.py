@@ -81,7 +81,12 @@ _SIGNS: Final = {
 }
 """One character for what a gate says."""
 
-_PLACES: Final = (("", "Overview"), ("/decisions", "Decisions"))
+_PLACES: Final = (
+    ("", "Overview"),
+    ("/decisions", "Decisions"),
+    ("/ledger", "Ledger"),
+    ("/doctor", "Doctor"),
+)
 
 
 def style() -> str:

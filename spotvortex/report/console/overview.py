@@ -7,6 +7,7 @@ page. May not compute what no decision has read.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
 
@@ -25,30 +26,43 @@ from spotvortex.report.console.frame import (
     tiles,
     usd,
 )
+from spotvortex.report.console.ledger import saved_tiles
 from spotvortex.report.console.trend_plots import course_plots, trend_plots
 from spotvortex.report.html.page import Markup, heading, link, paragraph, table, text
+from spotvortex.report.ledger.account import LedgerAccount
 from spotvortex.results.course import CoursePoint
 from spotvortex.telemetry.trends import TrendPoint
 
 MAX_IN_FLIGHT: Final = 50
 """Drains that are listed; the rest are counted."""
 
+Courses = Mapping[str, Sequence[CoursePoint]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """What is drawn: the line of all pools together, and those of simulated clusters by name."""
+
+    points: Sequence[TrendPoint] = ()
+    courses: Courses = field(default_factory=dict)
+
 
 def overview(
-    plan: Plan, points: Sequence[TrendPoint], courses: Courses, unwell: Sequence[str]
+    plan: Plan, lines: Lines, account: LedgerAccount, unwell: Sequence[str]
 ) -> Iterator[str]:
     """Yield the parts of the page.
 
     Args:
         plan: the newest plan.
-        points: the line of all pools together.
-        courses: the lines of simulated clusters, by name.
+        lines: what is drawn.
+        account: what was spent and saved.
         unwell: why the daemon is not ready or not healthy, in words.
     """
-    if courses:
-        yield from _side_by_side(courses)
+    if lines.courses:
+        yield from _side_by_side(lines.courses)
     costs = [cost_of(d.input) for d in plan.decisions]
-    yield tiles(_figures(plan, total_of(costs)))
+    saved = saved_tiles(account) if account.since is not None else ()
+    yield tiles([*_figures(plan, total_of(costs)), *saved])
     needs = [*unwell, *_needs(plan)]
     yield heading("What needs a person")
     yield bullets(needs) if needs else paragraph("Nothing does.", "good")
@@ -57,10 +71,7 @@ def overview(
     yield heading("Under way")
     yield from _under_way([*plan.resumed, *plan.orders])
     yield heading("Since the start")
-    yield from trend_plots(points)
-
-
-Courses = Mapping[str, Sequence[CoursePoint]]
+    yield from trend_plots(lines.points)
 
 
 def _side_by_side(courses: Courses) -> Iterator[str]:

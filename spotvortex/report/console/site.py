@@ -20,11 +20,14 @@ from spotvortex.report.console.decisions import (
     decision_page,
     decisions_page,
 )
+from spotvortex.report.console.doctor import DoctorRound, doctor_page
 from spotvortex.report.console.frame import ROOT, SCRIPT, frame, style
-from spotvortex.report.console.overview import overview
+from spotvortex.report.console.ledger import ledger_page
+from spotvortex.report.console.overview import Lines, overview
 from spotvortex.report.console.pool import pool_page
 from spotvortex.report.explain.account import read_account
 from spotvortex.report.html.page import link, paragraph
+from spotvortex.report.ledger.account import account_of
 from spotvortex.server.views import PageAnswer, PageSources
 from spotvortex.telemetry.trends import Trends
 
@@ -41,10 +44,12 @@ class Console:
     Attributes:
         views: what the daemon shows.
         trends: how ratio and cost have gone.
+        doctor: finds what blocks drains, None where no cluster can be looked at.
     """
 
     views: PageSources
     trends: Trends
+    doctor: DoctorRound | None = None
 
     def answer(self, path: str, query: Mapping[str, str]) -> PageAnswer:
         """Answer a path below the root."""
@@ -56,6 +61,10 @@ class Console:
             return self._overview()
         if first == "pools" and rest:
             return self._pool(rest)
+        if path == "ledger":
+            return _page("Ledger", "/ledger", ledger_page(self.views.ledger.ledger))
+        if path == "doctor":
+            return self._doctor()
         if first == "decisions":
             return self._decision(rest) if rest else self._decisions(query)
         return _missing(f"There is no page {path}.")
@@ -69,9 +78,15 @@ class Console:
         if plan is None:
             words = "; ".join(unwell) or "the first cycle is under way"
             return _page("Overview", "", [paragraph(f"Nothing is decided yet: {words}.")])
-        return _page(
-            "Overview", "", overview(plan, self.trends.of_all(), self.trends.of_courses(), unwell)
-        )
+        account = account_of(self.views.ledger.ledger)
+        lines = Lines(points=self.trends.of_all(), courses=self.trends.of_courses())
+        return _page("Overview", "", overview(plan, lines, account, unwell))
+
+    def _doctor(self) -> PageAnswer:
+        plan = self.views.plans.last_plan()
+        if plan is None or self.doctor is None:
+            return _page("Doctor", "/doctor", [paragraph("There is no cluster to look at yet.")])
+        return _page("Doctor", "/doctor", doctor_page(self.doctor.diagnosis(plan)))
 
     def _pool(self, name: str) -> PageAnswer:
         decision = _decision_of(self.views.plans.last_plan(), name)

@@ -160,6 +160,7 @@ def series_in(text):
 def shown_series():
     """Every name that the daemon can show, suffixes of counters and histograms included."""
     made = Metrics(version="0", mode=Mode.SHADOW)
+    made.follow_ledger(dict)
     names = {family.name for family in made.registry.collect()}
     queue = {"spotvortex_notice_queue_errors"}
     suffixes = ("", "_total", "_bucket", "_count", "_sum")

@@ -10,7 +10,9 @@ from spotvortex.core.decision.messages import Plan
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Action, CapacityType, Freeze, Mode
 from spotvortex.core.drain.messages import DrainOrder
+from spotvortex.core.ledger.ledger import Beside
 from spotvortex.report.console.decisions import MAX_ROWS
+from spotvortex.report.console.doctor import EVERY_S, MAX_NODES, DoctorRound
 from spotvortex.report.console.frame import SCRIPT
 from spotvortex.report.console.overview import MAX_IN_FLIGHT
 from spotvortex.report.console.site import Console
@@ -19,6 +21,8 @@ from spotvortex.server.views import PageSources
 from spotvortex.telemetry.journal import DecisionJournal
 from spotvortex.telemetry.metrics import Metrics
 from spotvortex.telemetry.trends import Trends
+from tests.core.builders import market, on_demand, plan_of, stated
+from tests.core.ledger.looks import START, Book, look, web
 from tests.report.pages import Loading, cells, parsed
 from tests.telemetry.books import book_of
 from tests.telemetry.decisions import (
@@ -59,7 +63,8 @@ class Stage:
     """A console over plans that a test makes."""
 
     def __init__(self, courses: Mapping[str, Callable[[], CoursePoint]] | None = None) -> None:
-        self.daemon, self.trends = Daemon(), Trends(courses)
+        self.daemon, self.trends, self.book = Daemon(), Trends(courses), book_of()
+        self.standings_on = lambda _: ()
         metrics = Metrics(version="0", mode=Mode.SHADOW)
         self.journal = DecisionJournal(code_version="0", counts=metrics)
         views = PageSources(
@@ -69,9 +74,10 @@ class Stage:
             decisions=self.journal,
             plans=self.daemon,
             clock=self.daemon,
-            ledger=book_of(),
+            ledger=self.book,
         )
-        self.console = Console(views=views, trends=self.trends)
+        doctor = DoctorRound(standings_on=self.standings_on, name="test")
+        self.console = Console(views=views, trends=self.trends, doctor=doctor)
 
     async def planned(self, made: Plan) -> None:
         self.daemon.plan = made
@@ -283,6 +289,71 @@ async def test_a_list_is_never_longer_than_its_bound(stage):
     for cycle in range(MAX_ROWS + 5):
         await stage.planned(plan(decision(cycle=cycle + 1, at=AT + cycle, n_nodes=1)))
     assert len(cells(stage.page("decisions"), "Decisions, newest first")) == 1 + MAX_ROWS
+
+
+async def test_the_ledger_has_its_range_its_gaps_and_a_row_a_pool(stage):
+    assert "Nothing is accounted for yet" in words(stage.page("ledger"))
+    stage.book.ledger = Book().steady(web(), hours=2.0).take(look(START + 5 * 3600.0, web())).ledger
+    page = stage.page("ledger")
+    assert "saved -$0.12 .. $0.28 beside all on-demand: list prices" in words(page)
+    assert cells(page, "Since the ledger was begun")[1][:5] == [
+        "web",
+        "20.0",
+        "4.0",
+        "$1.72",
+        "$0.28",
+    ]
+    hours = cells(page, "By the hour, newest first")
+    assert hours[1][:3] == ["2026-07-14 08:00 hour", "0.00 h", "1.00 h"]
+    assert "Cost by the hour" in words(page)
+    assert_stands_alone(page)
+    assert_accessible(page)
+
+
+async def test_the_overview_tells_what_was_saved_and_would_have_been(stage):
+    await stage.planned(plan(decision()))
+    assert "Saved so far" not in words(stage.page())
+    stage.book.ledger = Book().steady(web()).ledger
+    page = words(stage.page())
+    assert "Saved so far$0.14since 2026-07-14 04:00 UTC, at list price; -$0.06 if" in page
+    assert "At the allowed target$0.14" in page
+
+
+async def test_stated_commitments_are_no_range_and_the_twin_is_told_beside(stage):
+    paid = market(commitments=stated(plan_of(usd_per_hour=10 * 0.075)))
+    book = Book().take(look(START, web(), market=paid))
+    book.take(look(START + 36.0, web(), market=paid), Beside(alone_usd=1.0))
+    stage.book.ledger = book.ledger
+    page = words(stage.page("ledger"))
+    assert "Saved so far$-0.00" not in page
+    assert "beyond the commitments stated" in page
+    assert "Beside Karpenter alone" in page
+
+
+async def test_the_doctor_says_what_blocks_drains_and_looks_again_after_a_while(stage):
+    assert "no cluster to look at yet" in words(stage.page("doctor"))
+    await stage.planned(plan(decision()))
+    assert "Nothing blocks a drain." in words(stage.page("doctor"))
+    held = web(nodes=(on_demand("held", do_not_disrupt=True),))
+    for at, n_rows in ((AT + 60.0, 0), (AT + EVERY_S, 2)):
+        made = plan(decision(at=at), at=at)
+        cluster = replace(made.observation.cluster, pools=(held,))
+        observed = replace(made.observation, cluster=cluster)
+        await stage.planned(replace(made, observation=observed))
+        page = stage.page("doctor")
+        assert ("Holds nodes in place" in words(page)) == bool(n_rows)
+    rows = cells(page, "Holds nodes in place")
+    assert rows[1][:3] == ["Node/held", "do not disrupt node", "1"]
+    assert_stands_alone(page)
+    assert_accessible(page)
+
+
+async def test_a_large_cluster_is_left_to_the_command(stage):
+    made = plan(decision())
+    many = web(n_spot=MAX_NODES + 1, n_on_demand=0)
+    cluster = replace(made.observation.cluster, pools=(many,))
+    await stage.planned(replace(made, observation=replace(made.observation, cluster=cluster)))
+    assert "run spotvortex doctor" in words(stage.page("doctor"))
 
 
 def test_style_and_script_are_files_of_their_own(stage):
