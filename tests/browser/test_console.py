@@ -8,13 +8,17 @@ import pytest
 from spotvortex.core.decision.messages import Plan
 from spotvortex.core.domain.types import Mode
 from spotvortex.core.record.record import DecisionRecord, record_of
+from spotvortex.report.console.doctor import DoctorRound
 from spotvortex.report.console.frame import RENEW_S
 from spotvortex.report.console.site import Console
 from spotvortex.server.serve import serve
 from spotvortex.server.views import PageSources
 from spotvortex.telemetry.metrics import Metrics
 from spotvortex.telemetry.trends import MAX_POINTS, Trends
+from tests.browser import axe
 from tests.browser.chromium import browser
+from tests.core.builders import pool
+from tests.core.ledger.looks import Book, web
 from tests.telemetry.books import book_of
 from tests.telemetry.decisions import AT, decision, large_input, plan
 
@@ -24,6 +28,7 @@ N_POOLS = 200
 N_RECORDS = 10_000
 FIRST_PAINT_S = 1.0
 WIDE, PHONE = (1280, 900), (390, 844)
+LEDGER = Book().steady(web(), pool("api"), hours=30.0, step_s=300.0).ledger
 
 
 @dataclass
@@ -59,6 +64,16 @@ def names(n: int) -> list[str]:
     return [f"team-{i:03}-workers" for i in range(n)]
 
 
+PAGES = (
+    "",
+    f"/pools/{names(1)[0]}",
+    "/decisions",
+    f"/decisions/7-{names(1)[0]}",
+    "/ledger",
+    "/doctor",
+)
+
+
 @asynccontextmanager
 async def console(n_pools: int = 3, n_records: int = 30, n_cycles: int = 2):
     """Serve a console of so many pools and records, after so many cycles."""
@@ -79,9 +94,10 @@ async def console(n_pools: int = 3, n_records: int = 30, n_cycles: int = 2):
         decisions=daemon,
         plans=daemon,
         clock=daemon,
-        ledger=book_of(),
+        ledger=book_of(ledger=LEDGER),
     )
-    views = replace(views, console=Console(views=views, trends=trends))
+    doctor = DoctorRound(standings_on=lambda _: (), name="test")
+    views = replace(views, console=Console(views=views, trends=trends, doctor=doctor))
     async with serve("127.0.0.1", 0, views) as port:
         yield daemon, f"http://127.0.0.1:{port}"
 
@@ -96,7 +112,7 @@ async def test_every_page_of_a_large_cluster_is_painted_within_a_second(page, tm
     async with console(N_POOLS, N_RECORDS, MAX_POINTS) as (_, root):
         await page.open(f"{root}/console")
         await page.look_as("light", *WIDE)
-        for path in ("", f"/pools/{names(1)[0]}", "/decisions", f"/decisions/7-{names(1)[0]}"):
+        for path in PAGES:
             await page.open(f"{root}/console{path}")
             assert await page.first_paint_s() < FIRST_PAINT_S, path
             assert await page.value_of("document.querySelectorAll('h1').length") == 1
@@ -139,11 +155,26 @@ async def test_words_are_legible_in_both_schemes_and_nothing_runs_out_of_the_scr
     async with console() as (_, root):
         await page.open(f"{root}/console")
         await page.look_as(scheme, *size)
-        for path in ("", f"/pools/{names(1)[0]}", "/decisions", f"/decisions/7-{names(1)[0]}"):
+        for path in PAGES:
             await page.open(f"{root}/console{path}")
             wide = await page.value_of("document.documentElement.scrollWidth")
             assert wide <= size[0], path
             assert await page.value_of(CONTRAST) >= 4.5, path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_no_fault_of_accessibility(page, scheme):
+    async with console() as (_, root):
+        await page.open(f"{root}/console")
+        await page.look_as(scheme, *WIDE)
+        for path in PAGES:
+            await page.open(f"{root}/console{path}")
+            await page.value_of(axe.script() + "; true")
+            found = await page.value_of(
+                "axe.run().then(r => r.violations.map(v => "
+                "v.id + ': ' + v.nodes.map(n => n.html).slice(0, 3).join(' | ')))"
+            )
+            assert found == [], path
 
 
 CONTRAST = """
