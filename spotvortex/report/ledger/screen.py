@@ -70,8 +70,7 @@ def summary(account: LedgerAccount) -> Iterator[str]:
     yield f"since {moment(account.since)} UTC: {cluster.seen_hours:,.1f} h seen, {missed}"
     yield f"cost {usd(total.cost_usd)}; saved {saving(account)}"
     yield f"at the allowed target it would have been {usd(total.projected_usd)}"
-    less = total.before_usd - total.cost_usd
-    yield f"at the Spot share before the first move it would have cost {usd(less)} more"
+    yield f"at the Spot share before the first move it would have cost {_beside(account)}"
     if cluster.alone_hours > 0.0:
         yield f"the same cluster under its provisioner alone cost {usd(cluster.alone_usd)}"
     if account.is_stated:
@@ -83,6 +82,11 @@ def summary(account: LedgerAccount) -> Iterator[str]:
     )
     if total.unpriced_node_hours > 0.0:
         yield f"{total.unpriced_node_hours:,.1f} node-hours without a price are in no sum"
+
+
+def _beside(account: LedgerAccount) -> str:
+    more = account.total.before_usd - account.total.cost_usd
+    return f"{usd(abs(more))} {'less' if more < 0.0 else 'more'}"
 
 
 def saving(account: LedgerAccount) -> str:
