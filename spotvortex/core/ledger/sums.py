@@ -6,6 +6,7 @@ sum over hours: a rate times hours is a sum. May not know where a figure comes f
 
 from __future__ import annotations
 
+from operator import add
 from typing import Final, NamedTuple, TypeVar
 
 
@@ -98,9 +99,9 @@ NO_CLUSTER: Final = ClusterSums()
 
 def plus(one: Sums, other: Sums) -> Sums:
     """Add two up."""
-    return type(one)(*(a + b for a, b in zip(one, other, strict=True)))
+    return type(one)(*map(add, one, other))
 
 
 def times(one: Sums, factor: float) -> Sums:
     """Take one so many times."""
-    return type(one)(*(a * factor for a in one))
+    return type(one)(*[a * factor for a in one])

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from spotvortex.core.domain.types import Mode
+from spotvortex.core.ledger.sums import PoolSums
 from spotvortex.telemetry.metrics import Metrics
 from tests.debian import find_program
 from tests.deploy.manifests import KUSTOMIZE
@@ -109,7 +110,10 @@ def test_prometheus_understands_every_rule(tmp_path):
 
 def test_what_the_daemon_shows_is_well_formed_by_prometheus_own_lint():
     program = find_program("promtool", "prometheus")
-    shown = Metrics(version="0", mode=Mode.SHADOW).exposition()
+    made = Metrics(version="0", mode=Mode.SHADOW)
+    made.follow_ledger(lambda: {"web": PoolSums()})
+    shown = made.exposition()
+    assert b"spotvortex_savings_usd_total" in shown
     done = subprocess.run(
         [program, "check", "metrics"], input=shown, capture_output=True, timeout=60, check=False
     )
