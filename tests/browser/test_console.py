@@ -69,6 +69,7 @@ PAGES = (
     f"/pools/{names(1)[0]}",
     "/decisions",
     f"/decisions/7-{names(1)[0]}",
+    "/waves",
     "/ledger",
     "/doctor",
 )

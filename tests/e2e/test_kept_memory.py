@@ -4,7 +4,10 @@ Shadow and advise write nothing else.
 """
 
 import math
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -90,6 +93,16 @@ def ledger(place):
     return ledger_text.from_text(place.admin.get(path)["data"]["ledger"])
 
 
+def told(place, folder):
+    """What `spotvortex ledger` says of the ConfigMap, where no daemon runs."""
+    words = [sys.executable, "-m", "spotvortex", "ledger", "--from", "configmap"]
+    environment = os.environ | variables(place, folder)
+    done = subprocess.run(
+        words, env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout
+
+
 def writes(place):
     """What the account has changed, as verb and object, but for Events and questions of rights."""
     ours = f"system:serviceaccount:{place.namespace}:spotvortex"
@@ -125,6 +138,7 @@ def test_a_loss_is_remembered_by_the_next_process(place, nodes, tmp_path):
     assert kept(place)[offering].losses == pytest.approx(1.0, rel=0.01)
     first = ledger(place)
     assert first.totals.keys() == {place.namespace}
+    assert place.namespace in told(place, tmp_path)
     with daemon:
         daemon.wait_ready()
         wait_until(lambda: "memory.recalled n_offerings=" in daemon.log_path.read_text())

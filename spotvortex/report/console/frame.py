@@ -84,6 +84,7 @@ _SIGNS: Final = {
 _PLACES: Final = (
     ("", "Overview"),
     ("/decisions", "Decisions"),
+    ("/waves", "Waves"),
     ("/ledger", "Ledger"),
     ("/doctor", "Doctor"),
 )

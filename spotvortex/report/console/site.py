@@ -25,6 +25,7 @@ from spotvortex.report.console.frame import ROOT, SCRIPT, frame, style
 from spotvortex.report.console.ledger import ledger_page
 from spotvortex.report.console.overview import Lines, overview
 from spotvortex.report.console.pool import pool_page
+from spotvortex.report.console.waves import waves_page
 from spotvortex.report.explain.account import read_account
 from spotvortex.report.html.page import link, paragraph
 from spotvortex.report.ledger.account import account_of
@@ -65,6 +66,8 @@ class Console:
             return _page("Ledger", "/ledger", ledger_page(self.views.ledger.ledger))
         if path == "doctor":
             return self._doctor()
+        if path == "waves":
+            return self._waves()
         if first == "decisions":
             return self._decision(rest) if rest else self._decisions(query)
         return _missing(f"There is no page {path}.")
@@ -87,6 +90,11 @@ class Console:
         if plan is None or self.doctor is None:
             return _page("Doctor", "/doctor", [paragraph("There is no cluster to look at yet.")])
         return _page("Doctor", "/doctor", doctor_page(self.doctor.diagnosis(plan)))
+
+    def _waves(self) -> PageAnswer:
+        plan = self.views.plans.last_plan()
+        nothing = [paragraph("Nothing is decided yet.")]
+        return _page("Waves", "/waves", nothing if plan is None else waves_page(plan))
 
     def _pool(self, name: str) -> PageAnswer:
         decision = _decision_of(self.views.plans.last_plan(), name)

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from spotvortex.core.decision.messages import Plan
-from spotvortex.core.domain.observation import WriteAuthority
+from spotvortex.core.domain.labels import PodKind
+from spotvortex.core.domain.observation import OwnPod, WriteAuthority
 from spotvortex.core.domain.types import Action, CapacityType, Freeze, Mode
-from spotvortex.core.drain.messages import DrainOrder
+from spotvortex.core.drain.messages import DrainOrder, OrderKind
 from spotvortex.core.ledger.ledger import Beside
 from spotvortex.report.console.decisions import MAX_ROWS
 from spotvortex.report.console.doctor import EVERY_S, MAX_NODES, DoctorRound
 from spotvortex.report.console.frame import SCRIPT
 from spotvortex.report.console.overview import MAX_IN_FLIGHT
 from spotvortex.report.console.site import Console
+from spotvortex.report.console.waves import MAX_WAVES
 from spotvortex.results.course import CoursePoint
 from spotvortex.server.views import PageSources
 from spotvortex.telemetry.journal import DecisionJournal
@@ -346,6 +348,78 @@ async def test_the_doctor_says_what_blocks_drains_and_looks_again_after_a_while(
     assert rows[1][:3] == ["Node/held", "do not disrupt node", "1"]
     assert_stands_alone(page)
     assert_accessible(page)
+
+
+def order_of(name, mode=Mode.ACTIVE, **changes):
+    values = {
+        "plan_id": "7-web",
+        "pool": "web",
+        "node": name,
+        "uid": f"uid-{name}",
+        "claim": "",
+        "sides": (),
+        "to": CapacityType.SPOT,
+        "reason": "economic_increase",
+        "deadline": AT + 600,
+        "mode": mode,
+    }
+    return DrainOrder(**(values | changes))
+
+
+def room_for(name, node="", **changes):
+    return OwnPod(
+        name=f"room-{name}-{node}",
+        kind=PodKind.PLACEHOLDER,
+        plan_id="7-web",
+        for_uid=f"uid-{name}",
+        node=node,
+        ends_at=AT + 900,
+        **changes,
+    )
+
+
+async def test_a_wave_says_of_each_node_how_far_it_is(stage):
+    assert "Nothing is decided yet." in words(stage.page("waves"))
+    await stage.planned(plan(decision()))
+    assert "No wave is under way." in words(stage.page("waves"))
+    nodes = (
+        on_demand("waits"),
+        on_demand("emptied", mark="{}"),
+        on_demand("leaves", moving=True),
+        on_demand("shadowed"),
+    )
+    room = (
+        room_for("waits", "n9"),
+        room_for("waits", pending_reason="0/9 nodes are available"),
+        room_for("emptied", "n9"),
+    )
+    made = plan(decision())
+    cluster = replace(made.observation.cluster, pools=(web(nodes=nodes),), own_pods=room)
+    orders = [order_of(n) for n in ("waits", "emptied", "leaves", "gone")]
+    orders.append(order_of("shadowed", Mode.SHADOW))
+    observed = replace(made.observation, cluster=cluster)
+    await stage.planned(replace(made, observation=observed, orders=tuple(orders)))
+    page = stage.page("waves")
+    assert cells(page, "Wave 7-web")[1:] == [
+        ["waits", "waits for room: 0/9 nodes are available", "1 of 2", "3"],
+        ["emptied", "being emptied", "1 of 1", "3"],
+        ["leaves", "leaving: its provisioner removes it", "-", "3"],
+        ["gone", "gone", "-", "-"],
+        ["shadowed", "recorded alone: this mode moves nothing", "-", "3"],
+    ]
+    assert "web: 5 nodes to spot" in words(page)
+    assert_stands_alone(page)
+    assert_accessible(page)
+
+
+async def test_waves_are_shown_up_to_a_bound(stage):
+    made = plan(decision())
+    orders = tuple(order_of("n", plan_id=f"{i}-web") for i in range(MAX_WAVES + 3))
+    await stage.planned(replace(made, orders=orders))
+    assert "and 3 more" in words(stage.page("waves"))
+    lost = order_of("n", plan_id="i-web", kind=OrderKind.INTERRUPTION)
+    await stage.planned(replace(made, orders=(lost,)))
+    assert "The decision" not in words(stage.page("waves"))
 
 
 async def test_a_large_cluster_is_left_to_the_command(stage):
