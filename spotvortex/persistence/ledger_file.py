@@ -30,6 +30,7 @@ class LedgerFile:
 
     folder: Path
     saved: Ledger | None = None
+    _was_asked: bool = False
 
     @property
     def path(self) -> Path:
@@ -47,7 +48,10 @@ class LedgerFile:
         return True
 
     def recall(self) -> Ledger | None:
-        """Read the ledger; None where there is none, or none that can be read."""
+        """Read the ledger once; None where there is none, or none that can be read."""
+        if self._was_asked:
+            return None
+        self._was_asked = True
         try:
             return ledger_text.from_text(self.path.read_text("utf-8"))
         except FileNotFoundError:

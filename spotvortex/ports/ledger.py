@@ -29,7 +29,10 @@ class LedgerStore(Protocol):
         ...
 
     def recall(self) -> Ledger | None:
-        """Return what was kept before, once; None where nothing was."""
+        """Return what was kept before, once; None where nothing was.
+
+        Later on, what another process has written since, once.
+        """
         ...
 
     def save(self, ledger: Ledger) -> bool:

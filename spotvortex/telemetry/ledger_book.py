@@ -17,6 +17,7 @@ from spotvortex.core.decision.messages import Plan
 from spotvortex.core.drain.messages import DrainResult
 from spotvortex.core.ledger.flow import Pricing
 from spotvortex.core.ledger.ledger import EMPTY_LEDGER, Beside, Ledger, Restarts, accrue
+from spotvortex.core.ledger.ledger_join import joined
 from spotvortex.core.ledger.sums import PoolSums
 from spotvortex.ports.ledger import LedgerStore
 from spotvortex.results.course import CoursePoint
@@ -82,14 +83,18 @@ class LedgerBook:
         return saved.totals if saved is not None else _NO_TOTALS
 
     def _recall(self) -> bool:
-        """Take what was kept before, once; False while that is not known."""
-        if not self._was_recalled and self.store.is_settled:
-            self._was_recalled = True
-            found = self.store.recall()
-            if found is not None and found.periods:
-                self.ledger = found
-                log.info("ledger.recalled", extra={"n_periods": len(found.periods)})
-        return self._was_recalled
+        """Take what was kept before; False while that is not known.
+
+        Later on, join what the leader before this process has written since.
+        """
+        if not self.store.is_settled:
+            return False
+        found, is_first = self.store.recall(), not self._was_recalled
+        self._was_recalled = True
+        if found is not None and found.periods:
+            self.ledger = found if is_first else joined(self.ledger, found)
+            log.info("ledger.recalled", extra={"n_periods": len(found.periods)})
+        return True
 
     def _take(self, plan: Plan) -> None:
         self._startup_s = {d.pool: d.input.startup_s for d in plan.decisions}

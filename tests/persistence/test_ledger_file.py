@@ -12,6 +12,7 @@ def test_a_ledger_that_was_saved_is_recalled(tmp_path):
     assert store.is_settled
     assert store.keeps
     assert store.recall() is None
+    assert store.recall() is None
     assert store.save(LEDGER)
     assert store.saved is LEDGER
     assert LedgerFile(tmp_path).recall() == LEDGER

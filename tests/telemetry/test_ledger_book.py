@@ -7,7 +7,7 @@ import pytest
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import CapacityType, Mode
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult
-from spotvortex.core.ledger.ledger import EMPTY_LEDGER
+from spotvortex.core.ledger.ledger import EMPTY_LEDGER, Beside, Restarts
 from spotvortex.results.course import CoursePoint
 from spotvortex.telemetry.metrics import Metrics
 from tests.core.ledger.looks import START, Book, look, web
@@ -23,7 +23,8 @@ class Store:
         self.fails = False
 
     def recall(self):
-        return self.before
+        before, self.before = self.before, None
+        return before
 
     def save(self, ledger):
         self.saved = self.saved if self.fails else ledger
@@ -58,6 +59,19 @@ async def test_counters_show_what_is_saved_so_that_a_restart_takes_nothing_back(
     store.fails = True
     await steady(book, START + 120.0, n=4)
     assert book.totals() == store.saved.totals != book.ledger.totals
+
+
+async def test_a_replica_that_takes_over_takes_what_only_the_last_leader_knew():
+    leader = Book().take(look(START, web()))
+    leader.take(look(START + 30.0, web()), Beside(restarts={"web": Restarts(pods=3)}))
+    store = Store()
+    book = book_of(store)
+    await steady(book, n=3)
+    own = book.ledger.totals["web"]
+    store.before = leader.ledger
+    await steady(book, START + 90.0, n=1)
+    assert book.ledger.totals["web"].n_restarts == 3
+    assert book.ledger.totals["web"].saved_usd > own.saved_usd > 0.0
 
 
 async def test_where_nothing_is_kept_counters_show_what_this_process_has_counted():

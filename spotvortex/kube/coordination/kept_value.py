@@ -147,6 +147,9 @@ class KeptValue(Generic[Value]):
         """Keep the newest value for the next writing; called in a thread."""
         self._newest = _Kept(value, text, urgent_at)
 
+    def _meet(self, text: str) -> None:
+        """Take note of what somebody else has written meanwhile."""
+
     async def run(self, stop: asyncio.Event) -> None:
         """Read, then write now and then where something has changed, and a last time at the stop.
 
@@ -248,6 +251,7 @@ class KeptValue(Generic[Value]):
             self._warn("not_saved", str(error))
             return
         self._version = stored.metadata.resource_version
+        self._meet((stored.data or {}).get(self.KEY, ""))
         writer = (stored.metadata.annotations or {}).get(labels.WRITTEN_BY, "")
         if self.bounded is None and writer not in ("", self.place.writer):
             self._yields_until = asyncio.get_running_loop().time() + YIELD_S

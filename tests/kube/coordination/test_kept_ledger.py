@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -68,6 +69,28 @@ async def test_what_one_process_accounted_for_the_next_recalls_once(place):
         await await_true(is_saved)
     async with running(place) as kept:
         assert await settled(kept) == LEDGER
+        assert kept.recall() is None
+
+
+async def test_who_meets_what_another_has_written_recalls_it_once_more(place, caplog):
+    async def is_told():
+        return "ledger.not_met" in caplog.messages
+
+    other = from_text(to_text(Book().steady(web(n_spot=5), hours=0.2).ledger))
+    async with running(place) as kept:
+        await settled(kept)
+        await place.put(labels.LEDGER, {"ledger": to_text(other)})
+        kept.save(LEDGER)
+
+        async def is_saved():
+            return kept.saved is LEDGER
+
+        await await_true(is_saved)
+        assert kept.recall() == other
+        assert kept.recall() is None
+        await place.put(labels.LEDGER, {"ledger": "spoilt"})
+        kept.save(replace(LEDGER, since=0.0))
+        await await_true(is_told)
         assert kept.recall() is None
 
 
