@@ -31,7 +31,7 @@ from scripts.age_hazard_fit import (
     fit_table,
     step_middles,
 )
-from spotvortex.core.domain.instance_types import family_of
+from spotvortex.core.domain.cloud.instance_types import family_of
 
 TABLE_NAME: Final = "age_hazard_table.json"
 TABLE_OF_PRICES: Final = "on_demand_us_east_1.json"

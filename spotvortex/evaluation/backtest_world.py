@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from spotvortex.core.domain.instance_types import vcpus_of
+from spotvortex.core.domain.cloud.instance_types import vcpus_of
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.errors import PriceFileError, SnapshotFileError
 from spotvortex.evaluation import worlds

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.domain.instance_types import Scope
+from spotvortex.core.domain.cloud.instance_types import Scope
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.errors import ModelContractError

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spotvortex.core.decision.learned_policy import ACTIONS, STATE_SIZE
-from spotvortex.core.domain.instance_types import Scope
+from spotvortex.core.domain.cloud.instance_types import Scope
 from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.errors import ModelContractError
 from spotvortex.model.artifacts import Bundle, read_bundle

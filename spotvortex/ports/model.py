@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.domain.instance_types import Scope
+from spotvortex.core.domain.cloud.instance_types import Scope
 from spotvortex.core.scoring.features import OfferingContext
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 
 from scripts.build_age_hazard import CATALOGUE, FIRST_FAMILIES
-from spotvortex.core.domain.instance_types import Scope
+from spotvortex.core.domain.cloud.instance_types import Scope
 from spotvortex.errors import ModelContractError
 from spotvortex.model.artifacts import read_bundle
 from spotvortex.model.forecaster import OnnxForecaster, load

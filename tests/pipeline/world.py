@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spotvortex.core.decision.messages import ControllerState
-from spotvortex.core.domain.instance_types import Scope
+from spotvortex.core.domain.cloud.instance_types import Scope
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.core.domain.observation import ClusterFacts, Observation, WriteAuthority

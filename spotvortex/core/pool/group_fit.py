@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from spotvortex.core.domain.instance_types import vcpus_of
+from spotvortex.core.domain.cloud.instance_types import vcpus_of
 from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
 from spotvortex.core.domain.sides import allows, receiving_sides
 from spotvortex.core.domain.types import Blocker, CapacityType, ProvisionerKind

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.domain.instance_types import generation_of, vcpus_of
+from spotvortex.core.domain.cloud.instance_types import generation_of, vcpus_of
 from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.types import Offering, is_price
 

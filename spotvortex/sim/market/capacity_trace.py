@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from spotvortex.core.domain.cloud.instance_types import generation_of, vcpus_of
 from spotvortex.core.domain.cloud.zones import region_of
-from spotvortex.core.domain.instance_types import generation_of, vcpus_of
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import TraceError
 from spotvortex.sim.market.counts import CapacityCounts, compressed

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from spotvortex.core.domain.instance_types import vcpus_of
+from spotvortex.core.domain.cloud.instance_types import vcpus_of
 from spotvortex.core.domain.types import Offering
 from spotvortex.sim.market.random_streams import stream
 from spotvortex.sim.market.supply import ANNOUNCED, Interruption, PoissonEvents, Signals

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from spotvortex.core.domain.instance_types import vcpus_of
+from spotvortex.core.domain.cloud.instance_types import vcpus_of
 from spotvortex.errors import UnknownMachineError
 from spotvortex.market.last_resort import home_table
 

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.domain.instance_types import Scope
+from spotvortex.core.domain.cloud.instance_types import Scope
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.drain.calls import (

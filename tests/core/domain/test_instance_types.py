@@ -2,7 +2,7 @@
 
 import pytest
 
-from spotvortex.core.domain.instance_types import Scope, family_of, generation_of, vcpus_of
+from spotvortex.core.domain.cloud.instance_types import Scope, family_of, generation_of, vcpus_of
 
 
 @pytest.mark.parametrize(

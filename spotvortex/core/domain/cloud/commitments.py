@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from spotvortex.core.domain.instance_types import family_of, vcpus_of
+from spotvortex.core.domain.cloud.instance_types import family_of, vcpus_of
 
 UNITS_PER_VCPU: Final = 2.0
 """AWS's normalised units: 4 for `large` (2 vCPU), 8 for `xlarge`, 0.25 for `nano`."""
