@@ -167,12 +167,13 @@ async def _observe_once(
             await warmed()
             now = edges.clock.now()
             market = edges.market.facts(cluster.offerings, now)
+        usage = edges.usage.facts(now)
         stop.set()
     missing = [h for h in cluster.inputs if h.required and h.state is not InputState.OK]
     if missing:
         words = "; ".join(f"{h.name} {h.state}: {h.detail}" for h in missing)
         raise ApiError(f"{edges.name} could not be read: {words}")
-    return Observation(cycle=1, at=now, cluster=cluster, market=market)
+    return Observation(cycle=1, at=now, cluster=cluster, market=market, usage=usage)
 
 
 async def _synced_or_denied(edges: Edges) -> None:

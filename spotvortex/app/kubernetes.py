@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
@@ -16,6 +16,7 @@ from typing import Final, assert_never
 
 from spotvortex.app.prices import PriceSources, SystemClock, open_prices
 from spotvortex.app.recollection import FirstStart
+from spotvortex.app.usage import open_usage
 from spotvortex.aws.interruptions import QueueOptions, SqsNotices, open_notices
 from spotvortex.core.decision.weights import Steering
 from spotvortex.core.domain.observation import WriteAuthority
@@ -49,6 +50,7 @@ from spotvortex.settings.model import Settings
 
 log = logging.getLogger(__name__)
 
+Awaited = Callable[[], Awaitable[None]]
 
 ANSWERS_S: Final = 3.0
 """Time for an API server to answer at all, before a command that looks once begins to wait."""
@@ -94,15 +96,22 @@ async def kubernetes_edges(settings: Settings, *, looks_once: bool = False) -> A
         view = KubeClusterView(
             client, rng, settings.max_input_age_s, settings.namespace, use_of(settings)
         )
+        usage = open_usage(settings, client, view, rng)
         side = _Side() if looks_once else await _writing_side(settings, client, rng, stack)
         yield Edges(
             name=f"{client.context_name} ({client.server})",
             cluster=view,
             market=prices.market,
-            warmed=prices.warmed,
+            warmed=both(prices.warmed, usage.warmed),
+            usage=usage,
             clock=SystemClock(),
             offload=asyncio.to_thread,
-            background=[("watches", view.run), *prices.background, *side.background],
+            background=[
+                ("watches", view.run),
+                *prices.background,
+                *side.background,
+                *usage.background,
+            ],
             traffic=view.traffic,
             notice_traffic=side.notices.traffic if side.notices is not None else None,
             announcer=side.announcer,
@@ -295,6 +304,16 @@ def use_of(settings: Settings) -> AutoscalerUse:
             return AutoscalerUse.NEVER
         case _ as never:
             assert_never(never)
+
+
+def both(one: Awaited, other: Awaited) -> Awaited:
+    """Wait for both; what is waited for happens elsewhere, so that one after the other will do."""
+
+    async def wait() -> None:
+        await one()
+        await other()
+
+    return wait
 
 
 def within(outer: Background, inner: Background) -> Background:

@@ -26,6 +26,7 @@ from spotvortex.ports.market import Market
 from spotvortex.ports.null import NullAuthority, NullNotices
 from spotvortex.ports.series import CHANNEL_REPLACED
 from spotvortex.ports.telemetry import Telemetry
+from spotvortex.ports.usage import UNMEASURED, Usage
 from spotvortex.ports.writing import Authority, Notices
 
 BURST_S: Final = 0.1
@@ -48,6 +49,7 @@ class Collector:
         notices: the source of notices.
         in_hand: the newest word of the drainer on the nodes that it holds.
         losses: where an observation with notices goes as well.
+        usage: what measures nodes and pods.
     """
 
     cluster: ClusterView
@@ -60,6 +62,7 @@ class Collector:
     notices: Notices = field(default_factory=NullNotices)
     in_hand: Latest[InHand] = field(default_factory=lambda: Latest("in-hand"))
     losses: Latest[Observation] = field(default_factory=lambda: Latest("losses"))
+    usage: Usage = UNMEASURED
 
     async def run(self, out: Latest[Observation], stop: asyncio.Event) -> None:
         """Observe until told to stop, then close the channel."""
@@ -135,6 +138,7 @@ class Collector:
                 notice_inputs=self.notices.health(now),
                 answers_notices=not self.notices.evidence_only,
                 in_hand=held.uids,
+                usage=self.usage.facts(now),
             )
         if notices:
             self.notices.settle(settled(notices, cluster, in_flight(cluster)))

@@ -149,6 +149,7 @@ def _observing(ports: Ports, views: Boards, tick_s: float, in_hand: Latest[InHan
         authority=ports.authority,
         notices=ports.notices,
         in_hand=in_hand,
+        usage=ports.edges.usage,
     )
 
 

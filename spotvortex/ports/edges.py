@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from spotvortex.ports.cluster import ClusterView, WallClock
 from spotvortex.ports.ledger import LedgerStore
 from spotvortex.ports.market import Market
+from spotvortex.ports.usage import UNMEASURED, Usage
 from spotvortex.ports.writing import (
     Announcer,
     MemoryStore,
@@ -77,6 +78,7 @@ class Edges:
         courses: how simulated clusters have fared so far, by name; none where nothing is simulated.
         warmed: waits until every source of prices has been asked once, but not for long; None where
             all are there at once.
+        usage: what measures nodes and pods.
     """
 
     name: str
@@ -96,3 +98,4 @@ class Edges:
     notices: Notices | None = None
     courses: Mapping[str, Callable[[], CoursePoint]] = field(default_factory=dict)
     warmed: Callable[[], Awaitable[None]] | None = None
+    usage: Usage = UNMEASURED

@@ -143,8 +143,9 @@ class Settings(BaseSettings):
     interruptions. See docs/karpenter-metrics.md."""
 
     prometheus_url: str = ""
-    """Address of a Prometheus that has Karpenter's metrics; the past weeks are read at start. See
-    docs/karpenter-metrics.md."""
+    """Address of a Prometheus that has Karpenter's metrics; the past weeks are read at start, and
+    what nodes use once a minute, which counts without metrics.k8s.io. See docs/karpenter-metrics.md
+    and docs/utilisation.md."""
 
     max_price_age_s: Annotated[float, _within(60.0, 2_592_000.0, "seconds")] = 172_800.0
     """Age above which a Spot price no longer counts as fresh, whatever its source."""

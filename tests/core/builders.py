@@ -50,6 +50,7 @@ from spotvortex.core.pool.reduction import reduce_summary
 from spotvortex.core.pool.summary import summary_of
 from spotvortex.core.pool.survival.eviction import PodEvictability
 from spotvortex.core.pool.survival.safety_vector import SafetyVector
+from spotvortex.core.pool.usage import usage_of
 from spotvortex.core.scoring.features import OfferingScore
 
 AT = 1_784_000_000.0
@@ -270,7 +271,9 @@ def assessed_with(observed, scores, limits=None):
     coverage = covered_at(observed).coverage
     sight = cycle_context(observed, scores, limits or Limits(), coverage=coverage)
     by_name = sorted(observed.cluster.pools, key=lambda p: p.name)
-    pools = tuple(reduce_pool(facts, sight) for facts in by_name)
+    pools = tuple(
+        replace(reduce_pool(p, sight), usage=usage_of(p.nodes, observed.usage)) for p in by_name
+    )
     return Assessment(observation=observed, pools=pools, model_digest="digest")
 
 

@@ -25,6 +25,7 @@ from spotvortex.core.domain.types import (
     PolicyMode,
     ProvisionerKind,
 )
+from spotvortex.core.domain.usage import NO_USAGE, Amount, UsageFacts, UsageSource
 from spotvortex.core.domain.workloads import WorkloadFact
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.scoring.features import OfferingScore
@@ -256,6 +257,14 @@ def sound_or_odd_scores(offering):
     return st.one_of(sound, sound, sound, sound, sound, scores(offering))
 
 
+def usages(names):
+    """What is measured: mostly nothing, else some of the nodes, and one that is not there."""
+    amounts = st.builds(Amount, st.sampled_from([0, 100, 5000]), st.sampled_from([0, 1 << 30]))
+    some = st.dictionaries(st.sampled_from([*names, "gone"]), amounts, max_size=8)
+    measured = st.builds(UsageFacts, source=st.just(UsageSource.METRICS_API), nodes=some)
+    return st.one_of(st.just(NO_USAGE), st.just(NO_USAGE), measured)
+
+
 @st.composite
 def observations(draw, max_pools=3):
     names = draw(st.lists(st.sampled_from(NAMES), max_size=max_pools, unique=True))
@@ -270,6 +279,7 @@ def observations(draw, max_pools=3):
             quotes={o: draw(sound_or_odd_quotes(o)) for o in known},
             commitments=draw(st.sampled_from(COMMITMENTS)),
         ),
+        usage=draw(usages([n.name for p in found for n in p.nodes])),
     )
 
 

@@ -77,7 +77,8 @@ def test_the_shadow_role_reads_exactly_what_a_decision_needs():
         ("", "events"),
     }
     reading = {(*r, verb) for r in resources for verb in ("get", "list", "watch")}
-    assert granted == reading | {("", "configmaps", "get")}
+    measures = {("metrics.k8s.io", r, verb) for r in ("nodes", "pods") for verb in ("get", "list")}
+    assert granted == reading | measures | {("", "configmaps", "get")}
 
 
 KEPT = {label_names.LEDGER, label_names.MEMORY}

@@ -67,6 +67,7 @@ ALLOWED = {
     "kube/fake_api.py::_stream": SCENE,
     "kube/fake_api.py::until": ASKS,
     "kube/scenes.py::await_true": ASKS,
+    "kube/usage/test_aggregated_api.py::looked_until": ASKS,
     "kube/write/test_bounded.py::handle": IS_TESTED,
     "kube/write/test_writer.py::held_node": ASKS,
     "kube/write/test_writer_karpenter.py::"

@@ -47,7 +47,7 @@ def state_vector(pool: PoolInput, economics: Economics) -> tuple[float, ...]:
         _over(risk.runtime, 1.0),
         _over(pool.startup_s, 300.0),
         _over(economics.migration_usd, 10.0),
-        _over(pool.cpu_requested_ratio, 1.0),
+        _over(pool.cpu_utilisation_ratio, 1.0),
         _over(pool.steps_since_move, UNKNOWN_STEPS),
         _over(pool.outage_hours, 10.0),
         1.0 if pool.n_spot > pool.n_on_demand else 0.0,

@@ -14,7 +14,7 @@ from spotvortex.core.decision.messages import Decision, MaintenanceCall, Move
 from spotvortex.core.decision.rule_policy import floor_nodes, max_spot_nodes
 from spotvortex.core.domain.autoscaling import plan_noted
 from spotvortex.core.domain.cloud.notices import NoticeKind, risk_until
-from spotvortex.core.domain.observation import NodeFact, Observation, PoolFacts, anchored_until
+from spotvortex.core.domain.observation import NodeFact, Observation, PoolFacts
 from spotvortex.core.domain.sides import is_driven
 from spotvortex.core.domain.types import CapacityType, Mode
 from spotvortex.core.drain.calls import (
@@ -27,7 +27,7 @@ from spotvortex.core.drain.calls import (
     anchor_call,
 )
 from spotvortex.core.drain.interruption import nodes_by_instance
-from spotvortex.core.drain.keeping import FreeNode
+from spotvortex.core.drain.keeping import FreeNode, anchored_until
 from spotvortex.core.drain.messages import InFlight
 
 RENEW_BEFORE: Final = 1 / 3

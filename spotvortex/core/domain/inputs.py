@@ -35,6 +35,7 @@ class InputName(StrEnum):
     NOTICES = "notices"
     COMMITMENTS = "commitments"
     PRICE_FILE = "price_file"
+    USAGE = "usage"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

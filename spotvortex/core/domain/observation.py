@@ -6,7 +6,6 @@ grouped; `core.pool.reduction` makes of them what the decisions read. May not ju
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +17,7 @@ from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.core.domain.types import Blocker, CapacityType, Freeze, Offering, ProvisionerKind
+from spotvortex.core.domain.usage import NO_USAGE, UsageFacts
 from spotvortex.core.domain.workloads import SpotShare, WorkloadFact
 
 
@@ -371,6 +371,7 @@ class Observation:
         answers_notices: the controller moves the nodes that notices name; else they are evidence.
         in_hand: uids of the nodes that this process is about to move, whether the cluster shows it
             yet or not.
+        usage: what nodes and workloads really use.
     """
 
     cycle: int
@@ -384,17 +385,10 @@ class Observation:
     notice_inputs: tuple[InputHealth, ...] = ()
     answers_notices: bool = True
     in_hand: frozenset[str] = frozenset()
+    usage: UsageFacts = NO_USAGE
 
     @property
     def inputs(self) -> tuple[InputHealth, ...]:
         """The health of every input, cluster first."""
-        return (*self.cluster.inputs, *self.market.inputs, *self.notice_inputs)
-
-
-def anchored_until(pods: Iterable[OwnPod], at: float) -> dict[str, float]:
-    """Return until when (wall time) anchors keep nodes, by uid of each node that one keeps now."""
-    until: dict[str, float] = {}
-    for pod in pods:
-        if pod.kind is PodKind.ANCHOR and not pod.finished and not pod.terminating:
-            until[pod.for_uid] = max(pod.ends_at, until.get(pod.for_uid, 0.0))
-    return {uid: ends for uid, ends in until.items() if ends > at}
+        market, notices = self.market.inputs, self.notice_inputs
+        return (*self.cluster.inputs, *market, *notices, *self.usage.inputs)

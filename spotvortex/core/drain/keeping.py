@@ -1,12 +1,17 @@
-"""What the controller may ask of Cluster Autoscaler's nodes: to be kept, and to be kept no more.
+"""How nodes are kept: by anchors, and by what may be asked of Cluster Autoscaler's nodes.
 
-Comes in: nothing. Goes out: two more values of `calls.Call`. Both name the node by its uid, and can
-be made twice without harm. What a person or another controller keeps is none of theirs.
+Comes in: the controller's own pods. Goes out: until when anchors keep nodes, and two more values of
+`calls.Call`. Both name the node by its uid, and can be made twice without harm. What a person or
+another controller keeps is none of theirs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from spotvortex.core.domain.labels import PodKind
+from spotvortex.core.domain.observation import OwnPod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +44,12 @@ class FreeNode:
     node: str
     uid: str
     plan_id: str
+
+
+def anchored_until(pods: Iterable[OwnPod], at: float) -> dict[str, float]:
+    """Return until when (wall time) anchors keep nodes, by uid of each node that one keeps now."""
+    until: dict[str, float] = {}
+    for pod in pods:
+        if pod.kind is PodKind.ANCHOR and not pod.finished and not pod.terminating:
+            until[pod.for_uid] = max(pod.ends_at, until.get(pod.for_uid, 0.0))
+    return {uid: ends for uid, ends in until.items() if ends > at}

@@ -23,6 +23,7 @@ from spotvortex.core.pool.offerings import usable_in
 from spotvortex.core.pool.owner_rules import PoolRules, with_settings
 from spotvortex.core.pool.reduction import reduce_summary
 from spotvortex.core.pool.summary import PoolSummary, summary_of
+from spotvortex.core.pool.usage import usage_of
 from spotvortex.core.scoring import interruption_memory, signals
 from spotvortex.core.scoring.features import OfferingContext
 from spotvortex.core.scoring.scores import Scores
@@ -117,7 +118,9 @@ def assess_steps(unscored: Unscored, scores: Scores, rules: AssessmentRules) -> 
     for facts in sorted(observation.cluster.pools, key=lambda p: p.name):
         summary = _summary(facts, unscored.memory.summaries.get(facts.name), rules.limits.survival)
         summaries[facts.name] = summary
-        pools.append(_ruled(reduce_summary(summary, context), rules.by_pool))
+        found = reduce_summary(summary, context)
+        measured = replace(found, usage=usage_of(summary.nodes, observation.usage))
+        pools.append(_ruled(measured, rules.by_pool))
         yield facts.name
     assessment = Assessment(
         observation=observation,

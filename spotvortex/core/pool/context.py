@@ -15,8 +15,9 @@ from typing import Final
 from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.market import SpotQuote
-from spotvortex.core.domain.observation import NodeFact, Observation, anchored_until
+from spotvortex.core.domain.observation import NodeFact, Observation
 from spotvortex.core.domain.types import Offering, is_price, short
+from spotvortex.core.drain.keeping import anchored_until
 from spotvortex.core.pool.commitments.coverage import NO_COVERAGE, Coverage
 from spotvortex.core.scoring.features import OfferingContext, OfferingScore
 

@@ -15,6 +15,7 @@ from spotvortex.core.domain.cloud.commitments import CommitmentState
 from spotvortex.core.domain.types import Blocker, Offering, ProvisionerKind
 from spotvortex.core.pool.owner_rules import NO_RULES, PoolRules
 from spotvortex.core.pool.survival.safety_vector import SafetyVector
+from spotvortex.core.pool.usage import UNMEASURED, PoolUsage
 
 MAX_CANDIDATES: Final = 5
 """Nodes named in a reduced input for each direction; a wave is never larger."""
@@ -314,6 +315,7 @@ class PoolInput:
         vector: how well the pool would stand a loss, None without pods.
         commitments: what commitments pay for in the pool.
         others: Spot offerings that it may use and holds no node of, at most `MAX_OTHERS`.
+        usage: what its nodes really use.
     """
 
     pool: str
@@ -366,6 +368,12 @@ class PoolInput:
     vector: SafetyVector | None = None
     commitments: CommitmentCover = NO_COVER
     others: tuple[OfferingInput, ...] = ()
+    usage: PoolUsage = UNMEASURED
+
+    @property
+    def cpu_utilisation_ratio(self) -> float | None:
+        """CPU in use / allocatable as far as it is known: what is measured, else requests."""
+        return self.usage.cpu_ratio if self.usage.is_measured else self.cpu_requested_ratio
 
     @property
     def n_counted(self) -> int:

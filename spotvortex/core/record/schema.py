@@ -32,6 +32,7 @@ from spotvortex.core.pool.input import (
 )
 from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.core.pool.survival.safety_vector import SafetyVector
+from spotvortex.core.pool.usage import PoolUsage
 from spotvortex.core.record.codec import Rows
 from spotvortex.core.record.counterfactual import Counterfactual
 
@@ -84,7 +85,7 @@ SCHEMA: Final = Schema(
             out_of_range outage_hours outage_said_ratio startup_s steps_since_move
             price_deviation_usd_per_hour oldest_input_s bad_inputs confidence_terms q_values
             node_vcpu n_anchored n_spot_leaving n_on_demand_leaving n_in_flight consolidates rules
-            n_spot_outside vector commitments others
+            n_spot_outside vector commitments others usage
             """
         ),
         OfferingInput: _columns(
@@ -149,6 +150,7 @@ SCHEMA: Final = Schema(
         ),
         WriteAuthority: _columns("leader freeze unsure own_node"),
         Offering: _columns("instance_type zone"),
+        PoolUsage: _columns("source cpu_ratio memory_ratio n_nodes"),
     },
 )
 """What is written."""
@@ -159,10 +161,10 @@ BEFORE: Final = Schema(
     rows={
         **SCHEMA.rows,
         OfferingInput: SCHEMA.rows[OfferingInput][:-5],
-        PoolInput: SCHEMA.rows[PoolInput][:-1],
+        PoolInput: SCHEMA.rows[PoolInput][:-2],
         LossSafety: SCHEMA.rows[LossSafety][:-1],
     },
 )
-"""What is read beside it: nothing was said of what offerings are expected to cost, nor of floors."""
+"""What is read beside it: nothing was said of expected costs, floors and real use."""
 
 READABLE: Final[Mapping[int, Schema]] = {schema.version: schema for schema in (SCHEMA, BEFORE)}

@@ -97,6 +97,10 @@ class Pods:
             del self._on_node[pod.node]
         self._changes.nodes.add(pod.node)
 
+    def get(self, key: str) -> PodRecord | None:
+        """Return one pod, None of a key that is not known."""
+        return self._pods.get(key)
+
     def on(self, node: str) -> Iterator[PodRecord]:
         """Return the pods bound to a node."""
         return iter(self._on_node.get(node, {}).values())

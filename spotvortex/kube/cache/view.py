@@ -11,12 +11,14 @@ import gc
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from random import Random
 from typing import Any, Final
 
 from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact, OwnPod
+from spotvortex.core.domain.usage import Amount
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.pool.survival.eviction import PodEvictability
 from spotvortex.kube.api.client import KubeClient
@@ -198,6 +200,28 @@ class KubeClusterView:
             ApiError: something could not be read.
         """
         await self._fresh.refresh(node)
+
+    @property
+    def n_pods(self) -> int:
+        """Number of pods in the cluster."""
+        return len(self._store.pods)
+
+    @property
+    def has_pods(self) -> bool:
+        """Whether they have all been listed once."""
+        return self.reflectors[PODS].listed.is_set()
+
+    def node_names(self) -> AbstractSet[str]:
+        """Return the names of all nodes."""
+        return self._store.nodes.keys()
+
+    def asked(self, key: str) -> tuple[str, Amount] | None:
+        """Return a pod's workload and what it requests, None of one unknown or without an owner."""
+        pod = self._store.pods.get(key)
+        if pod is None or not pod.owner:
+            return None
+        workload = self._store.workloads.name_of(pod.owner)
+        return workload, Amount(pod.cpu_milli, pod.memory_bytes)
 
     def own_pods(self, for_uid: str) -> tuple[OwnPod, ...]:
         """Return the placeholders and anchors that are about one node, sorted by name."""

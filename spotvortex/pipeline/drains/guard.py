@@ -18,7 +18,7 @@ from spotvortex.core.domain.autoscaling import plan_noted
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import ClusterFacts, NodeFact, OwnPod, anchored_until
+from spotvortex.core.domain.observation import ClusterFacts, NodeFact, OwnPod
 from spotvortex.core.domain.types import CapacityType, Freeze, disrupted_at_most
 from spotvortex.core.drain.calls import (
     UNDOING,
@@ -33,6 +33,7 @@ from spotvortex.core.drain.calls import (
     Refused,
     empties_lost_node,
 )
+from spotvortex.core.drain.keeping import anchored_until
 from spotvortex.core.drain.messages import DrainOrder, OrderKind
 from spotvortex.core.drain.orders import from_text
 from spotvortex.core.drain.views import Halt, NodeView, Receiver

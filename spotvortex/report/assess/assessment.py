@@ -34,6 +34,7 @@ from spotvortex.report.assess.commitments import CommitmentsFound, commitments_f
 from spotvortex.report.assess.on_demand import OnDemand, on_demand_of
 from spotvortex.report.assess.readiness import WorkloadReadiness, readiness_rows
 from spotvortex.report.assess.survival import PoolHold, SurvivalRow, pool_holds, workload_rows
+from spotvortex.report.assess.usage import UsageFound, usage_found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +159,7 @@ class Report:
         decisions: what would be decided, by pool.
         missing: the inputs that cannot be read.
         commitments: what commitments pay for, and what of them is unused.
+        usage: what pools and workloads really use.
     """
 
     context: str
@@ -175,6 +177,7 @@ class Report:
     decisions: tuple[Decision, ...]
     missing: tuple[MissingInput, ...]
     commitments: CommitmentsFound
+    usage: UsageFound
 
     @property
     def saving_usd_per_hour(self) -> float:
@@ -232,6 +235,7 @@ def make_report(plan: Plan, frame: Provenance) -> Report:
             if h.state is not InputState.OK
         ),
         commitments=commitments_found(cluster, coverage),
+        usage=usage_found(plan.observation.usage, (d.input for d in plan.decisions)),
     )
 
 

@@ -26,6 +26,9 @@ def render(report: Report) -> str:
     assert isinstance(commitments, dict)
     commitments["n_covered"] = report.commitments.n_covered
     commitments["unused_usd_per_hour"] = report.commitments.unused_usd_per_hour
+    usage = document["usage"]
+    assert isinstance(usage, dict)
+    usage["overprovisioned"] = [row.pool for row in report.usage.overprovisioned]
     for entry, decision in zip(document["decisions"], report.decisions, strict=True):  # type: ignore[arg-type]
         assert isinstance(entry, dict)
         entry["pool"] = decision.pool

@@ -22,6 +22,7 @@ from spotvortex.report.assess.assessment import Report, gates_in_words
 from spotvortex.report.assess.commitments import CommitmentsFound
 from spotvortex.report.assess.on_demand import OnDemand
 from spotvortex.report.assess.survival import PoolHold, SurvivalRow
+from spotvortex.report.assess.usage import UsageFound
 from spotvortex.report.checks import STATE_COMMITMENTS
 
 MAX_ROWS: Final = 8
@@ -36,6 +37,7 @@ def show(report: Report, console: Console, *, details: bool = False) -> None:
     _on_demand(report, console, rows)
     _breaks(report, console, rows)
     _holds(report.holds, console, rows and rows // 2)
+    _spare(report.usage, console, rows and rows // 2)
     _would(report.decisions, console, rows)
     if details:
         _nodes(report, console)
@@ -44,6 +46,7 @@ def show(report: Report, console: Console, *, details: bool = False) -> None:
             _covered(report.commitments, console)
         _survival(report.workloads, console)
         _vectors(report.decisions, console)
+        _utilisation(report.usage, console)
     _next(report, console, details=details)
 
 
@@ -187,6 +190,40 @@ def _holds(holds: Sequence[PoolHold], console: Console, rows: int | None) -> Non
         # Whole, over several lines if need be: it is to be copied.
         console.print(Text(f"    {hold.change}"))
     _more(console, len(held) - len(held[:rows]))
+
+
+def _spare(usage: UsageFound, console: Console, rows: int | None) -> None:
+    """Name the pools, then the workloads, that ask for twice of what they use, and more."""
+    pools, workloads = usage.overprovisioned, usage.workloads
+    if not (pools or workloads):
+        return
+    _title(console, "ASKS FOR MORE THAN IT USES", f"by {usage.source}")
+    for row in islice(pools, rows):
+        cpu = f"CPU {_percent(row.cpu_used_ratio)} used of {_percent(row.cpu_requested_ratio)}"
+        memory = f"{_percent(row.memory_used_ratio)} of {_percent(row.memory_requested_ratio)}"
+        _line(console, f"  {row.pool:<18} {cpu} requested · memory {memory}")
+    _more(console, len(pools) - len(pools[:rows]))
+    for use in islice(workloads, rows):
+        asked, used = use.asked.cpu_milli / 1000.0, use.used.cpu_milli / 1000.0
+        _line(console, f"  {use.workload}: {used:.1f} of {asked:.1f} cores requested")
+    _more(console, len(workloads) - len(workloads[:rows]))
+
+
+def _percent(ratio: float | None) -> str:
+    return "?" if ratio is None else f"{100.0 * ratio:.0f} %"
+
+
+def _utilisation(usage: UsageFound, console: Console) -> None:
+    table = Table(title="what pools use of what is allocatable", title_justify="left")
+    for name in ("pool", "by"):
+        table.add_column(name, overflow="fold")
+    for name in ("nodes", "CPU asked", "CPU used", "memory asked", "memory used"):
+        table.add_column(name, justify="right")
+    for row in usage.pools:
+        cpu = _percent(row.cpu_requested_ratio), _percent(row.cpu_used_ratio)
+        memory = _percent(row.memory_requested_ratio), _percent(row.memory_used_ratio)
+        table.add_row(row.pool, row.source, str(row.n_nodes), *cpu, *memory)
+    console.print(table)
 
 
 def _would(decisions: Sequence[Decision], console: Console, rows: int | None) -> None:

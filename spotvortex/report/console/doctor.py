@@ -14,8 +14,8 @@ from typing import Final
 from spotvortex.core.decision.messages import Plan
 from spotvortex.report.console.frame import bullets, moment
 from spotvortex.report.doctor.diagnosis import Diagnosis, Finding, StandingsOn, diagnose
-from spotvortex.report.doctor.fixes import Weight
 from spotvortex.report.doctor.screen import PLACES, TITLES
+from spotvortex.report.fixes import Weight
 from spotvortex.report.html.page import heading, paragraph, table
 
 EVERY_S: Final = 300.0

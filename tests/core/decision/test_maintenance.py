@@ -12,7 +12,7 @@ from spotvortex.core.domain.autoscaling import note_of
 from spotvortex.core.domain.cloud.notices import NoticeKind, risk_until
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.observation import NodeGroupFact, WriteAuthority, anchored_until
+from spotvortex.core.domain.observation import NodeGroupFact, WriteAuthority
 from spotvortex.core.domain.types import Action, CapacityType, Mode, ProvisionerKind
 from spotvortex.core.drain.calls import (
     ClearRisk,
@@ -22,7 +22,7 @@ from spotvortex.core.drain.calls import (
     NoteRisk,
     UnmarkNode,
 )
-from spotvortex.core.drain.keeping import FreeNode
+from spotvortex.core.drain.keeping import FreeNode, anchored_until
 from spotvortex.core.drain.orders import in_flight
 from tests.core.builders import AT, assessment, cluster, load, node, observation, on_demand, pool
 from tests.core.in_flight import (

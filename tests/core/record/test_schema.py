@@ -15,6 +15,7 @@ from spotvortex.core.decision.reconcile import decide
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Action
 from spotvortex.core.pool.input import OfferingInput, PoolInput
+from spotvortex.core.pool.usage import UNMEASURED
 from spotvortex.core.record.codec import decode, encode
 from spotvortex.core.record.counterfactual import Counterfactual
 from spotvortex.core.record.record import read_record, record_of
@@ -73,6 +74,7 @@ def test_a_record_of_the_release_before_is_made_again_byte_for_byte(line):
     pool = read_record(line).basis.pool
     assert not pool.others
     assert not choice_of(pool, Limits()).costs
+    assert pool.usage == UNMEASURED
 
 
 def test_the_kept_records_hold_every_action():
@@ -112,7 +114,7 @@ def as_said_before(data):
         names = BEFORE.rows[OfferingInput]
         return OfferingInput(**{name: getattr(offering, name) for name in names})
 
-    return replace(data, offerings=tuple(map(without, data.offerings)), others=())
+    return replace(data, offerings=tuple(map(without, data.offerings)), others=(), usage=UNMEASURED)
 
 
 @odd.many

@@ -78,13 +78,12 @@ def budgets(case: Case, reply: Reply) -> Verdict:
 def utilisation_headroom(case: Case, reply: Reply) -> Verdict:
     """A pool whose nodes are full gives up one node at a time.
 
-    Compares: requests with 95 % of what is allocatable, away from Spot only.
+    Compares: requests, or what is really used where that is more, with 95 % of what is allocatable,
+    away from Spot only.
     """
-    ratios = [
-        r
-        for r in (case.pool.cpu_requested_ratio, case.pool.memory_requested_ratio)
-        if r is not None
-    ]
+    pool, used = case.pool, case.pool.usage
+    requested = (pool.cpu_requested_ratio, pool.memory_requested_ratio)
+    ratios = [r for r in (*requested, used.cpu_ratio, used.memory_ratio) if r is not None]
     if not ratios:
         return reply.not_evaluated("no node reports allocatable resources")
     numbers = {"requested_ratio": max(ratios), "limit": case.limits.max_requested_ratio}

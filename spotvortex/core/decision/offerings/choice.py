@@ -21,7 +21,7 @@ from spotvortex.core.decision.offerings.expected_cost import (
     outage_minutes,
     spot_cost,
 )
-from spotvortex.core.domain.instance_types import vcpus_of
+from spotvortex.core.domain.cloud.instance_types import vcpus_of
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import CapacityType, Offering, short
 from spotvortex.core.pool.input import MAX_AVOIDED, OfferingInput, PoolInput

@@ -14,12 +14,20 @@ from msgspec import Raw
 
 from spotvortex.errors import ServerError
 from spotvortex.kube.api.wire import karpenter as karpenter_wire
+from spotvortex.kube.api.wire import metrics as metrics_wire
 from spotvortex.kube.api.wire import objects as wire
 from spotvortex.kube.api.wire import owners as owner_wire
 
 T = TypeVar("T")
 AnyObject = (
-    wire.Pod | wire.Node | wire.Pdb | owner_wire.Owner | karpenter_wire.NodePool | wire.ConfigMap
+    wire.Pod
+    | wire.Node
+    | wire.Pdb
+    | owner_wire.Owner
+    | karpenter_wire.NodePool
+    | wire.ConfigMap
+    | metrics_wire.NodeMetrics
+    | metrics_wire.PodMetrics
 )
 Obj = TypeVar("Obj", bound=AnyObject)
 

@@ -21,8 +21,10 @@ from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import Concern
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Action, Freeze, GateName, Mode, Outcome, ProvisionerKind
+from spotvortex.core.domain.usage import UsageSource
 from spotvortex.core.pool.input import GroupFit, Risk
 from spotvortex.core.pool.owner_rules import PoolRules
+from spotvortex.core.pool.usage import PoolUsage
 from tests.core import odd
 from tests.core.builders import (
     AT,
@@ -48,6 +50,7 @@ UP, DOWN, EXIT, HOLD = (
 )
 SPENT = ClusterBudget(n_nodes=20, n_moving=1, left=0)
 WARM = pool_input(entry_risk=risk_of(0.3))
+HOT = PoolUsage(source=UsageSource.METRICS_API, cpu_ratio=0.97, memory_ratio=0.5, n_nodes=20)
 UNSCORED = pool_input(entry_risk=Risk(capacity=None, runtime=None))
 VCPU_FLOOR = Limits(on_demand_floor_vcpu=10)
 OLD = replace(CHEAP, spot_usd_per_hour=None, too_old_s=9e5)
@@ -228,6 +231,7 @@ LETTING = [
     ("fit", case(DOWN, pool=pool_input(n_spot=0, **UNSERVED))),
     ("budgets", case(HOLD, budget=SPENT)),
     ("utilisation_headroom", case(DOWN)),
+    ("utilisation_headroom", case(DOWN, pool=pool_input(usage=replace(HOT, cpu_ratio=0.1)))),
     ("utilisation_headroom", case(UP, pool=pool_input(cpu_requested_ratio=0.99))),
     ("cooldown", case(HOLD, state=after(1.0))),
     ("cooldown", case(DOWN, state=RETURNED, pool=pool_input(**RELEASED))),
@@ -301,6 +305,7 @@ BOUNDING = [
         5,
     ),
     ("utilisation_headroom", case(DOWN, pool=pool_input(memory_requested_ratio=0.96)), 1),
+    ("utilisation_headroom", case(DOWN, pool=pool_input(usage=HOT)), 1),
     ("do_not_disrupt", case(UP, pool=pool_input(n_on_demand_movable=3)), 3),
     ("cooldown", case(UP, state=after(600.0, 600.0)), 1),
     ("cooldown", case(UP, state=replace(after(700.0, 700.0), n_probation=4)), 4),

@@ -1,0 +1,1 @@
+"""What nodes and pods really use, as the cluster itself measures it."""
