@@ -29,6 +29,10 @@ class CommitmentsError(SpotVortexError):
     """A statement of commitments cannot be read; the text names file, field and fix."""
 
 
+class AdvisorFileError(SpotVortexError):
+    """A file of Spot Advisor cannot be read; the text names the file and what is wrong."""
+
+
 class MetricsError(SpotVortexError):
     """A metrics endpoint, or a Prometheus, gave no answer that can be used; the text says why.
 

@@ -117,6 +117,12 @@ def _endpoints(prices: PriceSources) -> list[checks.Check]:
     if prices.aws_list is not None and prices.aws_list.first.is_set():
         fix = "see docs/aws-prices.md; the other sources of on-demand prices count meanwhile"
         found.append(checks.of_endpoint("list prices of AWS", prices.aws_list.trouble, fix))
+    if prices.placement is not None and prices.placement.first.is_set():
+        fix = "see docs/market-signals.md; nothing waits for them"
+        found.append(checks.of_endpoint("placement scores of AWS", prices.placement.trouble, fix))
+    if prices.advisor is not None:
+        fix = "see docs/market-signals.md; nothing waits for it"
+        found.append(checks.of_endpoint("bands of Spot Advisor", prices.advisor.trouble, fix))
     for variable, source in ((KARPENTER, prices.scrape), (PROMETHEUS, prices.history)):
         if source is not None and source.first.is_set():
             found.append(checks.of_endpoint(variable, source.trouble))

@@ -26,7 +26,9 @@ async def from_cluster(settings: Settings) -> tuple[str, str]:
         ApiError: the server does not answer, or refuses.
     """
     place = f"ConfigMap {settings.namespace}/{KeptLedger.NAME}"
-    client = await KubeClient.connect(kubeconfig=kubeconfig(settings), context=settings.kube_context)
+    client = await KubeClient.connect(
+        kubeconfig=kubeconfig(settings), context=settings.kube_context
+    )
     try:
         path = KeptLedger.path_in(settings.namespace)
         body = await client.get_bytes(path, timeout=ANSWER_S)

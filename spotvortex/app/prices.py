@@ -9,17 +9,20 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final, Protocol, TypeVar
 
 from spotvortex.aws.on_demand_prices import open_list_prices
+from spotvortex.aws.placement_scores import open_placement_scores
 from spotvortex.aws.spot_prices import open_spot_prices
 from spotvortex.core.domain.cloud.commitments import Commitments
+from spotvortex.core.domain.cloud.signals import AdvisorBands
 from spotvortex.core.domain.inputs import InputName
 from spotvortex.errors import PriceFileError, SettingsError
+from spotvortex.market.files.advisor import read_advisor
 from spotvortex.market.files.commitments import read_commitments
 from spotvortex.market.files.stated import StatedMarket, WatchedMarket
 from spotvortex.market.files.watched import WatchedFile
@@ -29,8 +32,10 @@ from spotvortex.market.karpenter.history import PrometheusHistory
 from spotvortex.market.karpenter.scrape import KarpenterScrape
 from spotvortex.market.last_resort import LastResortMarket, LayeredMarket
 from spotvortex.market.on_demand import OnDemandMarket
+from spotvortex.market.placement import PlacementMarket
 from spotvortex.market.recorded import RecordedMarket, load_recorded
 from spotvortex.market.scripted import load_scripted
+from spotvortex.market.signals import SignalledMarket
 from spotvortex.market.spot_history import SpotHistoryMarket
 from spotvortex.ports.edges import Background
 from spotvortex.ports.market import Market
@@ -39,6 +44,10 @@ from spotvortex.settings.model import Settings
 
 WARM_S: Final = 40.0
 """Longest time, in seconds, that who looks once waits for a source that is far away."""
+
+
+PLACEMENT_S: Final = 10.0
+"""The same for placement scores, in seconds: those that have come by then are shown."""
 
 
 class SystemClock:
@@ -50,6 +59,7 @@ class SystemClock:
 
 
 Client_contra = TypeVar("Client_contra", contravariant=True)
+Value = TypeVar("Value")
 
 
 class Keeping(Protocol[Client_contra]):
@@ -76,6 +86,8 @@ class PriceSources:
         aws_list: what asks AWS for list prices, None likewise.
         price_file: the price file, None without one.
         commitments: the statement of commitments, None where no path of one is set.
+        placement: what asks AWS for placement scores, None where it is not asked.
+        advisor: the bands of Spot Advisor, None where no path of one is set.
     """
 
     market: Market
@@ -85,6 +97,8 @@ class PriceSources:
     aws_list: OnDemandMarket | None = None
     price_file: WatchedFile[RecordedMarket] | None = None
     commitments: WatchedFile[Commitments] | None = None
+    placement: PlacementMarket | None = None
+    advisor: WatchedFile[AdvisorBands] | None = None
 
     @property
     def background(self) -> list[tuple[str, Background]]:
@@ -98,10 +112,13 @@ class PriceSources:
             found.append(("spot_prices", partial(_kept, self.aws, open_spot_prices)))
         if self.aws_list is not None:
             found.append(("on_demand_prices", partial(_kept, self.aws_list, open_list_prices)))
-        if self.price_file is not None:
-            found.append(("price_file", self.price_file.run))
-        if self.commitments is not None:
-            found.append(("commitments", self.commitments.run))
+        if self.placement is not None:
+            scores = partial(_kept, self.placement, open_placement_scores)
+            found.append(("placement_scores", scores))
+        files = {"price_file": self.price_file, "commitments": self.commitments}
+        for name, file in {**files, "advisor": self.advisor}.items():
+            if file is not None:
+                found.append((name, file.run))
         return found
 
     async def warmed(self) -> None:
@@ -111,6 +128,9 @@ class PriceSources:
                 for source in (self.scrape, self.history, self.aws, self.aws_list):
                     if source is not None:
                         await source.first.wait()
+            if self.placement is not None:
+                async with asyncio.timeout(PLACEMENT_S):
+                    await self.placement.first.wait()
         except TimeoutError:
             return
 
@@ -121,11 +141,27 @@ def open_prices(settings: Settings, rng: Random) -> PriceSources:
     Raises:
         PriceFileError: a price file cannot be read.
     """
-    commitments = _commitments(settings)
+    found = _scripted_prices(settings) or _open_sources(settings, rng)
+    clock, placement = SystemClock(), None
+    if settings.placement_scores == "auto" and found.aws is not None:
+        placement = PlacementMarket(aws_region(), clock, rng)
+    advisor = _stated(settings.advisor_file, read_advisor, InputName.ADVISOR)
+    market = SignalledMarket(found.market, advisor, placement)
+    return replace(found, market=market, placement=placement, advisor=advisor)
+
+
+def _scripted_prices(settings: Settings) -> PriceSources | None:
+    """Return the prices that a test has scripted, None where it has not."""
     scripted = settings.test_price_provider_json or None
-    if scripted or settings.test_price_provider_file:
-        market = load_scripted(settings.test_price_provider_file, scripted)
-        return PriceSources(market=StatedMarket(market, commitments), commitments=commitments)
+    if not scripted and not settings.test_price_provider_file:
+        return None
+    market = load_scripted(settings.test_price_provider_file, scripted)
+    commitments = _commitments(settings)
+    return PriceSources(market=StatedMarket(market, commitments), commitments=commitments)
+
+
+def _open_sources(settings: Settings, rng: Random) -> PriceSources:
+    commitments = _commitments(settings)
     age, clock, sources = settings.max_price_age_s, SystemClock(), list[Market]()
     aws = aws_list = scrape = history = price_file = None
     if settings.price_file is not None:
@@ -165,10 +201,16 @@ def _price_file(path: Path, age_s: float) -> WatchedFile[RecordedMarket]:
 
 def _commitments(settings: Settings) -> WatchedFile[Commitments] | None:
     """Read the statement once; one that cannot be read holds growth, and ends nothing."""
-    path = settings.commitments_path
+    return _stated(settings.commitments_path, read_commitments, InputName.COMMITMENTS)
+
+
+def _stated(
+    path: Path | None, read: Callable[[Path], Value], name: InputName
+) -> WatchedFile[Value] | None:
+    """Read a file once, None where no path of one is set."""
     if path is None:
         return None
-    file = WatchedFile(path, read_commitments, InputName.COMMITMENTS, SystemClock())
+    file = WatchedFile(path, read, name, SystemClock())
     file.look()
     return file
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,5 +48,17 @@ class OnDemandPrices(Protocol):
 
         Raises:
             PriceSourceError: it could not be had.
+        """
+        ...
+
+
+class PlacementScores(Protocol):
+    """What says how likely a request for Spot instances would be fulfilled now."""
+
+    async def scores(self, instance_type: str, n_instances: int) -> Mapping[str, int]:
+        """Return, by zone, a score from 1 to 10; a zone without one is not there.
+
+        Raises:
+            PriceSourceError: they could not be had.
         """
         ...

@@ -14,6 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from spotvortex.core.decision.messages import Decision, Verdict
+from spotvortex.core.domain.cloud.signals import BANDS, OfferingSignal
 from spotvortex.core.drain.messages import DrainOrder
 from spotvortex.core.ledger.ledger_text import to_text
 from spotvortex.core.pool.cost import cost_of
@@ -203,6 +204,22 @@ def _pool(decision: Decision) -> Mapping[str, Json]:
         "n_unpriced": cost.n_unpriced,
         "capacity_score": encode(risk.capacity),
         "runtime_score": encode(risk.runtime),
+        "utilisation": {
+            "source": data.usage.source.value,
+            "cpu_ratio": encode(data.usage.cpu_ratio),
+            "memory_ratio": encode(data.usage.memory_ratio),
+        },
+        "signals": [_signal(signal) for signal in data.signals],
+    }
+
+
+def _signal(signal: OfferingSignal) -> Mapping[str, Json]:
+    return {
+        "offering": str(signal.offering),
+        "advisor_band": None if signal.band is None else BANDS[signal.band],
+        "placement_score_one": signal.placement_one,
+        "placement_score_many": signal.placement_many,
+        "prior_multiple": encode(signal.prior_multiple),
     }
 
 

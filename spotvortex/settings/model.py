@@ -130,6 +130,14 @@ class Settings(BaseSettings):
     offering's youngest Spot price counts: `auto` where the pod has a role of its own (IRSA or Pod
     Identity) and AWS_REGION is set, `aws` always, `file` never. See docs/aws-prices.md."""
 
+    placement_scores: Literal["auto", "off"] = "auto"
+    """Whether AWS is asked how likely requests for Spot would be fulfilled: `auto` where it is
+    asked for prices, and may be. See docs/market-signals.md."""
+
+    advisor_file: Path | None = None
+    """Interruption bands of AWS's Spot Instance Advisor, its JSON as published; read again when it
+    changes. See docs/market-signals.md."""
+
     commitments_path: Path | None = None
     """Savings Plans and reserved instances, JSON; read again when it changes. On-demand nodes that
     they pay for are not moved to Spot. See docs/commitments.md."""

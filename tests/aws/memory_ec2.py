@@ -31,7 +31,12 @@ class MemoryEc2:
         self.asked: list[dict[str, list[str]]] = []
         self.list_prices: dict[str, list[str]] = {}
         self.products: list[dict[str, str]] = []
+        self.scores: dict[tuple[str, int], dict[str, int]] = {}
         self.url = ""
+
+    def asked_for(self, action: str) -> list[dict[str, list[str]]]:
+        """The parameters of the requests of one operation."""
+        return [asked for asked in self.asked if asked["Action"] == [action]]
 
     async def answer(self, request: web.Request) -> web.Response:
         if request.headers.get("X-Amz-Target", "").endswith(".GetProducts"):
@@ -43,6 +48,10 @@ class MemoryEc2:
             text = f"<Error><Code>{code}</Code><Message>told so</Message></Error>"
             body = f"<Response><Errors>{text}</Errors><RequestID>r</RequestID></Response>"
             return web.Response(text=body, status=status, content_type="text/xml")
+        if asked["Action"] == ["DescribeAvailabilityZones"]:
+            return _xml("DescribeAvailabilityZones", f"<availabilityZoneInfo>{ZONES}")
+        if asked["Action"] == ["GetSpotPlacementScores"]:
+            return self._scores(asked)
         assert asked["Action"] == ["DescribeSpotPriceHistory"]
         found = self._found(asked)
         first = int(asked.get("NextToken", ["0"])[0])
@@ -55,6 +64,19 @@ class MemoryEc2:
             "</DescribeSpotPriceHistoryResponse>"
         )
         return web.Response(text=body, content_type="text/xml")
+
+    def _scores(self, asked: dict[str, list[str]]) -> web.Response:
+        """Answer as EC2 does: by zone ids, the best first, of zones that have a score."""
+        assert asked["SingleAvailabilityZone"] == ["true"]
+        assert int(asked["MaxResults"][0]) >= 10
+        key = asked["InstanceType.1"][0], int(asked["TargetCapacity"][0])
+        found = sorted(self.scores.get(key, {}).items(), key=lambda one: (-one[1], one[0]))
+        items = "".join(
+            f"<item><region>{asked['RegionName.1'][0]}</region>"
+            f"<availabilityZoneId>{zone}</availabilityZoneId><score>{score}</score></item>"
+            for zone, score in found
+        )
+        return _xml("GetSpotPlacementScores", f"<spotPlacementScoreSet>{items}")
 
     async def _list_price(self, request: web.Request) -> web.Response:
         """Answer as the Price List Query API does: products as texts of JSON."""
@@ -82,6 +104,20 @@ class MemoryEc2:
         for row in sorted((r for r in rows if r[4] <= start), key=lambda r: r[4]):
             in_force[row[:3]] = row
         return [*in_force.values(), *(r for r in rows if r[4] > start)]
+
+
+ZONES = "".join(
+    f"<item><zoneName>us-east-1{letter}</zoneName><zoneId>use1-az{n}</zoneId></item>"
+    for letter, n in (("a", 4), ("b", 6), ("c", 1))
+)
+
+
+def _xml(action: str, opened: str) -> web.Response:
+    """An answer of the query protocol; the list that is open is closed."""
+    name = opened[1 : opened.index(">")]
+    text = f"<requestId>r</requestId>{opened}</{name}>"
+    body = f'<{action}Response xmlns="{NAMESPACE}">{text}</{action}Response>'
+    return web.Response(text=body, content_type="text/xml")
 
 
 def product(usd: str, unit: str = "Hrs", instance_type: str = "") -> str:

@@ -33,6 +33,7 @@ from spotvortex.core.domain.types import (
     ProvisionerKind,
 )
 from spotvortex.core.domain.workloads import SpotShare, WorkloadFact
+from spotvortex.core.pool.assess import told
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.commitments.coverage import covered_at
 from spotvortex.core.pool.context import cycle_context
@@ -50,7 +51,6 @@ from spotvortex.core.pool.reduction import reduce_summary
 from spotvortex.core.pool.summary import summary_of
 from spotvortex.core.pool.survival.eviction import PodEvictability
 from spotvortex.core.pool.survival.safety_vector import SafetyVector
-from spotvortex.core.pool.usage import usage_of
 from spotvortex.core.scoring.features import OfferingScore
 
 AT = 1_784_000_000.0
@@ -272,7 +272,7 @@ def assessed_with(observed, scores, limits=None):
     sight = cycle_context(observed, scores, limits or Limits(), coverage=coverage)
     by_name = sorted(observed.cluster.pools, key=lambda p: p.name)
     pools = tuple(
-        replace(reduce_pool(p, sight), usage=usage_of(p.nodes, observed.usage)) for p in by_name
+        told(reduce_summary(shape, sight), shape, observed) for shape in map(summary_of, by_name)
     )
     return Assessment(observation=observed, pools=pools, model_digest="digest")
 

@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 
 from spotvortex.core.domain.cloud.commitments import Commitments, CommitmentState
+from spotvortex.core.domain.cloud.signals import (
+    NO_SIGNALS,
+    AdvisorBands,
+    MarketSignals,
+    Placement,
+)
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.observation import (
@@ -220,6 +226,19 @@ COMMITMENTS = (
 )
 
 
+SIGNALS = (
+    *(NO_SIGNALS,) * 3,
+    MarketSignals(bands=AdvisorBands(at=AT, by_region={"": dict.fromkeys(TYPES, 4)})),
+    MarketSignals(
+        placement={
+            Offering(instance_type=t, zone=z): Placement(for_one=9, for_many=2, at=AT)
+            for t in TYPES
+            for z in ("a", "b")
+        }
+    ),
+)
+
+
 def quotes(offering):
     return st.builds(
         SpotQuote,
@@ -278,6 +297,7 @@ def observations(draw, max_pools=3):
         market=MarketFacts(
             quotes={o: draw(sound_or_odd_quotes(o)) for o in known},
             commitments=draw(st.sampled_from(COMMITMENTS)),
+            signals=draw(st.sampled_from(SIGNALS)),
         ),
         usage=draw(usages([n.name for p in found for n in p.nodes])),
     )

@@ -1,5 +1,6 @@
 """As shipped, shadow asks EC2 for Spot prices where the pod has a role, and goes on without it."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 
 import pytest
 
+from spotvortex.core.domain.cloud.signals import MANY
 from tests.aws.memory_ec2 import MemoryEc2, beside, product
 from tests.controlplane.api import wait_until
 from tests.controlplane.manifests import NodeShape, node_manifest
@@ -59,6 +61,7 @@ def history(now):
     days = [(*HERE, "Linux/UNIX", f"0.2{8 - n}", now - 86_400.0 * n) for n in range(8)]
     made = MemoryEc2(*days, page=3)
     made.list_prices[HERE[0]] = [product("0.7100000000")]
+    made.scores = {(HERE[0], 1): {"use1-az4": 9}, (HERE[0], MANY): {"use1-az4": 3}}
     return made
 
 
@@ -71,7 +74,7 @@ def test_a_pod_with_a_role_has_prices_within_seconds_and_a_pod_without_asks_nobo
             print(f"first price {time.monotonic() - started:.1f} s after ready")
             assert 'input_ok{input="prices"} 1' in daemon.get("/metrics")[1]
             wait_until(lambda: f"{LISTED} 0.71" in daemon.get("/metrics")[1], 60)
-        assert len(ec2.asked) == 3
+        assert len(ec2.asked_for("DescribeSpotPriceHistory")) == 3
         ec2.asked.clear()
         quiet = variables(place, tmp_path, ec2)
         del quiet["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
@@ -92,10 +95,23 @@ def test_a_role_without_the_right_is_named_and_all_else_goes_on(place, tmp_path)
             wait_until(daemon.records, 60)
 
 
-def test_check_and_assess_wait_for_the_prices(place, tmp_path):
+def test_check_and_assess_wait_for_the_prices_and_show_what_aws_says(place, tmp_path):
+    bands = {HERE[0]: {"s": 60, "r": 4}}
+    advisor = tmp_path / "advisor.json"
+    document = {"date": time.strftime("%Y-%m-%d"), "spot_advisor": {"us-east-1": {"Linux": bands}}}
+    advisor.write_text(json.dumps(document))
     with beside(history(time.time())) as ec2:
         environment = variables(place, tmp_path, ec2) | {"PATH": "/usr/bin:/bin"}
-        for command, words in ((["check"], "spot prices of AWS"), (AS_JSON, '"aws; aws list"')):
+        environment["SPOTVORTEX_ADVISOR_FILE"] = str(advisor)
+        told = (
+            (["check"], "spot prices of AWS"),
+            (["check"], "placement scores of AWS"),
+            (AS_JSON, '"aws; aws list"'),
+            (AS_JSON, '"advisor_band": ">20%"'),
+            (AS_JSON, '"placement_many": 3'),
+            (["assess", "--details"], "9/3"),
+        )
+        for command, words in told:
             found = subprocess.run(
                 [sys.executable, "-m", "spotvortex", *command],
                 check=False,

@@ -36,6 +36,8 @@ class InputName(StrEnum):
     COMMITMENTS = "commitments"
     PRICE_FILE = "price_file"
     USAGE = "usage"
+    PLACEMENT_SCORES = "placement_scores"
+    ADVISOR = "advisor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from spotvortex.core.domain.cloud.commitments import UNSTATED, Commitments
 from spotvortex.core.domain.cloud.launches import NO_LAUNCHES, LaunchFacts
+from spotvortex.core.domain.cloud.signals import NO_SIGNALS, MarketSignals
 from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.types import Offering
 
@@ -50,9 +51,11 @@ class MarketFacts:
         inputs: the health of the provider of prices.
         launches: what a provisioner's launches have shown of capacity, beside prices.
         commitments: what the account pays for whether it is used or not.
+        signals: what AWS says of capacity, beside prices.
     """
 
     quotes: Mapping[Offering, SpotQuote] = field(default_factory=dict)
     inputs: tuple[InputHealth, ...] = ()
     launches: LaunchFacts = NO_LAUNCHES
     commitments: Commitments = UNSTATED
+    signals: MarketSignals = NO_SIGNALS

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 
+from spotvortex.core.domain.cloud.signals import signals_about
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import Observation, PoolFacts
 from spotvortex.core.domain.workloads import SurvivalDefault
@@ -119,8 +120,7 @@ def assess_steps(unscored: Unscored, scores: Scores, rules: AssessmentRules) -> 
         summary = _summary(facts, unscored.memory.summaries.get(facts.name), rules.limits.survival)
         summaries[facts.name] = summary
         found = reduce_summary(summary, context)
-        measured = replace(found, usage=usage_of(summary.nodes, observation.usage))
-        pools.append(_ruled(measured, rules.by_pool))
+        pools.append(_ruled(told(found, summary, observation), rules.by_pool))
         yield facts.name
     assessment = Assessment(
         observation=observation,
@@ -129,6 +129,16 @@ def assess_steps(unscored: Unscored, scores: Scores, rules: AssessmentRules) -> 
         model_digest=rules.model_digest,
     )
     return replace(unscored.memory, summaries=summaries, covered=covered), assessment
+
+
+def told(found: PoolInput, summary: PoolSummary, observation: Observation) -> PoolInput:
+    """Add what is said of a pool beside prices: what its nodes use, and what AWS says of it."""
+    offerings = (row.offering for row in found.offerings)
+    return replace(
+        found,
+        usage=usage_of(summary.nodes, observation.usage),
+        signals=signals_about(offerings, observation.market.signals, observation.at),
+    )
 
 
 def _summary(facts: PoolFacts, known: PoolSummary | None, default: SurvivalDefault) -> PoolSummary:

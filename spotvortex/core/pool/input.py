@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.core.domain.cloud.commitments import CommitmentState
+from spotvortex.core.domain.cloud.signals import OfferingSignal
 from spotvortex.core.domain.types import Blocker, Offering, ProvisionerKind
 from spotvortex.core.pool.owner_rules import NO_RULES, PoolRules
 from spotvortex.core.pool.survival.safety_vector import SafetyVector
@@ -316,6 +317,8 @@ class PoolInput:
         commitments: what commitments pay for in the pool.
         others: Spot offerings that it may use and holds no node of, at most `MAX_OTHERS`.
         usage: what its nodes really use.
+        signals: what AWS says of its offerings, of those of which it says anything; already in
+            their scores.
     """
 
     pool: str
@@ -369,6 +372,7 @@ class PoolInput:
     commitments: CommitmentCover = NO_COVER
     others: tuple[OfferingInput, ...] = ()
     usage: PoolUsage = UNMEASURED
+    signals: tuple[OfferingSignal, ...] = ()
 
     @property
     def cpu_utilisation_ratio(self) -> float | None:

@@ -17,6 +17,7 @@ from typing import Final
 from spotvortex.core.decision.messages import ClusterBudget, PoolState, Proposal, Verdict
 from spotvortex.core.decision.offerings.choice import AvoidedOffering
 from spotvortex.core.decision.offerings.expected_cost import OfferingCost
+from spotvortex.core.domain.cloud.signals import OfferingSignal
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Offering
@@ -85,7 +86,7 @@ SCHEMA: Final = Schema(
             out_of_range outage_hours outage_said_ratio startup_s steps_since_move
             price_deviation_usd_per_hour oldest_input_s bad_inputs confidence_terms q_values
             node_vcpu n_anchored n_spot_leaving n_on_demand_leaving n_in_flight consolidates rules
-            n_spot_outside vector commitments others usage
+            n_spot_outside vector commitments others usage signals
             """
         ),
         OfferingInput: _columns(
@@ -151,6 +152,7 @@ SCHEMA: Final = Schema(
         WriteAuthority: _columns("leader freeze unsure own_node"),
         Offering: _columns("instance_type zone"),
         PoolUsage: _columns("source cpu_ratio memory_ratio n_nodes"),
+        OfferingSignal: _columns("offering band placement_one placement_many prior_multiple"),
     },
 )
 """What is written."""
@@ -161,10 +163,10 @@ BEFORE: Final = Schema(
     rows={
         **SCHEMA.rows,
         OfferingInput: SCHEMA.rows[OfferingInput][:-5],
-        PoolInput: SCHEMA.rows[PoolInput][:-2],
+        PoolInput: SCHEMA.rows[PoolInput][:-3],
         LossSafety: SCHEMA.rows[LossSafety][:-1],
     },
 )
-"""What is read beside it: nothing was said of expected costs, floors and real use."""
+"""What is read beside it: nothing was said of expected costs, floors, real use and what AWS says."""
 
 READABLE: Final[Mapping[int, Schema]] = {schema.version: schema for schema in (SCHEMA, BEFORE)}

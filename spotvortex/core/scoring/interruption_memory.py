@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from spotvortex.core.domain.cloud.launches import NO_LAUNCHES, LaunchFacts
+from spotvortex.core.domain.cloud.signals import prior_multiple
 from spotvortex.core.domain.inputs import InputName, InputState
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact
@@ -92,11 +93,15 @@ class OfferingMemory:
 
     @property
     def hazard_per_hour(self) -> float:
+        """Posterior mean of the rate by the plain prior; see `hazard_from`."""
+        return self.hazard_from(PRIOR_HAZARD_PER_HOUR)
+
+    def hazard_from(self, prior_per_hour: float) -> float:
         """Posterior mean of the rate, losses per node-hour (gamma prior, Poisson counts).
 
         Over whole lives: it does not tell whether the hours were young ones.
         """
-        prior_losses = PRIOR_HAZARD_PER_HOUR * PRIOR_HOURS
+        prior_losses = prior_per_hour * PRIOR_HOURS
         return (prior_losses + self.losses) / (PRIOR_HOURS + self.exposure_hours)
 
     @property
@@ -243,18 +248,21 @@ def remembered_score(context: OfferingContext) -> OfferingScore:
 
 
 def context(memory: Memory, offering: Offering, market: MarketFacts, now: float) -> OfferingContext:
-    """Join what the memory and the market know of one offering."""
+    """Join what the memory and the market know of one offering.
+
+    What AWS says of it scales both priors, and nothing else: see `cloud.signals`.
+    """
     quote = market.quotes.get(offering, SpotQuote(offering=offering))
     known = memory.offerings.get(offering, OfferingMemory(updated_at=now))
-    age = known.age(now)
+    age, scale = known.age(now), prior_multiple(offering, market.signals, now)
     return OfferingContext(
         offering=offering,
         quote=quote,
         hours_since_loss=age.since_loss_hours,
-        hazard_per_hour=known.hazard_per_hour,
+        hazard_per_hour=known.hazard_from(PRIOR_HAZARD_PER_HOUR * scale),
         held_hours=age.held_hours,
         is_survivor=age.is_survivor,
-        level_per_hour=known.level_per_hour(memory.shared_per_hour),
+        level_per_hour=known.level_per_hour(memory.shared_per_hour * scale),
         lost_hours=_hours_since(known.last_loss_at, now),
         refused_hours=_hours_since(known.last_refused_at, now),
     )

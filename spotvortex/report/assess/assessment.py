@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from spotvortex.core.decision.messages import Decision, Plan, Proposal, Verdict
+from spotvortex.core.domain.cloud.signals import BANDS
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.observation import ClusterFacts, PoolFacts
@@ -50,6 +51,9 @@ class NodeGroupRow:
         price_usd_per_hour: price of one node, USD/h, None where it is unknown.
         price_source: who gave the price.
         last_resort: the price is from the table that ships with the product.
+        advisor_band: its band of Spot Advisor, None where none is stated.
+        placement_one: its placement score for one instance, 1 to 10, None where not known.
+        placement_many: the same for 50 instances.
     """
 
     pool: str
@@ -60,6 +64,9 @@ class NodeGroupRow:
     price_usd_per_hour: float | None
     price_source: str
     last_resort: bool
+    advisor_band: str | None = None
+    placement_one: int | None = None
+    placement_many: int | None = None
 
     @property
     def cost_usd_per_hour(self) -> float | None:
@@ -243,6 +250,8 @@ def _groups(cluster: ClusterFacts, market: MarketFacts) -> Iterable[NodeGroupRow
     counts = Counter((n.pool, n.offering, n.capacity_type) for n in cluster.nodes)
     for (pool, offering, kind), n in sorted(counts.items()):
         quote = market.quotes.get(offering, SpotQuote(offering=offering))
+        band, placement = market.signals.bands.band_of(offering), market.signals.placement
+        told = placement.get(offering)
         yield NodeGroupRow(
             pool=pool,
             instance_type=offering.instance_type,
@@ -252,6 +261,9 @@ def _groups(cluster: ClusterFacts, market: MarketFacts) -> Iterable[NodeGroupRow
             price_usd_per_hour=_price(quote, kind),
             price_source=quote.source,
             last_resort=quote.last_resort,
+            advisor_band=None if band is None else BANDS[band],
+            placement_one=told.for_one if told else None,
+            placement_many=told.for_many if told else None,
         )
 
 

@@ -17,8 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from spotvortex.core.decision.messages import Decision
+from spotvortex.core.domain.cloud.signals import MANY
 from spotvortex.core.domain.types import Action, Blocker
-from spotvortex.report.assess.assessment import Report, gates_in_words
+from spotvortex.report.assess.assessment import NodeGroupRow, Report, gates_in_words
 from spotvortex.report.assess.commitments import CommitmentsFound
 from spotvortex.report.assess.on_demand import OnDemand
 from spotvortex.report.assess.survival import PoolHold, SurvivalRow
@@ -256,6 +257,9 @@ def _nodes(report: Report, console: Console) -> None:
         table.add_column(name)
     for name in ("nodes", "$/h each", "$/h", "price from"):
         table.add_column(name, justify="right")
+    signals = any(g.advisor_band or g.placement_one or g.placement_many for g in report.groups)
+    for name in ("Advisor", f"placed 1/{MANY}") if signals else ():
+        table.add_column(name, justify="right")
     for group in report.groups:
         price, cost = group.price_usd_per_hour, group.cost_usd_per_hour
         table.add_row(
@@ -267,8 +271,14 @@ def _nodes(report: Report, console: Console) -> None:
             "unknown" if price is None else f"{price:.4f}",
             "unknown" if cost is None else f"{cost:.2f}",
             "-" if price is None else group.price_source,
+            *((group.advisor_band or "-", _placed(group)) if signals else ()),
         )
     console.print(table)
+
+
+def _placed(group: NodeGroupRow) -> str:
+    scores = (group.placement_one, group.placement_many)
+    return "/".join("-" if score is None else str(score) for score in scores)
 
 
 def _workloads(report: Report, console: Console) -> None:

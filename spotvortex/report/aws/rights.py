@@ -53,6 +53,18 @@ RIGHTS: Final = (
         why="on-demand list prices of the types in use; it can be bound to no resource",
     ),
     Right(
+        action="ec2:GetSpotPlacementScores",
+        scope=Bound.ALL,
+        used_by="SPOTVORTEX_PLACEMENT_SCORES",
+        why="how likely requests for the types in use would be fulfilled; bound to no resource",
+    ),
+    Right(
+        action="ec2:DescribeAvailabilityZones",
+        scope=Bound.ALL,
+        used_by="SPOTVORTEX_PLACEMENT_SCORES",
+        why="the names of the zones that scores give by id; it can be bound to no resource",
+    ),
+    Right(
         action="sqs:GetQueueUrl",
         scope=Bound.QUEUE,
         used_by=_QUEUE,

@@ -114,7 +114,8 @@ def as_said_before(data):
         names = BEFORE.rows[OfferingInput]
         return OfferingInput(**{name: getattr(offering, name) for name in names})
 
-    return replace(data, offerings=tuple(map(without, data.offerings)), others=(), usage=UNMEASURED)
+    offerings = tuple(map(without, data.offerings))
+    return replace(data, offerings=offerings, others=(), usage=UNMEASURED, signals=())
 
 
 @odd.many

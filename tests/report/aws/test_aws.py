@@ -38,7 +38,7 @@ def actions(policy):
 def action_of(method):
     """The action that a method needs; that of a batch is the action of one (SQS API Reference)."""
     name = "".join(word.capitalize() for word in method.removesuffix("_batch").split("_"))
-    services = {"Describe": "ec2", "GetProducts": "pricing"}
+    services = {"Describe": "ec2", "GetSpot": "ec2", "GetProducts": "pricing"}
     service = next((s for start, s in services.items() if name.startswith(start)), "sqs")
     return f"{service}:{name}"
 
@@ -50,7 +50,12 @@ def test_what_is_granted_is_what_the_code_calls():
 
 
 def test_without_a_queue_only_prices_are_granted_and_each_right_is_bound_as_far_as_it_can_be():
-    assert actions(rights_policy()) == ["ec2:DescribeSpotPriceHistory", "pricing:GetProducts"]
+    assert actions(rights_policy()) == [
+        "ec2:DescribeSpotPriceHistory",
+        "ec2:GetSpotPlacementScores",
+        "ec2:DescribeAvailabilityZones",
+        "pricing:GetProducts",
+    ]
     bound = {s["Sid"]: s["Resource"] for s in json.loads(rights_policy(QUEUE, KEY))["Statement"]}
     free = {"SpotPrices": "*", "ListPrices": "*"}
     assert bound == free | {"Notices": QUEUE, "KeyOfNotices": KEY}
