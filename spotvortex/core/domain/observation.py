@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.core.domain.cloud.exits import NodeExit
+from spotvortex.core.domain.cloud.hosting import Hosting
 from spotvortex.core.domain.cloud.launches import LaunchRefusal
 from spotvortex.core.domain.cloud.notices import Notice
 from spotvortex.core.domain.group_state import NO_STATE, GroupState
@@ -98,6 +99,7 @@ class NodeFact:
         labelled: it carries the controller's label of cordoned nodes.
         at_risk: its note of a rebalance recommendation as it stands there, "" without one.
         kept: its note of the plan that it keeps the node for, "" without one.
+        hosting: what it runs on.
     """
 
     name: str
@@ -122,6 +124,7 @@ class NodeFact:
     labelled: bool = False
     at_risk: str = ""
     kept: str = ""
+    hosting: Hosting = Hosting.EC2
 
     @property
     def leaving(self) -> bool:
@@ -205,6 +208,7 @@ class NodeGroupFact:
         nodes_left: the same of nodes.
         nodes_spare: nodes that it may lose before it is at its smallest, None where not known.
         state: its object, as far as the controller may change it.
+        auto_mode: EKS Auto Mode makes its nodes.
     """
 
     name: str
@@ -222,6 +226,7 @@ class NodeGroupFact:
     nodes_left: int | None = None
     nodes_spare: int | None = None
     state: GroupState = NO_STATE
+    auto_mode: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from spotvortex.core.domain.autoscaling import labelled_group, managed_group
+from spotvortex.core.domain.cloud.hosting import Hosting, hosting_of
 from spotvortex.core.domain.labels import KEPT, POOL, SCALE_DOWN_DISABLED
 from spotvortex.core.domain.types import CapacityType
 
@@ -73,6 +74,12 @@ def capacity_type_of(labels: Mapping[str, str]) -> CapacityType:
         if word := labels.get(name, "").strip():
             return normalised(word)
     return CapacityType.UNKNOWN
+
+
+def hosting_and_kind(labels: Mapping[str, str], provider_id: str) -> tuple[Hosting, CapacityType]:
+    """Return what a node runs on and how it is bought: where there is no Spot, nobody knows."""
+    hosting = hosting_of(labels, provider_id, labels.get(ZONE, ""))
+    return hosting, capacity_type_of(labels) if hosting.may_be_spot else CapacityType.UNKNOWN
 
 
 def is_left_alone(annotations: Mapping[str, str]) -> bool:

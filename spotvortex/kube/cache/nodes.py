@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from spotvortex.core.domain import labels as label_names
+from spotvortex.core.domain.cloud.hosting import AUTO_MODE_GROUP
 from spotvortex.core.domain.group_state import GroupState, GroupValues
 from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
 from spotvortex.core.domain.sides import BY_PODS
@@ -29,17 +30,11 @@ from spotvortex.kube.api.node_labels import (
     NODEPOOL,
     ZONE,
     autoscaled_group_of,
-    capacity_type_of,
+    hosting_and_kind,
     is_left_alone,
     normalised,
 )
-from spotvortex.kube.api.quantities import (
-    Quantity,
-    count,
-    cpu_milli,
-    cpu_or_none,
-    memory_bytes,
-)
+from spotvortex.kube.api.quantities import Quantity, count, cpu_milli, cpu_or_none, memory_bytes
 from spotvortex.kube.api.wire import karpenter as karpenter_wire
 from spotvortex.kube.api.wire import objects as wire
 
@@ -179,6 +174,7 @@ def _fact(node: wire.Node, labels: Mapping[str, str]) -> NodeFact:
     spec, status = node.spec or wire.NodeSpec(), node.status or wire.NodeStatus()
     room = status.allocatable or wire.Requests()
     annotations = meta.annotations or {}
+    hosting, bought = hosting_and_kind(labels, spec.provider_id or "")
     return NodeFact(
         name=meta.name,
         uid=meta.uid or "",
@@ -188,7 +184,7 @@ def _fact(node: wire.Node, labels: Mapping[str, str]) -> NodeFact:
             instance_type=labels.get(INSTANCE_TYPE) or UNKNOWN,
             zone=labels.get(ZONE) or UNKNOWN,
         ),
-        capacity_type=capacity_type_of(labels),
+        capacity_type=bought,
         created_at=meta.creation_timestamp.timestamp() if meta.creation_timestamp else 0.0,
         ready=_is_ready(spec, status),
         cordoned=bool(spec.unschedulable),
@@ -197,6 +193,7 @@ def _fact(node: wire.Node, labels: Mapping[str, str]) -> NodeFact:
         node_group=labels.get(NODEPOOL, ""),
         claim=next(_claims(meta), ""),
         provider_id=spec.provider_id or "",
+        hosting=hosting,
         resource_version=meta.resource_version or "",
         allocatable_cpu_milli=0 if room.cpu is None else cpu_milli(room.cpu),
         allocatable_memory_bytes=0 if room.memory is None else memory_bytes(room.memory),
@@ -273,6 +270,7 @@ def node_pool_fact(pool: karpenter_wire.NodePool) -> NodeGroupFact:
         memory_left_bytes=_left(limits.memory, used.memory, memory_bytes),
         nodes_left=_left(limits.nodes, used.nodes, count),
         state=state,
+        auto_mode=karpenter_wire.class_group_of(template) == AUTO_MODE_GROUP,
     )
 
 

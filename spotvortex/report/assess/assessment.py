@@ -36,6 +36,7 @@ from spotvortex.report.assess.on_demand import OnDemand, on_demand_of
 from spotvortex.report.assess.readiness import WorkloadReadiness, readiness_rows
 from spotvortex.report.assess.survival import PoolHold, SurvivalRow, pool_holds, workload_rows
 from spotvortex.report.assess.usage import UsageFound, usage_found
+from spotvortex.report.hosting import HostingRow, hosting_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +168,7 @@ class Report:
         missing: the inputs that cannot be read.
         commitments: what commitments pay for, and what of them is unused.
         usage: what pools and workloads really use.
+        hosting: what else than plain EC2 instances it runs on.
     """
 
     context: str
@@ -185,6 +187,7 @@ class Report:
     missing: tuple[MissingInput, ...]
     commitments: CommitmentsFound
     usage: UsageFound
+    hosting: tuple[HostingRow, ...]
 
     @property
     def saving_usd_per_hour(self) -> float:
@@ -243,6 +246,7 @@ def make_report(plan: Plan, frame: Provenance) -> Report:
         ),
         commitments=commitments_found(cluster, coverage),
         usage=usage_found(plan.observation.usage, (d.input for d in plan.decisions)),
+        hosting=hosting_rows(cluster),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.core.domain.autoscaling import is_autoscaled
+from spotvortex.core.domain.cloud.hosting import BUILT_IN_POOLS
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.core.domain.observation import NodeFact, PoolFacts
 from spotvortex.core.domain.types import Blocker, CapacityType
@@ -101,6 +102,8 @@ def _pinned_by_pool(pool: PoolFacts) -> str:
         return ""
     if any(is_autoscaled(group.name) for group in pool.node_groups):
         return "none of its node groups buys Spot; see docs/cluster-autoscaler.md for a twin"
+    if any(group.auto_mode and group.name in BUILT_IN_POOLS for group in pool.node_groups):
+        return "EKS Auto Mode's own NodePool buys on-demand only; Spot needs one of your own"
     if pool.node_groups:
         return "its NodePool allows on-demand only"
     return "a node group has one capacity type; no driver moves its nodes"

@@ -86,6 +86,8 @@ def _health(report: Report, console: Console) -> None:
     if t.n_unpooled:
         words = f"{t.n_unpooled} nodes belong to no pool and are never moved"
         _line(console, (" --  ", "dim"), f"{words} (label spotvortex.io/pool)")
+    for row in report.hosting:
+        _line(console, (" --  ", "dim"), f"{_n(row.n_nodes, 'node')} on {row.words}")
     _cost(report, console)
     for missing in report.missing:
         mark = (" !!  ", "red" if missing.required else "yellow")

@@ -25,6 +25,7 @@ from spotvortex.core.pool.survival.eviction import (
 )
 from spotvortex.report.assess.assessment import MissingInput
 from spotvortex.report.fixes import CURES, TROUBLES, Trouble, Weight, trouble_of_zero
+from spotvortex.report.hosting import HostingRow, hosting_rows
 
 LONG_GRACE_S: Final = 120.0
 """A Spot interruption is announced 120 s ahead at most; what stops slower is cut off."""
@@ -156,6 +157,7 @@ class Diagnosis:
         missing: the inputs that cannot be read.
         asked: pods about which the server was asked in a dry run.
         n_not_asked: pods that were left out of the dry run.
+        hosting: what else than plain EC2 instances the cluster runs on.
     """
 
     context: str
@@ -168,6 +170,7 @@ class Diagnosis:
     missing: tuple[MissingInput, ...]
     asked: tuple[Asked, ...] = ()
     n_not_asked: int = 0
+    hosting: tuple[HostingRow, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -231,6 +234,7 @@ def diagnose(cluster: ClusterFacts, standings_on: StandingsOn, at: float, name: 
             for h in cluster.inputs
             if h.state is not InputState.OK
         ),
+        hosting=hosting_rows(cluster),
     )
 
 

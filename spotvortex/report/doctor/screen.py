@@ -48,6 +48,8 @@ def show(diagnosis: Diagnosis, console: Console, *, details: bool = False) -> No
     for missing in diagnosis.missing:
         mark = (" !!  ", "red" if missing.required else "yellow")
         console.print(Text.assemble(mark, f"{missing.name} {missing.state}: {missing.detail}"))
+    for row in diagnosis.hosting:
+        _line(console, (" --  ", "dim"), f"{_n(row.n_nodes, 'node')} on {row.words}")
     _shares(diagnosis, console)
     for weight in Weight:
         found = [f for f in diagnosis.findings if f.weight is weight]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from spotvortex.core.domain.cloud.hosting import Hosting
 from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
 from tests.kube.cache.test_store import Scene, rule
 from tests.kube.objects import node, node_pool
@@ -304,3 +305,25 @@ def test_a_bound_on_memory_is_in_mib():
     rules = [rule("karpenter.k8s.aws/instance-memory", "Lt", "16385")]
     (pool,) = Scene().put("node_pools", node_pool("x", rules)).snapshot().pools
     assert pool.node_groups[0].max_memory_bytes == 16 << 30
+
+
+def test_a_node_that_is_no_ec2_is_of_no_capacity_type_whatever_its_labels_say():
+    labels = {KARPENTER: "web", "karpenter.sh/capacity-type": "spot"}
+    ids = ("aws:///us-east-1a/i-1", "azure:///subscriptions/1/vm")
+    seen = [fact(labels, spec={"providerID": provider_id}) for provider_id in ids]
+    assert [(n.hosting, n.capacity_type) for n in seen] == [
+        (Hosting.EC2, CapacityType.SPOT),
+        (Hosting.OTHER, CapacityType.UNKNOWN),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("group", "is_auto"), [("eks.amazonaws.com", True), ("karpenter.k8s.aws", False)]
+)
+def test_the_nodepools_of_auto_mode_are_told_by_their_nodeclass(group, is_auto):
+    made = node_pool("general-purpose")
+    reference = {"group": group, "kind": "NodeClass", "name": "default"}
+    template = made["spec"].setdefault("template", {})
+    template["spec"] = template.get("spec", {}) | {"nodeClassRef": reference}
+    (pool,) = Scene().put("node_pools", made).snapshot().pools
+    assert [g.auto_mode for g in pool.node_groups] == [is_auto]

@@ -19,10 +19,17 @@ class TemplateMeta(Wire, frozen=True, gc=False):
     labels: dict[str, str] | None = None
 
 
+class NodeClassRef(Wire, frozen=True, gc=False):
+    """Whose NodeClass a NodePool's nodes are made by."""
+
+    group: str | None = None
+
+
 class NodeTemplateSpec(Wire, frozen=True, gc=False):
     """What a NodePool's nodes must be like."""
 
     requirements: list[Requirement] | None = None
+    node_class_ref: NodeClassRef | None = None
 
 
 class NodeTemplate(Wire, frozen=True, gc=False):
@@ -88,6 +95,12 @@ class NodePool(Wire, frozen=True, gc=False):
     metadata: AnnotatedMeta
     spec: NodePoolSpec | None = None
     status: NodePoolStatus | None = None
+
+
+def class_group_of(template: NodeTemplate) -> str:
+    """Return the API group of the NodeClass that nodes are made by, "" where none is named."""
+    made_by = template.spec.node_class_ref if template.spec is not None else None
+    return (made_by.group if made_by is not None else None) or ""
 
 
 def settable_of(pool: NodePool) -> Settable:
