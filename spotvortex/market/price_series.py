@@ -28,12 +28,15 @@ class PriceSeries:
         order = np.lexsort((prices, times))
         self.times, self.prices = times[order], prices[order]
         self._summed = np.r_[0.0, np.cumsum(self.prices[:-1] * np.diff(self.times))]
+        self._last_at, self._last_price = float(self.times[-1]), float(self.prices[-1])
         self._first_step = math.ceil(float(self.times[0]) / STEP_S)
         self._step = self._first_step
         self._history: tuple[float, ...] = ()
 
     def index_at(self, now: float) -> int:
         """Return the index of the price in force, -1 before the first record."""
+        if now >= self._last_at:
+            return len(self.times) - 1
         return int(np.searchsorted(self.times, now, side="right")) - 1
 
     def history(self, now: float) -> tuple[float, ...]:
@@ -44,14 +47,24 @@ class PriceSeries:
         if step > self._step:
             n_new = min(step - self._step, MAX_POINTS)
             fresh = self._means(step - n_new, step)
-            self._history = (*self._history, *fresh)[-MAX_POINTS:]
+            self._history = (*self._history, *_shared(fresh, self._history))[-MAX_POINTS:]
             self._step = step
         return self._history
 
     def _means(self, first: int, last: int) -> list[float]:
         """Return time-weighted means of the steps first..last-1, the price held between records."""
+        if self._last_at <= first * STEP_S:
+            return [self._last_price] * (last - first)
         edges = np.arange(first, last + 1) * STEP_S
         at = np.searchsorted(self.times, edges, side="right") - 1
         paid = self._summed[at] + self.prices[at] * (edges - self.times[at])
-        means: list[float] = (np.diff(paid) / STEP_S).tolist()
+        # A step in which nothing changed has that very price, to the last bit.
+        steady = np.where(at[1:] == at[:-1], self.prices[at[:-1]], np.diff(paid) / STEP_S)
+        means: list[float] = steady.tolist()
         return means
+
+
+def _shared(fresh: list[float], before: tuple[float, ...]) -> list[float]:
+    """Let equal neighbours be one number in memory: of a week's 1,009 points some fifty differ."""
+    last = before[-1] if before else math.nan
+    return [last := (last if value == last else value) for value in fresh]

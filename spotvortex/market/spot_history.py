@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from functools import partial
 from random import Random
 from typing import Final
@@ -33,6 +33,9 @@ BACK_S: Final = 7 * 24 * 3600.0
 OVERLAP_S: Final = 900.0
 """A change may be told a little after it was made."""
 
+A_BREATH: Final = 50
+"""Histories made between two breaths of the loop, some 10 ms."""
+
 MAX_CHANGES: Final = 512
 """Price changes kept of an offering; a week has some thirty."""
 
@@ -45,12 +48,14 @@ class SpotHistoryMarket(AskedTypes):
     ) -> None:
         super().__init__("spot_prices", EVERY_S, clock, rng)
         self._spot_max_age_s = spot_max_age_s
+        self._asked: frozenset[Offering] = frozenset()
         self._changes: dict[Offering, dict[float, float]] = {}
         self._series: dict[Offering, PriceSeries] = {}
 
     def facts(self, offerings: Iterable[Offering], now: float) -> MarketFacts:
         """Return a quote for every offering. See `ports.Market.facts`."""
         asked = tuple(offerings)
+        self._asked = frozenset(asked)
         for offering in asked:
             self.want(offering.instance_type)
         quotes = {offering: self._quote(offering, now) for offering in asked}
@@ -95,17 +100,33 @@ class SpotHistoryMarket(AskedTypes):
         known = [t for t in types if t in self.known_at]
         new = [t for t in types if t not in self.known_at]
         if new:
-            await self._take(history, new, self._clock.now() - BACK_S)
+            await self.take(history, new, self._clock.now() - BACK_S)
         if known:
             since = min(self.known_at[t] for t in known) - OVERLAP_S
-            await self._take(history, known, since)
+            await self.take(history, known, since)
 
-    async def _take(self, history: SpotPriceHistory, types: Sequence[str], start_at: float) -> None:
+    async def take(self, history: SpotPriceHistory, types: Sequence[str], start_at: float) -> None:
+        """Ask about some types since an instant, and take in what has changed.
+
+        Raises:
+            PriceSourceError: it could not be had.
+        """
         asked_at = self._clock.now()
-
-        for record in await self.patiently(partial(history.since, types, start_at)):
+        records = await self.patiently(partial(history.since, types, start_at))
+        for record in records:
             self._note(record)
         self.known_at |= dict.fromkeys(types, asked_at)
+        await self._prepare({record.offering for record in records} & self._asked)
+
+    async def _prepare(self, changed: Set[Offering]) -> None:
+        """Make the histories that have changed with breaths for the loop, not at the next look."""
+        now = self._clock.now()
+        for i, offering in enumerate(sorted(changed)):
+            series = self._series_of(offering)
+            if series is not None and series.index_at(now) >= 0:
+                series.history(now)
+            if i % A_BREATH == A_BREATH - 1:
+                await asyncio.sleep(0)
 
     def _note(self, record: SpotPriceRecord) -> None:
         changes = self._changes.setdefault(record.offering, {})

@@ -8,6 +8,7 @@ from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import PriceSourceError
 from spotvortex.market.asked_types import AGAIN_S, MAX_TYPES
+from spotvortex.market.price_series import MAX_POINTS
 from spotvortex.market.spot_history import (
     BACK_S,
     EVERY_S,
@@ -170,3 +171,17 @@ def test_types_and_changes_are_bounded_and_the_latest_changes_stay():
 
     far = [change(M5A, 1.0 + i, -float(i)) for i in range(MAX_CHANGES + 50)]
     playing(scene, *far)
+
+
+def test_equal_points_of_a_history_are_one_number():
+    async def scene(market, history, clock):
+        history.records = [change(M5A, 0.03, -8 * 86_400.0), change(M5A, 0.04, -3_000.0)]
+        market.facts([M5A], clock.now())
+        await market.first.wait()
+        found = market.facts([M5A], clock.now()).quotes[M5A].history_usd_per_hour
+        assert len(found) == MAX_POINTS
+        assert set(found[:1_000]) == {0.03}
+        assert found[-1] == 0.04
+        assert len({id(price) for price in found}) <= 3
+
+    playing(scene)

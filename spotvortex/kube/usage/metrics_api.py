@@ -46,7 +46,7 @@ MAX_PODS: Final = 10_000
 MAX_WORKLOADS: Final = 50
 """Workloads that are kept: those that ask for most beyond what they use."""
 
-A_BREATH: Final = 500
+A_BREATH: Final = 100
 """Objects between two breaths of the loop."""
 
 COST: Final = "utilisation is taken from requests, which say nothing of what is used"

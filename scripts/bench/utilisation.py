@@ -1,0 +1,147 @@
+"""One read of metrics.k8s.io: what 5,000 nodes and 10,000 pods cost the daemon.
+
+Usage: python -m scripts.bench.utilisation
+Prints one JSON line. The answers are served on loopback by a thread of this process, so `wall_s`
+holds its work too; `stall_ms` is the longest piece of work of the daemon's loop, of the processor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+from kubernetes_asyncio.client import Configuration
+
+from scripts.bench.machine import machine
+from spotvortex.core.domain.usage import Amount
+from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.usage.metrics_api import NODES, PODS, MetricsApi
+
+N_NODES: Final = 5_000
+N_PODS: Final = 10_000
+N_WORKLOADS: Final = 1_000
+ROUNDS: Final = 5
+
+
+class Clock:
+    """The machine's."""
+
+    def now(self) -> float:
+        """Return the time."""
+        return time.time()
+
+
+class Requests:
+    """Implements `Requests` by names: ten pods a workload, each asking for half a core."""
+
+    n_pods = N_PODS
+    has_pods = True
+
+    def asked(self, key: str) -> tuple[str, Amount] | None:
+        """Return a pod's workload and what it requests."""
+        return f"shop/Deployment/{key.rpartition('-')[0]}", Amount(500, 1 << 28)
+
+
+def bodies() -> dict[str, bytes]:
+    """Return both lists as metrics-server writes them."""
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    seen = {"timestamp": stamp, "window": "15.046s"}
+    nodes = [
+        {
+            "metadata": {"name": f"ip-10-{i // 250}-{i % 250}.ec2.internal", "labels": {"a": "b"}},
+            "usage": {"cpu": f"{1_234_567 + i}n", "memory": f"{2_345_678 + i}Ki"},
+            **seen,
+        }
+        for i in range(N_NODES)
+    ]
+    pods = [
+        {
+            "metadata": {"name": f"web{i % N_WORKLOADS}-{i}", "namespace": "shop"},
+            "containers": [
+                {"name": name, "usage": {"cpu": f"{765_432 + i}n", "memory": f"{54_321 + i}Ki"}}
+                for name in ("app", "proxy")
+            ],
+            **seen,
+        }
+        for i in range(N_PODS)
+    ]
+    return {
+        path: json.dumps({"metadata": {}, "items": items}).encode()
+        for path, items in ((NODES, nodes), (PODS, pods))
+    }
+
+
+def serving(answers: dict[str, bytes]) -> ThreadingHTTPServer:
+    """Serve the lists on a thread."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            """Answer one list."""
+            body = answers[self.path.partition("?")[0]]
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+async def longest_stall(begun: asyncio.Event) -> float:
+    """Return the longest work between two breaths of the loop, until it is cancelled, in s."""
+    longest, last = 0.0, time.thread_time()
+    begun.set()
+    try:
+        while True:  # ends by cancellation
+            await asyncio.sleep(0)
+            now = time.thread_time()
+            longest, last = max(longest, now - last), now
+    except asyncio.CancelledError:
+        return longest
+
+
+async def main() -> None:
+    """Read a few times."""
+    answers = bodies()
+    server = serving(answers)
+    configuration = Configuration()
+    configuration.host = f"http://127.0.0.1:{server.server_port}"
+    client = KubeClient(configuration, "bench")
+    subject = MetricsApi(client, Clock(), Requests())
+    try:
+        await subject.look()
+        begun = asyncio.Event()
+        watch = asyncio.create_task(longest_stall(begun))
+        await begun.wait()
+        began = time.perf_counter()
+        for _ in range(ROUNDS):
+            await subject.look()
+        wall_s = (time.perf_counter() - began) / ROUNDS
+        watch.cancel()
+        stall_s = await watch
+    finally:
+        await client.close()
+        server.shutdown()
+    found = subject.facts(time.time())
+    figures = {
+        "machine": machine(),
+        "n_nodes": len(found.nodes),
+        "n_pods": N_PODS,
+        "mib": round(sum(map(len, answers.values())) / 2**20, 1),
+        "wall_s": round(wall_s, 3),
+        "stall_ms": round(1e3 * stall_s, 1),
+    }
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
