@@ -167,6 +167,6 @@ BEFORE: Final = Schema(
         LossSafety: SCHEMA.rows[LossSafety][:-1],
     },
 )
-"""What is read beside it: nothing was said of expected costs, floors, real use and what AWS says."""
+"""What is read beside it: nothing was said of expected costs, floors, use and signals."""
 
 READABLE: Final[Mapping[int, Schema]] = {schema.version: schema for schema in (SCHEMA, BEFORE)}
