@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import ClusterFacts
 from spotvortex.core.domain.types import Mode
 from spotvortex.core.drain.calls import Answer, Call
@@ -24,9 +23,10 @@ from spotvortex.sim.runtime.forecasters import ScriptedForecaster
 from spotvortex.sim.runtime.journal import EpisodeJournal
 from spotvortex.sim.runtime.virtual_loop import offload_inline
 from tests.contract.stage import Stage
+from tests.core.builders import capped
 
 CALM: Final = 0.03
-LIMITS: Final = Limits(
+LIMITS: Final = capped(
     mode=Mode.ACTIVE,
     min_confidence=0.0,
     max_pool_disruption_ratio=1.0,

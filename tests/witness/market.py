@@ -34,6 +34,14 @@ price below on-demand and no price forbids what the score allows."""
 
 HISTORY_HOURS, HISTORY_STEP_HOURS = 48, 6
 GRAPH = "scripted.onnx"
+RISK_CAPS = {
+    "SPOTVORTEX_MEDIUM_RISK": "0.35",
+    "SPOTVORTEX_HIGH_RISK": "0.6",
+    "SPOTVORTEX_EMERGENCY_RISK": "0.9",
+    "SPOTVORTEX_EMERGENCY_RUNTIME_RISK": "0.8",
+}
+"""Caps of an owner, so that a scripted risk leads to a move whatever a loss would cost."""
+
 Script = Sequence[tuple[float, float]]
 """Pairs of seconds after the start and the score from then on."""
 
@@ -60,7 +68,7 @@ def write_scripted_risk(
     prices.write_text("".join(json.dumps(line) + "\n" for line in lines))
     families = sorted({kind.partition(".")[0] for kind in instance_types})
     bundle = _write_bundle(folder / "scripted-model", families)
-    return {"SPOTVORTEX_PRICE_FILE": str(prices), "SPOTVORTEX_MODEL_DIR": str(bundle)}
+    return RISK_CAPS | {"SPOTVORTEX_PRICE_FILE": str(prices), "SPOTVORTEX_MODEL_DIR": str(bundle)}
 
 
 def price_for(score: float) -> float:

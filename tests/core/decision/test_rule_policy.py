@@ -11,11 +11,22 @@ from spotvortex.core.decision.economics import entry_economics
 from spotvortex.core.decision.messages import Economics
 from spotvortex.core.decision.planning import target_ratio
 from spotvortex.core.decision.rule_policy import max_ratio, max_spot_nodes, propose, worse
+from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import MoveKind
 from spotvortex.core.domain.types import RATIO_STEP, Action
 from spotvortex.core.pool.input import Risk
 from tests.core import odd
-from tests.core.builders import CALM, GOOD, candidate, capped, pool_input, risk_of
+from tests.core.builders import (
+    CALM,
+    GOOD,
+    WEB_A,
+    WEB_B,
+    candidate,
+    capped,
+    offered,
+    pool_input,
+    risk_of,
+)
 
 NO_RISK_KNOWN = Risk(capacity=None, runtime=None)
 
@@ -220,3 +231,54 @@ def test_growth_is_only_proposed_where_one_more_whole_node_fits_under_the_cap(n_
 def test_a_cap_of_zero_leads_away_from_spot(n_spot, n_od, risk):
     pool = pool_input(n_spot=n_spot, n_on_demand=n_od, spot_risk=risk_of(risk), entry_risk=CALM)
     assert propose(pool, GOOD, cap(0.0)).action.away_from_spot
+
+
+DAY = Limits(interruption_minutes=240.0)
+HELD_A = offered(WEB_A, runtime_score=0.95, n_spot=6)
+
+
+@pytest.mark.parametrize(
+    ("offerings", "others", "answer"),
+    [
+        ((HELD_A,), (), (Action.DECREASE_30, "risk_outweighs_price")),
+        ((replace(HELD_A, n_spot=2),), (), (Action.DECREASE_10, "risk_outweighs_price")),
+        ((HELD_A, offered(WEB_B, n_spot=4)), (), (Action.INCREASE_30, "economic_increase")),
+        ((HELD_A,), (offered(WEB_B),), (Action.INCREASE_30, "economic_increase")),
+    ],
+)
+def test_a_pool_leaves_only_where_no_spot_offering_beats_on_demand(offerings, others, answer):
+    pool = pool_input(offerings=offerings, others=others)
+    found = propose(pool, entry_economics(pool, DAY), DAY)
+    assert (found.action, found.reason) == answer
+
+
+def test_a_spot_price_above_on_demand_is_left_for_its_price():
+    pool = pool_input(offerings=(offered(WEB_A, spot_usd_per_hour=0.12, n_spot=6),))
+    found = propose(pool, entry_economics(pool, DAY), DAY)
+    assert (found.action, found.kind) == (Action.DECREASE_30, MoveKind.PRICE)
+
+
+def test_nothing_grows_while_every_offering_was_lost_within_minutes():
+    pool = pool_input(offerings=(offered(WEB_A, lost_hours=0.05),))
+    found = propose(pool, entry_economics(pool, Limits()), Limits())
+    assert (found.action, found.reason) == (Action.HOLD, "no_offering_left")
+
+
+def test_without_caps_a_high_risk_alone_leads_nowhere():
+    pool = pool_input(spot_risk=risk_of(0.9), entry_risk=risk_of(0.9))
+    assert not propose(pool, GOOD, Limits()).action.away_from_spot
+
+
+@odd.many
+@given(shares, shares, shares, st.sampled_from([15.0, 60.0, 240.0, 720.0]))
+def test_more_risk_of_an_offering_never_gives_a_more_spot_friendly_action(one, other, beside, ci):
+    low, high = sorted((one, other))
+    limits = Limits(interruption_minutes=ci)
+    calm, stressed = (
+        pool_input(
+            offerings=(offered(WEB_A, n_spot=5, runtime_score=p),),
+            others=(offered(WEB_B, runtime_score=beside),),
+        )
+        for p in (low, high)
+    )
+    assert step_of(stressed, limits) <= step_of(calm, limits)

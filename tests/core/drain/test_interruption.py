@@ -7,7 +7,7 @@ import pytest
 from spotvortex.core.domain.cloud.notices import NoticeKind
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import NodeGroupFact, WriteAuthority
-from spotvortex.core.domain.types import CapacityType, Freeze, Mode, ProvisionerKind
+from spotvortex.core.domain.types import CapacityType, Freeze, Mode, Offering, ProvisionerKind
 from spotvortex.core.drain.interruption import (
     LOSSES,
     PLANNED_AHEAD_S,
@@ -63,6 +63,17 @@ def test_a_lost_node_of_a_pair_asks_both_sides_and_one_without_a_driver_asks_nob
     pools = (replace(WEB, nodes=(foreign, *WEB.nodes[1:])),)
     (made,) = orders(notice(foreign.name), pools=pools)
     assert made.sides == ()
+
+
+def test_room_avoids_every_offering_that_a_notice_is_about_and_what_the_pool_avoids_anyhow():
+    other = Offering(instance_type="c6i.large", zone="us-east-1c")
+    facts = cluster(WEB, API)
+    notices = (notice("web-s0"), notice("web-s1"), notice("api-s0"))
+    seen = observation(cluster=facts, notices=notices, standing=LEADER)
+    made = interruption_orders(seen, LIMITS, in_flight(facts), {"web": (other,)})
+    avoided = {order.pool: set(map(str, order.avoid)) for order in made}
+    assert avoided["web"] == {"m6i.large/us-east-1a", "m6i.large/us-east-1b", str(other)}
+    assert avoided["api"] == {"m6i.large/us-east-1a"}
 
 
 def test_an_on_demand_node_that_goes_gives_no_offering_to_avoid():

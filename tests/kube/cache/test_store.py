@@ -755,3 +755,23 @@ def test_the_dearest_workload_that_its_owner_prices_counts_for_the_node(said, co
         scene.put("pods", pod(f"p{number}", owner=("Job", "j"), annotations=notes))
     load = scene.load()
     assert (load.outage_hours, load.startup_s) == costs
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "hours"),
+    [
+        ("system-cluster-critical", None, 48.0),
+        ("high-priority", None, 12.0),
+        ("low", None, 1.0),
+        ("default", None, 4.0),
+        ("gold", None, None),
+        ("high-priority", "2h", 2.0),
+        ("high-priority", "soon", 12.0),
+    ],
+)
+def test_a_priority_class_says_what_a_loss_costs_where_its_owner_does_not(name, said, hours):
+    notes = {"annotations": {COSTS[0]: said}} if said else {}
+    one = pod("p", owner=("Job", "j"), **notes)
+    one["spec"]["priorityClassName"] = name
+    scene = Scene().put("nodes", node("n1")).put("pods", one)
+    assert scene.load().outage_hours == hours

@@ -24,7 +24,19 @@ from spotvortex.report.explain.account import (
     show_why_not,
     why_not,
 )
-from tests.core.builders import AT, CHEAP, WEB_A, basis, capped, pool_input, risk_of, safety
+from spotvortex.report.explain.money import expected_costs
+from tests.core.builders import (
+    AT,
+    CHEAP,
+    WEB_A,
+    WEB_B,
+    basis,
+    capped,
+    offered,
+    pool_input,
+    risk_of,
+    safety,
+)
 from tests.telemetry.decisions import largest_growth, largest_refusal
 
 DEAR = replace(CHEAP, spot_usd_per_hour=0.095)
@@ -259,3 +271,11 @@ def test_an_action_is_judged_as_of_the_record(made, action, words, flip):
     document = json.loads(render_why_not(answer))
     assert document["in_words"] == words
     assert document["flip_in_words"] == (flip or "no change of a single figure suffices")
+
+
+def test_each_offerings_expected_cost_is_said_with_its_terms_and_what_room_avoids():
+    pool = pool_input(offerings=(offered(WEB_A), offered(WEB_B, lost_hours=0.05)))
+    said = dict(expected_costs(decide(basis(pool)).choice))
+    assert said["expected cost"].startswith("Spot m6i.large/us-east-1a: $0.0307/h = node $0.0295")
+    assert said[""].startswith("on-demand m6i.large/us-east-1a: $0.1000/h = node $0.1000")
+    assert said["avoided"] == "m6i.large/us-east-1b (lost lately)"
