@@ -82,13 +82,6 @@ class Choice:
         """The offerings to avoid, in a fixed order."""
         return tuple(sorted(found.offering for found in self.avoided))
 
-    def gain_usd_per_hour(self) -> float | None:
-        """Return what the best Spot offering is expected to save of on-demand, None if unknown."""
-        if self.best is None or self.on_demand is None:
-            return None
-        scale = self.best.on_demand_usd_per_hour / self.on_demand.on_demand_usd_per_hour
-        return self.on_demand.usd_per_hour * scale - self.best.usd_per_hour
-
 
 def choice_of(pool: PoolInput, limits: Limits) -> Choice:
     """Weigh the offerings that a pool holds or may use."""
