@@ -12,6 +12,8 @@ from typing import Any
 from scripts.generated import write_or_check
 from scripts.schemas.classes import Classes, Schema
 from spotvortex.core.decision.messages import Basis, Economics, Proposal, Verdict
+from spotvortex.core.decision.offerings.choice import AvoidedOffering
+from spotvortex.core.decision.offerings.expected_cost import OfferingCost
 from spotvortex.core.record.counterfactual import Counterfactual
 from spotvortex.core.record.schema import SCHEMA
 from spotvortex.report.assess.assessment import Report
@@ -59,6 +61,19 @@ POOL = {
     "n_unpriced": COUNT,
     "capacity_score": {"type": ["number", "string", "null"]},
     "runtime_score": {"type": ["number", "string", "null"]},
+    "utilisation": {
+        "type": "object",
+        "required": ["source", "cpu_ratio", "memory_ratio"],
+        "properties": {"source": TEXT},
+    },
+    "signals": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["offering", "advisor_band", "prior_multiple"],
+            "properties": {"offering": TEXT},
+        },
+    },
 }
 
 ORDER = {"node": TEXT, "pool": TEXT, "to": TEXT, "reason": TEXT, "mode": TEXT}
@@ -151,6 +166,8 @@ def record() -> str:
         "other": Proposal,
         "verdicts": tuple[Verdict, ...],
         "economics": Economics,
+        "expected": tuple[OfferingCost, ...],
+        "avoided": tuple[AvoidedOffering, ...],
         "flip": Counterfactual | None,
         "words": tuple[str, ...],
         "basis": Basis,
