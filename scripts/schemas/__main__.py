@@ -172,8 +172,11 @@ def record() -> str:
         "words": tuple[str, ...],
         "basis": Basis,
     }
-    members = {name: classes.of(kinds.get(name, str)) for name in SCHEMA.members}
-    members |= {"v": {"const": SCHEMA.version}, "trace": {"type": ["string", "null"]}}
+    texts = "id", "time", "pool", "mode", "action", "reason", "kind", "confidence_limit", "trace"
+    kinds |= dict.fromkeys(texts, str)
+    # A member that nobody has described yet may be anything.
+    members = {name: classes.of(kinds.get(name, object)) for name in SCHEMA.members}
+    members["v"] = {"const": SCHEMA.version}
     members |= dict.fromkeys(("code", "previous", "digest"), TEXT)
     return named(RECORD, _object(members), classes.definitions)
 
