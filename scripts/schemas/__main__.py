@@ -88,7 +88,7 @@ reader passes over what it does not know; what goes, or changes its meaning, get
 | name | where | schema |
 |---|---|---|
 | `{ASSESS}` | `spotvortex assess --output json` | [assess.json](schemas/assess.json) |
-| `{POOLS}` | `/pools` of the daemon | [pools.json](schemas/pools.json) |
+| `{POOLS}` | `/pools`, `spotvortex pools -o json` | [pools.json](schemas/pools.json) |
 | `{DECISIONS}` | `/decisions` of the daemon | [decisions.json](schemas/decisions.json) |
 | `{RECORD}` | `/decisions/ID`, `{PREFIX}DECISION_LOG` | [record.json](schemas/record.json) |
 

@@ -56,6 +56,7 @@ COMMANDS: Final = (
     Command(name="uninstall", summary="List what the daemon has left behind, or remove it."),
     Command(name="top", summary="Watch every pool of a running daemon."),
     Command(name="ledger", summary="Say what was spent and saved, by pool or by time."),
+    Command(name="pools", summary="Say of every pool of a running daemon how it stands."),
     Command(name="explain", summary="Say what was decided and why, from its record."),
     Command(name="why-not", summary="Say which gates would refuse an action.", module="why_not"),
     Command(name="replay", summary="Make every decision of a log again, and compare."),

@@ -28,6 +28,17 @@ class Output(StrEnum):
     JSON = "json"
 
 
+class Form(StrEnum):
+    """The forms of an answer that people and programs read."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+    CSV = "csv"
+    HTML = "html"
+
+
+FormOption = Annotated[Form, typer.Option("--output", "-o", help="How the answer is written.")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How the answer is written.")]
 ContextOption = Annotated[str, typer.Option(help="Context of the kubeconfig.")]
 DetailsOption = Annotated[bool, typer.Option("--details", help="Show every row.")]

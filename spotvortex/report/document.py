@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from enum import Enum
 from typing import TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -22,6 +23,8 @@ def plain(value: object) -> Json:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list, frozenset)):
         return [plain(item) for item in value]
+    if isinstance(value, Enum):
+        return plain(value.value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, (bool, int, str)):

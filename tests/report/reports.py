@@ -8,7 +8,7 @@ from rich.console import Console
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.report.assess.assessment import Provenance, make_report
-from spotvortex.report.assess.document import render
+from spotvortex.report.assess.forms import json_of
 from spotvortex.report.assess.screen import show
 from tests.core.builders import assessment, capped, observation
 
@@ -40,4 +40,4 @@ def document(made):
     def refuse(constant):
         raise AssertionError(f"{constant} is no JSON")
 
-    return json.loads(render(made), parse_constant=refuse)
+    return json.loads(json_of([made]), parse_constant=refuse)

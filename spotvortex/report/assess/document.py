@@ -6,15 +6,13 @@ and unknown numbers are null.
 
 from __future__ import annotations
 
-import json
-
 from spotvortex.report.assess.assessment import Report, gates_in_words
-from spotvortex.report.document import plain
+from spotvortex.report.document import Json, plain
 from spotvortex.results.schemas import ASSESS
 
 
-def render(report: Report) -> str:
-    """Render a report as indented JSON."""
+def document_of(report: Report) -> dict[str, Json]:
+    """Return a report as what JSON knows."""
     document = plain(report)
     assert isinstance(document, dict)
     document["schema"] = ASSESS
@@ -35,4 +33,4 @@ def render(report: Report) -> str:
         entry["current_ratio"] = plain(decision.current_ratio)
         entry["n_nodes"] = decision.n_nodes
         entry["in_words"] = gates_in_words(decision)
-    return json.dumps(document, indent=2, sort_keys=True, allow_nan=False)
+    return document

@@ -1,5 +1,7 @@
 """`spotvortex assess` on a real API server, as a person would run it."""
 
+import csv
+import io
 import json
 import os
 import shlex
@@ -115,6 +117,17 @@ def test_an_unknown_context_is_told(shop: ControlPlane):
     done = assess(shop, "--context", "no-such")
     assert done.returncode == 2
     assert "no-such" in done.stderr
+
+
+def test_of_several_contexts_those_that_can_be_read_are_shown(shop: ControlPlane):
+    wanted = ("--context", USER, "--context", "nobody", "--context", "reader")
+    done = assess(shop, *wanted, "-o", "csv", "-q")
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert {row["context"].split()[0] for row in rows} == {USER, "reader"}
+    assert {row["pool"] for row in rows} >= set(scene.POOLS)
+    assert done.returncode == 2
+    assert done.stderr.startswith("spotvortex: nobody: ")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_assessment_only_reads(shop: ControlPlane):
