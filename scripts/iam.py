@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scripts.generated import write_or_check
-from spotvortex.report.aws.policies import rights_policy, trust_policy
+from spotvortex.report.aws.policies import GroupRights, rights_policy, trust_policy
 from spotvortex.report.aws.rights import RIGHTS
 
 PAGE = Path(__file__).parents[1] / "docs" / "IAM_PERMISSIONS.md"
@@ -18,10 +18,11 @@ OIDC = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"
 HEAD = """# Rights in AWS
 
 Nothing in AWS is required. Each right below serves one setting; without it the daemon goes on, and
-says what it misses. They are the same in every mode: no mode changes anything in AWS, beyond taking
-messages out of a queue of its own. This page is generated (`python -m scripts.iam`) from
-the table in `spotvortex/report/aws/rights.py`; a test holds the table against the operations that
-the code calls.
+says what it misses. No mode changes anything in AWS, beyond taking messages out of a queue of its
+own, and beyond sizes of groups where nodes are moved by those ([node-groups.md](node-groups.md)):
+the last three rights, which only modes that write use. This page is generated
+(`python -m scripts.iam`) from the table in `spotvortex/report/aws/rights.py`; a test holds the
+table against the operations that the code calls.
 
 | right | bound to | used by | for |
 |---|---|---|---|
@@ -36,6 +37,11 @@ def page() -> str:
             "What the role may do",
             "`spotvortex aws policies [--queue-arn ARN [--key-arn ARN]]`:",
             rights_policy(QUEUE),
+        ),
+        (
+            "What it may do besides where nodes are moved by groups",
+            "`spotvortex aws policies --groups move [--cluster NAME]`; `read` suffices for shadow:",
+            rights_policy(groups=GroupRights(reads=True, writes=True, cluster="my-cluster")),
         ),
         (
             "Who may take it: EKS Pod Identity",

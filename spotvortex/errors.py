@@ -57,6 +57,18 @@ class PriceSourceError(SpotVortexError):
         self.is_passing = is_passing
 
 
+class ScalingError(SpotVortexError):
+    """The service of Auto Scaling groups gave no answer that can be used; the text says the fix.
+
+    Attributes:
+        is_passing: the same request may be answered another time.
+    """
+
+    def __init__(self, message: str, *, is_passing: bool) -> None:
+        super().__init__(message)
+        self.is_passing = is_passing
+
+
 class EpisodeError(SpotVortexError):
     """An episode of the fault search cannot be read; the text says where."""
 

@@ -16,8 +16,8 @@ from spotvortex.errors import ApiError, ModelContractError, PriceFileError, Sett
 from spotvortex.kube.admin import access_review
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.patient_reads import PatientReads
-from spotvortex.kube.cache.autoscaler import AutoscalerWatch
-from spotvortex.kube.cache.node_groups import AutoscalerStatus, AutoscalerUse
+from spotvortex.kube.cache.groups.autoscaler import AutoscalerWatch
+from spotvortex.kube.cache.groups.node_groups import AutoscalerStatus, AutoscalerUse
 from spotvortex.market.karpenter.history import VARIABLE as PROMETHEUS
 from spotvortex.market.karpenter.scrape import VARIABLE as KARPENTER
 from spotvortex.report import checks

@@ -11,12 +11,15 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import Final, assert_never
 
+from spotvortex.app.groups import scaling_groups
 from spotvortex.app.prices import PriceSources, SystemClock, open_prices
 from spotvortex.app.recollection import FirstStart
 from spotvortex.app.usage import open_usage
+from spotvortex.aws.groups.service import AwsGroups
 from spotvortex.aws.interruptions import QueueOptions, SqsNotices, open_notices
 from spotvortex.core.decision.weights import Steering
 from spotvortex.core.domain.observation import WriteAuthority
@@ -24,7 +27,7 @@ from spotvortex.core.domain.types import Mode
 from spotvortex.errors import ApiError, UnreachableError
 from spotvortex.kube.admin import access_review
 from spotvortex.kube.api.client import KubeClient
-from spotvortex.kube.cache.node_groups import AutoscalerUse
+from spotvortex.kube.cache.groups.node_groups import AutoscalerUse
 from spotvortex.kube.cache.view import KubeClusterView
 from spotvortex.kube.coordination.freeze import FreezeWatch
 from spotvortex.kube.coordination.kept_ledger import KeptLedger
@@ -39,11 +42,13 @@ from spotvortex.kube.write.events import EventRecorder
 from spotvortex.kube.write.karpenter_version import KarpenterVersion
 from spotvortex.kube.write.manifests import PlaceholderOptions
 from spotvortex.kube.write.provisioners import EachByItsOwn, KarpenterProvisioner, NoProvisioner
+from spotvortex.kube.write.scaling.provisioner import ScalingProvisioner
 from spotvortex.kube.write.writer import KubeWriter
 from spotvortex.ports.edges import Background, Edges
 from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.null import NullMemoryStore, NullNotices
 from spotvortex.ports.provisioner import Provisioner
+from spotvortex.ports.scaling import ScalingService
 from spotvortex.ports.writing import Recall, Writing
 from spotvortex.settings.load import aws_region, kubeconfig
 from spotvortex.settings.model import Settings
@@ -97,7 +102,16 @@ async def kubernetes_edges(settings: Settings, *, looks_once: bool = False) -> A
             client, rng, settings.max_input_age_s, settings.namespace, use_of(settings)
         )
         usage = open_usage(settings, client, view, rng)
-        side = _Side() if looks_once else await _writing_side(settings, client, rng, stack)
+        groups = await stack.enter_async_context(scaling_groups(settings))
+        opening = _Opening(
+            settings=settings,
+            client=client,
+            rng=rng,
+            stack=stack,
+            timing=LeaseTiming(),
+            groups=groups,
+        )
+        side = _Side() if looks_once else await _writing_side(opening)
         yield Edges(
             name=f"{client.context_name} ({client.server})",
             cluster=view,
@@ -108,6 +122,7 @@ async def kubernetes_edges(settings: Settings, *, looks_once: bool = False) -> A
             offload=asyncio.to_thread,
             background=[
                 ("watches", view.run),
+                *_of_groups(view, groups),
                 *prices.background,
                 *side.background,
                 *usage.background,
@@ -140,12 +155,20 @@ def _places(kept: KeptMemory | None, prices: PriceSources) -> list[Recall]:
     return [place for place in (kept, prices.history) if place is not None]
 
 
-async def _writing_side(
-    settings: Settings, client: KubeClient, rng: Random, stack: AsyncExitStack
-) -> _Side:
+def _of_groups(view: KubeClusterView, groups: AwsGroups | None) -> Sequence[tuple[str, Background]]:
+    """Return what keeps the view's groups of AWS, and what they were grown for."""
+    if groups is None:
+        return ()
+    return (
+        ("scaling_groups", partial(groups.run, view.take_scaling)),
+        ("growths", view.growths.run),
+    )
+
+
+async def _writing_side(opening: _Opening) -> _Side:
+    settings, client, rng = opening.settings, opening.client, opening.rng
     mode = Mode(settings.mode)
     identity = settings.identity()
-    opening = _Opening(settings=settings, client=client, rng=rng, stack=stack, timing=LeaseTiming())
     keeping = _keeping(settings, client, rng, identity)
     if mode is Mode.SHADOW:
         return await _listening(opening, keeping)
@@ -155,7 +178,7 @@ async def _writing_side(
     advising = replace(keeping, background=(*said, *keeping.background), announcer=announcer)
     if not mode.writes:
         return await _listening(opening, advising)
-    provisioner = provisioner_of(settings, client, opening.timing)
+    provisioner = provisioner_of(settings, client, opening.timing, opening.groups)
     missing = await access_review.missing_write_rights(client, settings.namespace)
     if provisioner.cannot_move or missing:
         why = provisioner.cannot_move or "; ".join(missing)
@@ -199,6 +222,7 @@ class _Opening:
     rng: Random
     stack: AsyncExitStack
     timing: LeaseTiming
+    groups: AwsGroups | None = None
 
 
 async def _writing(opening: _Opening, identity: str, provisioner: Provisioner) -> _Side:
@@ -276,21 +300,40 @@ async def _queue(
     return await opening.stack.enter_async_context(notices)
 
 
-def provisioner_of(settings: Settings, client: KubeClient, timing: LeaseTiming) -> Provisioner:
+def provisioner_of(
+    settings: Settings,
+    client: KubeClient,
+    timing: LeaseTiming,
+    groups: ScalingService | None = None,
+) -> Provisioner:
     """Return what makes and ends the cluster's nodes, as the settings say."""
     karpenter = KarpenterProvisioner(client, timing)
     match settings.provisioner:
         case "karpenter":
             return karpenter
-        case "auto" | "cluster-autoscaler":
+        case "auto" | "cluster-autoscaler" | "asg" | "mng":
             autoscaler = AutoscalerProvisioner(
                 client=client, timing=timing, namespace=settings.namespace
             )
-            return EachByItsOwn(karpenter=karpenter, autoscaler=autoscaler)
+            return EachByItsOwn(
+                karpenter=karpenter,
+                autoscaler=autoscaler,
+                scaling=_scaling(settings, client, timing, groups),
+            )
         case "none":
             return NoProvisioner()
         case _ as never:
             assert_never(never)
+
+
+def _scaling(
+    settings: Settings, client: KubeClient, timing: LeaseTiming, groups: ScalingService | None
+) -> ScalingProvisioner | None:
+    if groups is None:
+        return None
+    return ScalingProvisioner(
+        client=client, timing=timing, namespace=settings.namespace, service=groups
+    )
 
 
 def use_of(settings: Settings) -> AutoscalerUse:
@@ -300,7 +343,7 @@ def use_of(settings: Settings) -> AutoscalerUse:
             return AutoscalerUse.WHERE_IT_RUNS
         case "cluster-autoscaler":
             return AutoscalerUse.ALWAYS
-        case "karpenter" | "none":
+        case "karpenter" | "asg" | "mng" | "none":
             return AutoscalerUse.NEVER
         case _ as never:
             assert_never(never)

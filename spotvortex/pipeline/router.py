@@ -24,7 +24,7 @@ from spotvortex.core.decision.weights import Steering, WeightRules, patch_text
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import Observation
 from spotvortex.core.domain.types import Mode
-from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
+from spotvortex.core.drain.group_calls import RestoreGroup, SettleGroup, SteerGroup
 from spotvortex.core.drain.keeping import FreeNode
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.owner_rules import PoolRules
@@ -148,8 +148,9 @@ class Router:
                 log.warning("router.order_not_queued", extra={"node": order.node})
         leads = plan.observation.standing.leader
         for chore in plan.maintenance_calls:
-            # A kept node does not expire by itself, and to give it back nothing need be remembered.
-            frees = leads and isinstance(chore.call, FreeNode)
+            # Neither a kept node nor a grown group expires, and to give either back nothing need
+            # be remembered.
+            frees = leads and isinstance(chore.call, FreeNode | SettleGroup)
             if may_write or frees or not chore.mode.writes:
                 lane.offer(chore.key, chore)
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from spotvortex.core.drain.calls import Answer, CreatePlaceholder, ReleaseNode
-from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
+from spotvortex.core.drain.group_calls import GrowGroup, RestoreGroup, SettleGroup, SteerGroup
 
 
 class RuleOperator(StrEnum):
@@ -100,6 +100,18 @@ class Provisioner(Protocol):
 
         Raises:
             ApiError: its server did not answer, or refused.
+        """
+        ...
+
+    async def grow(self, call: GrowGroup | SettleGroup, until: float) -> Answer:
+        """Have a group get nodes for a wave, or give back what was not used; called again too.
+
+        Args:
+            call: which group, and for which plan.
+            until: when we may no longer write, as `ports.writing.ClusterWriter.apply` has it.
+
+        Raises:
+            ApiError: the API server did not answer, or refused.
         """
         ...
 

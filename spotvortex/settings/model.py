@@ -69,11 +69,23 @@ class Settings(BaseSettings):
     policy_mode: Literal["deterministic", "rl"] = "deterministic"
     """Whose proposals count: the ordered rules, or the bundle's learned policy."""
 
-    provisioner: Literal["auto", "karpenter", "cluster-autoscaler", "none"] = "auto"
+    provisioner: Literal["auto", "karpenter", "cluster-autoscaler", "asg", "mng", "none"] = "auto"
     """Whose nodes are moved: with `auto` Karpenter's, and those of node groups where Cluster
-    Autoscaler shows that it runs; with `karpenter` no node groups; with `cluster-autoscaler` node
-    groups even where its status cannot be read; with `none` nothing is moved, whatever the mode;
-    decisions are advice, and say so."""
+    Autoscaler shows that it runs, else those of groups that their owner has tagged, by AWS, where
+    the pod has a role of its own; with `karpenter` no node groups; with `cluster-autoscaler` node
+    groups even where its status cannot be read; with `asg` tagged Auto Scaling groups, and with
+    `mng` EKS managed node groups, by AWS, beside Karpenter's; with `none` nothing is moved,
+    whatever the mode; decisions are advice, and say so."""
+
+    cluster_name: str = ""
+    """The EKS cluster, by whose tag its Auto Scaling groups are told from those of others; empty
+    where the account has one alone."""
+
+    pool_tag: str = "spotvortex.io/pool"
+    """Tag of an Auto Scaling group, or of a managed node group, whose value is its pool."""
+
+    capacity_type_tag: str = "spotvortex.io/capacity-type"
+    """Tag of an Auto Scaling group that says how it buys: `spot` or `on-demand`."""
 
     weights: Literal["off", "apply", "export"] = "off"
     """What is done with the weights and CPU limits of a pair's NodePools: nothing, set so that new

@@ -14,7 +14,7 @@ from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.kube.admin.access_review import REVIEWS, Access
-from spotvortex.kube.cache.autoscaler import PATH as STATUS
+from spotvortex.kube.cache.groups.autoscaler import PATH as STATUS
 from spotvortex.kube.cache.inputs import NODEPOOLS, NODES, PDBS
 from spotvortex.kube.coordination.kept_ledger import KeptLedger
 from spotvortex.kube.coordination.kept_memory import KeptMemory

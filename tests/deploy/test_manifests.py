@@ -145,6 +145,7 @@ def test_active_writes_in_our_namespace_only_names_of_ours_where_that_can_be_sai
         ("", "configmaps", "create", ()),
         *(("", "configmaps", verb, (state, freeze)) for verb in ("get", "list", "watch")),
         ("", "configmaps", "update", (state,)),
+        *(("", "configmaps", verb, (label_names.GROWTHS,)) for verb in ("get", "update")),
         ("coordination.k8s.io", "leases", "create", ()),
         *(("coordination.k8s.io", "leases", verb, (lease,)) for verb in ("get", "update")),
     }

@@ -8,7 +8,7 @@ from typing import Annotated, assert_never
 import typer
 
 from spotvortex.cli.options import load_quietly
-from spotvortex.report.aws.policies import rights_policy, trust_policy
+from spotvortex.report.aws.policies import GroupRights, rights_policy, trust_policy
 from spotvortex.report.aws.resources import Form, resources
 
 
@@ -20,7 +20,15 @@ class Printed(StrEnum):
     RESOURCES = "resources"
 
 
-def command(
+class Groups(StrEnum):
+    """What is wanted of groups."""
+
+    NONE = "none"
+    READ = "read"
+    MOVE = "move"
+
+
+def command(  # noqa: PLR0913 - one parameter an option
     task: Annotated[
         Printed,
         typer.Argument(
@@ -35,6 +43,10 @@ def command(
         str, typer.Option(help="The cluster's OIDC issuer, for IRSA; without it, Pod Identity.")
     ] = "",
     account: Annotated[str, typer.Option(help="The AWS account, for IRSA.")] = "",
+    groups: Annotated[
+        Groups, typer.Option(help="Auto Scaling groups and EKS node groups: read, or moved too.")
+    ] = Groups.NONE,
+    cluster: Annotated[str, typer.Option(help="The EKS cluster, for managed node groups.")] = "",
     form: Annotated[Form, typer.Option(help="What resources are written for.")] = (
         Form.CLOUDFORMATION
     ),
@@ -42,7 +54,12 @@ def command(
     """Print what SpotVortex needs in AWS; nothing is asked of AWS, and nothing changed."""
     match task:
         case Printed.POLICIES:
-            text = rights_policy(queue_arn, key_arn)
+            wanted = GroupRights(
+                reads=groups in (Groups.READ, Groups.MOVE),
+                writes=groups is Groups.MOVE,
+                cluster=cluster,
+            )
+            text = rights_policy(queue_arn, key_arn, wanted)
         case Printed.TRUST:
             text = trust_policy(load_quietly("").namespace, oidc, account)
         case Printed.RESOURCES:

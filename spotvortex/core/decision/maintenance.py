@@ -14,7 +14,7 @@ from spotvortex.core.decision.messages import Decision, MaintenanceCall, Move
 from spotvortex.core.decision.rule_policy import floor_nodes, max_spot_nodes
 from spotvortex.core.domain.autoscaling import plan_noted
 from spotvortex.core.domain.cloud.notices import NoticeKind, risk_until
-from spotvortex.core.domain.observation import NodeFact, Observation, PoolFacts
+from spotvortex.core.domain.observation import ClusterFacts, NodeFact, Observation, PoolFacts
 from spotvortex.core.domain.sides import is_driven
 from spotvortex.core.domain.types import CapacityType, Mode
 from spotvortex.core.drain.calls import (
@@ -26,6 +26,7 @@ from spotvortex.core.drain.calls import (
     UnmarkNode,
     anchor_call,
 )
+from spotvortex.core.drain.group_calls import SettleGroup
 from spotvortex.core.drain.interruption import nodes_by_instance
 from spotvortex.core.drain.keeping import FreeNode, anchored_until
 from spotvortex.core.drain.messages import InFlight
@@ -192,6 +193,7 @@ def _leftovers(observation: Observation, flying: InFlight) -> Iterator[Maintenan
     if observation.in_hand - flying.uids:
         return
     yield from _kept_no_more(observation.cluster.nodes, flying)
+    yield from _grown_no_more(observation.cluster, flying)
     for plan_id in sorted(flying.orphaned_plans):
         yield MaintenanceCall(
             key=f"orphaned/{plan_id}",
@@ -218,3 +220,23 @@ def _kept_no_more(nodes: Iterable[NodeFact], flying: InFlight) -> Iterator[Maint
                 mode=Mode.ACTIVE,
                 reason="the wave is over that it was kept for",
             )
+
+
+def _grown_no_more(cluster: ClusterFacts, flying: InFlight) -> Iterator[MaintenanceCall]:
+    """Have a group give back what a wave that is over did not use; the only place that does so."""
+    under_way = {order.plan_id for order in flying.orders}
+    for group, plan_id in cluster.growths:
+        if plan_id in under_way:
+            continue
+        used = (
+            i
+            for i, node in nodes_by_instance(cluster).items()
+            if node.node_group == group and node.load.n_workload_pods
+        )
+        yield MaintenanceCall(
+            key=f"grown/{group}",
+            pool="",
+            call=SettleGroup(group=group, plan_id=plan_id, in_use=tuple(sorted(used))),
+            mode=Mode.ACTIVE,
+            reason="the wave is over that it was grown for",
+        )

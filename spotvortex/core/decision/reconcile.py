@@ -30,7 +30,7 @@ from spotvortex.core.decision.messages import (
 from spotvortex.core.decision.planning import Wave, plan_wave
 from spotvortex.core.decision.policies import both_proposals
 from spotvortex.core.decision.rule_policy import n_to_undo, worse
-from spotvortex.core.domain.autoscaling import released_uid
+from spotvortex.core.domain.autoscaling import is_slow
 from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import MoveKind
@@ -137,8 +137,8 @@ def _resumed(
 def _emptied(orders: tuple[DrainOrder, ...], observation: Observation) -> frozenset[str]:
     """Return the nodes that only wait for their machine to go, by uid.
 
-    Lost, marked and empty, without room asked for, and no claim to delete, or one of Cluster
-    Autoscaler, which waits longer than they last: going on with their orders would end them anew in
+    Lost, marked and empty, without room asked for, and no claim to delete, or one of a
+    node group, which waits longer than they last: going on with their orders would end them anew in
     every cycle. One that outlives its deadline is undone.
     """
     cluster, at = observation.cluster, observation.at
@@ -154,7 +154,7 @@ def _emptied(orders: tuple[DrainOrder, ...], observation: Observation) -> frozen
         if order.kind is OrderKind.INTERRUPTION
         and order.uid in empty
         and order.plan_id not in asked
-        and (not order.claim or released_uid(order.claim))
+        and (not order.claim or is_slow(order.claim))
         and at < order.deadline + AFTER_LOSS_S
     )
 

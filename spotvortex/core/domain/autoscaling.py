@@ -1,4 +1,6 @@
-"""The words for what Cluster Autoscaler makes: groups of nodes, released nodes, kept nodes.
+"""The words for groups of nodes that are no objects of a cluster: groups, released and kept nodes.
+
+Cluster Autoscaler grows them, or the controller itself does, by AWS.
 
 Comes in: names and labels of nodes. Goes out: names of groups that no NodePool can have, the claim
 by which such a node is released, and the note on a node that the controller keeps. May not know how
@@ -15,6 +17,7 @@ from spotvortex.core.domain.types import CapacityType
 _MANAGED: Final = "nodegroup/"
 _LABELLED: Final = "labels/"
 _NODE: Final = "node/"
+_INSTANCE: Final = "instance/"
 """No object of a cluster has a slash in its name, so none of these is taken for a NodePool."""
 
 MAX_NOTE: Final = 512
@@ -32,7 +35,7 @@ def labelled_group(pool: str, capacity_type: CapacityType) -> str:
 
 
 def is_autoscaled(group: str) -> bool:
-    """Tell whether a group is one of Cluster Autoscaler's, by its name."""
+    """Tell whether a group is a node group, and no NodePool, by its name."""
     return group.startswith((_MANAGED, _LABELLED))
 
 
@@ -57,6 +60,21 @@ def claim_of(uid: str) -> str:
 def released_uid(claim: str) -> str:
     """Return the uid of the node that a claim is for, "" where Karpenter made the claim."""
     return claim.removeprefix(_NODE) if claim.startswith(_NODE) else ""
+
+
+def instance_claim(instance_id: str) -> str:
+    """Return by what name the node of a group that the controller itself grows is released."""
+    return f"{_INSTANCE}{instance_id}"
+
+
+def released_instance(claim: str) -> str:
+    """Return the instance that a claim is for, "" where somebody else ends the node."""
+    return claim.removeprefix(_INSTANCE) if claim.startswith(_INSTANCE) else ""
+
+
+def is_slow(claim: str) -> bool:
+    """Tell whether a released node stays for minutes: one of a group that is no NodePool."""
+    return claim.startswith((_NODE, _INSTANCE))
 
 
 def note_of(plan_id: str) -> str:

@@ -1,4 +1,4 @@
-"""A node group as an object that may be changed: its identity, its weight and its CPU limit.
+"""A node group as an object that may be changed: its identity, weight, CPU limit, and bounds.
 
 Comes in: what an edge reads of the group. Goes out: values that the steering of a pair compares.
 Declares only.
@@ -46,3 +46,19 @@ class GroupState:
 
 NO_STATE: Final = GroupState()
 """Of a group whose object nobody has read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupWords:
+    """What speaks against moving nodes by a group, for people; "" where nothing does.
+
+    Attributes:
+        no_growth: why it must not be grown.
+        no_release: why none of its nodes must be ended.
+    """
+
+    no_growth: str = ""
+    no_release: str = ""
+
+
+NO_WORDS: Final = GroupWords()

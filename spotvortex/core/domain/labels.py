@@ -89,6 +89,9 @@ LEAVE: Final = "leave"
 STATE: Final = "spotvortex-state"
 """ConfigMap of what has to survive a restart; also the prefix of copies that were set aside."""
 
+GROWTHS: Final = f"{STATE}-groups"
+"""ConfigMap of what Auto Scaling groups were asked for, for waves that are not over."""
+
 MEMORY: Final = "spotvortex-memory"
 """ConfigMap of the interruption memory in the modes that write nothing else; the manifests ship it
 empty, and the daemon never makes it."""

@@ -13,7 +13,7 @@ from spotvortex.core.domain.cloud.exits import NodeExit
 from spotvortex.core.domain.cloud.hosting import Hosting
 from spotvortex.core.domain.cloud.launches import LaunchRefusal
 from spotvortex.core.domain.cloud.notices import Notice
-from spotvortex.core.domain.group_state import NO_STATE, GroupState
+from spotvortex.core.domain.group_state import NO_STATE, NO_WORDS, GroupState, GroupWords
 from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.market import MarketFacts
@@ -145,8 +145,7 @@ class PdbFact:
         current_healthy: pods that are healthy now.
         expected_pods: pods that it counts.
         observed: false while these figures are of an older version of the budget.
-        evicts_unhealthy: true where its policy is `AlwaysAllow`: a pod that is not Ready may always
-            go.
+        evicts_unhealthy: its policy is `AlwaysAllow`: a pod that is not Ready may always go.
         terms: what it asks for, as in "minAvailable 2", "" of neither.
         healthy_by_node: node name and number of Ready pods that the selector matches.
         free_by_node: those of them that the budget holds nowhere, since a drain leaves them
@@ -190,12 +189,10 @@ class PdbFact:
 class NodeGroupFact:
     """A group of nodes that a provisioner grows (of Karpenter: a NodePool), and what it allows.
 
-    Lists are empty where the group says nothing.
-
     Attributes:
         name: by which its nodes name it.
         pool: the workload pool that it serves.
-        capacity_types: how its nodes may be bought.
+        capacity_types: how its nodes may be bought; this and other lists empty where it says none.
         instance_types: the types that it may launch.
         zones: where it may launch them.
         consolidation: the policy under which nodes are replaced, "" where none ever is.
@@ -209,6 +206,7 @@ class NodeGroupFact:
         nodes_spare: nodes that it may lose before it is at its smallest, None where not known.
         state: its object, as far as the controller may change it.
         auto_mode: EKS Auto Mode makes its nodes.
+        words: what speaks against moving nodes by it, for people.
     """
 
     name: str
@@ -227,6 +225,7 @@ class NodeGroupFact:
     nodes_spare: int | None = None
     state: GroupState = NO_STATE
     auto_mode: bool = False
+    words: GroupWords = NO_WORDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +299,7 @@ class ClusterFacts:
         own_pods: pods that the controller made.
         exits: how nodes went that are gone, the latest ones, shown by a snapshot or not.
         refusals: launches on Spot that a provisioner said have failed, the latest by offering.
+        growths: groups that are grown for a wave, each with its plan.
     """
 
     pools: tuple[PoolFacts, ...]
@@ -312,6 +312,7 @@ class ClusterFacts:
     own_pods: tuple[OwnPod, ...] = ()
     exits: tuple[NodeExit, ...] = ()
     refusals: tuple[LaunchRefusal, ...] = ()
+    growths: tuple[tuple[str, str], ...] = ()
 
     @property
     def nodes(self) -> tuple[NodeFact, ...]:
@@ -374,8 +375,7 @@ class Observation:
         notices: notices of the cloud that count now and are not settled.
         notice_inputs: the health of the source of notices.
         answers_notices: the controller moves the nodes that notices name; else they are evidence.
-        in_hand: uids of the nodes that this process is about to move, whether the cluster shows it
-            yet or not.
+        in_hand: uids of the nodes that this process is about to move, shown in the cluster or not.
         usage: what nodes and workloads really use.
     """
 

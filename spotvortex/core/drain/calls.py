@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering
-from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
+from spotvortex.core.drain.group_calls import GrowGroup, RestoreGroup, SettleGroup, SteerGroup
 from spotvortex.core.drain.keeping import FreeNode, KeepNode
 
 
@@ -216,7 +216,8 @@ class ReleaseNode:
     """Let the drained node's provisioner end it: of Karpenter, delete its NodeClaim by its uid.
 
     The actuator reads the uid anew, and refuses where the claim names another node. Cluster
-    Autoscaler ends it by itself: what the controller keeps it by is taken off.
+    Autoscaler ends it by itself: what the controller keeps it by is taken off. Of an Auto Scaling
+    group, its instance is terminated and the group's desired size goes down by one.
 
     Attributes:
         claim: by what name the provisioner releases the node.
@@ -310,11 +311,21 @@ Call = (
     | ClearRisk
     | SteerGroup
     | RestoreGroup
+    | GrowGroup
+    | SettleGroup
     | KeepNode
     | FreeNode
 )
 
-UNDOING = (UnmarkNode, DeletePlaceholders, DeleteAnchors, ClearRisk, RestoreGroup, FreeNode)
+UNDOING = (
+    UnmarkNode,
+    DeletePlaceholders,
+    DeleteAnchors,
+    ClearRisk,
+    RestoreGroup,
+    FreeNode,
+    SettleGroup,
+)
 """Calls that only take away what the controller made: a freeze and a weaker mode allow them."""
 
 

@@ -1,7 +1,7 @@
-"""What the controller may ask of a node group: to steer new capacity, and to stop steering it.
+"""What the controller may ask of a node group: to steer new capacity, to grow, and to undo either.
 
-Comes in: nothing. Goes out: two more values of `calls.Call`. Both name the object by its uid, and
-can be made twice without harm.
+Comes in: nothing. Goes out: four more values of `calls.Call`. Each can be made twice without harm:
+those of NodePools name the object by its uid, those of AWS what the journal says of the plan.
 """
 
 from __future__ import annotations
@@ -46,3 +46,39 @@ class RestoreGroup:
     group: str
     uid: str
     owners: GroupValues
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowGroup:
+    """Have a group get as many nodes more as a wave drains: one request for the whole wave.
+
+    The actuator reads the group's size anew and writes a journal before it sets the new one; where
+    the journal has the plan already, nothing is added.
+
+    Attributes:
+        group: the receiving group's name.
+        plan_id: the wave that it is for.
+        n_nodes: nodes that it gets.
+    """
+
+    group: str
+    plan_id: str
+    n_nodes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleGroup:
+    """Take back what a wave that is over has asked a group for and not used, and end its journal.
+
+    The actuator reads journal and group anew. What is not launched yet is asked for no more; new
+    nodes that carry nothing are ended.
+
+    Attributes:
+        group: the group that was grown.
+        plan_id: the wave that is over.
+        in_use: ids of instances whose nodes carry pods of workloads.
+    """
+
+    group: str
+    plan_id: str
+    in_use: tuple[str, ...]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from spotvortex.core.domain.autoscaling import released_uid
+from spotvortex.core.domain.autoscaling import released_instance, released_uid
 from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
@@ -45,6 +45,7 @@ class DrainPhase(StrEnum):
     """Where an order stands."""
 
     ASKING = "asking"
+    GROWING = "growing"
     BINDING = "binding"
     ANCHORING = "anchoring"
     MARKING = "marking"
@@ -52,6 +53,9 @@ class DrainPhase(StrEnum):
     WAITING = "waiting"
     RELEASING = "releasing"
     UNDOING = "undoing"
+
+
+_BEFORE_ROOM: Final = (DrainPhase.ASKING, DrainPhase.GROWING, DrainPhase.BINDING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,7 @@ class DrainProgress:
         found: room had been asked for before `asked` was begun, or begun anew.
         anchored: uids of the receivers that an anchor was put on.
         kept: uids of the receivers that are kept from scale-down.
+        grown: the receiving group was told to have a node more for each of the wave.
         marked: the node carries the order's journal.
         begun: a pod was evicted, by this process or by one before it.
         released: the provisioner was asked to end the node.
@@ -90,6 +95,7 @@ class DrainProgress:
     found: bool = False
     anchored: frozenset[str] = frozenset()
     kept: frozenset[str] = frozenset()
+    grown: bool = False
     marked: bool = False
     begun: bool = False
     released: bool = False
@@ -238,7 +244,7 @@ def _trouble(
 def _late(
     order: DrainOrder, progress: DrainProgress, view: NodeView, now: float
 ) -> tuple[DrainEnd, str] | None:
-    asking = progress.phase in (DrainPhase.ASKING, DrainPhase.BINDING) and not progress.begun
+    asking = progress.phase in _BEFORE_ROOM and not progress.begun
     if order.kind is OrderKind.INTERRUPTION:
         limit = order.deadline + AFTER_LOSS_S
     else:
@@ -287,6 +293,8 @@ def _phase(order: DrainOrder, progress: DrainProgress, view: NodeView, now: floa
     asks = asks and not (progress.found and view.wave is not None and not view.wave.known)
     if asks and any(pod.uid not in progress.asked for pod in progress.moving):
         return DrainPhase.ASKING
+    if waits and to_grow(order, progress):
+        return DrainPhase.GROWING
     if waits and not _has_room(order, progress, view):
         return DrainPhase.BINDING
     if waits and (to_keep(order, progress, view) or to_anchor(order, progress, view, now)):
@@ -334,6 +342,16 @@ def to_anchor(
     return [
         r for r in view.receivers if r.uid not in progress.anchored and r.anchored_until < until
     ]
+
+
+def to_grow(order: DrainOrder, progress: DrainProgress) -> bool:
+    """Tell whether the receiving group is still to be grown, where nobody does so by itself.
+
+    After the placeholders are there: by them the wave is found again after a crash. A node that is
+    lost is replaced by its own group.
+    """
+    planned = order.kind is OrderKind.DRAIN
+    return planned and bool(released_instance(order.claim)) and not progress.grown
 
 
 def to_keep(order: DrainOrder, progress: DrainProgress, view: NodeView) -> list[Receiver]:

@@ -80,6 +80,15 @@ def spare_nodes(
     return tuple(found)
 
 
+def releasable(
+    nodes: Sequence[NodeFact], node_groups: Iterable[NodeGroupFact]
+) -> tuple[tuple[NodeFact, ...], str]:
+    """Leave out the nodes that must not be ended, and say why where that leaves none."""
+    why = {group.name: group.words.no_release for group in node_groups}
+    free = tuple(node for node in nodes if not why.get(node.node_group))
+    return free, "" if free or not nodes else why[nodes[0].node_group]
+
+
 @dataclass(frozen=True, slots=True)
 class LaunchHeadroom:
     """How many launches the limits let through, and what the next one would exceed.
@@ -188,6 +197,7 @@ def _limits_of(node_group: NodeGroupFact, launch: tuple[int, int]) -> GroupFit:
         cpu_left_milli=node_group.cpu_left_milli,
         memory_left_mib=None if memory is None else memory // MIB,
         nodes_left=node_group.nodes_left,
+        no_driver=node_group.words.no_growth,
         launch_cpu_milli=launch[0],
         launch_memory_mib=mib_up(launch[1]),
     )

@@ -237,8 +237,8 @@ class GroupFit:
         launch_cpu_milli: most CPU that one launch may count as, 0 where no size is known.
         launch_memory_mib: most memory that one launch may count as, 0 where no size is known.
         sizes_known: false where it may buy instance types of which no size is known.
-        no_driver: who makes the nodes that would move, where no driver moves those; "" where one
-            does.
+        no_driver: who makes the nodes that would move, where no driver moves those, or, in words,
+            why the driver of their groups must not; "" where one may.
     """
 
     node_group: str = ""

@@ -26,7 +26,7 @@ from spotvortex.core.pool.commitments.effective_price import (
     marginal_usd_per_hour,
 )
 from spotvortex.core.pool.context import NO_QUOTE, CycleContext, trusted
-from spotvortex.core.pool.group_fit import Sizes, place, sizes_of, spare_nodes
+from spotvortex.core.pool.group_fit import Sizes, place, releasable, sizes_of, spare_nodes
 from spotvortex.core.pool.input import (
     MAX_CANDIDATES,
     MAX_OFFERINGS,
@@ -149,8 +149,10 @@ def _places(
         ranked = _ranked(movable, sight, lambda o: _price_ratio(sight, o))
     driven = tuple(filter(is_driven, ranked))
     groups = shape.facts.node_groups
-    nodes, room = place(groups, to, spare_nodes(driven, groups) if driven else ranked, seen)
-    return nodes, replace(room, no_driver=_no_driver(driven, ranked or shape.nodes))
+    free, held = releasable(driven, groups)
+    nodes, room = place(groups, to, spare_nodes(free, groups) if driven else ranked, seen)
+    why = _no_driver(driven, ranked or shape.nodes) or held or room.no_driver
+    return nodes, replace(room, no_driver=why)
 
 
 def _no_driver(driven: Sequence[NodeFact], nodes: Sequence[NodeFact]) -> str:

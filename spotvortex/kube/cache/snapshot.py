@@ -10,7 +10,6 @@ from collections import Counter
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from spotvortex.core.domain.autoscaling import claim_of
 from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.observation import (
     ClusterFacts,
@@ -102,6 +101,7 @@ class SnapshotBuilder:
             own_pods=self._store.own_pods(),
             exits=self._store.nodes.exits(),
             refusals=self._store.launches.refusals(),
+            growths=self._store.node_pools.autoscaled.growths,
         )
 
     def node(self, name: str) -> NodeFact | None:
@@ -154,8 +154,9 @@ class SnapshotBuilder:
         if old is not None and old.load == load:
             load = old.load
         fact = replace(row.fact, pool=self._store.node_pools.pool_of(row), load=load)
-        group = self._store.node_pools.autoscaled.group_of(row)
-        return replace(fact, node_group=group, claim=claim_of(fact.uid)) if group else fact
+        grown = self._store.node_pools.autoscaled
+        group = grown.group_of(row)
+        return replace(fact, node_group=group, claim=grown.claim_of(row)) if group else fact
 
     def _refresh_pdbs(self, touched: set[str]) -> None:
         changes, budgets = self._store.changes, self._store.budgets

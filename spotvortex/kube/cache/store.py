@@ -26,9 +26,9 @@ from spotvortex.core.pool.survival.eviction import PodEvictability
 from spotvortex.kube.api.wire import karpenter as karpenter_wire
 from spotvortex.kube.api.wire import objects as wire
 from spotvortex.kube.api.wire.events import Event
+from spotvortex.kube.cache.groups.node_groups import AutoscaledGroups, AutoscalerUse
 from spotvortex.kube.cache.indexes import DirtySet
 from spotvortex.kube.cache.launch_events import LaunchEvents
-from spotvortex.kube.cache.node_groups import AutoscaledGroups, AutoscalerUse
 from spotvortex.kube.cache.nodes import GroupNames, NodeRow, named_pool, node_pool_fact, row_of
 from spotvortex.kube.cache.own_pods import OwnPods
 from spotvortex.kube.cache.pods import PodCosts, PodRecord, is_finished, record_of

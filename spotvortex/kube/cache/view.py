@@ -28,7 +28,9 @@ from spotvortex.kube.api.wire import objects as wire
 from spotvortex.kube.api.wire import owners as owner_wire
 from spotvortex.kube.api.wire.codec import Codec, Obj
 from spotvortex.kube.api.wire.events import Event
-from spotvortex.kube.cache.autoscaler import AutoscalerWatch
+from spotvortex.kube.cache.groups.autoscaler import AutoscalerWatch
+from spotvortex.kube.cache.groups.growths import GrowthWatch
+from spotvortex.kube.cache.groups.node_groups import AutoscalerUse
 from spotvortex.kube.cache.inputs import (
     INTERRUPTIONS,
     LAUNCHES,
@@ -44,7 +46,6 @@ from spotvortex.kube.cache.inputs import (
     confirm_by_probes,
     health_of,
 )
-from spotvortex.kube.cache.node_groups import AutoscalerUse
 from spotvortex.kube.cache.refresh import NodeRefresher
 from spotvortex.kube.cache.snapshot import SnapshotBuilder
 from spotvortex.kube.cache.store import Store
@@ -83,6 +84,8 @@ class KubeClusterView:
         self._autoscaler = (
             None if use is AutoscalerUse.NEVER else AutoscalerWatch(client, autoscaled.take)
         )
+        self.take_scaling = autoscaled.take_scaling
+        self.growths = GrowthWatch(client, namespace, autoscaled.take_growths)
         fresh = self._fresh = NodeRefresher(client, store)
         self._cluster = SnapshotBuilder(store)
         self._seen = False

@@ -2,8 +2,8 @@
 
 Comes in: calls of the core. Goes out: Karpenter's labels for the nodes that are wanted, the
 deletion of a drained node's NodeClaim, and the weights of a pair's NodePools; each call handed to
-Karpenter or to Cluster Autoscaler, by its groups; or, of none, why nothing is moved. May not create
-a pod.
+Karpenter, to Cluster Autoscaler or to AWS, by its groups; or, of none, why nothing is moved. May
+not create a pod.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from spotvortex.core.domain.autoscaling import is_autoscaled, released_uid
+from spotvortex.core.domain.autoscaling import is_autoscaled, released_instance, released_uid
 from spotvortex.core.drain.calls import (
     Again,
     Answer,
@@ -22,13 +22,14 @@ from spotvortex.core.drain.calls import (
     Refused,
     ReleaseNode,
 )
-from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
+from spotvortex.core.drain.group_calls import GrowGroup, RestoreGroup, SettleGroup, SteerGroup
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.wire.codec import decoded
 from spotvortex.kube.write import manifests, node_pools
 from spotvortex.kube.write.autoscaler.provisioner import AutoscalerProvisioner
 from spotvortex.kube.write.bounded import BoundedRequests
+from spotvortex.kube.write.scaling.provisioner import ScalingProvisioner
 from spotvortex.kube.write.wanted_nodes import nodes_wanted_of_karpenter
 from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.provisioner import Unable, WantedNodes
@@ -88,6 +89,10 @@ class KarpenterProvisioner:
             return await node_pools.steer(call, requests)
         return await node_pools.restore(call, requests)
 
+    async def grow(self, call: GrowGroup | SettleGroup, until: float) -> Answer:  # noqa: ARG002
+        """Refuse: a NodePool grows by itself."""
+        return Refused(reason=f"{call.group} grows by itself")
+
     @property
     def cannot_move(self) -> str:
         """Nothing: what Karpenter cannot give shows in a placeholder that stays pending."""
@@ -101,11 +106,13 @@ class EachByItsOwn:
     Attributes:
         karpenter: grows NodePools.
         autoscaler: grows node groups.
+        scaling: grows node groups by AWS where Cluster Autoscaler does not run; None without AWS.
         name: what it is called in settings and reports.
     """
 
     karpenter: KarpenterProvisioner
     autoscaler: AutoscalerProvisioner
+    scaling: ScalingProvisioner | None = None
     name: str = "auto"
 
     def wanted_nodes(self, call: CreatePlaceholder) -> WantedNodes | Unable:
@@ -115,12 +122,22 @@ class EachByItsOwn:
 
     async def release(self, call: ReleaseNode, until: float) -> Answer:
         """Have the node ended by whoever made it."""
+        if released_instance(call.claim):
+            if self.scaling is None:
+                return Refused(reason=f"AWS is not asked: {call.node} stays")
+            return await self.scaling.release(call, until)
         by_pods = released_uid(call.claim)
         return await (self.autoscaler if by_pods else self.karpenter).release(call, until)
 
     async def steer(self, call: SteerGroup | RestoreGroup, until: float) -> Answer:
         """Steer NodePools: node groups have no weights."""
         return await self.karpenter.steer(call, until)
+
+    async def grow(self, call: GrowGroup | SettleGroup, until: float) -> Answer:
+        """Grow a group by AWS, where that is asked."""
+        if self.scaling is None:
+            return Refused(reason=f"AWS is not asked: {call.group} stays as it is")
+        return await self.scaling.grow(call, until)
 
     @property
     def cannot_move(self) -> str:
@@ -143,6 +160,10 @@ class NoProvisioner:
         return Refused(reason=f"{NOT_MOVED}; {call.node} stays")
 
     async def steer(self, call: SteerGroup | RestoreGroup, until: float) -> Answer:  # noqa: ARG002
+        """Refuse: the group is its owner's."""
+        return Refused(reason=f"{NOT_MOVED}; {call.group} stays as it is")
+
+    async def grow(self, call: GrowGroup | SettleGroup, until: float) -> Answer:  # noqa: ARG002
         """Refuse: the group is its owner's."""
         return Refused(reason=f"{NOT_MOVED}; {call.group} stays as it is")
 

@@ -34,7 +34,7 @@ from spotvortex.core.drain.calls import (
     ReleaseNode,
     UnmarkNode,
 )
-from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
+from spotvortex.core.drain.group_calls import GrowGroup, RestoreGroup, SettleGroup, SteerGroup
 from spotvortex.core.drain.keeping import FreeNode, KeepNode
 from spotvortex.errors import ApiError, ConflictError, NotServedError
 from spotvortex.kube.api import paths
@@ -117,7 +117,7 @@ class KubeWriter:
                 return await _evict(call, requests)
             case CreatePlaceholder() | CreateRoom() | CreateAnchor():
                 return await self._make(call, requests)
-            case ReleaseNode() | SteerGroup() | RestoreGroup():
+            case ReleaseNode() | SteerGroup() | RestoreGroup() | GrowGroup() | SettleGroup():
                 return await self._provisioned(call, requests.until)
             case DeletePlaceholders() | DeleteAnchors():
                 return await self._delete(call, requests)
@@ -138,10 +138,14 @@ class KubeWriter:
                 )
 
     async def _provisioned(
-        self, call: ReleaseNode | SteerGroup | RestoreGroup, until: float
+        self,
+        call: ReleaseNode | SteerGroup | RestoreGroup | GrowGroup | SettleGroup,
+        until: float,
     ) -> Answer:
         if isinstance(call, ReleaseNode):
             return await self._provisioner.release(call, until)
+        if isinstance(call, GrowGroup | SettleGroup):
+            return await self._provisioner.grow(call, until)
         return await self._provisioner.steer(call, until)
 
     async def _place(self, call: CreatePlaceholder, requests: BoundedRequests) -> Answer:

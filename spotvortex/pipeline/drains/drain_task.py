@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from spotvortex.aio import pause
-from spotvortex.core.drain.machine import Do, Finish, Wait, advance, next_step
+from spotvortex.core.drain.answers import advance
+from spotvortex.core.drain.machine import Do, Finish, Wait, next_step
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
 from spotvortex.core.drain.progress import DrainPhase, DrainProgress, begin, proceed
 from spotvortex.core.drain.views import Halt, NodeView

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.errors import SettingsError
-from spotvortex.report.aws.rights import RIGHTS, Bound
+from spotvortex.report.aws.rights import GROUP_WRITES, RIGHTS, Bound
 
 VERSION: Final = "2012-10-17"
 """The version of the policy language (IAM User Guide, "IAM JSON policy elements: Version")."""
@@ -35,8 +36,28 @@ _IDS: Final = {
 Statement = dict[str, object]
 
 
-def rights_policy(queue_arn: str = "", key_arn: str = "") -> str:
-    """Return the policy of least rights; without a queue, that of Spot prices alone.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRights:
+    """What is wanted of Auto Scaling groups and EKS node groups.
+
+    Attributes:
+        reads: they are read.
+        writes: nodes are moved by them.
+        cluster: the EKS cluster whose managed node groups count, "" of none.
+        tag: the tag by which a group is found.
+    """
+
+    reads: bool = False
+    writes: bool = False
+    cluster: str = ""
+    tag: str = "spotvortex.io/pool"
+
+
+NO_GROUPS: Final = GroupRights()
+
+
+def rights_policy(queue_arn: str = "", key_arn: str = "", groups: GroupRights = NO_GROUPS) -> str:
+    """Return the policy of least rights; without a queue and groups, that of prices alone.
 
     Raises:
         SettingsError: an ARN is none of what it is said to be, or there is a key without a queue.
@@ -48,15 +69,46 @@ def rights_policy(queue_arn: str = "", key_arn: str = "") -> str:
         raise SettingsError("--key-arn is the key of a queue: give --queue-arn too")
     statements: dict[str, Statement] = {}
     for right in RIGHTS:
-        resource, service = arns[right.scope], right.action.partition(":")[0]
-        if not resource:
-            continue
-        made: Statement = {"Sid": _IDS[service], "Effect": "Allow", "Action": []}
-        statement = statements.setdefault(service, made | {"Resource": resource})
-        actions = statement["Action"]
-        assert isinstance(actions, list)
-        actions.append(right.action)
-    return _json(list(statements.values()))
+        resource, service = arns.get(right.scope, ""), right.action.partition(":")[0]
+        if resource and service in _IDS:
+            made: Statement = {"Sid": _IDS[service], "Effect": "Allow", "Action": []}
+            statement = statements.setdefault(service, made | {"Resource": resource})
+            actions = statement["Action"]
+            assert isinstance(actions, list)
+            actions.append(right.action)
+    return _json([*statements.values(), *_of_groups(groups)])
+
+
+def _of_groups(groups: GroupRights) -> list[Statement]:
+    """Return what it takes to read groups, and to move nodes by them, each by tag or by cluster."""
+    if not groups.reads:
+        return []
+    found = [_allow("Groups", _actions("autoscaling", writes=False), "*")]
+    if groups.writes:
+        tagged = {"Null": {f"aws:ResourceTag/{groups.tag}": "false"}}
+        grown = _actions("autoscaling", writes=True)
+        found.append(_allow("TaggedGroups", grown, "*") | {"Condition": tagged})
+    if not groups.cluster:
+        return found
+    named = f"arn:aws:eks:*:*:nodegroup/{groups.cluster}/*"
+    found.append(_allow("NodeGroups", _actions("eks", writes=groups.writes), named))
+    if groups.writes:
+        of_cluster = {"StringEquals": {"aws:ResourceTag/eks:cluster-name": groups.cluster}}
+        ends = [a for a in _actions("autoscaling", writes=True) if ":Terminate" in a]
+        found.append(_allow("NodesOfNodeGroups", ends, "*") | {"Condition": of_cluster})
+    return found
+
+
+def _actions(service: str, *, writes: bool) -> list[str]:
+    """Return the reads of a service, or its writes too; of Auto Scaling the writes alone."""
+    found = [r.action for r in RIGHTS if r.action.startswith(f"{service}:")]
+    if service == "autoscaling":
+        return [a for a in found if (a in GROUP_WRITES) is writes]
+    return [a for a in found if writes or a not in GROUP_WRITES]
+
+
+def _allow(sid: str, actions: list[str], resource: str) -> Statement:
+    return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource}
 
 
 def trust_policy(namespace: str, oidc: str = "", account: str = "") -> str:

@@ -17,6 +17,8 @@ class Bound(StrEnum):
 
     QUEUE = "the queue"
     KEY = "the queue's key"
+    GROUPS = "groups by their tag"
+    NODEGROUPS = "the cluster's node groups"
     ALL = "*"
 
 
@@ -38,6 +40,7 @@ class Right:
 
 
 _QUEUE: Final = "SPOTVORTEX_INTERRUPTION_QUEUE"
+_GROUPS: Final = "SPOTVORTEX_PROVISIONER"
 
 RIGHTS: Final = (
     Right(
@@ -94,5 +97,55 @@ RIGHTS: Final = (
         used_by=_QUEUE,
         why="read messages of a queue with a key of your own; SQS asks for it, not the daemon",
     ),
+    Right(
+        action="autoscaling:DescribeAutoScalingGroups",
+        scope=Bound.ALL,
+        used_by=_GROUPS,
+        why="find groups and read their sizes; it can be bound to no resource",
+    ),
+    Right(
+        action="autoscaling:DescribeAutoScalingInstances",
+        scope=Bound.ALL,
+        used_by=_GROUPS,
+        why="tell which group a node's instance is of; it can be bound to no resource",
+    ),
+    Right(
+        action="autoscaling:DescribeLifecycleHooks",
+        scope=Bound.ALL,
+        used_by=_GROUPS,
+        why="see what holds an instance that ends; it can be bound to no resource",
+    ),
+    Right(
+        action="eks:DescribeNodegroup",
+        scope=Bound.NODEGROUPS,
+        used_by=_GROUPS,
+        why="read status, bounds and capacity type of a managed node group",
+    ),
+    Right(
+        action="autoscaling:SetDesiredCapacity",
+        scope=Bound.GROUPS,
+        used_by=_GROUPS,
+        why="grow a tagged group for a wave, and give back what was not used; modes that write",
+    ),
+    Right(
+        action="autoscaling:TerminateInstanceInAutoScalingGroup",
+        scope=Bound.GROUPS,
+        used_by=_GROUPS,
+        why="end a drained node's instance, with its group one smaller; modes that write",
+    ),
+    Right(
+        action="eks:UpdateNodegroupConfig",
+        scope=Bound.NODEGROUPS,
+        used_by=_GROUPS,
+        why="the size of a managed node group; modes that write",
+    ),
 )
-"""The same in every mode: no mode writes to anything else in AWS."""
+"""In modes that write nothing, `GROUP_WRITES` are not used."""
+
+GROUP_WRITES: Final = frozenset(
+    {
+        "autoscaling:SetDesiredCapacity",
+        "autoscaling:TerminateInstanceInAutoScalingGroup",
+        "eks:UpdateNodegroupConfig",
+    }
+)

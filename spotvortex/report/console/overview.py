@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import quote
 
 from spotvortex.core.decision.messages import Decision, Plan
-from spotvortex.core.domain.types import Action, Freeze, Outcome
+from spotvortex.core.domain.types import Action, Freeze, Outcome, ProvisionerKind
 from spotvortex.core.drain.messages import DrainOrder
 from spotvortex.core.pool.cost import HOURS_A_MONTH, PoolCost, cost_of, total_of
 from spotvortex.core.record.record import shown_risk
@@ -142,8 +142,10 @@ def _needs_of(decision: Decision) -> Iterator[str]:
         noun = "workload" if pool.safety.n_breaking == 1 else "workloads"
         yield f"one loss of Spot would take too much of {pool.safety.n_breaking} {noun}"
     driver = pool.room_spot.no_driver or pool.room_on_demand.no_driver
-    if driver:
+    if driver in set(ProvisionerKind):
         yield f"decided on but never moved: its nodes are made by {driver}"
+    elif driver:
+        yield f"not moved for now: {driver}"
     if pool.unsupported:
         yield f"the model was not made for {', '.join(pool.unsupported)}: those nodes stay"
 

@@ -43,7 +43,7 @@ from spotvortex.core.drain.calls import (
     ReleaseNode,
     UnmarkNode,
 )
-from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
+from spotvortex.core.drain.group_calls import GrowGroup, RestoreGroup, SettleGroup, SteerGroup
 from spotvortex.core.drain.keeping import FreeNode, KeepNode
 from spotvortex.core.record.codec import rfc3339
 from spotvortex.kube.api.node_labels import NODEGROUP, NODEPOOL
@@ -66,6 +66,24 @@ _ANCHOR_MEMORY_BYTES: Final = 8 * MIB
 
 ReadsFirst = CreatePlaceholder | UnmarkNode | ReleaseNode
 """Calls that are a request to read and then one to write."""
+
+AtOnce = (
+    MarkNode
+    | NoteRisk
+    | ClearRisk
+    | EvictPod
+    | CreateAnchor
+    | CreateRoom
+    | DeletePlaceholders
+    | DeleteAnchors
+    | KeepNode
+    | FreeNode
+    | SteerGroup
+    | RestoreGroup
+    | GrowGroup
+    | SettleGroup
+)
+"""Calls that are one request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +137,9 @@ class SimulatedApiServer:
         if isinstance(call, ReadsFirst):
             found = seen if seen is not None else self.read(call)
             return self._after(call, found, at) if isinstance(found, Seen) else found
+        return self._at_once(call, at)
+
+    def _at_once(self, call: AtOnce, at: float) -> Answer:
         match call:
             case MarkNode() | NoteRisk() | ClearRisk():
                 return self._write(call)
@@ -130,8 +151,10 @@ class SimulatedApiServer:
                 return self._rooms(call, at)
             case DeletePlaceholders() | DeleteAnchors():
                 return self._delete_own(call, at)
-            case KeepNode() | FreeNode() | SteerGroup() | RestoreGroup():
+            case KeepNode() | FreeNode():
                 return self._keep(call)
+            case SteerGroup() | RestoreGroup() | GrowGroup() | SettleGroup():
+                return Refused(reason=f"{call.group} is no object here")
             case _:
                 assert_never(call)
 
@@ -165,10 +188,8 @@ class SimulatedApiServer:
                 self.cluster.note_risk(node, "")
         return Done()
 
-    def _keep(self, call: KeepNode | FreeNode | SteerGroup | RestoreGroup) -> Answer:
+    def _keep(self, call: KeepNode | FreeNode) -> Answer:
         """Write or remove a note; where another keeps the node, or for another plan, do nothing."""
-        if isinstance(call, SteerGroup | RestoreGroup):
-            return Refused(reason=f"{call.group} is no object here")
         node, plan = self._node(call.node, call.uid), call.plan_id
         if node is None:
             return Gone()

@@ -9,7 +9,7 @@ from spotvortex.core.decision.maintenance import MAX_CHORES, RENEW_BEFORE, maint
 from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.autoscaling import note_of
-from spotvortex.core.domain.cloud.notices import NoticeKind, risk_until
+from spotvortex.core.domain.cloud.notices import NoticeKind, instance_id_of, risk_until
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import NodeGroupFact, WriteAuthority
@@ -22,6 +22,7 @@ from spotvortex.core.drain.calls import (
     NoteRisk,
     UnmarkNode,
 )
+from spotvortex.core.drain.group_calls import SettleGroup
 from spotvortex.core.drain.keeping import FreeNode, anchored_until
 from spotvortex.core.drain.orders import in_flight
 from tests.core.builders import AT, assessment, cluster, load, node, observation, on_demand, pool
@@ -305,6 +306,31 @@ def test_a_node_is_kept_while_its_wave_lasts_or_may_not_show_yet():
     facts = cluster(facts)
     held = observation(cluster=facts, standing=LEADER, in_hand=frozenset({"uid-web-s0"}))
     assert maintenance_calls(held, (), in_flight(facts)) == ()
+
+
+def grown(facts, **changes):
+    return cluster(facts, growths=(("labels/web/spot", "p1"),), **changes)
+
+
+def test_a_group_gives_back_what_a_wave_that_is_over_did_not_use_but_no_node_in_use():
+    facts = on_instances(pool())
+    used, idle, *others = (replace(n, node_group="labels/web/spot") for n in facts.nodes)
+    facts = replace(facts, nodes=(used, replace(idle, load=IDLE), *others[:1]))
+    (chore,) = maintenance_calls(
+        observation(cluster=grown(facts), standing=LEADER), (), in_flight(cluster(facts))
+    )
+    in_use = tuple(sorted(instance_id_of(n.provider_id) for n in (used, *others[:1])))
+    assert chore.call == SettleGroup(group="labels/web/spot", plan_id="p1", in_use=in_use)
+    assert chore.mode is Mode.ACTIVE
+
+
+def test_a_group_stays_as_it_is_while_its_wave_lasts_or_may_not_show_yet():
+    facts = pool()
+    flying = grown(facts, own_pods=(placeholder(order("web-s1")),))
+    seen = observation(cluster=flying, standing=LEADER)
+    assert maintenance_calls(seen, (), in_flight(flying)) == ()
+    held = observation(cluster=grown(facts), standing=LEADER, in_hand=frozenset({"uid-web-s0"}))
+    assert maintenance_calls(held, (), in_flight(grown(facts))) == ()
 
 
 def test_what_can_be_read_is_no_leftover():

@@ -43,3 +43,13 @@ def test_a_note_gives_back_the_plan_that_was_written_down(plan):
 )
 def test_a_note_that_cannot_be_read_names_no_plan(text):
     assert autoscaling.plan_noted(text) == ""
+
+
+@given(NAMES)
+def test_a_claim_says_who_ends_the_node(name):
+    claim = autoscaling.instance_claim(name)
+    assert autoscaling.released_instance(claim) == name
+    assert autoscaling.released_uid(claim) == autoscaling.released_instance(name) == ""
+    assert autoscaling.is_slow(claim)
+    assert autoscaling.is_slow(autoscaling.claim_of(name))
+    assert not autoscaling.is_slow(name)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from spotvortex.core.domain.types import CapacityType, Mode, Offering
+from spotvortex.core.drain.answers import MAX_WAIT_S, advance
 from spotvortex.core.drain.calls import (
     CreateAnchor,
     CreatePlaceholder,
@@ -16,7 +17,7 @@ from spotvortex.core.drain.calls import (
     UnmarkNode,
 )
 from spotvortex.core.drain.keeping import KeepNode
-from spotvortex.core.drain.machine import MAX_WAIT_S, Do, Finish, Wait, advance, next_step
+from spotvortex.core.drain.machine import Do, Finish, Wait, next_step
 from spotvortex.core.drain.messages import DrainOrder, OrderKind
 from spotvortex.core.drain.progress import begin, proceed
 from spotvortex.core.drain.views import NodeView, Receiver

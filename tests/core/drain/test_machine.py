@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType, Offering
+from spotvortex.core.drain.answers import FIRST_RETRY_S, MAX_TRIES, MAX_WAIT_S, advance
 from spotvortex.core.drain.calls import (
     Again,
     BlockedByBudget,
@@ -19,17 +20,7 @@ from spotvortex.core.drain.calls import (
     ReleaseNode,
     UnmarkNode,
 )
-from spotvortex.core.drain.machine import (
-    FIRST_RETRY_S,
-    MAX_TRIES,
-    MAX_WAIT_S,
-    POLL_S,
-    Do,
-    Finish,
-    Wait,
-    advance,
-    next_step,
-)
+from spotvortex.core.drain.machine import POLL_S, Do, Finish, Wait, next_step
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.orders import to_text
 from spotvortex.core.drain.progress import DrainPhase, DrainProgress, begin, proceed

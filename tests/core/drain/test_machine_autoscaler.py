@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.drain.answers import MAX_TRIES
 from spotvortex.core.drain.calls import Again, Gone, Refused, ReleaseNode
 from spotvortex.core.drain.keeping import KeepNode
-from spotvortex.core.drain.machine import MAX_TRIES
 from spotvortex.core.drain.messages import DrainEnd
 from tests.core.drain.drains import LOSS, ORDER, Script, pod, run
 

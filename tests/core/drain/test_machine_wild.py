@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker
+from spotvortex.core.drain.answers import MAX_WAIT_S, advance
 from spotvortex.core.drain.calls import (
     Again,
     BlockedByBudget,
@@ -22,7 +23,7 @@ from spotvortex.core.drain.calls import (
     ReleaseNode,
     UnmarkNode,
 )
-from spotvortex.core.drain.machine import MAX_WAIT_S, Do, Finish, Wait, advance, next_step
+from spotvortex.core.drain.machine import Do, Finish, Wait, next_step
 from spotvortex.core.drain.messages import DrainEnd, OrderKind
 from spotvortex.core.drain.progress import AFTER_LOSS_S, OVERDUE, begin, proceed
 from spotvortex.core.drain.views import Halt

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spotvortex.core.domain.group_state import GroupWords
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.observation import NodeGroupFact
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering, ProvisionerKind
@@ -126,6 +127,41 @@ def test_nodes_that_no_driver_moves_are_decided_on_and_said_to_be_such(kind):
     assert found.room_on_demand.no_driver == found.room_spot.no_driver == kind.value
     full = replace(nodes[0], cordoned=True)
     assert reduced(full).room_on_demand.no_driver == kind.value
+
+
+def by_groups(*nodes, **words):
+    groups = (
+        NodeGroupFact(
+            name="labels/web/spot",
+            pool="web",
+            capacity_types=(CapacityType.SPOT,),
+            words=GroupWords(no_release=words.get("no_release", "")),
+        ),
+        NodeGroupFact(
+            name="labels/web/on-demand",
+            pool="web",
+            capacity_types=(CapacityType.ON_DEMAND,),
+            words=GroupWords(no_growth=words.get("no_growth", "")),
+        ),
+    )
+    return reduced(*nodes, node_groups=groups)
+
+
+@pytest.mark.parametrize("words", [{"no_release": "it is protected"}, {"no_growth": "it is full"}])
+def test_what_speaks_against_moving_nodes_by_their_groups_is_said(words):
+    kind = ProvisionerKind.CLUSTER_AUTOSCALER
+    moved = spot("s1", provisioner=kind, node_group="labels/web/spot")
+    assert by_groups(moved).room_on_demand.no_driver == ""
+    assert by_groups(moved, **words).room_on_demand.no_driver == next(iter(words.values()))
+
+
+def test_a_node_that_must_not_end_stays_and_the_others_move():
+    kind = ProvisionerKind.CLUSTER_AUTOSCALER
+    held = spot("s1", provisioner=kind, node_group="labels/web/spot")
+    free = spot("s2", provisioner=kind, node_group="labels/web/spot-b")
+    found = by_groups(held, free, no_release="it is protected")
+    assert [c.node for c in found.to_on_demand] == ["s2"]
+    assert found.room_on_demand.no_driver == ""
 
 
 def test_of_a_pool_with_sides_of_both_kinds_only_the_driven_nodes_move():

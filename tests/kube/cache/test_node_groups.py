@@ -7,9 +7,9 @@ import pytest
 
 from spotvortex.core.domain.sides import is_driven, receiving_sides
 from spotvortex.core.domain.types import CapacityType
-from spotvortex.kube.cache import autoscaler
-from spotvortex.kube.cache.autoscaler import PATH, AutoscalerWatch, sizes_in
-from spotvortex.kube.cache.node_groups import AutoscalerStatus, AutoscalerUse, GroupSize
+from spotvortex.kube.cache.groups import autoscaler
+from spotvortex.kube.cache.groups.autoscaler import PATH, AutoscalerWatch, sizes_in
+from spotvortex.kube.cache.groups.node_groups import AutoscalerStatus, AutoscalerUse, GroupSize
 from spotvortex.kube.cache.snapshot import SnapshotBuilder
 from spotvortex.kube.cache.store import Store
 from tests.kube.cache.test_store import Scene

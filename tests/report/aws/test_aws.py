@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,23 +12,28 @@ import spotvortex.aws
 from scripts import iam
 from spotvortex.core.domain.cloud.notices import EVENTS
 from spotvortex.errors import SettingsError
-from spotvortex.report.aws.policies import rights_policy, trust_policy
+from spotvortex.report.aws.policies import GroupRights, rights_policy, trust_policy
 from spotvortex.report.aws.resources import Form, resources
-from spotvortex.report.aws.rights import RIGHTS, Bound
+from spotvortex.report.aws.rights import GROUP_WRITES, RIGHTS, Bound
 
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:spotvortex-notices"
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+MOVING = GroupRights(reads=True, writes=True, cluster="blue")
 OIDC = "https://oidc.eks.us-east-1.amazonaws.com/id/0A1B2C"
 
 
+CLIENTS = {"_client": "", "_autoscaling": "autoscaling", "_eks": "eks"}
+"""What clients are called, with their service where the name tells it."""
+
+
 def called():
-    """Operations by service: every method of a client that the room `aws` calls."""
+    """Every method of a client that the room `aws` calls, with the client's name."""
     found = set()
-    for path in Path(spotvortex.aws.__file__).parent.glob("*.py"):
+    for path in Path(spotvortex.aws.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             is_client = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute)
-            if is_client and node.value.attr == "_client" and "_" in node.attr:
-                found.add(node.attr)
+            if is_client and node.value.attr in CLIENTS and "_" in node.attr:
+                found.add((CLIENTS[node.value.attr], node.attr))
     return found
 
 
@@ -35,18 +41,19 @@ def actions(policy):
     return [a for s in json.loads(policy)["Statement"] for a in s["Action"]]
 
 
-def action_of(method):
+def action_of(service, method):
     """The action that a method needs; that of a batch is the action of one (SQS API Reference)."""
     name = "".join(word.capitalize() for word in method.removesuffix("_batch").split("_"))
     services = {"Describe": "ec2", "GetSpot": "ec2", "GetProducts": "pricing"}
-    service = next((s for start, s in services.items() if name.startswith(start)), "sqs")
+    service = service or next((s for k, s in services.items() if name.startswith(k)), "sqs")
     return f"{service}:{name}"
 
 
 def test_what_is_granted_is_what_the_code_calls():
     granted = {r.action for r in RIGHTS if r.scope is not Bound.KEY}
-    assert {action_of(method) for method in called()} == granted
-    assert set(actions(rights_policy(QUEUE, KEY))) == {r.action for r in RIGHTS}
+    assert {action_of(*method) for method in called()} == granted
+    every = rights_policy(QUEUE, KEY, MOVING)
+    assert set(actions(every)) == {r.action for r in RIGHTS}
 
 
 def test_without_a_queue_only_prices_are_granted_and_each_right_is_bound_as_far_as_it_can_be():
@@ -61,10 +68,20 @@ def test_without_a_queue_only_prices_are_granted_and_each_right_is_bound_as_far_
     assert bound == free | {"Notices": QUEUE, "KeyOfNotices": KEY}
 
 
-def test_no_right_writes_to_anything_but_the_queue():
+def test_no_right_writes_to_anything_but_the_queue_and_the_groups_where_they_are_moved():
     reading = ("Describe", "Get", "Receive", "Decrypt")
     writing = {r.action for r in RIGHTS if not r.action.partition(":")[2].startswith(reading)}
-    assert writing == {"sqs:DeleteMessage", "sqs:ChangeMessageVisibility"}
+    assert writing == {"sqs:DeleteMessage", "sqs:ChangeMessageVisibility"} | GROUP_WRITES
+
+
+def test_who_only_reads_groups_is_granted_no_write_and_who_moves_them_only_by_tag_or_cluster():
+    reads = rights_policy(groups=replace(MOVING, writes=False))
+    assert not GROUP_WRITES & set(actions(reads))
+    for statement in json.loads(rights_policy(groups=MOVING))["Statement"]:
+        if GROUP_WRITES & set(statement["Action"]):
+            assert "Condition" in statement or statement["Resource"].endswith("nodegroup/blue/*")
+    without = rights_policy(groups=replace(MOVING, cluster=""))
+    assert not [a for a in actions(without) if a.startswith("eks:")]
 
 
 def test_the_role_is_for_the_daemons_account_alone():

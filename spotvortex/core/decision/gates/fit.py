@@ -32,7 +32,8 @@ _MADE_BY: Final = {
 def fit(case: Case, reply: Reply) -> Verdict:
     """The moving pods can run where they would go, as far as the NodePools say.
 
-    Compares: who makes the nodes that would move, for which there has to be a driver; capacity
+    Compares: who makes the nodes that would move, for which there has to be a driver; what speaks
+    against growing their group, or ending nodes of it; capacity
     types, zones, sizes and limits of the NodePools that would receive them; a wave adds nodes
     before it takes any away. What cannot be known is left to placeholders.
     """
@@ -41,8 +42,7 @@ def fit(case: Case, reply: Reply) -> Verdict:
         return reply.allow("HOLD moves nothing")
     room = pool.room_spot if action.towards_spot else pool.room_on_demand
     if room.no_driver:
-        made_by = _MADE_BY[ProvisionerKind(room.no_driver)]
-        return reply.refuse(f"{made_by}: advised only, no driver moves such nodes")
+        return reply.refuse(_held(room))
     if action.away_from_spot and not pool.allows_on_demand:
         return reply.refuse(_lacks("on-demand", "od", pool))
     if action.towards_spot and not pool.allows_spot:
@@ -57,6 +57,13 @@ def fit(case: Case, reply: Reply) -> Verdict:
         numbers["cpu_milli"] = candidates[0].workload_cpu_milli
         numbers["memory_mib"] = mib_up(candidates[0].workload_memory_bytes)
     return reply.allow(f"no NodePool to judge by: {_PROOF}", **numbers)
+
+
+def _held(room: GroupFit) -> str:
+    if room.no_driver not in set(ProvisionerKind):
+        return room.no_driver
+    made_by = _MADE_BY[ProvisionerKind(room.no_driver)]
+    return f"{made_by}: advised only, no driver moves such nodes"
 
 
 def _lacks(wanted: str, end: str, pool: PoolInput) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from spotvortex.core.domain import labels
 from spotvortex.core.domain.autoscaling import released_uid
 from spotvortex.core.drain.calls import Answer, CreatePlaceholder, Done, Gone, Refused, ReleaseNode
-from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
+from spotvortex.core.drain.group_calls import GrowGroup, RestoreGroup, SettleGroup, SteerGroup
 from spotvortex.core.drain.keeping import FreeNode
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
@@ -67,6 +67,10 @@ class AutoscalerProvisioner:
     async def steer(self, call: SteerGroup | RestoreGroup, until: float) -> Answer:  # noqa: ARG002
         """Refuse: a node group has no weight."""
         return Refused(reason=f"{call.group} has no weight that could be set")
+
+    async def grow(self, call: GrowGroup | SettleGroup, until: float) -> Answer:  # noqa: ARG002
+        """Refuse: it grows its groups by itself."""
+        return Refused(reason=f"{call.group} is Cluster Autoscaler's to grow")
 
     @property
     def cannot_move(self) -> str:

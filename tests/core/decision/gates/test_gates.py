@@ -154,6 +154,7 @@ REFUSING = [
     ("fit", case(DOWN, pool=pool_input(allows_on_demand=False)), "allows on-demand"),
     ("fit", case(DOWN, pool=to_on_demand(no_driver="managed-nodegroup")), "EKS node group"),
     ("fit", case(EXIT, pool=to_on_demand(no_driver="unknown")), "unknown origin"),
+    ("fit", case(DOWN, pool=to_on_demand(no_driver="asg: it is full")), "asg: it is full"),
     ("fit", case(UP, pool=pool_input(room_spot=room(no_driver="karpenter"))), "without a NodePool"),
     ("fit", case(UP, pool=pool_input(room_spot=room(no_driver="cluster-autoscaler"))), "no driver"),
     ("fit", case(UP, pool=pool_input(allows_spot=False)), "allows Spot"),

@@ -1,6 +1,7 @@
-"""The node groups that Cluster Autoscaler grows, as nodes and its status tell of them.
+"""The node groups that Cluster Autoscaler grows, or the controller itself by AWS.
 
-Comes in: rows of nodes, and what Cluster Autoscaler says of its groups. Goes out: `NodeGroupFact`s,
+Comes in: rows of nodes, what Cluster Autoscaler says of its groups, and what AWS says of those that
+the controller may grow where Cluster Autoscaler does not run. Goes out: `NodeGroupFact`s,
 and to which group a node belongs: to none while nobody is known to grow it. A group once seen is
 kept while the process runs, since the twin that a pool could fall back to often has no node. May
 not know how the status arrives.
@@ -9,12 +10,25 @@ not know how the status arrives.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from spotvortex.core.domain.autoscaling import managed_group, managed_name
+from spotvortex.core.domain.autoscaling import (
+    claim_of,
+    instance_claim,
+    managed_group,
+    managed_name,
+)
+from spotvortex.core.domain.cloud.notices import instance_id_of
+from spotvortex.core.domain.cloud.scaling_groups import (
+    ScalingGroup,
+    no_growth,
+    no_release,
+    nodes_left,
+)
+from spotvortex.core.domain.group_state import GroupWords
 from spotvortex.core.domain.observation import NodeGroupFact
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.kube.cache.indexes import DirtySet
@@ -91,6 +105,8 @@ class AutoscaledGroups:
         self._status = AutoscalerStatus()
         self._sizes: dict[str, GroupSize] = {}
         self._seen: dict[str, _Group] = {}
+        self._scaling: dict[str, ScalingGroup] = {}
+        self.growths: tuple[tuple[str, str], ...] = ()
 
     @property
     def active(self) -> bool:
@@ -113,6 +129,22 @@ class AutoscaledGroups:
         if self.active is not was:
             self._changes.pool_names = self._changes.node_pools = True
 
+    def take_scaling(self, groups: Iterable[ScalingGroup]) -> None:
+        """Take what AWS says now of the groups that the controller may grow."""
+        found = {group.node_group: group for group in groups}
+        if found == self._scaling:
+            return
+        if found.keys() != self._scaling.keys():
+            self._changes.pool_names = True
+            for group in found.values():
+                self._names.see(group.managed)
+        self._scaling = found
+        self._changes.node_pools = True
+
+    def take_growths(self, growths: tuple[tuple[str, str], ...]) -> None:
+        """Take what the journal says now: groups with the plan that each was grown for."""
+        self.growths = growths
+
     def see(self, row: NodeRow) -> None:
         """Take note of the group that a node belongs to."""
         group = _Group(pool=row.pool_label, capacity_type=row.fact.capacity_type)
@@ -125,11 +157,20 @@ class AutoscaledGroups:
 
     def group_of(self, row: NodeRow) -> str:
         """Return the group of a node, "" where nobody is known to grow it."""
-        return row.autoscaled_group if self.active and row.autoscaled_group in self._seen else ""
+        grown = self._seen if self.active else self._scaling
+        return row.autoscaled_group if row.autoscaled_group in grown else ""
+
+    def claim_of(self, row: NodeRow) -> str:
+        """Return by what name a node of such a group is released, "" where nobody does it."""
+        if self.active:
+            return claim_of(row.fact.uid)
+        instance = instance_id_of(row.fact.provider_id)
+        return instance_claim(instance) if instance else ""
 
     def facts(self) -> Iterator[NodeGroupFact]:
         """Return the groups with their pools, sorted by name; none where nobody grows them."""
         if not self.active:
+            yield from map(self._of_aws, sorted(self._scaling.values(), key=lambda g: g.node_group))
             return
         found = {name: self._pool_of(name, group) for name, group in self._seen.items()}
         kinds = {name: group.capacity_type for name, group in self._seen.items()}
@@ -155,6 +196,19 @@ class AutoscaledGroups:
             twin = next((other for other in others if other in self._seen), "")
             if twin:
                 yield name, self._pool_of(twin, self._seen[twin]), _BY_NAME[end]
+
+    def _of_aws(self, group: ScalingGroup) -> NodeGroupFact:
+        left, bound = nodes_left(group)
+        full = f"{group.name}: no node more may be added: {bound}" if left == 0 else ""
+        kind = group.capacity_type
+        return NodeGroupFact(
+            name=group.node_group,
+            pool=group.pool or self._names.pool_of(group.managed),
+            capacity_types=() if kind is CapacityType.UNKNOWN else (kind,),
+            nodes_left=left,
+            nodes_spare=max(0, group.desired - group.smallest),
+            words=GroupWords(no_growth=no_growth(group) or full, no_release=no_release(group)),
+        )
 
     def _sized(self, name: str, pool: str, kind: CapacityType) -> NodeGroupFact:
         size = self._sizes.get(managed_name(name))

@@ -18,7 +18,7 @@ from spotvortex.errors import ApiError, ForbiddenError, NotServedError
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.wire.codec import decoded
-from spotvortex.kube.cache.node_groups import AutoscalerStatus, GroupSize, Taker
+from spotvortex.kube.cache.groups.node_groups import AutoscalerStatus, GroupSize, Taker
 
 log = logging.getLogger(__name__)
 

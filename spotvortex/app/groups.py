@@ -1,0 +1,67 @@
+"""Groups of nodes that the controller grows by AWS, where that is wished or allowed.
+
+Comes in: settings. Goes out: what reads and changes groups, or nothing. With `auto` AWS is asked
+only where the pod was given a role: the role of its node was given for something else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from spotvortex.aws.groups.service import AwsGroups, open_groups
+from spotvortex.aws.groups.wire import GroupTags
+from spotvortex.errors import SettingsError
+from spotvortex.settings.load import aws_region, has_role_of_its_own
+from spotvortex.settings.model import Settings
+
+log = logging.getLogger(__name__)
+
+
+def asks_for_groups(settings: Settings) -> bool:
+    """Tell whether AWS is asked about groups."""
+    match settings.provisioner:
+        case "asg" | "mng":
+            return True
+        case "auto":
+            return has_role_of_its_own() and bool(aws_region())
+        case _:
+            return False
+
+
+@asynccontextmanager
+async def scaling_groups(settings: Settings) -> AsyncIterator[AwsGroups | None]:
+    """Open the groups of AWS, None where they are not asked about, or where nobody could be asked.
+
+    Raises:
+        SettingsError: they are wished by name, and no client can be made.
+    """
+    if not asks_for_groups(settings):
+        yield None
+        return
+    tags = GroupTags(
+        pool=settings.pool_tag,
+        capacity_type=settings.capacity_type_tag,
+        cluster=settings.cluster_name,
+    )
+    kind = settings.provisioner
+    opening = open_groups(
+        aws_region(),
+        tags,
+        tagged=kind != "mng",
+        managed_too=kind != "asg",
+        all_managed=kind == "mng",
+    )
+    try:
+        found = await opening.__aenter__()
+    except SettingsError as error:
+        if kind != "auto":
+            raise
+        log.warning("scaling_groups.off", extra={"error": str(error)})
+        yield None
+        return
+    try:
+        yield found
+    finally:
+        await opening.__aexit__(None, None, None)

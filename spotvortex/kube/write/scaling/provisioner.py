@@ -1,0 +1,225 @@
+"""Auto Scaling groups as a provisioner: the controller grows one and ends nodes of the other.
+
+Comes in: calls of the core. Goes out: answers. A group is read right before each write; what a
+write is for stands in the journal before it is made, so that the next process finds it. One call at
+a time, since each is a few requests that belong together. No write outlives the lease. May not
+create a pod, and decides no more than `core.drain.growth` says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from spotvortex.core.domain.autoscaling import released_instance
+from spotvortex.core.domain.cloud.scaling_groups import (
+    ScalingGroup,
+    no_growth,
+    no_release,
+    nodes_left,
+)
+from spotvortex.core.drain.calls import Again, Answer, CreatePlaceholder, Done, Refused, ReleaseNode
+from spotvortex.core.drain.group_calls import GrowGroup, RestoreGroup, SettleGroup, SteerGroup
+from spotvortex.core.drain.growth import (
+    MAX_INSTANCES,
+    Growth,
+    Standing,
+    begin_growth,
+    standing_of,
+    to_give_back,
+    with_released,
+)
+from spotvortex.errors import ConflictError, ScalingError
+from spotvortex.kube.api.client import KubeClient
+from spotvortex.kube.write.autoscaler.wanted_nodes import nodes_wanted_of_autoscaler
+from spotvortex.kube.write.bounded import BoundedRequests
+from spotvortex.kube.write.scaling.journal import Book, end_growth, read_book, write_growth
+from spotvortex.ports.lease_timing import LeaseTiming
+from spotvortex.ports.provisioner import Unable, WantedNodes
+from spotvortex.ports.scaling import ScalingService
+
+log = logging.getLogger(__name__)
+
+MAX_LOOKS: Final = 3
+"""How often a group is looked at anew where its size changes under the journal's hand."""
+
+
+class _TooLateError(Exception):
+    """There is too little time before the lease's end to make a request."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ScalingProvisioner:
+    """Auto Scaling groups: implements `ports.provisioner.Provisioner` by their desired size.
+
+    Attributes:
+        client: sends the requests to the API server.
+        timing: how long a request may take.
+        namespace: the controller's own, in which the journal is.
+        service: reads and changes groups.
+        name: what it is called in settings and reports.
+    """
+
+    client: KubeClient
+    timing: LeaseTiming
+    namespace: str
+    service: ScalingService
+    name: str = "asg"
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def wanted_nodes(self, call: CreatePlaceholder) -> WantedNodes | Unable:
+        """Ask by the labels of the groups' nodes, as where Cluster Autoscaler grows them."""
+        return nodes_wanted_of_autoscaler(call)
+
+    async def steer(self, call: SteerGroup | RestoreGroup, until: float) -> Answer:  # noqa: ARG002
+        """Refuse: a node group has no weight."""
+        return Refused(reason=f"{call.group} has no weight that could be set")
+
+    async def grow(self, call: GrowGroup | SettleGroup, until: float) -> Answer:
+        """Set the size for a wave, or take back what a wave did not use."""
+        if isinstance(call, GrowGroup):
+            return await self._in_turn(lambda: self._grow(call, until))
+        return await self._in_turn(lambda: self._settle(call, until))
+
+    async def release(self, call: ReleaseNode, until: float) -> Answer:
+        """End a drained node's instance, and have its group one node smaller.
+
+        A node that is lost anyway is left to its group, which replaces it.
+        """
+        instance = released_instance(call.claim)
+        if not instance:
+            return Refused(reason=f"{call.claim} is no instance of a group")
+        if call.urgent:
+            return Done()
+        return await self._in_turn(lambda: self._release(call.plan_id, instance, until))
+
+    @property
+    def cannot_move(self) -> str:
+        """Nothing: what a group cannot give the gate `fit` says."""
+        return ""
+
+    async def _in_turn(self, work: Callable[[], Awaitable[Answer]]) -> Answer:
+        async with self._turn:
+            try:
+                return await work()
+            except _TooLateError:
+                return Again(reason="not sent, the lease ends too soon")
+            except ConflictError as error:
+                return Again(reason=str(error))
+            except ScalingError as error:
+                return Again(str(error)) if error.is_passing else Refused(str(error))
+
+    async def _grow(self, call: GrowGroup, until: float) -> Answer:
+        fresh: Growth | None = None
+        for _ in range(MAX_LOOKS):
+            book = await read_book(self.namespace, self._requests(until))
+            group = await self.service.group(call.group, self._bound_s(until))
+            known = book.of_group(call.group)
+            why = _against(call, group, book, known)
+            if why is not None or group is None:
+                return why or Refused(reason=f"there is no group {call.group}")
+            if known is not None and not _is_overtaken(known, fresh, group):
+                return await self._set(known, group, until)
+            fresh = begin_growth(group, call.plan_id, call.n_nodes)
+            await write_growth(self.namespace, book, fresh, self._requests(until))
+        return Again(reason=f"the size of {call.group} keeps changing")
+
+    async def _set(self, growth: Growth, group: ScalingGroup, until: float) -> Answer:
+        match standing_of(growth, group.desired):
+            case Standing.WRITTEN:
+                return Done()
+            case Standing.CHANGED:
+                words = f"{growth.before} to {growth.target}, and somebody set {group.desired}"
+                return Refused(reason=f"{group.name} was to go from {words}")
+            case Standing.TO_WRITE:
+                await self.service.set_desired(group, growth.target, self._bound_s(until))
+                fields = {"group": group.name, "desired": growth.target, "plan": growth.plan}
+                log.info("group.grown", extra=fields)
+                return Done()
+
+    async def _release(self, plan: str, instance: str, until: float) -> Answer:
+        home = await self.service.home_of(instance, self._bound_s(until))
+        if home is None or home.leaving:
+            return Done()
+        why = no_release(home.group)
+        if not why and home.group.desired <= home.group.smallest:
+            why = f"{home.group.name}: it is at its smallest size, {home.group.smallest}"
+        if why:
+            return Refused(reason=why)
+        book = await read_book(self.namespace, self._requests(until))
+        growth = book.of_plan(plan)
+        if growth is not None and instance not in growth.released:
+            noted = with_released(growth, instance)
+            await write_growth(self.namespace, book, noted, self._requests(until))
+        await self.service.end(instance, self._bound_s(until))
+        log.info("group.instance_ended", extra={"group": home.group.name, "instance": instance})
+        return Done()
+
+    async def _settle(self, call: SettleGroup, until: float) -> Answer:
+        book = await read_book(self.namespace, self._requests(until))
+        growth = book.of_group(call.group)
+        if growth is None or growth.plan != call.plan_id:
+            return Done()
+        group = await self.service.group(call.group, self._bound_s(until))
+        if group is not None:
+            await self._give_back(growth, group, call, until)
+        await end_growth(self.namespace, book, call.group, self._requests(until))
+        return Done()
+
+    async def _give_back(
+        self, growth: Growth, group: ScalingGroup, call: SettleGroup, until: float
+    ) -> None:
+        gone = await self.service.gone(growth.released, self._bound_s(until))
+        back = to_give_back(growth, group, len(gone), call.in_use)
+        if back.desired is not None:
+            await self.service.set_desired(group, back.desired, self._bound_s(until))
+        for instance in back.ended:
+            await self.service.end(instance, self._bound_s(until))
+        fields = {
+            "group": group.name,
+            "plan": growth.plan,
+            "moved": len(gone),
+            "desired": back.desired,
+            "ended": len(back.ended),
+            "kept": back.n_kept,
+        }
+        log.info("group.settled", extra=fields)
+
+    def _requests(self, until: float) -> BoundedRequests:
+        return BoundedRequests(client=self.client, until=until, timing=self.timing)
+
+    def _bound_s(self, until: float) -> float:
+        left_s = until - asyncio.get_running_loop().time()
+        answer_s = self.timing.answer_s(left_s)
+        if answer_s is None:
+            raise _TooLateError
+        return answer_s
+
+
+def _against(
+    call: GrowGroup, group: ScalingGroup | None, book: Book, known: Growth | None
+) -> Answer | None:
+    """Say why a group is not grown now, None where it may be, or has been begun for this wave."""
+    if known is not None and known.plan == call.plan_id:
+        return None
+    if known is not None:
+        return Again(reason=f"{call.group} has not given back what plan {known.plan} left")
+    if book.is_unread(call.group):
+        return Refused(reason=f"what the journal says of {call.group} cannot be read")
+    if group is None:
+        return Refused(reason=f"there is no group {call.group}")
+    why = no_growth(group)
+    left, words = nodes_left(group)
+    if not why and call.n_nodes > left:
+        why = f"{group.name}: {call.n_nodes} nodes more are wanted, {left} may be: {words}"
+    if not why and len(group.instances) > MAX_INSTANCES:
+        why = f"{group.name}: it has more than {MAX_INSTANCES} instances"
+    return Refused(reason=why) if why else None
+
+
+def _is_overtaken(known: Growth, fresh: Growth | None, group: ScalingGroup) -> bool:
+    """Tell whether another size was set since this very call wrote its journal."""
+    return known == fresh and group.desired != known.before

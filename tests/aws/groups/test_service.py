@@ -1,0 +1,136 @@
+"""Groups are read and changed over HTTP, at moto and a proxy, and what goes wrong says the fix."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from spotvortex.aws.groups.service import AwsGroups, open_groups
+from spotvortex.aws.groups.wire import GroupTags
+from spotvortex.core.domain.types import CapacityType
+from spotvortex.errors import ScalingError, SettingsError
+from tests.groups.cloud import CREDENTIALS, REGION, Cloud
+
+pytestmark = pytest.mark.program
+SPOT, ON_DEMAND = "labels/web/spot", "labels/web/on-demand"
+
+
+@pytest.fixture
+def cloud(monkeypatch):
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with Cloud() as made:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", made.url)
+        for name, word, size in (("web-s", "spot", 2), ("web-o", "on-demand", 0)):
+            made.make_group(name, tags(word), size)
+        yield made
+
+
+def tags(word, **more):
+    return {"spotvortex.io/pool": "web", "spotvortex.io/capacity-type": word} | more
+
+
+@asynccontextmanager
+async def asking(**changes):
+    options = {"tagged": True, "managed_too": True, "all_managed": True} | changes
+    given = options.pop("tags", GroupTags())
+    async with open_groups(REGION, given, **options) as groups:
+        yield groups
+
+
+async def test_groups_are_found_by_their_tags_and_read_one_by_one(cloud):
+    cloud.make_group("foreign", {"team": "other"}, 1)
+    async with asking() as groups:
+        found = await groups.all_groups(10.0)
+        assert [g.node_group for g in found] == [ON_DEMAND, SPOT]
+        spot = await groups.group(SPOT, 10.0)
+        assert [i.id for i in spot.instances] == cloud.instances("web-s")
+        assert (spot.desired, spot.capacity_type) == (2, CapacityType.SPOT)
+        assert await groups.group("labels/shop/spot", 10.0) is None
+
+
+async def test_a_size_is_set_and_an_instance_ended_with_its_group_one_smaller(cloud):
+    first, second = cloud.instances("web-s")
+    async with asking() as groups:
+        await groups.set_desired(await groups.group(ON_DEMAND, 10.0), 3, 10.0)
+        assert (cloud.desired("web-o"), len(cloud.instances("web-o"))) == (3, 3)
+        home = await groups.home_of(first, 10.0)
+        assert (home.group.name, home.leaving) == ("web-s", False)
+        await groups.end(first, 10.0)
+        assert await groups.home_of(first, 10.0) is None
+        assert await groups.gone((first, second), 10.0) == {first}
+        assert await groups.gone((), 10.0) == frozenset()
+    assert (cloud.desired("web-s"), cloud.instances("web-s")) == (1, [second])
+
+
+async def test_a_managed_group_is_read_with_eks_and_set_by_its_scaling_configuration(cloud):
+    cloud.make_nodegroup("blue", "web-spot", "SPOT", size=1)
+    async with asking(tags=GroupTags(cluster="blue")) as groups:
+        (group,) = await groups.all_groups(10.0)
+        assert (group.node_group, group.desired) == ("nodegroup/web-spot", 1)
+        await groups.set_desired(group, 2, 10.0)
+        assert (await groups.group("nodegroup/web-spot", 10.0)).desired == 2
+    assert [operation for operation, _ in cloud.writes()] == ["UpdateNodegroupConfig"]
+
+
+async def test_managed_groups_count_only_where_that_is_wished(cloud):
+    cloud.make_nodegroup("blue", "web-spot", "SPOT", size=1)
+    async with asking(managed_too=False) as groups:
+        assert [g.node_group for g in await groups.all_groups(10.0)] == [ON_DEMAND, SPOT]
+    async with asking(all_managed=False) as groups:
+        assert [g.node_group for g in await groups.all_groups(10.0)] == [ON_DEMAND, SPOT]
+    async with asking(tagged=False) as groups:
+        assert [g.node_group for g in await groups.all_groups(10.0)] == ["nodegroup/web-spot"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "words", "is_passing"),
+    [
+        ((403, "AccessDenied"), "do autoscaling:SetDesiredCapacity", False),
+        ((400, "Throttling"), "Throttling: told so", True),
+        ((503, "ServiceUnavailable"), "ServiceUnavailable", True),
+        ((400, "ScalingActivityInProgress"), "ScalingActivityInProgress", True),
+        ((400, "ValidationError"), "ValidationError", False),
+    ],
+)
+async def test_what_goes_wrong_is_said_and_whether_it_passes(cloud, fault, words, is_passing):
+    cloud.before = lambda *_: fault
+    async with asking() as groups:
+        group = await groups.group(SPOT, 10.0)
+        with pytest.raises(ScalingError, match=words) as told:
+            await groups.set_desired(group, 3, 10.0)
+    assert told.value.is_passing is is_passing
+    assert cloud.desired("web-s") == 2
+    # Nothing is sent twice by the library: who asks reads anew first.
+    assert len(cloud.writes()) == 1
+
+
+async def test_a_cut_answer_may_have_been_carried_out_and_passes(cloud):
+    cloud.cut.append("SetDesiredCapacity")
+    async with asking() as groups:
+        group = await groups.group(SPOT, 10.0)
+        with pytest.raises(ScalingError) as told:
+            await groups.set_desired(group, 3, 10.0)
+    assert told.value.is_passing
+    assert (cloud.desired("web-s"), len(cloud.writes())) == (3, 1)
+
+
+async def test_reading_goes_on_after_an_outage_and_hands_on_what_is_there(cloud):
+    taken, stop = [], asyncio.Event()
+
+    def take(groups):
+        taken.append([g.node_group for g in groups])
+        stop.set()
+
+    async with asking() as groups:
+        assert isinstance(groups, AwsGroups)
+        async with asyncio.timeout(20):
+            await groups.run(take, stop)
+    assert taken == [[ON_DEMAND, SPOT]]
+
+
+async def test_without_a_region_the_fix_is_said(cloud, monkeypatch):
+    monkeypatch.delenv("AWS_REGION")
+    with pytest.raises(SettingsError, match="set AWS_REGION"):
+        async with open_groups("", GroupTags(), tagged=True, managed_too=False, all_managed=False):
+            pass

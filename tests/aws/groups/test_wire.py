@@ -1,0 +1,162 @@
+"""What AWS says of groups becomes values, and what contradicts itself there is named."""
+
+import pytest
+
+from spotvortex.aws.groups.wire import (
+    GroupTags,
+    is_leaving,
+    longest_end_hook_s,
+    managed,
+    tagged_group,
+    told_apart,
+)
+from spotvortex.core.domain.cloud.scaling_groups import no_growth
+from spotvortex.core.domain.types import CapacityType
+
+TAGS = GroupTags()
+
+
+def answer(word="spot", pool="web", tags=(), **changes):
+    given = {"spotvortex.io/pool": pool, "spotvortex.io/capacity-type": word, **dict(tags)}
+    return {
+        "AutoScalingGroupName": "asg",
+        "MinSize": 1,
+        "MaxSize": 5,
+        "DesiredCapacity": 2,
+        "Tags": [{"Key": k, "Value": v} for k, v in given.items()],
+        "Instances": [
+            {"InstanceId": "i-b", "LifecycleState": "InService", "ProtectedFromScaleIn": True},
+            {"InstanceId": "i-a", "LifecycleState": "Terminating:Wait"},
+            {"InstanceId": "i-w", "LifecycleState": "Warmed:Stopped"},
+        ],
+    } | changes
+
+
+def of(**changes):
+    return tagged_group(answer(**changes), TAGS, 0.0)
+
+
+def test_a_tagged_group_is_known_by_pool_and_capacity_type():
+    group = of()
+    assert (group.node_group, group.pool) == ("labels/web/spot", "web")
+    assert group.capacity_type is CapacityType.SPOT
+    assert (group.smallest, group.largest, group.desired) == (1, 5, 2)
+    assert [(i.id, i.leaving, i.protected) for i in group.instances] == [
+        ("i-a", True, False),
+        ("i-b", False, True),
+    ]
+    assert [i.id for i in group.living] == ["i-b"]
+    assert group.trouble == ""
+
+
+@pytest.mark.parametrize("word", ["", "SPOT", "cheap"])
+def test_a_word_that_is_none_is_named_with_what_to_set(word):
+    trouble = of(word=word).trouble
+    assert trouble == f"its tag spotvortex.io/capacity-type is {word!r}: set spot or on-demand"
+
+
+def mixed(base, percent):
+    spread = {
+        "OnDemandBaseCapacity": base,
+        "OnDemandPercentageAboveBaseCapacity": percent,
+    }
+    return {"MixedInstancesPolicy": {"InstancesDistribution": spread}}
+
+
+@pytest.mark.parametrize(
+    ("word", "base", "percent", "kind", "words"),
+    [
+        ("spot", 0, 0, CapacityType.SPOT, ""),
+        ("on-demand", 0, 100, CapacityType.ON_DEMAND, ""),
+        ("on-demand", 2, 100, CapacityType.ON_DEMAND, ""),
+        ("spot", 1, 0, CapacityType.UNKNOWN, ""),
+        ("on-demand", 0, 50, CapacityType.UNKNOWN, ""),
+        ("spot", 0, 100, CapacityType.SPOT, "distribution buys on-demand: mend one"),
+        ("on-demand", 0, 0, CapacityType.ON_DEMAND, "distribution buys spot: mend one"),
+    ],
+)
+def test_a_policy_of_mixed_instances_says_how_it_buys(word, base, percent, kind, words):
+    group = of(word=word, **mixed(base, percent))
+    assert group.capacity_type is kind
+    assert group.trouble.endswith(words)
+    assert bool(no_growth(group)) is (bool(words) or kind is CapacityType.UNKNOWN)
+
+
+def test_what_a_policy_leaves_out_has_awss_default():
+    assert of(word="on-demand", MixedInstancesPolicy={"LaunchTemplate": {}}).trouble == ""
+
+
+def test_what_holds_a_group_is_read():
+    group = of(
+        SuspendedProcesses=[{"ProcessName": "Launch", "SuspensionReason": "r"}],
+        NewInstancesProtectedFromScaleIn=True,
+        WarmPoolConfiguration={"MinSize": 0},
+        Status="Delete in progress",
+    )
+    assert (group.suspended, group.protects, group.warm_pool) == (("Launch",), True, True)
+    assert group.status == "Delete in progress"
+
+
+def test_only_hooks_on_the_way_out_count_and_the_longest_of_them():
+    ends, starts = "autoscaling:EC2_INSTANCE_TERMINATING", "autoscaling:EC2_INSTANCE_LAUNCHING"
+    hooks = [
+        {"LifecycleTransition": ends, "HeartbeatTimeout": 300},
+        {"LifecycleTransition": ends, "HeartbeatTimeout": 600},
+        {"LifecycleTransition": starts, "HeartbeatTimeout": 9000},
+    ]
+    assert longest_end_hook_s(hooks) == 600.0
+    assert longest_end_hook_s(hooks[2:]) == 0.0
+
+
+def test_two_groups_that_claim_to_be_the_same_hold_each_other_and_the_fix_is_said():
+    first, second = of(), of(AutoScalingGroupName="other")
+    (one,) = told_apart([second, first])
+    assert one.trouble.startswith("asg, other have the same tags")
+    assert "SPOTVORTEX_CLUSTER_NAME" in one.trouble
+    assert told_apart([first, of(word="on-demand")])[0].trouble == ""
+
+
+def test_groups_of_another_cluster_are_not_ours():
+    ours = GroupTags(cluster="blue")
+    assert ours.are_ours({"kubernetes.io/cluster/blue": "owned"})
+    assert ours.are_ours({"eks:cluster-name": "blue"})
+    assert not ours.are_ours({"kubernetes.io/cluster/green": "owned", "eks:cluster-name": "green"})
+    assert TAGS.are_ours({})
+
+
+def described(**changes):
+    return {
+        "nodegroupName": "web-spot",
+        "status": "ACTIVE",
+        "capacityType": "SPOT",
+        "scalingConfig": {"minSize": 2, "maxSize": 7, "desiredSize": 2},
+        "labels": {"spotvortex.io/pool": "shop"},
+    } | changes
+
+
+def of_eks(**changes):
+    tags = {"eks:nodegroup-name": "web-spot", "eks:cluster-name": "blue"}
+    return managed(answer(tags=tags), described(**changes), 0.0)
+
+
+def test_a_managed_group_has_its_bounds_from_eks_and_its_size_from_its_group():
+    group = of_eks()
+    assert (group.node_group, group.managed, group.cluster) == (
+        "nodegroup/web-spot",
+        "web-spot",
+        "blue",
+    )
+    assert (group.smallest, group.largest, group.desired, group.pool) == (2, 7, 2, "shop")
+    assert (group.capacity_type, group.status) == (CapacityType.SPOT, "")
+
+
+def test_a_managed_group_that_is_busy_or_buys_blocks_is_held():
+    assert "it is UPDATING" in no_growth(of_eks(status="UPDATING"))
+    assert of_eks(capacityType="CAPACITY_BLOCK").capacity_type is CapacityType.UNKNOWN
+    assert of_eks(labels=None).pool == ""
+
+
+def test_lifecycle_states_are_read():
+    leaving = ["Terminating", "Terminating:Proceed", "Terminated", "Detaching"]
+    assert all(is_leaving({"LifecycleState": s}) for s in leaving)
+    assert not any(is_leaving({"LifecycleState": s}) for s in ("InService", "Pending:Wait", ""))
