@@ -7,14 +7,17 @@ only where the pod was given a role: the role of its node was given for somethin
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any, Final
 
 from spotvortex.aws.groups.service import AwsGroups, open_groups
 from spotvortex.aws.groups.wire import GroupTags
 from spotvortex.errors import SettingsError
 from spotvortex.settings.load import aws_region, has_role_of_its_own
 from spotvortex.settings.model import Settings
+
+ANSWER_S: Final = 20.0
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +31,20 @@ def asks_for_groups(settings: Settings) -> bool:
             return has_role_of_its_own() and bool(aws_region())
         case _:
             return False
+
+
+async def described_nodegroup(cluster: str, name: str) -> Mapping[str, Any]:
+    """Read a managed node group as EKS describes it.
+
+    Raises:
+        SettingsError: no region is known, or a setting of AWS is wrong.
+        ScalingError: it could not be read.
+    """
+    opening = open_groups(
+        aws_region(), GroupTags(), tagged=False, managed_too=True, all_managed=True
+    )
+    async with opening as groups:
+        return await groups.nodegroup(cluster, name, ANSWER_S)
 
 
 @asynccontextmanager

@@ -20,10 +20,11 @@ from tests.groups.cloud import ZONE, Cloud
 
 @dataclass(slots=True, kw_only=True)
 class NodeKind:
-    """What the nodes of a group are like; `style` and `pool` as `NodeShape` has them."""
+    """What the nodes of a group are like; `style` as `NodeShape` has it, `name` that of EKS."""
 
     group: str
     capacity_type: str
+    name: str = ""
     style: str = "plain"
     pool: str = "web"
     cpu: str = "4"
@@ -37,7 +38,7 @@ class NodeKind:
                 "spotvortex.io/capacity-type": self.capacity_type,
             }
         shape = NodeShape(
-            pool=self.pool,
+            pool=self.name or self.pool,
             style=self.style,
             capacity_type=self.capacity_type,
             instance_type="c5.xlarge",

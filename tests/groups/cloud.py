@@ -54,6 +54,7 @@ class Cloud:
         before: asked before each write is carried out.
         after: told of each write that was carried out, before it is answered.
         cut: operations whose answer is cut off, once each.
+        denied: operations for which the right is missing.
         asked: every operation with its parameters, in order.
     """
 
@@ -62,6 +63,7 @@ class Cloud:
     before: Before | None = None
     after: Callable[[str, dict[str, str]], None] | None = None
     cut: list[str] = field(default_factory=list)
+    denied: set[str] = field(default_factory=set)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     _turn: threading.RLock = field(default_factory=threading.RLock)
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -204,6 +206,8 @@ class Cloud:
         return answer
 
     def _refusal(self, operation: str, asked: dict[str, str]) -> tuple[int, str] | None:
+        if operation in self.denied:
+            return 403, "UnauthorizedOperation"
         if operation not in WRITES:
             return None
         told = self.before(operation, asked) if self.before is not None else None

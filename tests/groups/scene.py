@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from tests.active.scene.bench import LEASE_PATH, USER
 from tests.controlplane.api import wait_until
@@ -24,40 +24,60 @@ from tests.controlplane.manifests import (
 from tests.deploy.manifests import active_bounds, active_fence, active_roles
 from tests.e2e.equipment.daemon import Daemon
 from tests.groups.bridge import Bridge, NodeKind
-from tests.groups.cloud import ZONE, Cloud
+from tests.groups.cloud import ZONE, Cloud, made_of
 from tests.witness.judge.names import AFTER_LOSS, CORDONED, DRAIN, KIND, NAMESPACE
 from tests.witness.market import CALM, write_scripted_risk
 from tests.witness.scene import is_ready
 
 SHOP = "shop"
-N_PODS, N_NODES = 12, 6
+N_NODES = 6
+PODS_A_NODE = 2
 JOURNAL = f"/api/v1/namespaces/{NAMESPACE}/configmaps/spotvortex-state-groups"
 SPOT, ON_DEMAND = "web-spot-asg", "web-od-asg"
+NAMES = ("web-spot", "web-od")
+CLUSTER = "blue"
 
 
 class TwinGroups:
-    """Two groups of one pool, the on-demand one empty at first, with six pods on three nodes."""
+    """Two groups of one pool, the on-demand one empty at first, with two pods a node.
 
-    def __init__(self, plane: ControlPlane) -> None:
+    Args:
+        plane: the control plane.
+        n_nodes: nodes of the Spot group at first.
+        managed: they are EKS managed node groups.
+    """
+
+    def __init__(
+        self, plane: ControlPlane, n_nodes: int = N_NODES, *, managed: bool = False
+    ) -> None:
         self.plane, self.api = plane, plane.api()
+        self.n_nodes, self.managed = n_nodes, managed
         self.cloud = Cloud()
-        self.kinds = (
-            NodeKind(group=SPOT, capacity_type="spot"),
-            NodeKind(group=ON_DEMAND, capacity_type="on-demand"),
+        spot, on_demand = (made_of(n) for n in NAMES) if managed else (SPOT, ON_DEMAND)
+        style = {"style": "nodegroup"} if managed else {}
+        self.spot = NodeKind(group=spot, capacity_type="spot", name=NAMES[0], **style)
+        self.on_demand = NodeKind(
+            group=on_demand, capacity_type="on-demand", name=NAMES[1], **style
         )
+        self.kinds = (self.spot, self.on_demand)
         self.bridge = Bridge(cloud=self.cloud, api=plane.api(), kinds=self.kinds)
+        self.largest = 10
         self._stack = ExitStack()
 
-    def make_groups(self, **of_on_demand: Any) -> None:
+    def make_groups(self) -> None:
         """Make both groups in the cloud."""
         for kind in self.kinds:
+            size = self.n_nodes if kind is self.spot else 0
+            if self.managed:
+                word = kind.capacity_type.upper().replace("-", "_")
+                self.cloud.make_nodegroup(CLUSTER, kind.name, word, size)
+                continue
             tags = {
                 "spotvortex.io/pool": kind.pool,
                 "spotvortex.io/capacity-type": kind.capacity_type,
             }
-            more = of_on_demand if kind.group == ON_DEMAND else {}
-            size = N_NODES if kind.group == SPOT else 0
-            self.cloud.make_group(kind.group, tags, size, **more)
+            largest = self.largest if kind is self.on_demand else 10
+            self.cloud.make_group(kind.group, tags, size, largest)
 
     def __enter__(self) -> Self:
         user = self.plane.username(USER)
@@ -71,7 +91,7 @@ class TwinGroups:
         made = []
         for app in ("one", "two"):
             shape = PodShape(app=app, namespace=SHOP, cpu="1500m", grace_s=1)
-            made.append(deployment_manifest(shape, replicas=N_PODS // 2))
+            made.append(deployment_manifest(shape, replicas=self.n_nodes))
             made.append(pdb_manifest(app, SHOP, max_unavailable=1))
         self.plane.apply(made)
         wait_until(self.all_running, 60)
@@ -97,7 +117,7 @@ class TwinGroups:
     def all_running(self) -> bool:
         """Tell whether every wanted pod is Ready, and none is left over."""
         pods = self.api.items(f"/api/v1/namespaces/{SHOP}/pods")
-        return len(pods) == N_PODS and all(map(is_ready, pods))
+        return len(pods) == PODS_A_NODE * self.n_nodes and all(map(is_ready, pods))
 
     def own_pods(self, kind: str) -> list[Manifest]:
         """Return the pods of ours of a kind."""
@@ -123,10 +143,16 @@ class TwinGroups:
         left = self.marked() or self.own_pods("placeholder") or self.journal()
         return not left and self.all_running()
 
-    def is_all(self, group: str) -> bool:
+    def is_all(self, kind: NodeKind) -> bool:
         """Tell whether one group has all nodes, as many as before, and nothing is left."""
-        wanted = {kind.group: 0 for kind in self.kinds} | {group: N_NODES}
-        return self.desired() == wanted and self.counts() == {group: N_NODES} and self.is_quiet()
+        there = {kind.group: self.n_nodes}
+        wanted = {kind.group: 0 for kind in self.kinds} | there
+        return self.desired() == wanted and self.counts() == there and self.is_quiet()
+
+    def pod_uids(self) -> set[str]:
+        """Return the uids of all pods of the workloads."""
+        pods = self.api.items(f"/api/v1/namespaces/{SHOP}/pods")
+        return {pod["metadata"]["uid"] for pod in pods}
 
     # -- the daemon ----------------------------------------------------------------
 
@@ -140,7 +166,8 @@ class TwinGroups:
         quick = {
             "KUBECONFIG": str(self.plane.kubeconfig(USER)),
             "SPOTVORTEX_MODE": "active",
-            "SPOTVORTEX_PROVISIONER": "asg",
+            "SPOTVORTEX_PROVISIONER": "mng" if self.managed else "asg",
+            "SPOTVORTEX_CLUSTER_NAME": CLUSTER if self.managed else "",
             "SPOTVORTEX_SETTLE_S": "1",
             "SPOTVORTEX_DWELL_S": "1",
             "SPOTVORTEX_MAX_POOL_DISRUPTION_RATIO": "0.7",

@@ -22,9 +22,11 @@ from spotvortex.aws.groups.wire import (
     is_leaving,
     longest_end_hook_s,
     managed,
+    subnets_of,
     tagged_group,
     tags_of,
     told_apart,
+    with_addresses,
 )
 from spotvortex.aws.session import (
     ANSWER_S,
@@ -70,6 +72,7 @@ class AwsGroups:
         tags: by which groups are found.
         tagged: groups that their owner has tagged count.
         all_managed: every managed node group counts; else those that EKS has tagged with a pool.
+        seen_subnets: False once AWS has refused to tell the free addresses of subnets.
     """
 
     tags: GroupTags
@@ -77,6 +80,8 @@ class AwsGroups:
     all_managed: bool
     _autoscaling: Any
     _eks: Any
+    _ec2: Any
+    seen_subnets: bool = True
     _hooks: dict[str, tuple[float, float]] = field(default_factory=dict)
     _told: str = ""
 
@@ -104,7 +109,8 @@ class AwsGroups:
         async for answer in self._described(bound_s, Filters=filters):
             group = await self._reduced(answer, bound_s)
             if group is not None:
-                found.append(group)
+                subnets = await self._subnets(subnets_of(answer), bound_s)
+                found.append(with_addresses(group, subnets))
         return told_apart(found)
 
     async def group(self, node_group: str, bound_s: float) -> ScalingGroup | None:
@@ -172,17 +178,34 @@ class AwsGroups:
             return tagged_group(answer, self.tags, hook_s) if self.tagged else None
         if self._eks is None:
             return None
-        described = await self._nodegroup(given, bound_s)
+        described = await self.nodegroup(given.get(EKS_CLUSTER, ""), given[EKS_GROUP], bound_s)
         if not self.all_managed and self.tags.pool not in (described.get("tags") or {}):
             return None
         return managed(answer, described, 0.0)
 
-    async def _nodegroup(self, given: dict[str, str], bound_s: float) -> Answer:
+    async def _subnets(self, names: tuple[str, ...], bound_s: float) -> list[Answer]:
+        """Read the subnets of a group; without the right, or one that is gone, none are known."""
+        if not names or not self.seen_subnets:
+            return []
+        try:
+            page = await self._ask(
+                "ec2:DescribeSubnets", self._ec2.describe_subnets(SubnetIds=list(names)), bound_s
+            )
+        except ScalingError as error:
+            self.seen_subnets = error.is_passing
+            log.info("scaling_groups.no_addresses", extra={"error": str(error)})
+            return []
+        return list(page.get("Subnets", ()))
+
+    async def nodegroup(self, cluster: str, name: str, bound_s: float) -> Answer:
+        """Return a managed node group as EKS describes it.
+
+        Raises:
+            ScalingError: it could not be read.
+        """
         found = await self._ask(
             "eks:DescribeNodegroup",
-            self._eks.describe_nodegroup(
-                clusterName=given.get(EKS_CLUSTER, ""), nodegroupName=given[EKS_GROUP]
-            ),
+            self._eks.describe_nodegroup(clusterName=cluster, nodegroupName=name),
             bound_s,
         )
         described: Answer = found.get("nodegroup") or {}
@@ -267,6 +290,7 @@ async def open_groups(
     """
     async with AsyncExitStack() as stack:
         try:
+            ec2 = await stack.enter_async_context(open_client("ec2", region, 0, 2))
             autoscaling = await stack.enter_async_context(open_client("autoscaling", region, 0, 4))
             eks = None
             if managed_too:
@@ -280,4 +304,5 @@ async def open_groups(
             all_managed=all_managed,
             _autoscaling=autoscaling,
             _eks=eks,
+            _ec2=ec2,
         )

@@ -57,6 +57,21 @@ def tags_of(answer: Answer) -> dict[str, str]:
     return {str(t.get("Key", "")): str(t.get("Value", "")) for t in answer.get("Tags", ())}
 
 
+def subnets_of(answer: Answer) -> tuple[str, ...]:
+    """Return the subnets that a group launches into."""
+    listed = str(answer.get("VPCZoneIdentifier", "")).split(",")
+    return tuple(sorted(name for part in listed if (name := part.strip())))
+
+
+def with_addresses(group: ScalingGroup, subnets: Iterable[Answer]) -> ScalingGroup:
+    """Bound a group by the free addresses of its subnets: each node takes one at least."""
+    free = {str(s.get("SubnetId", "")): int(s.get("AvailableIpAddressCount", 0)) for s in subnets}
+    if not free:
+        return group
+    n_free, names = sum(free.values()), ", ".join(sorted(free))
+    return replace(group, room_nodes=n_free, room_words=f"{n_free} free addresses in {names}")
+
+
 def tagged_group(answer: Answer, tags: GroupTags, hook_s: float) -> ScalingGroup:
     """Reduce a group that its owner has tagged."""
     given = tags_of(answer)

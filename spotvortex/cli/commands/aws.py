@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from enum import StrEnum
 from typing import Annotated, assert_never
 
 import typer
 
+from spotvortex.app.groups import described_nodegroup
 from spotvortex.cli.options import load_quietly
+from spotvortex.errors import SettingsError
 from spotvortex.report.aws.policies import GroupRights, rights_policy, trust_policy
 from spotvortex.report.aws.resources import Form, resources
+from spotvortex.report.aws.twin import eksctl_text, terraform_text
+from spotvortex.settings.load import aws_region
 
 
 class Printed(StrEnum):
@@ -18,6 +23,7 @@ class Printed(StrEnum):
     POLICIES = "policies"
     TRUST = "trust"
     RESOURCES = "resources"
+    TWIN = "twin"
 
 
 class Groups(StrEnum):
@@ -33,7 +39,7 @@ def command(  # noqa: PLR0913 - one parameter an option
         Printed,
         typer.Argument(
             help="policies: what the role may do. trust: who may take it. resources: a queue of "
-            "notices and its rules."
+            "notices and its rules. twin: the other half of a managed node group."
         ),
     ],
     *,
@@ -47,11 +53,12 @@ def command(  # noqa: PLR0913 - one parameter an option
         Groups, typer.Option(help="Auto Scaling groups and EKS node groups: read, or moved too.")
     ] = Groups.NONE,
     cluster: Annotated[str, typer.Option(help="The EKS cluster, for managed node groups.")] = "",
-    form: Annotated[Form, typer.Option(help="What resources are written for.")] = (
-        Form.CLOUDFORMATION
-    ),
+    nodegroup: Annotated[str, typer.Option(help="The managed node group to make a twin of.")] = "",
+    form: Annotated[
+        Form, typer.Option(help="What resources are written for; a twin for eksctl or Terraform.")
+    ] = Form.CLOUDFORMATION,
 ) -> None:
-    """Print what SpotVortex needs in AWS; nothing is asked of AWS, and nothing changed."""
+    """Print what SpotVortex needs in AWS. Nothing is changed; only `twin` asks, one read."""
     match task:
         case Printed.POLICIES:
             wanted = GroupRights(
@@ -64,6 +71,15 @@ def command(  # noqa: PLR0913 - one parameter an option
             text = trust_policy(load_quietly("").namespace, oidc, account)
         case Printed.RESOURCES:
             text = resources(form)
+        case Printed.TWIN:
+            text = _twin(cluster, nodegroup, form)
         case _ as never:
             assert_never(never)
     typer.echo(text, nl=False)
+
+
+def _twin(cluster: str, nodegroup: str, form: Form) -> str:
+    if not cluster or not nodegroup:
+        raise SettingsError("of what? Give --cluster and --nodegroup")
+    group = asyncio.run(described_nodegroup(cluster, nodegroup))
+    return terraform_text(group) if form is Form.TERRAFORM else eksctl_text(group, aws_region())

@@ -101,7 +101,7 @@ def _pinned_by_pool(pool: PoolFacts) -> str:
     if CapacityType.SPOT in capacity_types_of(pool):
         return ""
     if any(is_autoscaled(group.name) for group in pool.node_groups):
-        return "none of its node groups buys Spot; see docs/cluster-autoscaler.md for a twin"
+        return "none of its node groups buys Spot; add a twin that does (docs/node-groups.md)"
     if any(group.auto_mode and group.name in BUILT_IN_POOLS for group in pool.node_groups):
         return "EKS Auto Mode's own NodePool buys on-demand only; Spot needs one of your own"
     if pool.node_groups:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotvortex.errors import SettingsError
-from spotvortex.report.aws.rights import GROUP_WRITES, RIGHTS, Bound
+from spotvortex.report.aws.rights import GROUP_READS, GROUP_WRITES, RIGHTS, Bound
 
 VERSION: Final = "2012-10-17"
 """The version of the policy language (IAM User Guide, "IAM JSON policy elements: Version")."""
@@ -70,7 +70,7 @@ def rights_policy(queue_arn: str = "", key_arn: str = "", groups: GroupRights = 
     statements: dict[str, Statement] = {}
     for right in RIGHTS:
         resource, service = arns.get(right.scope, ""), right.action.partition(":")[0]
-        if resource and service in _IDS:
+        if resource and service in _IDS and right.action not in GROUP_READS:
             made: Statement = {"Sid": _IDS[service], "Effect": "Allow", "Action": []}
             statement = statements.setdefault(service, made | {"Resource": resource})
             actions = statement["Action"]
@@ -83,28 +83,22 @@ def _of_groups(groups: GroupRights) -> list[Statement]:
     """Return what it takes to read groups, and to move nodes by them, each by tag or by cluster."""
     if not groups.reads:
         return []
-    found = [_allow("Groups", _actions("autoscaling", writes=False), "*")]
+    found = [_allow("Groups", sorted(GROUP_READS), "*")]
+    grown = [a for a in sorted(GROUP_WRITES) if a.startswith("autoscaling:")]
     if groups.writes:
         tagged = {"Null": {f"aws:ResourceTag/{groups.tag}": "false"}}
-        grown = _actions("autoscaling", writes=True)
         found.append(_allow("TaggedGroups", grown, "*") | {"Condition": tagged})
     if not groups.cluster:
         return found
     named = f"arn:aws:eks:*:*:nodegroup/{groups.cluster}/*"
-    found.append(_allow("NodeGroups", _actions("eks", writes=groups.writes), named))
+    sized = [r.action for r in RIGHTS if r.scope is Bound.NODEGROUPS]
+    sized = [a for a in sized if groups.writes or a not in GROUP_WRITES]
+    found.append(_allow("NodeGroups", sized, named))
     if groups.writes:
         of_cluster = {"StringEquals": {"aws:ResourceTag/eks:cluster-name": groups.cluster}}
-        ends = [a for a in _actions("autoscaling", writes=True) if ":Terminate" in a]
+        ends = [a for a in grown if ":Terminate" in a]
         found.append(_allow("NodesOfNodeGroups", ends, "*") | {"Condition": of_cluster})
     return found
-
-
-def _actions(service: str, *, writes: bool) -> list[str]:
-    """Return the reads of a service, or its writes too; of Auto Scaling the writes alone."""
-    found = [r.action for r in RIGHTS if r.action.startswith(f"{service}:")]
-    if service == "autoscaling":
-        return [a for a in found if (a in GROUP_WRITES) is writes]
-    return [a for a in found if writes or a not in GROUP_WRITES]
 
 
 def _allow(sid: str, actions: list[str], resource: str) -> Statement:

@@ -116,6 +116,12 @@ RIGHTS: Final = (
         why="see what holds an instance that ends; it can be bound to no resource",
     ),
     Right(
+        action="ec2:DescribeSubnets",
+        scope=Bound.ALL,
+        used_by=_GROUPS,
+        why="free addresses, before a wave is begun; optional, and bound to no resource",
+    ),
+    Right(
         action="eks:DescribeNodegroup",
         scope=Bound.NODEGROUPS,
         used_by=_GROUPS,
@@ -141,6 +147,10 @@ RIGHTS: Final = (
     ),
 )
 """In modes that write nothing, `GROUP_WRITES` are not used."""
+
+GROUP_READS: Final = frozenset(
+    r.action for r in RIGHTS if r.used_by == _GROUPS and r.scope is Bound.ALL
+)
 
 GROUP_WRITES: Final = frozenset(
     {

@@ -4,9 +4,11 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
+from typer.testing import CliRunner
 
 from spotvortex.aws.groups.service import AwsGroups, open_groups
 from spotvortex.aws.groups.wire import GroupTags
+from spotvortex.cli.main import cli
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.errors import ScalingError, SettingsError
 from tests.groups.cloud import CREDENTIALS, REGION, Cloud
@@ -49,6 +51,16 @@ async def test_groups_are_found_by_their_tags_and_read_one_by_one(cloud):
         assert await groups.group("labels/shop/spot", 10.0) is None
 
 
+async def test_free_addresses_are_known_and_without_the_right_are_not_asked_for_again(cloud):
+    async with asking() as groups:
+        assert (await groups.group(SPOT, 10.0)).room_nodes > 4000
+        cloud.denied.add("DescribeSubnets")
+        assert (await groups.group(SPOT, 10.0)).room_nodes is None
+        asked = len([1 for operation, _ in cloud.asked if operation == "DescribeSubnets"])
+        assert (await groups.group(SPOT, 10.0)).room_nodes is None
+        assert len([1 for o, _ in cloud.asked if o == "DescribeSubnets"]) == asked
+
+
 async def test_a_size_is_set_and_an_instance_ended_with_its_group_one_smaller(cloud):
     first, second = cloud.instances("web-s")
     async with asking() as groups:
@@ -71,6 +83,19 @@ async def test_a_managed_group_is_read_with_eks_and_set_by_its_scaling_configura
         await groups.set_desired(group, 2, 10.0)
         assert (await groups.group("nodegroup/web-spot", 10.0)).desired == 2
     assert [operation for operation, _ in cloud.writes()] == ["UpdateNodegroupConfig"]
+
+
+def test_the_twin_of_a_managed_group_is_printed_of_what_eks_says(cloud):
+    cloud.make_nodegroup("blue", "web-od", "ON_DEMAND", size=1)
+    asked = ["aws", "twin", "--cluster", "blue", "--nodegroup"]
+    done = CliRunner().invoke(cli, [*asked, "web-od"])
+    assert "name: web-spot\n  spot: true" in done.output, done.output
+    done = CliRunner().invoke(cli, [*asked, "web-od", "--form", "terraform"])
+    assert 'resource "aws_eks_node_group" "web-spot"' in done.output
+    with pytest.raises(ScalingError, match="No node group found"):
+        CliRunner().invoke(cli, [*asked, "absent"], catch_exceptions=False)
+    with pytest.raises(SettingsError, match="Give --cluster and --nodegroup"):
+        CliRunner().invoke(cli, ["aws", "twin"], catch_exceptions=False)
 
 
 async def test_managed_groups_count_only_where_that_is_wished(cloud):

@@ -7,8 +7,10 @@ from spotvortex.aws.groups.wire import (
     is_leaving,
     longest_end_hook_s,
     managed,
+    subnets_of,
     tagged_group,
     told_apart,
+    with_addresses,
 )
 from spotvortex.core.domain.cloud.scaling_groups import no_growth
 from spotvortex.core.domain.types import CapacityType
@@ -154,6 +156,18 @@ def test_a_managed_group_that_is_busy_or_buys_blocks_is_held():
     assert "it is UPDATING" in no_growth(of_eks(status="UPDATING"))
     assert of_eks(capacityType="CAPACITY_BLOCK").capacity_type is CapacityType.UNKNOWN
     assert of_eks(labels=None).pool == ""
+
+
+def test_a_group_is_bounded_by_the_free_addresses_of_its_subnets():
+    assert subnets_of({"VPCZoneIdentifier": "subnet-b, subnet-a,"}) == ("subnet-a", "subnet-b")
+    assert subnets_of({}) == ()
+    subnets = [
+        {"SubnetId": "subnet-b", "AvailableIpAddressCount": 2},
+        {"SubnetId": "subnet-a", "AvailableIpAddressCount": 1},
+    ]
+    group = with_addresses(of(), subnets)
+    assert (group.room_nodes, group.room_words) == (3, "3 free addresses in subnet-a, subnet-b")
+    assert with_addresses(of(), []).room_nodes is None
 
 
 def test_lifecycle_states_are_read():
