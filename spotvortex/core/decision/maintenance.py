@@ -228,15 +228,17 @@ def _grown_no_more(cluster: ClusterFacts, flying: InFlight) -> Iterator[Maintena
     for group, plan_id in cluster.growths:
         if plan_id in under_way:
             continue
-        used = (
-            i
-            for i, node in nodes_by_instance(cluster).items()
-            if node.node_group == group and node.load.n_workload_pods
-        )
+        nodes = sorted(nodes_by_instance(cluster).items())
+        there = [(i, node) for i, node in nodes if node.node_group == group]
         yield MaintenanceCall(
             key=f"grown/{group}",
             pool="",
-            call=SettleGroup(group=group, plan_id=plan_id, in_use=tuple(sorted(used))),
+            call=SettleGroup(
+                group=group,
+                plan_id=plan_id,
+                in_use=tuple(i for i, node in there if node.load.n_workload_pods),
+                idle=tuple((i, node.name) for i, node in there if not node.load.n_workload_pods),
+            ),
             mode=Mode.ACTIVE,
             reason="the wave is over that it was grown for",
         )

@@ -77,8 +77,11 @@ class SettleGroup:
         group: the group that was grown.
         plan_id: the wave that is over.
         in_use: ids of instances whose nodes carry pods of workloads.
+        idle: ids of instances whose nodes carry none, each with the name of its node; the actuator
+            looks once more before it ends one.
     """
 
     group: str
     plan_id: str
     in_use: tuple[str, ...]
+    idle: tuple[tuple[str, str], ...] = ()

@@ -320,7 +320,12 @@ def test_a_group_gives_back_what_a_wave_that_is_over_did_not_use_but_no_node_in_
         observation(cluster=grown(facts), standing=LEADER), (), in_flight(cluster(facts))
     )
     in_use = tuple(sorted(instance_id_of(n.provider_id) for n in (used, *others[:1])))
-    assert chore.call == SettleGroup(group="labels/web/spot", plan_id="p1", in_use=in_use)
+    assert chore.call == SettleGroup(
+        group="labels/web/spot",
+        plan_id="p1",
+        in_use=in_use,
+        idle=((instance_id_of(idle.provider_id), idle.name),),
+    )
     assert chore.mode is Mode.ACTIVE
 
 

@@ -53,6 +53,7 @@ class MemoryGroups:
         dies_before: it ends before that write, else after.
         writes: what was carried out, in order.
         meanwhile: called once, right after the next write to the journal: another hand.
+        pods: what the API server says of the pods of a node.
     """
 
     groups: dict[str, ScalingGroup]
@@ -62,6 +63,7 @@ class MemoryGroups:
     dies_before: bool = True
     writes: list[str] = field(default_factory=list)
     meanwhile: Callable[[], None] | None = None
+    pods: dict[str, list[object]] = field(default_factory=dict)
     _begun: int = 0
     _config_map: dict[str, object] | None = None
     _version: int = 0
@@ -132,7 +134,10 @@ class MemoryGroups:
     # -- the journal -------------------------------------------------------------------
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer as the API server does of one ConfigMap: by compare-and-set."""
+        """Answer as the API server does of one ConfigMap, by compare-and-set, and of pods."""
+        if request.path == "/api/v1/pods":
+            node = request.query["fieldSelector"].partition(",")[0].partition("=")[2]
+            return web.json_response({"metadata": {}, "items": self.pods.get(node, [])})
         if request.method == "GET":
             if self._config_map is None:
                 return web.json_response({"kind": "Status", "code": 404}, status=404)

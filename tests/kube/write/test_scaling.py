@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from spotvortex.core.domain.cloud.scaling_groups import ScalingInstance
+from spotvortex.core.domain.labels import MANAGED_BY, MANAGER
 from spotvortex.core.drain.calls import Again, Done, Refused, ReleaseNode
 from spotvortex.core.drain.group_calls import GrowGroup, RestoreGroup, SettleGroup
 from spotvortex.core.drain.growth import Growth, growth_text
@@ -90,6 +91,33 @@ async def test_what_is_not_delivered_is_asked_for_no_more():
         await driver.grow(GROW, far())
         await driver.grow(SETTLE, far())
     assert memory.writes[1:3] == [f"{ON_DEMAND}=3", f"{ON_DEMAND}=1"]
+
+
+def a_pod(**meta):
+    return {"metadata": {"namespace": "shop", "name": "a", "uid": "u"} | meta, "spec": {}}
+
+
+@pytest.mark.parametrize(
+    ("pods", "stays"),
+    [
+        ([], False),
+        ([a_pod()], True),
+        ([a_pod(ownerReferences=[{"kind": "DaemonSet", "name": "d", "controller": True}])], False),
+        ([a_pod(namespace="spotvortex", labels={MANAGED_BY: MANAGER})], False),
+        ([a_pod(labels={MANAGED_BY: MANAGER})], True),
+    ],
+)
+async def test_a_new_node_on_which_a_pod_has_just_come_up_stays(pods, stays):
+    memory = groups()
+    settle = replace(SETTLE, idle=(("new-101", "node-1"), ("new-102", "node-2")))
+    memory.pods["node-1"] = pods
+    async with driving(memory) as driver:
+        await driver.grow(GROW, far())
+        assert [i.id for i in memory.groups[ON_DEMAND].instances[1:]] == ["new-101", "new-102"]
+        assert await driver.grow(settle, far()) == Done()
+    left = [i.id for i in memory.groups[ON_DEMAND].instances]
+    assert left == (["on-demand-0", "new-101"] if stays else ["on-demand-0"])
+    assert memory.journal() == {}
 
 
 async def play(memory, *, moved):

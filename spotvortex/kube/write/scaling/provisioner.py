@@ -36,6 +36,7 @@ from spotvortex.errors import ConflictError, ScalingError
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.write.autoscaler.wanted_nodes import nodes_wanted_of_autoscaler
 from spotvortex.kube.write.bounded import BoundedRequests
+from spotvortex.kube.write.scaling.idle_nodes import carries_pods
 from spotvortex.kube.write.scaling.journal import Book, end_growth, read_book, write_growth
 from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.provisioner import Unable, WantedNodes
@@ -176,17 +177,25 @@ class ScalingProvisioner:
         back = to_give_back(growth, group, len(gone), call.in_use)
         if back.desired is not None:
             await self.service.set_desired(group, back.desired, self._bound_s(until))
+        nodes, n_kept = dict(call.idle), back.n_kept
         for instance in back.ended:
+            node = nodes.get(instance, "")
+            if node and await self._carries_pods(node, until):
+                n_kept += 1
+                continue
             await self.service.end(instance, self._bound_s(until))
         fields = {
             "group": group.name,
             "plan": growth.plan,
             "moved": len(gone),
             "desired": back.desired,
-            "ended": len(back.ended),
-            "kept": back.n_kept,
+            "ended": back.n_kept + len(back.ended) - n_kept,
+            "kept": n_kept,
         }
         log.info("group.settled", extra=fields)
+
+    async def _carries_pods(self, node: str, until: float) -> bool:
+        return await carries_pods(node, self.namespace, self.client, self._bound_s(until))
 
     def _requests(self, until: float) -> BoundedRequests:
         return BoundedRequests(client=self.client, until=until, timing=self.timing)
