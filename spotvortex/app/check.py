@@ -9,7 +9,8 @@ import asyncio
 from random import Random
 
 from spotvortex.app import bundle, check_mode
-from spotvortex.app.kubernetes import answering, run_background, use_of
+from spotvortex.app.groups import use_of
+from spotvortex.app.kubernetes import answering, run_background
 from spotvortex.app.prices import PriceSources, SystemClock, open_prices
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import ApiError, ModelContractError, PriceFileError, SettingsError

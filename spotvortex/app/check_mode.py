@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from random import Random
 
-from spotvortex.app.kubernetes import provisioner_of
+from spotvortex.app.groups import provisioner_of
 from spotvortex.aws.session import open_queue
 from spotvortex.core.decision.weights import Steering
 from spotvortex.core.domain.types import Mode

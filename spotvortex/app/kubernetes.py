@@ -13,9 +13,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
-from typing import Final, assert_never
+from typing import Final
 
-from spotvortex.app.groups import scaling_groups
+from spotvortex.app.groups import provisioner_of, scaling_groups, use_of
 from spotvortex.app.prices import PriceSources, SystemClock, open_prices
 from spotvortex.app.recollection import FirstStart
 from spotvortex.app.usage import open_usage
@@ -27,7 +27,6 @@ from spotvortex.core.domain.types import Mode
 from spotvortex.errors import ApiError, UnreachableError
 from spotvortex.kube.admin import access_review
 from spotvortex.kube.api.client import KubeClient
-from spotvortex.kube.cache.groups.node_groups import AutoscalerUse
 from spotvortex.kube.cache.view import KubeClusterView
 from spotvortex.kube.coordination.freeze import FreezeWatch
 from spotvortex.kube.coordination.kept_ledger import KeptLedger
@@ -36,19 +35,15 @@ from spotvortex.kube.coordination.kept_value import Place
 from spotvortex.kube.coordination.lease import LeaseKeeper, LeaseOptions
 from spotvortex.kube.coordination.state import VERSION, ClusterState
 from spotvortex.kube.coordination.state_store import VersionedConfigMap
-from spotvortex.kube.write.autoscaler.provisioner import AutoscalerProvisioner
 from spotvortex.kube.write.bounded import BoundedRequests
 from spotvortex.kube.write.events import EventRecorder
 from spotvortex.kube.write.karpenter_version import KarpenterVersion
 from spotvortex.kube.write.manifests import PlaceholderOptions
-from spotvortex.kube.write.provisioners import EachByItsOwn, KarpenterProvisioner, NoProvisioner
-from spotvortex.kube.write.scaling.provisioner import ScalingProvisioner
 from spotvortex.kube.write.writer import KubeWriter
 from spotvortex.ports.edges import Background, Edges
 from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.null import NullMemoryStore, NullNotices
 from spotvortex.ports.provisioner import Provisioner
-from spotvortex.ports.scaling import ScalingService
 from spotvortex.ports.writing import Recall, Writing
 from spotvortex.settings.load import aws_region, kubeconfig
 from spotvortex.settings.model import Settings
@@ -298,55 +293,6 @@ async def _queue(
     )
     notices = open_notices(options, clock=SystemClock(), rng=opening.rng, may_read=may_read)
     return await opening.stack.enter_async_context(notices)
-
-
-def provisioner_of(
-    settings: Settings,
-    client: KubeClient,
-    timing: LeaseTiming,
-    groups: ScalingService | None = None,
-) -> Provisioner:
-    """Return what makes and ends the cluster's nodes, as the settings say."""
-    karpenter = KarpenterProvisioner(client, timing)
-    match settings.provisioner:
-        case "karpenter":
-            return karpenter
-        case "auto" | "cluster-autoscaler" | "asg" | "mng":
-            autoscaler = AutoscalerProvisioner(
-                client=client, timing=timing, namespace=settings.namespace
-            )
-            return EachByItsOwn(
-                karpenter=karpenter,
-                autoscaler=autoscaler,
-                scaling=_scaling(settings, client, timing, groups),
-            )
-        case "none":
-            return NoProvisioner()
-        case _ as never:
-            assert_never(never)
-
-
-def _scaling(
-    settings: Settings, client: KubeClient, timing: LeaseTiming, groups: ScalingService | None
-) -> ScalingProvisioner | None:
-    if groups is None:
-        return None
-    return ScalingProvisioner(
-        client=client, timing=timing, namespace=settings.namespace, service=groups
-    )
-
-
-def use_of(settings: Settings) -> AutoscalerUse:
-    """Return whether node groups are taken for Cluster Autoscaler's, as the settings say."""
-    match settings.provisioner:
-        case "auto":
-            return AutoscalerUse.WHERE_IT_RUNS
-        case "cluster-autoscaler":
-            return AutoscalerUse.ALWAYS
-        case "karpenter" | "asg" | "mng" | "none":
-            return AutoscalerUse.NEVER
-        case _ as never:
-            assert_never(never)
 
 
 def both(one: Awaited, other: Awaited) -> Awaited:
