@@ -40,7 +40,7 @@ class Clock:
 
 
 class Requests:
-    """Implements `Requests` by names: ten pods a workload, each asking for half a core."""
+    """Implements `KnownRequests` by names: ten pods a workload, each asking for half a core."""
 
     n_pods = N_PODS
     has_pods = True

@@ -22,7 +22,7 @@ PROGRAM: Final = "spotvortex"
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class Completable:
     """One option or argument.
 
     Attributes:
@@ -52,7 +52,7 @@ class Completed:
 
     name: str
     summary: str
-    words: tuple[Words, ...]
+    words: tuple[Completable, ...]
 
 
 def completed(name: str, command: ClickCommand) -> Completed:
@@ -61,11 +61,11 @@ def completed(name: str, command: ClickCommand) -> Completed:
     return Completed(name, summary, tuple(map(_words, command.params)))
 
 
-def _words(param: Parameter) -> Words:
+def _words(param: Parameter) -> Completable:
     assert isinstance(param, (TyperOption, TyperArgument))
     kind = param.type_descriptor.annotation
     is_enum = isinstance(kind, type) and issubclass(kind, Enum)
-    return Words(
+    return Completable(
         names=tuple(param.opts) if isinstance(param, TyperOption) else (),
         values=tuple(str(member.value) for member in kind) if is_enum else (),
         takes_value=not (isinstance(param, TyperOption) and param.is_flag),
@@ -143,7 +143,7 @@ def fish(commands: Sequence[Completed]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _fish_line(command: str, words: Words) -> str:
+def _fish_line(command: str, words: Completable) -> str:
     parts = [f"complete -c {PROGRAM} -n '__fish_seen_subcommand_from {command}'"]
     parts += (f"-l {n[2:]}" if n.startswith("--") else f"-s {n[1:]}" for n in words.names)
     if words.names and words.takes_value:

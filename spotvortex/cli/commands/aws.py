@@ -12,7 +12,7 @@ from spotvortex.app.groups import described_nodegroup
 from spotvortex.cli.options import load_quietly
 from spotvortex.errors import SettingsError
 from spotvortex.report.aws.policies import GroupRights, rights_policy, trust_policy
-from spotvortex.report.aws.resources import Form, resources
+from spotvortex.report.aws.resources import TemplateForm, resources
 from spotvortex.report.aws.twin import eksctl_text, terraform_text
 from spotvortex.settings.load import aws_region
 
@@ -55,8 +55,9 @@ def command(  # noqa: PLR0913 - one parameter an option
     cluster: Annotated[str, typer.Option(help="The EKS cluster, for managed node groups.")] = "",
     nodegroup: Annotated[str, typer.Option(help="The managed node group to make a twin of.")] = "",
     form: Annotated[
-        Form, typer.Option(help="What resources are written for; a twin for eksctl or Terraform.")
-    ] = Form.CLOUDFORMATION,
+        TemplateForm,
+        typer.Option(help="What resources are written for; a twin for eksctl or Terraform."),
+    ] = TemplateForm.CLOUDFORMATION,
 ) -> None:
     """Print what SpotVortex needs in AWS. Nothing is changed; only `twin` asks, one read."""
     match task:
@@ -78,8 +79,12 @@ def command(  # noqa: PLR0913 - one parameter an option
     typer.echo(text, nl=False)
 
 
-def _twin(cluster: str, nodegroup: str, form: Form) -> str:
+def _twin(cluster: str, nodegroup: str, form: TemplateForm) -> str:
     if not cluster or not nodegroup:
         raise SettingsError("of what? Give --cluster and --nodegroup")
     group = asyncio.run(described_nodegroup(cluster, nodegroup))
-    return terraform_text(group) if form is Form.TERRAFORM else eksctl_text(group, aws_region())
+    return (
+        terraform_text(group)
+        if form is TemplateForm.TERRAFORM
+        else eksctl_text(group, aws_region())
+    )

@@ -56,7 +56,7 @@ LISTED_S: Final = 60.0
 """Longest wait for the first list of pods, without which no pod has a workload."""
 
 
-class Requests(Protocol):
+class KnownRequests(Protocol):
     """Knows what pods have asked for."""
 
     @property
@@ -81,7 +81,7 @@ class MetricsApi:
         first: set when it has been read once, however that went.
     """
 
-    def __init__(self, client: KubeClient, clock: WallClock, requests: Requests) -> None:
+    def __init__(self, client: KubeClient, clock: WallClock, requests: KnownRequests) -> None:
         """Know nothing yet."""
         self._client, self._clock, self._requests = client, clock, requests
         self._nodes, self._pods = Codec(NodeMetrics), Codec(PodMetrics)

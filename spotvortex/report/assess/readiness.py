@@ -22,7 +22,7 @@ from spotvortex.report.fixes import CURES, TROUBLES, trouble_of_zero
 from spotvortex.report.node_pool_pair import CAPACITY_TYPE
 
 
-class Readiness(StrEnum):
+class SpotReadiness(StrEnum):
     """How far a workload is ready for Spot, the worst first."""
 
     HELD = "held"
@@ -56,7 +56,7 @@ class WorkloadReadiness:
 
     workload: str
     pools: tuple[str, ...]
-    readiness: Readiness
+    readiness: SpotReadiness
     reasons: tuple[str, ...]
     owner: str
     fixes: tuple[str, ...]
@@ -70,7 +70,7 @@ class WorkloadReadiness:
 class _Trouble:
     """One thing that stands against a workload."""
 
-    readiness: Readiness
+    readiness: SpotReadiness
     reason: str
     fix: str
     command: str = ""
@@ -88,7 +88,7 @@ def readiness_rows(
     """Return a row for each workload that has replicas, the worst first."""
     blocked = _blocked(cluster.pools)
     rows = [_row(row, blocked.get(row.workload, {})) for row in survival]
-    order = list(Readiness)
+    order = list(SpotReadiness)
     return tuple(sorted(rows, key=lambda r: (order.index(r.readiness), -r.healthy, r.workload)))
 
 
@@ -98,7 +98,9 @@ def _row(row: SurvivalRow, blocked: Mapping[Blocker, _Trouble]) -> WorkloadReadi
         found.append(_single(row.workload))
     if not row.is_single and row.change:
         found.append(_full(row))
-    worst = min((t.readiness for t in found), key=list(Readiness).index, default=Readiness.READY)
+    worst = min(
+        (t.readiness for t in found), key=list(SpotReadiness).index, default=SpotReadiness.READY
+    )
     return WorkloadReadiness(
         workload=row.workload,
         pools=row.pools,
@@ -121,7 +123,7 @@ def _owner(workload: str) -> str:
 def _single(workload: str) -> _Trouble:
     fix = CURES[TROUBLES[Blocker.SINGLE_REPLICA]].fix
     return _Trouble(
-        Readiness.SINGLE, "single replica", fix, _line(workload, "scale", "--replicas=2")
+        SpotReadiness.SINGLE, "single replica", fix, _line(workload, "scale", "--replicas=2")
     )
 
 
@@ -129,7 +131,7 @@ def _full(row: SurvivalRow) -> _Trouble:
     loss = f"the loss of {row.loss}" if row.loss else "a loss"
     verb = "survives" if row.survives else "does not survive"
     reason = f"{verb} {loss}: {row.healthy_left} of {row.healthy} pods left, {row.needed} must stay"
-    return _Trouble(Readiness.FULL, reason, row.change, _command_of(row))
+    return _Trouble(SpotReadiness.FULL, reason, row.change, _command_of(row))
 
 
 def _command_of(row: SurvivalRow) -> str:
@@ -179,7 +181,9 @@ def _blocked(pools: Iterable[PoolFacts]) -> Mapping[str, Mapping[Blocker, _Troub
             if pdb.workload and held:
                 fix = CURES[trouble_of_zero(pdb)].fix
                 reason = f"PodDisruptionBudget {pdb.key} ({pdb.terms}) lets nobody go"
-                found[pdb.workload][Blocker.PDB_ALLOWS_ZERO] = _Trouble(Readiness.HELD, reason, fix)
+                found[pdb.workload][Blocker.PDB_ALLOWS_ZERO] = _Trouble(
+                    SpotReadiness.HELD, reason, fix
+                )
     return found
 
 
@@ -193,5 +197,5 @@ def _of(blocker: Blocker, workload: str) -> _Trouble | None:
         return _single(workload)
     if blocker is Blocker.PINNED_ON_DEMAND:
         patch = _line(workload, "patch", prefer_spot())
-        return _Trouble(Readiness.PINNED, "asks for on-demand itself", fix, patch)
-    return _Trouble(Readiness.HELD, blocker.replace("-", " "), fix)
+        return _Trouble(SpotReadiness.PINNED, "asks for on-demand itself", fix, patch)
+    return _Trouble(SpotReadiness.HELD, blocker.replace("-", " "), fix)

@@ -14,14 +14,14 @@ from rich.console import Console
 from rich.text import Text
 
 from spotvortex.report.assess.assessment import Report
-from spotvortex.report.assess.readiness import Readiness, WorkloadReadiness
+from spotvortex.report.assess.readiness import SpotReadiness, WorkloadReadiness
 
 _STYLES: Final = {
-    Readiness.HELD: "red",
-    Readiness.SINGLE: "red",
-    Readiness.PINNED: "yellow",
-    Readiness.FULL: "yellow",
-    Readiness.READY: "green",
+    SpotReadiness.HELD: "red",
+    SpotReadiness.SINGLE: "red",
+    SpotReadiness.PINNED: "yellow",
+    SpotReadiness.FULL: "yellow",
+    SpotReadiness.READY: "green",
 }
 
 
@@ -29,7 +29,7 @@ def show(report: Report, console: Console) -> None:
     """Print a line of sums, then each workload with why it is no further, and the fix."""
     rows = report.readiness
     counts = Counter(row.readiness for row in rows)
-    sums = ", ".join(f"{counts[state]} {state}" for state in Readiness if counts[state])
+    sums = ", ".join(f"{counts[state]} {state}" for state in SpotReadiness if counts[state])
     where = f"context {report.context} · read-only · {report.seconds:.1f} s"
     console.print(Text.assemble(("spotvortex assess --workloads", "bold"), f"   {where}"))
     console.print(Text(f"{len(rows)} workloads: {sums}" if rows else "no workload has replicas"))

@@ -94,14 +94,14 @@ output "queue_arn" {
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
 
 
-class Form(StrEnum):
+class TemplateForm(StrEnum):
     """What the template is written for."""
 
     CLOUDFORMATION = "cloudformation"
     TERRAFORM = "terraform"
 
 
-def resources(form: Form, name: str = "spotvortex-notices") -> str:
+def resources(form: TemplateForm, name: str = "spotvortex-notices") -> str:
     """Return the template.
 
     Raises:
@@ -110,9 +110,9 @@ def resources(form: Form, name: str = "spotvortex-notices") -> str:
     if not _NAME.fullmatch(name):
         raise SettingsError(f"--name={name!r}: give 1 to 60 letters, digits, - and _")
     match form:
-        case Form.CLOUDFORMATION:
+        case TemplateForm.CLOUDFORMATION:
             return _cloudformation(name)
-        case Form.TERRAFORM:
+        case TemplateForm.TERRAFORM:
             return _terraform(name)
         case _ as never:
             assert_never(never)

@@ -8,7 +8,7 @@ import pytest
 from spotvortex.core.domain.observation import BlockedWorkload, NodeLoad
 from spotvortex.core.domain.types import Blocker
 from spotvortex.report.assess import workloads_screen
-from spotvortex.report.assess.readiness import Readiness
+from spotvortex.report.assess.readiness import SpotReadiness
 from tests.core.builders import WEB_B, on_demand, pdb, placed, pool, spot, work
 from tests.report.reports import document, lines_of, report
 
@@ -33,25 +33,30 @@ def pods(*counts, **more):
 
 def test_a_workload_that_more_may_move_of_is_ready_and_has_no_reason():
     row = row_of(pods(("d1", 4)), on_demand("d1"))
-    assert (row.readiness, row.reasons, row.fixes, row.commands) == (Readiness.READY, (), (), ())
+    assert (row.readiness, row.reasons, row.fixes, row.commands) == (
+        SpotReadiness.READY,
+        (),
+        (),
+        (),
+    )
     assert (row.spare_pods, row.n_on_spot, row.healthy) == (2, 0, 4)
 
 
 @pytest.mark.parametrize(
     ("blocker", "readiness", "command"),
     [
-        (Blocker.DO_NOT_DISRUPT, Readiness.HELD, ""),
-        (Blocker.LOCAL_STORAGE, Readiness.HELD, ""),
-        (Blocker.SINGLE_REPLICA, Readiness.SINGLE, "kubectl -n shop scale deployment/api"),
-        (Blocker.PINNED_ON_DEMAND, Readiness.PINNED, "kubectl -n shop patch deployment/api"),
-        (Blocker.VOLUME, Readiness.READY, ""),
-        (Blocker.PINNED_SPOT, Readiness.READY, ""),
+        (Blocker.DO_NOT_DISRUPT, SpotReadiness.HELD, ""),
+        (Blocker.LOCAL_STORAGE, SpotReadiness.HELD, ""),
+        (Blocker.SINGLE_REPLICA, SpotReadiness.SINGLE, "kubectl -n shop scale deployment/api"),
+        (Blocker.PINNED_ON_DEMAND, SpotReadiness.PINNED, "kubectl -n shop patch deployment/api"),
+        (Blocker.VOLUME, SpotReadiness.READY, ""),
+        (Blocker.PINNED_SPOT, SpotReadiness.READY, ""),
     ],
 )
 def test_each_blocker_has_its_state_and_the_line_that_a_person_may_run(blocker, readiness, command):
     row = row_of(pods(("d1", 4)), held_by(blocker))
     assert row.readiness is readiness
-    assert len(row.reasons) == len(row.fixes) == (readiness is not Readiness.READY)
+    assert len(row.reasons) == len(row.fixes) == (readiness is not SpotReadiness.READY)
     assert "".join(row.commands).startswith(command)
     assert bool(row.commands) == bool(command)
     assert row.owner == "Deployment shop/api"
@@ -71,7 +76,7 @@ def test_the_patch_for_a_pinned_workload_prefers_spot_and_drops_both_selectors()
 def test_a_budget_that_lets_nobody_go_holds_its_workload_and_is_named():
     budget = pdb("api", healthy_by_node=(("d1", 4),), desired_healthy=4, disruptions_allowed=0)
     row = row_of(pods(("d1", 4)), on_demand("d1"), pdbs=(placed(budget, on_demand("d1")),))
-    assert row.readiness is Readiness.HELD
+    assert row.readiness is SpotReadiness.HELD
     assert budget.key in row.reasons[0]
 
 
@@ -97,14 +102,14 @@ def test_a_budget_that_lets_nobody_go_holds_its_workload_and_is_named():
 )
 def test_a_workload_that_can_spare_none_names_the_loss_and_the_line(one, nodes, command):
     row = row_of(one, *nodes)
-    assert row.readiness is Readiness.FULL
+    assert row.readiness is SpotReadiness.FULL
     assert row.commands == (command,)
     assert "must stay" in row.reasons[0]
 
 
 def test_a_change_that_no_line_makes_has_none():
     row = row_of(pods(("s1", 4)), spot("s1"), spot("s2", WEB_B))
-    assert row.readiness is Readiness.FULL
+    assert row.readiness is SpotReadiness.FULL
     assert row.fixes[0].startswith("spread it by topologySpreadConstraints")
     assert row.commands == ()
 
@@ -114,7 +119,7 @@ def test_the_worst_stand_first_and_screen_and_document_say_the_same():
     ready = placed(pods(("d2", 6), name="web"), *nodes)
     stuck = placed(pods(("d1", 2)), *nodes)
     made = report(pool(nodes=nodes, workloads=(ready, stuck)))
-    assert [row.readiness for row in made.readiness] == [Readiness.HELD, Readiness.READY]
+    assert [row.readiness for row in made.readiness] == [SpotReadiness.HELD, SpotReadiness.READY]
     lines = lines_of(lambda console: workloads_screen.show(made, console))
     assert lines[1] == "2 workloads: 1 held, 1 ready"
     assert lines[2].startswith("held    shop/Deployment/api · 0 of 2 pods on Spot")

@@ -13,7 +13,7 @@ from scripts import iam
 from spotvortex.core.domain.cloud.notices import EVENTS
 from spotvortex.errors import SettingsError
 from spotvortex.report.aws.policies import GroupRights, rights_policy, trust_policy
-from spotvortex.report.aws.resources import Form, resources
+from spotvortex.report.aws.resources import TemplateForm, resources
 from spotvortex.report.aws.rights import GROUP_WRITES, RIGHTS, Bound
 
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:spotvortex-notices"
@@ -105,7 +105,7 @@ def test_the_role_is_for_the_daemons_account_alone():
         (lambda: rights_policy("", KEY), "give --queue-arn too"),
         (lambda: trust_policy("a", OIDC, "12"), "give its twelve digits"),
         (lambda: trust_policy("a", "http://x", "123456789012"), "is no issuer of EKS"),
-        (lambda: resources(Form.TERRAFORM, "a b"), "--name='a b'"),
+        (lambda: resources(TemplateForm.TERRAFORM, "a b"), "--name='a b'"),
     ],
 )
 def test_what_cannot_be_right_is_refused_with_the_fix(make, words):
@@ -114,7 +114,7 @@ def test_what_cannot_be_right_is_refused_with_the_fix(make, words):
 
 
 def test_the_queue_hears_every_event_that_is_read_and_nothing_else():
-    made = json.loads(resources(Form.CLOUDFORMATION))["Resources"]
+    made = json.loads(resources(TemplateForm.CLOUDFORMATION))["Resources"]
     rules = [r["Properties"] for r in made.values() if r["Type"] == "AWS::Events::Rule"]
     heard = {(*r["EventPattern"]["source"], *r["EventPattern"]["detail-type"]) for r in rules}
     assert heard == set(EVENTS)
@@ -122,12 +122,12 @@ def test_the_queue_hears_every_event_that_is_read_and_nothing_else():
     targets = [t for r in rules for t in r["Targets"]]
     assert {t["Arn"]["Fn::GetAtt"][0] for t in targets} == {"Queue"}
     assert {t["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0] for t in targets} == {"DeadLetters"}
-    text = resources(Form.TERRAFORM)
+    text = resources(TemplateForm.TERRAFORM)
     assert all(source in text and detail in text for source, detail in EVENTS)
 
 
 def test_both_queues_are_encrypted_and_take_messages_of_eventbridge_over_tls_alone():
-    made = json.loads(resources(Form.CLOUDFORMATION, "mine"))["Resources"]
+    made = json.loads(resources(TemplateForm.CLOUDFORMATION, "mine"))["Resources"]
     queues = [r["Properties"] for r in made.values() if r["Type"] == "AWS::SQS::Queue"]
     assert [q["QueueName"] for q in queues] == ["mine", "mine-dead"]
     assert all(q["SqsManagedSseEnabled"] and "RedrivePolicy" not in q for q in queues)
@@ -140,7 +140,7 @@ def test_both_queues_are_encrypted_and_take_messages_of_eventbridge_over_tls_alo
 
 
 def test_terraforms_braces_are_in_pairs():
-    text = resources(Form.TERRAFORM)
+    text = resources(TemplateForm.TERRAFORM)
     assert text.count("{") == text.count("}")
     assert '"spotvortex-notices-${each.key}"' in text
 

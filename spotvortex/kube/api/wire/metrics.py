@@ -21,7 +21,7 @@ class Used(Wire, frozen=True, gc=False):
     memory: Quantity = NO_AMOUNT
 
 
-class Container(Wire, frozen=True, gc=False):
+class UsedContainer(Wire, frozen=True, gc=False):
     """What one container uses."""
 
     usage: Used = Used()
@@ -39,5 +39,5 @@ class PodMetrics(Wire, frozen=True, gc=False):
     """What one pod uses, by container."""
 
     metadata: Meta
-    containers: tuple[Container, ...] = ()
+    containers: tuple[UsedContainer, ...] = ()
     timestamp: datetime | None = None
