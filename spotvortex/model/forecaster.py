@@ -24,6 +24,7 @@ from spotvortex.model.behaviour import is_probability
 from spotvortex.model.feature_model import FeatureModel
 from spotvortex.model.manifest import V1_POLICY_GRAPH, ManifestV1, Policy
 from spotvortex.model.onnx import Network
+from spotvortex.model.sequence_model import SequenceModel
 from spotvortex.model.window_model import WindowModel
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,8 @@ class OnnxForecaster:
     """A bundle's risk model, and its policy network where it has one.
 
     `degenerate_reason` is empty for a bundle that behaves like a risk model; else it says why not,
-    and every score is NaN, so that the model abstains.
+    and every score is NaN, so that the model abstains. `challenger` is the network that is asked
+    beside it, None where the bundle has none.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -47,12 +49,15 @@ class OnnxForecaster:
         self.digest = bundle.digest
         self.scope = Scope(manifest.supported_instance_families)
         self._risk: RiskModel
+        self.challenger: SequenceModel | None = None
         if isinstance(manifest, ManifestV1):
             self._risk = WindowModel(bundle)
             self._policy = _policy_network(bundle, Policy(graph=V1_POLICY_GRAPH))
         else:
             self._risk = FeatureModel(manifest, bundle)
             self._policy = _policy_network(bundle, manifest.policy)
+            if manifest.challenger is not None:
+                self.challenger = SequenceModel(manifest.challenger, bundle)
         self.degenerate_reason = self._risk.degenerate_reason()
 
     @property

@@ -15,6 +15,7 @@ from typing import Final, Literal
 import msgspec
 
 from spotvortex.core.scoring.features import unknown_features
+from spotvortex.core.scoring.trajectory import AHEAD_HOURS, COLUMNS, PAST_HOURS
 from spotvortex.errors import ModelContractError
 
 MANIFEST_NAME: Final = "MODEL_MANIFEST.json"
@@ -76,6 +77,78 @@ class Policy(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown
     output: str = "q_values"
 
 
+class Column(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
+    """One column of the trajectory that a challenger reads.
+
+    Attributes:
+        name: the column, as in `core.scoring.trajectory.COLUMNS`.
+        centre: mean over the training samples; the network itself takes it away.
+        spread: deviation over them, by which the network divides.
+    """
+
+    name: str
+    centre: float
+    spread: float
+
+
+class Challenger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A network that is asked beside the model that decides, and decides nothing itself.
+
+    Attributes:
+        name: its name.
+        kind: the kind of network, in words.
+        graph: the artifact that it is.
+        input: the name of its input, `float32[batch, 24, 16]`.
+        columns: the columns of a step, in order, with their scale.
+        past_hours: its window: where the steps behind lie, from now.
+        ahead_hours: its horizon: where the steps ahead end, from now.
+        scores: the outputs that are read.
+        why: why it does not decide, in words.
+    """
+
+    name: str
+    kind: str
+    graph: str
+    input: str = "trajectory"
+    columns: tuple[Column, ...]
+    past_hours: tuple[float, ...]
+    ahead_hours: tuple[float, ...]
+    scores: tuple[Score, ...]
+    why: str
+
+
+class Source(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fields=True):
+    """Data that a network was trained on.
+
+    Attributes:
+        name: what it is.
+        first_day: first day that it holds; of drawn markets the day they are said to begin.
+        last_day: last day.
+    """
+
+    name: str
+    first_day: str
+    last_day: str
+
+
+class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the networks of a bundle came to be.
+
+    Attributes:
+        sources: the data, with their days.
+        digests: SHA-256 of each folder of data, by name.
+        code: SHA-256 of the training code and of the code that builds what it reads.
+        seeds: seeds that were trained; the worst of them ships.
+        metrics: figures on validation, by name.
+    """
+
+    sources: tuple[Source, ...]
+    digests: dict[str, str]
+    code: str
+    seeds: tuple[int, ...]
+    metrics: dict[str, float]
+
+
 class ManifestV2(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`MODEL_MANIFEST.json`, schema version 2.
 
@@ -93,6 +166,8 @@ class ManifestV2(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         features: the columns of the input, in order.
         scores: the outputs that are read.
         policy: the policy network, None where there is none.
+        challenger: a network that is asked beside the model, None where there is none.
+        training: how the networks were trained, None where nothing was.
     """
 
     schema_version: int
@@ -108,11 +183,14 @@ class ManifestV2(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     features: tuple[Feature, ...]
     scores: tuple[Score, ...]
     policy: Policy | None = None
+    challenger: Challenger | None = None
+    training: Training | None = None
 
     @property
     def graphs(self) -> tuple[str, ...]:
         """The artifacts that are networks."""
-        return (self.graph, self.policy.graph) if self.policy else (self.graph,)
+        beside = (self.policy, self.challenger)
+        return (self.graph, *(one.graph for one in beside if one is not None))
 
 
 class _FileV1(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -190,7 +268,9 @@ def read_manifest(raw: bytes, expected_cloud: str) -> Manifest:
             raise refusal("artifacts", f"does not list {name!r}, which is a network; list the file")
     if isinstance(manifest, ManifestV2):
         _check_features(manifest.features)
-        _check_scores(manifest.scores)
+        _check_scores(manifest.scores, "scores")
+        if manifest.challenger is not None:
+            _check_challenger(manifest.challenger)
     return manifest
 
 
@@ -253,11 +333,28 @@ def _check_features(features: tuple[Feature, ...]) -> None:
             raise refusal(f"features.{feature.name}", "has no range; low must be smaller than high")
 
 
-def _check_scores(scores: tuple[Score, ...]) -> None:
+def _check_challenger(challenger: Challenger) -> None:
+    """Check that the challenger reads what `core.scoring.trajectory` builds."""
+    names = tuple(column.name for column in challenger.columns)
+    if names != COLUMNS:
+        raise refusal("challenger.columns", f"are {names}; this SpotVortex builds {COLUMNS}")
+    wanted = (PAST_HOURS, AHEAD_HOURS)
+    given = (challenger.past_hours, challenger.ahead_hours)
+    for name, hours, built in zip(("past_hours", "ahead_hours"), given, wanted, strict=True):
+        if len(hours) != len(built) or max(map(_gap, hours, built)) > 1e-6:
+            raise refusal(f"challenger.{name}", f"are {hours}; this SpotVortex builds {built}")
+    _check_scores(challenger.scores, "challenger.scores")
+
+
+def _gap(a: float, b: float) -> float:
+    return abs(a - b)
+
+
+def _check_scores(scores: tuple[Score, ...], field: str) -> None:
     found = {score.name: score.horizon_minutes for score in scores}
     if found != HORIZON_MINUTES or len(scores) != len(found):
         raise refusal(
-            "scores", f"gives {found}; needed by name and horizon_minutes: {dict(HORIZON_MINUTES)}"
+            field, f"gives {found}; needed by name and horizon_minutes: {dict(HORIZON_MINUTES)}"
         )
     if len({score.output for score in scores}) != len(scores):
-        raise refusal("scores", "reads one output twice; each horizon needs an output of its own")
+        raise refusal(field, "reads one output twice; each horizon needs an output of its own")

@@ -27,7 +27,8 @@ Matrix = NDArray[np.float32]
 class OfferingContext:
     """What is known of one offering when its features are built.
 
-    From `held_hours` on they are read by the memory's own score and by decisions, not by a model.
+    From `held_hours` on they are read by the memory's own score, by decisions, and by a network that
+    reads a trajectory, not by a model that reads rows.
 
     Attributes:
         offering: the instance type and zone.
@@ -42,6 +43,8 @@ class OfferingContext:
             nothing.
         lost_hours: hours since the cluster's own last loss there, None where none was seen.
         refused_hours: hours since a launch there was last seen to fail, None where none was.
+        exposure_hours: node-hours that the memory rests on, decayed.
+        refused_ratio: share of the launches there that failed, decayed; None where none was seen.
     """
 
     offering: Offering
@@ -53,6 +56,8 @@ class OfferingContext:
     level_per_hour: float | None = None
     lost_hours: float | None = None
     refused_hours: float | None = None
+    exposure_hours: float = 0.0
+    refused_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

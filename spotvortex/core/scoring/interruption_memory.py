@@ -105,6 +105,12 @@ class OfferingMemory:
         return (prior_losses + self.losses) / (PRIOR_HOURS + self.exposure_hours)
 
     @property
+    def refused_ratio(self) -> float | None:
+        """Share of the launches that failed, None where none was seen."""
+        asked = self.launches + self.refusals
+        return self.refusals / asked if asked > 0.0 else None
+
+    @property
     def weight(self) -> float:
         """How much is known of it: who has the least is forgotten first."""
         return self.losses + self.exposure_hours + self.refusals + self.launches
@@ -265,6 +271,8 @@ def context(memory: Memory, offering: Offering, market: MarketFacts, now: float)
         level_per_hour=known.level_per_hour(memory.shared_per_hour * scale),
         lost_hours=_hours_since(known.last_loss_at, now),
         refused_hours=_hours_since(known.last_refused_at, now),
+        exposure_hours=known.exposure_hours,
+        refused_ratio=known.refused_ratio,
     )
 
 

@@ -1,0 +1,87 @@
+"""How good a prediction is beside a reference, with intervals by blocks of days.
+
+Comes in: probabilities, outcomes, blocks of days. Goes out: figures. May not know where a
+probability is from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spotvortex.model.quality import auc, brier, calibration_error
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+N_RESAMPLES: Final = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What one prediction is worth on one set of samples.
+
+    Attributes:
+        n: samples.
+        lost: share of them that was lost.
+        auc: area under the ROC curve.
+        auc_low, auc_high: its 95 % interval over blocks of days.
+        brier: mean squared error.
+        skill: Brier skill over the reference, 1 - brier / reference.
+        skill_low, skill_high: its 95 % interval over blocks of days.
+        ece: expected calibration error.
+        mean: mean prediction.
+    """
+
+    n: int
+    lost: float
+    auc: float
+    auc_low: float
+    auc_high: float
+    brier: float
+    skill: float
+    skill_low: float
+    skill_high: float
+    ece: float
+    mean: float
+
+
+def figures(p: Floats, y: Floats, reference: Floats, blocks: Ints, seed: int = 7) -> Figures:
+    """Judge a prediction; blocks of samples are resampled as a whole.
+
+    Args:
+        p: the prediction.
+        y: what came, 0 or 1.
+        reference: the prediction over which skill is counted.
+        blocks: the block of each sample, such as a market's day.
+        seed: of the resampling.
+    """
+    _, block = np.unique(blocks, return_inverse=True)
+    n_blocks = int(block.max()) + 1
+    ours = np.bincount(block, (p - y) ** 2, n_blocks)
+    theirs = np.bincount(block, (reference - y) ** 2, n_blocks)
+    chance = np.random.default_rng(seed)
+    skills, areas = [], []
+    for turn in range(N_RESAMPLES):
+        times = np.bincount(chance.integers(0, n_blocks, n_blocks), minlength=n_blocks)
+        skills.append(1.0 - (times @ ours) / max(times @ theirs, 1e-12))
+        if turn < N_RESAMPLES // 4:
+            areas.append(auc(p, y, times[block].astype(float)))
+    low, high = np.percentile(skills, (2.5, 97.5))
+    auc_low, auc_high = np.nanpercentile(areas, (2.5, 97.5))
+    return Figures(
+        n=len(p),
+        lost=float(y.mean()),
+        auc=auc(p, y),
+        auc_low=float(auc_low),
+        auc_high=float(auc_high),
+        brier=brier(p, y),
+        skill=1.0 - ours.sum() / max(theirs.sum(), 1e-12),
+        skill_low=float(low),
+        skill_high=float(high),
+        ece=calibration_error(p, y),
+        mean=float(p.mean()),
+    )
