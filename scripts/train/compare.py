@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from scripts.train import baselines
 from scripts.train.fit import VARIANTS, scales
-from scripts.train.metrics import figures
+from scripts.train.metrics import figures, skill
 from scripts.train.samples import Samples, read_samples
 from scripts.train.tft import N_KNOWN, N_OBSERVED, N_TIMED, Tft
 from spotvortex.core.scoring.trajectory import AHEAD_HOURS, COLUMNS, PAST_HOURS
@@ -98,8 +98,7 @@ def _judge(
     found: dict[str, Any] = {}
     for name, p in said.items():
         found[name] = asdict(figures(p[rows], y[rows], reference, block))
-        over = figures(p[rows], y[rows], memory, block)
-        found[name]["over_memory"] = [over.skill, over.skill_low, over.skill_high]
+        found[name]["over_memory"] = list(skill(p[rows], y[rows], memory, block))
     return found
 
 

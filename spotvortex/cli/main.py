@@ -69,6 +69,7 @@ COMMANDS: Final = (
     Command(name="ca", summary="Print priorities of node groups for Cluster Autoscaler."),
     Command(name="aws", summary="Print what AWS has to allow, and a queue: policies, resources."),
     Command(name="completion", summary="Print what completes these words: bash, zsh, fish."),
+    Command(name="model", summary="Try a model bundle before it is used: check."),
     Command(name="version", summary="Print the version."),
 )
 """Every command, in the order of the help."""

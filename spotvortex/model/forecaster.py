@@ -22,7 +22,7 @@ from spotvortex.errors import ModelContractError
 from spotvortex.model.artifacts import Bundle, read_bundle
 from spotvortex.model.behaviour import is_probability
 from spotvortex.model.feature_model import FeatureModel
-from spotvortex.model.manifest import V1_POLICY_GRAPH, ManifestV1, Policy
+from spotvortex.model.manifest import V1_POLICY_GRAPH, ManifestV1, Policy, Training
 from spotvortex.model.onnx import Network
 from spotvortex.model.sequence_model import SequenceModel
 from spotvortex.model.window_model import WindowModel
@@ -40,7 +40,8 @@ class OnnxForecaster:
 
     `degenerate_reason` is empty for a bundle that behaves like a risk model; else it says why not,
     and every score is NaN, so that the model abstains. `challenger` is the network that is asked
-    beside it, None where the bundle has none.
+    beside it, `training` how the networks came to be; None where the bundle has none. `files` are
+    its artifacts, `feature_names` the columns that a v2 model reads.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -48,6 +49,9 @@ class OnnxForecaster:
         self.name = manifest.name
         self.digest = bundle.digest
         self.scope = Scope(manifest.supported_instance_families)
+        self.files = tuple(sorted(manifest.artifacts))
+        self.feature_names: tuple[str, ...] = ()
+        self.training: Training | None = None
         self._risk: RiskModel
         self.challenger: SequenceModel | None = None
         if isinstance(manifest, ManifestV1):
@@ -55,6 +59,8 @@ class OnnxForecaster:
             self._policy = _policy_network(bundle, Policy(graph=V1_POLICY_GRAPH))
         else:
             self._risk = FeatureModel(manifest, bundle)
+            self.feature_names = tuple(feature.name for feature in manifest.features)
+            self.training = manifest.training
             self._policy = _policy_network(bundle, manifest.policy)
             if manifest.challenger is not None:
                 self.challenger = SequenceModel(manifest.challenger, bundle)

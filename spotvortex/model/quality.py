@@ -19,8 +19,9 @@ N_BINS: Final = 10
 def auc(p: Floats, y: Floats, weight: Floats | None = None) -> float:
     """Return the area under the ROC curve, ties at half; NaN where all outcomes are alike."""
     w = np.ones(len(p)) if weight is None else weight
-    order = np.argsort(p, kind="stable")
-    p, y, w = p[order], y[order], w[order]
+    if (np.diff(p) < 0.0).any():
+        order = np.argsort(p, kind="stable")
+        p, y, w = p[order], y[order], w[order]
     lost, kept = w * y, w * (1.0 - y)
     edges = np.flatnonzero(np.r_[True, np.diff(p) > 0.0])
     lost_at, kept_at = np.add.reduceat(lost, edges), np.add.reduceat(kept, edges)

@@ -80,6 +80,8 @@ class Assessor:
                 with self.heartbeats.at_work("inference"):
                     replaced = out.put(await self.assess(observation))
                     await self._save(every_s=SAVE_EVERY_S)
+                    if self.scorer.challenge is not None:
+                        await self.scorer.challenge.ask()
                 if replaced:
                     self.telemetry.count(CHANNEL_REPLACED, out.name, n=replaced)
         except ClosedError:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 import numpy as np
 
@@ -30,56 +29,29 @@ from spotvortex.core.pool.input import PoolInput
 from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.core.scoring.scores import Scores, no_scores, scores_of
 from spotvortex.errors import ModelContractError
+from spotvortex.pipeline.bounded_run import RUN_LIMIT_S, BoundedRun
+from spotvortex.pipeline.challenge import Challenge
 from spotvortex.ports.edges import Offload
 from spotvortex.ports.model import Forecaster
 
 log = logging.getLogger(__name__)
 
-RUN_LIMIT_S: Final = 5.0
-"""Longest run of the model that is waited for, in seconds; 500 offerings take well under 0.1."""
-
-
-@dataclass(slots=True, kw_only=True)
-class BoundedRun:
-    """Runs one function at a time through `offload`, for at most `limit_s` of the loop's clock.
-
-    `busy` is true from a run's first moment to its last, also when it was given up meanwhile.
-    """
-
-    offload: Offload[Matrix]
-    limit_s: float
-    busy: bool = False
-
-    async def run(self, function: Callable[..., Matrix], *args: object) -> Matrix:
-        """Run a function and return what it gives.
-
-        Raises:
-            ModelContractError: it took too long, or one that took too long is still at it.
-        """
-        if self.busy:
-            raise ModelContractError("the model is still busy with a run that was given up")
-        try:
-            async with asyncio.timeout(self.limit_s):
-                return await self.offload(self._noted, function, *args)
-        except TimeoutError:
-            raise ModelContractError(f"the model gave no answer within {self.limit_s} s") from None
-
-    def _noted(self, function: Callable[..., Matrix], *args: object) -> Matrix:
-        """Run where `offload` has put the function, and note it for as long as that takes."""
-        self.busy = True
-        try:
-            return function(*args)
-        finally:
-            self.busy = False
-
 
 @dataclass(slots=True, kw_only=True)
 class Scorer:
-    """Asks one bundle, one run at a time."""
+    """Asks one bundle, one run at a time.
+
+    Attributes:
+        forecaster: the bundle.
+        offload: runs a blocking function off the loop.
+        run_limit_s: longest run that is waited for, in seconds.
+        challenge: what asks the bundle's challenger, None without one.
+    """
 
     forecaster: Forecaster
     offload: Offload[Matrix]
     run_limit_s: float = RUN_LIMIT_S
+    challenge: Challenge | None = None
     _model: BoundedRun = field(init=False)
 
     def __post_init__(self) -> None:
@@ -91,6 +63,8 @@ class Scorer:
         """Score one observation and reduce it, with a breath for the loop after each pool."""
         unscored = remember(memory, observation)
         scores = await self.scores(unscored.contexts, observation.at)
+        if self.challenge is not None:
+            self.challenge.note(unscored.contexts, scores, observation.at)
         steps = assess_steps(unscored, scores, rules)
         while True:
             try:

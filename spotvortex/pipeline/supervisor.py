@@ -20,6 +20,8 @@ from spotvortex.core.drain.messages import InHand
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.pipeline.assessor import Assessor
+from spotvortex.pipeline.bounded_run import RUN_LIMIT_S, BoundedRun
+from spotvortex.pipeline.challenge import Challenge
 from spotvortex.pipeline.channels import Lane, Latest
 from spotvortex.pipeline.collector import Collector
 from spotvortex.pipeline.drains.actuators import Actuators
@@ -28,7 +30,7 @@ from spotvortex.pipeline.health import Heartbeats, Readiness
 from spotvortex.pipeline.router import Router
 from spotvortex.pipeline.scorer import Scorer
 from spotvortex.ports.edges import Edges
-from spotvortex.ports.model import Forecaster
+from spotvortex.ports.model import Challenger, Forecaster
 from spotvortex.ports.null import (
     NullAuthority,
     NullMemoryStore,
@@ -71,6 +73,7 @@ class Ports:
         notices: the source of notices.
         pool_rules: rules of pools that the settings state, by name.
         weights: how pairs of groups are steered.
+        challenger: a network that is asked beside the model, None without one.
     """
 
     edges: Edges
@@ -86,6 +89,7 @@ class Ports:
     notices: Notices = field(default_factory=NullNotices)
     pool_rules: Mapping[str, PoolRules] = field(default_factory=dict)
     weights: WeightRules = field(default_factory=WeightRules)
+    challenger: Challenger | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,13 +159,26 @@ def _observing(ports: Ports, views: Boards, tick_s: float, in_hand: Latest[InHan
 
 def _scoring(ports: Ports, views: Boards, limits: Limits) -> Assessor:
     return Assessor(
-        scorer=Scorer(forecaster=ports.forecaster, offload=ports.edges.offload),
+        scorer=Scorer(
+            forecaster=ports.forecaster, offload=ports.edges.offload, challenge=_challenge(ports)
+        ),
         limits=limits,
         pool_rules=ports.pool_rules,
         store=ports.store,
         recall=ports.recall,
         telemetry=ports.telemetry,
         heartbeats=views.heartbeats,
+    )
+
+
+def _challenge(ports: Ports) -> Challenge | None:
+    """Make what asks the bundle's challenger, on a run of its own: it holds up no score."""
+    if ports.challenger is None:
+        return None
+    return Challenge(
+        challenger=ports.challenger,
+        model=BoundedRun(offload=ports.edges.offload, limit_s=RUN_LIMIT_S),
+        telemetry=ports.telemetry,
     )
 
 

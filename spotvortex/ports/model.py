@@ -12,6 +12,27 @@ from spotvortex.core.domain.cloud.instance_types import Scope
 from spotvortex.core.scoring.features import OfferingContext
 
 
+class Challenger(Protocol):
+    """A network that is asked beside the model that decides."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    def tensor(self, contexts: Sequence[OfferingContext]) -> NDArray[np.float32]:
+        """Build its input, one entry an offering; NaN where a value is unknown."""
+        ...
+
+    def score(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Score a tensor; blocking. `float32[n, 2]`, NaN where it abstains.
+
+        Raises:
+            ModelContractError: it could not be run.
+        """
+        ...
+
+
 class Forecaster(Protocol):
     """A model bundle that has passed its checks."""
 

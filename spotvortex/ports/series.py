@@ -63,6 +63,14 @@ REFUSALS: Final = Counted(
 WEIGHTS_GIVEN_UP: Final = Counted(
     "weights_given_up", "NodePools left alone since another writer takes their weight back."
 )
+CHALLENGER_RUNS: Final = Counted(
+    "challenger_runs", "Times at which the bundle's challenger was asked.", ("answer",)
+)
+CHALLENGER_DIFFERENCE: Final = Measured(
+    "challenger_difference_ratio",
+    "Difference of the challenger's capacity score of an offering from the one that decides.",
+    (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
+)
 LOOP_STALL: Final = Measured(
     "event_loop_stall_seconds",
     "Lateness of the event loop.",
@@ -79,6 +87,7 @@ COUNTED: Final = (
     REFUSALS,
     RECOMMENDATIONS,
     WEIGHTS_GIVEN_UP,
+    CHALLENGER_RUNS,
 )
-MEASURED: Final = (RECOMMENDATION_LEAD, LOOP_STALL)
+MEASURED: Final = (RECOMMENDATION_LEAD, LOOP_STALL, CHALLENGER_DIFFERENCE)
 """All of them: telemetry declares what stands here, and knows no other."""

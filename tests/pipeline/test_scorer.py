@@ -8,8 +8,9 @@ import pytest
 
 from spotvortex.errors import ModelContractError
 from spotvortex.pipeline.assessor import Assessor
+from spotvortex.pipeline.bounded_run import BoundedRun
 from spotvortex.pipeline.health import Heartbeats
-from spotvortex.pipeline.scorer import BoundedRun, Scorer
+from spotvortex.pipeline.scorer import Scorer
 from spotvortex.sim.runtime.virtual_loop import offload_inline
 from tests.core.builders import observation, pool
 from tests.pipeline.world import FlatForecaster, MemoryTelemetry, run
