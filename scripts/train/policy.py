@@ -27,10 +27,13 @@ WIDTH: Final = 32
 DISCOUNT: Final = 0.9
 """An hour: what comes half a day later counts for a quarter."""
 
-N_STEPS: Final = 3000
+N_STEPS: Final = 1000
 BATCH: Final = 256
 LEARNING_RATE: Final = 1e-3
 TARGET_EVERY: Final = 100
+JUDGE_EVERY: Final = 250
+"""The network of least error on the worlds held back is the one that is kept."""
+
 HOLD_BACK: Final = 0.1
 """Share of the worlds on which the error is judged and nothing is fitted."""
 
@@ -114,7 +117,7 @@ def train(folder: Path, seed: int, out: Path) -> Policy:
     optimizer = torch.optim.Adam(online.parameters(), lr=LEARNING_RATE, weight_decay=1e-5)
     run = out / f"policy-{seed}"
     run.mkdir(parents=True, exist_ok=True)
-    log = []
+    log: list[dict[str, float]] = []
     for step in range(1, N_STEPS + 1):
         rows = torch.randint(len(fitted[0]), (BATCH,))
         states, actions, rewards, after = (part[rows] for part in fitted)
@@ -126,13 +129,14 @@ def train(folder: Path, seed: int, out: Path) -> Policy:
         optimizer.step()
         if step % TARGET_EVERY == 0:
             slow.load_state_dict(online.state_dict())
-        if step % 500 == 0:
+        if step % JUDGE_EVERY == 0:
             error = float(_error(online, slow, judged))
             log.append({"seed": seed, "step": step, "bellman_error_held_back": round(error, 6)})
             print(json.dumps(log[-1]), flush=True)
+            if error <= min(line["bellman_error_held_back"] for line in log) + 1e-6:
+                torch.save(online.state_dict(), run / "policy.pt")
     (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
-    torch.save(online.state_dict(), run / "policy.pt")
-    return online
+    return load_network(run)
 
 
 def _error(online: Policy, slow: Policy, judged: list[Tensor]) -> Tensor:

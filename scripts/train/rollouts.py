@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from spotvortex.core.domain.instance_types import Scope
+from spotvortex.core.domain.cloud.instance_types import Scope
 from spotvortex.core.domain.types import Action
 from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.evaluation import protocol, worlds

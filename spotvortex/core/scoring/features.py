@@ -27,8 +27,8 @@ Matrix = NDArray[np.float32]
 class OfferingContext:
     """What is known of one offering when its features are built.
 
-    From `held_hours` on they are read by the memory's own score, by decisions, and by a network that
-    reads a trajectory, not by a model that reads rows.
+    From `held_hours` on they are read by the memory's own score, by decisions, and by a network
+    that reads a trajectory, not by a model that reads rows.
 
     Attributes:
         offering: the instance type and zone.
