@@ -3,7 +3,8 @@
 Comes in: `models/age_hazard_table.json`, and the product's catalogue of instance types; with
 `--traces DIR` that table is first fitted on a folder of availability series
 (`scripts.age_hazard_fit`). Goes out: the table, `age_hazard.onnx` and `MODEL_MANIFEST.json`, the
-latter two the same bytes for the same table and catalogue. What it means and how good it is:
+latter two the same bytes for the same table and catalogue; what a manifest already says of networks
+beside it is kept. What it means and how good it is:
 `docs/model-card.md`.
 
     python -m scripts.build_age_hazard [--traces DIR --date 2026-11-23] [--out models]
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -146,8 +147,22 @@ def _serialise(graph: _Graph) -> bytes:
     return content
 
 
-def build_manifest(table: dict[str, Any], graph: bytes) -> bytes:
-    """Write the manifest that goes with a graph."""
+BESIDE: Final = ("challenger", "policy", "training")
+"""Members of the manifest that the training writes (`scripts.train.bundle`)."""
+
+
+def build_manifest(
+    table: dict[str, Any], graph: bytes, before: Mapping[str, Any] | None = None
+) -> bytes:
+    """Write the manifest that goes with a graph.
+
+    Args:
+        table: the fitted table.
+        graph: the graph's bytes.
+        before: the manifest there was; its networks beside the graph are kept.
+    """
+    kept = {name: value for name, value in (before or {}).items() if name in BESIDE}
+    files = {n: d for n, d in (before or {}).get("artifacts", {}).items() if n != GRAPH_NAME}
     calibration = "in-sample on the series it was fitted on, see docs/model-card.md"
     manifest = {
         "schema_version": 2,
@@ -159,7 +174,7 @@ def build_manifest(table: dict[str, Any], graph: bytes) -> bytes:
         "cloud": "aws",
         "supported_instance_families": families(),
         "graph": GRAPH_NAME,
-        "artifacts": {GRAPH_NAME: hashlib.sha256(graph).hexdigest()},
+        "artifacts": {GRAPH_NAME: hashlib.sha256(graph).hexdigest(), **files},
         "features": [
             _feature("hours_since_loss", "hours", HOURS_RANGE),
             _feature("hazard_per_hour", "losses per node-hour", LEVEL_RANGE),
@@ -174,6 +189,7 @@ def build_manifest(table: dict[str, Any], graph: bytes) -> bytes:
             }
             for name, minutes in HORIZONS
         ],
+        **kept,
     }
     return (json.dumps(manifest, indent=2) + "\n").encode()
 
@@ -205,7 +221,9 @@ def main() -> None:
     table = json.loads((out / TABLE_NAME).read_text())
     graph = build_graph(*curves(table))
     (out / GRAPH_NAME).write_bytes(graph)
-    (out / "MODEL_MANIFEST.json").write_bytes(build_manifest(table, graph))
+    manifest = out / "MODEL_MANIFEST.json"
+    before = json.loads(manifest.read_text()) if manifest.exists() else None
+    manifest.write_bytes(build_manifest(table, graph, before))
     print(json.dumps(table["brier_by_horizon_minutes"], indent=1))
     print(f"{GRAPH_NAME}: {len(graph)} bytes")
 

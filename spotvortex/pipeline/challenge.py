@@ -81,7 +81,7 @@ class Challenge:
         if pairs:
             said, decided = np.mean(pairs, axis=0).round(4).tolist()
             fields = {"model": name, "offerings": len(pairs)}
-            log.info("challenger.scored", extra={**fields, "mean": said, "mean_deciding": decided})
+            log.debug("challenger.scored", extra={**fields, "mean": said, "mean_deciding": decided})
 
 
 def _asked(challenger: Challenger, contexts: Sequence[OfferingContext]) -> Matrix:

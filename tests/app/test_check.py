@@ -28,6 +28,7 @@ from tests.kube.admin.test_access_review import node, reviewed, server
 from tests.kube.fake_api import Answer, FakeApi, FakeCluster, listed, refused, serving
 from tests.market.karpenter.metrics_text import Endpoint, Karpenter
 from tests.market.karpenter.metrics_text import serving as metrics_server
+from tests.model.bundles import without_networks
 
 WEB_A, WEB_B = (Offering(instance_type="m6i.large", zone=f"us-east-1{z}") for z in "ab")
 PRICED = SpotQuote(offering=WEB_A, spot_usd_per_hour=0.03, on_demand_usd_per_hour=0.096)
@@ -355,7 +356,9 @@ async def test_without_a_bundle_nothing_would_start(tmp_path, monkeypatch):
 
 
 async def test_the_learned_policy_needs_a_bundle_that_has_one(tmp_path, monkeypatch):
-    found = await checked(cluster(), tmp_path, monkeypatch, policy_mode="rl")
+    found = await checked(
+        cluster(), tmp_path, monkeypatch, policy_mode="rl", model_dir=without_networks(tmp_path)
+    )
     assert (found["model"].finding, found["model"].required) == (CheckStatus.WRONG, True)
     assert "unset SPOTVORTEX_POLICY_MODE" in found["model"].detail
 

@@ -20,6 +20,7 @@ from spotvortex.results import cluster_snapshot as snapshots
 from spotvortex.results.accounting import Costs, RunResult, total_cost_usd, total_of
 from spotvortex.settings.model import BUNDLED_MODELS
 from tests.cli.test_commands import refused, typed
+from tests.model.bundles import without_networks
 from tests.model.bundles_v1 import go_bundle
 from tests.sim.recordings import DAY_S, START_AT, write_prices
 from tests.sim.runtime.test_world import world_of
@@ -118,7 +119,7 @@ def evaluated(folder, path, names, *more):
     assert (folder / "page.html").read_text().startswith("<!DOCTYPE html>")
     _, results = read_results(folder / "r.jsonl", RunResult)
     of = protocol.load(path)
-    n_policies = len(worlds.policies(of)) + len(worlds.asides(of)) + 1
+    n_policies = sum(map(len, (worlds.policies(of), worlds.asides(of), worlds.LEARNED))) + 1
     assert len(results) == len(names) * n_policies
     assert {r.family for r in results} == names
     before = (folder / "r.jsonl").read_bytes()
@@ -150,7 +151,7 @@ def test_a_bundle_with_a_policy_network_is_judged_by_that_too(tmp_path, seldom):
     extent = composition.whole(of, bundle, with_variants=False)
     assert set(worlds.LEARNED) <= set(extent.policies)
     assert not set(worlds.LEARNED) & set(
-        composition.whole(of, BUNDLED_MODELS, with_variants=False).policies
+        composition.whole(of, without_networks(tmp_path), with_variants=False).policies
     )
     chosen = replace(extent, policies=(worlds.B6, worlds.OURS_CONSTANT))
     specs = composition.specs_of(of, chosen, path, bundle, None)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.controlplane.api import wait_until
 from tests.e2e.equipment.daemon import Daemon
+from tests.model.bundles import without_networks
 
 pytestmark = pytest.mark.program
 
@@ -74,7 +75,11 @@ def test_an_unknown_variable_stops_the_start_and_names_the_nearest(tmp_path: Pat
 
 
 def test_the_learned_policy_without_a_bundle_that_has_one_stops_the_start(tmp_path: Path):
-    with Daemon(tmp_path, {"SPOTVORTEX_POLICY_MODE": "rl"}, "--simulated") as daemon:
+    with Daemon(
+        tmp_path,
+        {"SPOTVORTEX_POLICY_MODE": "rl", "SPOTVORTEX_MODEL_DIR": str(without_networks(tmp_path))},
+        "--simulated",
+    ) as daemon:
         assert daemon.process is not None
         assert daemon.process.wait(60) == 2
     said = daemon.log_path.read_text()

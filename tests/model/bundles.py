@@ -23,6 +23,19 @@ def copy_of_shipped(folder: Path) -> Path:
     return Path(shutil.copytree(SHIPPED, folder / "bundle"))
 
 
+def without_networks(folder: Path) -> Path:
+    """Copy the shipped bundle without the networks beside the model that decides."""
+    bundle = copy_of_shipped(folder)
+    edit_manifest(bundle, _only_the_decider)
+    return bundle
+
+
+def _only_the_decider(manifest: dict[str, Any]) -> None:
+    for name in ("challenger", "policy", "training"):
+        manifest.pop(name, None)
+    manifest["artifacts"] = {GRAPH: manifest["artifacts"][GRAPH]}
+
+
 def edit_manifest(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Change the manifest of a bundle in place."""
     path = bundle / "MODEL_MANIFEST.json"

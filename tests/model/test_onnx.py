@@ -59,7 +59,7 @@ def refusal(bundle: Path, model: ModelProto | bytes) -> str:
 def test_shipped_bundle_is_a_forecaster_that_is_not_degenerate(shipped: OnnxForecaster) -> None:
     port: Forecaster = shipped
     assert port.tensor([context()], AT).tolist() == [[3.0, np.float32(0.002)]]
-    assert not port.has_policy
+    assert port.has_policy
     assert port.scope.covers("m6i.large")
     assert not port.scope.covers("x9g.large")
     assert not shipped.degenerate

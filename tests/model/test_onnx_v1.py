@@ -25,7 +25,7 @@ from spotvortex.model.forecaster import OnnxForecaster, load
 from spotvortex.model.manifest import ManifestV2, read_manifest
 from spotvortex.ports.model import Forecaster
 from tests.core.builders import AT
-from tests.model.bundles import SHIPPED, copy_of_shipped, edit_manifest
+from tests.model.bundles import SHIPPED, copy_of_shipped, edit_manifest, without_networks
 from tests.model.bundles_v1 import FAMILIES, go_bundle, list_files, policy_graph, risk_graph
 from tests.model.contexts import context
 
@@ -132,8 +132,8 @@ def test_states_of_another_width_are_refused(bundle: Path) -> None:
         load(bundle, "aws").q_values(np.zeros((1, 12), dtype=np.float32))
 
 
-def test_bundle_without_a_policy_network_has_no_values() -> None:
-    forecaster = load(SHIPPED, "aws")
+def test_bundle_without_a_policy_network_has_no_values(tmp_path: Path) -> None:
+    forecaster = load(without_networks(tmp_path), "aws")
     with pytest.raises(ModelContractError, match="no policy network"):
         forecaster.q_values(np.zeros((1, 13), dtype=np.float32))
 
