@@ -41,7 +41,6 @@ from spotvortex.core.pool.input import (
     MAX_CANDIDATES,
     Candidate,
     GroupFit,
-    LossSafety,
     Money,
     OfferingInput,
     PoolInput,
@@ -50,6 +49,7 @@ from spotvortex.core.pool.input import (
 from spotvortex.core.pool.reduction import reduce_summary
 from spotvortex.core.pool.summary import summary_of
 from spotvortex.core.pool.survival.eviction import PodEvictability
+from spotvortex.core.pool.survival.loss_safety import LossSafety
 from spotvortex.core.pool.survival.safety_vector import SafetyVector
 from spotvortex.core.scoring.features import OfferingScore
 

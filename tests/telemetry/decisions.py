@@ -42,12 +42,12 @@ from spotvortex.core.pool.input import (
     Candidate,
     CommitmentCover,
     GroupFit,
-    LossSafety,
     Money,
     OfferingInput,
     PoolInput,
     Risk,
 )
+from spotvortex.core.pool.survival.loss_safety import LossSafety
 from spotvortex.core.pool.survival.safety_vector import SafetyVector
 from tests.core.builders import capped
 

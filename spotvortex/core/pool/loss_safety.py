@@ -12,8 +12,9 @@ from typing import Final
 from spotvortex.core.domain.inputs import InputName, InputState
 from spotvortex.core.domain.observation import NodeFact
 from spotvortex.core.pool.context import CycleContext
-from spotvortex.core.pool.input import MAX_CANDIDATES, GroupFit, LossSafety
+from spotvortex.core.pool.input import MAX_CANDIDATES, GroupFit
 from spotvortex.core.pool.summary import PoolSummary
+from spotvortex.core.pool.survival.loss_safety import LossSafety
 from spotvortex.core.pool.survival.zone_loss import (
     Margin,
     Margins,

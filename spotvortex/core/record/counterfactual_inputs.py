@@ -16,7 +16,8 @@ from spotvortex.core.decision.messages import Basis
 from spotvortex.core.domain.cloud.commitments import CommitmentState
 from spotvortex.core.domain.moves import RISK_TERMS
 from spotvortex.core.domain.types import Action, GateName, PolicyMode
-from spotvortex.core.pool.input import GroupFit, LossSafety, Money, PoolInput
+from spotvortex.core.pool.input import GroupFit, Money, PoolInput
+from spotvortex.core.pool.survival.loss_safety import LossSafety
 from spotvortex.core.record.counterfactual_bounds import (
     AGE_S,
     CAP,

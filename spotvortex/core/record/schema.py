@@ -25,13 +25,13 @@ from spotvortex.core.pool.input import (
     Candidate,
     CommitmentCover,
     GroupFit,
-    LossSafety,
     Money,
     OfferingInput,
     PoolInput,
     Risk,
 )
 from spotvortex.core.pool.owner_rules import PoolRules
+from spotvortex.core.pool.survival.loss_safety import LossSafety
 from spotvortex.core.pool.survival.safety_vector import SafetyVector
 from spotvortex.core.pool.usage import PoolUsage
 from spotvortex.core.record.codec import Rows

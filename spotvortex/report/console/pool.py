@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from spotvortex.core.decision.messages import Decision, Verdict
 from spotvortex.core.pool.cost import cost_of
-from spotvortex.core.pool.input import LossSafety, OfferingInput
+from spotvortex.core.pool.input import OfferingInput
+from spotvortex.core.pool.survival.loss_safety import LossSafety
 from spotvortex.core.record.record import shown_risk
 from spotvortex.report.console.frame import ROOT, score, tiles, usd
 from spotvortex.report.console.trend_plots import trend_plots

@@ -12,7 +12,7 @@ from spotvortex.core.decision.messages import Verdict
 from spotvortex.core.decision.rule_policy import n_to_undo
 from spotvortex.core.domain.moves import Concern, MoveKind
 from spotvortex.core.domain.types import GateName, Outcome
-from spotvortex.core.pool.input import LossSafety
+from spotvortex.core.pool.survival.loss_safety import LossSafety
 
 _NO_BUDGETS: Final = "PodDisruptionBudgets cannot be read"
 
