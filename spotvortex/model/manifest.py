@@ -91,7 +91,7 @@ class Column(msgspec.Struct, frozen=True, gc=False, kw_only=True, forbid_unknown
     spread: float
 
 
-class Challenger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ChallengerEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A network that is asked beside the model that decides, and decides nothing itself.
 
     Attributes:
@@ -183,7 +183,7 @@ class ManifestV2(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     features: tuple[Feature, ...]
     scores: tuple[Score, ...]
     policy: Policy | None = None
-    challenger: Challenger | None = None
+    challenger: ChallengerEntry | None = None
     training: Training | None = None
 
     @property
@@ -333,7 +333,7 @@ def _check_features(features: tuple[Feature, ...]) -> None:
             raise refusal(f"features.{feature.name}", "has no range; low must be smaller than high")
 
 
-def _check_challenger(challenger: Challenger) -> None:
+def _check_challenger(challenger: ChallengerEntry) -> None:
     """Check that the challenger reads what `core.scoring.trajectory` builds."""
     names = tuple(column.name for column in challenger.columns)
     if names != COLUMNS:

@@ -21,7 +21,7 @@ from spotvortex.core.scoring.trajectory import COLUMNS, N_STEPS, trajectories
 from spotvortex.errors import ModelContractError
 from spotvortex.model.artifacts import Bundle
 from spotvortex.model.behaviour import SPREAD_FLOOR, is_probability
-from spotvortex.model.manifest import HORIZON_MINUTES, Challenger
+from spotvortex.model.manifest import HORIZON_MINUTES, ChallengerEntry
 from spotvortex.model.onnx import Network
 
 TOLERANCE: Final = 0.02
@@ -47,7 +47,7 @@ class SequenceModel:
 
     tail = (N_STEPS, len(COLUMNS))
 
-    def __init__(self, challenger: Challenger, bundle: Bundle) -> None:
+    def __init__(self, challenger: ChallengerEntry, bundle: Bundle) -> None:
         by_name = {score.name: score.output for score in challenger.scores}
         self.name = challenger.name
         self._network = Network(

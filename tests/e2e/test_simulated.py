@@ -49,7 +49,7 @@ def test_the_simulated_cluster_falls_back_and_is_shown_beside_its_twin(tmp_path:
     with Daemon(tmp_path, {"SPOTVORTEX_TICK_S": "30"}, "--simulated", "--speed", "240") as daemon:
         daemon.wait_ready()
         wait_until(lambda: done in daemon.get("/metrics")[1], timeout=90)
-        wait_until(lambda: any("DECREASE" in r["action"] for r in daemon.records()), timeout=90)
+        wait_until(lambda: any(r["n_nodes"] for r in daemon.records()), timeout=90)
         _, page = daemon.get("/console")
         assert daemon.stop() == 0
     assert "mode=active" in daemon.log_path.read_text()

@@ -20,7 +20,7 @@ from spotvortex.report.running_daemon import ask, base_of
 from spotvortex.settings.load import load as load_settings
 
 
-class Form(StrEnum):
+class LedgerForm(StrEnum):
     """The forms of the ledger."""
 
     TABLE = "table"
@@ -32,8 +32,9 @@ class Form(StrEnum):
 def command(
     *,
     output: Annotated[
-        Form, typer.Option("-o", "--output", help="How it is written; focus is FOCUS 1.2, as CSV.")
-    ] = Form.TABLE,
+        LedgerForm,
+        typer.Option("-o", "--output", help="How it is written; focus is FOCUS 1.2, as CSV."),
+    ] = LedgerForm.TABLE,
     by: Annotated[By, typer.Option(help="By what it is added up.")] = By.POOL,
     source: Annotated[
         str,
@@ -54,13 +55,13 @@ def command(
     nodes cost, one an hour, day or month, pool and way of buying, as they are kept.
     """
     found = _read(source, context)
-    if output is Form.FOCUS:
+    if output is LedgerForm.FOCUS:
         typer.echo(focus.as_focus(found, account), nl=False)
         return
     summed = account_of(found, by)
-    if output is Form.JSON:
+    if output is LedgerForm.JSON:
         typer.echo(screen.render(summed))
-    elif output is Form.CSV:
+    elif output is LedgerForm.CSV:
         typer.echo(screen.as_csv(summed), nl=False)
     else:
         for line in screen.lines_of(summed):

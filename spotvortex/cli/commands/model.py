@@ -12,8 +12,8 @@ from spotvortex.cli.console import console
 from spotvortex.cli.options import Output, OutputOption
 from spotvortex.errors import ModelContractError
 from spotvortex.model.forecaster import OnnxForecaster, load
-from spotvortex.model.trial.behaviour import Finding, State, tried
-from spotvortex.model.trial.outcomes import Outcome, outcomes
+from spotvortex.model.trial.behaviour import State, TrialFinding, tried
+from spotvortex.model.trial.outcomes import PredictionOutcome, outcomes
 from spotvortex.report import checks
 from spotvortex.settings.model import BUNDLED_MODELS
 from spotvortex.telemetry import logs
@@ -80,7 +80,7 @@ def _training(bundle: OnnxForecaster) -> tuple[checks.Check, ...]:
     return (checks.ok("training", f"{text}, code {training.code[:12]}"),)
 
 
-def _of_finding(finding: Finding) -> checks.Check:
+def _of_finding(finding: TrialFinding) -> checks.Check:
     match finding.state:
         case State.OK:
             return checks.ok(finding.name, finding.text)
@@ -92,7 +92,7 @@ def _of_finding(finding: Finding) -> checks.Check:
             assert_never(never)
 
 
-def _of_outcome(outcome: Outcome) -> checks.Check:
+def _of_outcome(outcome: PredictionOutcome) -> checks.Check:
     text = (
         f"{outcome.who}: AUC {outcome.auc:.3f}, Brier {outcome.brier:.4f}, calibration error "
         f"{outcome.ece:.3f}; {outcome.n} samples, {outcome.lost:.1%} lost"

@@ -61,7 +61,7 @@ class Flow:
     cluster: ClusterSums = NO_CLUSTER
 
 
-class Prices(NamedTuple):
+class OfferingPrices(NamedTuple):
     """The prices of one offering in USD per hour, None where unknown."""
 
     spot: float | None
@@ -104,7 +104,7 @@ class PricedPool:
     """
 
     nodes: Sequence[NodeFact]
-    prices: Mapping[Offering, Prices]
+    prices: Mapping[Offering, OfferingPrices]
     covers: Covers
     by_type: Mapping[CapacityType, NodeSums]
     all_on_demand_usd: float
@@ -267,10 +267,10 @@ def _is_same(
     return all(_prices(quotes.get(o)) == price for o, price in known.prices.items())
 
 
-def _prices(quote: SpotQuote | None) -> Prices:
+def _prices(quote: SpotQuote | None) -> OfferingPrices:
     if quote is None:
-        return Prices(None, None)
-    return Prices(quote.spot_usd_per_hour, quote.on_demand_usd_per_hour)
+        return OfferingPrices(None, None)
+    return OfferingPrices(quote.spot_usd_per_hour, quote.on_demand_usd_per_hour)
 
 
 class _Line(NamedTuple):
@@ -283,7 +283,7 @@ class _Line(NamedTuple):
     is_double: bool = False
 
     @classmethod
-    def of(cls, node: NodeFact, prices: Prices, covers: Covers) -> _Line:
+    def of(cls, node: NodeFact, prices: OfferingPrices, covers: Covers) -> _Line:
         """Price one node; a node that the controller is emptying runs double."""
         is_spot = node.capacity_type is CapacityType.SPOT
         on_demand = prices.on_demand

@@ -52,7 +52,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class TrialFinding:
     """One thing that a trial has found.
 
     Attributes:
@@ -68,7 +68,9 @@ class Finding:
     fix: str = ""
 
 
-def tried(bundle: OnnxForecaster, clock: Callable[[], float] = time.perf_counter) -> list[Finding]:
+def tried(
+    bundle: OnnxForecaster, clock: Callable[[], float] = time.perf_counter
+) -> list[TrialFinding]:
     """Try every network of a bundle.
 
     Args:
@@ -126,9 +128,9 @@ def _context(age: float, level: float, name: str, ratio: float) -> OfferingConte
     )
 
 
-def _decider(bundle: OnnxForecaster, contexts: list[OfferingContext]) -> Finding:
+def _decider(bundle: OnnxForecaster, contexts: list[OfferingContext]) -> TrialFinding:
     if bundle.degenerate:
-        return Finding(
+        return TrialFinding(
             name="behaviour",
             state=State.WRONG,
             text=f"abstains everywhere: {bundle.degenerate_reason}",
@@ -137,11 +139,11 @@ def _decider(bundle: OnnxForecaster, contexts: list[OfferingContext]) -> Finding
     return _judged("behaviour", bundle.score(bundle.tensor(contexts, AT)))
 
 
-def _challenger(bundle: OnnxForecaster, contexts: list[OfferingContext]) -> Finding:
+def _challenger(bundle: OnnxForecaster, contexts: list[OfferingContext]) -> TrialFinding:
     challenger = bundle.challenger
     assert challenger is not None
     if challenger.degenerate_reason:
-        return Finding(
+        return TrialFinding(
             name="challenger",
             state=State.DOUBT,
             text=f"{challenger.name} abstains everywhere: {challenger.degenerate_reason}",
@@ -150,11 +152,11 @@ def _challenger(bundle: OnnxForecaster, contexts: list[OfferingContext]) -> Find
     return _judged("challenger", challenger.score(challenger.tensor(contexts)))
 
 
-def _judged(name: str, scores: Scores) -> Finding:
+def _judged(name: str, scores: Scores) -> TrialFinding:
     """Judge scores by how many there are, how far apart, and how many are all but 0 or 1."""
     told = is_probability(scores).all(axis=1)
     if not told.all():
-        return Finding(
+        return TrialFinding(
             name=name,
             state=State.WRONG if not told.any() else State.DOUBT,
             text=f"gives no figure for {np.mean(~told):.0%} of {len(scores)} plausible offerings",
@@ -162,7 +164,7 @@ def _judged(name: str, scores: Scores) -> Finding:
         )
     spread = float(np.ptp(scores, axis=0).min())
     if spread < SPREAD_FLOOR:
-        return Finding(
+        return TrialFinding(
             name=name,
             state=State.WRONG,
             text=f"says nearly the same of every offering: its scores spread by {spread:.4f}",
@@ -173,7 +175,7 @@ def _judged(name: str, scores: Scores) -> Finding:
     low, high = float(scores.min()), float(scores.max())
     text = f"{len(scores)} plausible offerings: {low:.4g} to {high:.4g}, {ends:.0%} all but 0 or 1"
     fix = "more than half says all or nothing; calibrate it" if state is State.DOUBT else ""
-    return Finding(name=name, state=state, text=text, fix=fix)
+    return TrialFinding(name=name, state=state, text=text, fix=fix)
 
 
 def _speed(
@@ -181,12 +183,12 @@ def _speed(
     score: Callable[[list[OfferingContext]], Scores],
     contexts: list[OfferingContext],
     clock: Callable[[], float],
-) -> Finding:
+) -> TrialFinding:
     many = (contexts * (N_TIMED // len(contexts) + 1))[:N_TIMED]
     begun = clock()
     score(many)
     took = clock() - begun
-    return Finding(
+    return TrialFinding(
         name=name,
         state=State.OK if took < SLOW_S else State.DOUBT,
         text=f"{N_TIMED} offerings in {took * 1000:.0f} ms",
@@ -194,12 +196,12 @@ def _speed(
     )
 
 
-def _policy(bundle: OnnxForecaster) -> Finding:
+def _policy(bundle: OnnxForecaster) -> TrialFinding:
     """Try the policy network on states drawn evenly from all that there are."""
     states = np.random.default_rng(1).uniform(0.0, 1.0, (1000, STATE_SIZE)).astype(np.float32)
     values = bundle.q_values(states)
     if not np.isfinite(values).all():
-        return Finding(
+        return TrialFinding(
             name="policy", state=State.WRONG, text="values of some states are no figures"
         )
     best = np.bincount(values.argmax(axis=1), minlength=len(ACTIONS))
@@ -207,7 +209,7 @@ def _policy(bundle: OnnxForecaster) -> Finding:
         f"{action.value} {n / 10:.0f} %" for action, n in zip(ACTIONS, best, strict=True) if n
     )
     alone = int(np.count_nonzero(best)) == 1
-    return Finding(
+    return TrialFinding(
         name="policy",
         state=State.DOUBT if alone else State.OK,
         text=f"best of 1000 states: {told}",

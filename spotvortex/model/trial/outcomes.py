@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class PredictionOutcome:
     """How good one prediction was at one horizon.
 
     Attributes:
@@ -56,7 +56,7 @@ class Outcome:
     ece: float
 
 
-def outcomes(bundle: OnnxForecaster, path: Path) -> list[Outcome]:
+def outcomes(bundle: OnnxForecaster, path: Path) -> list[PredictionOutcome]:
     """Judge every model of a bundle on a file of samples.
 
     Args:
@@ -84,7 +84,7 @@ def outcomes(bundle: OnnxForecaster, path: Path) -> list[Outcome]:
 
 def _judged(
     who: str, minutes: int, p: Floats, data: Mapping[str, NDArray[np.float64]]
-) -> list[Outcome]:
+) -> list[PredictionOutcome]:
     n_steps = minutes // 10
     lost = data["lost_step"] < n_steps
     usable = (lost | (data["n_known"] >= n_steps)) & np.isfinite(p)
@@ -92,7 +92,7 @@ def _judged(
         return []
     p, y = p[usable], lost[usable].astype(np.float64)
     return [
-        Outcome(
+        PredictionOutcome(
             who=who,
             minutes=minutes,
             n=len(y),

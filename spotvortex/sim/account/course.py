@@ -21,7 +21,7 @@ _SERVING: Final = (WorkloadKind.DEPLOYMENT, WorkloadKind.STATEFUL_SET)
 
 @dataclass(slots=True, kw_only=True)
 class Course:
-    """Implements `world.Ledger`.
+    """Implements `world.WorldAccount`.
 
     Attributes:
         cluster: the cluster that is watched.

@@ -55,7 +55,7 @@ class LossTally:
     pending_pod_s: float = 0.0
 
 
-class Ledger(Protocol):
+class WorldAccount(Protocol):
     """What keeps account of a world."""
 
     def step(self, at: float, seconds: float) -> None:
@@ -94,7 +94,7 @@ class World:
         self._clock = clock
         self._captures = captures
         self.step_s = scenario.step_s
-        self.ledger: Ledger | None = None
+        self.ledger: WorldAccount | None = None
         self._at = scenario.start_at
         self._chance = stream(seed, "world")
         self.cluster = ClusterObjects(stream(seed, "names"), scenario.workloads)
