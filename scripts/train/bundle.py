@@ -41,7 +41,7 @@ CODE: Final = (
 )
 """What shapes a trained network, beside the interruption memory that it reads."""
 
-VERDICT: Final = "The network does not beat the interruption memory, and the memory decides."
+VERDICT: Final = "The network does not beat the interruption memory, and decides nothing."
 
 
 class Scores(nn.Module):
