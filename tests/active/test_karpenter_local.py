@@ -86,14 +86,13 @@ class Local:
         self.n_daemons += 1
         folder = self.folder / f"daemon-{self.n_daemons}"
         folder.mkdir()
-        model = write_scripted_risk(folder, [])["SPOTVORTEX_MODEL_DIR"]
+        script = write_scripted_risk(folder, [])
+        # The suite's own prices count.
+        del script["SPOTVORTEX_PRICE_FILE"]
         given = {f"SPOTVORTEX_{name.upper()}": value for name, value in changes.items()}
         if "test_price_provider_file" not in changes:
             given["SPOTVORTEX_TEST_PRICE_PROVIDER_JSON"] = prices(score)
-        config = {
-            "KUBECONFIG": str(self.scene.plane.kubeconfig(USER)),
-            "SPOTVORTEX_MODEL_DIR": model,
-        }
+        config = script | {"KUBECONFIG": str(self.scene.plane.kubeconfig(USER))}
         return Daemon(folder, QUICK | SUITE | config | given)
 
     def node_pool(self, name: str) -> dict[str, Any]:
