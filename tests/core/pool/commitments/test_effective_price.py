@@ -29,6 +29,7 @@ from spotvortex.core.pool.input import MAX_COMMITMENTS_NAMED, NO_COVER
 from tests.core import odd
 from tests.core.builders import (
     AT,
+    CAPS,
     WEB_A,
     WEB_B,
     assessment,
@@ -125,7 +126,7 @@ def test_protection_never_waits_for_commitments():
     for commitments in (Commitments(), Commitments(state=CommitmentState.UNREADABLE)):
         seen = observation(facts, market=market(commitments=commitments))
         scored = assessment(seen, runtime_score=0.95, capacity_score=0.95)
-        limits = replace(WIDE, hold_unstated=True)
+        limits = replace(WIDE, hold_unstated=True, **CAPS)
         _, plan = reconcile(ControllerState(), scored, limits)
         assert plan.decisions[0].action is Action.EMERGENCY_EXIT
         assert plan.decisions[0].moves
