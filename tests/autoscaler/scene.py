@@ -114,6 +114,7 @@ class Twins:
             "SPOTVORTEX_MODE": "active",
             "SPOTVORTEX_SETTLE_S": "1",
             "SPOTVORTEX_DWELL_S": "1",
+            "SPOTVORTEX_MAX_DWELL_S": "1",
             "SPOTVORTEX_MAX_POOL_DISRUPTION_RATIO": "0.7",
             "SPOTVORTEX_MAX_CLUSTER_DISRUPTION_RATIO": "0.7",
             "SPOTVORTEX_MAX_REQUESTED_RATIO": "1",

@@ -170,6 +170,7 @@ class TwinGroups:
             "SPOTVORTEX_CLUSTER_NAME": CLUSTER if self.managed else "",
             "SPOTVORTEX_SETTLE_S": "1",
             "SPOTVORTEX_DWELL_S": "1",
+            "SPOTVORTEX_MAX_DWELL_S": "1",
             "SPOTVORTEX_MAX_POOL_DISRUPTION_RATIO": "0.7",
             "SPOTVORTEX_MAX_CLUSTER_DISRUPTION_RATIO": "0.7",
             "SPOTVORTEX_MAX_REQUESTED_RATIO": "1",

@@ -337,6 +337,7 @@ class Bench(Ours):
             "SPOTVORTEX_MODE": "active",
             "SPOTVORTEX_SETTLE_S": "1",
             "SPOTVORTEX_DWELL_S": "1",
+            "SPOTVORTEX_MAX_DWELL_S": "1",
             "SPOTVORTEX_MAX_POOL_DISRUPTION_RATIO": "0.5",
             "SPOTVORTEX_MAX_CLUSTER_DISRUPTION_RATIO": "0.5",
             "SPOTVORTEX_BIND_S": "60",
