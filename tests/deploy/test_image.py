@@ -39,6 +39,7 @@ def may_unshare():
 pytestmark = [
     pytest.mark.controlplane,
     pytest.mark.wheel,
+    pytest.mark.timeout(900),  # the image's libraries are installed
     pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl on PATH"),
     pytest.mark.skipif(not may_unshare(), reason="this user may make no mount namespace"),
 ]

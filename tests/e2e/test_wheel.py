@@ -16,7 +16,7 @@ import pytest
 
 from tests.paths import ROOT
 
-pytestmark = pytest.mark.wheel
+pytestmark = [pytest.mark.wheel, pytest.mark.timeout(900)]
 
 # A wheel is made from a copy: `build/` in the checkout would keep modules that are there no more.
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "models", "spotvortex")
