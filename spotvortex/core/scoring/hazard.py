@@ -102,13 +102,19 @@ def integrals(age: Age, horizons_hours: Sequence[float]) -> tuple[float, ...]:
     """Return what `integral` says of several horizons, at little more than the cost of one."""
     n_steps = [round(hours / STEP_HOURS) for hours in horizons_hours]
     middles: Floats = (np.arange(max(n_steps), dtype=np.float64) + 0.5) * STEP_HOURS
-    since_loss: Floats = age.since_loss_hours + middles
-    both = _log_shapes(age.held_hours + middles) + _log_shapes(since_loss)
-    found = np.exp(both / 2.0).tolist()
+    found = multiples(age, middles)
+    return tuple(STEP_HOURS * math.fsum(found[:n]) for n in n_steps)
+
+
+def multiples(age: Age, ahead_hours: Floats) -> list[float]:
+    """Return what `multiple` says at several times from an age on, `float64[n]` in hours."""
+    since_loss: Floats = age.since_loss_hours + ahead_hours
+    both = _log_shapes(age.held_hours + ahead_hours) + _log_shapes(since_loss)
+    found: list[float] = np.exp(both / 2.0).tolist()
     if age.is_survivor:
         after = (_after_partial_loss(hours) for hours in since_loss.tolist())
         found = [max(pair) for pair in zip(found, after, strict=True)]
-    return tuple(STEP_HOURS * math.fsum(found[:n]) for n in n_steps)
+    return found
 
 
 def base_of(losses_per_hour: float) -> float:

@@ -202,10 +202,13 @@ def leaving_at_any_price(pool: PoolInput, limits: Limits) -> frozenset[Offering]
     """
     ci_minutes = short(outage_minutes(pool, limits))
     most = 1.0 + move_cost_ratio(1.0, limits)
-    free = [(o, _free(o, ci_minutes)) for o in (*pool.offerings, *pool.others)]
-    if any(ratio is None or ratio <= 1.0 for o, ratio in free if _lately(o) is None):
+    known = (*pool.offerings, *pool.others)
+    # One that keeps the pool ends the look: of most pools no other has to be weighed.
+    kept = (_free(o, ci_minutes) for o in known if _lately(o) is None)
+    if any(ratio is None or ratio <= 1.0 for ratio in kept):
         return frozenset()
-    return frozenset(o.offering for o, ratio in free if o.n_spot and ratio and ratio > most)
+    held = ((o.offering, _free(o, ci_minutes)) for o in pool.offerings if o.n_spot)
+    return frozenset(offering for offering, ratio in held if ratio and ratio > most)
 
 
 def _free(found: OfferingInput, ci_minutes: float) -> float | None:

@@ -19,10 +19,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import CapacityType, Offering, short
 from spotvortex.core.pool.input import OfferingInput, PoolInput
-from spotvortex.core.scoring.hazard import Age, multiple
+from spotvortex.core.scoring.hazard import Age, multiples
 from spotvortex.core.scoring.interruption_memory import NEVER_HELD_HOURS
 
 HORIZON_MINUTES: Final = 120.0
@@ -53,6 +55,9 @@ def _widths() -> tuple[float, ...]:
 
 WIDTHS_MINUTES: Final = _widths()
 """The steps of the horizon: fine where the hazard changes fast."""
+
+_WIDTHS_HOURS: Final = tuple(width / 60.0 for width in WIDTHS_MINUTES)
+_MIDDLES_HOURS: Final = np.cumsum(_WIDTHS_HOURS) - np.asarray(_WIDTHS_HOURS) / 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,18 +158,15 @@ def _hazards(score: float, times: _Times) -> list[float]:
     held, lost = times.held_hours, times.lost_hours
     since_loss = lost if lost is not None else held or NEVER_HELD_HOURS
     is_survivor = times.is_survivor and lost is not None and lost < SURVIVOR_HOURS
-    plain = _shape(Age(held_hours=held, since_loss_hours=since_loss))
     raised = _shape(Age(held_hours=held, since_loss_hours=since_loss, is_survivor=is_survivor))
-    total = math.fsum(raised if times.from_memory else plain)
+    told = times.from_memory or not is_survivor
+    known = raised if told else _shape(Age(held_hours=held, since_loss_hours=since_loss))
+    total = math.fsum(known)
     level = -math.log1p(-min(score, MAX_SCORE)) / total
     return [level * step for step in raised]
 
 
 def _shape(age: Age) -> list[float]:
     """Return the shape's integral over each step, in hours of the hazard beyond 12 hours."""
-    found, at = [], 0.0
-    for width in WIDTHS_MINUTES:
-        middle = age.later((at + width / 2.0) / 60.0)
-        found.append(multiple(middle) * width / 60.0)
-        at += width
-    return found
+    found = multiples(age, _MIDDLES_HOURS)
+    return [multiple * width for multiple, width in zip(found, _WIDTHS_HOURS, strict=True)]
