@@ -28,6 +28,9 @@ ELSEWHERE: dict[Right, str] = {
     ("apps", "statefulsets", "get", ""): OF_READING,
     ("", "namespaces", "get", ""): OF_READING,
     ("", "events", "get", ""): OF_READING,
+    ("metrics.k8s.io", "nodes", "get", ""): OF_READING,
+    ("metrics.k8s.io", "pods", "get", ""): OF_READING,
+    ("metrics.k8s.io", "pods", "list", ""): "tests/kube/usage/test_aggregated_api.py serves it",
     ("", "configmaps", "patch", "spotvortex"): "tests/e2e/test_kept_memory.py has the ConfigMap",
     ("batch", "jobs", "deletecollection", "spotvortex"): "tests/active/test_notices.py: lost nodes",
     ("", "events", "patch", ""): "only what is said of a node a second time is a patch",
@@ -144,7 +147,7 @@ def test_with_one_right_to_write_less_it_advises_says_which_and_writes_nothing(
             assert daemon.records()[-1]["mode"] == "advise"
             said = daemon.log_path.read_text()
             assert "mode.weakened" in said
-            assert f"missing='{words}'" in said
+            assert f'missing="{words}"' in said
             assert daemon.stop() == 0
         written = writes_of(recording.events(), [SHADOW_USER])
         assert [str(w) for w in written if w.resource != "events"] == []
