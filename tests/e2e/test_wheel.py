@@ -84,7 +84,7 @@ def typed(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
         env=bare(place),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 
