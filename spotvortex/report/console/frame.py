@@ -24,7 +24,8 @@ a:focus-visible, select:focus-visible, button:focus-visible, div.wide:focus-visi
   outline: 3px solid var(--s0); outline-offset: 2px; }
 header { display: flex; flex-wrap: wrap; gap: 0.25rem 1.5rem; align-items: baseline;
   border-bottom: 1px solid var(--line); padding: 1rem 0 0.5rem; }
-header strong { font-size: 1.15rem; } nav a { margin-right: 1rem; }
+header strong { font-size: 1.15rem; }
+nav { display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; }
 nav a[aria-current] { font-weight: 600; text-decoration-thickness: 3px; }
 dl.tiles { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); }
 dl.tiles div { border: 1px solid var(--line); border-radius: 0.4rem; padding: 0.6rem 0.8rem; }
