@@ -154,11 +154,6 @@ def legend() -> str:
     return ", ".join(f"{mark} {outcome.value}" for outcome, mark in _SIGNS.items())
 
 
-def usd(value: float) -> str:
-    """Write an amount in dollars, the sign before it."""
-    return f"{'-' if value < 0 else ''}${abs(value):,.2f}"
-
-
 def score(value: float | None) -> str:
     """Write a probability, or that it is not known."""
     return "unknown" if value is None else f"{value:.3f}"

@@ -11,11 +11,13 @@ from typing import Final
 
 from spotvortex.core.ledger.ledger import Ledger
 from spotvortex.core.ledger.periods import Period, Span
-from spotvortex.report.console.frame import bullets, tiles, usd
+from spotvortex.report.console.frame import bullets, tiles
+from spotvortex.report.console.trend_plots import hours_line
 from spotvortex.report.html.page import heading, paragraph, table
 from spotvortex.report.html.plots import Caption, Line, line_plot
 from spotvortex.report.ledger.account import By, LedgerAccount, Row, Sum, account_of
 from spotvortex.report.ledger.screen import moment, summary
+from spotvortex.report.money import usd
 
 MAX_PERIODS: Final = 48
 """Newest hours and days that are listed, each."""
@@ -71,9 +73,7 @@ def _course(ledger: Ledger) -> Iterator[str]:
 
 
 def _line(name: str, hours: Sequence[Period], figure: Callable[[Period], float]) -> Line:
-    last = hours[-1].start
-    points = tuple(((p.start - last) / 3600.0, figure(p)) for p in hours)
-    return Line(name=name, points=points)
+    return hours_line(name, [(p.start, figure(p)) for p in hours])
 
 
 def _cost(period: Period) -> float:

@@ -17,19 +17,12 @@ from spotvortex.core.drain.messages import DrainOrder
 from spotvortex.core.pool.cost import HOURS_A_MONTH, PoolCost, cost_of, total_of
 from spotvortex.core.record.record import shown_risk
 from spotvortex.report.assess.assessment import Judged, gates_in_words
-from spotvortex.report.console.frame import (
-    ROOT,
-    bullets,
-    meter,
-    moment,
-    score,
-    tiles,
-    usd,
-)
+from spotvortex.report.console.frame import ROOT, bullets, meter, moment, score, tiles
 from spotvortex.report.console.ledger import saved_tiles
 from spotvortex.report.console.trend_plots import course_plots, trend_plots
 from spotvortex.report.html.page import Markup, heading, link, paragraph, table, text
 from spotvortex.report.ledger.account import LedgerAccount
+from spotvortex.report.money import usd
 from spotvortex.results.course import CoursePoint
 from spotvortex.telemetry.trends import TrendPoint
 

@@ -89,5 +89,10 @@ Dated = TypeVar("Dated", bound=_Dated)
 
 
 def _line(name: str, points: Sequence[Dated], figure: Callable[[Dated], float]) -> Line:
-    last = points[-1].at
-    return Line(name=name, points=tuple(((p.at - last) / 3600.0, figure(p)) for p in points))
+    return hours_line(name, [(p.at, figure(p)) for p in points])
+
+
+def hours_line(name: str, figures: Sequence[tuple[float, float]]) -> Line:
+    """Return a line of figures by time, drawn in hours before the last of them."""
+    last, _ = figures[-1]
+    return Line(name=name, points=tuple(((at - last) / 3600.0, value) for at, value in figures))

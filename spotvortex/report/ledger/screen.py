@@ -16,6 +16,7 @@ from typing import Final
 from spotvortex.core.record.codec import rfc3339
 from spotvortex.report.document import Json, plain
 from spotvortex.report.ledger.account import LedgerAccount, Row
+from spotvortex.report.money import usd
 
 SCHEMA: Final = "spotvortex.ledger-report"
 VERSION: Final = 1
@@ -98,11 +99,6 @@ def saving(account: LedgerAccount) -> str:
         f"{usd(total.saved_at_least_usd)} .. {usd(total.saved_usd)} beside all on-demand: "
         "list prices, commitments not stated"
     )
-
-
-def usd(value: float) -> str:
-    """Write an amount in dollars, the sign before it."""
-    return f"{'-' if value < 0 else ''}${abs(value):,.2f}"
 
 
 def moment(at: float) -> str:
