@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.age_hazard_fit import curves, step_middles
+from scripts.age_hazard.fit import curves, step_middles
 from scripts.train.samples import Samples
 from spotvortex.core.scoring.trajectory import COLUMNS, N_OBSERVED, N_PAST
 

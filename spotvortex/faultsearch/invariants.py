@@ -16,7 +16,6 @@ are moved; 13 no move to Spot lets one loss take more of a workload than its own
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -34,8 +33,8 @@ from spotvortex.core.drain.calls import (
     Done,
     EvictPod,
     MarkNode,
-    ReleaseNode,
 )
+from spotvortex.faultsearch.facts import floor_said, is_kept, journal_of, nodes_named
 from spotvortex.faultsearch.judged import Asker, Breach, EpisodeBounds, Record
 from spotvortex.faultsearch.losses import LossLedger
 from spotvortex.sim.cluster.objects import Own, SimNode, SimPod
@@ -156,7 +155,7 @@ class InvariantChecker:
 
     def _judge_loss(self, process: Asker, call: CreatePlaceholder) -> None:
         """A move to Spot is decided on what was seen then, which may be a while ago."""
-        order = _journal(call.order)
+        order = journal_of(call.order)
         node = next((n for n in self.cluster.nodes.values() if n.uid == call.for_uid), None)
         if order.get("kind") != "drain" or call.capacity_type is not CapacityType.SPOT or not node:
             return
@@ -181,13 +180,13 @@ class InvariantChecker:
 
     def _is_for_losses(self, call: Call) -> bool:
         """Tell whether a call names nodes, and none that is not lost anyway, or gone."""
-        named = _nodes_named(call)
+        named = nodes_named(call)
         there = (n for n in self.cluster.nodes.values() if {n.uid, n.name} & named)
         return bool(named) and all(node.leaves_at is not None for node in there)
 
     def _judge_mark(self, process: Asker, call: MarkNode, checked_at: float) -> None:
         self._check(7, bool(call.uid and call.resource_version), f"no precondition: {call}")
-        has_order = _journal(call.order).get("uid") == call.uid
+        has_order = journal_of(call.order).get("uid") == call.uid
         self._check(5, has_order, f"a cordon without an order: {call}")
         node = self.cluster.nodes.get(call.node)
         if node is None or node.uid != call.uid or call.urgent or node.mark:
@@ -199,8 +198,8 @@ class InvariantChecker:
             self._judge_budget(node, pool, seen_at)
         if node.capacity_type is CapacityType.ON_DEMAND:
             others = (n for n in self._of_pool(node.group.pool) if n is not node)
-            left = sum(map(_is_kept, others))
-            floor = max(self.bounds.floor_nodes, _floor_said(node))
+            left = sum(map(is_kept, others))
+            floor = max(self.bounds.floor_nodes, floor_said(node))
             self._check(4, left >= floor, f"{left} nodes on-demand would be left, floor {floor}")
 
     def _judge_receivers(self, call: MarkNode, node: SimNode) -> None:
@@ -276,7 +275,7 @@ class InvariantChecker:
     def _judge_room(self, call: CreatePlaceholder) -> None:
         self._judge_number(call)
         self._check(12, self._can_be_had(call), f"no group of the pool can give room: {call}")
-        order = _journal(call.order)
+        order = journal_of(call.order)
         plans = self._plans[call.pool]
         if order.get("kind") != "drain" or call.plan_id in plans:
             return
@@ -374,38 +373,3 @@ class InvariantChecker:
 
     def _ready_of(self, pod: SimPod) -> int:
         return sum(1 for p in self.cluster.pods_of[pod.workload.key].values() if p.ready)
-
-
-def _is_kept(node: SimNode) -> bool:
-    return (
-        node.capacity_type is CapacityType.ON_DEMAND
-        and node.ready
-        and not node.moving
-        and not node.cordoned
-    )
-
-
-def _floor_said(node: SimNode) -> int:
-    """Return the floor that the owner of a node's NodePool asks for there."""
-    return int(dict(node.group.annotations).get("spotvortex.io/on-demand-floor", "0"))
-
-
-def _nodes_named(call: Call) -> frozenset[str]:
-    """Return the nodes, by uid or name, that a call empties or asks for room for."""
-    match call:
-        case MarkNode(uid=uid) | EvictPod(node_uid=uid):
-            return frozenset({uid})
-        case ReleaseNode(node=name):
-            return frozenset({name})
-        case CreateRoom(for_uids=uids):
-            return frozenset(uids)
-        case _:
-            return frozenset()
-
-
-def _journal(text: str) -> dict[str, object]:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -1,7 +1,7 @@
 """On-demand prices where no provider gives any.
 
 Comes in: the tables that ship with the product (`on_demand_us_east_1.json`: date, source, currency
-and region inside; one file a region, see `scripts/fetch_price_table.py`), and another market. Goes
+and region inside; one file a region, see `scripts/price_table/fetch.py`), and another market. Goes
 out: quotes in which a figure of a table is marked. May not give a spot price, nor an on-demand
 price for a region that no table was made for.
 """

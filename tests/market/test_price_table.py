@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from scripts.build_price_table import build_table
+from scripts.price_table.build import build_table
 from spotvortex.market.last_resort import PriceTable
 
 HEAD = "date,commit,region,type,od\n"

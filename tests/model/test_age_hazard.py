@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.age_hazard_fit import (
+from scripts.age_hazard.build import GRAPH_NAME, TABLE_NAME, build_graph, build_manifest
+from scripts.age_hazard.fit import (
     HORIZONS,
     Curve,
     curves,
@@ -20,7 +21,6 @@ from scripts.age_hazard_fit import (
     loss_probability,
     read_series,
 )
-from scripts.build_age_hazard import GRAPH_NAME, TABLE_NAME, build_graph, build_manifest
 from spotvortex.model.forecaster import load
 from tests.model.bundles import SHIPPED
 

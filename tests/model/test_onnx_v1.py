@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 
-from scripts.build_age_hazard import CATALOGUE, FIRST_FAMILIES
+from scripts.age_hazard.build import CATALOGUE, FIRST_FAMILIES
 from spotvortex.core.domain.cloud.instance_types import Scope
 from spotvortex.errors import ModelContractError
 from spotvortex.model.artifacts import read_bundle

@@ -20,7 +20,7 @@ from spotvortex.core.ledger.periods import (
     Key,
     KeyT,
     Period,
-    Span,
+    PeriodLength,
     added,
     folded,
     pieces,
@@ -244,6 +244,6 @@ def _with_events(ledger: Ledger, pricing: Pricing, beside: Beside, *, since: flo
     alone = ClusterSums()
     if beside.alone_usd is not None:
         alone = ClusterSums(alone_hours=(ledger.at - since) / HOUR_S, alone_usd=beside.alone_usd)
-    start = start_of(Span.HOUR, since)
-    more = Period(span=Span.HOUR, start=start, pools=pools, cluster=alone)
+    start = start_of(PeriodLength.HOUR, since)
+    more = Period(span=PeriodLength.HOUR, start=start, pools=pools, cluster=alone)
     return replace(ledger, periods=added(ledger.periods, more), totals=summed(ledger.totals, pools))

@@ -16,7 +16,7 @@ from typing import Final
 from spotvortex.core.domain.types import CapacityType, short
 from spotvortex.core.ledger.flow import Flow
 from spotvortex.core.ledger.ledger import Baseline, Ledger
-from spotvortex.core.ledger.periods import Key, Period, Span
+from spotvortex.core.ledger.periods import Key, Period, PeriodLength
 from spotvortex.core.ledger.sums import ClusterSums, NodeSums, PoolSums, Sums
 from spotvortex.core.record.codec import Json
 
@@ -136,7 +136,7 @@ class _Reading:
     def period(self, body: Mapping[str, object]) -> Period:
         """Read one period."""
         return Period(
-            span=Span(_text(body["span"])),
+            span=PeriodLength(_text(body["span"])),
             start=_figure(body["start"]),
             nodes=self.nodes(body["nodes"]),
             pools=self.pools(body["pools"]),

@@ -35,7 +35,7 @@ MAX_ROWS: Final = 2_000
 """Rows of all periods together: one a pool and way of buying, one a pool, and one a period."""
 
 
-class Span(StrEnum):
+class PeriodLength(StrEnum):
     """How long a period is, the shortest first."""
 
     HOUR = "hour"
@@ -45,8 +45,16 @@ class Span(StrEnum):
     """Everything before the oldest month."""
 
 
-_LONGER: Final = {Span.HOUR: Span.DAY, Span.DAY: Span.MONTH, Span.MONTH: Span.BEFORE}
-_KEPT: Final = {Span.HOUR: KEPT_HOURS, Span.DAY: KEPT_DAYS, Span.MONTH: KEPT_MONTHS}
+_LONGER: Final = {
+    PeriodLength.HOUR: PeriodLength.DAY,
+    PeriodLength.DAY: PeriodLength.MONTH,
+    PeriodLength.MONTH: PeriodLength.BEFORE,
+}
+_KEPT: Final = {
+    PeriodLength.HOUR: KEPT_HOURS,
+    PeriodLength.DAY: KEPT_DAYS,
+    PeriodLength.MONTH: KEPT_MONTHS,
+}
 
 Key = tuple[str, CapacityType]
 KeyT = TypeVar("KeyT", str, Key)
@@ -64,7 +72,7 @@ class Period:
         cluster: what holds for all.
     """
 
-    span: Span
+    span: PeriodLength
     start: float
     nodes: Mapping[Key, NodeSums] = field(default_factory=dict)
     pools: Mapping[str, PoolSums] = field(default_factory=dict)
@@ -81,26 +89,26 @@ class Period:
         return end_of(self.span, self.start)
 
 
-def start_of(span: Span, at: float) -> float:
+def start_of(span: PeriodLength, at: float) -> float:
     """Return when the period of a moment begins."""
-    if span is Span.HOUR:
+    if span is PeriodLength.HOUR:
         return at // HOUR_S * HOUR_S
-    if span is Span.DAY:
+    if span is PeriodLength.DAY:
         return at // DAY_S * DAY_S
-    if span is Span.BEFORE:
+    if span is PeriodLength.BEFORE:
         return 0.0
     moment = datetime.fromtimestamp(at, UTC)
     return datetime(moment.year, moment.month, 1, tzinfo=UTC).timestamp()
 
 
-def end_of(span: Span, start: float) -> float:
+def end_of(span: PeriodLength, start: float) -> float:
     """Return when a period ends that begins then."""
-    if span is Span.MONTH:
-        return start_of(Span.MONTH, start + 32 * DAY_S)
-    return start + {Span.HOUR: HOUR_S, Span.DAY: DAY_S}.get(span, 0.0)
+    if span is PeriodLength.MONTH:
+        return start_of(PeriodLength.MONTH, start + 32 * DAY_S)
+    return start + {PeriodLength.HOUR: HOUR_S, PeriodLength.DAY: DAY_S}.get(span, 0.0)
 
 
-def pieces(since: float, until: float) -> Iterator[tuple[Span, float, float]]:
+def pieces(since: float, until: float) -> Iterator[tuple[PeriodLength, float, float]]:
     """Yield a stretch of time cut at the ends of periods: span, from, to.
 
     The last `KEPT_HOURS` are cut at hours, what is older at days, and before that at months.
@@ -113,10 +121,14 @@ def pieces(since: float, until: float) -> Iterator[tuple[Span, float, float]]:
         at = end
 
 
-def _span_at(at: float, now: float) -> Span:
-    if at >= start_of(Span.HOUR, now) - KEPT_HOURS * HOUR_S:
-        return Span.HOUR
-    return Span.DAY if at >= start_of(Span.DAY, now) - KEPT_DAYS * DAY_S else Span.MONTH
+def _span_at(at: float, now: float) -> PeriodLength:
+    if at >= start_of(PeriodLength.HOUR, now) - KEPT_HOURS * HOUR_S:
+        return PeriodLength.HOUR
+    return (
+        PeriodLength.DAY
+        if at >= start_of(PeriodLength.DAY, now) - KEPT_DAYS * DAY_S
+        else PeriodLength.MONTH
+    )
 
 
 def summed(one: Mapping[KeyT, Sums], other: Mapping[KeyT, Sums]) -> dict[KeyT, Sums]:
@@ -149,7 +161,7 @@ def _both(one: Period, other: Period) -> Period:
 
 def in_order(periods: Iterable[Period]) -> tuple[Period, ...]:
     """Sort periods: the longest first, of these the oldest."""
-    spans = tuple(reversed(Span))
+    spans = tuple(reversed(PeriodLength))
     return tuple(sorted(periods, key=lambda p: (spans.index(p.span), p.start)))
 
 
@@ -167,7 +179,7 @@ def folded(periods: Sequence[Period], max_rows: int = MAX_ROWS) -> tuple[Period,
     return found
 
 
-def _fold_oldest(periods: Sequence[Period], span: Span) -> tuple[Period, ...]:
+def _fold_oldest(periods: Sequence[Period], span: PeriodLength) -> tuple[Period, ...]:
     i = next(i for i, period in enumerate(periods) if period.span is span)
     oldest, longer = periods[i], _LONGER[span]
     rest = (*periods[:i], *periods[i + 1 :])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from spotvortex.core.ledger.ledger import Ledger
-from spotvortex.core.ledger.periods import Period, Span
+from spotvortex.core.ledger.periods import Period, PeriodLength
 from spotvortex.report.console.frame import bullets, tiles
 from spotvortex.report.console.trend_plots import hours_line
 from spotvortex.report.html.page import heading, paragraph, table
@@ -67,7 +67,9 @@ def saved_tiles(account: LedgerAccount) -> Iterator[tuple[str, str, str]]:
 
 
 def _course(ledger: Ledger) -> Iterator[str]:
-    hours = [p for p in ledger.periods if p.span is Span.HOUR and p.cluster.seen_hours > 0.0]
+    hours = [
+        p for p in ledger.periods if p.span is PeriodLength.HOUR and p.cluster.seen_hours > 0.0
+    ]
     if len(hours) > 1:
         yield line_plot(_COURSE, [_line("cost", hours, _cost), _line("on-demand", hours, _whole)])
 
@@ -103,7 +105,7 @@ def _of_pool(row: Row) -> Sequence[str]:
 
 
 def _of_period(row: Row) -> Sequence[str]:
-    name = "before that" if row.span == Span.BEFORE else f"{moment(row.start)} {row.span}"
+    name = "before that" if row.span == PeriodLength.BEFORE else f"{moment(row.start)} {row.span}"
     seen, unknown = row.cluster.seen_hours, row.cluster.unknown_hours
     return (name, f"{seen:.2f} h", f"{unknown:.2f} h", *_figures(row.sums))
 

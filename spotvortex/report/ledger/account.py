@@ -13,7 +13,7 @@ from typing import Final
 
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.ledger.ledger import Ledger
-from spotvortex.core.ledger.periods import Key, Period, Span, start_of, summed
+from spotvortex.core.ledger.periods import Key, Period, PeriodLength, start_of, summed
 from spotvortex.core.ledger.sums import (
     NO_CLUSTER,
     NO_NODES,
@@ -119,7 +119,7 @@ class LedgerAccount:
 def account_of(ledger: Ledger, by: By = By.POOL) -> LedgerAccount:
     """Add a ledger up."""
     whole = _added_up(ledger.periods)
-    rows = _by_pool(whole) if by is By.POOL else _by_period(ledger.periods, Span(by.value))
+    rows = _by_pool(whole) if by is By.POOL else _by_period(ledger.periods, PeriodLength(by.value))
     begun = bool(ledger.periods) or ledger.at > 0.0
     return LedgerAccount(
         since=ledger.since if begun else None,
@@ -130,7 +130,9 @@ def account_of(ledger: Ledger, by: By = By.POOL) -> LedgerAccount:
     )
 
 
-def _added_up(periods: Iterable[Period], span: Span = Span.BEFORE, start: float = 0.0) -> Period:
+def _added_up(
+    periods: Iterable[Period], span: PeriodLength = PeriodLength.BEFORE, start: float = 0.0
+) -> Period:
     nodes: dict[Key, NodeSums] = {}
     pools: dict[str, PoolSums] = {}
     cluster = NO_CLUSTER
@@ -147,10 +149,10 @@ def _by_pool(whole: Period) -> Iterable[Row]:
         yield Row(pool=pool or NO_POOL_WORDS, sums=_sum(nodes, [whole.pools[pool]]))
 
 
-def _by_period(periods: Iterable[Period], span: Span) -> Iterable[Row]:
+def _by_period(periods: Iterable[Period], span: PeriodLength) -> Iterable[Row]:
     """Group what is no longer than wanted; what has been folded already stays as long as it is."""
-    spans = tuple(Span)
-    groups: dict[tuple[Span, float], list[Period]] = {}
+    spans = tuple(PeriodLength)
+    groups: dict[tuple[PeriodLength, float], list[Period]] = {}
     for period in periods:
         wanted = max(period.span, span, key=spans.index)
         groups.setdefault((wanted, start_of(wanted, period.start)), []).append(period)

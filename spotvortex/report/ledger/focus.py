@@ -18,7 +18,7 @@ from typing import Final
 
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.ledger.ledger import Ledger
-from spotvortex.core.ledger.periods import Period, Span, end_of, start_of
+from spotvortex.core.ledger.periods import Period, PeriodLength, end_of, start_of
 from spotvortex.core.ledger.sums import NodeSums
 
 VERSION: Final = "1.2"
@@ -110,7 +110,7 @@ def _cell(value: str | float) -> str:
 def rows_of(ledger: Ledger) -> Iterator[Row]:
     """Yield what differs from row to row."""
     for period in ledger.periods:
-        if period.span is Span.BEFORE:
+        if period.span is PeriodLength.BEFORE:
             continue
         times = _times(period)
         used = 0.0
@@ -129,10 +129,10 @@ def rows_of(ledger: Ledger) -> Iterator[Row]:
 
 
 def _times(period: Period) -> Row:
-    month = start_of(Span.MONTH, period.start)
+    month = start_of(PeriodLength.MONTH, period.start)
     return {
         "BillingPeriodStart": _moment(month),
-        "BillingPeriodEnd": _moment(end_of(Span.MONTH, month)),
+        "BillingPeriodEnd": _moment(end_of(PeriodLength.MONTH, month)),
         "ChargePeriodStart": _moment(period.start),
         "ChargePeriodEnd": _moment(period.end),
     }

@@ -7,7 +7,7 @@ import pytest
 
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.ledger.ledger_text import from_text, to_text
-from spotvortex.core.ledger.periods import Span
+from spotvortex.core.ledger.periods import PeriodLength
 from spotvortex.report.ledger.account import By, account_of
 from tests.core.builders import market, node, plan_of, pool, quote, stated
 from tests.core.ledger.cost_and_usage import Account, Life, effective, lines_of
@@ -195,6 +195,10 @@ def test_hours_in_which_nobody_looked_are_unknown_and_the_rest_agrees():
     told = account_of(ledger)
     assert told.cluster.unknown_hours == pytest.approx(11.0, abs=0.1)
     assert told.total.cost_usd == pytest.approx(money(seen), rel=0.01)
-    empty = [p for p in ledger.periods if p.span is Span.HOUR and gap[0] < p.start < gap[1] - 3600]
+    empty = [
+        p
+        for p in ledger.periods
+        if p.span is PeriodLength.HOUR and gap[0] < p.start < gap[1] - 3600
+    ]
     assert len(empty) == 9
     assert not any(p.nodes for p in empty)

@@ -12,7 +12,7 @@ from spotvortex.core.ledger.ledger import (
     Beside,
     Restarts,
 )
-from spotvortex.core.ledger.periods import Span
+from spotvortex.core.ledger.periods import PeriodLength
 from spotvortex.core.ledger.sums import NO_CLUSTER, plus
 from tests.core.builders import (
     WEB_A,
@@ -33,7 +33,7 @@ SPOT, ON_DEMAND = ("web", CapacityType.SPOT), ("web", CapacityType.ON_DEMAND)
 
 
 def hours_of(book):
-    return [p for p in book.ledger.periods if p.span is Span.HOUR]
+    return [p for p in book.ledger.periods if p.span is PeriodLength.HOUR]
 
 
 def test_a_steady_hour_costs_its_nodes_and_saves_what_spot_is_cheaper():

@@ -16,7 +16,7 @@ from spotvortex.core.ledger.periods import (
     KEPT_MONTHS,
     MAX_ROWS,
     Period,
-    Span,
+    PeriodLength,
     added,
     folded,
     pieces,
@@ -85,8 +85,8 @@ def test_a_text_that_is_no_document_is_refused(text):
 
 def hour(at, usd=1.0, n_pools=1):
     return Period(
-        span=Span.HOUR,
-        start=start_of(Span.HOUR, at),
+        span=PeriodLength.HOUR,
+        start=start_of(PeriodLength.HOUR, at),
         nodes={(f"p{i}", SPOT): NodeSums(list_usd=usd) for i in range(n_pools)},
         pools={f"p{i}": PoolSums(saved_usd=usd) for i in range(n_pools)},
         cluster=ClusterSums(seen_hours=1.0),
@@ -102,16 +102,16 @@ def three_years(n_pools=1):
 
 def test_hours_become_days_and_days_months_and_nothing_is_lost():
     periods = three_years()
-    count = {span: sum(p.span is span for p in periods) for span in Span}
-    assert count[Span.HOUR] == KEPT_HOURS
-    assert KEPT_DAYS - 1 <= count[Span.DAY] <= KEPT_DAYS
-    assert count[Span.MONTH] == KEPT_MONTHS
-    assert count[Span.BEFORE] == 1
+    count = {span: sum(p.span is span for p in periods) for span in PeriodLength}
+    assert count[PeriodLength.HOUR] == KEPT_HOURS
+    assert KEPT_DAYS - 1 <= count[PeriodLength.DAY] <= KEPT_DAYS
+    assert count[PeriodLength.MONTH] == KEPT_MONTHS
+    assert count[PeriodLength.BEFORE] == 1
     total = NO_POOL
     for period in periods:
         total = plus(total, period.pools["p0"])
     assert total.saved_usd == pytest.approx(3 * 365 * 4)
-    days = [p.pools["p0"].saved_usd for p in periods if p.span is Span.DAY]
+    days = [p.pools["p0"].saved_usd for p in periods if p.span is PeriodLength.DAY]
     assert days[1:-1] == [4.0] * (len(days) - 2)
 
 
@@ -127,10 +127,14 @@ def test_with_many_pools_fewer_periods_are_kept():
 def test_a_stretch_is_cut_at_the_ends_of_periods():
     until = START + 100 * 86_400.0 + 1234.5
     cut = list(pieces(START + 7.0, until))
-    assert cut[0] == (Span.MONTH, START + 7.0, start_of(Span.MONTH, START + 31 * 86_400.0))
+    assert cut[0] == (
+        PeriodLength.MONTH,
+        START + 7.0,
+        start_of(PeriodLength.MONTH, START + 31 * 86_400.0),
+    )
     assert cut[-1][2] == until
     assert all(a[2] == b[1] for a, b in pairwise(cut))
-    assert [s for s, _, _ in cut].count(Span.HOUR) <= KEPT_HOURS + 1
+    assert [s for s, _, _ in cut].count(PeriodLength.HOUR) <= KEPT_HOURS + 1
 
 
 def test_the_largest_ledger_fits_into_half_an_object():

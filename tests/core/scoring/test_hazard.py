@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.age_hazard_fit import Curve, curves, loss_probability
+from scripts.age_hazard.fit import Curve, curves, loss_probability
 from spotvortex.core.scoring import hazard
 from spotvortex.core.scoring.hazard import Age, base_of, integral, multiple
 from tests.paths import ROOT

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from spotvortex.core.ledger.periods import Span
+from spotvortex.core.ledger.periods import PeriodLength
 from spotvortex.report.ledger.account import account_of
 from spotvortex.report.ledger.focus import COLUMNS, COMMITMENTS, as_focus
 from tests.core.builders import market, plan_of, pool, stated
@@ -91,8 +91,8 @@ def test_what_nothing_used_is_a_row_of_its_own():
 def test_what_has_no_billing_period_is_left_out():
     book = Book().steady(web(), hours=1.0)
     (hour,) = book.ledger.periods
-    before = replace(hour, span=Span.BEFORE, start=0.0)
-    day = replace(hour, span=Span.DAY, start=hour.start // 86_400.0 * 86_400.0)
+    before = replace(hour, span=PeriodLength.BEFORE, start=0.0)
+    day = replace(hour, span=PeriodLength.DAY, start=hour.start // 86_400.0 * 86_400.0)
     rows = read(replace(book.ledger, periods=(before, day, hour)))
     assert [r["ChargePeriodStart"][11:13] for r in rows] == ["00", "00", "04", "04"]
     assert list(faults_of(rows)) == []

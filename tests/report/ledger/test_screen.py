@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from spotvortex.core.ledger.ledger import EMPTY_LEDGER, Beside, Restarts
-from spotvortex.core.ledger.periods import Span
+from spotvortex.core.ledger.periods import PeriodLength
 from spotvortex.report.ledger.account import By, account_of
 from spotvortex.report.ledger.screen import as_csv, lines_of, render
 from tests.core.builders import market, on_demand, plan_of, pool, stated
@@ -66,7 +66,7 @@ def test_days_add_hours_up_and_what_is_a_day_already_stays_one():
     (day,) = account_of(book.ledger, By.DAY).rows
     assert (day.span, day.sums.node_hours) == ("day", 30.0)
     assert len(account_of(book.ledger, By.HOUR).rows) == 3
-    older = replace(book.ledger.periods[0], span=Span.BEFORE, start=0.0)
+    older = replace(book.ledger.periods[0], span=PeriodLength.BEFORE, start=0.0)
     kept = replace(book.ledger, periods=(older, *book.ledger.periods))
     assert [r.span for r in account_of(kept, By.MONTH).rows] == ["before", "month"]
     assert "before that" in shown(kept, By.MONTH)

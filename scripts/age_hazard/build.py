@@ -2,12 +2,12 @@
 
 Comes in: `models/age_hazard_table.json`, and the product's catalogue of instance types; with
 `--traces DIR` that table is first fitted on a folder of availability series
-(`scripts.age_hazard_fit`). Goes out: the table, `age_hazard.onnx` and `MODEL_MANIFEST.json`, the
+(`scripts.age_hazard.fit`). Goes out: the table, `age_hazard.onnx` and `MODEL_MANIFEST.json`, the
 latter two the same bytes for the same table and catalogue; what a manifest already says of networks
 beside it is kept. What it means and how good it is:
 `docs/model-card.md`.
 
-    python -m scripts.build_age_hazard [--traces DIR --date 2026-11-23] [--out models]
+    python -m scripts.age_hazard.build [--traces DIR --date 2026-11-23] [--out models]
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from scripts.age_hazard_fit import (
+from scripts.age_hazard.fit import (
     HORIZONS,
     STEP_HOURS,
     Curve,
@@ -58,7 +58,7 @@ FIRST_FAMILIES: Final = (
 )
 """The sixty families of the Go agent's bundle; they come first."""
 
-CATALOGUE: Final = Path(__file__).resolve().parent.parent / "spotvortex/market" / TABLE_OF_PRICES
+CATALOGUE: Final = Path(__file__).resolve().parents[2] / "spotvortex/market" / TABLE_OF_PRICES
 
 
 def families() -> list[str]:

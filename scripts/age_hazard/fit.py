@@ -2,7 +2,7 @@
 
 Comes in: a folder of series (JSON: `metadata.gap_seconds`, `data` = number of nodes to be had).
 Goes out: a table of facts with its source and date, and how well it predicts the series. What
-makes a bundle of it is `scripts.build_age_hazard`.
+makes a bundle of it is `scripts.age_hazard.build`.
 """
 
 from __future__ import annotations

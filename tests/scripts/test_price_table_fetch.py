@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from scripts import fetch_price_table
+from scripts.price_table import fetch
 from spotvortex.market.last_resort import LastResortMarket, PriceTable, name_of
 from tests.aws.memory_ec2 import MemoryEc2, beside, product
 from tests.market.records import C5_EU, T0
@@ -24,7 +24,7 @@ def listing(monkeypatch):
 
 
 def written(tmp_path, *more):
-    fetch_price_table.main([REGION, "--out", str(tmp_path), *more])
+    fetch.main([REGION, "--out", str(tmp_path), *more])
     return msgspec.json.decode((tmp_path / name_of(REGION)).read_bytes(), type=PriceTable)
 
 

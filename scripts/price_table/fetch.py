@@ -4,7 +4,7 @@ Comes in: regions, and what the AWS library finds of credentials (`AWS_*`; one r
 pricing:GetProducts). Goes out: `spotvortex/market/on_demand_REGION.json` for each, with the date,
 the source and the currency inside. A list that is too short to be whole is not written.
 
-    python -m scripts.fetch_price_table REGION...
+    python -m scripts.price_table.fetch REGION...
 """
 
 from __future__ import annotations

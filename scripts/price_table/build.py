@@ -4,7 +4,7 @@ Comes in: a CSV of AWS's public on-demand prices (columns date, commit, region, 
 compiled in Karpenter's source. Goes out: `spotvortex/market/on_demand_us_east_1.json` with the
 date, the source and the currency inside.
 
-    python -m scripts.build_price_table CSV
+    python -m scripts.price_table.build CSV
 """
 
 from __future__ import annotations

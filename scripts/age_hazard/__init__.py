@@ -1,0 +1,1 @@
+"""The age hazard: a table fitted from recorded series, and the graph made of it."""
