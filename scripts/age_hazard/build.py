@@ -147,7 +147,7 @@ def _serialise(graph: _Graph) -> bytes:
     return content
 
 
-BESIDE: Final = ("challenger", "policy", "training")
+BESIDE: Final = ("decides", "challenger", "policy", "training")
 """Members of the manifest that the training writes (`scripts.train.bundle`)."""
 
 

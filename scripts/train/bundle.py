@@ -2,8 +2,9 @@
 
 Comes in: the folder of finished runs with their comparison, a trained policy network where there is
 one, and the bundle's folder. Goes out: `tft.onnx`, `tft.onnx.data`, `rl_policy.onnx`,
-`rl_policy.onnx.data` and the members `challenger`, `policy` and `training` of
-`MODEL_MANIFEST.json`. The worst seed ships. May not change the model that decides.
+`rl_policy.onnx.data` and the members `decides`, `challenger`, `policy` and `training` of
+`MODEL_MANIFEST.json`. The worst seed ships. May not let a network decide: what loses against the
+interruption memory is asked beside it, and what wins is put at `graph` by hand.
 
     python -m scripts.train.bundle data.npz --runs runs --comparison comparison.json --out models
 """
@@ -163,6 +164,7 @@ def training_of(samples: Samples, found: dict[str, Any], seeds: list[int]) -> di
         ],
         "digests": samples.sources,
         "code": code_digest(),
+        "code_changes": "",
         "seeds": seeds,
         "metrics": metrics,
     }
@@ -200,6 +202,7 @@ def main() -> None:
     files = export(Scores(model), example, options.out / RISK_GRAPH, "trajectory", outputs)
     seeds = sorted(int(p.name.rpartition("-")[2]) for p in options.runs.glob("all-[0-9]*"))
     members = {
+        "decides": "memory",
         "challenger": challenger_of(model, found),
         "training": training_of(samples, found, seeds),
     }

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scripts.train.policy import load_network
 from scripts.train.rollouts import FAMILIES, played, trial_of
 from spotvortex.core.domain.cloud.instance_types import Scope
+from spotvortex.core.domain.types import Predictor
 from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.evaluation import protocol, worlds
 from spotvortex.model.forecaster import OnnxForecaster, load
@@ -50,6 +51,11 @@ class WithPolicy:
     network: torch.nn.Module
     has_policy: bool = True
     digest: str = "with policy"
+
+    @property
+    def decides(self) -> Predictor:
+        """Who gives the scores, as the bundle says."""
+        return self.bundle.decides
 
     @property
     def scope(self) -> Scope:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spotvortex.core.domain.cloud.instance_types import Scope
-from spotvortex.core.domain.types import Action
+from spotvortex.core.domain.types import Action, Predictor
 from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.evaluation import protocol, worlds
 from spotvortex.evaluation.run import Trial, run
@@ -60,6 +60,8 @@ ACTIONS: Final = tuple(Action)
 class Explorer:
     """A bundle whose policy network stands for one random action an hour.
 
+    The bundle's graph gives the scores, whoever decides elsewhere: being asked, it learns the time.
+
     Attributes:
         bundle: gives the scores.
         chance: draws the actions.
@@ -72,6 +74,7 @@ class Explorer:
     seen: dict[int, tuple[list[float], int]] = field(default_factory=dict)
     at: float = 0.0
     has_policy: bool = True
+    decides: Predictor = Predictor.GRAPH
     digest: str = "explorer"
 
     @property

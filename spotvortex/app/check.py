@@ -12,7 +12,7 @@ from spotvortex.app import bundle, check_mode
 from spotvortex.app.groups import use_of
 from spotvortex.app.kubernetes import answering, run_background
 from spotvortex.app.prices import PriceSources, SystemClock, open_prices
-from spotvortex.core.domain.types import Offering
+from spotvortex.core.domain.types import Offering, Predictor
 from spotvortex.errors import ApiError, ModelContractError, PriceFileError, SettingsError
 from spotvortex.kube.admin import access_review
 from spotvortex.kube.api.client import KubeClient
@@ -83,7 +83,12 @@ def _check_model(settings: Settings) -> checks.Check:
         loaded = bundle.load(settings)
     except ModelContractError as error:
         return checks.wrong("model", str(error))
-    return checks.of_model(loaded.name, loaded.digest, loaded.degenerate_reason)
+    return checks.of_model(
+        loaded.name,
+        loaded.digest,
+        loaded.degenerate_reason,
+        memory_decides=loaded.decides is Predictor.MEMORY,
+    )
 
 
 async def _check_prices(settings: Settings, offerings: frozenset[Offering]) -> list[checks.Check]:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from spotvortex.core.domain.types import Predictor
 from spotvortex.evaluation import backtest_world, offline_bound, protocol, worlds
 from spotvortex.evaluation.protocol import Protocol
 from spotvortex.evaluation.run import run
@@ -209,7 +210,7 @@ def _models(model_dir: Path) -> Callable[[str], Forecaster]:
 
     def model(policy: str) -> Forecaster:
         if policy not in (worlds.OURS_CONSTANT, worlds.B6):
-            return _bundle(model_dir)
+            return _bundle(model_dir, graph_decides=policy == worlds.OURS_GRAPH)
         return ScriptedForecaster(
             script=((0.0, worlds.CONSTANT_SCORE),),
             start_at=worlds.START_AT,
@@ -221,8 +222,11 @@ def _models(model_dir: Path) -> Callable[[str], Forecaster]:
 
 
 @lru_cache(maxsize=4)
-def _bundle(model_dir: Path) -> Forecaster:
-    return bundles.load(model_dir, CLOUD)
+def _bundle(model_dir: Path, *, graph_decides: bool = False) -> Forecaster:
+    bundle = bundles.load(model_dir, CLOUD)
+    if graph_decides:
+        bundle.decides = Predictor.GRAPH
+    return bundle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

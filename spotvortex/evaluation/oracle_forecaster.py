@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spotvortex.core.domain.cloud.instance_types import Scope
-from spotvortex.core.domain.types import Offering
+from spotvortex.core.domain.types import Offering, Predictor
 from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.errors import ModelContractError
 from spotvortex.sim.market.counts import CapacityCounts
@@ -37,12 +37,14 @@ class OracleForecaster:
         families: the instance families that are held.
         digest: by what name the model is recorded.
         has_policy: whether there is a policy network; there is none.
+        decides: who gives the scores that are decided on; it does.
     """
 
     counts: Mapping[Offering, CapacityCounts]
     families: tuple[str, ...]
     digest: str = "foresight"
     has_policy: bool = False
+    decides: Predictor = Predictor.GRAPH
 
     @property
     def scope(self) -> Scope:

@@ -55,12 +55,13 @@ OURS: Final = "spotvortex"
 OURS_CONSTANT: Final = "spotvortex-constant-scores"
 OURS_BESIDE: Final = "spotvortex-karpenter-notices"
 OURS_ORACLE: Final = "spotvortex-oracle-scores"
+OURS_GRAPH: Final = "spotvortex-graph-scores"
 OURS_LEARNED: Final = "spotvortex-rl"
 B6: Final = "B6"
 LEARNED: Final = (B6, OURS_LEARNED)
 """SpotVortex with a policy network: with constant scores, and with the model's."""
 
-_OURS: Final = frozenset({OURS, OURS_CONSTANT, OURS_BESIDE, OURS_ORACLE, *LEARNED})
+_OURS: Final = frozenset({OURS, OURS_CONSTANT, OURS_BESIDE, OURS_ORACLE, OURS_GRAPH, *LEARNED})
 B0, B1 = "B0", "B1"
 B2_PREFIX, B4_PREFIX = "B2-", "B4-"
 _SPOT: Final = CapacityType.SPOT
@@ -114,9 +115,10 @@ def asides(protocol: Protocol) -> tuple[str, ...]:
     """Return the names of the policies that run in the unchanged worlds, and not in variants.
 
     Karpenter that awaits a replacement before it evicts; SpotVortex where Karpenter handles the
-    notices; SpotVortex with scores that come true.
+    notices; SpotVortex with scores that come true; SpotVortex with the scores of the bundle's
+    graph, whoever decides by default.
     """
-    return (*(s.name for s in protocol.baselines.b3_lazy), OURS_BESIDE, OURS_ORACLE)
+    return (*(s.name for s in protocol.baselines.b3_lazy), OURS_BESIDE, OURS_ORACLE, OURS_GRAPH)
 
 
 def trial_of(

@@ -17,15 +17,18 @@ from numpy.typing import NDArray
 
 from spotvortex.core.decision.learned_policy import ACTIONS, STATE_SIZE
 from spotvortex.core.domain.cloud.instance_types import Scope
+from spotvortex.core.domain.types import Predictor
 from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.errors import ModelContractError
 from spotvortex.model.artifacts import Bundle, read_bundle
 from spotvortex.model.behaviour import is_probability
+from spotvortex.model.beside import GraphBeside, MemoryBeside
 from spotvortex.model.feature_model import FeatureModel
 from spotvortex.model.manifest import V1_POLICY_GRAPH, ManifestV1, Policy, Training
 from spotvortex.model.onnx import Network
 from spotvortex.model.sequence_model import SequenceModel
 from spotvortex.model.window_model import WindowModel
+from spotvortex.ports.model import Challenger
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +39,13 @@ RiskModel = FeatureModel | WindowModel
 
 
 class OnnxForecaster:
-    """A bundle's risk model, and its policy network where it has one.
+    """A bundle's risk model at `graph`, and its policy network where it has one.
 
     `degenerate_reason` is empty for a bundle that behaves like a risk model; else it says why not,
-    and every score is NaN, so that the model abstains. `challenger` is the network that is asked
-    beside it, `training` how the networks came to be; None where the bundle has none. `files` are
-    its artifacts, `feature_names` the columns that a v2 model reads.
+    and every score is NaN, so that the model abstains. `decides` says whether the interruption
+    memory gives the scores that are decided on, or the graph. `challenger` is the network that is
+    asked beside both, `training` how the networks came to be; None where the bundle has none.
+    `files` are its artifacts, `feature_names` the columns that a v2 model reads.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -52,6 +56,7 @@ class OnnxForecaster:
         self.files = tuple(sorted(manifest.artifacts))
         self.feature_names: tuple[str, ...] = ()
         self.training: Training | None = None
+        self.decides = Predictor.GRAPH
         self._risk: RiskModel
         self.challenger: SequenceModel | None = None
         if isinstance(manifest, ManifestV1):
@@ -61,10 +66,18 @@ class OnnxForecaster:
             self._risk = FeatureModel(manifest, bundle)
             self.feature_names = tuple(feature.name for feature in manifest.features)
             self.training = manifest.training
+            self.decides = Predictor(manifest.decides)
             self._policy = _policy_network(bundle, manifest.policy)
             if manifest.challenger is not None:
                 self.challenger = SequenceModel(manifest.challenger, bundle)
         self.degenerate_reason = self._risk.degenerate_reason()
+
+    @property
+    def challengers(self) -> tuple[Challenger, ...]:
+        """Return whoever is asked beside what decides."""
+        memory_decides = self.decides is Predictor.MEMORY
+        beside = GraphBeside(self, self.name) if memory_decides else MemoryBeside()
+        return (beside,) if self.challenger is None else (beside, self.challenger)
 
     @property
     def degenerate(self) -> bool:

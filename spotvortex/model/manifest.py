@@ -137,7 +137,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     Attributes:
         sources: the data, with their days.
         digests: SHA-256 of each folder of data, by name.
-        code: SHA-256 of the training code and of the code that builds what it reads.
+        code: SHA-256 of the training code and of the code that builds what it reads, as it was.
+        code_changes: what has changed in that code since, in words; "" where nothing has.
         seeds: seeds that were trained; the worst of them ships.
         metrics: figures on validation, by name.
     """
@@ -147,6 +148,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     code: str
     seeds: tuple[int, ...]
     metrics: dict[str, float]
+    code_changes: str = ""
 
 
 class ManifestV2(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -165,8 +167,10 @@ class ManifestV2(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         artifacts: SHA-256 by file name.
         features: the columns of the input, in order.
         scores: the outputs that are read.
+        decides: who gives the scores that are decided on: `graph`, or the interruption memory, with
+            the graph asked beside it.
         policy: the policy network, None where there is none.
-        challenger: a network that is asked beside the model, None where there is none.
+        challenger: a network that is asked beside what decides, None where there is none.
         training: how the networks were trained, None where nothing was.
     """
 
@@ -182,6 +186,7 @@ class ManifestV2(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     artifacts: dict[str, str]
     features: tuple[Feature, ...]
     scores: tuple[Score, ...]
+    decides: Literal["memory", "graph"] = "graph"
     policy: Policy | None = None
     challenger: ChallengerEntry | None = None
     training: Training | None = None

@@ -1,7 +1,7 @@
 """The challenger of a v2 bundle: a network that reads a trajectory of each offering.
 
 Comes in: what the manifest says of it, and its network. Goes out: probabilities beside those of the
-model that decides, or NaN where it abstains. A column may be NaN: what is unknown is unknown to the
+what decides, or NaN where it abstains. A column may be NaN: what is unknown is unknown to the
 network too. One that answers constants, or runs far the wrong way, is degenerate and abstains. May
 not decide anything, nor read the cluster or the market.
 """
@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from spotvortex.core.domain.market import SpotQuote
-from spotvortex.core.domain.types import Offering
+from spotvortex.core.domain.types import Offering, Predictor
 from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.core.scoring.trajectory import COLUMNS, N_STEPS, trajectories
 from spotvortex.errors import ModelContractError
@@ -46,6 +46,7 @@ class SequenceModel:
     """A network that reads one trajectory an offering."""
 
     tail = (N_STEPS, len(COLUMNS))
+    predictor = Predictor.NETWORK
 
     def __init__(self, challenger: ChallengerEntry, bundle: Bundle) -> None:
         by_name = {score.name: score.output for score in challenger.scores}
@@ -63,7 +64,11 @@ class SequenceModel:
             )
         self.degenerate_reason = self._degenerate_reason()
 
-    def tensor(self, contexts: Sequence[OfferingContext]) -> Matrix:
+    def tensor(
+        self,
+        contexts: Sequence[OfferingContext],
+        at: float,  # noqa: ARG002 - as the port
+    ) -> Matrix:
         """Build `float32[n, 24, 16]`; NaN where a value is unknown."""
         return trajectories(contexts)
 

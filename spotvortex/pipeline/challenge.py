@@ -1,13 +1,14 @@
-"""A network asked beside the model that decides, and compared with it.
+"""Models asked beside what decides, and compared with it.
 
 Comes in: what is known of each offering, and the scores that were decided on. Goes out: series and
-a line of the log, every ten minutes. Nothing is decided by it: it is asked after the assessment has
-been handed on, off the loop, and what fails or hangs is counted and dropped. May not change a
-score.
+a line of the log, every ten minutes. Nothing is decided by it: they are asked after the assessment
+has been handed on, off the loop and side by side, and what fails or hangs is counted and dropped.
+May not change a score.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import Sequence
@@ -32,16 +33,14 @@ EVERY_S: Final = 600.0
 
 @dataclass(slots=True, kw_only=True)
 class Challenge:
-    """The challenger of a bundle.
+    """Whoever is asked beside what decides.
 
     Attributes:
-        challenger: the network.
-        model: runs it off the loop, one run at a time.
+        asked: the challengers, each with what runs it off the loop, one run at a time.
         telemetry: where the series go.
     """
 
-    challenger: Challenger
-    model: BoundedRun
+    asked: Sequence[tuple[Challenger, BoundedRun]]
     telemetry: Telemetry
     _contexts: Sequence[OfferingContext] = ()
     _scores: Scores = field(default_factory=dict)
@@ -53,21 +52,27 @@ class Challenge:
         self._contexts, self._scores, self._at = contexts, scores, at
 
     async def ask(self) -> None:
-        """Ask the challenger about what was noted last, where it is time to."""
+        """Ask all challengers about what was noted last, where it is time to."""
         is_due = self._at - self._asked_at >= EVERY_S
         if not self._contexts or not is_due:
             return
         self._asked_at = self._at
-        try:
-            rows = await self.model.run(_asked, self.challenger, self._contexts)
-        except ModelContractError as error:
-            log.warning("challenger.failed", extra={"reason": str(error)})
-            self.telemetry.count(CHALLENGER_RUNS, "failed")
-            return
-        self.telemetry.count(CHALLENGER_RUNS, "done")
-        self._compare(rows, self.challenger.name)
+        async with asyncio.TaskGroup() as group:
+            for challenger, model in self.asked:
+                group.create_task(self._ask(challenger, model))
 
-    def _compare(self, rows: Matrix, name: str) -> None:
+    async def _ask(self, challenger: Challenger, model: BoundedRun) -> None:
+        """Ask one of them."""
+        try:
+            rows = await model.run(_said, challenger, self._contexts, self._at)
+        except ModelContractError as error:
+            log.warning("challenger.failed", extra={"model": challenger.name, "reason": str(error)})
+            self.telemetry.count(CHALLENGER_RUNS, challenger.predictor, "failed")
+            return
+        self.telemetry.count(CHALLENGER_RUNS, challenger.predictor, "done")
+        self._compare(rows, challenger)
+
+    def _compare(self, rows: Matrix, challenger: Challenger) -> None:
         """Set the capacity scores of both side by side."""
         pairs = [
             (float(row[0]), score.capacity_score)
@@ -77,13 +82,14 @@ class Challenge:
             and np.isfinite(row[0])
         ]
         for challenging, deciding in pairs:
-            self.telemetry.measure(CHALLENGER_DIFFERENCE, abs(challenging - deciding))
+            difference = abs(challenging - deciding)
+            self.telemetry.measure(CHALLENGER_DIFFERENCE, difference, challenger.predictor)
         if pairs:
             said, decided = np.mean(pairs, axis=0).round(4).tolist()
-            fields = {"model": name, "offerings": len(pairs)}
+            fields = {"model": challenger.name, "offerings": len(pairs)}
             log.debug("challenger.scored", extra={**fields, "mean": said, "mean_deciding": decided})
 
 
-def _asked(challenger: Challenger, contexts: Sequence[OfferingContext]) -> Matrix:
+def _said(challenger: Challenger, contexts: Sequence[OfferingContext], at: float) -> Matrix:
     """Build the input and score it; blocking."""
-    return challenger.score(challenger.tensor(contexts))
+    return challenger.score(challenger.tensor(contexts, at))

@@ -10,7 +10,7 @@ closed by the composition root.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from spotvortex.core.decision.weights import WeightRules
@@ -73,7 +73,7 @@ class Ports:
         notices: the source of notices.
         pool_rules: rules of pools that the settings state, by name.
         weights: how pairs of groups are steered.
-        challenger: a network that is asked beside the model, None without one.
+        challengers: whoever is asked beside what decides.
     """
 
     edges: Edges
@@ -89,7 +89,7 @@ class Ports:
     notices: Notices = field(default_factory=NullNotices)
     pool_rules: Mapping[str, PoolRules] = field(default_factory=dict)
     weights: WeightRules = field(default_factory=WeightRules)
-    challenger: Challenger | None = None
+    challengers: Sequence[Challenger] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,13 +172,14 @@ def _scoring(ports: Ports, views: Boards, limits: Limits) -> Assessor:
 
 
 def _challenge(ports: Ports) -> Challenge | None:
-    """Make what asks the bundle's challenger, on a run of its own: it holds up no score."""
-    if ports.challenger is None:
+    """Make what asks the challengers, each on a run of its own: it holds up no score."""
+    if not ports.challengers:
         return None
+    models = (
+        BoundedRun(offload=ports.edges.offload, limit_s=RUN_LIMIT_S) for _ in ports.challengers
+    )
     return Challenge(
-        challenger=ports.challenger,
-        model=BoundedRun(offload=ports.edges.offload, limit_s=RUN_LIMIT_S),
-        telemetry=ports.telemetry,
+        asked=tuple(zip(ports.challengers, models, strict=True)), telemetry=ports.telemetry
     )
 
 

@@ -9,19 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spotvortex.core.domain.cloud.instance_types import Scope
+from spotvortex.core.domain.types import Predictor
 from spotvortex.core.scoring.features import OfferingContext
 
 
 class Challenger(Protocol):
-    """A network that is asked beside the model that decides."""
+    """Whoever is asked beside what decides: the memory, the graph, or a further network."""
+
+    @property
+    def predictor(self) -> Predictor:
+        """Which of them it is."""
+        ...
 
     @property
     def name(self) -> str:
         """Its name."""
         ...
 
-    def tensor(self, contexts: Sequence[OfferingContext]) -> NDArray[np.float32]:
-        """Build its input, one entry an offering; NaN where a value is unknown."""
+    def tensor(self, contexts: Sequence[OfferingContext], at: float) -> NDArray[np.float32]:
+        """Build its input, one entry an offering; NaN where a value is unknown.
+
+        Args:
+            contexts: one entry an offering.
+            at: now, seconds since the epoch.
+        """
         ...
 
     def score(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -44,6 +55,11 @@ class Forecaster(Protocol):
     @property
     def scope(self) -> Scope:
         """The instance families that the bundle was made for."""
+        ...
+
+    @property
+    def decides(self) -> Predictor:
+        """Who gives the scores that are decided on: the memory, which is no part of it, or it."""
         ...
 
     @property

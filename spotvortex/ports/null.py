@@ -150,5 +150,5 @@ class NullTelemetry:
     def count(self, series: Counted, *labels: str, n: int = 1) -> None:
         """Drop it."""
 
-    def measure(self, series: Measured, value: float) -> None:
+    def measure(self, series: Measured, value: float, *labels: str) -> None:
         """Drop it."""

@@ -33,11 +33,13 @@ class Measured:
         name: its name with its unit, without prefix.
         text: its help.
         buckets: their upper bounds, rising.
+        labels: their names, as of `Counted`.
     """
 
     name: str
     text: str
     buckets: tuple[float, ...]
+    labels: tuple[str, ...] = ()
 
 
 CALLS: Final = Counted("calls", "Requests that change the cluster.", ("call", "answer"))
@@ -64,12 +66,15 @@ WEIGHTS_GIVEN_UP: Final = Counted(
     "weights_given_up", "NodePools left alone since another writer takes their weight back."
 )
 CHALLENGER_RUNS: Final = Counted(
-    "challenger_runs", "Times at which the bundle's challenger was asked.", ("answer",)
+    "challenger_runs",
+    "Times at which a model was asked beside what decides.",
+    ("model", "answer"),
 )
 CHALLENGER_DIFFERENCE: Final = Measured(
     "challenger_difference_ratio",
-    "Difference of the challenger's capacity score of an offering from the one that decides.",
+    "Difference of a challenger's capacity score of an offering from the one that decides.",
     (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
+    ("model",),
 )
 LOOP_STALL: Final = Measured(
     "event_loop_stall_seconds",

@@ -69,6 +69,6 @@ class Telemetry(Protocol):
         """Count something that no message tells, with the values of the series' labels in order."""
         ...
 
-    def measure(self, series: Measured, value: float) -> None:
-        """Take note of one value, in the unit that the series names."""
+    def measure(self, series: Measured, value: float, *labels: str) -> None:
+        """Take note of one value, in the unit that the series names; labels as of `count`."""
         ...

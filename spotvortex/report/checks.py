@@ -80,16 +80,20 @@ def exit_code(found: tuple[Check, ...]) -> int:
     return 1 if unwell else 0
 
 
-def of_model(name: str, digest: str, degenerate_reason: str) -> Check:
+def of_model(
+    name: str, digest: str, degenerate_reason: str, *, memory_decides: bool = False
+) -> Check:
     """Judge a bundle that has been loaded."""
     if degenerate_reason:
+        so = "and decides nothing" if memory_decides else "so only the interruption memory counts"
         return wrong(
             "model",
-            f"{name} is degenerate, so only the interruption memory counts: {degenerate_reason}",
+            f"{name} is degenerate, {so}: {degenerate_reason}",
             "go back to the bundle before, or unset SPOTVORTEX_MODEL_DIR for the one that ships",
             required=False,
         )
-    return ok("model", f"{name}, digest {digest[:12]}")
+    beside = ", asked beside the interruption memory, which decides" if memory_decides else ""
+    return ok("model", f"{name}, digest {digest[:12]}{beside}")
 
 
 def of_prices(market: MarketFacts) -> Check:

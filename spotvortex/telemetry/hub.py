@@ -54,9 +54,9 @@ class Hub:
         """Count something that no message tells."""
         self._metrics.count(series, *labels, n=n)
 
-    def measure(self, series: Measured, value: float) -> None:
+    def measure(self, series: Measured, value: float, *labels: str) -> None:
         """Take note of one value."""
-        self._metrics.measure(series, value)
+        self._metrics.measure(series, value, *labels)
 
     async def planned(self, plan: Plan, seconds: float) -> None:
         """Take note of a plan, with one span a decision and its gates as events."""

@@ -81,7 +81,9 @@ class Metrics:
         self._mode = mode.value
         self._families: set[str] = set()
         self._counted = {s: self._counter(s.name, s.text, *s.labels) for s in COUNTED}
-        self._measured = {s: self._histogram(s.name, s.text, s.buckets) for s in MEASURED}
+        self._measured = {
+            s: self._histogram(s.name, s.text, s.buckets, *s.labels) for s in MEASURED
+        }
         self._declare_pools()
         self._declare_decisions()
         self._declare_policies()
@@ -196,8 +198,12 @@ class Metrics:
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"spotvortex_{name}", text, labels, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(f"spotvortex_{name}", text, registry=self.registry, buckets=buckets)
+    def _histogram(
+        self, name: str, text: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        return Histogram(
+            f"spotvortex_{name}", text, labels, registry=self.registry, buckets=buckets
+        )
 
     def follow(self, traffic: Callable[[], Traffic]) -> None:
         """Show the counts that an edge keeps itself."""
@@ -224,9 +230,10 @@ class Metrics:
         counter = self._counted[series]
         (counter.labels(*labels) if series.labels else counter).inc(n)
 
-    def measure(self, series: Measured, value: float) -> None:
+    def measure(self, series: Measured, value: float, *labels: str) -> None:
         """Take note of a value that a task measures by itself."""
-        self._measured[series].observe(value)
+        histogram = self._measured[series]
+        (histogram.labels(*labels) if series.labels else histogram).observe(value)
 
     def seen(self, message: Observation | Assessment | DrainResult) -> None:
         """Show what a message of the pipeline tells."""

@@ -179,9 +179,10 @@ def test_a_quick_evaluation_is_five_seeds_of_one_mix_of_ours_against_karpenter()
     )
     assert len({s.key for s in whole}) == len(whole)
     assert {s.variant for s in whole} == {v.name for v in of.variants}
-    *lazy, beside, oracle = worlds.asides(of)
+    *lazy, beside, oracle, graph = worlds.asides(of)
     assert {s.variant for s in whole if s.policy in worlds.asides(of)} == {""}
     assert (beside, oracle) == (worlds.OURS_BESIDE, worlds.OURS_ORACLE)
+    assert graph == worlds.OURS_GRAPH
     assert [worlds.setting_of(name, of).evicts_at_notice for name in lazy] == [False] * len(lazy)
 
 

@@ -29,7 +29,9 @@ def found(result: Result) -> dict[str, dict[str, str]]:
 
 def test_shipped_bundle_passes() -> None:
     checks = found(checked(SHIPPED))
-    assert {"contract", "behaviour", "challenger", "policy", "training"} <= set(checks)
+    names = {"contract", "decides", "behaviour", "challenger", "policy", "training"}
+    assert names <= set(checks)
+    assert checks["decides"]["detail"].startswith("the interruption memory; asked beside it: age")
     assert all(c["finding"] == "ok" for name, c in checks.items() if "speed" not in name)
 
 
@@ -44,6 +46,10 @@ def test_bundle_that_breaks_its_contract_is_told_with_the_field(tmp_path: Path) 
 def test_network_that_answers_a_constant_is_wrong(tmp_path: Path) -> None:
     bundle = copy_of_shipped(tmp_path)
     put_graph(bundle, linear_graph([[0.0, 0.0], [0.0, 0.0]]))
+    result = checked(bundle)
+    assert result.exit_code == 1
+    assert "the interruption memory decides meanwhile" in found(result)["behaviour"]["fix"]
+    edit_manifest(bundle, lambda m: m.update(decides="graph"))
     result = checked(bundle)
     assert result.exit_code == 2
     assert "abstains everywhere" in found(result)["behaviour"]["detail"]

@@ -12,7 +12,7 @@ from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.cloud.exits import NodeExit
 from spotvortex.core.domain.labels import MAX_SPOT_RATIO, MODE
 from spotvortex.core.domain.observation import NodeGroupFact
-from spotvortex.core.domain.types import Action, Mode
+from spotvortex.core.domain.types import Action, Mode, Predictor
 from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.core.pool.reduction import MEMORY_CONFIDENCE
 from spotvortex.core.scoring.hazard import Age, integral
@@ -133,6 +133,30 @@ def test_where_the_model_abstains_the_memory_answers_with_less_confidence(broken
     assert found == [pytest.approx(expected, abs=1e-6)] * len(found)
     assert found
     assert term(assessed, "scores") == MEMORY_CONFIDENCE
+
+
+@pytest.mark.parametrize(
+    "broken", [{}, {"runtime": math.nan}, {"capacity": 1.0, "runtime": 1.0}, {"fails": True}]
+)
+def test_where_the_memory_decides_nothing_of_the_model_matters(broken):
+    """Not that it gives no figures, saturates, or cannot be run: it is not asked."""
+    observed = observation(pool(n_spot=8))
+    assessed, forecaster = assess(observed, decides=Predictor.MEMORY, **broken)
+    held_two_hours = Age(held_hours=2.0, since_loss_hours=2.0)
+    expected = -math.expm1(-PRIOR_LEVEL_PER_HOUR * integral(held_two_hours, 2.0))
+    for found in offerings_of(assessed).values():
+        assert found.runtime_score == pytest.approx(expected, abs=1e-6)
+        assert found.from_memory
+    assert term(assessed, "scores") == 1.0
+    assert forecaster.asked == []
+
+
+def test_where_the_memory_decides_a_family_out_of_scope_has_no_score():
+    other = spot("x", WEB_A.__class__(instance_type="x9.large", zone="us-east-1a"))
+    observed = observation(pool(nodes=(other, spot("s1"))))
+    assessed, _ = assess(observed, decides=Predictor.MEMORY)
+    assert not offerings_of(assessed)[other.offering].in_scope
+    assert offerings_of(assessed)[other.offering].runtime_score is None
 
 
 class ValuingForecaster(FlatForecaster):

@@ -1,10 +1,11 @@
-"""The challenger is asked beside the model that decides, and decides nothing."""
+"""Challengers are asked beside what decides, side by side, and decide nothing."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from spotvortex.core.domain.types import Predictor
 from spotvortex.core.scoring.features import OfferingScore
 from spotvortex.errors import ModelContractError
 from spotvortex.pipeline.bounded_run import BoundedRun
@@ -24,11 +25,12 @@ SCORES = {
 @dataclass
 class Rival:
     name: str = "rival"
+    predictor: Predictor = Predictor.NETWORK
     says: float = 0.1
     fails: bool = False
     asked: int = 0
 
-    def tensor(self, contexts):
+    def tensor(self, contexts, _at):
         return np.full((len(contexts), 1), self.says, dtype=np.float32)
 
     def score(self, tensor):
@@ -38,14 +40,14 @@ class Rival:
         return np.repeat(tensor, 2, axis=1)
 
 
-def challenge(rival, telemetry):
-    model = BoundedRun(offload=offload_inline, limit_s=5.0)
-    return Challenge(challenger=rival, model=model, telemetry=telemetry)
+def challenge(telemetry, *rivals):
+    asked = [(rival, BoundedRun(offload=offload_inline, limit_s=5.0)) for rival in rivals]
+    return Challenge(asked=asked, telemetry=telemetry)
 
 
-def asked(rival, *times):
+def asked(rival, *times, beside=()):
     telemetry = MemoryTelemetry()
-    made = challenge(rival, telemetry)
+    made = challenge(telemetry, rival, *beside)
 
     async def main():
         for at in times:
@@ -58,9 +60,19 @@ def asked(rival, *times):
 
 def test_difference_from_the_deciding_score_is_measured():
     telemetry = asked(Rival(), 1000.0)
-    ((_, difference),) = telemetry.of("challenger_difference_ratio")
+    ((_, who, difference),) = telemetry.of("challenger_difference_ratio")
+    assert who == "network"
     assert abs(difference - 0.2) < 1e-6
-    assert [answer for _, answer in telemetry.of("challenger_runs")] == ["done"]
+    assert telemetry.of("challenger_runs") == [(0.0, "network", "done")]
+
+
+def test_one_that_fails_keeps_nobody_else_from_being_asked():
+    failing = Rival(fails=True, predictor=Predictor.GRAPH)
+    telemetry = asked(failing, 1000.0, beside=[Rival()])
+    assert sorted(telemetry.of("challenger_runs")) == [
+        (0.0, "graph", "failed"),
+        (0.0, "network", "done"),
+    ]
 
 
 def test_it_is_asked_every_ten_minutes_and_no_oftener():
@@ -71,7 +83,7 @@ def test_it_is_asked_every_ten_minutes_and_no_oftener():
 
 def test_one_that_cannot_be_run_is_counted_and_dropped():
     telemetry = asked(Rival(fails=True), 1000.0)
-    assert [answer for _, answer in telemetry.of("challenger_runs")] == ["failed"]
+    assert telemetry.of("challenger_runs") == [(0.0, "network", "failed")]
     assert telemetry.of("challenger_difference_ratio") == []
 
 
@@ -81,5 +93,5 @@ def test_one_that_abstains_is_compared_with_nothing():
 
 def test_without_an_observation_nothing_is_asked():
     rival = Rival()
-    run(challenge(rival, MemoryTelemetry()).ask)
+    run(challenge(MemoryTelemetry(), rival).ask)
     assert rival.asked == 0

@@ -12,6 +12,7 @@ from spotvortex.core.domain.cloud.instance_types import Scope
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.core.domain.observation import ClusterFacts, Observation, WriteAuthority
+from spotvortex.core.domain.types import Predictor
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.drain.messages import DrainResult
 from spotvortex.core.pool.assessment import Assessment
@@ -111,6 +112,7 @@ class FlatForecaster:
     asked: list = field(default_factory=list)
 
     has_policy: bool = False
+    decides: Predictor = Predictor.GRAPH
 
     def tensor(self, contexts, _at):
         return build_matrix(("hours_since_loss", "price_ratio"), contexts)
@@ -175,8 +177,9 @@ class MemoryTelemetry:
         assert len(labels) == len(series.labels)
         self.told += [(now(), series.name, *labels)] * n
 
-    def measure(self, series, value):
-        self.told.append((now(), series.name, value))
+    def measure(self, series, value, *labels):
+        assert len(labels) == len(series.labels)
+        self.told.append((now(), series.name, *labels, value))
 
     def of(self, kind):
         return [(entry[0], *entry[2:]) for entry in self.told if entry[1] == kind]

@@ -10,6 +10,7 @@ import typer
 
 from spotvortex.cli.console import console
 from spotvortex.cli.options import Output, OutputOption
+from spotvortex.core.domain.types import Predictor
 from spotvortex.errors import ModelContractError
 from spotvortex.model.forecaster import OnnxForecaster, load
 from spotvortex.model.trial.behaviour import State, TrialFinding, tried
@@ -60,6 +61,7 @@ def checked(path: Path, data: Path | None) -> tuple[checks.Check, ...]:
         return (checks.wrong("contract", str(error)),)
     return (
         checks.ok("contract", f"{bundle.name}, digest {bundle.digest[:12]}, {_files(bundle)}"),
+        checks.ok("decides", _decides(bundle)),
         *_training(bundle),
         *(_of_finding(finding) for finding in tried(bundle)),
         *(_of_outcome(outcome) for outcome in judged),
@@ -71,13 +73,21 @@ def _files(bundle: OnnxForecaster) -> str:
     return f"{len(bundle.files)} files as their checksums say, {n_families} families"
 
 
+def _decides(bundle: OnnxForecaster) -> str:
+    """Say who gives the scores that are decided on, and who is asked beside."""
+    memory_decides = bundle.decides is Predictor.MEMORY
+    decider = "the interruption memory" if memory_decides else bundle.name
+    return f"{decider}; asked beside it: {', '.join(c.name for c in bundle.challengers)}"
+
+
 def _training(bundle: OnnxForecaster) -> tuple[checks.Check, ...]:
     training = bundle.training
     if training is None:
         return ()
     days = [day for s in training.sources for day in (s.first_day, s.last_day)]
     text = f"{len(training.sources)} sources, {min(days)} to {max(days)}, seeds {training.seeds}"
-    return (checks.ok("training", f"{text}, code {training.code[:12]}"),)
+    since = f". {training.code_changes}" if training.code_changes else ""
+    return (checks.ok("training", f"{text}, code {training.code[:12]}{since}"),)
 
 
 def _of_finding(finding: TrialFinding) -> checks.Check:

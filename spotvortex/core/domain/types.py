@@ -110,6 +110,21 @@ class PolicyMode(StrEnum):
     RL = "rl"
 
 
+class Predictor(StrEnum):
+    """Who says how likely a loss is: one of them decides, the others are asked beside it."""
+
+    MEMORY = "memory"
+    GRAPH = "graph"
+    NETWORK = "network"
+
+
+class Fallback(StrEnum):
+    """Why the interruption memory answers where a bundle's graph was to decide."""
+
+    NONE = ""
+    ABSTAINED = "abstained"
+
+
 class ProposalSource(StrEnum):
     """Who proposes: one of the two policies, or a person who asks what would be."""
 

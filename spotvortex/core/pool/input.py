@@ -57,7 +57,7 @@ class OfferingInput:
         lost_hours: hours since the cluster's own last loss there, None where none was seen.
         is_survivor: that loss left some of the nodes.
         refused_hours: hours since a launch there was last seen to fail, None where none was.
-        from_memory: the interruption memory gave the scores, since the model abstained.
+        from_memory: the interruption memory gave the scores.
     """
 
     offering: Offering

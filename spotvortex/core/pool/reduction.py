@@ -45,7 +45,7 @@ from spotvortex.core.pool.survival.safety_vector import UNKNOWN_STARTUP_S
 from spotvortex.core.scoring.features import price_ratio
 
 MEMORY_CONFIDENCE: Final = 0.75
-"""Confidence term of a score that the memory gave, because the model abstained."""
+"""Confidence term of a score that the memory gave in the place of a graph that was to decide."""
 
 MAX_STEPS: Final = 100.0
 """The learned policy's clock stops here."""
@@ -353,7 +353,7 @@ def _confidence(nodes: Sequence[NodeFact], sight: CycleContext) -> tuple[tuple[s
     history = math.fsum(min(1.0, s.n_history / 144.0) for s in scores if s) / n
     in_range = sum(1 for s in scores if s and s.in_range) / n
     known = [s for s in scores if s and s.runtime_score is not None]
-    scored = sum(MEMORY_CONFIDENCE if s.from_memory else 1.0 for s in known) / n
+    scored = sum(MEMORY_CONFIDENCE if s.fallback else 1.0 for s in known) / n
     terms = {
         "freshness": min(1.0, max(0.0, freshness)),
         "history": 0.5 + 0.5 * history,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from spotvortex.core.domain.cloud.instance_types import generation_of, vcpus_of
 from spotvortex.core.domain.market import SpotQuote
-from spotvortex.core.domain.types import Offering, is_price
+from spotvortex.core.domain.types import Fallback, Offering, is_price
 
 Matrix = NDArray[np.float32]
 
@@ -73,7 +73,8 @@ class OfferingScore:
         in_scope: the model was made for the offering's instance family.
         n_history: points of the price history that the score could rest on.
         in_range: the features lie where the model was trained.
-        from_memory: the model gave no score, and the interruption memory answered.
+        from_memory: the interruption memory gave the scores.
+        fallback: why it answered in the place of the graph that decides, NONE where it did not.
         risk_factor: by which a rebalance recommendation has raised the hazard, 1 without one.
     """
 
@@ -84,6 +85,7 @@ class OfferingScore:
     n_history: int = 0
     in_range: bool = True
     from_memory: bool = False
+    fallback: Fallback = Fallback.NONE
     risk_factor: float = 1.0
 
 

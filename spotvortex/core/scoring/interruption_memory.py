@@ -22,7 +22,7 @@ from spotvortex.core.domain.cloud.signals import prior_multiple
 from spotvortex.core.domain.inputs import InputName, InputState
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact
-from spotvortex.core.domain.types import CapacityType, Offering
+from spotvortex.core.domain.types import CapacityType, Fallback, Offering
 from spotvortex.core.scoring.features import OfferingContext, OfferingScore
 from spotvortex.core.scoring.hazard import Age, base_of, integral, integrals, multiple
 from spotvortex.core.scoring.late_evidence import Undecided
@@ -230,11 +230,15 @@ def memory_of(
     return Memory(at=at, shared_per_hour=shared, offerings=kept, nodes=nodes)
 
 
-def remembered_score(context: OfferingContext) -> OfferingScore:
-    """Score an offering from the memory alone, where the model abstains.
+def remembered_score(context: OfferingContext, fallback: Fallback = Fallback.NONE) -> OfferingScore:
+    """Score an offering from the memory alone.
 
     P = 1 - exp(-level x integral of the shape over the horizon, from the present age on), over 60
     and 120 minutes.
+
+    Args:
+        context: what is known of the offering.
+        fallback: why the memory answers, where a graph was to decide.
     """
     level = PRIOR_LEVEL_PER_HOUR if context.level_per_hour is None else context.level_per_hour
     age = Age(
@@ -250,6 +254,7 @@ def remembered_score(context: OfferingContext) -> OfferingScore:
         in_scope=True,
         n_history=len(context.quote.history_usd_per_hour),
         from_memory=True,
+        fallback=fallback,
     )
 
 

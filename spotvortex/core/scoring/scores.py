@@ -1,8 +1,9 @@
 """Scores of offerings, from a model's rows or without them.
 
-Comes in: what is known of each offering, and the rows that a model gave. Goes out: one
-`OfferingScore` an offering. Where the model abstains, the interruption memory answers; where there
-is no row at all, there is no score. May not run a model.
+Comes in: what is known of each offering, and the rows that a model gave where a model decides. Goes
+out: one `OfferingScore` an offering. Where the interruption memory decides, no model is needed;
+where a model does and abstains, the memory answers; where there is no row at all, there is no
+score. May not run a model.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from spotvortex.core.domain.types import Offering
+from spotvortex.core.domain.cloud.instance_types import Scope
+from spotvortex.core.domain.types import Fallback, Offering
 from spotvortex.core.scoring.features import Matrix, OfferingContext, OfferingScore
 from spotvortex.core.scoring.interruption_memory import remembered_score
 
@@ -39,6 +41,16 @@ def scores_of(
     return {c.offering: scored.get(c.offering) or unscored(c, in_scope=False) for c in contexts}
 
 
+def remembered_scores(contexts: Sequence[OfferingContext], scope: Scope) -> Scores:
+    """Score every offering in scope by the interruption memory, which decides."""
+    return {
+        c.offering: remembered_score(c)
+        if scope.covers(c.offering.instance_type)
+        else unscored(c, in_scope=False)
+        for c in contexts
+    }
+
+
 def no_scores(contexts: Sequence[OfferingContext], asked: Sequence[OfferingContext]) -> Scores:
     """Say of every offering that it has no score, since the model could not be run."""
     in_scope = {context.offering for context in asked}
@@ -48,7 +60,7 @@ def no_scores(contexts: Sequence[OfferingContext], asked: Sequence[OfferingConte
 def model_score(context: OfferingContext, row: Matrix, *, in_range: bool) -> OfferingScore:
     """Build a score from the model's row, `float32[2]`; the memory answers where it abstains."""
     if not np.isfinite(row).all():
-        return remembered_score(context)
+        return remembered_score(context, Fallback.ABSTAINED)
     return OfferingScore(
         offering=context.offering,
         capacity_score=float(row[0]),

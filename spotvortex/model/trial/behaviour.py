@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from spotvortex.core.decision.learned_policy import ACTIONS, STATE_SIZE
 from spotvortex.core.domain.market import SpotQuote
-from spotvortex.core.domain.types import Offering
+from spotvortex.core.domain.types import Offering, Predictor
 from spotvortex.core.scoring.features import OfferingContext
 from spotvortex.model.behaviour import SPREAD_FLOOR, is_probability
 from spotvortex.model.forecaster import OnnxForecaster
@@ -78,7 +78,7 @@ def tried(
         clock: seconds, for the speed.
     """
     contexts = plausible()
-    found = [_decider(bundle, contexts)]
+    found = [_graph(bundle, contexts)]
     if not bundle.degenerate:
         found.append(
             _speed("speed", lambda many: bundle.score(bundle.tensor(many, AT)), contexts, clock)
@@ -89,7 +89,7 @@ def tried(
         found.append(
             _speed(
                 "challenger speed",
-                lambda many: challenger.score(challenger.tensor(many)),
+                lambda many: challenger.score(challenger.tensor(many, AT)),
                 contexts,
                 clock,
             )
@@ -128,13 +128,17 @@ def _context(age: float, level: float, name: str, ratio: float) -> OfferingConte
     )
 
 
-def _decider(bundle: OnnxForecaster, contexts: list[OfferingContext]) -> TrialFinding:
+def _graph(bundle: OnnxForecaster, contexts: list[OfferingContext]) -> TrialFinding:
+    """Judge the graph: in doubt only, where the interruption memory decides."""
     if bundle.degenerate:
+        memory_decides = bundle.decides is Predictor.MEMORY
         return TrialFinding(
             name="behaviour",
-            state=State.WRONG,
-            text=f"abstains everywhere: {bundle.degenerate_reason}",
-            fix="train it again, or leave the interruption memory to decide",
+            state=State.DOUBT if memory_decides else State.WRONG,
+            text=f"{bundle.name} abstains everywhere: {bundle.degenerate_reason}",
+            fix="train it again; the interruption memory decides meanwhile"
+            if memory_decides
+            else 'train it again, or let the interruption memory decide: `"decides": "memory"`',
         )
     return _judged("behaviour", bundle.score(bundle.tensor(contexts, AT)))
 
@@ -149,7 +153,7 @@ def _challenger(bundle: OnnxForecaster, contexts: list[OfferingContext]) -> Tria
             text=f"{challenger.name} abstains everywhere: {challenger.degenerate_reason}",
             fix="train it again; it decides nothing meanwhile",
         )
-    return _judged("challenger", challenger.score(challenger.tensor(contexts)))
+    return _judged("challenger", challenger.score(challenger.tensor(contexts, AT)))
 
 
 def _judged(name: str, scores: Scores) -> TrialFinding:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from spotvortex.core.domain.cloud.instance_types import Scope
 from spotvortex.core.domain.market import MarketFacts
-from spotvortex.core.domain.types import Offering
+from spotvortex.core.domain.types import Offering, Predictor
 from spotvortex.core.drain.calls import (
     Again,
     Answer,
@@ -287,6 +287,11 @@ class FaultyForecaster:
     def scope(self) -> Scope:
         """As the model's."""
         return self.model.scope
+
+    @property
+    def decides(self) -> Predictor:
+        """As the model's."""
+        return self.model.decides
 
     @property
     def has_policy(self) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spotvortex.core.domain.cloud.instance_types import Scope
+from spotvortex.core.domain.types import Predictor
 from spotvortex.core.scoring.features import Matrix, OfferingContext
 from spotvortex.errors import ModelContractError
 
@@ -35,6 +36,11 @@ class ScriptedForecaster:
     digest: str = "scripted"
     families: tuple[str, ...] = ("c6i", "m6i")
     values: Callable[[Matrix], Matrix] | None = None
+
+    @property
+    def decides(self) -> Predictor:
+        """The script decides."""
+        return Predictor.GRAPH
 
     @property
     def has_policy(self) -> bool:

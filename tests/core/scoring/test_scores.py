@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 
+from spotvortex.core.domain.cloud.instance_types import Scope
+from spotvortex.core.domain.types import Fallback
 from spotvortex.core.scoring.features import OfferingContext
 from spotvortex.core.scoring.interruption_memory import remembered_score
-from spotvortex.core.scoring.scores import no_scores, scores_of
+from spotvortex.core.scoring.scores import no_scores, remembered_scores, scores_of
 from tests.core.builders import WEB_A, WEB_B, quote
 
 A, B = (
@@ -32,7 +34,14 @@ def test_who_was_asked_about_has_the_models_answer_and_all_others_are_out_of_sco
 
 @pytest.mark.parametrize("row", [[math.nan, 0.5], [0.25, math.nan], [math.inf, 0.5]])
 def test_the_memory_answers_where_the_model_abstains(row):
-    assert scored(row)[WEB_A] == remembered_score(A)
+    assert scored(row)[WEB_A] == remembered_score(A, Fallback.ABSTAINED)
+
+
+def test_where_the_memory_decides_it_is_nobodys_fallback_and_the_scope_still_counts():
+    found = remembered_scores([A, B], Scope((WEB_A.instance_type,)))
+    assert found[WEB_A] == remembered_score(A)
+    assert not found[WEB_A].fallback
+    assert remembered_scores([A], Scope(("x9",)))[WEB_A].runtime_score is None
 
 
 def test_without_a_run_nobody_has_a_score_and_the_scope_is_still_told():
