@@ -101,19 +101,29 @@ class Router:
         """Reconcile one assessment, pool by pool."""
         started = asyncio.get_running_loop().time()
         await self._take_over(assessment)
-        steps = reconcile_steps(self.state, assessment, self.limits)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                self.state, plan = cast("tuple[ControllerState, Plan]", end.value)
-                break
-            await asyncio.sleep(0)
-        plan = self._steer(plan)
+        plan = self._steer(await self._reconcile(assessment))
         decided_s = asyncio.get_running_loop().time() - started
         seconds = assessment.observation.seconds + assessment.seconds + decided_s
         await self.telemetry.planned(plan, seconds)
         return plan
+
+    async def _reconcile(self, assessment: Assessment) -> Plan:
+        """Decide pool by pool, each in a span that lasts as long as its decision."""
+        steps = reconcile_steps(self.state, assessment, self.limits)
+        next(steps)
+        for _ in assessment.pools:
+            await asyncio.sleep(0)
+            with self.telemetry.span("decide", assessment.observation.traceparent) as span:
+                decision = next(steps)
+                assert decision is not None
+                self.telemetry.decided(span, decision)
+        await asyncio.sleep(0)
+        try:
+            next(steps)
+        except StopIteration as end:
+            self.state, plan = cast("tuple[ControllerState, Plan]", end.value)
+            return plan
+        raise AssertionError("a step beyond the last pool")
 
     def _steer(self, plan: Plan) -> Plan:
         """Add what is asked of the groups of pairs, or only tell it."""

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
-from spotvortex.core.decision.messages import ControllerState, Plan
+from spotvortex.core.decision.messages import ControllerState, Decision, Plan
 from spotvortex.core.domain.cloud.notices import Notice
 from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.observation import NO_AUTHORITY, Observation, WriteAuthority
@@ -122,6 +122,9 @@ class NullSpan:
 
     traceparent = ""
 
+    def describe(self, attributes: Mapping[str, AttributeValue]) -> None:
+        """Drop them."""
+
     def event(self, name: str, attributes: Mapping[str, AttributeValue]) -> None:
         """Drop it."""
 
@@ -142,6 +145,9 @@ class NullTelemetry:
         return nullcontext(NULL_SPAN)
 
     def seen(self, message: Observation | Assessment | DrainResult) -> None:
+        """Drop it."""
+
+    def decided(self, span: Span, decision: Decision) -> None:
         """Drop it."""
 
     async def planned(self, plan: Plan, seconds: float) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from spotvortex.core.decision.messages import Plan
+from spotvortex.core.decision.messages import Decision, Plan
 from spotvortex.core.domain.observation import (
     Observation,
 )
@@ -40,6 +40,10 @@ class Span(Protocol):
         """The W3C trace context to hand on, "" where tracing is off."""
         ...
 
+    def describe(self, attributes: Mapping[str, AttributeValue]) -> None:
+        """Add attributes that are known only once the span has begun."""
+        ...
+
     def event(self, name: str, attributes: Mapping[str, AttributeValue]) -> None:
         """Add an event."""
         ...
@@ -56,6 +60,10 @@ class Telemetry(Protocol):
 
     def seen(self, message: Observation | Assessment | DrainResult) -> None:
         """Take note of a message of the pipeline; what it shows is read off it."""
+        ...
+
+    def decided(self, span: Span, decision: Decision) -> None:
+        """Tell a decision, and each gate's answer, on the span in which it was made."""
         ...
 
     async def planned(self, plan: Plan, seconds: float) -> None:

@@ -7,7 +7,6 @@ May not decide what is recorded: that is the journal's matter.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
@@ -58,20 +57,21 @@ class Hub:
         """Take note of one value."""
         self._metrics.measure(series, value, *labels)
 
+    def decided(self, span: Span, decision: Decision) -> None:
+        """Tell a decision on its span, with the gates as events."""
+        if not self._tracing.on:
+            return
+        span.describe(_attributes(decision))
+        for verdict in decision.verdicts:
+            span.event(verdict.gate, _gate_attributes(verdict))
+
     async def planned(self, plan: Plan, seconds: float) -> None:
-        """Take note of a plan, with one span a decision and its gates as events."""
+        """Take note of a plan: metrics, trends and the ledger."""
         self._metrics.planned(plan, seconds)
         if self._trends is not None:
             self._trends.planned(plan)
         if self._book is not None:
             await self._book.planned(plan)
-        if not self._tracing.on:
-            return
-        for decision in plan.decisions:
-            with self._tracing.span("decide", plan.traceparent, _attributes(decision)) as span:
-                for verdict in decision.verdicts:
-                    span.event(verdict.gate, _gate_attributes(verdict))
-            await asyncio.sleep(0)
 
     def close(self) -> None:
         """Send the last spans; blocking for two seconds at most, so called through a thread."""

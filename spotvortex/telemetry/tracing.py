@@ -41,6 +41,9 @@ class _LiveSpan:
             else ""
         )
 
+    def describe(self, attributes: Mapping[str, AttributeValue]) -> None:
+        self._span.set_attributes(dict(attributes))
+
     def event(self, name: str, attributes: Mapping[str, AttributeValue]) -> None:
         self._span.add_event(name, dict(attributes))
 

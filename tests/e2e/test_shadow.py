@@ -92,6 +92,8 @@ def test_there_is_one_trace_a_cycle_with_one_span_a_decision_and_gates_as_events
         decided = [s for s in spans if s.name == "decide"]
         assert {s.attributes["spotvortex.pool"] for s in decided} >= set(scene.POOLS)
         assert all(s.events == tuple(GateName) for s in decided)
+        (assessed,) = (s for s in spans if s.name == "assess")
+        assert all(s.began_ns >= assessed.ended_ns for s in decided)
 
 
 def test_the_api_server_saw_nothing_but_reading_from_us(run: Run):

@@ -144,6 +144,9 @@ class MemorySpan:
     def traceparent(self):
         return f"trace-of-{self.name}"
 
+    def describe(self, attributes):
+        self.attributes |= attributes
+
     def event(self, name, attributes):
         self.events.append((name, dict(attributes)))
 
@@ -160,6 +163,9 @@ class MemoryTelemetry:
         made = MemorySpan(name, parent, dict(attributes or {}))
         self.spans.append(made)
         yield made
+
+    def decided(self, span, decision):
+        span.describe({"spotvortex.pool": decision.pool})
 
     def seen(self, message):
         match message:

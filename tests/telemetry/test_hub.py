@@ -34,9 +34,9 @@ def test_a_cycle_is_one_trace_with_a_span_for_each_decision():
     made, _ = hub(memory)
     with made.span("cycle", attributes={"cycle": 7}) as root:
         traceparent = root.traceparent
-    asyncio.run(
-        made.planned(plan(decision(), decision(pool="batch"), traceparent=traceparent), 0.1)
-    )
+    for pool in ("web", "batch"):
+        with made.span("decide", traceparent) as span:
+            made.decided(span, decision(pool=pool))
     made.close()
     cycle, web, batch = memory.get_finished_spans()
     assert (cycle.name, web.name, batch.name) == ("cycle", "decide", "decide")
@@ -54,7 +54,8 @@ def test_each_gate_is_an_event_with_its_limit():
     made, _ = hub(memory)
     bounded = Verdict(gate="budgets", outcome=Outcome.AT_MOST, reason="wave", limit=2)
     refused = Verdict(gate="fit", outcome=Outcome.REFUSE, reason="no room")
-    asyncio.run(made.planned(plan(decision(verdicts=(bounded, refused))), 0.1))
+    with made.span("decide", TRACEPARENT) as one:
+        made.decided(one, decision(verdicts=(bounded, refused)))
     made.close()
     (span,) = memory.get_finished_spans()
     assert [event.name for event in span.events] == ["budgets", "fit"]
@@ -90,6 +91,7 @@ def test_without_an_exporter_there_is_no_trace_and_metrics_go_on():
     made, metrics = hub(None)
     with made.span("cycle") as span:
         span.event("seen", {})
+        made.decided(span, decision())
         assert span.traceparent == ""
     asyncio.run(made.planned(plan(decision()), 0.1))
     made.close()

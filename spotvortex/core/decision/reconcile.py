@@ -52,7 +52,7 @@ MAX_PROBATION: Final = 64
 MAX_GONE: Final = 500
 """Pools without nodes whose rules are remembered."""
 
-Steps = Generator[str, None, tuple[ControllerState, Plan]]
+Steps = Generator[Decision | None, None, tuple[ControllerState, Plan]]
 
 
 def reconcile(
@@ -80,7 +80,8 @@ def reconcile(
 def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limits) -> Steps:
     """Decide like `reconcile`, pausing after each pool so that a loop can breathe.
 
-    Emergencies take from the cluster's budget first, then the riskiest pools, then by name.
+    Emergencies take from the cluster's budget first, then the riskiest pools, then by name. The
+    first step puts the pools in that order and yields None, each one after it yields a decision.
     """
     observation = assessment.observation
     unsure = observation.at < state.unsure_until
@@ -89,7 +90,9 @@ def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limi
     unknown = PoolState(last_wave_at=state.unsure_until - UNSURE_S if unsure else None)
     budget = cluster_budget(assessment.pools, limits)
     decisions: dict[str, Decision] = {}
-    for pool in sorted(assessment.pools, key=lambda p: _urgency(p, limits)):
+    in_turn = sorted(assessment.pools, key=lambda p: _urgency(p, limits))
+    yield None
+    for pool in in_turn:
         known = state.pools.get(pool.pool, unknown)
         known = replace(known, rules=remembered(pool.rules, known.rules))
         basis = Basis(
@@ -105,7 +108,7 @@ def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limi
         decision = decide(basis)
         decisions[pool.pool] = decision
         budget = replace(budget, left=budget.left - decision.n_nodes)
-        yield pool.pool
+        yield decision
     ordered = tuple(decisions[name] for name in sorted(decisions))
     limits_of = {decision.pool: decision.basis.limits for decision in ordered}
     seen = replace(observation, standing=standing)

@@ -378,9 +378,10 @@ def test_an_empty_cluster_gives_an_empty_plan():
     assert (plan.decisions, plan.orders, state.pools) == ((), (), {})
 
 
-def test_steps_pause_once_for_each_pool():
+def test_steps_pause_once_the_pools_are_in_order_and_after_each_decision():
     steps = reconcile_steps(NO_STATE, assessment(observation(pool("b"), pool("a"))), capped())
-    assert list(steps) == ["a", "b"]
+    assert next(steps) is None
+    assert [decision.pool for decision in steps] == ["a", "b"]
 
 
 def test_a_cap_is_reached_and_then_kept():

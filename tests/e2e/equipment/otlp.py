@@ -14,12 +14,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 @dataclass(frozen=True, slots=True)
 class SeenSpan:
-    """What a test reads of a span."""
+    """What a test reads of a span; times are nanoseconds since the epoch."""
 
     name: str
     trace_id: str
     parent_id: str
     span_id: str
+    began_ns: int
+    ended_ns: int
     events: tuple[str, ...]
     attributes: dict[str, str]
 
@@ -84,6 +86,8 @@ def _seen(span) -> SeenSpan:
         trace_id=span.trace_id.hex(),
         parent_id=span.parent_span_id.hex(),
         span_id=span.span_id.hex(),
+        began_ns=span.start_time_unix_nano,
+        ended_ns=span.end_time_unix_nano,
         events=tuple(event.name for event in span.events),
         attributes={a.key: a.value.string_value for a in span.attributes},
     )
