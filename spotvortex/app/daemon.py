@@ -88,6 +88,7 @@ async def run_daemon(
             plans=views.status,
             clock=edges.clock,
             ledger=book,
+            leader_address=edges.leader_address,
         )
         doctor = DoctorRound(edges.cluster.standings_on, edges.name)
         pages = replace(pages, console=Console(views=pages, trends=trends, doctor=doctor))

@@ -130,6 +130,7 @@ async def kubernetes_edges(settings: Settings, *, looks_once: bool = False) -> A
             ledger=side.ledger,
             recall=FirstStart(places) if (places := _places(side.kept, prices)) else None,
             notices=side.notices,
+            leader_address=side.leader_address,
         )
 
 
@@ -143,6 +144,7 @@ class _Side:
     kept: KeptMemory | None = None
     ledger: KeptLedger | None = None
     notices: SqsNotices | None = None
+    leader_address: Callable[[], str] = str
 
 
 def _places(kept: KeptMemory | None, prices: PriceSources) -> list[Recall]:
@@ -223,7 +225,7 @@ class _Opening:
 async def _writing(opening: _Opening, identity: str, provisioner: Provisioner) -> _Side:
     """Open what writes: the lease, the freeze, the state, and the queue where one is read."""
     settings, client, timing = opening.settings, opening.client, opening.timing
-    options = LeaseOptions(identity=identity, timing=timing)
+    options = LeaseOptions(identity=identity, address=settings.pod_ip, timing=timing)
     lease = LeaseKeeper(client, settings.namespace, options, SystemClock(), opening.rng)
 
     def bounded() -> BoundedRequests:
@@ -264,6 +266,7 @@ async def _writing(opening: _Opening, identity: str, provisioner: Provisioner) -
         ),
         kept=keeping.kept,
         ledger=keeping.ledger,
+        leader_address=lease.leader_address,
     )
 
 

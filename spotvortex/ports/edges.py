@@ -79,6 +79,7 @@ class Edges:
         warmed: waits until every source of prices has been asked once, but not for long; None where
             all are there at once.
         usage: what measures nodes and pods.
+        leader_address: says where another replica that leads answers, "" where there is none.
     """
 
     name: str
@@ -99,3 +100,4 @@ class Edges:
     courses: Mapping[str, Callable[[], CoursePoint]] = field(default_factory=dict)
     warmed: Callable[[], Awaitable[None]] | None = None
     usage: Usage = UNMEASURED
+    leader_address: Callable[[], str] = str

@@ -1,8 +1,8 @@
 """What can be asked over HTTP: health, readiness, metrics, decisions, pools, and the console.
 
 Comes in: views that answer at once from what is in memory. Goes out: a server. Reads only. May not
-change anything, wait for anything, or answer 500: a bad question is answered with 400 and the name
-of its parameter.
+change anything, wait for anything but another replica's answer (`forward`), or answer 500: a bad
+question is answered with 400 and the name of its parameter.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import binascii
 import errno
 import hmac
 import ipaddress
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -20,6 +20,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from spotvortex.errors import SettingsError
+from spotvortex.server.forward import Handler, LeaderClient
 from spotvortex.server.pages import CONSOLE, PATHS, Pages, json_answer
 from spotvortex.server.query import BadQueryError
 from spotvortex.server.views import PageSources
@@ -29,8 +30,6 @@ OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _KEEPALIVE_S: Final = 75.0
 _SHUTDOWN_S: Final = 2.0
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
@@ -54,8 +53,9 @@ async def serve(
     Raises:
         SettingsError: the address cannot be bound.
     """
+    leader = LeaderClient(port, views.leader_address)
     runner = web.AppRunner(
-        _application(views, token, is_local=_is_loopback(host)),
+        _application(views, token, leader, is_local=_is_loopback(host)),
         handle_signals=False,
         access_log=None,
         keepalive_timeout=_KEEPALIVE_S * time_scale,
@@ -64,8 +64,9 @@ async def serve(
     )
     await runner.setup()
     try:
-        await _bind(runner, host, port)
-        yield runner.addresses[0][1]
+        async with leader:
+            await _bind(runner, host, port)
+            yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
 
@@ -92,10 +93,12 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _application(views: PageSources, token: str, *, is_local: bool) -> web.Application:
+def _application(
+    views: PageSources, token: str, leader: LeaderClient, *, is_local: bool
+) -> web.Application:
     pages = Pages(views, shows_console=bool(token) or is_local)
     guards: list[Middleware] = [_guard(token)] if token else []
-    application = web.Application(middlewares=[_errors_as_json, *guards])
+    application = web.Application(middlewares=[_errors_as_json, *guards, _passing_on(leader)])
     handlers = (
         pages.index,
         pages.healthz,
@@ -111,6 +114,17 @@ def _application(views: PageSources, token: str, *, is_local: bool) -> web.Appli
         application.router.add_get(path, handler)
     application.router.add_get(CONSOLE + "/{path:.*}", pages.console)
     return application
+
+
+def _passing_on(leader: LeaderClient) -> Middleware:
+    """Return a middleware that answers as the leader does, for all but `OPEN`."""
+
+    @web.middleware
+    async def pass_on(request: web.Request, handler: Handler) -> web.StreamResponse:
+        own = request.path in OPEN
+        return await handler(request) if own else await leader.answer(request, handler)
+
+    return pass_on
 
 
 def _guard(token: str) -> Middleware:

@@ -5,7 +5,7 @@ Comes in: nothing. Goes out: protocols. Declares only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -107,6 +107,7 @@ class PageSources:
         clock: the wall clock.
         ledger: what is accounted for, for `/ledger`.
         console: pages for a browser, None without them.
+        leader_address: says where another replica that leads answers, "" where there is none.
     """
 
     health: Health
@@ -117,3 +118,4 @@ class PageSources:
     clock: WallClock
     ledger: LedgerSource
     console: ConsolePages | None = None
+    leader_address: Callable[[], str] = str

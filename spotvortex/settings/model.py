@@ -127,6 +127,10 @@ class Settings(BaseSettings):
     pod_name: str = ""
     """Name of the daemon's own pod, from the downward API; it names who holds the lease."""
 
+    pod_ip: str = ""
+    """IP address of the daemon's own pod, from the downward API; the lease says it, so that a
+    replica that stands by passes questions on to the one that leads."""
+
     placeholder_image: str = "registry.k8s.io/pause:3.10"
     """Image of the pods that ask for room and keep nodes; it has nothing to do."""
 

@@ -9,10 +9,12 @@ from itertools import pairwise
 
 import pytest
 
+from spotvortex.server.forward import ANSWERED_BY
 from tests.active.scene.lives import LIFE_S
 from tests.active.scene.town import POOL, Size, Town, steady, town
 from tests.controlplane.api import wait_until
 from tests.controlplane.credentials import SHADOW_USER
+from tests.controlplane.processes.ports import free_port
 from tests.e2e.equipment.daemon import Daemon
 from tests.witness.crash_proxy import CrashProxy
 from tests.witness.judge.case import CLUSTER
@@ -184,6 +186,54 @@ def test_a_partitioned_leader_writes_nothing_once_the_other_leads(place, tmp_pat
     assert late == []
     told(recording)
     assert breaches(recording) == []
+
+
+def told_by(daemon: Daemon):
+    """Return the holder's word in /pools, whose answer it is, and the newest records."""
+    _, said, headers = daemon.asked("/pools")
+    _, kept = daemon.get("/decisions?limit=1000")
+    return said, headers.get(ANSWERED_BY), [record["id"] for record in kept["decisions"]]
+
+
+def series_of_pools(daemon: Daemon):
+    _, text = daemon.get("/metrics")
+    return {line.rpartition(" ")[0] for line in text.splitlines() if f'pool="{POOL}"' in line}
+
+
+def test_both_replicas_answer_people_as_the_leader_does(place, tmp_path):
+    """Each on an address of its own, on one port, as two pods are."""
+    port = str(free_port())
+
+    def at(address):
+        settings = {"SPOTVORTEX_HTTP_HOST": address, "SPOTVORTEX_POD_IP": address}
+        return settings | {"SPOTVORTEX_HTTP_PORT": port}
+
+    with place.daemon(A, tmp_path / "a", **at("127.0.0.1")) as a:
+        a.wait_ready()
+        wait_until(lambda: place.holder() == A, 60)
+        with place.daemon(B, tmp_path / "b", **at("127.0.0.2")) as b:
+            b.wait_ready()
+            wait_until(lambda: told_by(b)[1] == "leader", 30)
+            said, _, records = told_by(b)
+            assert said["leader"]
+            assert set(records) <= set(told_by(a)[2])
+            assert records
+            assert told_by(a)[1] is None
+            assert series_of_pools(a)
+            assert series_of_pools(b) == set()
+            os.kill(a.process.pid, signal.SIGSTOP)
+            said, who, _ = told_by(b)
+            assert (said["leader"], who) == (False, "standby")
+            wait_until(lambda: place.holder() == B, 60)
+            os.kill(a.process.pid, signal.SIGCONT)
+            wait_until(lambda: told_by(a)[1] == "leader", 30)
+            wait_until(lambda: told_by(a)[0]["leader"], 30)
+            assert told_by(b)[1] is None
+            wait_until(lambda: series_of_pools(b) and not series_of_pools(a), 30)
+            for daemon in (a, b):
+                end(daemon)
+    if not place.is_quiet():
+        clear(place, tmp_path)
 
 
 def freeze_and_thaw(place: Town, leader: Daemon, other: str, rng: random.Random):

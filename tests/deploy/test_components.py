@@ -66,7 +66,12 @@ def test_the_policy_is_of_our_pods_and_of_no_placeholder(rendered):
     assert wanted.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
     assert set(policy["spec"]["policyTypes"]) == {"Ingress", "Egress"}
     ports = {p["port"] for rule in policy["spec"]["egress"] for p in rule["ports"]}
-    assert ports == {53, 80, 443, 6443}
+    assert ports == {53, 80, 443, 6443, "http"}
+    one_another = [{"podSelector": {"matchLabels": wanted}}]
+    (asked,) = [rule for rule in policy["spec"]["egress"] if rule.get("to") == one_another]
+    assert asked["ports"] == [{"port": "http"}]
+    (reached,) = policy["spec"]["ingress"]
+    assert one_another[0] in reached["from"]
 
 
 def test_the_dashboards_are_json_that_a_sidecar_finds(rendered):

@@ -224,6 +224,7 @@ def test_every_variable_of_the_active_pod_is_a_setting():
         "commitments_path",
         "http_host",
         "http_port",
+        "pod_ip",
         "http_token",
         "mode",
         "namespace",
@@ -234,9 +235,9 @@ def test_every_variable_of_the_active_pod_is_a_setting():
     assert Mode(values["mode"]["value"]) is Mode.ACTIVE
     paths = [
         values[n]["valueFrom"]["fieldRef"]["fieldPath"]
-        for n in ("namespace", "node_name", "pod_name")
+        for n in ("namespace", "node_name", "pod_name", "pod_ip")
     ]
-    assert paths == ["metadata.namespace", "spec.nodeName", "metadata.name"]
+    assert paths == ["metadata.namespace", "spec.nodeName", "metadata.name", "status.podIP"]
 
 
 CHOSEN = ("SPOTVORTEX_MODE", "SPOTVORTEX_POOL_RULES")

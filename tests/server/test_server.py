@@ -54,8 +54,7 @@ class Served:
         self.metrics = Metrics(version="0.1.0", mode=Mode.SHADOW)
         self.journal = DecisionJournal(code_version="0.1.0", counts=self.metrics)
 
-    @asynccontextmanager
-    async def open(self, host="127.0.0.1", token=""):
+    def sources(self) -> PageSources:
         views = PageSources(
             health=self.daemon,
             readiness=self.daemon,
@@ -65,9 +64,12 @@ class Served:
             clock=self.daemon,
             ledger=book_of(),
         )
-        views = replace(views, console=Console(views=views, trends=Trends()))
+        return replace(views, console=Console(views=views, trends=Trends()))
+
+    @asynccontextmanager
+    async def open(self, host="127.0.0.1", token=""):
         async with (
-            serve(host, 0, views, time_scale=60.0, token=token) as port,
+            serve(host, 0, self.sources(), time_scale=60.0, token=token) as port,
             aiohttp.ClientSession(f"http://127.0.0.1:{port}") as self.client,
         ):
             yield self

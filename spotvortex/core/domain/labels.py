@@ -107,6 +107,9 @@ LEASE: Final = "spotvortex"
 STATE_KEPT: Final = "spotvortex.io/state-kept"
 """Annotation of the lease, "true" once the state has been saved: from then on it may be lost."""
 
+LEADER_ADDRESS: Final = "spotvortex.io/leader-address"
+"""Annotation of the lease: who holds it, "@", and the IP address at which that replica answers."""
+
 PRIORITY_CLASS: Final = "spotvortex-placeholder"
 PRIORITY: Final = -10
 """Below every workload's 0, so that workloads take a placeholder's room; far above the threshold

@@ -74,10 +74,12 @@ class LeaseOptions:
 
     Attributes:
         identity: the process's name on the lease; no two processes may have the same one.
+        address: IP address at which the process answers people, "" where others cannot reach it.
         timing: how long the lease lasts, and the rest of its times.
     """
 
     identity: str
+    address: str = ""
     timing: LeaseTiming = field(default_factory=LeaseTiming)
 
 
@@ -104,6 +106,7 @@ class LeaseKeeper:
         self._collection = paths.leases(namespace)
         self._path = paths.named(self._collection, label_names.LEASE)
         self._identity = options.identity
+        self._address = options.address
         self._clock = clock
         self._rng = rng
         self._seen: Lease | None = None
@@ -131,6 +134,18 @@ class LeaseKeeper:
     def writes_until(self) -> float:
         """Return the loop time by which every write has to be over."""
         return self.valid_until - self._timing.margin_s
+
+    def leader_address(self) -> str:
+        """Return where another process that holds the lease answers, as the lease says.
+
+        "" where this process holds it, where nobody does, and where the note is another's: a
+        holder that leaves no address of its own finds that of the one before it.
+        """
+        if self._seen is None or self.holds():
+            return ""
+        note = self._seen.metadata.annotations.get(label_names.LEADER_ADDRESS, "")
+        of, _, address = note.rpartition("@")
+        return address if of and of == self.holder != self._identity else ""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Try to hold the lease until told to stop, then give it back."""
@@ -264,16 +279,23 @@ class LeaseKeeper:
 
     def _manifest(self, metadata: Mapping[str, object], spec: LeaseSpec) -> dict[str, object]:
         labels = {label_names.MANAGED_BY: label_names.MANAGER}
-        if self.state_kept:
-            notes = metadata.get("annotations")
-            known = notes if isinstance(notes, dict) else {}
-            metadata = {**metadata, "annotations": known | {label_names.STATE_KEPT: "true"}}
+        known = metadata.get("annotations")
+        notes = (known if isinstance(known, dict) else {}) | self._notes()
+        if notes:
+            metadata = {**metadata, "annotations": notes}
         return {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
             "metadata": {"name": label_names.LEASE, "labels": labels, **metadata},
             "spec": msgspec.to_builtins(spec),
         }
+
+    def _notes(self) -> dict[str, str]:
+        """Return what this process writes beside its name."""
+        notes = {label_names.STATE_KEPT: "true"} if self.state_kept else {}
+        if self._address:
+            notes[label_names.LEADER_ADDRESS] = f"{self._identity}@{self._address}"
+        return notes
 
     def _won(self, lease: Lease, sent_at: float) -> None:
         self._take(lease)

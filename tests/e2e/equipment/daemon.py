@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,7 +27,8 @@ class Daemon:
     """
 
     def __init__(self, folder: Path, variables: dict[str, str], *arguments: str) -> None:
-        self.port = free_port()
+        self.host = variables.get("SPOTVORTEX_HTTP_HOST", "127.0.0.1")
+        self.port = int(variables.get("SPOTVORTEX_HTTP_PORT") or free_port())
         self.records_path = folder / "decisions.jsonl"
         self.log_path = folder / "daemon.log"
         self._arguments = arguments
@@ -70,15 +72,20 @@ class Daemon:
 
     def get(self, path: str) -> tuple[int, Any]:
         """Return status and decoded body; status 0 where nobody answers."""
+        status, body, _ = self.asked(path)
+        return status, body
+
+    def asked(self, path: str) -> tuple[int, Any, Mapping[str, str]]:
+        """Return status, decoded body and headers; status 0 where nobody answers."""
         try:
-            url = f"http://127.0.0.1:{self.port}{path}"
+            url = f"http://{self.host}:{self.port}{path}"
             with urllib.request.urlopen(url, timeout=30) as answer:
-                return answer.status, _decoded(answer.read())
+                return answer.status, _decoded(answer.read()), answer.headers
         except urllib.error.HTTPError as error:
             with error:
-                return error.code, _decoded(error.read())
+                return error.code, _decoded(error.read()), error.headers
         except OSError:
-            return 0, None
+            return 0, None, {}
 
     def is_ready(self) -> bool:
         """Tell whether /readyz says so."""

@@ -39,9 +39,9 @@ class Clock:
 class Copy:
     """One copy of us: a keeper that runs until it is stopped or killed."""
 
-    def __init__(self, client, namespace, name, timing):
+    def __init__(self, client, namespace, name, timing, address=""):
         self.client = client
-        options = LeaseOptions(identity=name, timing=timing)
+        options = LeaseOptions(identity=name, address=address, timing=timing)
         self.keeper = LeaseKeeper(client, namespace, options, Clock(), Random(name))
         self.stopping = asyncio.Event()
         self.task = asyncio.ensure_future(self.keeper.run(self.stopping))
@@ -67,8 +67,8 @@ async def copies(control_plane):
     await asyncio.to_thread(control_plane.apply, [restricted(namespace)])
     async with connected(control_plane) as client:
 
-        def start(name, by=client, timing=SHORT):
-            started.append(Copy(by, namespace, name, timing))
+        def start(name, by=client, timing=SHORT, address=""):
+            started.append(Copy(by, namespace, name, timing, address))
             return started[-1]
 
         start.plane, start.namespace = control_plane, namespace
@@ -163,6 +163,25 @@ class TestReal:
         assert (spec["holderIdentity"], spec["leaseDurationSeconds"]) == ("two", 15)
         await two.stop()
         assert (await lease_of(copies))["spec"]["holderIdentity"] == ""
+
+    async def test_a_standby_knows_where_the_holder_answers_and_nobody_elses_address(self, copies):
+        one = copies("one", address="10.0.0.1")
+        await until(lambda: one.holds)
+        two = copies("two")
+        await until(lambda: two.keeper.leader_address() == "10.0.0.1")
+        assert one.keeper.leader_address() == ""
+        await one.stop()
+        # The holder that follows is of a version that leaves no address.
+        await until(lambda: two.holds)
+        three = copies("three", address="10.0.0.3")
+        await until(lambda: three.keeper.holder == "two")
+        notes = (await lease_of(copies))["metadata"]["annotations"]
+        assert notes[labels.LEADER_ADDRESS] == "one@10.0.0.1"
+        assert two.keeper.leader_address() == three.keeper.leader_address() == ""
+        await two.stop()
+        await until(lambda: three.holds)
+        notes = (await lease_of(copies))["metadata"]["annotations"]
+        assert notes[labels.LEADER_ADDRESS] == "three@10.0.0.3"
 
     async def test_a_killed_copy_is_followed_soon_after_its_lease(self, copies):
         one, two = copies("one"), copies("two")
