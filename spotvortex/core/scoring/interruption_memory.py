@@ -187,13 +187,13 @@ def update(
     if not _nodes_seen(cluster):
         return replace(memory, lost=(), launched=0, refused=())
     spot = {n.uid: n for n in _nodes(cluster) if n.capacity_type is CapacityType.SPOT}
-    refused_at = {o: known.last_refused_at for o, known in memory.offerings.items()}
     before = Before(
         at=memory.at,
         nodes=memory.nodes,
         interrupted=memory.interrupted,
         undecided=memory.undecided,
-        refused_at=refused_at,
+        refused_at={o: known.last_refused_at for o, known in memory.offerings.items()},
+        lost_at={o: known.last_loss_at for o, known in memory.offerings.items()},
     )
     told = replace(launches, refusals=cluster.refusals)
     seen = ends(before, frozenset(n.uid for n in _nodes(cluster)), cluster.exits, now, told)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from spotvortex.core.domain.cloud.exits import NodeExit
 from spotvortex.core.domain.cloud.launches import LaunchFacts
 from spotvortex.core.domain.observation import NodeFact
 from spotvortex.core.domain.types import Offering
-from spotvortex.core.scoring.late_evidence import Undecided, decided, refused
+from spotvortex.core.scoring.late_evidence import WITHIN_S, Undecided, decided, refused
 from spotvortex.core.scoring.loss_evidence import LossEvidence, evidence_of
 
 MAX_GAP_S: Final = 600.0
@@ -53,6 +53,7 @@ class Before:
         interrupted: uids of those of them that were being emptied for a notice.
         undecided: nodes that were gone by then, and may yet turn out to have been lost.
         refused_at: by offering, when a launch was last known to have failed; None where none was.
+        lost_at: by offering, when a node was last known to be lost; None where none was.
     """
 
     at: float
@@ -60,6 +61,7 @@ class Before:
     interrupted: Set[str]
     undecided: tuple[Undecided, ...]
     refused_at: Mapping[Offering, float | None]
+    lost_at: Mapping[Offering, float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,9 +165,8 @@ def ends(
     staying = {n.offering for uid, n in before.nodes.items() if uid in present}
     named = {loss.node for loss in losses}
     waiting = _undecided(before, present, exits, n_before) if is_close else ()
-    late, undecided = decided(
-        (*before.undecided, *(one for one in waiting if one.node not in named)), launches, now
-    )
+    open_ = (*before.undecided, *(one for one in waiting if one.node not in named))
+    late, undecided = decided(open_, _unexplained(before, launches, losses), now)
     told = (
         LearnedLoss(node=o.node, offering=o.offering, evidence=LossEvidence.GAUGE) for o in late
     )
@@ -180,6 +181,21 @@ def ends(
         refused=_refused(before, launches, now),
         undecided=undecided,
     )
+
+
+def _unexplained(
+    before: Before, launches: LaunchFacts, losses: Collection[LearnedLoss]
+) -> LaunchFacts:
+    """Leave out the falls that a loss of the same offering has made: they prove no second one."""
+    lost = {loss.offering for loss in losses}
+
+    def is_explained(offering: Offering, fell_at: float) -> bool:
+        lost_at = before.lost_at.get(offering)
+        known = lost_at is not None and abs(fell_at - lost_at) <= WITHIN_S
+        return known or offering in lost
+
+    falls = {o: at for o, at in launches.falls.items() if not is_explained(o, at)}
+    return replace(launches, falls=falls)
 
 
 def _refused(before: Before, launches: LaunchFacts, now: float) -> dict[Offering, float]:

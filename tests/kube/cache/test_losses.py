@@ -208,6 +208,26 @@ def test_two_sources_for_one_node_are_one_loss():
     assert known.losses == pytest.approx(1.0, rel=0.01)
 
 
+def test_an_interruption_of_one_node_proves_nothing_of_another_that_a_person_deletes():
+    """Both are of one offering, whose fall and whose counted interruption are the first one's."""
+    scene, memory, found = Scene(), EMPTY_MEMORY, []
+    inputs = (InputHealth(name=InputName.NODES, state=InputState.OK, age_s=0.0),)
+    stories = ("karpenter hears it", "expiry", "it stays")
+    lives = [Life(name, STORIES[name][0]) for name in stories]
+    for life in lives:
+        life.begin(scene)
+    launches = LaunchFacts(falls={M6I: AT + 30.0}, interrupted_at=(AT + 30.0,))
+    for number in range(24):
+        at = AT + number * STEP_S
+        # The second is deleted once the first is gone.
+        for life in lives[: 1 + (number > 4)]:
+            life.step(scene, at)
+        shown = launches if at >= AT + 30.0 else LaunchFacts()
+        memory = update(memory, scene.cluster.snapshot(inputs), at, launches=shown)
+        found += [(loss.node, loss.evidence) for loss in memory.lost]
+    assert found == [("karpenter hears it", LossEvidence.KARPENTER)]
+
+
 @pytest.mark.parametrize(("counted", "refusals"), [(None, 1.0), (90.0, 0.0), (400.0, 1.0)])
 def test_a_fall_beside_no_interruption_is_a_launch_that_failed_and_counts_once(counted, refusals):
     _, known = gauge("it stays", fell=80.0, counted=counted)
