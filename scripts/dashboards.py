@@ -193,6 +193,18 @@ MODEL = (
         queries=((f"spotvortex_unsafe_workloads{_POOLS}", "{{pool}}"),),
     ),
     Panel(
+        title="Past predictions: squared error, all bands",
+        unit="none",
+        queries=(('spotvortex_prediction_brier_score{band="all"}', "{{model}} {{minutes}} min"),),
+    ),
+    Panel(
+        title="Past predictions: losses over losses predicted, all bands",
+        unit="none",
+        queries=(
+            ('spotvortex_prediction_observed_ratio{band="all"}', "{{model}} {{minutes}} min"),
+        ),
+    ),
+    Panel(
         title="Time of the model, 99 of 100",
         unit="s",
         queries=((_slowest("inference_latency_seconds"), "scoring"),),

@@ -70,7 +70,7 @@ async def run_daemon(
         ports = Ports(
             edges=_watched(edges, hub),
             forecaster=forecaster,
-            challengers=forecaster.challengers,
+            predictors=forecaster.predictors,
             hands=_hands(edges, hub, limits, settings.max_writes_per_s),
             announcer=edges.announcer or NullAnnouncer(),
             pool_rules=settings.rules_of_pools(),

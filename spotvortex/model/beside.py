@@ -1,4 +1,4 @@
-"""Whoever of the memory and a bundle's graph does not decide, asked beside the other.
+"""The memory and a bundle's graph, each to be asked beside the other.
 
 Comes in: what is known of each offering. Goes out: the probabilities that it would have given. May
 not decide anything.
@@ -17,7 +17,7 @@ from spotvortex.ports.model import Forecaster
 
 
 class GraphBeside:
-    """A bundle's graph where the interruption memory decides: implements `ports.Challenger`."""
+    """A bundle's graph: implements `ports.Challenger`."""
 
     predictor = Predictor.GRAPH
 
@@ -35,7 +35,7 @@ class GraphBeside:
 
 
 class MemoryBeside:
-    """The interruption memory where a graph decides: implements `ports.Challenger`."""
+    """The interruption memory: implements `ports.Challenger`."""
 
     predictor = Predictor.MEMORY
     name = "interruption memory"

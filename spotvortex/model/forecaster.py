@@ -73,11 +73,15 @@ class OnnxForecaster:
         self.degenerate_reason = self._risk.degenerate_reason()
 
     @property
+    def predictors(self) -> tuple[Challenger, ...]:
+        """Return whoever says how likely a loss is: the memory, the graph, a further network."""
+        both = MemoryBeside(), GraphBeside(self, self.name)
+        return both if self.challenger is None else (*both, self.challenger)
+
+    @property
     def challengers(self) -> tuple[Challenger, ...]:
-        """Return whoever is asked beside what decides."""
-        memory_decides = self.decides is Predictor.MEMORY
-        beside = GraphBeside(self, self.name) if memory_decides else MemoryBeside()
-        return (beside,) if self.challenger is None else (beside, self.challenger)
+        """Return those of them that do not decide."""
+        return tuple(one for one in self.predictors if one.predictor is not self.decides)
 
     @property
     def degenerate(self) -> bool:

@@ -10,15 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import Observation
+from spotvortex.core.domain.types import Predictor
 from spotvortex.core.pool.assess import AssessmentMemory, AssessmentRules
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.owner_rules import PoolRules
+from spotvortex.core.scoring.calibration import live
+from spotvortex.core.scoring.calibration.live import Prediction
 from spotvortex.core.scoring.memory_join import joined
 from spotvortex.core.scoring.signals import Followed
 from spotvortex.pipeline.channels import ClosedError, Latest
@@ -81,7 +84,7 @@ class Assessor:
                     replaced = out.put(await self.assess(observation))
                     await self._save(every_s=SAVE_EVERY_S)
                     if self.scorer.challenge is not None:
-                        await self.scorer.challenge.ask()
+                        self._note(await self.scorer.challenge.ask())
                 if replaced:
                     self.telemetry.count(CHANNEL_REPLACED, out.name, n=replaced)
         except ClosedError:
@@ -106,6 +109,22 @@ class Assessor:
             return
         self.memory = replace(self.memory, interruptions=joined(known, before, at))
         log.info("memory.recalled", extra={"n_offerings": len(before.offerings)})
+
+    def _note(self, predictions: Sequence[Prediction]) -> None:
+        """Keep what was predicted until it is known what came of it."""
+        known = self.memory.interruptions
+        calibration = live.noted(known.calibration, predictions)
+        self.memory = replace(self.memory, interruptions=replace(known, calibration=calibration))
+
+    def _tell_drift(self, *, drifted_before: bool) -> None:
+        """Say in the log that the graph has drifted, or is back."""
+        if self.scorer.forecaster.decides is not Predictor.GRAPH:
+            return
+        drifted = self.memory.interruptions.calibration.drifted
+        if drifted and not drifted_before:
+            log.warning("model.drifted", extra={"stands_in": Predictor.MEMORY.value})
+        elif drifted_before and not drifted:
+            log.info("model.recovered")
 
     def _tell_losses(self) -> None:
         for loss in self.memory.interruptions.lost:
@@ -139,10 +158,12 @@ class Assessor:
             model_digest=self.scorer.forecaster.digest,
         )
         attributes = {"offerings": len(observation.cluster.offerings)}
+        drifted_before = self.memory.interruptions.calibration.drifted
         with self.telemetry.span("assess", observation.traceparent, attributes):
             self.memory, assessed = await self.scorer.assess(self.memory, observation, rules)
         self._tell_losses()
         self._tell_signals()
+        self._tell_drift(drifted_before=drifted_before)
         seconds = asyncio.get_running_loop().time() - started
         assessment = replace(assessed, seconds=seconds)
         self.telemetry.seen(assessment)

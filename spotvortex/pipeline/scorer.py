@@ -20,7 +20,7 @@ import numpy as np
 from spotvortex.core.decision.learned_policy import states_of, valued
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import Observation
-from spotvortex.core.domain.types import Offering, Predictor
+from spotvortex.core.domain.types import Fallback, Offering, Predictor
 from spotvortex.core.pool.assess import (
     AssessmentMemory,
     AssessmentRules,
@@ -68,9 +68,10 @@ class Scorer:
     ) -> tuple[AssessmentMemory, Assessment]:
         """Score one observation and reduce it, with a breath for the loop after each pool."""
         unscored = remember(memory, observation)
-        scores = await self.scores(unscored.contexts, observation.at)
+        drifted = unscored.memory.interruptions.calibration.drifted
+        scores = await self.scores(unscored.contexts, observation.at, drifted=drifted)
         if self.challenge is not None:
-            self.challenge.note(unscored.contexts, scores, observation.at)
+            self.challenge.note(unscored.contexts, scores, observation)
         steps = assess_steps(unscored, scores, rules)
         while True:
             try:
@@ -82,10 +83,20 @@ class Scorer:
         pools = await self.valued(assessment.pools, rules.limits)
         return learned, replace(assessment, pools=pools)
 
-    async def scores(self, contexts: Sequence[OfferingContext], at: float) -> Scores:
-        """Score every offering that is in the bundle's scope; the others have no score."""
+    async def scores(
+        self, contexts: Sequence[OfferingContext], at: float, *, drifted: bool = False
+    ) -> Scores:
+        """Score every offering that is in the bundle's scope; the others have no score.
+
+        Args:
+            contexts: every offering of the cluster.
+            at: now, seconds since the epoch.
+            drifted: past predictions say that the graph is not to be decided on.
+        """
         if self.forecaster.decides is Predictor.MEMORY:
-            return await self._remembered(contexts)
+            return await self._remembered(contexts, Fallback.NONE)
+        if drifted:
+            return await self._remembered(contexts, Fallback.DRIFTED)
         asked = [c for c in contexts if self.forecaster.scope.covers(c.offering.instance_type)]
         tensor = self.forecaster.tensor(asked, at)
         try:
@@ -95,12 +106,12 @@ class Scorer:
             return no_scores(contexts, asked)
         return scores_of(contexts, asked, rows, self.forecaster.in_range(tensor).tolist())
 
-    async def _remembered(self, contexts: Sequence[OfferingContext]) -> Scores:
+    async def _remembered(self, contexts: Sequence[OfferingContext], fallback: Fallback) -> Scores:
         """Score by the memory alone, with a breath for the loop now and then."""
         found: dict[Offering, OfferingScore] = {}
         for begin in range(0, len(contexts), BREATH_EVERY):
             part = contexts[begin : begin + BREATH_EVERY]
-            found.update(remembered_scores(part, self.forecaster.scope))
+            found.update(remembered_scores(part, self.forecaster.scope, fallback))
             await asyncio.sleep(0)
         return found
 

@@ -73,7 +73,7 @@ class Ports:
         notices: the source of notices.
         pool_rules: rules of pools that the settings state, by name.
         weights: how pairs of groups are steered.
-        challengers: whoever is asked beside what decides.
+        predictors: whoever says how likely a loss is, what decides included; they are judged.
     """
 
     edges: Edges
@@ -89,7 +89,7 @@ class Ports:
     notices: Notices = field(default_factory=NullNotices)
     pool_rules: Mapping[str, PoolRules] = field(default_factory=dict)
     weights: WeightRules = field(default_factory=WeightRules)
-    challengers: Sequence[Challenger] = ()
+    predictors: Sequence[Challenger] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,14 +172,16 @@ def _scoring(ports: Ports, views: Boards, limits: Limits) -> Assessor:
 
 
 def _challenge(ports: Ports) -> Challenge | None:
-    """Make what asks the challengers, each on a run of its own: it holds up no score."""
-    if not ports.challengers:
+    """Make what asks the predictors, each on a run of its own: it holds up no score."""
+    if not ports.predictors:
         return None
     models = (
-        BoundedRun(offload=ports.edges.offload, limit_s=RUN_LIMIT_S) for _ in ports.challengers
+        BoundedRun(offload=ports.edges.offload, limit_s=RUN_LIMIT_S) for _ in ports.predictors
     )
     return Challenge(
-        asked=tuple(zip(ports.challengers, models, strict=True)), telemetry=ports.telemetry
+        asked=tuple(zip(ports.predictors, models, strict=True)),
+        decides=ports.forecaster.decides,
+        telemetry=ports.telemetry,
     )
 
 

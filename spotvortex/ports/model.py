@@ -14,7 +14,7 @@ from spotvortex.core.scoring.features import OfferingContext
 
 
 class Challenger(Protocol):
-    """Whoever is asked beside what decides: the memory, the graph, or a further network."""
+    """Whoever may be asked beside what decides: the memory, the graph, or a further network."""
 
     @property
     def predictor(self) -> Predictor:

@@ -20,6 +20,8 @@ from spotvortex.core.ledger.ledger_text import to_text
 from spotvortex.core.pool.cost import cost_of
 from spotvortex.core.record.codec import Json, encode, rfc3339
 from spotvortex.core.record.record import shown_risk
+from spotvortex.core.scoring.calibration.live import Calibration
+from spotvortex.core.scoring.calibration.rows import rows_of
 from spotvortex.results.schemas import DECISIONS, POOLS
 from spotvortex.server.query import DecisionsQuery
 from spotvortex.server.views import PageSources
@@ -127,6 +129,7 @@ class Pages:
                 "savings": self._savings(),
                 "in_flight": [_order(o) for o in (*plan.resumed, *plan.orders)[:MAX_IN_FLIGHT]],
                 "pools": [_pool(decision) for decision in plan.decisions],
+                "calibration": _calibration(plan.calibration),
             }
         )
 
@@ -169,6 +172,26 @@ def _order(order: DrainOrder) -> Mapping[str, Json]:
         "to": order.to.value,
         "reason": order.reason,
         "mode": order.mode.value,
+    }
+
+
+def _calibration(calibration: Calibration) -> Mapping[str, Json]:
+    """Return how good past predictions were, by model, band and horizon."""
+    return {
+        "drifted": calibration.drifted,
+        "rows": [
+            {
+                "model": row.model,
+                "band": row.band,
+                "minutes": row.minutes,
+                "n": encode(row.tally.n),
+                "predicted": encode(row.tally.predicted),
+                "lost": encode(row.tally.lost),
+                "brier": encode(row.tally.brier),
+                "observed_ratio": encode(row.tally.observed_ratio),
+            }
+            for row in rows_of(calibration)
+        ],
     }
 
 

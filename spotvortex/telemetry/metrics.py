@@ -35,6 +35,7 @@ from spotvortex.core.record.record import shown_risk
 from spotvortex.ports.edges import Traffic
 from spotvortex.ports.series import COUNTED, MEASURED, Counted, Measured
 from spotvortex.ports.writing import NoticeTraffic
+from spotvortex.telemetry.calibration import CalibrationGauges
 from spotvortex.telemetry.collectors import (
     LiveGauge,
     NoticeSeries,
@@ -176,6 +177,7 @@ class Metrics:
 
     def _declare_machinery(self) -> None:
         self._build = self._gauge("build_info", "Version and model digest.", "version", "model")
+        self._calibrated = CalibrationGauges(self._gauge)
         self._input_age = self._gauge("input_age_seconds", "Age of an input.", "input")
         self._input_ok = self._gauge("input_ok", "1 where an input can be had.", "input")
         self._input_state = self._gauge("input_state", "1 for its state.", "input", "state")
@@ -270,6 +272,7 @@ class Metrics:
         """Show the model in use and how long it took."""
         self._inference.observe(assessment.seconds, _exemplar(assessment.observation))
         self._build.show({(self._version, assessment.model_digest[:12]): 1.0})
+        self._calibrated.show(assessment.calibration)
 
     def planned(self, plan: Plan, seconds: float) -> None:
         """Show the state of every pool of a plan; of two replicas only the one that leads does."""

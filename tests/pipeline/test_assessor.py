@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -13,8 +13,10 @@ from spotvortex.core.domain.cloud.exits import NodeExit
 from spotvortex.core.domain.labels import MAX_SPOT_RATIO, MODE
 from spotvortex.core.domain.observation import NodeGroupFact
 from spotvortex.core.domain.types import Action, Mode, Predictor
+from spotvortex.core.pool.assess import AssessmentMemory
 from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.core.pool.reduction import MEMORY_CONFIDENCE
+from spotvortex.core.scoring.calibration.live import Calibration, CalibrationTally, TallyKey
 from spotvortex.core.scoring.hazard import Age, integral
 from spotvortex.core.scoring.interruption_memory import (
     EMPTY_MEMORY,
@@ -23,6 +25,8 @@ from spotvortex.core.scoring.interruption_memory import (
     memory_of,
 )
 from spotvortex.pipeline.assessor import Assessor
+from spotvortex.pipeline.bounded_run import BoundedRun
+from spotvortex.pipeline.challenge import Challenge
 from spotvortex.pipeline.channels import ClosedError, Latest
 from spotvortex.pipeline.health import Heartbeats
 from spotvortex.pipeline.scorer import Scorer
@@ -157,6 +161,76 @@ def test_where_the_memory_decides_a_family_out_of_scope_has_no_score():
     assessed, _ = assess(observed, decides=Predictor.MEMORY)
     assert not offerings_of(assessed)[other.offering].in_scope
     assert offerings_of(assessed)[other.offering].runtime_score is None
+
+
+def test_where_the_graph_has_drifted_the_memory_stands_in_and_the_record_says_so():
+    observed = observation(pool(n_spot=8))
+    sums = CalibrationTally(n=700.0, predicted=40.0, lost=40.0, squared=20.0, squared_memory=10.0)
+    key = TallyKey(Predictor.GRAPH, None, 60)
+    judged = Calibration(tallies={key: sums}, at=AT, drifted=True)
+    subject = inference(FlatForecaster(runtime=0.9))
+    subject.memory = AssessmentMemory(interruptions=replace(EMPTY_MEMORY, calibration=judged))
+    assessed = run(subject.assess, observed)
+    assert all(o.from_memory and o.runtime_score < 0.9 for o in offerings_of(assessed).values())
+    assert term(assessed, "calibration") == MEMORY_CONFIDENCE
+    assert term(assessed, "scores") == 1.0
+    assert assessed.calibration.drifted
+    assert "calibration" not in dict(assess(observed)[0].pools[0].confidence_terms)
+
+
+@dataclass
+class Says:
+    """A predictor that says the same of everything."""
+
+    predictor: Predictor
+    says: float
+    name: str = "says"
+
+    def tensor(self, contexts, _at):
+        return np.full((len(contexts), 2), self.says, dtype=np.float32)
+
+    def score(self, tensor):
+        return tensor
+
+
+def test_predictions_of_the_daemon_are_judged_by_the_losses_that_it_sees(caplog):
+    """Ten minutes at a time, over three days in which a node of each is lost every hour."""
+    telemetry = MemoryTelemetry()
+    subject = inference(FlatForecaster(), telemetry)
+    subject.scorer.challenge = Challenge(
+        asked=[
+            (Says(who, says), BoundedRun(offload=offload_inline, limit_s=5.0))
+            for who, says in ((Predictor.MEMORY, 0.9), (Predictor.GRAPH, 0.0001))
+        ],
+        decides=Predictor.GRAPH,
+        telemetry=telemetry,
+    )
+    both = WEB_A, WEB_B
+    kept = [spot(f"kept-{o.zone}", o) for o in both]
+
+    async def main():
+        source, out = Latest("observations"), Latest("assessments")
+        task = asyncio.ensure_future(subject.run(source, out))
+        for tick in range(6 * 72):
+            at, hour = AT + 600.0 * tick, tick // 6
+            lost = [spot(f"{hour}-{o.zone}", o) for o in both]
+            is_over = tick % 6 == 5
+            exits = tuple(NodeExit(uid=n.uid, not_ready_since=at) for n in lost if is_over)
+            nodes = (*kept, *(() if is_over else lost))
+            source.put(observation(at=at, cluster=cluster(pool(nodes=nodes), exits=exits)))
+            await asyncio.sleep(1.0)
+        source.close()
+        await task
+
+    with caplog.at_level("WARNING", logger="spotvortex.pipeline.assessor"):
+        run(main)
+    calibration = subject.memory.interruptions.calibration
+    graph = calibration.pooled(Predictor.GRAPH, 60)
+    memory = calibration.pooled(Predictor.MEMORY, 60)
+    assert graph.lost == memory.lost > 0.99 * graph.n
+    assert memory.brier == pytest.approx(0.01, rel=0.01)
+    assert calibration.drifted
+    assert [r.message for r in caplog.records] == ["model.drifted"]
 
 
 class ValuingForecaster(FlatForecaster):

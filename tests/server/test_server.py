@@ -9,7 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from spotvortex.core.decision.messages import Plan
-from spotvortex.core.domain.types import Action, CapacityType, Mode
+from spotvortex.core.domain.types import Action, CapacityType, Mode, Predictor
+from spotvortex.core.scoring.calibration.live import Calibration, CalibrationTally, TallyKey
 from spotvortex.errors import SettingsError
 from spotvortex.report.console.site import Console
 from spotvortex.server.pages import PATHS
@@ -273,6 +274,18 @@ async def test_each_pool_is_shown_with_its_decision(served):
     assert web["gates"][1]["outcome"] == "refuse"
     assert batch["moves"] == [data.to_spot[0].node]
     assert batch["savings_usd_per_hour"] == "NaN"
+
+
+async def test_past_predictions_are_shown_by_model_band_and_horizon(served):
+    judged = CalibrationTally(n=4.0, predicted=0.5, lost=1.0, squared=1.2, squared_memory=1.0)
+    key = TallyKey(Predictor.MEMORY, None, 120)
+    made = plan(decision())
+    served.daemon.plan = replace(made, calibration=Calibration(tallies={key: judged}))
+    _, body = await served.get("/pools")
+    first, both = body["calibration"]["rows"]
+    assert (first["model"], first["band"], both["band"]) == ("memory", "unstated", "all")
+    assert (first["minutes"], first["brier"], first["observed_ratio"]) == (120, 0.3, 2.0)
+    assert not body["calibration"]["drifted"]
 
 
 async def test_every_documented_path_answers_and_only_to_reading(served):

@@ -15,6 +15,7 @@ from spotvortex.core.domain.types import (
     GateName,
     Mode,
     Outcome,
+    Predictor,
     ProposalReason,
     ProposalSource,
 )
@@ -23,6 +24,7 @@ from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.cost import cost_of
 from spotvortex.core.pool.input import CommitmentCover
+from spotvortex.core.scoring.calibration.live import Calibration, CalibrationTally, TallyKey
 from spotvortex.ports.edges import Traffic
 from spotvortex.ports.series import CALLS, CHANNEL_REPLACED, LOOP_STALL, SHADOW_CALLS
 from spotvortex.ports.writing import NoticeTraffic
@@ -71,6 +73,10 @@ NAMES = {
     "spotvortex_challenger_runs",
     "spotvortex_event_loop_stall_seconds",
     "spotvortex_challenger_difference_ratio",
+    "spotvortex_predictions_judged",
+    "spotvortex_prediction_brier_score",
+    "spotvortex_prediction_observed_ratio",
+    "spotvortex_model_drifted",
     "spotvortex_journal_write_errors",
     "spotvortex_build_info",
     "spotvortex_calls",
@@ -274,6 +280,22 @@ def test_an_assessment_shows_its_model_and_how_long_it_took():
     assert "spotvortex_build_info{model=,version=0.1.0}" not in found
     assert found["spotvortex_inference_latency_seconds_bucket{le=0.0025}"] == 0.0
     assert found["spotvortex_inference_latency_seconds_bucket{le=0.005}"] == 1.0
+
+
+def test_past_predictions_are_shown_by_model_band_and_horizon_and_all_bands_together():
+    made = metrics()
+    judged = CalibrationTally(n=4.0, predicted=0.5, lost=1.0, squared=1.2, squared_memory=1.0)
+    keys = [TallyKey(Predictor.GRAPH, band, 60) for band in (None, 4)]
+    calibration = Calibration(tallies=dict.fromkeys(keys, judged), drifted=True)
+    made.assessed(
+        Assessment(observation=observation(), pools=(), model_digest="", calibration=calibration)
+    )
+    found = samples(made)
+    of = "{{band={},minutes=60,model=graph}}"
+    assert found["spotvortex_predictions_judged" + of.format("all")] == 8.0
+    assert found["spotvortex_prediction_brier_score" + of.format(">20%")] == 0.3
+    assert found["spotvortex_prediction_observed_ratio" + of.format("unstated")] == 2.0
+    assert found["spotvortex_model_drifted{model=graph}"] == 1.0
 
 
 def test_shadow_is_counted_apart_from_real():

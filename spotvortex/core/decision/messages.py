@@ -29,6 +29,7 @@ from spotvortex.core.drain.calls import Call
 from spotvortex.core.drain.messages import DrainOrder
 from spotvortex.core.pool.input import Candidate, PoolInput
 from spotvortex.core.pool.owner_rules import NO_RULES, PoolRules
+from spotvortex.core.scoring.calibration.live import NO_CALIBRATION, Calibration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,6 +299,7 @@ class Plan:
         traceparent: the trace of the cycle, "" without one.
         resumed: orders that the cluster shows to be in flight.
         maintenance_calls: requests beside the orders.
+        calibration: past predictions against what happened.
     """
 
     cycle: int
@@ -308,6 +310,7 @@ class Plan:
     traceparent: str = ""
     resumed: tuple[DrainOrder, ...] = ()
     maintenance_calls: tuple[MaintenanceCall, ...] = ()
+    calibration: Calibration = NO_CALIBRATION
 
 
 UNSURE_S: Final = 86_400.0

@@ -124,6 +124,7 @@ def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limi
         traceparent=observation.traceparent,
         resumed=_resumed(observation, assessment.in_flight, limits_of),
         maintenance_calls=maintenance_calls(observation, ordered, assessment.in_flight),
+        calibration=assessment.calibration,
     )
     return _next_state(state, ordered), plan
 

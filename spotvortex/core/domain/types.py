@@ -123,6 +123,7 @@ class Fallback(StrEnum):
 
     NONE = ""
     ABSTAINED = "abstained"
+    DRIFTED = "drifted"
 
 
 class ProposalSource(StrEnum):

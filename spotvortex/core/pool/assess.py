@@ -127,6 +127,7 @@ def assess_steps(unscored: Unscored, scores: Scores, rules: AssessmentRules) -> 
         pools=tuple(pools),
         in_flight=flying,
         model_digest=rules.model_digest,
+        calibration=unscored.memory.interruptions.calibration,
     )
     return replace(unscored.memory, summaries=summaries, covered=covered), assessment
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from spotvortex.core.domain.observation import Observation
 from spotvortex.core.drain.messages import NOTHING_IN_FLIGHT, InFlight
 from spotvortex.core.pool.input import PoolInput
+from spotvortex.core.scoring.calibration.live import NO_CALIBRATION, Calibration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class Assessment:
         model_digest: the bundle that scored.
         seconds: how long scoring and reducing took.
         in_flight: what the cluster shows to be under way.
+        calibration: past predictions against what happened.
     """
 
     observation: Observation
@@ -29,3 +31,4 @@ class Assessment:
     model_digest: str
     seconds: float = 0.0
     in_flight: InFlight = NOTHING_IN_FLIGHT
+    calibration: Calibration = NO_CALIBRATION

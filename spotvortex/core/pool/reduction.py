@@ -19,7 +19,14 @@ from spotvortex.core.domain.inputs import InputHealth, InputState
 from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
 from spotvortex.core.domain.sides import allows, is_driven, receiving_sides
-from spotvortex.core.domain.types import Blocker, CapacityType, Offering, is_price, short
+from spotvortex.core.domain.types import (
+    Blocker,
+    CapacityType,
+    Fallback,
+    Offering,
+    is_price,
+    short,
+)
 from spotvortex.core.pool.commitments.effective_price import (
     cover_of,
     least_covered,
@@ -353,7 +360,8 @@ def _confidence(nodes: Sequence[NodeFact], sight: CycleContext) -> tuple[tuple[s
     history = math.fsum(min(1.0, s.n_history / 144.0) for s in scores if s) / n
     in_range = sum(1 for s in scores if s and s.in_range) / n
     known = [s for s in scores if s and s.runtime_score is not None]
-    scored = sum(MEMORY_CONFIDENCE if s.fallback else 1.0 for s in known) / n
+    n_abstained = sum(1 for s in known if s.fallback is Fallback.ABSTAINED)
+    scored = (len(known) - (1.0 - MEMORY_CONFIDENCE) * n_abstained) / n
     terms = {
         "freshness": min(1.0, max(0.0, freshness)),
         "history": 0.5 + 0.5 * history,
@@ -361,4 +369,6 @@ def _confidence(nodes: Sequence[NodeFact], sight: CycleContext) -> tuple[tuple[s
         "prices": priced,
         "scores": scored,
     }
+    if any(s.fallback is Fallback.DRIFTED for s in known):
+        terms["calibration"] = MEMORY_CONFIDENCE
     return tuple((name, short(value)) for name, value in terms.items())

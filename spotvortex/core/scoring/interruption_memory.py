@@ -23,10 +23,16 @@ from spotvortex.core.domain.inputs import InputName, InputState
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact
 from spotvortex.core.domain.types import CapacityType, Fallback, Offering
+from spotvortex.core.scoring.calibration.live import (
+    NO_CALIBRATION,
+    Calibration,
+    followed,
+    interrupted,
+)
 from spotvortex.core.scoring.features import OfferingContext, OfferingScore
 from spotvortex.core.scoring.hazard import Age, base_of, integral, integrals, multiple
 from spotvortex.core.scoring.late_evidence import Undecided
-from spotvortex.core.scoring.node_ends import Before, Gap, LearnedLoss, ends
+from spotvortex.core.scoring.node_ends import Before, Ends, Gap, LearnedLoss, ends
 
 PRIOR_HAZARD_PER_HOUR: Final = 2e-3
 """Losses per node-hour before anything is seen: the `normal` level of the evaluation's worlds."""
@@ -149,6 +155,7 @@ class Memory:
         launched: Spot nodes that it has shown to have come up; counted above too.
         refused: the offerings on which launches failed, that it has brought; counted above too.
         undecided: nodes that are gone, and may yet turn out to have been lost.
+        calibration: what was predicted of the offerings, and what came of it.
     """
 
     at: float = -math.inf
@@ -160,6 +167,7 @@ class Memory:
     launched: int = 0
     refused: tuple[Offering, ...] = ()
     undecided: tuple[Undecided, ...] = ()
+    calibration: Calibration = NO_CALIBRATION
 
 
 EMPTY_MEMORY: Final = Memory(offerings={}, nodes={})
@@ -213,7 +221,15 @@ def update(
         launched=launched.total(),
         refused=tuple(sorted(seen.refused)),
         undecided=seen.undecided,
+        calibration=_calibration(memory.calibration, seen, now, held.keys()),
     )
+
+
+def _calibration(before: Calibration, seen: Ends, now: float, held: Set[Offering]) -> Calibration:
+    """Judge past predictions by what is seen; over a gap they cannot be judged."""
+    if not seen.hours:
+        return interrupted(before)
+    return followed(before, now, {loss.offering for loss in seen.losses}, held)
 
 
 def memory_of(

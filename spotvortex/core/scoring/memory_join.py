@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from spotvortex.core.scoring.calibration import live
 from spotvortex.core.scoring.interruption_memory import (
     DECAY_HOURS,
     Memory,
@@ -38,6 +39,7 @@ def joined(memory: Memory, before: Memory, now: float) -> Memory:
         launched=memory.launched,
         refused=memory.refused,
         undecided=memory.undecided,
+        calibration=live.joined(memory.calibration, before.calibration, now),
     )
 
 

@@ -1,7 +1,8 @@
 """The interruption memory as text: what a file, a ConfigMap or a person keeps of it.
 
-Comes in: a memory. Goes out: a line of columns an offering, below a header with the version; and
-the same memory read back, of the versions before too. May not judge a loss.
+Comes in: a memory. Goes out: a line of columns an offering, below a header with the version, and
+what is kept of predictions; and the same memory read back, of the versions before too. May not
+judge a loss.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from dataclasses import replace
 from typing import Final
 
 from spotvortex.core.domain.types import Offering
+from spotvortex.core.scoring.calibration import text
 from spotvortex.core.scoring.hazard import base_of
 from spotvortex.core.scoring.interruption_memory import Memory, OfferingMemory, memory_of
 
-HEADER: Final = "# spotvortex interruption memory, version 3:"
+HEADER: Final = "# spotvortex interruption memory, version 4:"
+_HEADER_3: Final = "# spotvortex interruption memory, version 3:"
 _HEADER_2: Final = "# spotvortex interruption memory, version 2:"
 _HEADER_1: Final = "# spotvortex interruption memory, version 1:"
 _COLUMNS_1: Final = ("losses", "exposure_hours", "last_loss_at", "updated_at")
@@ -29,7 +32,12 @@ _COLUMNS_2: Final = (
     "updated_at",
 )
 _COLUMNS: Final = (*_COLUMNS_2, "launches", "refusals", "last_refused_at")
-_LAYOUTS: Final = {HEADER: _COLUMNS, _HEADER_2: _COLUMNS_2, _HEADER_1: _COLUMNS_1}
+_LAYOUTS: Final = {
+    HEADER: _COLUMNS,
+    _HEADER_3: _COLUMNS,
+    _HEADER_2: _COLUMNS_2,
+    _HEADER_1: _COLUMNS_1,
+}
 
 _MAY_BE_UNKNOWN: Final = frozenset({"last_loss_at", "last_refused_at"})
 
@@ -39,7 +47,7 @@ class MemoryFormatError(ValueError):
 
 
 def to_text(memory: Memory) -> str:
-    """Write the memory as plain text, one offering a line.
+    """Write the memory as plain text, one offering a line, then what was judged of predictions.
 
     Left out is what the cluster itself tells after a restart: the nodes, and since when they run.
     """
@@ -47,7 +55,8 @@ def to_text(memory: Memory) -> str:
         " ".join([o.instance_type, o.zone, *(_cell(getattr(known, name)) for name in _COLUMNS)])
         for o, known in sorted(memory.offerings.items())
     ]
-    return "\n".join([f"{HEADER} type zone {' '.join(_COLUMNS)}", *rows, ""])
+    judged = text.to_lines(memory.calibration)
+    return "\n".join([f"{HEADER} type zone {' '.join(_COLUMNS)}", *rows, *judged, ""])
 
 
 def _cell(value: float | None) -> str:
@@ -56,21 +65,31 @@ def _cell(value: float | None) -> str:
     return str(int(value)) if isinstance(value, bool) else repr(value)
 
 
-def from_text(text: str) -> Memory:
+def from_text(stored: str) -> Memory:
     """Read a stored memory back. What it counted goes on; nothing is learned of the time between.
 
-    Version 2 knew of no launches that failed. Version 1 counted no shapes either: its rate is taken
-    for that of whole lives, and its node-hours for hours held of one node at a time.
+    Version 3 knew of no predictions. Version 2 knew of no launches that failed. Version 1 counted
+    no shapes either: its rate is taken for that of whole lives, and its node-hours for hours held
+    of one node at a time.
 
     Raises:
         MemoryFormatError: another version, or a line that cannot be read.
     """
-    head, *lines = text.splitlines() or [""]
+    head, *lines = stored.splitlines() or [""]
     columns = next((c for name, c in _LAYOUTS.items() if head.startswith(name)), None)
     if columns is None:
         raise MemoryFormatError(f"line 1: expected {HEADER!r}")
-    rows = [_row(number, line, columns) for number, line in enumerate(lines, 2) if line.strip()]
-    return memory_of(dict(rows), {})
+    judged = [line for line in lines if line.startswith(f"{text.MARK} ")]
+    rows = [
+        _row(number, line, columns)
+        for number, line in enumerate(lines, 2)
+        if line.strip() and not line.startswith(f"{text.MARK} ")
+    ]
+    try:
+        calibration = text.from_lines(judged)
+    except ValueError as error:
+        raise MemoryFormatError(f"calibration: {error}") from error
+    return replace(memory_of(dict(rows), {}), calibration=calibration)
 
 
 def _row(number: int, line: str, columns: Sequence[str]) -> tuple[Offering, OfferingMemory]:

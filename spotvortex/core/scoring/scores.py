@@ -41,10 +41,12 @@ def scores_of(
     return {c.offering: scored.get(c.offering) or unscored(c, in_scope=False) for c in contexts}
 
 
-def remembered_scores(contexts: Sequence[OfferingContext], scope: Scope) -> Scores:
-    """Score every offering in scope by the interruption memory, which decides."""
+def remembered_scores(
+    contexts: Sequence[OfferingContext], scope: Scope, fallback: Fallback = Fallback.NONE
+) -> Scores:
+    """Score every offering in scope by the interruption memory, which decides or stands in."""
     return {
-        c.offering: remembered_score(c)
+        c.offering: remembered_score(c, fallback)
         if scope.covers(c.offering.instance_type)
         else unscored(c, in_scope=False)
         for c in contexts

@@ -1,0 +1,1 @@
+"""Predictions kept until it is known what came of them."""
