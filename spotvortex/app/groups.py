@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, assert_never
 
-from spotvortex.aws.groups.service import AwsGroups, open_groups
+from spotvortex.app.prices import SystemClock
+from spotvortex.aws.groups.service import AwsGroups, GroupScope, open_groups
 from spotvortex.aws.groups.wire import GroupTags
 from spotvortex.errors import SettingsError
 from spotvortex.kube.api.client import KubeClient
@@ -48,10 +49,8 @@ async def described_nodegroup(cluster: str, name: str) -> Mapping[str, Any]:
         SettingsError: no region is known, or a setting of AWS is wrong.
         ScalingError: it could not be read.
     """
-    opening = open_groups(
-        aws_region(), GroupTags(), tagged=False, managed_too=True, all_managed=True
-    )
-    async with opening as groups:
+    scope = GroupScope(tags=GroupTags(), tagged=False, managed_too=True, all_managed=True)
+    async with open_groups(aws_region(), scope, SystemClock().now) as groups:
         return await groups.nodegroup(cluster, name, ANSWER_S)
 
 
@@ -71,13 +70,10 @@ async def scaling_groups(settings: Settings) -> AsyncIterator[AwsGroups | None]:
         cluster=settings.cluster_name,
     )
     kind = settings.provisioner
-    opening = open_groups(
-        aws_region(),
-        tags,
-        tagged=kind != "mng",
-        managed_too=kind != "asg",
-        all_managed=kind == "mng",
+    scope = GroupScope(
+        tags=tags, tagged=kind != "mng", managed_too=kind != "asg", all_managed=kind == "mng"
     )
+    opening = open_groups(aws_region(), scope, SystemClock().now)
     try:
         found = await opening.__aenter__()
     except SettingsError as error:

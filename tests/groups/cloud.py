@@ -9,7 +9,10 @@ AWS's. What the proxy adds, with where it is documented (all in the API Referenc
 - a group may get fewer instances than it is to have, and keeps asking (its size and its instances
   then differ, as where an activity fails for InsufficientInstanceCapacity);
 - UpdateNodegroupConfig sets the size of the Auto Scaling group that EKS has made (EKS User Guide,
-  "Managed node groups");
+  "Managed node groups"), the group is UPDATING for a while, and takes no other change until it is
+  ACTIVE again (EKS API Reference, ResourceInUseException);
+- a quota of vCPUs, with the metric that tells its use (Service Quotas API Reference, "ServiceQuota"
+  and "MetricInfo"), and that metric (CloudWatch API Reference, "GetMetricStatistics");
 - errors, slow and cut answers of one's choice, before or after a request is carried out.
 """
 
@@ -18,18 +21,22 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import math
 import threading
+import time
 import urllib.request
 import xml.etree.ElementTree as Xml
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
+
+from tests.groups.wire import NAMESPACE, Answer, done, handler, read, refused, told
 
 REGION, ZONE = "us-east-1", "us-east-1a"
-NAMESPACE = "http://autoscaling.amazonaws.com/doc/2011-01-01/"
+SPOT_QUOTAS = ("L-34B43A08",)
 WRITES = ("SetDesiredCapacity", "TerminateInstanceInAutoScalingGroup", "UpdateNodegroupConfig")
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -51,10 +58,13 @@ class Cloud:
     Attributes:
         withheld: by group, instances that it is to have and does not get.
         shortage: by group, how many of the next instances are not to be had.
-        before: asked before each write is carried out.
+        before: asked before each request is carried out.
         after: told of each write that was carried out, before it is answered.
         cut: operations whose answer is cut off, once each.
-        denied: operations for which the right is missing.
+        refuses: by operation, reads too, the error that it is answered with for as long.
+        quotas: most vCPUs at once by the code of the quota; others are not known.
+        used_vcpus: what CloudWatch says is in use of each quota.
+        updating_s: how long a managed group is UPDATING after its size was set.
         asked: every operation with its parameters, in order.
     """
 
@@ -63,9 +73,13 @@ class Cloud:
     before: Before | None = None
     after: Callable[[str, dict[str, str]], None] | None = None
     cut: list[str] = field(default_factory=list)
-    denied: set[str] = field(default_factory=set)
+    refuses: dict[str, tuple[int, str]] = field(default_factory=dict)
+    quotas: dict[str, float] = field(default_factory=dict)
+    used_vcpus: int = 0
+    updating_s: float = 2.0
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     _turn: threading.RLock = field(default_factory=threading.RLock)
+    _updated: dict[str, float] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
     _moto: str = ""
     url: str = ""
@@ -80,7 +94,7 @@ class Cloud:
         host, port = moto.get_host_and_port()
         self._moto = f"http://{host}:{port}"
         self._post("/moto-api/reset", b"")
-        proxy = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        proxy = ThreadingHTTPServer(("127.0.0.1", 0), handler(self.answer))
         thread = threading.Thread(target=proxy.serve_forever, name="cloud")
         thread.start()
         self._stack.callback(thread.join, 10)
@@ -116,7 +130,8 @@ class Cloud:
         """Make a group with so many instances."""
         ec2, autoscaling = self.client("ec2"), self.client("autoscaling")
         template = f"of-{name}"
-        data = {"ImageId": "ami-12345678", "InstanceType": "c5.xlarge"}
+        image = ec2.register_image(Name=template)["ImageId"]
+        data = {"ImageId": image, "InstanceType": "c5.xlarge"}
         ec2.create_launch_template(LaunchTemplateName=template, LaunchTemplateData=data)
         in_zone = [{"Name": "availability-zone", "Values": [ZONE]}]
         (subnet,) = ec2.describe_subnets(Filters=in_zone)["Subnets"]
@@ -140,7 +155,9 @@ class Cloud:
             **more,
         )
 
-    def make_nodegroup(self, cluster: str, name: str, word: str, size: int) -> None:
+    def make_nodegroup(
+        self, cluster: str, name: str, word: str, size: int, largest: int = 10
+    ) -> None:
         """Make a managed node group, and the Auto Scaling group that EKS makes of it."""
         eks = self.client("eks")
         role = "arn:aws:iam::123456789012:role/node"
@@ -148,7 +165,7 @@ class Cloud:
             eks.create_cluster(
                 name=cluster, roleArn=role, resourcesVpcConfig={"subnetIds": ["subnet-1"]}
             )
-        scaling = {"minSize": 0, "maxSize": 10, "desiredSize": size}
+        scaling = {"minSize": 0, "maxSize": largest, "desiredSize": size}
         eks.create_nodegroup(
             clusterName=cluster,
             nodegroupName=name,
@@ -158,7 +175,7 @@ class Cloud:
             capacityType=word,
         )
         tags = {"eks:nodegroup-name": name, "eks:cluster-name": cluster}
-        self.make_group(made_of(name), tags, size)
+        self.make_group(made_of(name), tags, size, largest)
 
     def described(self, name: str) -> dict[str, Any]:
         """Return a group as the daemon would see it."""
@@ -189,39 +206,51 @@ class Cloud:
 
     # -- the proxy -----------------------------------------------------------------
 
-    def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> _Answer:
+    def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
         """Answer a request as AWS would."""
-        operation, asked = _read(method, path, headers, body)
+        operation, asked = read(method, path, headers, body)
         with self._turn:
             self.asked.append((operation, asked))
             refusal = self._refusal(operation, asked)
             if refusal is not None:
-                return _refused(operation, *refusal)
+                return refused(operation, asked, *refusal)
             answer = self._carried_out(operation, asked, method, path, headers, body)
             if operation in WRITES and self.after is not None:
                 self.after(operation, asked)
             if operation in self.cut:
                 self.cut.remove(operation)
-                return _Answer(status=0)
+                return Answer(status=0)
         return answer
 
     def _refusal(self, operation: str, asked: dict[str, str]) -> tuple[int, str] | None:
-        if operation in self.denied:
-            return 403, "UnauthorizedOperation"
-        if operation not in WRITES:
-            return None
-        told = self.before(operation, asked) if self.before is not None else None
-        if told is not None:
-            return told
+        if operation in self.refuses:
+            return self.refuses[operation]
+        said = self.before(operation, asked) if self.before is not None else None
+        if said is not None or operation not in WRITES:
+            return said
         if operation == "SetDesiredCapacity":
             group = self.described(asked["AutoScalingGroupName"])
             within = group["MinSize"] <= int(asked["DesiredCapacity"]) <= group["MaxSize"]
             return None if within else (400, "ValidationError")
+        if operation == "UpdateNodegroupConfig":
+            return self._refused_by_eks(asked)
         if operation == "TerminateInstanceInAutoScalingGroup":
             group = self._home(asked["InstanceId"])
             least = group is not None and group["DesiredCapacity"] > group["MinSize"]
             return None if least else (400, "ValidationError")
         return None
+
+    def _refused_by_eks(self, asked: dict[str, str]) -> tuple[int, str] | None:
+        name = asked["nodegroupName"]
+        if self._is_updating(name):
+            return 409, "ResourceInUseException"
+        group = self.described(self._made_for(name))
+        size = json.loads(asked["body"])["scalingConfig"].get("desiredSize", group["MinSize"])
+        within = group["MinSize"] <= int(size) <= group["MaxSize"]
+        return None if within else (400, "InvalidParameterException")
+
+    def _is_updating(self, nodegroup: str) -> bool:
+        return time.monotonic() - self._updated.get(nodegroup, -math.inf) < self.updating_s
 
     def _carried_out(
         self,
@@ -231,18 +260,48 @@ class Cloud:
         path: str,
         headers: dict[str, str],
         body: bytes,
-    ) -> _Answer:
+    ) -> Answer:
+        if operation == "GetServiceQuota":
+            return self._quota(json.loads(asked["body"])["QuotaCode"])
+        if operation == "GetMetricStatistics":
+            return self._use(json.loads(asked["body"]))
         if operation == "SetDesiredCapacity":
             self._resize(asked["AutoScalingGroupName"], int(asked["DesiredCapacity"]))
-            return _done(operation)
+            return done(operation)
         answer = self._forward(method, path, headers, body)
         if operation == "UpdateNodegroupConfig" and answer.status == 200:
             size = json.loads(body)["scalingConfig"].get("desiredSize")
             if size is not None:
-                self._resize(self._made_for(path.split("/")[4]), int(size))
+                self._resize(self._made_for(asked["nodegroupName"]), int(size))
+            self._updated[asked["nodegroupName"]] = time.monotonic()
+        if operation == "DescribeNodegroup" and self._is_updating(asked["nodegroupName"]):
+            answer.body = answer.body.replace(b'"ACTIVE"', b'"UPDATING"')
         if operation == "DescribeAutoScalingGroups" and self.withheld:
             answer.body = self._with_sizes(answer.body)
         return answer
+
+    def _quota(self, code: str) -> Answer:
+        if code not in self.quotas:
+            return refused("GetServiceQuota", {}, 400, "NoSuchResourceException")
+        kind = "Spot" if code in SPOT_QUOTAS else "OnDemand"
+        dimensions = {"Class": f"Standard/{kind}", "Resource": "vCPU"}
+        metric = {
+            "MetricNamespace": "AWS/Usage",
+            "MetricName": "ResourceCount",
+            "MetricDimensions": dimensions | {"Service": "EC2", "Type": "Resource"},
+            "MetricStatisticRecommendation": "Maximum",
+        }
+        quota = {"QuotaCode": code, "Value": self.quotas[code], "UsageMetric": metric}
+        return told({"Quota": quota})
+
+    def _use(self, question: dict[str, Any]) -> Answer:
+        assert question["Namespace"] == "AWS/Usage", question
+        assert question["StartTime"] < question["EndTime"], question
+        points = [
+            {"Timestamp": question["EndTime"] - age_s, "Maximum": float(used)}
+            for age_s, used in ((60.0, self.used_vcpus), (900.0, 0))
+        ]
+        return told({"Label": "ResourceCount", "Datapoints": points})
 
     def _resize(self, name: str, desired: int) -> None:
         """Have moto launch what is to be had; a smaller size takes off what is withheld first."""
@@ -281,14 +340,14 @@ class Cloud:
                 size.text = str(int(size.text) + self.withheld.get(name, 0))
         return Xml.tostring(root, default_namespace=NAMESPACE)
 
-    def _forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> _Answer:
+    def _forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
         at = urlsplit(self._moto)
         connection = http.client.HTTPConnection(str(at.hostname), at.port, timeout=30)
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
             kind = answer.getheader("Content-Type", "text/xml")
-            return _Answer(status=answer.status, body=answer.read(), kind=kind)
+            return Answer(status=answer.status, body=answer.read(), kind=kind)
         finally:
             connection.close()
 
@@ -299,71 +358,3 @@ class Cloud:
 def made_of(nodegroup: str) -> str:
     """Return the name of the Auto Scaling group of a managed node group."""
     return f"eks-{nodegroup}-0a1b2c3d-1111-2222-3333-444455556666"
-
-
-@dataclass(slots=True, kw_only=True)
-class _Answer:
-    """An answer; of status 0 none is sent."""
-
-    status: int
-    body: bytes = b""
-    kind: str = "text/xml"
-
-
-def _read(
-    method: str, path: str, headers: dict[str, str], body: bytes
-) -> tuple[str, dict[str, str]]:
-    """Return the operation of a request and its parameters: query protocol, or REST of EKS."""
-    if "/node-groups/" in path:
-        names = path.split("?", maxsplit=1)[0].split("/")
-        asked = {"clusterName": names[2], "nodegroupName": names[4]}
-        if method == "POST" and names[-1] == "update-config":
-            return "UpdateNodegroupConfig", asked | {"body": body.decode()}
-        return "DescribeNodegroup", asked
-    if "X-Amz-Target" in headers:
-        return headers["X-Amz-Target"].rpartition(".")[2], {"body": body.decode()}
-    form = {key: values[0] for key, values in parse_qs(body.decode()).items()}
-    return form.get("Action", path), form
-
-
-def _refused(operation: str, status: int, code: str) -> _Answer:
-    if operation == "UpdateNodegroupConfig":
-        text = json.dumps({"message": "told so", "__type": code})
-        return _Answer(status=status, body=text.encode(), kind="application/json")
-    error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>told so</Message></Error>"
-    body = f'<ErrorResponse xmlns="{NAMESPACE}">{error}<RequestId>r</RequestId></ErrorResponse>'
-    return _Answer(status=status, body=body.encode())
-
-
-def _done(operation: str) -> _Answer:
-    told = "<ResponseMetadata><RequestId>r</RequestId></ResponseMetadata>"
-    body = f'<{operation}Response xmlns="{NAMESPACE}">{told}</{operation}Response>'
-    return _Answer(status=200, body=body.encode())
-
-
-def _handler(cloud: Cloud) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _serve(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            answer = cloud.answer(self.command, self.path, dict(self.headers), body)
-            if answer.status == 0:
-                self.close_connection = True
-                return
-            self.send_response(answer.status)
-            self.send_header("Content-Type", answer.kind)
-            self.send_header("Content-Length", str(len(answer.body)))
-            self.end_headers()
-            self.wfile.write(answer.body)
-
-        def do_GET(self) -> None:
-            self._serve()
-
-        def do_POST(self) -> None:
-            self._serve()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    return Handler

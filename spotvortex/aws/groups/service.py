@@ -8,58 +8,44 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+import math
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from spotvortex.aio import pause
+from spotvortex.aws.groups.asking import Answer, asked
+from spotvortex.aws.groups.preflight import Kept, Preflight
 from spotvortex.aws.groups.wire import (
     EKS_CLUSTER,
     EKS_GROUP,
-    Answer,
     GroupTags,
     is_leaving,
     longest_end_hook_s,
     managed,
-    subnets_of,
     tagged_group,
     tags_of,
     told_apart,
-    with_addresses,
 )
-from spotvortex.aws.session import (
-    ANSWER_S,
-    PASSING,
-    NoClientError,
-    RequestFailedError,
-    answered,
-    open_client,
-    short_words,
-)
+from spotvortex.aws.session import ANSWER_S, NoClientError, open_client
+from spotvortex.core.domain.autoscaling import labels_of, managed_name
 from spotvortex.core.domain.cloud.scaling_groups import ScalingGroup
-from spotvortex.errors import QueueFault, ScalingError, SettingsError
+from spotvortex.errors import ScalingError, SettingsError
 from spotvortex.ports.scaling import Home
 
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 30.0
 HOOKS_EVERY_S: Final = 600.0
+NODEGROUPS_EVERY_S: Final = 300.0
+ANEW_S: Final = 10.0
+"""What is kept may be no older where a write follows."""
+
 MAX_PAGES: Final = 50
 PAGE: Final = 100
 MAX_IDS: Final = 50
 """Most instances of one request (Auto Scaling API Reference, "DescribeAutoScalingInstances")."""
-
-_FINAL: Final = frozenset(
-    {
-        "ValidationError",
-        "InvalidParameterException",
-        "InvalidRequestException",
-        "ResourceNotFoundException",
-        "ClientException",
-    }
-)
-"""Errors that the same request meets again (common errors, and those of the actions used)."""
 
 Take = Callable[[Iterable[ScalingGroup]], None]
 
@@ -72,7 +58,6 @@ class AwsGroups:
         tags: by which groups are found.
         tagged: groups that their owner has tagged count.
         all_managed: every managed node group counts; else those that EKS has tagged with a pool.
-        seen_subnets: False once AWS has refused to tell the free addresses of subnets.
     """
 
     tags: GroupTags
@@ -80,9 +65,9 @@ class AwsGroups:
     all_managed: bool
     _autoscaling: Any
     _eks: Any
-    _ec2: Any
-    seen_subnets: bool = True
-    _hooks: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _preflight: Preflight
+    _hooks: Kept[float] = field(default_factory=lambda: Kept(HOOKS_EVERY_S))
+    _nodegroups: Kept[Answer] = field(default_factory=lambda: Kept(NODEGROUPS_EVERY_S))
     _told: str = ""
 
     async def run(self, take: Take, stop: asyncio.Event) -> None:
@@ -105,18 +90,27 @@ class AwsGroups:
         """
         keys = [self.tags.pool] if self.tagged else []
         filters = [{"Name": "tag-key", "Values": [*keys, EKS_GROUP]}]
-        found: list[ScalingGroup] = []
-        async for answer in self._described(bound_s, Filters=filters):
-            group = await self._reduced(answer, bound_s)
-            if group is not None:
-                subnets = await self._subnets(subnets_of(answer), bound_s)
-                found.append(with_addresses(group, subnets))
-        return told_apart(found)
+        return await self._read(filters, bound_s, math.inf)
 
     async def group(self, node_group: str, bound_s: float) -> ScalingGroup | None:
         """Return one group as it is now; see the port."""
-        found = await self.all_groups(bound_s)
+        key, value = EKS_GROUP, managed_name(node_group)
+        labelled = labels_of(node_group)
+        if labelled is not None:
+            key, value = self.tags.pool, labelled[0]
+        filters = [{"Name": f"tag:{key}", "Values": [value]}]
+        found = await self._read(filters, bound_s, ANEW_S)
         return next((group for group in found if group.node_group == node_group), None)
+
+    async def _read(
+        self, filters: Sequence[Mapping[str, object]], bound_s: float, within_s: float
+    ) -> list[ScalingGroup]:
+        found: list[tuple[ScalingGroup, Answer]] = []
+        async for answer in self._described(bound_s, Filters=filters):
+            group = await self._reduced(answer, bound_s, within_s)
+            if group is not None:
+                found.append((group, answer))
+        return told_apart(await self._preflight.bounded(found, bound_s, within_s))
 
     async def home_of(self, instance_id: str, bound_s: float) -> Home | None:
         """Return the group of an instance; see the port."""
@@ -125,7 +119,7 @@ class AwsGroups:
         if not name:
             return None
         async for answer in self._described(bound_s, AutoScalingGroupNames=[name]):
-            group = await self._reduced(answer, bound_s)
+            group = await self._reduced(answer, bound_s, ANEW_S)
             if group is not None:
                 return Home(group=group, leaving=any(map(is_leaving, found)))
         raise ScalingError(f"{instance_id} is in group {name}, which is not ours", is_passing=False)
@@ -141,7 +135,7 @@ class AwsGroups:
     async def set_desired(self, group: ScalingGroup, desired: int, bound_s: float) -> None:
         """Set a group's size, of a managed one by its scaling configuration; see the port."""
         if group.managed:
-            await self._ask(
+            await asked(
                 "eks:UpdateNodegroupConfig",
                 self._eks.update_nodegroup_config(
                     clusterName=group.cluster,
@@ -151,7 +145,7 @@ class AwsGroups:
                 bound_s,
             )
             return
-        await self._ask(
+        await asked(
             "autoscaling:SetDesiredCapacity",
             self._autoscaling.set_desired_capacity(
                 AutoScalingGroupName=group.name, DesiredCapacity=desired, HonorCooldown=False
@@ -161,7 +155,7 @@ class AwsGroups:
 
     async def end(self, instance_id: str, bound_s: float) -> None:
         """End an instance, with its group one smaller; see the port."""
-        await self._ask(
+        await asked(
             "autoscaling:TerminateInstanceInAutoScalingGroup",
             self._autoscaling.terminate_instance_in_auto_scaling_group(
                 InstanceId=instance_id, ShouldDecrementDesiredCapacity=True
@@ -169,7 +163,9 @@ class AwsGroups:
             bound_s,
         )
 
-    async def _reduced(self, answer: Answer, bound_s: float) -> ScalingGroup | None:
+    async def _reduced(
+        self, answer: Answer, bound_s: float, within_s: float
+    ) -> ScalingGroup | None:
         given = tags_of(answer)
         if not self.tags.are_ours(given):
             return None
@@ -178,24 +174,23 @@ class AwsGroups:
             return tagged_group(answer, self.tags, hook_s) if self.tagged else None
         if self._eks is None:
             return None
-        described = await self.nodegroup(given.get(EKS_CLUSTER, ""), given[EKS_GROUP], bound_s)
+        described = await self._known(given, bound_s, within_s)
         if not self.all_managed and self.tags.pool not in (described.get("tags") or {}):
             return None
         return managed(answer, described, 0.0)
 
-    async def _subnets(self, names: tuple[str, ...], bound_s: float) -> list[Answer]:
-        """Read the subnets of a group; without the right, or one that is gone, none are known."""
-        if not names or not self.seen_subnets:
-            return []
-        try:
-            page = await self._ask(
-                "ec2:DescribeSubnets", self._ec2.describe_subnets(SubnetIds=list(names)), bound_s
-            )
-        except ScalingError as error:
-            self.seen_subnets = error.is_passing
-            log.info("scaling_groups.no_addresses", extra={"error": str(error)})
-            return []
-        return list(page.get("Subnets", ()))
+    async def _known(self, tags: Mapping[str, str], bound_s: float, within_s: float) -> Answer:
+        """Read a managed group; one that is busy is asked for again each time."""
+        cluster, name = tags.get(EKS_CLUSTER, ""), tags[EKS_GROUP]
+        key = (cluster, name)
+
+        async def ask() -> Answer:
+            return await self.nodegroup(cluster, name, bound_s)
+
+        found = await self._nodegroups.get(key, ask, within_s) or {}
+        if found.get("status") != "ACTIVE":
+            self._nodegroups.forget(key)
+        return found
 
     async def nodegroup(self, cluster: str, name: str, bound_s: float) -> Answer:
         """Return a managed node group as EKS describes it.
@@ -203,7 +198,7 @@ class AwsGroups:
         Raises:
             ScalingError: it could not be read.
         """
-        found = await self._ask(
+        found = await asked(
             "eks:DescribeNodegroup",
             self._eks.describe_nodegroup(clusterName=cluster, nodegroupName=name),
             bound_s,
@@ -213,25 +208,24 @@ class AwsGroups:
 
     async def _hook_s(self, answer: Answer, bound_s: float) -> float:
         """Return how long hooks may hold what ends; they change rarely, and are asked for so."""
-        name, now = str(answer.get("AutoScalingGroupName", "")), asyncio.get_running_loop().time()
-        known = self._hooks.get(name)
-        if known is not None and now - known[0] < HOOKS_EVERY_S:
-            return known[1]
-        found = await self._ask(
-            "autoscaling:DescribeLifecycleHooks",
-            self._autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=name),
-            bound_s,
-        )
-        hook_s = longest_end_hook_s(found.get("LifecycleHooks", ()))
-        self._hooks[name] = now, hook_s
-        return hook_s
+        name = str(answer.get("AutoScalingGroupName", ""))
 
-    async def _described(self, bound_s: float, **asked: object) -> AsyncIterator[Answer]:
+        async def ask() -> float:
+            found = await asked(
+                "autoscaling:DescribeLifecycleHooks",
+                self._autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=name),
+                bound_s,
+            )
+            return longest_end_hook_s(found.get("LifecycleHooks", ()))
+
+        return await self._hooks.get(name, ask, math.inf) or 0.0
+
+    async def _described(self, bound_s: float, **question: object) -> AsyncIterator[Answer]:
         more: dict[str, object] = {}
         for _ in range(MAX_PAGES):
-            page = await self._ask(
+            page = await asked(
                 "autoscaling:DescribeAutoScalingGroups",
-                self._autoscaling.describe_auto_scaling_groups(**asked, **more, MaxRecords=PAGE),
+                self._autoscaling.describe_auto_scaling_groups(**question, **more, MaxRecords=PAGE),
                 bound_s,
             )
             for answer in page.get("AutoScalingGroups", ()):
@@ -244,21 +238,12 @@ class AwsGroups:
     async def _instances(self, ids: list[str], bound_s: float) -> list[Answer]:
         if not ids:
             return []
-        page = await self._ask(
+        page = await asked(
             "autoscaling:DescribeAutoScalingInstances",
             self._autoscaling.describe_auto_scaling_instances(InstanceIds=ids),
             bound_s,
         )
         return list(page.get("AutoScalingInstances", ()))
-
-    async def _ask(self, action: str, request: Awaitable[Answer], bound_s: float) -> Answer:
-        try:
-            return await answered(request, bound_s)
-        except RequestFailedError as trouble:
-            code = trouble.words.partition(":")[0]
-            passing = trouble.fault in PASSING and code not in _FINAL
-            text = f"{action}: {short_words(trouble.words)}{_fix(action, trouble)}"
-            raise ScalingError(text, is_passing=passing) from trouble.__cause__
 
     def _say(self, how: str, detail: str) -> None:
         if f"{how} {detail}" != self._told:
@@ -266,43 +251,59 @@ class AwsGroups:
             log.info("scaling_groups.read", extra={"found": how, "detail": detail})
 
 
-def _fix(action: str, trouble: RequestFailedError) -> str:
-    if trouble.fault is not QueueFault.DENIED:
-        return ""
-    return f"; let the role of this pod's ServiceAccount do {action} (spotvortex aws policies)"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupScope:
+    """Which groups count.
+
+    Attributes:
+        tags: by which they are found.
+        tagged: groups that their owner has tagged count.
+        managed_too: managed node groups may count.
+        all_managed: they count without a tag of their own.
+    """
+
+    tags: GroupTags
+    tagged: bool
+    managed_too: bool
+    all_managed: bool
 
 
 @asynccontextmanager
 async def open_groups(
-    region: str, tags: GroupTags, *, tagged: bool, managed_too: bool, all_managed: bool
+    region: str, scope: GroupScope, now: Callable[[], float]
 ) -> AsyncIterator[AwsGroups]:
     """Open clients for groups; nothing is asked yet.
 
     Args:
         region: where the groups are.
-        tags: by which they are found.
-        tagged: groups that their owner has tagged count.
-        managed_too: managed node groups may count.
-        all_managed: they count without a tag of their own.
+        scope: which of them count.
+        now: the time of day, seconds since the epoch.
 
     Raises:
         SettingsError: no region is known, or a setting of AWS is wrong.
     """
     async with AsyncExitStack() as stack:
+
+        async def opened(service: str, n_connections: int) -> Any:  # noqa: ANN401 - untyped
+            return await stack.enter_async_context(open_client(service, region, 0, n_connections))
+
         try:
-            ec2 = await stack.enter_async_context(open_client("ec2", region, 0, 2))
-            autoscaling = await stack.enter_async_context(open_client("autoscaling", region, 0, 4))
-            eks = None
-            if managed_too:
-                eks = await stack.enter_async_context(open_client("eks", region, 0, 4))
+            preflight = Preflight(
+                now=now,
+                _ec2=await opened("ec2", 2),
+                _quotas=await opened("service-quotas", 1),
+                _metrics=await opened("cloudwatch", 1),
+            )
+            autoscaling = await opened("autoscaling", 4)
+            eks = await opened("eks", 4) if scope.managed_too else None
         except NoClientError as error:
             text = f"no client for SPOTVORTEX_PROVISIONER: {error}; set AWS_REGION"
             raise SettingsError(text) from error.__cause__
         yield AwsGroups(
-            tags=tags,
-            tagged=tagged,
-            all_managed=all_managed,
+            tags=scope.tags,
+            tagged=scope.tagged,
+            all_managed=scope.all_managed,
             _autoscaling=autoscaling,
             _eks=eks,
-            _ec2=ec2,
+            _preflight=preflight,
         )

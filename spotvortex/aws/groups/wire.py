@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
+from spotvortex.aws.groups.asking import Answer
+from spotvortex.aws.groups.quotas import QuotaLeft
 from spotvortex.core.domain.autoscaling import labelled_group, managed_group
 from spotvortex.core.domain.cloud.scaling_groups import ScalingGroup, ScalingInstance
 from spotvortex.core.domain.labels import POOL
@@ -23,12 +25,29 @@ EKS_CLUSTER: Final = "eks:cluster-name"
 CLUSTER_TAG: Final = "kubernetes.io/cluster/"
 """Prefix of the tag by which a group says whose nodes it makes."""
 
+_ILL: Final = frozenset(
+    {
+        "AmiIdNotFound",
+        "AutoScalingGroupNotFound",
+        "Ec2InstanceTypeDoesNotExist",
+        "Ec2LaunchTemplateInvalidConfiguration",
+        "Ec2LaunchTemplateNotFound",
+        "Ec2LaunchTemplateVersionMismatch",
+        "Ec2SecurityGroupNotFound",
+        "Ec2SubnetNotFound",
+        "IamInstanceProfileNotFound",
+        "IamNodeRoleNotFound",
+        "InstanceLimitExceeded",
+        "InsufficientFreeAddresses",
+        "SourceEc2LaunchTemplateNotFound",
+    }
+)
+"""Health issues that stop every launch (EKS API Reference, "Issue"); lack of Spot is none."""
+
 _ON_ITS_WAY: Final = ("Terminating", "Terminated", "Detaching", "Detached")
 _WARM: Final = "Warmed:"
 _BY_TAG: Final = {"spot": CapacityType.SPOT, "on-demand": CapacityType.ON_DEMAND}
 _BY_EKS: Final = {"SPOT": CapacityType.SPOT, "ON_DEMAND": CapacityType.ON_DEMAND}
-
-Answer = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +88,65 @@ def with_addresses(group: ScalingGroup, subnets: Iterable[Answer]) -> ScalingGro
     if not free:
         return group
     n_free, names = sum(free.values()), ", ".join(sorted(free))
-    return replace(group, room_nodes=n_free, room_words=f"{n_free} free addresses in {names}")
+    return _with_room(group, n_free, f"{n_free} free addresses in {names}")
+
+
+def with_vcpus(group: ScalingGroup, left: QuotaLeft, least: int) -> ScalingGroup:
+    """Bound a group by a quota of vCPUs: each node takes those of its smallest type at least."""
+    n_left = max(0, left.n_vcpus - left.used)
+    words = f"{n_left} of {left.n_vcpus} vCPUs are left of quota {left.code}, a node takes {least}"
+    return _with_room(group, n_left // least, words)
+
+
+def _with_room(group: ScalingGroup, n_nodes: int, words: str) -> ScalingGroup:
+    """Keep the tighter of two bounds."""
+    if group.room_nodes is not None and group.room_nodes <= n_nodes:
+        return group
+    return replace(group, room_nodes=n_nodes, room_words=words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """A launch template as a group names it: by id, or by name alone, with its version."""
+
+    id: str
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name or self.id}, version {self.version}"
+
+    @property
+    def question(self) -> dict[str, str]:
+        """By what EC2 is asked for it."""
+        if self.id:
+            return {"LaunchTemplateId": self.id}
+        return {"LaunchTemplateName": self.name}
+
+
+def template_of(answer: Answer) -> Template | None:
+    """Return the launch template of a group, None where it has none."""
+    mixed = (answer.get("MixedInstancesPolicy") or {}).get("LaunchTemplate") or {}
+    named = answer.get("LaunchTemplate") or mixed.get("LaunchTemplateSpecification") or {}
+    found = Template(
+        id=str(named.get("LaunchTemplateId", "")),
+        name=str(named.get("LaunchTemplateName", "")),
+        version=str(named.get("Version", "") or "$Default"),
+    )
+    return found if found.id or found.name else None
+
+
+def types_of(answer: Answer) -> tuple[str, ...]:
+    """Return the instance types that a group may launch, () where they are chosen by attributes.
+
+    They are those that its policy lists, else that of the instances that it has.
+    """
+    mixed = (answer.get("MixedInstancesPolicy") or {}).get("LaunchTemplate") or {}
+    listed = mixed.get("Overrides") or ()
+    if any("InstanceRequirements" in entry for entry in listed):
+        return ()
+    rows = listed or answer.get("Instances", ())
+    return tuple(sorted({name for row in rows if (name := str(row.get("InstanceType", "")))}))
 
 
 def tagged_group(answer: Answer, tags: GroupTags, hook_s: float) -> ScalingGroup:
@@ -105,7 +182,15 @@ def managed(answer: Answer, described: Answer, hook_s: float) -> ScalingGroup:
         smallest=int(scaling.get("minSize", group.smallest)),
         largest=int(scaling.get("maxSize", group.largest)),
         status="" if status == "ACTIVE" else status or group.status,
+        no_launch=_ill(described),
     )
+
+
+def _ill(described: Answer) -> str:
+    """Return what EKS itself says against launches of a group that a person has to mend."""
+    issues = (described.get("health") or {}).get("issues") or ()
+    codes = {str(issue.get("code", "")) for issue in issues} & _ILL
+    return f"EKS says {min(codes)} of it: see its health issues" if codes else ""
 
 
 def told_apart(groups: Sequence[ScalingGroup]) -> list[ScalingGroup]:

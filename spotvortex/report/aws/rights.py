@@ -122,6 +122,36 @@ RIGHTS: Final = (
         why="free addresses, before a wave is begun; optional, and bound to no resource",
     ),
     Right(
+        action="ec2:DescribeLaunchTemplateVersions",
+        scope=Bound.ALL,
+        used_by=_GROUPS,
+        why="whether a group's launch template is there; optional, and bound to no resource",
+    ),
+    Right(
+        action="ec2:DescribeImages",
+        scope=Bound.ALL,
+        used_by=_GROUPS,
+        why="whether the image of that template is there; optional, and bound to no resource",
+    ),
+    Right(
+        action="ec2:DescribeInstanceTypes",
+        scope=Bound.ALL,
+        used_by=_GROUPS,
+        why="vCPUs of a group's types, to compare with a quota; optional, bound to no resource",
+    ),
+    Right(
+        action="servicequotas:GetServiceQuota",
+        scope=Bound.ALL,
+        used_by=_GROUPS,
+        why="how many vCPUs of Spot or on-demand there may be; optional, bound to no resource",
+    ),
+    Right(
+        action="cloudwatch:GetMetricStatistics",
+        scope=Bound.ALL,
+        used_by=_GROUPS,
+        why="how many of them are in use; optional, and bound to no resource",
+    ),
+    Right(
         action="eks:DescribeNodegroup",
         scope=Bound.NODEGROUPS,
         used_by=_GROUPS,

@@ -1,17 +1,20 @@
 """Groups are read and changed over HTTP, at moto and a proxy, and what goes wrong says the fix."""
 
 import asyncio
+import re
+from collections import Counter
 from contextlib import asynccontextmanager
 
 import pytest
 from typer.testing import CliRunner
 
-from spotvortex.aws.groups.service import AwsGroups, open_groups
+from spotvortex.aws.groups.service import AwsGroups, GroupScope, open_groups
 from spotvortex.aws.groups.wire import GroupTags
 from spotvortex.cli.main import cli
+from spotvortex.core.domain.cloud.scaling_groups import no_growth, nodes_left
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.errors import ScalingError, SettingsError
-from tests.groups.cloud import CREDENTIALS, REGION, Cloud
+from tests.groups.cloud import CREDENTIALS, REGION, WRITES, Cloud
 
 pytestmark = pytest.mark.program
 SPOT, ON_DEMAND = "labels/web/spot", "labels/web/on-demand"
@@ -35,8 +38,8 @@ def tags(word, **more):
 @asynccontextmanager
 async def asking(**changes):
     options = {"tagged": True, "managed_too": True, "all_managed": True} | changes
-    given = options.pop("tags", GroupTags())
-    async with open_groups(REGION, given, **options) as groups:
+    scope = GroupScope(**({"tags": GroupTags()} | options))
+    async with open_groups(REGION, scope, lambda: 1_800_000_000.0) as groups:
         yield groups
 
 
@@ -51,14 +54,89 @@ async def test_groups_are_found_by_their_tags_and_read_one_by_one(cloud):
         assert await groups.group("labels/shop/spot", 10.0) is None
 
 
-async def test_free_addresses_are_known_and_without_the_right_are_not_asked_for_again(cloud):
+async def test_free_addresses_bound_a_group(cloud):
+    async with asking() as groups:
+        assert 4000 < (await groups.group(SPOT, 10.0)).room_nodes < 4096
+
+
+async def test_a_quota_of_vcpus_bounds_a_group_by_its_smallest_type(cloud):
+    cloud.quotas, cloud.used_vcpus = {"L-34B43A08": 20.0}, 9
+    async with asking() as groups:
+        spot = await groups.group(SPOT, 10.0)
+        # Of c5.xlarge, four vCPUs each, 11 // 4; nobody tells the quota of on-demand.
+        assert (spot.room_nodes, "L-34B43A08" in spot.room_words) == (2, True)
+        for _ in range(2):
+            assert (await groups.group(ON_DEMAND, 10.0)).room_nodes > 4000
+        assert len([1 for operation, _ in cloud.asked if operation == "GetServiceQuota"]) == 2
+        cloud.used_vcpus = 30
+        assert (await groups.group(SPOT, 10.0)).room_nodes == 2
+    async with asking() as groups:
+        spot = await groups.group(SPOT, 10.0)
+        assert nodes_left(spot) == (
+            0,
+            "0 of 20 vCPUs are left of quota L-34B43A08, a node takes 4",
+        )
+
+
+async def test_a_launch_template_or_image_that_is_gone_is_named_before_a_group_grows(cloud):
+    ec2 = cloud.client("ec2")
+    async with asking() as groups:
+        assert no_growth(await groups.group(SPOT, 10.0)) == ""
+    for found in ec2.describe_images(Owners=["self"])["Images"]:
+        ec2.deregister_image(ImageId=found["ImageId"])
+    async with asking() as groups:
+        assert re.search(
+            r"its image ami-\w+ is not there", no_growth(await groups.group(SPOT, 10.0))
+        )
+    ec2.delete_launch_template(LaunchTemplateName="of-web-s")
+    async with asking() as groups:
+        said = no_growth(await groups.group(SPOT, 10.0))
+        assert said.startswith("web-s: its launch template of-web-s, version $Latest is not there")
+
+
+OPTIONAL = {
+    "DescribeSubnets": "UnauthorizedOperation",
+    "DescribeInstanceTypes": "UnauthorizedOperation",
+    "DescribeLaunchTemplateVersions": "UnauthorizedOperation",
+    "DescribeImages": "UnauthorizedOperation",
+    "GetServiceQuota": "AccessDeniedException",
+    "GetMetricStatistics": "AccessDenied",
+}
+
+
+async def test_every_right_of_the_look_ahead_may_be_missing_and_is_asked_for_once_an_hour(cloud):
+    cloud.quotas, cloud.used_vcpus = {"L-34B43A08": 20.0}, 9
+    for denied in (*([name] for name in OPTIONAL), [*OPTIONAL]):
+        cloud.refuses = {name: (403, OPTIONAL[name]) for name in denied}
+        cloud.asked.clear()
+        async with asking() as groups:
+            for _ in range(2):
+                spot = await groups.group(SPOT, 10.0)
+                assert no_growth(spot) == ""
+        asked = [operation for operation, _ in cloud.asked if operation in denied]
+        assert len(asked) == len(set(asked)), denied
+    assert spot.room_nodes is None
+
+
+async def test_a_look_ahead_that_is_throttled_is_asked_for_again(cloud):
+    cloud.quotas = {"L-34B43A08": 20.0}
+    cloud.refuses["GetServiceQuota"] = (429, "TooManyRequestsException")
     async with asking() as groups:
         assert (await groups.group(SPOT, 10.0)).room_nodes > 4000
-        cloud.denied.add("DescribeSubnets")
-        assert (await groups.group(SPOT, 10.0)).room_nodes is None
-        asked = len([1 for operation, _ in cloud.asked if operation == "DescribeSubnets"])
-        assert (await groups.group(SPOT, 10.0)).room_nodes is None
-        assert len([1 for o, _ in cloud.asked if o == "DescribeSubnets"]) == asked
+        cloud.refuses.clear()
+        assert (await groups.group(SPOT, 10.0)).room_nodes == 5
+
+
+async def test_reading_all_asks_once_for_what_groups_share_and_for_managed_ones_now_and_then(cloud):
+    for number in range(3):
+        cloud.make_nodegroup("blue", f"n{number}", "SPOT", size=1)
+    async with asking() as groups:
+        for _ in range(4):
+            assert len(await groups.all_groups(10.0)) == 5
+    asked = Counter(operation for operation, _ in cloud.asked)
+    assert asked["DescribeAutoScalingGroups"] == asked["DescribeSubnets"] == 4
+    assert asked["DescribeNodegroup"] == 3
+    assert asked["DescribeLifecycleHooks"] == 2
 
 
 async def test_a_size_is_set_and_an_instance_ended_with_its_group_one_smaller(cloud):
@@ -111,6 +189,7 @@ async def test_managed_groups_count_only_where_that_is_wished(cloud):
 @pytest.mark.parametrize(
     ("fault", "words", "is_passing"),
     [
+        ((403, "ExpiredToken"), "ExpiredToken: told so$", True),
         ((403, "AccessDenied"), "do autoscaling:SetDesiredCapacity", False),
         ((400, "Throttling"), "Throttling: told so", True),
         ((503, "ServiceUnavailable"), "ServiceUnavailable", True),
@@ -119,7 +198,7 @@ async def test_managed_groups_count_only_where_that_is_wished(cloud):
     ],
 )
 async def test_what_goes_wrong_is_said_and_whether_it_passes(cloud, fault, words, is_passing):
-    cloud.before = lambda *_: fault
+    cloud.before = lambda operation, _: fault if operation in WRITES else None
     async with asking() as groups:
         group = await groups.group(SPOT, 10.0)
         with pytest.raises(ScalingError, match=words) as told:
@@ -156,6 +235,7 @@ async def test_reading_goes_on_after_an_outage_and_hands_on_what_is_there(cloud)
 
 async def test_without_a_region_the_fix_is_said(cloud, monkeypatch):
     monkeypatch.delenv("AWS_REGION")
+    scope = GroupScope(tags=GroupTags(), tagged=True, managed_too=False, all_managed=False)
     with pytest.raises(SettingsError, match="set AWS_REGION"):
-        async with open_groups("", GroupTags(), tagged=True, managed_too=False, all_managed=False):
+        async with open_groups("", scope, lambda: 0.0):
             pass

@@ -2,6 +2,7 @@
 
 import pytest
 
+from spotvortex.aws.groups.quotas import UNTOLD, QuotaLeft, last_of, quota_code, quota_in
 from spotvortex.aws.groups.wire import (
     GroupTags,
     is_leaving,
@@ -9,8 +10,11 @@ from spotvortex.aws.groups.wire import (
     managed,
     subnets_of,
     tagged_group,
+    template_of,
     told_apart,
+    types_of,
     with_addresses,
+    with_vcpus,
 )
 from spotvortex.core.domain.cloud.scaling_groups import no_growth
 from spotvortex.core.domain.types import CapacityType
@@ -174,3 +178,70 @@ def test_lifecycle_states_are_read():
     leaving = ["Terminating", "Terminating:Proceed", "Terminated", "Detaching"]
     assert all(is_leaving({"LifecycleState": s}) for s in leaving)
     assert not any(is_leaving({"LifecycleState": s}) for s in ("InService", "Pending:Wait", ""))
+
+
+@pytest.mark.parametrize(
+    ("types", "bought", "code"),
+    [
+        (["c5.xlarge", "m6i.large", "t3.micro", "im4gn.large", "z1d.large"], "spot", "L-34B43A08"),
+        (["c5.xlarge"], "on-demand", "L-1216C47A"),
+        (["g5.xlarge", "gr6.4xlarge", "vt1.3xlarge"], "on-demand", "L-DB2E81BA"),
+        (["c5.xlarge", "g5.xlarge"], "spot", ""),
+        (["inf2.xlarge"], "spot", ""),
+        (["trn1.2xlarge"], "spot", ""),
+        (["hpc7a.12xlarge"], "on-demand", ""),
+        (["u-6tb1.metal"], "on-demand", ""),
+        ([], "spot", ""),
+    ],
+)
+def test_types_are_counted_by_one_quota_or_by_none_that_is_known(types, bought, code):
+    assert quota_code(types, CapacityType(bought)) == code
+
+
+def test_the_types_of_a_group_are_those_of_its_policy_or_of_its_instances_or_not_known():
+    listed = {"Overrides": [{"InstanceType": "m5.large"}, {"InstanceType": "c5.large"}]}
+    assert types_of({"MixedInstancesPolicy": {"LaunchTemplate": listed}}) == (
+        "c5.large",
+        "m5.large",
+    )
+    by_need = {"Overrides": [{"InstanceRequirements": {}}]}
+    there = {"Instances": [{"InstanceType": "m5.large"}]}
+    assert types_of(there | {"MixedInstancesPolicy": {"LaunchTemplate": by_need}}) == ()
+    assert types_of(there) == ("m5.large",)
+    assert types_of({}) == ()
+
+
+def test_a_launch_template_is_known_by_its_id_else_by_its_name():
+    named = {"LaunchTemplateName": "t", "Version": "3"}
+    assert template_of({"LaunchTemplate": named}).question == {"LaunchTemplateName": "t"}
+    mixed = {"LaunchTemplate": {"LaunchTemplateSpecification": {"LaunchTemplateId": "lt-1"}}}
+    found = template_of({"MixedInstancesPolicy": mixed})
+    assert found.question == {"LaunchTemplateId": "lt-1"}
+    assert str(found) == "lt-1, version $Default"
+    assert template_of({"LaunchConfigurationName": "old"}) is None
+
+
+def test_the_tighter_of_two_bounds_counts():
+    free = {"SubnetId": "subnet-1", "AvailableIpAddressCount": 3}
+    left = QuotaLeft(code="L-1", n_vcpus=20, used=10)
+    bounded = with_vcpus(with_addresses(of(), [free]), left, 4)
+    assert (bounded.room_nodes, bounded.room_words.partition(" ")[0]) == (2, "10")
+    assert with_addresses(with_vcpus(of(), left, 2), [free]).room_nodes == 3
+    assert with_vcpus(of(), QuotaLeft(code="L-1", n_vcpus=1, used=9), 4).room_nodes == 0
+
+
+def test_health_issues_that_stop_every_launch_are_named_and_lack_of_spot_is_none_of_them():
+    described = {"status": "ACTIVE", "capacityType": "SPOT"}
+    ill = {"issues": [{"code": "Ec2LaunchTemplateNotFound"}, {"code": "AsgInstanceLaunchFailures"}]}
+    found = managed(answer(), described | {"health": ill}, 0.0)
+    assert "EKS says Ec2LaunchTemplateNotFound of it" in no_growth(found)
+    short = {"issues": [{"code": "AsgInstanceLaunchFailures"}]}
+    assert no_growth(managed(answer(), described | {"health": short}, 0.0)) == ""
+
+
+def test_the_latest_use_of_a_quota_counts_and_a_quota_without_a_metric_is_none():
+    points = [{"Timestamp": "2026-01-02", "Maximum": 8.0}, {"Timestamp": "2026-01-01"}]
+    assert last_of({"Datapoints": points}) == 8
+    assert last_of({}) is None
+    assert quota_in({"Quota": {"Value": 5.0}}) == UNTOLD
+    assert quota_in({"Quota": {"UsageMetric": {"MetricName": "x"}}}) == UNTOLD

@@ -22,7 +22,14 @@ MOVING = GroupRights(reads=True, writes=True, cluster="blue")
 OIDC = "https://oidc.eks.us-east-1.amazonaws.com/id/0A1B2C"
 
 
-CLIENTS = {"_client": "", "_autoscaling": "autoscaling", "_eks": "eks", "_ec2": "ec2"}
+CLIENTS = {
+    "_client": "",
+    "_autoscaling": "autoscaling",
+    "_eks": "eks",
+    "_ec2": "ec2",
+    "_quotas": "servicequotas",
+    "_metrics": "cloudwatch",
+}
 """What clients are called, with their service where the name tells it."""
 
 

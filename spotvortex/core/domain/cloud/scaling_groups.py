@@ -56,6 +56,8 @@ class ScalingGroup:
         hook_s: how long a hook may hold an instance that ends, 0.0 without one.
         status: what it is busy with, "" where it is in order.
         trouble: what contradicts itself in its description, with the fix; "" where nothing does.
+        no_launch: why nothing that it launches would come up, "" where nothing is known to speak
+            against it.
         room_nodes: nodes for which addresses and quota are left, None where not known.
         room_words: what bounds them, "" where nothing does.
     """
@@ -76,6 +78,7 @@ class ScalingGroup:
     hook_s: float = 0.0
     status: str = ""
     trouble: str = ""
+    no_launch: str = ""
     room_nodes: int | None = None
     room_words: str = ""
 
@@ -87,7 +90,7 @@ class ScalingGroup:
 
 def no_growth(group: ScalingGroup) -> str:
     """Return why a group must not be grown, "" where it may be."""
-    said = _unfit(group)
+    said = _unfit(group) or group.no_launch
     if not said and "Launch" in group.suspended:
         said = "its process Launch is suspended: resume it"
     return f"{group.name}: {said}" if said else ""
