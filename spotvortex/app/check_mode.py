@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from random import Random
 
-from spotvortex.app.groups import provisioner_of
+from spotvortex.app.groups import asks_for_groups, provisioner_of, scaling_groups
 from spotvortex.aws.session import open_queue
 from spotvortex.core.decision.weights import Steering
 from spotvortex.core.domain.types import Mode
-from spotvortex.errors import NotServedError, QueueError, SettingsError
+from spotvortex.errors import NotServedError, QueueError, ScalingError, SettingsError
 from spotvortex.kube.admin import access_review, install_trial
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.client import KubeClient
@@ -36,6 +36,8 @@ async def of_mode(client: KubeClient, settings: Settings) -> list[checks.Check]:
     kept = [] if settings.state_dir is not None else await _of_kept(client, settings.namespace)
     if settings.notice_source != "karpenter":
         kept.append(await _of_queue(settings))
+    if asks_for_groups(settings):
+        kept.append(await _of_groups(settings))
     if mode is Mode.SHADOW:
         return kept
     namespace = settings.namespace
@@ -52,6 +54,9 @@ async def of_mode(client: KubeClient, settings: Settings) -> list[checks.Check]:
         steering = access_review.STEERING
         denied = await access_review.missing_write_rights(client, namespace, steering)
         found.append(checks.of_weights(denied))
+    if asks_for_groups(settings):
+        denied = await access_review.missing_write_rights(client, namespace, access_review.GROWTHS)
+        found.append(checks.of_journal(denied))
     home = PlaceholderOptions(namespace=namespace, image=settings.placeholder_image)
     trial = await install_trial.attempt(client, home)
     return [*found, checks.of_placeholder(trial), checks.of_fence(trial, who, namespace)]
@@ -76,6 +81,16 @@ async def _unkept(client: KubeClient, namespace: str, config_map: str) -> str:
     except NotServedError as error:
         return str(error)
     return ""
+
+
+async def _of_groups(settings: Settings) -> checks.Check:
+    """Read the groups once."""
+    try:
+        async with scaling_groups(settings) as groups:
+            found = await groups.all_groups(ANSWER_S) if groups is not None else []
+    except (ScalingError, SettingsError) as error:
+        return checks.of_groups((), str(error))
+    return checks.of_groups(found, "")
 
 
 async def _of_queue(settings: Settings) -> checks.Check:

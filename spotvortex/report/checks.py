@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,11 +21,15 @@ from rich.text import Text
 
 from spotvortex.core.domain import labels
 from spotvortex.core.domain.cloud.commitments import Commitments, CommitmentState
+from spotvortex.core.domain.cloud.scaling_groups import ScalingGroup, no_growth, no_release
 from spotvortex.core.domain.inputs import InputName, InputState
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.kube.admin.access_review import Access
 from spotvortex.kube.admin.install_trial import InstallTrial
 from spotvortex.report.document import plain
+
+MAX_NAMED: Final = 5
+"""Groups that are named at most."""
 
 _STYLES: Final = {"ok": "green", "missing": "yellow", "wrong": "red"}
 
@@ -235,6 +240,28 @@ def of_weights(denied: tuple[str, ...]) -> Check:
         detail = f"missing, so no NodePool is steered: {'; '.join(denied)}"
         return wrong("weights", detail, "grant them, as deploy/kustomize/components/weights does")
     return ok("weights", "weight and CPU limit of a pair's NodePools may be set")
+
+
+def of_journal(denied: tuple[str, ...]) -> Check:
+    """Judge the rights to the journal of groups that are grown by AWS."""
+    if denied:
+        detail = f"missing, so no group is grown: {'; '.join(denied)}"
+        return wrong("journal of groups", detail, "grant them, as deploy/kustomize/overlays/active")
+    return ok("journal of groups", f"ConfigMap {labels.GROWTHS} may be read and written")
+
+
+def of_groups(found: Sequence[ScalingGroup], trouble: str) -> Check:
+    """Judge whether AWS tells the groups that nodes are to be moved by; `trouble` has its fix."""
+    if trouble:
+        return wrong("groups", trouble)
+    if not found:
+        fix = "tag two groups for each pool, see docs/node-groups.md"
+        return missing("groups", "AWS tells of no group that counts", fix, required=True)
+    held = next((words for g in found if (words := no_growth(g) or no_release(g))), "")
+    names = ", ".join(g.name for g in found[:MAX_NAMED])
+    if held:
+        return missing("groups", f"{len(found)} read; {held}")
+    return ok("groups", f"{len(found)} read: {names}")
 
 
 def of_placeholder(trial: InstallTrial) -> Check:

@@ -13,6 +13,7 @@ from spotvortex.settings.model import Settings
 from tests.controlplane.api import wait_until
 from tests.deploy.elsewhere import Elsewhere
 from tests.deploy.manifests import ACTIVE, ADVISE, WEIGHTS
+from tests.groups.cloud import Cloud
 from tests.kube.scenes import await_true
 
 pytestmark = [
@@ -126,6 +127,43 @@ async def test_a_queue_that_cannot_be_reached_is_named(ask, monkeypatch):
     found = await ask(notice_source="queue", interruption_queue=url)
     assert found["queue"].finding is CheckStatus.WRONG
     assert "SQS" in found["queue"].detail
+
+
+async def test_the_journal_of_groups_is_judged_where_they_are_moved_by_aws(
+    ask, active, monkeypatch
+):
+    assert "journal of groups" not in await ask()
+    with Cloud() as cloud:
+        for name, value in cloud.variables().items():
+            monkeypatch.setenv(name, value)
+        found = await ask(provisioner="asg")
+        assert found["journal of groups"].finding is CheckStatus.OK
+        assert (found["groups"].finding, found["groups"].required) == ("missing", True)
+        tags = {"spotvortex.io/pool": "web", "spotvortex.io/capacity-type": "spot"}
+        cloud.make_group("web-s", tags, 1)
+        assert (await ask(provisioner="asg"))["groups"].detail == "1 read: web-s"
+        tags["spotvortex.io/capacity-type"] = "cheap"
+        cloud.make_group("web-o", tags, 1)
+        assert (
+            "is 'cheap': set spot or on-demand" in (await ask(provisioner="asg"))["groups"].detail
+        )
+        cloud.refuses["DescribeAutoScalingGroups"] = (403, "AccessDenied")
+        found = await ask(provisioner="asg", mode="shadow")
+        assert found["groups"].finding is CheckStatus.WRONG
+        assert "do autoscaling:DescribeAutoScalingGroups" in found["groups"].detail
+        assert "journal of groups" not in found
+    role = active.of("Role", "spotvortex-active")
+    name = labels.GROWTHS
+    less = [r for r in role["rules"] if name not in r.get("resourceNames", ())]
+    active.admin.apply([role | {"rules": less}])
+
+    async def is_missing():
+        return (await ask(provisioner="asg"))["journal of groups"].finding is CheckStatus.WRONG
+
+    await await_true(is_missing)
+    found = await ask(provisioner="asg")
+    assert f"update configmaps {name}" in found["journal of groups"].detail
+    active.admin.apply([role])
 
 
 async def test_without_the_fence_the_daemons_account_is_told_so(ask, active):

@@ -158,6 +158,13 @@ STEERING: Final = tuple(
 """What it takes to steer pairs of NodePools, where that is switched on."""
 
 
+GROWTHS: Final = tuple(
+    WriteRight(verb=verb, resource="configmaps", ours=True, name=label_names.GROWTHS)
+    for verb in ("get", "update")
+)
+"""What the journal of groups takes that are grown by AWS; `WRITES` has the right to make it."""
+
+
 EVENTS: Final = tuple(WriteRight(verb=verb, resource="events") for verb in ("create", "patch"))
 """What it takes to say something at a node: best effort in every mode above shadow."""
 
