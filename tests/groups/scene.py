@@ -1,7 +1,8 @@
 """A pool of two groups in a cloud, with what ships, and without Karpenter or Cluster Autoscaler.
 
 Comes in: a control plane with KWOK. Goes out: the pool with its workloads and answers about its
-end. The daemon has the account, the rights, the bounds and the fence of the active overlay.
+end. The daemon has the account, the rights, the bounds and the fence of the active overlay, and the
+observer judges each scene at its end.
 """
 
 from __future__ import annotations
@@ -25,17 +26,21 @@ from tests.deploy.manifests import active_bounds, active_fence, active_roles
 from tests.e2e.equipment.daemon import Daemon
 from tests.groups.bridge import Bridge, NodeKind
 from tests.groups.cloud import ZONE, Cloud, made_of
-from tests.witness.judge.names import AFTER_LOSS, CORDONED, DRAIN, KIND, NAMESPACE
+from tests.witness.judge.case import CLUSTER as WHOLE
+from tests.witness.judge.names import AFTER_LOSS, CORDONED, DRAIN, GROWTHS, KIND, NAMESPACE
 from tests.witness.market import CALM, write_scripted_risk
+from tests.witness.recording import Recording
 from tests.witness.scene import is_ready
 
 SHOP = "shop"
 N_NODES = 6
 PODS_A_NODE = 2
-JOURNAL = f"/api/v1/namespaces/{NAMESPACE}/configmaps/spotvortex-state-groups"
+JOURNAL = f"/api/v1/namespaces/{NAMESPACE}/configmaps/{GROWTHS}"
 SPOT, ON_DEMAND = "web-spot-asg", "web-od-asg"
 NAMES = ("web-spot", "web-od")
 CLUSTER = "blue"
+MAX_MOVING = 5
+"""Nodes on the move at once: a wave is no larger, and one follows the other."""
 
 
 class TwinGroups:
@@ -61,22 +66,29 @@ class TwinGroups:
         )
         self.kinds = (self.spot, self.on_demand)
         self.bridge = Bridge(cloud=self.cloud, api=plane.api(), kinds=self.kinds)
+        self.recording = Recording(plane, (plane.username(USER),))
         self.largest = 10
+        self.n_pods = PODS_A_NODE * n_nodes
         self._stack = ExitStack()
+
+    @property
+    def grows(self) -> str:
+        """The operation by which a group is grown."""
+        return "UpdateNodegroupConfig" if self.managed else "SetDesiredCapacity"
 
     def make_groups(self) -> None:
         """Make both groups in the cloud."""
         for kind in self.kinds:
             size = self.n_nodes if kind is self.spot else 0
+            largest = self.largest if kind is self.on_demand else 10
             if self.managed:
                 word = kind.capacity_type.upper().replace("-", "_")
-                self.cloud.make_nodegroup(CLUSTER, kind.name, word, size)
+                self.cloud.make_nodegroup(CLUSTER, kind.name, word, size, largest)
                 continue
             tags = {
                 "spotvortex.io/pool": kind.pool,
                 "spotvortex.io/capacity-type": kind.capacity_type,
             }
-            largest = self.largest if kind is self.on_demand else 10
             self.cloud.make_group(kind.group, tags, size, largest)
 
     def __enter__(self) -> Self:
@@ -95,10 +107,15 @@ class TwinGroups:
             made.append(pdb_manifest(app, SHOP, max_unavailable=1))
         self.plane.apply(made)
         wait_until(self.all_running, 60)
+        self._stack.enter_context(self.recording)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self._stack.close()
+        if kind is None:
+            rules = {"max_in_flight": {WHOLE: MAX_MOVING}}
+            assert self.recording.breaches(**rules) == []
+            assert self.recording.observer().seen()["writes"] > 0
 
     # -- what is there -----------------------------------------------------------
 
@@ -117,7 +134,7 @@ class TwinGroups:
     def all_running(self) -> bool:
         """Tell whether every wanted pod is Ready, and none is left over."""
         pods = self.api.items(f"/api/v1/namespaces/{SHOP}/pods")
-        return len(pods) == PODS_A_NODE * self.n_nodes and all(map(is_ready, pods))
+        return len(pods) == self.n_pods and all(map(is_ready, pods))
 
     def own_pods(self, kind: str) -> list[Manifest]:
         """Return the pods of ours of a kind."""

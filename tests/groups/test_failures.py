@@ -1,13 +1,18 @@
 """What goes wrong in mid-wave at AWS, by others or with the daemon: nothing is lost or left over.
 
 The daemon is a process with the rights, bounds and fence that ship. A wave of six nodes is of two.
+Each scene is played with Auto Scaling groups and with EKS managed node groups.
 """
+
+import itertools
+from collections import Counter
 
 import pytest
 
 from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
-from tests.groups.scene import TwinGroups
+from tests.groups.cloud import WRITES
+from tests.groups.scene import PODS_A_NODE, SHOP, TwinGroups
 
 pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(400)]
 OFF_SPOT = {"max_spot_ratio": "0"}
@@ -18,6 +23,11 @@ ONE_WAVE = OFF_SPOT | {"bind_s": "10", "settle_s": "600"}
 def plane():
     with ControlPlane(with_kwok=True) as started:
         yield started
+
+
+@pytest.fixture(params=[False, True], ids=["asg", "mng"])
+def managed(request):
+    return request.param
 
 
 def sizes(twins):
@@ -41,9 +51,9 @@ def one_wave(twins, folder, **changes):
 
 @pytest.mark.parametrize("missing", [1, 2])
 def test_a_replacement_that_does_not_come_whole_moves_no_pod_and_every_size_is_as_before(
-    plane, tmp_path, missing
+    plane, tmp_path, managed, missing
 ):
-    with TwinGroups(plane) as twins:
+    with TwinGroups(plane, managed=managed) as twins:
         before = twins.pod_uids()
         twins.cloud.shortage[twins.on_demand.group] = missing
         said = one_wave(twins, tmp_path / "one")
@@ -54,13 +64,15 @@ def test_a_replacement_that_does_not_come_whole_moves_no_pod_and_every_size_is_a
 
 
 @pytest.mark.parametrize(("more", "ends_at"), [(1, 1), (-2, 0)])
-def test_a_size_that_somebody_sets_in_mid_wave_stays_theirs(plane, tmp_path, more, ends_at):
-    with TwinGroups(plane) as twins:
+def test_a_size_that_somebody_sets_in_mid_wave_stays_theirs(
+    plane, tmp_path, managed, more, ends_at
+):
+    with TwinGroups(plane, managed=managed) as twins:
         group, others = twins.on_demand.group, []
         twins.cloud.shortage[group] = 2
 
         def interfere(operation, _):
-            if operation == "SetDesiredCapacity" and not others:
+            if operation == twins.grows and not others:
                 others.append(operation)
                 twins.cloud.resize(group, twins.cloud.desired(group) + more)
 
@@ -72,38 +84,100 @@ def test_a_size_that_somebody_sets_in_mid_wave_stays_theirs(plane, tmp_path, mor
         assert twins.pod_uids() == before
 
 
-def test_a_group_at_its_largest_is_held_and_says_so_and_no_write_is_refused(plane, tmp_path):
-    twins = TwinGroups(plane, 3)
+def test_a_group_at_its_largest_is_held_and_says_so_and_no_write_is_refused(
+    plane, tmp_path, managed
+):
+    twins = TwinGroups(plane, 3, managed=managed)
     twins.largest = 1
     with twins:
-        full = "no node more may be added: largest size 1 of web-od-asg"
-
-        def refused():
-            gates = daemon.pools().get("web", {"gates": []})["gates"]
-            return any(full in verdict["reason"] for verdict in gates)
+        full = f"no node more may be added: largest size 1 of {twins.on_demand.group}"
 
         with twins.daemon(tmp_path / "one", **OFF_SPOT) as daemon:
             daemon.wait_ready()
             wait_until(lambda: sizes(twins) == (2, 1) and twins.is_quiet(), 120, every_s=0.5)
-            wait_until(refused, 90, every_s=0.5)
+            wait_until(lambda: says(daemon, full), 90, every_s=0.5)
             assert daemon.stop() == 0
         assert sizes(twins) == (2, 1)
-        ups = [a for operation, a in twins.cloud.writes() if operation == "SetDesiredCapacity"]
+        ups = [a for operation, a in twins.cloud.writes() if operation == twins.grows]
         assert len(ups) == 1
 
 
-CRASHES = [
-    (operation, moment)
-    for operation in ("SetDesiredCapacity", "TerminateInstanceInAutoScalingGroup")
-    for moment in ("before", "after")
-]
+def test_a_wave_that_cannot_succeed_is_not_begun_and_the_record_says_what_is_short(
+    plane, tmp_path, managed
+):
+    with TwinGroups(plane, 3, managed=managed) as twins:
+        cloud, ec2 = twins.cloud, twins.cloud.client("ec2")
+        # Three vCPUs are left, and a node of c5.xlarge takes four.
+        cloud.quotas, cloud.used_vcpus = {"L-1216C47A": 16.0}, 13
+        with twins.daemon(tmp_path / "quota", **OFF_SPOT) as daemon:
+            daemon.wait_ready()
+            wait_until(lambda: says(daemon, "3 of 16 vCPUs are left of quota L-1216C47A"), 60)
+            assert daemon.stop() == 0
+        cloud.quotas = {}
+        template = f"of-{twins.on_demand.group}"
+        ec2.delete_launch_template(LaunchTemplateName=template)
+        with twins.daemon(tmp_path / "template", **OFF_SPOT) as daemon:
+            daemon.wait_ready()
+            wait_until(lambda: says(daemon, f"its launch template {template}, version"), 60)
+            assert daemon.stop() == 0
+        assert cloud.writes() == []
+        assert sizes(twins) == (3, 0)
+
+
+def says(daemon, words):
+    """Tell whether a gate of the pool gives these words as its reason."""
+    gates = daemon.pools().get("web", {"gates": []})["gates"]
+    return any(words in verdict["reason"] for verdict in gates)
+
+
+class Weather:
+    """A bad day of AWS: each kind of write fails three ways before it passes; some reads fail too.
+
+    A write is first throttled, then carried out with its answer cut off, and the next one meets a
+    token that has run out. Every seventh read is throttled, cut off, or meets such a token, too.
+    """
+
+    def __init__(self, cloud):
+        self.cloud, self.turns, self.n_reads = cloud, Counter(), 0
+        self.seen = Counter()
+
+    def __call__(self, operation, _):
+        if operation not in WRITES:
+            self.n_reads += 1
+            turn = self.n_reads // 7 if self.n_reads % 7 == 0 else 0
+            return self.trouble(operation, turn % 3 + 1) if turn else None
+        self.turns[operation] += 1
+        return self.trouble(operation, self.turns[operation])
+
+    def trouble(self, operation, turn):
+        how = {1: (400, "Throttling"), 2: "cut", 3: (403, "ExpiredToken")}.get(turn)
+        self.seen[how] += how is not None
+        if how != "cut":
+            return how
+        self.cloud.cut.append(operation)
+        return None
+
+
+def test_throttled_cut_and_expired_requests_cost_time_and_nothing_else(plane, tmp_path, managed):
+    with TwinGroups(plane, managed=managed) as twins:
+        weather = twins.cloud.before = Weather(twins.cloud)
+        with twins.daemon(tmp_path / "one", **OFF_SPOT) as daemon:
+            daemon.wait_ready()
+            wait_until(lambda: twins.is_all(twins.on_demand), 200, every_s=0.5)
+            assert daemon.stop() == 0
+        assert min(weather.seen[how] for how in ((400, "Throttling"), "cut", (403, "ExpiredToken")))
+        assert max(twins.bridge.sizes[twins.on_demand.group]) <= twins.n_nodes
+
+
+MOMENTS = ("before", "after")
 
 
 def test_a_crash_before_or_after_any_kind_of_write_to_aws_loses_and_doubles_nothing(
-    plane, tmp_path
+    plane, tmp_path, managed
 ):
-    with TwinGroups(plane, 4) as twins:
-        for number, (wanted, moment) in enumerate(CRASHES):
+    with TwinGroups(plane, 4, managed=managed) as twins:
+        kinds = (twins.grows, "TerminateInstanceInAutoScalingGroup")
+        for number, (wanted, moment) in enumerate(itertools.product(kinds, MOMENTS)):
             with twins.daemon(tmp_path / str(number), **OFF_SPOT) as daemon:
                 daemon.wait_ready()
                 arm(twins.cloud, moment, wanted, daemon)
@@ -115,6 +189,37 @@ def test_a_crash_before_or_after_any_kind_of_write_to_aws_loses_and_doubles_noth
             daemon.wait_ready()
             wait_until(lambda: twins.is_all(twins.on_demand), 200, every_s=0.5)
             assert daemon.stop() == 0
+
+
+def test_a_group_that_a_person_makes_smaller_in_mid_wave_is_not_made_up_for(
+    plane, tmp_path, managed
+):
+    with TwinGroups(plane, managed=managed) as twins:
+        group, others = twins.spot.group, []
+        spare(twins)
+
+        def interfere(operation, _):
+            if operation == twins.grows and not others:
+                others.append(operation)
+                twins.cloud.resize(group, twins.cloud.desired(group) - 1)
+
+        twins.cloud.after = interfere
+        with twins.daemon(tmp_path / "one", **OFF_SPOT) as daemon:
+            daemon.wait_ready()
+            wait_until(lambda: sizes(twins)[0] == 0 and twins.is_quiet(), 200, every_s=0.5)
+            assert daemon.stop() == 0
+        # Five are left, as that person wanted; one more may stay that pods had taken meanwhile.
+        assert sizes(twins)[1] == twins.counts()[twins.on_demand.group]
+        assert 5 <= sizes(twins)[1] <= 6
+
+
+def spare(twins):
+    """Have a node's worth of pods less, so that one node less will do."""
+    for app in ("one", "two"):
+        path = f"/apis/apps/v1/namespaces/{SHOP}/deployments/{app}"
+        twins.api.patch(path, {"spec": {"replicas": twins.n_nodes - 1}})
+    twins.n_pods = PODS_A_NODE * (twins.n_nodes - 1)
+    wait_until(twins.all_running, 60)
 
 
 def arm(cloud, moment, wanted, daemon):

@@ -13,6 +13,7 @@ from tests.witness.judge.case import Breach, Case, breach
 from tests.witness.judge.names import (
     CORDONED,
     DRAIN,
+    GROWTHS,
     LEASE,
     PREFIX,
     RESTORE,
@@ -61,6 +62,8 @@ def _outside(case: Case, write: Write) -> str:
             return _beyond_weights(write)
         case ("configmaps", _) if write.name == STATE and write.namespace == case.namespace:
             return ""
+        case ("configmaps", "create" | "update") if write.name == GROWTHS:
+            return "" if write.namespace == case.namespace else "not ours to write"
         case ("configmaps", "create") if write.name == STATE_ASIDE:
             return "" if write.namespace == case.namespace else "not ours to write"
     own = write.namespace == case.namespace and write.verb in _OWN.get(write.resource, set())
