@@ -2,8 +2,9 @@
 
 Comes in: a folder of capacity traces: `*.csv` of the project (`docs/capacity-trace.md`), `*.json`
 availability series as the SkyPilot project publishes them, and `launch_counts*.csv.gz` in the form
-of the SkyNomad artifact. Goes out: markets, each a set of offerings recorded at the same time. The
-files of one folder are one market. May not repair a file.
+of the SkyNomad artifact; or a cluster's own history (`spotvortex history export`). Goes out:
+markets, each a set of offerings recorded at the same time. The files of one folder are one market.
+May not repair a file.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import csv
 import gzip
 import io
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,8 +21,11 @@ from pathlib import Path
 from typing import Final
 
 from spotvortex.core.domain.types import Offering
+from spotvortex.market.price_file import read_price_file
+from spotvortex.results import own_history
 from spotvortex.sim.market.capacity_trace import read_availability, read_trace
 from spotvortex.sim.market.counts import CapacityCounts, compressed
+from spotvortex.sim.market.replay_prices import ReplayMarket
 
 TYPES: Final = {
     "v100_1": "p3.2xlarge",
@@ -36,6 +41,10 @@ H100_TYPE: Final = "p5.48xlarge"
 
 ON_DEMAND_USD: Final = {"p3.2xlarge": 3.06, "r5.16xlarge": 4.032}
 """On-demand prices of the types whose series hold Spot prices; unchanged in us-east-1, 2022-26."""
+
+
+PRICE_STEP_S: Final = 600.0
+"""The grid on which a cluster's own prices are laid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +88,9 @@ def read_markets(folder: Path) -> list[Market]:
 
 
 def _markets(folder: Path) -> Iterator[Market]:
+    if (folder / own_history.MANIFEST).is_file():
+        yield _own(folder)
+        return
     series = sorted(folder.glob("*.json"))
     if series and all("metadata" in path.read_text()[:200] for path in series):
         yield _published(folder.name, series)
@@ -93,6 +105,31 @@ def _markets(folder: Path) -> Iterator[Market]:
             )
     for path in sorted(folder.glob("launch_counts*.csv.gz")):
         yield _launch_counts(path)
+
+
+def _own(folder: Path) -> Market:
+    """Read a cluster's own history: capacity as it could tell, and prices as they changed."""
+    trace = read_trace(folder / own_history.CAPACITY)
+    market = ReplayMarket(read_price_file(folder / own_history.PRICES), source=folder.name)
+    n_steps = int((trace.end_at - trace.start_at) // PRICE_STEP_S) + 1
+    times = [trace.start_at + PRICE_STEP_S * step for step in range(n_steps)]
+    prices = {
+        offering: Prices(
+            start_at=trace.start_at,
+            step_s=PRICE_STEP_S,
+            usd_per_hour=tuple(market.spot_usd_per_hour(offering, at) for at in times),
+            on_demand_usd=market.on_demand_usd_per_hour(offering),
+        )
+        for offering in market.offerings
+        if offering in trace.counts and math.isfinite(market.spot_usd_per_hour(offering, times[0]))
+    }
+    return Market(
+        name=folder.name,
+        counts=dict(trace.counts),
+        start_at=trace.start_at,
+        end_at=trace.end_at,
+        prices=prices,
+    )
 
 
 def _published(name: str, paths: list[Path]) -> Market:

@@ -201,19 +201,20 @@ def _redacted_pool(pool: PoolRow, key: bytes) -> PoolRow:
     workloads = (
         replace(
             row,
-            namespace=_word("namespace", row.namespace, key),
-            name=_word("workload", row.name, key),
+            namespace=word_for("namespace", row.namespace, key),
+            name=word_for("workload", row.name, key),
         )
         for row in pool.workloads
     )
     return replace(
         pool,
-        name=_word("pool", pool.name, key),
+        name=word_for("pool", pool.name, key),
         workloads=tuple(sorted(workloads, key=lambda row: (row.namespace, row.kind, row.name))),
     )
 
 
-def _word(kind: str, name: str, key: bytes) -> str:
+def word_for(kind: str, name: str, key: bytes) -> str:
+    """Return the word that stands for a name; see `redacted`."""
     digest = hmac.digest(key, f"{kind}/{name}".encode(), "sha256").hex()
     return f"{kind}-{digest[:_WORD_DIGITS]}"
 

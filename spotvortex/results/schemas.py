@@ -10,3 +10,4 @@ from typing import Final
 ASSESS: Final = "spotvortex.io/assess/v1"
 POOLS: Final = "spotvortex.io/pools/v1"
 DECISIONS: Final = "spotvortex.io/decisions/v1"
+HISTORY: Final = "spotvortex.io/history/v1"

@@ -14,6 +14,7 @@ from spotvortex.cli.progress import bar
 from spotvortex.errors import SettingsError
 from spotvortex.evaluation import composition, protocol, worlds
 from spotvortex.report.evaluation import backtest as report
+from spotvortex.results import own_history
 from spotvortex.settings.load import load as load_settings
 from spotvortex.sim.market.semimarkov import FAMILIES
 from spotvortex.telemetry import logs
@@ -21,7 +22,13 @@ from spotvortex.telemetry import logs
 
 def command(  # noqa: PLR0913 -- options of a command line
     *,
-    prices: Annotated[Path, typer.Option(help="A price file; see docs/price-file.md.")],
+    prices: Annotated[
+        Path | None, typer.Option(help="A price file; see docs/price-file.md.")
+    ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(help="A folder of history export: prices, capacity and cluster in one."),
+    ] = None,
     cluster: Annotated[
         Path | None, typer.Option(help="A snapshot of a cluster; else a pool of 20 nodes.")
     ] = None,
@@ -48,10 +55,11 @@ def command(  # noqa: PLR0913 -- options of a command line
     logs.set_up("ERROR")
     check_writable(html, "--html")
     check_writable(decisions, "--decisions")
+    files = _files(history, prices, capacity, cluster)
     spec = composition.BacktestSpec(
-        prices=prices,
-        snapshot=cluster,
-        counts=capacity,
+        prices=files[0],
+        counts=files[1],
+        snapshot=files[2],
         family=_one_of(family, FAMILIES, "--family"),
         seed=seed,
         n_days=days,
@@ -73,6 +81,21 @@ def command(  # noqa: PLR0913 -- options of a command line
         typer.echo(report.render(found))
     else:
         report.show(found, console())
+
+
+def _files(
+    history: Path | None, prices: Path | None, capacity: Path | None, cluster: Path | None
+) -> tuple[Path, Path | None, Path | None]:
+    """Return prices, capacity and cluster: what was typed counts before a history's own."""
+    if history is not None:
+        if not (history / own_history.MANIFEST).is_file():
+            raise SettingsError(f"--history {history}: is no folder of spotvortex history export")
+        prices = prices or history / own_history.PRICES
+        capacity = capacity or history / own_history.CAPACITY
+        cluster = cluster or history / own_history.CLUSTER
+    if prices is None:
+        raise SettingsError("--prices or --history: give one of them")
+    return prices, capacity, cluster
 
 
 def _one_of(name: str, known: Iterable[str], option: str) -> str:

@@ -1,0 +1,63 @@
+"""`history export`, as a person types it: from a log to training data and back into a backtest."""
+
+import json
+
+import numpy as np
+import pytest
+
+from scripts.train.dataset import samples_of
+from scripts.train.series import read_markets
+from spotvortex.core.scoring.trajectory import COLUMNS, N_PAST
+from spotvortex.market.price_file import read_price_file
+from tests.cli.test_commands import refused, typed
+from tests.cli.test_trial_commands import (  # noqa: F401 - fixtures
+    _bare_environment,
+    _log_as_before,
+    write_trace,
+)
+from tests.core.builders import AT
+from tests.core.record.test_history import held, line
+from tests.sim.recordings import write_prices
+
+
+def test_export_needs_a_log_and_an_empty_folder(tmp_path, capsys, monkeypatch):
+    words = "history", "export", "--out", tmp_path / "new"
+    assert "--file: name a decision log" in refused(capsys, monkeypatch, *words)
+    log = tmp_path / "log.jsonl"
+    log.write_text("nonsense\n")
+    assert f"{log}:1: no JSON" in refused(capsys, monkeypatch, *words, "--file", log)
+    log.write_text(line(AT, held()) + "\n")
+    assert "1 decisions, 1 offerings, 0 losses" in typed(*words, "--file", log).output
+    assert "is not empty" in refused(capsys, monkeypatch, *words, "--file", log)
+
+
+def test_a_folder_that_is_no_history_is_refused(tmp_path, capsys, monkeypatch):
+    said = refused(capsys, monkeypatch, "backtest", "--history", tmp_path)
+    assert "is no folder of spotvortex history export" in said
+    assert "--prices or --history" in refused(capsys, monkeypatch, "backtest")
+
+
+@pytest.mark.trial
+def test_a_simulated_run_is_exported_and_replayed_and_trained_on(tmp_path):
+    prices = write_prices(tmp_path / "prices.jsonl", 4)
+    trace = write_trace(tmp_path / "trace.csv", 5)
+    log, out = tmp_path / "decisions.jsonl", tmp_path / "history"
+    words = ("backtest", "--prices", prices, "--capacity", trace, "--policy", "spotvortex")
+    assert typed(*words, "--decisions", log).exit_code == 0
+
+    told = typed("history", "export", "--file", log, "--out", out)
+    assert told.exit_code == 0, told.output
+    manifest = json.loads((out / "history.json").read_text())
+    assert manifest["losses"] > 0
+    assert "web" not in "".join(path.read_text() for path in out.iterdir())
+    assert read_price_file(out / "prices.jsonl").on_demand
+
+    again = typed("backtest", "--history", out, "--days", 1, "--output", "json")
+    assert again.exit_code == 0, again.output
+    assert [f["policy"] for f in json.loads(again.output)["figures"]][-1] == "spotvortex"
+
+    (market,) = read_markets(out)
+    assert market.prices
+    arrays = samples_of([market], seed=1, replicas=1)
+    assert len(arrays["x"]) > 0
+    assert np.isfinite(arrays["x"][:, N_PAST - 1, COLUMNS.index("price_ratio")]).any()
