@@ -17,7 +17,8 @@ from spotvortex.core.decision.offerings.expected_cost import OfferingCost
 from spotvortex.core.record.counterfactual import Counterfactual
 from spotvortex.core.record.schema import SCHEMA
 from spotvortex.report.assess.assessment import Report
-from spotvortex.results.schemas import ASSESS, DECISIONS, POOLS
+from spotvortex.report.explain.what_if import WhatIfReport
+from spotvortex.results.schemas import ASSESS, DECISIONS, POOLS, WHAT_IF
 from spotvortex.settings.model import PREFIX
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -119,9 +120,10 @@ reader passes over what it does not know; what goes, or changes its meaning, get
 | `{ASSESS}` | `spotvortex assess --output json` | [assess.json](schemas/assess.json) |
 | `{POOLS}` | `/pools`, `spotvortex pools -o json` | [pools.json](schemas/pools.json) |
 | `{DECISIONS}` | `/decisions` of the daemon | [decisions.json](schemas/decisions.json) |
+| `{WHAT_IF}` | `spotvortex what-if -o json` | [what-if.json](schemas/what-if.json) |
 | `{RECORD}` | `/decisions/ID`, `{PREFIX}DECISION_LOG` | [record.json](schemas/record.json) |
 
-The first three say their name in the member `schema`. A record says its version in `v`; it is kept
+All but the last say their name in the member `schema`. A record says its version in `v`; it is kept
 byte for byte for `replay`, and so that it is short, many of its values are arrays. The columns of
 each are below. `@N` in a text of `basis` stands for the N-th of the member `words`. `spotvortex
 explain ID --output json` gives one whole, with names. Numbers that are not finite are null in
@@ -156,6 +158,16 @@ def assess() -> str:
     report["properties"] |= more
     report["required"] += list(more)
     return named(ASSESS, report, classes.definitions)
+
+
+def what_if() -> str:
+    """Return the schema of a log under other settings."""
+    classes = Classes({}, words=False)
+    classes.of(WhatIfReport)
+    report = classes.definitions.pop("WhatIfReport")
+    report["properties"] |= {"schema": {"const": WHAT_IF}}
+    report["required"] += ["schema"]
+    return named(WHAT_IF, report, classes.definitions)
 
 
 def pools() -> str:
@@ -225,6 +237,7 @@ def main() -> int:
         "schemas/pools.json": pools,
         "schemas/decisions.json": decisions,
         "schemas/record.json": record,
+        "schemas/what-if.json": what_if,
     }
     return max(write_or_check(DOCS / name, made, "schemas") for name, made in files.items())
 

@@ -60,6 +60,7 @@ COMMANDS: Final = (
     Command(name="explain", summary="Say what was decided and why, from its record."),
     Command(name="why-not", summary="Say which gates would refuse an action.", module="why_not"),
     Command(name="replay", summary="Make every decision of a log again, and compare."),
+    Command(name="what-if", summary="Decide a log again under other settings.", module="what_if"),
     Command(name="history", summary="Write the cluster's own history as training data: export."),
     Command(name="simulate", summary="Play random episodes in which much goes wrong."),
     Command(name="evaluate", summary="Judge the policy against Karpenter alone, in many worlds."),

@@ -16,9 +16,10 @@ from typing import Final
 from pydantic import ValidationError
 
 from spotvortex.core.domain.limits import OFF
+from spotvortex.core.record.redecision import CHANGEABLE, Limit
 from spotvortex.errors import SettingsError
 from spotvortex.settings.describe import LONGEST_VALUE, refusal
-from spotvortex.settings.model import PREFIX, Settings
+from spotvortex.settings.model import LIMIT_OF, PREFIX, Settings
 
 # What Kubernetes injects into every pod of a namespace with a Service, by the Service's own name.
 _SERVICE_NAME: Final = re.compile(
@@ -27,6 +28,7 @@ _SERVICE_NAME: Final = re.compile(
 # An ARN is neither: it is refused with the fix, and not asked for in vain.
 _QUEUE: Final = re.compile(r"https?://\S+|[A-Za-z0-9_-]{1,80}(\.fifo)?")
 _URL: Final = re.compile(r"https?://[^\s/]+(/\S*)?")
+SETTING_OF: Final = {limit: setting for setting, limit in LIMIT_OF.items()}
 _SERVICE_VALUE: Final = ("tcp://", "udp://", "sctp://")
 
 
@@ -51,6 +53,35 @@ def load() -> Settings:
     if problems:
         raise SettingsError("; ".join(problems))
     return settings
+
+
+def changed_limits(asked: Mapping[str, str]) -> dict[str, Limit]:
+    """Return what some settings say, as the limits that a recorded decision reads anew.
+
+    Args:
+        asked: values by the settings' names, with or without the prefix, in any case.
+
+    Raises:
+        SettingsError: a name or a value is none, or no decision reads it anew.
+    """
+    found: dict[str, Limit] = {}
+    for typed, text in asked.items():
+        name = typed.upper().removeprefix(PREFIX).lower()
+        limit = LIMIT_OF.get(name, name)
+        if limit not in CHANGEABLE:
+            known = sorted(SETTING_OF.get(one, one).upper() for one in CHANGEABLE)
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}"
+            raise SettingsError(
+                f"--set {typed}: no recorded decision can be made anew by it; {hint}"
+            )
+        try:
+            settings = Settings(**{name: text})  # type: ignore[arg-type]
+        except ValidationError as error:
+            said = [e for e in error.errors() if e["loc"][0] == name] or error.errors()
+            raise SettingsError(_refusal(name, text, said[0]["msg"])) from error
+        found[limit] = getattr(settings.limits(), limit)
+    return found
 
 
 def _refusal(name: str, value: object, why: str) -> str:

@@ -35,6 +35,14 @@ _RENAMED: Final = frozenset(
 """Limits whose setting has another name or type."""
 
 
+LIMIT_OF: Final = {
+    "on_demand_floor": "on_demand_floor_nodes",
+    "unsupported_family_action": "exit_unsupported",
+    "commitments": "hold_unstated",
+}
+"""Settings whose limit has another name."""
+
+
 def _within(low: float, high: float, unit: str) -> Any:  # noqa: ANN401 - as pydantic's own Field
     """Bound a number, both ends included, and say what it counts."""
     return Field(ge=low, le=high, json_schema_extra={"unit": unit})
