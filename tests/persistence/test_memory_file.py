@@ -111,7 +111,7 @@ def test_the_version_before_is_read_and_the_present_one_written():
     rate = known.hazard_per_hour
     assert level == pytest.approx(2.5 / 40.0 * hazard.base_of(rate) / rate)
     text = to_text(read)
-    assert text.startswith("# spotvortex interruption memory, version 3:")
+    assert text.startswith("# spotvortex interruption memory, version 4:")
     assert from_text(text) == read
 
 

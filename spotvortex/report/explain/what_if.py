@@ -273,12 +273,17 @@ def lines(report: WhatIfReport, *, details: bool = False) -> Iterator[str]:
     shown = report.records if details else report.records[:MAX_SHOWN]
     if shown:
         yield ""
-        yield f"{'time':<24} {'pool':<16} {'decided':<18} {'would have':<18} {'USD':>9}  gates"
+        yield (
+            f"{'time':<24} {'pool':<16} {'decided':<18} {'would have':<18} {'target':<12} "
+            f"{'USD':>9}  gates"
+        )
     for row in shown:
         usd = "-" if row.usd is None else f"{row.usd:+.4f}"
+        target = f"{row.target_ratio:.2f} > {row.other_target_ratio:.2f}"
         yield (
             f"{row.time:<24} {row.pool[:16]:<16} {_action(row.action, row.n_nodes):<18} "
-            f"{_action(row.other_action, row.other_n_nodes):<18} {usd:>9}  {', '.join(row.gates)}"
+            f"{_action(row.other_action, row.other_n_nodes):<18} {target:<12} "
+            f"{usd:>9}  {', '.join(row.gates)}"
         )
     if report.n_differing > len(shown):
         yield f"... {report.n_differing - len(shown)} more"
