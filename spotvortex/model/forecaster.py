@@ -134,7 +134,7 @@ def load(folder: Path, expected_cloud: str) -> OnnxForecaster:
         ModelContractError: the bundle does not keep its contract.
     """
     forecaster = OnnxForecaster(read_bundle(folder, expected_cloud))
-    fields = {"model": forecaster.name, "digest": forecaster.digest}
+    fields = {"model": forecaster.name, "digest": forecaster.digest, "decides": forecaster.decides}
     if forecaster.degenerate:
         log.warning("model.degenerate", extra={**fields, "reason": forecaster.degenerate_reason})
     else:

@@ -15,6 +15,7 @@ from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.pool.input import PoolInput
 from spotvortex.core.record.codec import rfc3339
 from spotvortex.core.record.history import HistoryDecision, OfferingHistory, OwnHistory
+from spotvortex.core.scoring.interruption_memory import Memory
 from spotvortex.results import cluster_snapshot as snapshots
 from spotvortex.results.cluster_snapshot import NodesRow, PoolRow, Snapshot, WorkloadRow
 from spotvortex.results.schemas import HISTORY
@@ -26,6 +27,7 @@ CLUSTER: Final = "cluster.json"
 LOSSES: Final = "losses.jsonl"
 LAUNCHES: Final = "launches.jsonl"
 DECISIONS: Final = "decisions.jsonl"
+MEMORY: Final = "memory.jsonl"
 
 BACK_AFTER_S: Final = 3600.0
 """After a loss or a launch that failed the offering is taken to have no more than what was held,
@@ -76,6 +78,24 @@ def files_of(history: OwnHistory, key: bytes) -> dict[str, str]:
         )
         + "\n",
     }
+
+
+def memory_text_of(memory: Memory) -> str:
+    """Return what the interruption memory counts of each offering, a line each; counts fade."""
+    return _lines(
+        {
+            "instance_type": offering.instance_type,
+            "zone": offering.zone,
+            "losses": known.losses,
+            "exposure_hours": known.exposure_hours,
+            "loss_shares": known.loss_shares,
+            "shaped_hours": known.shaped_hours,
+            "launches": known.launches,
+            "refusals": known.refusals,
+            "last_loss": None if known.last_loss_at is None else rfc3339(known.last_loss_at),
+        }
+        for offering, known in sorted(memory.offerings.items())
+    )
 
 
 def _lines(rows: Iterator[Mapping[str, object]]) -> str:

@@ -7,6 +7,8 @@ import pytest
 
 from scripts.train.dataset import samples_of
 from scripts.train.series import read_markets
+from spotvortex.core.scoring.interruption_memory import Memory, OfferingMemory
+from spotvortex.core.scoring.memory_text import to_text
 from spotvortex.core.scoring.trajectory import COLUMNS, N_PAST
 from spotvortex.market.price_file import read_price_file
 from tests.cli.test_commands import refused, typed
@@ -15,7 +17,7 @@ from tests.cli.test_trial_commands import (  # noqa: F401 - fixtures
     _log_as_before,
     write_trace,
 )
-from tests.core.builders import AT
+from tests.core.builders import AT, WEB_A
 from tests.core.record.test_history import held, line
 from tests.sim.recordings import write_prices
 
@@ -24,11 +26,23 @@ def test_export_needs_a_log_and_an_empty_folder(tmp_path, capsys, monkeypatch):
     words = "history", "export", "--out", tmp_path / "new"
     assert "--file: name a decision log" in refused(capsys, monkeypatch, *words)
     log = tmp_path / "log.jsonl"
-    log.write_text("nonsense\n")
+    log.write_text('{"v":nonsense\n')
     assert f"{log}:1: no JSON" in refused(capsys, monkeypatch, *words, "--file", log)
-    log.write_text(line(AT, held()) + "\n")
+    log.write_text("2026-11-23T18:57:57Z INFO daemon.started\n")
+    assert "holds no record" in refused(capsys, monkeypatch, *words, "--file", log)
+    log.write_text(f"2026-11-23T18:57:57Z INFO daemon.started\n{line(AT, held())}\n")
     assert "1 decisions, 1 offerings, 0 losses" in typed(*words, "--file", log).output
     assert "is not empty" in refused(capsys, monkeypatch, *words, "--file", log)
+
+
+def test_what_the_memory_counts_is_written_down_where_its_text_is_given(tmp_path):
+    log, text, out = (tmp_path / name for name in ("log.jsonl", "memory.txt", "history"))
+    log.write_text(line(AT, held()) + "\n")
+    known = OfferingMemory(losses=1.5, exposure_hours=40.0, last_loss_at=AT, updated_at=AT)
+    text.write_text(to_text(Memory(offerings={WEB_A: known}, nodes={})))
+    typed("history", "export", "--file", log, "--memory", text, "--out", out)
+    row = json.loads((out / "memory.jsonl").read_text())
+    assert (row["instance_type"], row["losses"], row["last_loss"][:4]) == ("m6i.large", 1.5, "2026")
 
 
 def test_a_folder_that_is_no_history_is_refused(tmp_path, capsys, monkeypatch):

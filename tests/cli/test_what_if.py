@@ -104,7 +104,7 @@ def test_a_log_without_records_is_refused(tmp_path, capsys, monkeypatch):
     empty = tmp_path / "log.jsonl"
     empty.write_text("")
     assert "holds no record" in refused(capsys, monkeypatch, *words, "--file", empty)
-    empty.write_text("nonsense\n")
+    empty.write_text('{"v":nonsense\n')
     assert f"{empty}:1: no JSON" in refused(capsys, monkeypatch, *words, "--file", empty)
 
 

@@ -10,11 +10,12 @@ from typing import Annotated, assert_never
 import typer
 
 from spotvortex.cli.progress import bar
-from spotvortex.core.record.checkpoint import is_checkpoint
 from spotvortex.core.record.codec import CodecError
 from spotvortex.core.record.history import OwnHistory
+from spotvortex.core.scoring.interruption_memory import Memory
+from spotvortex.core.scoring.memory_text import from_text
 from spotvortex.errors import RecordError, SettingsError
-from spotvortex.report.explain.records import lines_of
+from spotvortex.report.explain.records import record_lines
 from spotvortex.results import own_history
 from spotvortex.results.cluster_snapshot import REDACTION_KEY_BYTES
 from spotvortex.settings.load import load as load_settings
@@ -40,6 +41,10 @@ def command(
             "--file", help="Decision logs, the oldest first; else SPOTVORTEX_DECISION_LOG."
         ),
     ] = None,
+    memory: Annotated[
+        Path | None,
+        typer.Option(help="The interruption memory's text: its counts are written down too."),
+    ] = None,
 ) -> None:
     """Write losses, launches, prices and decisions of the decision log as training data.
 
@@ -54,6 +59,8 @@ def command(
         case _ as never:
             assert_never(never)
     files = own_history.files_of(history, secrets.token_bytes(REDACTION_KEY_BYTES))
+    if memory is not None:
+        files[own_history.MEMORY] = own_history.memory_text_of(_remembered(memory))
     _write(out, files)
     typer.echo(
         f"{out}: {len(history.decisions)} decisions, {len(history.offerings)} offerings, "
@@ -68,24 +75,33 @@ def _own_log() -> list[Path]:
     return [path]
 
 
+def _remembered(path: Path) -> Memory:
+    """Read a memory's text.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    try:
+        return from_text(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"--memory {path}: {error}") from error
+
+
 def _gathered(paths: list[Path]) -> OwnHistory:
     """Read every record of the logs, oldest first.
 
     Raises:
-        RecordError: a file cannot be read, a line is no record, or there is none.
+        RecordError: a file cannot be read, a record cannot, or there is none.
     """
     history = OwnHistory()
     with bar("records", transient=True) as advance:
-        for path in paths:
-            for number, line in enumerate(lines_of(path), 1):
-                if is_checkpoint(line):
-                    continue
-                try:
-                    history.take(line)
-                except CodecError as error:
-                    raise RecordError(f"{path}:{number}: {error}") from error
-                if number % EVERY == 0:
-                    advance(number, 0, "")
+        for place, line in record_lines(paths):
+            try:
+                history.take(line)
+            except CodecError as error:
+                raise RecordError(f"{place}: {error}") from error
+            if len(history.decisions) % EVERY == 0:
+                advance(len(history.decisions), 0, "")
     if not history.decisions:
         raise RecordError(f"{paths[0]} holds no record, so there is no history; name another log")
     return history

@@ -30,6 +30,24 @@ def lines_of(path: Path) -> Iterator[str]:
         raise RecordError(f"{path} cannot be read: {error.strerror}") from error
 
 
+RECORD_BEGINS: Final = '{"v":'
+"""How the line of a record begins; one of the daemon's log, or a checkpoint, does not."""
+
+
+def record_lines(paths: Sequence[Path]) -> Iterator[tuple[str, str]]:
+    """Yield the records of some logs with their place; what is no record is passed over.
+
+    So that what `kubectl logs` gives is a log too, where records stand among lines of another kind.
+
+    Raises:
+        RecordError: a file cannot be read.
+    """
+    for path in paths:
+        for number, line in enumerate(lines_of(path), 1):
+            if line.startswith(RECORD_BEGINS):
+                yield f"{path}:{number}", line
+
+
 def from_file(path: Path, wanted: str) -> str:
     """Return the newest record of this id or pool; a line that is no record is passed over.
 

@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from spotvortex.core.record.checkpoint import is_checkpoint
 from spotvortex.core.record.codec import CodecError, rfc3339
 from spotvortex.core.record.record import HEARTBEAT_S, read_record
 from spotvortex.core.record.redecision import Limit, Redecision, redecided
 from spotvortex.errors import RecordError
 from spotvortex.report.document import Json, plain
-from spotvortex.report.explain.records import lines_of
+from spotvortex.report.explain.records import record_lines
 from spotvortex.results.schemas import WHAT_IF
 
 MAX_LISTED: Final = 1000
@@ -167,22 +166,19 @@ def what_if(
     """Decide every record of some logs again.
 
     Args:
-        paths: the logs, the oldest first.
+        paths: the logs, the oldest first; lines that are no record are passed over.
         settings: what was asked for, to be said again.
         changes: the same as limits.
 
     Raises:
-        RecordError: a file cannot be read, a line is no record, or there is none.
+        RecordError: a file cannot be read, a record cannot, or there is none.
     """
     reader = _Reader(changes=changes)
-    for path in paths:
-        for number, line in enumerate(lines_of(path), 1):
-            if is_checkpoint(line):
-                continue
-            try:
-                reader.take(line)
-            except (CodecError, ArithmeticError, ValueError) as error:
-                raise RecordError(f"{path}:{number}: {error}") from error
+    for place, line in record_lines(paths):
+        try:
+            reader.take(line)
+        except (CodecError, ArithmeticError, ValueError) as error:
+            raise RecordError(f"{place}: {error}") from error
     if not reader.pools:
         raise RecordError(f"{paths[0]} holds no record to decide again; name a decision log")
     for tally in reader.pools.values():
