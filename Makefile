@@ -8,7 +8,7 @@ COVERAGE := --cov --cov-report=term-missing:skip-covered
 WORKERS ?= 3
 BESIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # What needs neither a control plane nor minutes.
-UNIT := "not (controlplane or karpenter or program or trial or search or wheel or large)"
+UNIT := "not (controlplane or karpenter or karpenter_aws or program or trial or search or wheel or large)"
 # The fault search: how many episodes, and the seed of the first.
 EPISODES ?= 10000
 SEED ?= 1

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.controlplane.build import BuildError, find_assets
+from tests.controlplane.build import BuildError, aws_module, build, find_assets
 from tests.controlplane.cluster import ControlPlane
-from tests.controlplane.needs import on_control_plane
+from tests.controlplane.needs import on_aws_provider, on_control_plane
 from tests.examples import register
 
 pytest_plugins = ("tests.flaky", "tests.order", "tests.unit_rule")
@@ -32,6 +32,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     with capture.global_and_fixture_disabled():
         try:
             find_assets().path("kube-controller-manager")
+            if any(map(on_aws_provider, session.items)):
+                build(aws_module())
         except BuildError as error:
             raise pytest.UsageError(str(error)) from error
 

@@ -7,7 +7,7 @@ the end, when the other workers have nothing more to do. May not leave any test 
 
 import pytest
 
-LONG = ("karpenter", "controlplane", "search", "wheel", "trial", "program")
+LONG = ("karpenter_aws", "karpenter", "controlplane", "search", "wheel", "trial", "program")
 """Marks of what takes long, the longest first."""
 
 

@@ -1,8 +1,10 @@
 """Find the programs of the local control plane, building them once where they are missing.
 
-In comes `KUBEBUILDER_ASSETS` (a folder with ready programs) or the Go module
+In comes `KUBEBUILDER_ASSETS` (a folder with ready programs) or the Go modules
 beside this file; out goes an `Assets` that knows the path of each program. What
 is built is kept in the user's cache folder under a digest of its sources.
+Karpenter with its AWS provider is a module of its own: it needs another version
+of the Kubernetes libraries, and is built only for those who ask for it.
 """
 
 import fcntl
@@ -14,16 +16,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.controlplane.processes.process import TETHER
 
-GO_MODULE = Path(__file__).parent / "go"
+HERE = Path(__file__).parent
 KUBERNETES_VERSION = "v1.36.3"
 KARPENTER = "sigs.k8s.io/karpenter"
+AWS_PROVIDER = "github.com/aws/karpenter-provider-aws"
 GO_VERSION_NEEDED = (1, 26, 9)
 SERVERS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 LINKED = "-s -w"
@@ -48,6 +51,24 @@ RECIPE = (
     ("kwok", "sigs.k8s.io/kwok/cmd/kwok", LINKED, "KWOK"),
     ("karpenter", "./cmd/karpenter", LINKED, "Karpenter"),
 )
+AWS_RECIPE = (("karpenter-aws", "./cmd/karpenter-aws", LINKED, "Karpenter's AWS provider"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoModule:
+    """A Go module beside this file.
+
+    Attributes:
+        folder: where it is.
+        title: what it makes, for people.
+        recipe: what is built of it.
+        gather: copies further files into the folder of what was built.
+    """
+
+    folder: Path
+    title: str
+    recipe: tuple[tuple[str, str, str, str], ...]
+    gather: Callable[[Path], None]
 
 
 class BuildError(RuntimeError):
@@ -73,7 +94,7 @@ class Assets:
         if self.ready is not None and (self.ready / name).exists():
             return self.ready / name
         if self._built is None:
-            self._built = build()
+            self._built = build(control_plane_module())
         path = self._built / name
         if not path.exists():
             raise BuildError(f"{name} is not part of the control plane in {self._built}")
@@ -102,16 +123,33 @@ def cache_root() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "spotvortex" / "controlplane"
 
 
-def build() -> Path:
-    """Build all programs, unless the cache holds them, and return their folder."""
+def control_plane_module() -> GoModule:
+    """Return the module of the control plane, of KWOK, and of Karpenter with KWOK's provider."""
+    return GoModule(
+        folder=HERE / "go", title="control plane", recipe=RECIPE, gather=_gather_karpenter_files
+    )
+
+
+def aws_module() -> GoModule:
+    """Return the module of Karpenter with its AWS provider."""
+    return GoModule(
+        folder=HERE / "go-aws",
+        title="AWS provider of Karpenter",
+        recipe=AWS_RECIPE,
+        gather=_gather_aws_files,
+    )
+
+
+def build(module: GoModule) -> Path:
+    """Build all programs of a module, unless the cache holds them, and return their folder."""
     go = find_go()
-    target = cache_root() / _digest(go)
+    target = cache_root() / _digest(module, go)
     if (target / "complete").exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with _locked(target.with_suffix(".lock"), target):
         if not (target / "complete").exists():
-            _build_into(target, go)
+            _build_into(target, module, go)
     return target
 
 
@@ -148,11 +186,11 @@ def _go_environment() -> dict[str, str]:
     return environment
 
 
-def _go(go: Path, *arguments: str) -> str:
+def _go(folder: Path, go: Path, *arguments: str) -> str:
     # Tied to us: a build that nobody waits for any more would go on for minutes.
     done = subprocess.run(
         [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), str(go), *arguments],
-        cwd=GO_MODULE,
+        cwd=folder,
         env=_go_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -165,7 +203,7 @@ def _go(go: Path, *arguments: str) -> str:
 
 
 def _go_version(go: Path) -> str:
-    return _go(go, "env", "GOVERSION")
+    return _go(HERE, go, "env", "GOVERSION")
 
 
 def _version_numbers(version: str) -> tuple[int, ...]:
@@ -173,11 +211,11 @@ def _version_numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in numbers if number.isdigit())
 
 
-def _digest(go: Path) -> str:
-    digest = hashlib.sha256(repr((RECIPE, _go_version(go))).encode())
-    for source in sorted(GO_MODULE.rglob("*")):
+def _digest(module: GoModule, go: Path) -> str:
+    digest = hashlib.sha256(repr((module.recipe, _go_version(go))).encode())
+    for source in sorted(module.folder.rglob("*")):
         if source.suffix in {".go", ".mod", ".sum"}:
-            digest.update(f"{source.relative_to(GO_MODULE)}\0".encode())
+            digest.update(f"{source.relative_to(module.folder)}\0".encode())
             digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -193,20 +231,18 @@ def _locked(lock: Path, target: Path) -> Iterator[None]:
         yield
 
 
-def _build_into(target: Path, go: Path) -> None:
-    _say(f"building the control plane once (about 5 minutes on 2 cores), kept in {target}")
+def _build_into(target: Path, module: GoModule, go: Path) -> None:
+    _say(f"building the {module.title} once (about 5 minutes on 2 cores), kept in {target}")
     # A build that was killed leaves its folder; we hold the lock, so nobody else works in one.
     for leftover in target.parent.glob(f"{target.name}.part-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     part = Path(tempfile.mkdtemp(prefix=f"{target.name}.part-", dir=target.parent))
     try:
-        _timed("Go modules fetched", lambda: _go(go, "mod", "download"))
-        for name, package, flags, title in RECIPE:
+        _timed("Go modules fetched", lambda: _go(module.folder, go, "mod", "download"))
+        for name, package, flags, title in module.recipe:
             command = ("build", "-trimpath", "-ldflags", flags, "-o", str(part / name), package)
-            _timed(f"{title} built", lambda command=command: _go(go, *command))
-        for name in SERVERS:
-            (part / name).symlink_to("controlplane")
-        _copy_karpenter_files(part, Path(_go(go, "list", "-m", "-f", "{{.Dir}}", KARPENTER)))
+            _timed(f"{title} built", lambda command=command: _go(module.folder, go, *command))
+        module.gather(part)
         (part / "complete").touch()
         part.chmod(0o755)
         shutil.rmtree(target, ignore_errors=True)
@@ -215,14 +251,30 @@ def _build_into(target: Path, go: Path) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _copy_karpenter_files(part: Path, module: Path) -> None:
-    crds = part / "crds"
-    crds.mkdir()
-    for folder in ("pkg/apis/crds", "kwok/apis/crds"):
-        for crd in sorted((module / folder).glob("*.yaml")):
-            (crds / crd.name).write_bytes(crd.read_bytes())
+def _source_of(folder: Path, name: str) -> Path:
+    """Return where Go keeps the sources of a module that one of ours needs."""
+    return Path(_go(folder, find_go(), "list", "-m", "-f", "{{.Dir}}", name))
+
+
+def _gather_karpenter_files(part: Path) -> None:
+    for name in SERVERS:
+        (part / name).symlink_to("controlplane")
+    module = _source_of(control_plane_module().folder, KARPENTER)
+    _copy_crds(part, module / "pkg/apis/crds", module / "kwok/apis/crds")
     types = json.loads((module / "kwok/examples/aws_instance_types.json").read_text())
     (part / "instance-types.json").write_text(json.dumps(_linux_only(types)))
+
+
+def _gather_aws_files(part: Path) -> None:
+    _copy_crds(part, _source_of(aws_module().folder, AWS_PROVIDER) / "pkg/apis/crds")
+
+
+def _copy_crds(part: Path, *folders: Path) -> None:
+    crds = part / "crds"
+    crds.mkdir()
+    for folder in folders:
+        for crd in sorted(folder.glob("*.yaml")):
+            (crds / crd.name).write_bytes(crd.read_bytes())
 
 
 def _linux_only(types: list[dict]) -> list[dict]:
@@ -248,5 +300,7 @@ def _say(line: str) -> None:
 if __name__ == "__main__":
     try:
         print(find_assets().path("kube-controller-manager").parent)
+        if "--aws" in sys.argv[1:]:
+            print(build(aws_module()))
     except BuildError as problem:
         raise SystemExit(str(problem)) from problem

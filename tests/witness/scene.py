@@ -57,7 +57,8 @@ class Shape:
     namespace of what must stay after a loss; "" says nothing. The scene is ready once the
     nodes have been the same for `calm_s`: Karpenter looks every 10 s for what it can consolidate,
     and once more 15 s later. With `still` it consolidates nothing from then on. With `pair` Spot
-    and on-demand have a NodePool each, and Spot's is the heavier one.
+    and on-demand have a NodePool each, and Spot's is the heavier one. `node_class` is that of the
+    provider that launches.
     """
 
     n_nodes: int = 20
@@ -72,6 +73,7 @@ class Shape:
     calm_s: float = 28.0
     still: bool = False
     pair: bool = False
+    node_class: Manifest = field(default_factory=node_class_manifest)
 
     @property
     def node_pools(self) -> tuple[str, ...]:
@@ -103,7 +105,7 @@ class ActiveScene:
         # of nodes is as asked for.
         plane.apply([_namespace(shape), *_volumes(shape), *_workloads(shape)])
         wait_until(lambda: len(self.pods()) >= shape.n_pods, timeout_s)
-        plane.apply([node_class_manifest(), *_node_pools(shape)])
+        plane.apply([shape.node_class, *_node_pools(shape)])
         wait_until(self.all_running, timeout_s, every_s=0.5)
         self._await_calm(timeout_s)
         if shape.still:
@@ -232,9 +234,15 @@ def _node_pool(shape: Shape, name: str, kinds: tuple[str, ...] = ("spot", "on-de
         "operator": "In",
         "values": list(INSTANCE_TYPES),
     }
-    pool["spec"]["template"]["spec"]["requirements"].append(types)
+    template = pool["spec"]["template"]["spec"]
+    template["requirements"].append(types)
+    template["nodeClassRef"] = {
+        "group": shape.node_class["apiVersion"].partition("/")[0],
+        "kind": shape.node_class["kind"],
+        "name": shape.node_class["metadata"]["name"],
+    }
     # Expiry would move nodes on its own account.
-    pool["spec"]["template"]["spec"]["expireAfter"] = "Never"
+    template["expireAfter"] = "Never"
     return pool
 
 
