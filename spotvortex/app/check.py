@@ -61,7 +61,9 @@ async def _check_cluster(settings: Settings) -> tuple[list[checks.Check], frozen
         return [checks.wrong("cluster", f"{name}: {error}", fix)], frozenset()
     finally:
         await client.close()
-    whole = [checks.ok("cluster", name), *map(checks.of_access, accesses), *autoscaler, *of_mode]
+    # Two inputs may be of one resource, as those of Karpenter's Events are.
+    rights = dict.fromkeys(map(checks.of_access, accesses))
+    whole = [checks.ok("cluster", name), *rights, *autoscaler, *of_mode]
     return whole, offerings
 
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from typer._click.exceptions import UsageError
 from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
@@ -111,6 +113,18 @@ class LazyGroup(TyperGroup):
         alone = typer.Typer(**_FORM)
         alone.command(name=found.name, cls=LightCommand)(found.load())
         return with_common_options(get_command(alone))
+
+    def resolve_command(
+        self, ctx: Context, args: list[str]
+    ) -> tuple[str | None, ClickCommand | None, list[str]]:
+        """Find the command that is typed; where there is none, name those that are near."""
+        try:
+            return super().resolve_command(ctx, args)
+        except UsageError as error:
+            near = get_close_matches(args[0], [command.name for command in COMMANDS])
+            if near:
+                error.message = f"{error.message.rstrip('.')}; did you mean {' or '.join(near)}?"
+            raise
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002
         """Write the table without importing anything."""

@@ -260,3 +260,12 @@ def test_the_code_is_named_by_version_and_digest():
     assert version == "0.1.0"
     assert len(digest) == 12
     assert set(digest) <= set("0123456789abcdef")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("asess", "assess"), ("why_not", "why-not"), ("unistall", "uninstall")]
+)
+def test_a_command_that_is_mistyped_is_answered_with_the_nearest(capsys, monkeypatch, wrong, right):
+    assert f"No such command '{wrong}'; did you mean {right}?" in refused(
+        capsys, monkeypatch, wrong
+    )

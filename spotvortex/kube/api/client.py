@@ -347,12 +347,19 @@ async def _load_kubeconfig(configuration: Configuration, paths: str, context: st
     except _BROKEN_CONFIG as error:
         wanted = f"context {context!r}" if context else "the current context"
         raise SettingsError(
-            f"cannot use {wanted} of kubeconfig {paths}: {str(error)[:LONGEST_MESSAGE]}; "
+            f"cannot use {wanted} of kubeconfig {paths}: {_why_broken(error)}; "
             "`kubectl config get-contexts` lists what there is"
         ) from error
     _keep_credentials_fresh(configuration, loader)
     current = loader.current_context or {}
     return str(current.get("name", context))
+
+
+def _why_broken(error: Exception) -> str:
+    """Return a reason in words: what reads the file gives up on Python's own errors as well."""
+    if isinstance(error, ConfigException | yaml.YAMLError | OSError):
+        return str(error)[:LONGEST_MESSAGE]
+    return "it is no kubeconfig, or lacks a part of one (clusters, contexts, users)"
 
 
 def _any_exists(paths: str) -> bool:

@@ -75,7 +75,8 @@ def _shares(diagnosis: Diagnosis, console: Console) -> None:
     _line(console, ("THE CLUSTER: ", "bold"), whole)
     for share in diagnosis.shares:
         if share.n_nodes:
-            figures = f"{share.n_nodes:>5} nodes {share.nodes_ratio:>4.0%}"
+            noun = "node " if share.n_nodes == 1 else "nodes"
+            figures = f"{share.n_nodes:>5} {noun} {share.nodes_ratio:>4.0%}"
             cpu = f"{share.cpu_milli / 1000.0:>9,.0f} vCPU {share.cpu_ratio:>4.0%}"
             _line(console, f"  {figures} {cpu}   {PLACES[share.place]}")
 

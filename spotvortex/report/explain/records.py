@@ -114,8 +114,20 @@ def from_daemon(url: str, wanted: str, token: str = "") -> str:
         newest = ask(f"{base}/decisions?limit=1&pool={quote(wanted, safe='')}", token)
         line = ask(f"{base}/decisions/{_only_id(newest, url)}", token) if newest else None
     if line is None:
-        raise RecordError(f"{url} keeps no record of a decision or pool {wanted}")
+        raise RecordError(
+            f"{url} keeps no record of a decision or pool {wanted}{_shown_at(base, token)}"
+        )
     return line
+
+
+def _shown_at(base: str, token: str) -> str:
+    """Name the pools of a daemon, or nothing where it does not say them."""
+    try:
+        pools = json.loads(ask(f"{base}/pools", token) or "{}").get("pools", [])
+        names = sorted(str(pool["pool"]) for pool in pools)
+    except (RecordError, ValueError, LookupError, TypeError, AttributeError):
+        return ""
+    return _among(names) if names else ""
 
 
 def _only_id(text: str, url: str) -> str:

@@ -225,6 +225,15 @@ async def test_an_unknown_context_says_where_to_look(kubeconfig):
         await KubeClient.connect(kubeconfig=kubeconfig, context="nine")
 
 
+@pytest.mark.parametrize("text", ["hello", "7", "contexts: 7"])
+async def test_a_file_that_is_no_kubeconfig_is_called_so(tmp_path, text):
+    path = tmp_path / "config"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as told:
+        await KubeClient.connect(kubeconfig=str(path))
+    assert "object" not in str(told.value)
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "", "a: b"])
 async def test_a_broken_kubeconfig_is_named(tmp_path, text):
     path = tmp_path / "config"

@@ -113,6 +113,17 @@ async def test_what_the_daemon_does_not_keep_is_said(url):
         await ask(url, "nowhere")
 
 
+async def test_who_asks_for_a_pool_that_is_not_there_is_told_those_that_are():
+    async def answer(request):
+        if request.path == "/pools":
+            return web.json_response({"pools": [{"pool": "web"}, {"pool": "api"}]})
+        return web.json_response({"decisions": []}, status=200 if "pool" in request.query else 404)
+
+    async with served(answer) as url:
+        with pytest.raises(RecordError, match=r"pool wbe; its pools are api, web$"):
+            await ask(url, "wbe")
+
+
 async def test_a_daemon_that_is_not_there_is_said_with_the_fix():
     with pytest.raises(RecordError, match=r"cannot be reached: .*; give --file, or --url"):
         await ask("http://127.0.0.1:1", "web")
