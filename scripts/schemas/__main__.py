@@ -17,8 +17,10 @@ from spotvortex.core.decision.offerings.expected_cost import OfferingCost
 from spotvortex.core.record.counterfactual import Counterfactual
 from spotvortex.core.record.schema import SCHEMA
 from spotvortex.report.assess.assessment import Report
+from spotvortex.report.evaluation.matrix import NET_PROFIT, OUTAGE_DELTA
 from spotvortex.report.explain.what_if import WhatIfReport
-from spotvortex.results.schemas import ASSESS, DECISIONS, POOLS, WHAT_IF
+from spotvortex.results.matrix import Matrix
+from spotvortex.results.schemas import ASSESS, DECISIONS, EVALUATION, POOLS, WHAT_IF
 from spotvortex.settings.model import PREFIX
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -119,6 +121,7 @@ reader passes over what it does not know; what goes, or changes its meaning, get
 |---|---|---|
 | `{ASSESS}` | `spotvortex assess --output json` | [assess.json](schemas/assess.json) |
 | `{POOLS}` | `/pools`, `spotvortex pools -o json` | [pools.json](schemas/pools.json) |
+| `{EVALUATION}` | `spotvortex evaluate --protocol 2` | [evaluation.json](schemas/evaluation.json) |
 | `{DECISIONS}` | `/decisions` of the daemon | [decisions.json](schemas/decisions.json) |
 | `{WHAT_IF}` | `spotvortex what-if -o json` | [what-if.json](schemas/what-if.json) |
 | `{RECORD}` | `/decisions/ID`, `{PREFIX}DECISION_LOG` | [record.json](schemas/record.json) |
@@ -127,7 +130,7 @@ All but the last say their name in the member `schema`. A record says its versio
 byte for byte for `replay`, and so that it is short, many of its values are arrays. The columns of
 each are below. `@N` in a text of `basis` stands for the N-th of the member `words`. `spotvortex
 explain ID --output json` gives one whole, with names. Numbers that are not finite are null in
-`assess`, and the texts `NaN`, `inf` and `-inf` elsewhere.
+`assess` and `evaluate`, and the texts `NaN`, `inf` and `-inf` elsewhere.
 
 ## Arrays of a record
 
@@ -168,6 +171,28 @@ def what_if() -> str:
     report["properties"] |= {"schema": {"const": WHAT_IF}}
     report["required"] += ["schema"]
     return named(WHAT_IF, report, classes.definitions)
+
+
+def evaluation() -> str:
+    """Return the schema of a matrix of protocol 2."""
+    classes = Classes({}, words=False)
+    classes.of(Matrix)
+    matrix, cell = classes.definitions.pop("Matrix"), classes.definitions["Cell"]
+    figure = {"type": ["number", "null"]}
+    deltas = {"type": "array", "items": {"$ref": "#/$defs/OutageDelta"}}
+    by_seed = {"type": "object", "additionalProperties": {"type": "number"}}
+    _extend(cell, {"standing": {"type": ["string", "null"]}, "has_power": {"type": "boolean"}})
+    _extend(cell, {NET_PROFIT: figure, OUTAGE_DELTA: deltas})
+    _extend(matrix, {"line": TEXT, "standing": TEXT, NET_PROFIT: figure, OUTAGE_DELTA: by_seed})
+    classes.definitions["Matrix"] = json.loads(json.dumps(matrix))
+    others = {"type": "array", "items": {"$ref": "#/$defs/Matrix"}}
+    _extend(matrix, {"schema": {"const": EVALUATION}, "others": others})
+    return named(EVALUATION, matrix, classes.definitions)
+
+
+def _extend(schema: Schema, properties: dict[str, Any]) -> None:
+    schema["properties"] |= properties
+    schema["required"] += list(properties)
 
 
 def pools() -> str:
@@ -234,6 +259,7 @@ def main() -> int:
     files = {
         "schemas.md": page,
         "schemas/assess.json": assess,
+        "schemas/evaluation.json": evaluation,
         "schemas/pools.json": pools,
         "schemas/decisions.json": decisions,
         "schemas/record.json": record,

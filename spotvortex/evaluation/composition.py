@@ -97,7 +97,7 @@ def whole(of: Protocol, model_dir: Path, *, with_variants: bool) -> Extent:
     Raises:
         ModelContractError: the bundle cannot be loaded.
     """
-    learned = worlds.LEARNED if _bundle(model_dir).has_policy else ()
+    learned = worlds.LEARNED if bundle(model_dir).has_policy else ()
     return Extent(
         n_seeds=of.n_seeds,
         mixes=of.mixes,
@@ -210,23 +210,24 @@ def _models(model_dir: Path) -> Callable[[str], Forecaster]:
 
     def model(policy: str) -> Forecaster:
         if policy not in (worlds.OURS_CONSTANT, worlds.B6):
-            return _bundle(model_dir, graph_decides=policy == worlds.OURS_GRAPH)
+            return bundle(model_dir, graph_decides=policy == worlds.OURS_GRAPH)
         return ScriptedForecaster(
             script=((0.0, worlds.CONSTANT_SCORE),),
             start_at=worlds.START_AT,
             families=worlds.FAMILIES_HELD,
-            values=_bundle(model_dir).q_values if policy == worlds.B6 else None,
+            values=bundle(model_dir).q_values if policy == worlds.B6 else None,
         )
 
     return model
 
 
 @lru_cache(maxsize=4)
-def _bundle(model_dir: Path, *, graph_decides: bool = False) -> Forecaster:
-    bundle = bundles.load(model_dir, CLOUD)
+def bundle(model_dir: Path, *, graph_decides: bool = False) -> Forecaster:
+    """Open a model bundle, once a process; its graph decides where that is asked for."""
+    opened = bundles.load(model_dir, CLOUD)
     if graph_decides:
-        bundle.decides = Predictor.GRAPH
-    return bundle
+        opened.decides = Predictor.GRAPH
+    return opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

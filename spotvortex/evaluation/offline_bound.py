@@ -31,7 +31,7 @@ def days_of(world: worlds.EvaluationWorld, costs: Costs) -> tuple[DayTotals, ...
         move_min=costs.cm, interruption_min=costs.ci, unserved_ratio=costs.v
     )
     share = offline_optimum.plan(future, told).cost_usd / world.n_days
-    return tuple(_day(number, share) for number in range(world.n_days))
+    return tuple(day_of(number, share) for number in range(world.n_days))
 
 
 def _future(world: worlds.EvaluationWorld) -> offline_optimum.Future:
@@ -55,7 +55,8 @@ def _future(world: worlds.EvaluationWorld) -> offline_optimum.Future:
     )
 
 
-def _day(number: int, usd: float) -> DayTotals:
+def day_of(number: int, usd: float) -> DayTotals:
+    """Return a day of the bound: money and nothing else."""
     return DayTotals(
         day=number,
         node_usd=usd,

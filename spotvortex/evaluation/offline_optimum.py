@@ -87,10 +87,11 @@ class Placements:
     nowhere: int
 
 
-def plan(future: Future, costs: UnitCosts) -> Placements:
+def plan(future: Future, costs: UnitCosts, n_covered: float = 0.0) -> Placements:
     """Place the units one after the other, each in the best way that those before it leave.
 
-    Unit k is wanted in the steps in which more than k units are.
+    Unit k is wanted in the steps in which more than k units are. On-demand costs nothing for the
+    first `n_covered` units, which a commitment pays for, and a part where that ends within one.
     """
     n_offerings, n_steps = future.counts.shape
     left = future.counts.copy()
@@ -98,7 +99,8 @@ def plan(future: Future, costs: UnitCosts) -> Placements:
     places = np.empty((n_units, n_steps), dtype=np.int64)
     cost_usd = 0.0
     for unit in range(n_units):
-        problem = _problem(future, costs, left > 0, future.wanted > unit)
+        paid_ratio = 1.0 - min(max(n_covered - unit, 0.0), 1.0)
+        problem = _problem(future, costs, (left > 0, future.wanted > unit), paid_ratio)
         places[unit], unit_usd = _cheapest(problem)
         cost_usd += unit_usd
         on_spot = np.flatnonzero(places[unit] < n_offerings)
@@ -122,13 +124,24 @@ class _Problem:
 
 
 def _problem(
-    future: Future, costs: UnitCosts, can_hold: NDArray[np.bool_], is_wanted: NDArray[np.bool_]
+    future: Future,
+    costs: UnitCosts,
+    free: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    paid_ratio: float,
 ) -> _Problem:
-    """Write down what one unit pays, with the last place nowhere and the one before on-demand."""
+    """Write down what one unit pays, with the last place nowhere and the one before on-demand.
+
+    Args:
+        future: prices and demand.
+        costs: what things cost beside nodes.
+        free: where the unit can be held, and when it is wanted.
+        paid_ratio: share of the on-demand price that it pays.
+    """
+    can_hold, is_wanted = free
     hours = future.step_s / 3600.0
     minute_usd = future.on_demand_usd_per_hour / MINUTES_PER_HOUR
     n_steps = len(is_wanted)
-    on_demand = np.full(n_steps, future.on_demand_usd_per_hour)
+    on_demand = np.full(n_steps, paid_ratio * future.on_demand_usd_per_hour)
     nowhere = np.where(is_wanted, costs.unserved_ratio * future.on_demand_usd_per_hour, 0.0)
     spot = np.where(can_hold, future.spot_usd_per_hour, np.inf)
     stay = hours * np.vstack([spot, on_demand, nowhere]).T

@@ -115,7 +115,7 @@ def pairs_of(worlds: Worlds, family: str, question: PairedQuestion, bound: str) 
         for runs in judged
     ]
     for pair in pairs:
-        _require_same_world(pair)
+        require_same_world(pair)
     return pairs
 
 
@@ -135,7 +135,12 @@ def _profit_ratio(result: RunResult, costs: Costs) -> float:
     return net_profit_usd(totals, costs) / totals.all_on_demand_usd
 
 
-def _require_same_world(pair: Pair) -> None:
+def require_same_world(pair: Pair) -> None:
+    """Refuse a pair whose runs differ in days or demand.
+
+    Raises:
+        ResultsError: they are not of the same world.
+    """
     for other in _others(pair):
         demands = zip(pair.policy.days, other.days, strict=True)
         same = all(

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from spotvortex.core.record.codec import CodecError, decode
 from spotvortex.errors import ProtocolError
@@ -30,6 +30,7 @@ MAX_POOLS: Final = 3
 """Pools that a world may have at most; more make a run longer than its figure is worth."""
 
 MAX_BYTES: Final = 1_000_000
+Form = TypeVar("Form")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -220,31 +221,45 @@ def parse(raw: bytes) -> Protocol:
     Raises:
         ProtocolError: as of `load`, without the path.
     """
-    if len(raw) > MAX_BYTES:
-        raise ProtocolError(f"it is larger than {MAX_BYTES} bytes; is it a protocol?")
-    try:
-        data = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise ProtocolError(f"it is not JSON: {error}; compare it with {OWN_PATH.name}") from error
-    if isinstance(data, dict) and "digest" in data:
-        raise ProtocolError("unknown field digest; remove it, it is made from the file")
-    if isinstance(data, dict):
-        data = data | {"digest": hashlib.sha256(raw).hexdigest()}
-    _require_fields(Protocol, data, "")
-    try:
-        protocol = decode(Protocol, data)
-    except CodecError as error:
-        raise ProtocolError(f"{error}; compare it with {OWN_PATH.name}") from error
+    protocol = read_form(Protocol, raw, OWN_PATH.name)
     for fault in _faults(protocol):
         raise ProtocolError(fault)
     return protocol
 
 
-def _require_fields(kind: object, data: object, where: str) -> None:
+def read_form(form: type[Form], raw: bytes, example: str) -> Form:
+    """Read the bytes of a file as a form whose `digest` is made from them.
+
+    Args:
+        form: the class, all of whose other fields have to be there.
+        raw: the bytes.
+        example: the name of the file to compare with.
+
+    Raises:
+        ProtocolError: it is no such form; the text names the field.
+    """
+    if len(raw) > MAX_BYTES:
+        raise ProtocolError(f"it is larger than {MAX_BYTES} bytes; is it a protocol?")
+    try:
+        data = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"it is not JSON: {error}; compare it with {example}") from error
+    if isinstance(data, dict) and "digest" in data:
+        raise ProtocolError("unknown field digest; remove it, it is made from the file")
+    if isinstance(data, dict):
+        data = data | {"digest": hashlib.sha256(raw).hexdigest()}
+    _require_fields(form, data, "", example)
+    try:
+        return decode(form, data)
+    except CodecError as error:
+        raise ProtocolError(f"{error}; compare it with {example}") from error
+
+
+def _require_fields(kind: object, data: object, where: str, example: str) -> None:
     """Compare the fields at every level with those of the types."""
     if typing.get_origin(kind) is tuple and isinstance(data, list):
         for i, item in enumerate(data):
-            _require_fields(typing.get_args(kind)[0], item, f"{where}[{i}]")
+            _require_fields(typing.get_args(kind)[0], item, f"{where}[{i}]", example)
     if not isinstance(kind, type) or not dataclasses.is_dataclass(kind):
         return
     if not isinstance(data, dict):
@@ -252,11 +267,11 @@ def _require_fields(kind: object, data: object, where: str) -> None:
     hints = typing.get_type_hints(kind)
     dot = f"{where}." if where else ""
     for name in sorted(hints.keys() - data.keys()):
-        raise ProtocolError(f"missing field {dot}{name}; add it as in {OWN_PATH.name}")
+        raise ProtocolError(f"missing field {dot}{name}; add it as in {example}")
     for name in sorted(data.keys() - hints.keys()):
         raise ProtocolError(f"unknown field {dot}{name}; remove it, or correct its spelling")
     for name, hint in hints.items():
-        _require_fields(hint, data[name], f"{dot}{name}")
+        _require_fields(hint, data[name], f"{dot}{name}", example)
 
 
 def _faults(protocol: Protocol) -> Iterator[str]:

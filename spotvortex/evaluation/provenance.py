@@ -8,9 +8,10 @@ are made.
 from __future__ import annotations
 
 from spotvortex.code_digest import simulator_version
+from spotvortex.evaluation.matrix.constants import Constants
 from spotvortex.evaluation.protocol import Protocol
 
 
-def made_under(protocol: Protocol, *more: str) -> str:
+def made_under(protocol: Protocol | Constants, *more: str) -> str:
     """Return the line; `more` names what else decided, as `model 3f2a9c1d7b44`."""
     return ", ".join((f"protocol {protocol.digest}", f"simulator {simulator_version()}", *more))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Final
 
@@ -74,6 +74,8 @@ class Trial:
         demand: how many pods are wanted over time.
         spare_pods: by workload, pods that are kept beyond the demand.
         controller: the daemon, None where the provisioner is alone.
+        outage_minutes: by workload, what an interruption costs it; None where each counts once.
+        growth_grace_s: for so long pods that a workload has grown by are not missed in outages.
     """
 
     scenario: Scenario
@@ -85,6 +87,8 @@ class Trial:
     demand: Demand
     spare_pods: dict[str, int] = field(default_factory=dict)
     controller: Controller | None = None
+    outage_minutes: Mapping[str, float] | None = None
+    growth_grace_s: float = 0.0
 
 
 class NullWitness:
@@ -143,6 +147,8 @@ class _Run:
             since=self._since,
             unit_of=trial.unit_of,
             spare=trial.spare_pods,
+            outage_minutes=trial.outage_minutes,
+            growth_grace_s=trial.growth_grace_s,
         )
         self._world.ledger = self.ledger
         self._records = EpisodeJournal(sink=records, in_outline=records is None)

@@ -89,6 +89,17 @@ def median_interval_pct(
     Raises:
         ValueError: no resample has a world with a base to divide by.
     """
+    return interval_of(resampled_medians(panels, rng, n_resamples), level_ratio)
+
+
+def resampled_medians(
+    panels: Sequence[Panel], rng: np.random.Generator, n_resamples: int
+) -> Floats:
+    """Return the median of each resample of seeds and days, in percent.
+
+    Raises:
+        ValueError: no resample has a world with a base to divide by.
+    """
     medians = np.concatenate(
         [
             _medians(np.concatenate([_resampled(p, rng, n) for p in panels], axis=1))
@@ -97,9 +108,24 @@ def median_interval_pct(
     )
     if not medians.size:
         raise ValueError("no world has a base to divide by")
+    return medians
+
+
+def interval_of(medians: Floats, level_ratio: float) -> Interval:
+    """Return the percentile interval of resampled medians."""
     tail = 50.0 * (1.0 - level_ratio)
     low, high = np.percentile(medians, [tail, 100.0 - tail])
     return Interval(low=float(low), high=float(high))
+
+
+def two_sided_p(medians: Floats) -> float:
+    """Return twice the share of resamples on the rarer side of 0, one more counted than was seen.
+
+    Davison and Hinkley, Bootstrap Methods and their Application (1997), section 4.2, for the one.
+    """
+    n = len(medians)
+    rarer = min(int((medians <= 0.0).sum()), int((medians >= 0.0).sum()))
+    return min(1.0, 2.0 * (rarer + 1) / (n + 1))
 
 
 def _chunks(n_resamples: int) -> Iterator[int]:

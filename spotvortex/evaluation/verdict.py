@@ -27,6 +27,7 @@ from spotvortex.evaluation.statistics import (
     spread_of,
 )
 from spotvortex.results.accounting import (
+    Costs,
     DayTotals,
     RunResult,
     gain_points,
@@ -152,10 +153,10 @@ def _row(case: _Case, name: str, groups: Sequence[Group]) -> FamilyVerdict:
     improvement = _gain(case, _without(groups, void), lambda day: net_profit_usd(day, costs))
     points = _gain(case, groups, lambda day: day.all_on_demand_usd)
     assert points is not None
-    void_points = spread_of(_points(case, void)).median if void else None
-    outages = _outages(pairs)
+    void_points = spread_of(points_of(costs, void)).median if void else None
+    outages = outages_of(pairs)
     p = _sign_p(case, groups)
-    headroom_pct, regret = _bound(case, pairs)
+    headroom_pct, regret = bound_of(costs, gate.void_below_ratio, pairs)
     return FamilyVerdict(
         family=name,
         rivals=tuple(dict.fromkeys(pair.rival.policy for pair in pairs)),
@@ -197,7 +198,7 @@ def _gain(case: _Case, groups: Sequence[Group], base: Base) -> Gain | None:
     """Measure the gain in money by a base of the rival's, None without any world."""
     if not groups:
         return None
-    panels = [_panel(case, group, base) for group in groups]
+    panels = [panel_of(case.question.costs, group, base) for group in groups]
     drawn = case.protocol.bootstrap
     rng = np.random.default_rng(drawn.seed)
     ratios = [r for p in panels for r in ratios_pct(p.gain_usd, p.base_usd).tolist()]
@@ -207,9 +208,9 @@ def _gain(case: _Case, groups: Sequence[Group], base: Base) -> Gain | None:
     )
 
 
-def _panel(case: _Case, group: Group, base: Base) -> Panel:
+def panel_of(costs: Costs, group: Group, base: Base) -> Panel:
+    """Return what a policy gained over its rival by world and day, and a base to divide it by."""
     shared_days, pairs = group
-    costs = case.question.costs
     numbers = sorted({day.day for pair in pairs for day in pair.rival.days})
     column = {number: i for i, number in enumerate(numbers)}
     gain, bases = np.zeros((len(pairs), len(numbers))), np.zeros((len(pairs), len(numbers)))
@@ -222,8 +223,8 @@ def _panel(case: _Case, group: Group, base: Base) -> Panel:
     return Panel(gain_usd=gain, base_usd=bases, seeds=seeds, shared_days=shared_days)
 
 
-def _points(case: _Case, pairs: Iterable[Pair]) -> list[float]:
-    costs = case.question.costs
+def points_of(costs: Costs, pairs: Iterable[Pair]) -> list[float]:
+    """Return the gain of each world in points of the cost of all on-demand."""
     gains = (gain_points(total_of(p.policy.days), total_of(p.rival.days), costs) for p in pairs)
     return [gain for gain in gains if gain is not None]
 
@@ -233,11 +234,12 @@ def _sign_p(case: _Case, groups: Sequence[Group]) -> float:
     sums: Mapping[tuple[str, int], list[float]] = defaultdict(list)
     for _, pairs in groups:
         for pair in pairs:
-            sums[pair.policy.family, pair.policy.seed] += _points(case, [pair])
+            sums[pair.policy.family, pair.policy.seed] += points_of(case.question.costs, [pair])
     return sign_test_p([sum(gains) for gains in sums.values()])
 
 
-def _outages(pairs: Sequence[Pair]) -> Outages:
+def outages_of(pairs: Sequence[Pair]) -> Outages:
+    """Compare outages over all worlds, and in each."""
     totals = [(total_of(p.policy.days), total_of(p.rival.days)) for p in pairs]
     deltas = [outage_delta_minutes(ours, theirs) for ours, theirs in totals]
     worst = max(range(len(pairs)), key=lambda i: deltas[i])
@@ -255,12 +257,13 @@ def _outages(pairs: Sequence[Pair]) -> Outages:
     )
 
 
-def _bound(case: _Case, pairs: Sequence[Pair]) -> tuple[float | None, float | None]:
+def bound_of(
+    costs: Costs, below: float, pairs: Sequence[Pair]
+) -> tuple[float | None, float | None]:
     """Return headroom in percent and the share of it that was gained, where the bound was run."""
     bounded = [(p.policy, p.rival, p.bound) for p in pairs if p.bound is not None]
     if not bounded:
         return None, None
-    costs, below = case.question.costs, case.gate.void_below_ratio
     headrooms = [
         net_profit_improvement_pct(total_of(bound.days), total_of(rival.days), costs, below)
         for _, rival, bound in bounded

@@ -44,7 +44,8 @@ class DayTotals:
         unserved_od_usd: the same of those that no ready node served.
         all_on_demand_usd: money for nodes in the same world without Spot (B0).
         moved_od_usd_per_minute: on-demand price a minute, summed over planned moves of a node.
-        interrupted_od_usd_per_minute: the same, summed over interruptions.
+        interrupted_od_usd_per_minute: the same, summed over interruptions; where a world weighs
+            them, each times its weight.
         n_moved: planned moves of a node.
         n_interrupted: nodes taken away by the provider.
         n_launch_failures: launches that were answered with a lack of capacity.

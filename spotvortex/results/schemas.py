@@ -9,6 +9,7 @@ from typing import Final
 
 ASSESS: Final = "spotvortex.io/assess/v1"
 POOLS: Final = "spotvortex.io/pools/v1"
+EVALUATION: Final = "spotvortex.io/evaluation/v1"
 DECISIONS: Final = "spotvortex.io/decisions/v1"
 HISTORY: Final = "spotvortex.io/history/v1"
 WHAT_IF: Final = "spotvortex.io/what-if/v1"

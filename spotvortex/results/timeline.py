@@ -29,12 +29,14 @@ class Hour:
         cost_usd_per_hour: money for nodes in that hour.
         spot_ratio: share of paid node-minutes on Spot, 0..1.
         n_nodes: nodes at the end of it.
+        on_demand_usd: list price of the on-demand nodes in it: what a commitment may pay for.
     """
 
     at_h: float
     cost_usd_per_hour: float
     spot_ratio: float
     n_nodes: int
+    on_demand_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

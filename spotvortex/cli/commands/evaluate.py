@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -14,6 +15,7 @@ import typer
 from spotvortex.batch import runner
 from spotvortex.batch.executors import dask_executor, local_executor
 from spotvortex.batch.results_file import open_results, read_results
+from spotvortex.cli import matrix
 from spotvortex.cli.console import console
 from spotvortex.cli.options import (
     HtmlOption,
@@ -25,14 +27,17 @@ from spotvortex.cli.options import (
 from spotvortex.cli.progress import bar, tell
 from spotvortex.errors import ResultsError, SettingsError
 from spotvortex.evaluation import composition, protocol, worlds
+from spotvortex.evaluation.matrix import constants
 from spotvortex.evaluation.provenance import made_under
 from spotvortex.evaluation.verdict import evaluate as judge_all
 from spotvortex.report.evaluation import evaluation as report
 from spotvortex.results.accounting import RunResult
+from spotvortex.results.verdict import Evaluation
 from spotvortex.settings.load import load as load_settings
 from spotvortex.telemetry import logs
 
-RESULTS: Final = Path("evaluation.jsonl")
+RESULTS: Final = {1: Path("evaluation.jsonl"), 2: Path("evaluation-2.jsonl")}
+"""Where the runs of each protocol are kept, unless told otherwise."""
 
 
 def command(  # noqa: PLR0913 -- options of a command line
@@ -47,39 +52,53 @@ def command(  # noqa: PLR0913 -- options of a command line
         Path | None,
         typer.Option(help="A capacity trace in CSV: the worlds of the replay family."),
     ] = None,
-    protocol_file: Annotated[
-        Path, typer.Option("--protocol", help="Constants, worlds and baselines; JSON.")
-    ] = protocol.OWN_PATH,
+    protocol_name: Annotated[
+        str, typer.Option("--protocol", help="1, 2, or a file of either's form; JSON.")
+    ] = "1",
+    ablations: Annotated[
+        bool, typer.Option("--ablations", help="Protocol 2: ours with something taken away too.")
+    ] = False,
     results: Annotated[
-        Path, typer.Option(help="Where results are kept; runs that are there are not repeated.")
-    ] = RESULTS,
+        Path | None,
+        typer.Option(
+            help="Where results are kept; runs that are there are not repeated.",
+            show_default=f"{RESULTS[1]}, of protocol 2 {RESULTS[2]}",
+        ),
+    ] = None,
     policy: Annotated[str, typer.Option(help="Which policy is judged.")] = worlds.OURS,
     workers: WorkersOption = 0,
     dask: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Send the runs to this dask scheduler.")
     ] = "",
     html: HtmlOption = None,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(help="Protocol 2: also write its figures there, as Prometheus reads them."),
+    ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Judge the policy against Karpenter alone, over many simulated worlds; end with 1 on FAIL."""
+    """Judge the policy against what users run, over many simulated worlds; end with 1 on FAIL."""
     logs.set_up("ERROR")
+    version, path = _protocol(protocol_name)
+    results = results or RESULTS[version]
     check_writable(results, "--results")
     check_writable(html, "--html")
-    of = protocol.load(protocol_file)
-    if traces is not None:
-        worlds.read_long_trace(traces, of.n_days)
-    model_dir = load_settings().model_dir
-    extent = (
-        composition.quick(of) if quick else composition.whole(of, model_dir, with_variants=variants)
+    check_writable(metrics, "--metrics")
+    typed = matrix.Typed(
+        path=path,
+        model_dir=load_settings().model_dir,
+        traces=traces,
+        results=results,
+        policy=policy,
+        quick=quick,
+        variants=variants,
+        ablations=ablations,
     )
-    if policy not in extent.policies:
-        raise SettingsError(f"--policy {policy}: is none of {', '.join(extent.policies)}")
-    specs = composition.specs_of(of, extent, protocol_file, model_dir, traces)
-    executor = dask_executor(dask) if dask else local_executor(workers or os.cpu_count() or 1)
-    wanted = {spec.key for spec in specs}
-    _run(specs, executor, results, made_under(of))
-    _, found = read_results(results, RunResult)
-    judged = judge_all((r for r in found if composition.key_of(r) in wanted), of, policy)
+    opening = dask_executor(dask) if dask else local_executor(workers or os.cpu_count() or 1)
+    if version == constants.VERSION:
+        made = matrix.evaluate(typed, opening)
+        raise typer.Exit(matrix.write(made, output, html, metrics))
+    judged = _first(typed, opening)
     if html is not None:
         html.write_text(report.render_html(judged))
     if output is Output.JSON:
@@ -87,6 +106,40 @@ def command(  # noqa: PLR0913 -- options of a command line
     else:
         report.show(judged, console())
     raise typer.Exit(0 if judged.main.passes else 1)
+
+
+def _protocol(name: str) -> tuple[int, Path]:
+    """Return the version and the file of a protocol that is named by its version or its path.
+
+    Raises:
+        ProtocolError: the file cannot be read, or is of no version that is known.
+    """
+    own = {str(protocol.VERSION): protocol.OWN_PATH, str(constants.VERSION): constants.OWN_PATH}
+    path = own.get(name, Path(name))
+    try:
+        version = json.loads(path.read_bytes()).get("version")
+    except (OSError, ValueError, AttributeError):
+        return protocol.VERSION, path  # its reader says what is wrong with it
+    return (version if version in RESULTS else protocol.VERSION), path
+
+
+def _first(typed: matrix.Typed, opening: AbstractContextManager[Executor]) -> Evaluation:
+    """Make the runs of protocol 1 and judge them."""
+    of = protocol.load(typed.path)
+    if typed.traces is not None:
+        worlds.read_long_trace(typed.traces, of.n_days)
+    extent = (
+        composition.quick(of)
+        if typed.quick
+        else composition.whole(of, typed.model_dir, with_variants=typed.variants)
+    )
+    if typed.policy not in extent.policies:
+        raise SettingsError(f"--policy {typed.policy}: is none of {', '.join(extent.policies)}")
+    specs = composition.specs_of(of, extent, typed.path, typed.model_dir, typed.traces)
+    wanted = {spec.key for spec in specs}
+    _run(specs, opening, typed.results, made_under(of))
+    _, found = read_results(typed.results, RunResult)
+    return judge_all((r for r in found if composition.key_of(r) in wanted), of, typed.policy)
 
 
 def _run(

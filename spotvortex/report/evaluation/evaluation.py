@@ -111,19 +111,20 @@ def show(evaluation: Evaluation, console: Console) -> None:
     style = "green" if verdict.passes else "red"
     console.print(Text.assemble(("spotvortex evaluate", "bold")))
     console.print(Text(line_of_verdict(verdict), style=style))
-    _print(console, "net profit", PROFIT_HEAD, map(_profit_cells, verdict.rows))
-    _print(console, "outages", OUTAGE_HEAD, map(_outage_cells, verdict.rows))
+    print_table(console, "net profit", PROFIT_HEAD, map(_profit_cells, verdict.rows))
+    print_table(console, "outages", OUTAGE_HEAD, map(_outage_cells, verdict.rows))
     if evaluation.others:
         rows = map(_sensitivity_cells, evaluation.others)
-        _print(console, "sensitivities, pooled", SENSITIVITY_HEAD, rows)
+        print_table(console, "sensitivities, pooled", SENSITIVITY_HEAD, rows)
     console.print()
     for note in _notes(verdict):
         console.print(Text(note, style="dim"))
 
 
-def _print(
+def print_table(
     console: Console, title: str, head: Iterable[str], rows: Iterable[Iterable[str]]
 ) -> None:
+    """Print a table; its first column and its notes stand at the left."""
     shown = Table(
         title=title,
         title_justify="left",

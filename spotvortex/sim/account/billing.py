@@ -8,7 +8,7 @@ change anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -77,6 +77,10 @@ class Billing:
         since: the start, seconds since the epoch.
         unit_of: by pool, the offering in whose nodes demand is counted.
         spare: by workload, pods that are wanted beyond its demand, and so never missed.
+        outage_minutes: by workload, what an interruption costs it; one of a node then counts by the
+            mean of its pods, weighted by their CPU requests. None where each counts once.
+        growth_grace_s: for so long pods that a workload has grown by are not missed in outages: no
+            provisioner has nodes for them at once.
         days: the sums of the days that are over.
         hours: the hours that are over.
         events: interruptions and moves, in order of time.
@@ -88,6 +92,8 @@ class Billing:
     since: float
     unit_of: dict[str, Offering]
     spare: dict[str, int] = field(default_factory=dict)
+    outage_minutes: Mapping[str, float] | None = None
+    growth_grace_s: float = 0.0
     days: list[DayTotals] = field(default_factory=list)
     hours: list[Hour] = field(default_factory=list)
     events: list[TimelineEvent] = field(default_factory=list)
@@ -97,6 +103,9 @@ class Billing:
     _total: _Serving = field(default_factory=_Serving)
     _billed_until: dict[str, float] = field(default_factory=dict)
     _at_hour: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    _on_demand_usd: float = 0.0
+    _settled: dict[str, int] = field(default_factory=dict)
+    _grown_until: dict[str, float] = field(default_factory=dict)
 
     def step(self, at: float, seconds: float) -> None:
         """Take note of one step of the world, which ends at a time."""
@@ -106,8 +115,9 @@ class Billing:
             self._billed_until.pop(node.uid, None)
         for node in news.moved:
             self._note(at, EventKind.MOVE, node)
-        if news.workloads:
-            self._recount(news.workloads)
+        due = {key for key, until in self._grown_until.items() if until <= at}
+        if news.workloads or due:
+            self._recount(news.workloads | due, at)
         self._add(seconds)
         if at - self.since >= HOUR_S * (len(self.hours) + 1):
             self._close_hour(at)
@@ -125,9 +135,18 @@ class Billing:
             self._sums.moved += per_minute
         else:
             self._sums.n_interrupted += 1
-            self._sums.interrupted += per_minute
+            self._sums.interrupted += per_minute * self._weight(node)
         at_h = (at - self.since) / HOUR_S
         self.events.append(TimelineEvent(at_h=at_h, kind=kind, detail=str(node.offering)))
+
+    def _weight(self, node: SimNode) -> float:
+        """Return by what an interruption of a node counts, 0 of an empty one that is weighed."""
+        if self.outage_minutes is None:
+            return 1.0
+        pods = node.movable
+        cpu = sum(pod.workload.cpu_milli for pod in pods)
+        minutes = sum(self.outage_minutes[p.workload.key] * p.workload.cpu_milli for p in pods)
+        return minutes / cpu if cpu else 0.0
 
     def _bill(self, node: SimNode, until: float) -> None:
         since = self._billed_until.get(node.uid, max(node.created_at, self.since))
@@ -141,17 +160,18 @@ class Billing:
             usd = self.prices.spot_usd(node.offering, since, until)
         else:
             usd = self.prices.on_demand_usd_per_hour(node.offering) * seconds / HOUR_S
+            self._on_demand_usd += usd
         self._sums.node_usd += usd
         self._sums.node_s += seconds
         self._sums.spot_node_s += seconds if is_spot else 0.0
         self._billed_until[node.uid] = until
 
-    def _recount(self, keys: Iterable[str]) -> None:
+    def _recount(self, keys: Iterable[str], at: float) -> None:
         # In one order: a sum of floats by another order is another number.
         for key in sorted(keys):
             workload = self.cluster.workloads.get(key)
             if workload is not None and workload.kind in _SERVING:
-                self._serving[key] = self._served(workload)
+                self._serving[key] = self._served(workload, at)
         found = self._serving.values()
         self._total = _Serving(
             wanted_usd_per_hour=sum(s.wanted_usd_per_hour for s in found),
@@ -160,19 +180,30 @@ class Billing:
             n_out=sum(s.n_out for s in found),
         )
 
-    def _served(self, workload: Workload) -> _Serving:
+    def _served(self, workload: Workload, at: float) -> _Serving:
         unit = self.unit_of[workload.pool]
         share = 1.0 / pods_per_node(unit.instance_type, workload)
         price = self.prices.on_demand_usd_per_hour(unit)
         wanted = max(0, workload.replicas - self.spare.get(workload.key, 0))
         missing = max(0, wanted - self.cluster.healthy(workload))
         allowed = wanted - workload.desired_healthy if workload.has_budget else 0
+        missed = max(0, self._expected(workload.key, wanted, at) - self.cluster.healthy(workload))
         return _Serving(
             wanted_usd_per_hour=wanted * share * price,
             unserved=missing * share,
             unserved_usd_per_hour=missing * share * price,
-            n_out=int(missing > max(0, allowed)),
+            n_out=int(missed > max(0, allowed)),
         )
+
+    def _expected(self, key: str, wanted: int, at: float) -> int:
+        """Return how many pods a workload can be expected to have: growth counts after a while."""
+        settled = self._settled.get(key, wanted)
+        has_grown = wanted > settled and self.growth_grace_s > 0.0
+        if has_grown and self._grown_until.setdefault(key, at + self.growth_grace_s) > at:
+            return settled
+        self._grown_until.pop(key, None)
+        self._settled[key] = wanted
+        return wanted
 
     def _add(self, seconds: float) -> None:
         sums, hours = self._sums, seconds / HOUR_S
@@ -193,8 +224,10 @@ class Billing:
                 cost_usd_per_hour=usd,
                 spot_ratio=spot_s / node_s if node_s > 0.0 else 0.0,
                 n_nodes=len(self.cluster.nodes),
+                on_demand_usd=self._on_demand_usd,
             )
         )
+        self._on_demand_usd = 0.0
 
     def _close_day(self) -> None:
         sums = self._sums

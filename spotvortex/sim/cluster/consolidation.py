@@ -247,7 +247,7 @@ class DisruptionController:
             if zones == {zone} or len(zones) > 1
         )
         for spot_price, offering in options:
-            if spot_price < price and self._placement.try_spot(offering, at):
+            if spot_price < price and self._placement.try_spot(group, offering, at):
                 return self._placement.launch(group, CapacityType.SPOT, offering, at)
         return None
 

@@ -23,6 +23,11 @@ _BURST_FACTOR: Final = 1.5
 _DAY_S: Final = 86_400.0
 
 
+def least_factor(mix: str) -> float:
+    """Return the smallest demand of a mix, as a share of the usual one."""
+    return _NIGHT if mix == "diurnal" else 1.0
+
+
 @dataclass(slots=True)
 class Demand:
     """The demand of one mix. `replicas` never falls below one."""

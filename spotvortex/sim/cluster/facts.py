@@ -210,6 +210,9 @@ def node_load(node: SimNode) -> NodeLoad:
         largest_memory_bytes=max((pod.workload.memory_bytes for pod in moved), default=0),
         blocked=tuple(sorted(blocked, key=lambda b: (b.blocker, b.workload))),
         n_stateful_pods=sum(p.workload.kind is WorkloadKind.STATEFUL_SET for p in moved),
+        outage_hours=max(
+            (h for pod in moved if (h := pod.workload.outage_hours) is not None), default=None
+        ),
     )
 
 
@@ -271,6 +274,8 @@ def workload_fact(workload: Workload, cluster: ClusterObjects) -> WorkloadFact:
 def _terms(workload: Workload) -> str:
     if workload.max_unavailable is not None:
         return f"maxUnavailable {workload.max_unavailable}"
+    if workload.max_unavailable_ratio is not None:
+        return f"maxUnavailable {100.0 * workload.max_unavailable_ratio:.0f}%"
     return f"minAvailable {100.0 * (workload.min_available_ratio or 0.0):.0f}%"
 
 

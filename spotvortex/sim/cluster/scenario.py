@@ -54,12 +54,15 @@ class Workload:
         memory_bytes: memory request of one pod.
         grace_s: termination grace period, in seconds.
         max_unavailable: pods that its PodDisruptionBudget lets be away, None for no such budget.
+        max_unavailable_ratio: the same as a share of the pods, rounded up, None for no such budget.
         min_available_ratio: share of pods that its budget demands, 0..1, None for no such budget.
         zonal_volume: a volume keeps each pod in the zone of its first node.
         do_not_disrupt: the pods ask not to be disrupted.
         capacity_type: a node selector, None for any.
         other_pools: pools that they may run in as well.
         min_available_after_loss: the owner's word on what must stay after a loss, "" of none.
+        outage_hours: the owner's word on what losing a node costs, in hours of its on-demand price,
+            None where none is said.
     """
 
     namespace: str
@@ -71,12 +74,14 @@ class Workload:
     memory_bytes: int
     grace_s: float = 30.0
     max_unavailable: int | None = None
+    max_unavailable_ratio: float | None = None
     min_available_ratio: float | None = None
     zonal_volume: bool = False
     do_not_disrupt: bool = False
     capacity_type: CapacityType | None = None
     other_pools: tuple[str, ...] = ()
     min_available_after_loss: str = ""
+    outage_hours: float | None = None
 
     @property
     def key(self) -> str:
@@ -90,13 +95,16 @@ class Workload:
     @property
     def has_budget(self) -> bool:
         """Tell whether a PodDisruptionBudget covers the pods."""
-        return self.max_unavailable is not None or self.min_available_ratio is not None
+        said = self.max_unavailable, self.max_unavailable_ratio, self.min_available_ratio
+        return any(value is not None for value in said)
 
     @property
     def desired_healthy(self) -> int:
         """What the budget asks for, rounded up as the disruption controller does."""
         if self.max_unavailable is not None:
             return max(0, self.replicas - self.max_unavailable)
+        if self.max_unavailable_ratio is not None:
+            return max(0, self.replicas - math.ceil(self.replicas * self.max_unavailable_ratio))
         return math.ceil(self.replicas * (self.min_available_ratio or 0.0))
 
 
@@ -123,6 +131,14 @@ class NodeGroup:
         evicts_at_notice: pods are evicted at an interruption's notice, as Karpenter does; else only
             once a replacement is there.
         unneeded_s: seconds after which Cluster Autoscaler removes a node that nobody needs.
+        second_attempt_s: seconds from a launch that failed for lack of Spot to the next attempt,
+            which then asks for on-demand; 0 where both are one request.
+        remembers_interruptions: an offering of whose interruption the provisioner hears is left
+            alone like one that failed, as Karpenter does.
+        max_provision_s: Cluster Autoscaler's `max-node-provision-time`: for so long a group without
+            capacity is waited for before another one is asked; 0 where a failure is known at once.
+        lists_lost: offerings that failed or were lost are tried last until they come again, as
+            SpotHedge does, and none is left alone for a time.
     """
 
     name: str
@@ -142,6 +158,10 @@ class NodeGroup:
     terminate_s: float = TERMINATE_S
     evicts_at_notice: bool = True
     unneeded_s: float = UNNEEDED_S
+    second_attempt_s: float = 0.0
+    remembers_interruptions: bool = False
+    max_provision_s: float = 0.0
+    lists_lost: bool = False
 
     @property
     def known_as(self) -> str:

@@ -21,15 +21,13 @@ from typing import Final
 
 from spotvortex.core.domain.autoscaling import claim_of, is_autoscaled
 from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
+from spotvortex.sim.cluster.launch_memory import LaunchMemory
 from spotvortex.sim.cluster.objects import Own, SimNode, SimPod
 from spotvortex.sim.cluster.scenario import NodeGroup, Workload, WorkloadKind
 from spotvortex.sim.cluster.state import ClusterObjects
 from spotvortex.sim.market.instance_types import instance_type_of
 from spotvortex.sim.market.prices import PricedMarket
 from spotvortex.sim.market.supply import Supply
-
-UNAVAILABLE_S: Final = 180.0
-"""How long Karpenter (v1.14) leaves an offering alone after a failed launch."""
 
 _BOOT_MEDIAN_S: Final = 50.0
 _BOOT_SIGMA: Final = 0.443
@@ -78,7 +76,7 @@ class Scheduler:
         self._supply = supply
         self._market = market
         self._chance = chance
-        self._unavailable_until: dict[Offering, float] = {}
+        self.memory = LaunchMemory()
         daemons = [w for w in cluster.workloads.values() if w.kind is WorkloadKind.DAEMON_SET]
         self._daemon_cpu = sum(w.cpu_milli for w in daemons)
         self._daemon_memory = sum(w.memory_bytes for w in daemons)
@@ -201,24 +199,30 @@ class Scheduler:
 
     def _buy(self, choices: Iterable[_Choice], at: float) -> SimNode | None:
         """Try what may be bought, best first; Spot may be short, on-demand never is."""
-        spot_was_short = False
+        short: NodeGroup | None = None
         for choice in choices:
-            is_spot = choice.capacity_type is CapacityType.SPOT
-            if is_spot and not self.try_spot(choice.offering, at):
-                spot_was_short = True
-                continue
-            self.launches.n_fallbacks += spot_was_short and not is_spot
-            return self.launch(choice.group, choice.capacity_type, choice.offering, at)
+            group = choice.group
+            if choice.capacity_type is CapacityType.SPOT:
+                if not self.try_spot(group, choice.offering, at):
+                    short = group
+                    continue
+                return self.launch(group, CapacityType.SPOT, choice.offering, at)
+            if short is not None and self.memory.waits(short, at):
+                return None
+            self.launches.n_fallbacks += short is not None
+            late_s = 0.0 if short is None else self.memory.fallback_s(short, at)
+            return self.launch(group, choice.capacity_type, choice.offering, at + late_s)
         return None
 
-    def try_spot(self, offering: Offering, at: float) -> bool:
+    def try_spot(self, group: NodeGroup, offering: Offering, at: float) -> bool:
         """Ask for one Spot node, and remember for a while where there was none."""
-        if self._unavailable_until.get(offering, -math.inf) > at:
+        if not self.memory.may_ask(group, offering, at):
             return False
         if self._supply.launch_fails(offering, self._n_held(offering), at):
-            self._unavailable_until[offering] = at + UNAVAILABLE_S
+            self.memory.failed(group, offering, at)
             self.launches.n_failed += 1
             return False
+        self.memory.came(group, offering)
         return True
 
     def _n_held(self, offering: Offering) -> int:
@@ -249,7 +253,12 @@ class Scheduler:
             for capacity_type in group.capacity_types:
                 choices = self._choices_of(group, capacity_type, pod)
                 found += sorted(
-                    choices, key=lambda c: (in_zone[c.offering.zone], self._cost(c, needed, at))
+                    choices,
+                    key=lambda c: (
+                        self.memory.is_last(c.group, c.offering),
+                        in_zone[c.offering.zone],
+                        self._cost(c, needed, at),
+                    ),
                 )
         return found
 

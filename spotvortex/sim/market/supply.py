@@ -82,19 +82,21 @@ class NoticeTiming:
 
     Attributes:
         ahead_s: seconds from a sound notice to the loss.
-        flawed_ratio: share of notices that are flawed, 0..1; half of them are late and half
-            missing.
+        flawed_ratio: share of notices that are flawed, 0..1.
+        missing_ratio: share of the flawed ones that are missing, 0..1; the others are late.
     """
 
     ahead_s: float = NOTICE_S
     flawed_ratio: float = FLAWED_RATIO
+    missing_ratio: float = 0.5
 
     def lead_s(self, chance: Random) -> float:
         """Draw the time from a notice to the loss: 0 where the notice is missing."""
         drawn = chance.random()
         if drawn >= self.flawed_ratio:
             return self.ahead_s
-        return chance.uniform(0.0, self.ahead_s) if drawn < self.flawed_ratio / 2.0 else 0.0
+        is_late = drawn < self.flawed_ratio * (1.0 - self.missing_ratio)
+        return chance.uniform(0.0, self.ahead_s) if is_late else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

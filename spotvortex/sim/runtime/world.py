@@ -223,7 +223,9 @@ class World:
             self.ledger.struck(node, self._at)
         is_heard = not self._scenario.hears_notices
         self.cluster.give_notice(node, leaves_at, is_heard=is_heard)
-        if not is_heard:
+        if is_heard:
+            self._placement.memory.interrupted(node, self._at)
+        else:
             self._unheard.append(node)
 
     def take_at_risk(self) -> list[SimNode]:
