@@ -1,4 +1,4 @@
-"""The one door to the API server, and the only module that knows kubernetes_asyncio.
+"""The one door to the API server, on the transport of kubernetes_asyncio.
 
 Comes in: paths and queries. Goes out: bytes and lines, or an error of `errors` with the server's
 own words. Every request has a time-out and the controller's user agent, and its response is always
@@ -16,19 +16,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import aiohttp
-import yaml
 from aiohttp.http_exceptions import HttpProcessingError
 from kubernetes_asyncio.client import ApiClient, Configuration
-from kubernetes_asyncio.config import (
-    ConfigException,
-    load_incluster_config,
-    load_kube_config,
-)
-from kubernetes_asyncio.config.kube_config import KubeConfigLoader
+from kubernetes_asyncio.config import ConfigException
 
 from spotvortex import __version__
 from spotvortex.errors import (
@@ -40,6 +33,7 @@ from spotvortex.errors import (
 )
 from spotvortex.kube.api.connection import change_until, watch_changes
 from spotvortex.kube.api.errors import DISRUPTION_BUDGET, LONGEST_MESSAGE, api_error
+from spotvortex.kube.api.kubeconfig import DEFAULT_KUBECONFIG, configured
 
 USER_AGENT: Final = f"spotvortex/{__version__}"
 JSON: Final = "application/json"
@@ -49,7 +43,6 @@ APPLY_PATCH: Final = "application/apply-patch+yaml"
 SLOWED: Final = "SlowedDown"
 """Reason of the error for a write that was not sent."""
 
-DEFAULT_KUBECONFIG: Final = "~/.kube/config"
 CONNECT_S: Final = 10.0
 PROBE_S: Final = 4.0
 _LARGEST_ERROR_BODY: Final = 64 * 1024
@@ -57,17 +50,6 @@ _LARGEST_ERROR_BODY: Final = 64 * 1024
 # At DEBUG the library logs whole bodies, Secrets included.
 logging.getLogger("kubernetes_asyncio").setLevel(logging.INFO)
 
-# The library hardly checks what it reads, so a wrong shape shows as these.
-_BROKEN_CONFIG: Final = (
-    ConfigException,
-    yaml.YAMLError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    OSError,
-    TypeError,
-    ValueError,
-)
 _CUT: Final = (aiohttp.ClientError, OSError, TimeoutError)
 
 SLOW_DOWN_S: Final = 1.0
@@ -124,21 +106,11 @@ class KubeClient:
         Raises:
             SettingsError: there is no configuration to use; the text says what to do.
         """
-        configuration = Configuration()
-        if not kubeconfig and not context:
-            try:
-                load_incluster_config(  # type: ignore[no-untyped-call]
-                    client_configuration=configuration
-                )
-            except ConfigException:
-                pass
-            else:
-                return cls(configuration, "in-cluster")
-        paths = kubeconfig or DEFAULT_KUBECONFIG
-        name = await _load_kubeconfig(configuration, paths, context)
+        configuration, name = await configured(kubeconfig, context)
         try:
             return cls(configuration, name)
         except OSError as error:
+            paths = kubeconfig or DEFAULT_KUBECONFIG
             raise SettingsError(
                 f"a certificate of context {name!r} in {paths} cannot be used: {error}"
             ) from error
@@ -330,52 +302,6 @@ class KubeClient:
         finally:
             # A body read to its end has already given its connection back; any other is closed.
             response.close()
-
-
-async def _load_kubeconfig(configuration: Configuration, paths: str, context: str) -> str:
-    if not _any_exists(paths):
-        raise SettingsError(
-            f"no kubeconfig at {paths} and not inside a cluster: name one with KUBECONFIG"
-        )
-    try:
-        loader = await load_kube_config(
-            config_file=paths,
-            context=context or None,
-            client_configuration=configuration,
-            persist_config=False,
-        )
-    except _BROKEN_CONFIG as error:
-        wanted = f"context {context!r}" if context else "the current context"
-        raise SettingsError(
-            f"cannot use {wanted} of kubeconfig {paths}: {_why_broken(error)}; "
-            "`kubectl config get-contexts` lists what there is"
-        ) from error
-    _keep_credentials_fresh(configuration, loader)
-    current = loader.current_context or {}
-    return str(current.get("name", context))
-
-
-def _why_broken(error: Exception) -> str:
-    """Return a reason in words: what reads the file gives up on Python's own errors as well."""
-    if isinstance(error, ConfigException | yaml.YAMLError | OSError):
-        return str(error)[:LONGEST_MESSAGE]
-    return "it is no kubeconfig, or lacks a part of one (clusters, contexts, users)"
-
-
-def _any_exists(paths: str) -> bool:
-    return any(path and Path(path).expanduser().is_file() for path in paths.split(":"))
-
-
-def _keep_credentials_fresh(configuration: Configuration, loader: KubeConfigLoader) -> None:
-    """Let a credential plugin run again before its token expires (EKS: every 15 minutes)."""
-    if not hasattr(loader, "exec_plugin_expiry"):
-        return
-
-    async def refresh(target: Configuration) -> None:
-        await loader.load_from_exec_plugin()
-        target.api_key["BearerToken"] = loader.token
-
-    configuration.refresh_api_key_hook = refresh
 
 
 async def _lines(path: str, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -18,6 +18,7 @@ from spotvortex.errors import (
     UnreachableError,
 )
 from spotvortex.kube.api import client as module
+from spotvortex.kube.api import kubeconfig as places
 from spotvortex.kube.api.client import MERGE_PATCH, SLOWED, KubeClient
 from spotvortex.kube.api.errors import api_error
 from tests.kube.fake_api import SILENCE, Answer, FakeApi, client_for, refused, serving, watched
@@ -252,7 +253,7 @@ async def test_a_broken_certificate_is_told(tmp_path):
 
 
 async def test_no_kubeconfig_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "DEFAULT_KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.setattr(places, "DEFAULT_KUBECONFIG", str(tmp_path / "none"))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(SettingsError, match="name one with KUBECONFIG"):
         await KubeClient.connect()
