@@ -14,6 +14,7 @@ from scripts.schemas.classes import Classes, Schema
 from spotvortex.core.decision.messages import Basis, Economics, Proposal, Verdict
 from spotvortex.core.decision.offerings.choice import AvoidedOffering
 from spotvortex.core.decision.offerings.expected_cost import OfferingCost
+from spotvortex.core.decision.offerings.shift import Shift
 from spotvortex.core.record.counterfactual import Counterfactual
 from spotvortex.core.record.schema import SCHEMA
 from spotvortex.report.assess.assessment import Report
@@ -235,6 +236,7 @@ def record() -> str:
         "economics": Economics,
         "expected": tuple[OfferingCost, ...],
         "avoided": tuple[AvoidedOffering, ...],
+        "shift": Shift | None,
         "flip": Counterfactual | None,
         "words": tuple[str, ...],
         "basis": Basis,

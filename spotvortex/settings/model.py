@@ -307,6 +307,13 @@ class Settings(BaseSettings):
     budgets_bind: bool = False
     """`true` makes each PodDisruptionBudget bound what a loss may take as well as what is moved."""
 
+    shift: bool = True
+    """`false` leaves Spot nodes where they are, although another Spot offering is expected to cost
+    less by more than the move."""
+
+    evacuate: bool = True
+    """`false` leaves where they are the Spot nodes that a partial loss of their offering spared."""
+
     reduce_unsafe: bool = False
     """`true` moves nodes off Spot where a loss would leave a workload with too few pods."""
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import math
 
-from spotvortex.core.decision.messages import Economics
+from spotvortex.core.decision.messages import Economics, Proposal
 from spotvortex.core.decision.offerings.choice import START_MINUTES, choice_of
 from spotvortex.core.decision.offerings.expected_cost import OfferingCost, outage_minutes
+from spotvortex.core.decision.offerings.idle_commitment import idle_commitment_of
+from spotvortex.core.decision.offerings.shift import shift_of
 from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import ProposalReason
 from spotvortex.core.pool.input import Money, PoolInput, Risk
 
 RUNTIME_HORIZON_HOURS = 2.0
@@ -23,6 +26,48 @@ RUNTIME_HORIZON_HOURS = 2.0
 def hazard_per_hour(runtime_score: float) -> float:
     """Turn a probability over the horizon into a constant hazard: -ln(1 - p) / h."""
     return -math.log(max(1.0 - runtime_score, 1e-9)) / RUNTIME_HORIZON_HOURS
+
+
+def economics_of(pool: PoolInput, proposal: Proposal, limits: Limits) -> Economics:
+    """Value what is proposed: one more node on Spot, one that is there now, or one that shifts."""
+    if proposal.is_shift:
+        return _shifted(pool, limits)
+    if proposal.reason is ProposalReason.UNUSED_COMMITMENT:
+        return _committed(pool, limits)
+    if proposal.action.away_from_spot:
+        return held_economics(pool, limits)
+    return entry_economics(pool, limits)
+
+
+def _shifted(pool: PoolInput, limits: Limits) -> Economics:
+    """Value a shift: what risk it takes away counts as a cost that is negative."""
+    shift = shift_of(pool, limits)
+    if shift is None:
+        return Economics()
+    saving = shift.list_usd_per_hour
+    return Economics(
+        saving_usd_per_hour=saving,
+        risk_cost_usd_per_hour=None if saving is None else saving - shift.gain_usd_per_hour,
+        net_usd_per_hour=shift.gain_usd_per_hour,
+        migration_usd=shift.move_usd,
+        payback_hours=shift.payback_hours,
+    )
+
+
+def _committed(pool: PoolInput, limits: Limits) -> Economics:
+    """Value a Spot node against on-demand that a commitment pays for: Spot saves less than none."""
+    found = idle_commitment_of(pool, limits)
+    if found is None:
+        return Economics()
+    saving = found.on_demand_usd_per_hour - found.spot.spot_usd_per_hour
+    return Economics(
+        discount_ratio=saving / found.spot.on_demand_usd_per_hour,
+        saving_usd_per_hour=saving,
+        risk_cost_usd_per_hour=saving + found.gain_usd_per_hour,
+        net_usd_per_hour=-found.gain_usd_per_hour,
+        migration_usd=found.move_usd,
+        payback_hours=found.move_usd / found.gain_usd_per_hour,
+    )
 
 
 def entry_economics(pool: PoolInput, limits: Limits) -> Economics:

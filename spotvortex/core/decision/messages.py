@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from spotvortex.core.decision.offerings.choice import Choice, choice_of
+from spotvortex.core.decision.offerings.shift import Shift, shift_of
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import MoveKind, kind_of
 from spotvortex.core.domain.observation import NO_AUTHORITY, Observation, WriteAuthority
@@ -53,14 +54,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Economics:
-    """One more node on Spot, in US dollars; None where a price is unknown.
+    """One more node on Spot, or of a shift one in other Spot, in US dollars; None where unknown.
 
     Attributes:
         discount_ratio: the saving / the on-demand price; negative where a commitment pays for more
             of that than Spot would save.
         saving_usd_per_hour: on-demand less what commitments pay for of it, minus spot, per
-            node-hour.
-        risk_cost_usd_per_hour: the hazard times what an interruption costs, per node-hour.
+            node-hour; of a shift the Spot price of what it leaves minus that of where it goes.
+        risk_cost_usd_per_hour: the hazard times what an interruption costs, per node-hour; of a
+            shift what it adds to that, negative where it takes some away.
         net_usd_per_hour: the saving less the cost of the risk, per node-hour.
         migration_usd: what the move costs, once.
         payback_hours: hours until the move has paid for itself.
@@ -96,6 +98,16 @@ class Proposal:
         """The kind of move that it is, which says what may refuse it."""
         return kind_of(self.action, self.reason)
 
+    @property
+    def is_shift(self) -> bool:
+        """Tell whether nodes go from Spot to Spot: a wave of a HOLD, which keeps the ratio."""
+        return self.action is Action.HOLD and self.reason.is_shift
+
+    @property
+    def is_still(self) -> bool:
+        """Tell whether nothing is to move."""
+        return self.action is Action.HOLD and not self.reason.is_shift
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolState:
@@ -113,6 +125,9 @@ class PoolState:
         n_probation: most nodes that the next return may move.
         rules: the owner's rules as stated last.
         fell_from: the Spot ratio before a fall back that is not undone yet, 0..1, None without one.
+        last_shift_at: time of the last move from Spot to Spot, None before the first.
+        shift_payback_s: time after it in which the nodes that shifts have made have not paid for
+            themselves.
     """
 
     target_ratio: float | None = None
@@ -124,6 +139,8 @@ class PoolState:
     n_probation: int = 1
     rules: PoolRules = NO_RULES
     fell_from: float | None = None
+    last_shift_at: float | None = None
+    shift_payback_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +185,7 @@ class Basis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """One node that a wave moves to another capacity type."""
+    """One node that a wave moves, and what capacity its pods are to get."""
 
     candidate: Candidate
     to: CapacityType
@@ -188,7 +205,7 @@ class Decision:
         verdicts: the answers of the gates.
         economics: what one more node on Spot would bring.
         target_ratio: the Spot ratio that the pool is to reach, 0..1.
-        moves: the wave that carries the action out; none for HOLD.
+        moves: the wave that carries the action out; none for HOLD, but for a shift.
         savings_usd_per_hour: what the wave saves at list price, negative for a fall back, None
             where a price is unknown.
     """
@@ -209,6 +226,11 @@ class Decision:
     def choice(self) -> Choice:
         """What the offerings are expected to cost, and which of them room avoids."""
         return choice_of(self.basis.pool, self.basis.limits)
+
+    @property
+    def shift(self) -> Shift | None:
+        """What the shift that was proposed is worth, None where none was."""
+        return shift_of(self.basis.pool, self.basis.limits) if self.proposal.is_shift else None
 
     @property
     def cycle(self) -> int:

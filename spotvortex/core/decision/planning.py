@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from spotvortex.core.decision.gates.table import Ruling
 from spotvortex.core.decision.messages import Move, Proposal
+from spotvortex.core.decision.offerings.idle_commitment import idle_commitment_of
+from spotvortex.core.decision.offerings.shift import shift_candidates, shift_of
 from spotvortex.core.decision.rule_policy import (
     leaving_for,
     max_ratio,
@@ -19,7 +21,13 @@ from spotvortex.core.decision.rule_policy import (
 )
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import BINDINGS, Reach
-from spotvortex.core.domain.types import RATIO_STEP, Action, CapacityType, whole
+from spotvortex.core.domain.types import (
+    RATIO_STEP,
+    Action,
+    CapacityType,
+    ProposalReason,
+    whole,
+)
 from spotvortex.core.pool.input import Candidate, PoolInput
 
 
@@ -28,7 +36,7 @@ class Wave:
     """What is done of an action.
 
     Attributes:
-        action: the action; HOLD where nothing can be moved.
+        action: the action; HOLD where nothing can be moved, and of a shift.
         reason: why, in a word.
         target_ratio: the Spot ratio that the pool is to reach, 0..1.
         moves: the nodes that move.
@@ -43,7 +51,7 @@ class Wave:
 def target_ratio(pool: PoolInput, proposal: Proposal, limits: Limits) -> float:
     """Return the ratio that a proposal aims at, between what holds by itself and the cap.
 
-    HOLD stays where it is.
+    HOLD stays where it is, also where nodes shift.
     """
     action = proposal.action
     if action is Action.HOLD:
@@ -86,8 +94,12 @@ def wave_candidates(
 ) -> tuple[Candidate, ...]:
     """Return the nodes that a proposal may move, the first to move first.
 
-    A decrease for what offerings are expected to cost takes the nodes of those alone.
+    A decrease for what offerings are expected to cost takes the nodes of those alone, a shift those
+    of the one offering that it leaves.
     """
+    if proposal.is_shift:
+        shift = shift_of(pool, limits)
+        return () if shift is None else shift_candidates(pool, shift)
     candidates = within_reach(pool.to_spot if towards_spot else pool.to_on_demand, proposal.kind)
     about = frozenset() if towards_spot else leaving_for(proposal.reason, pool, limits)
     return tuple(c for c in candidates if not about or c.offering in about)
@@ -96,20 +108,32 @@ def wave_candidates(
 def plan_wave(pool: PoolInput, proposal: Proposal, ruling: Ruling, limits: Limits) -> Wave:
     """Choose the nodes that carry a proposal out, or HOLD with the reason why not."""
     action = proposal.action
-    if action is Action.HOLD:
+    if proposal.is_still:
         return _hold(pool, proposal.reason)
     if ruling.refused:
         return _hold(pool, f"refused_by_{ruling.first_refusal}")
     target = target_ratio(pool, proposal, limits)
     delta = n_wanted(pool, target, limits)
-    candidates = wave_candidates(pool, proposal, limits, towards_spot=delta > 0)
-    to = CapacityType.SPOT if delta > 0 else CapacityType.ON_DEMAND
+    to_spot = proposal.is_shift or delta > 0
+    candidates = wave_candidates(pool, proposal, limits, towards_spot=to_spot)
+    to = CapacityType.SPOT if to_spot else CapacityType.ON_DEMAND
     allowed = len(candidates) if ruling.limit is None else ruling.limit
-    chosen = candidates[: max(0, min(abs(delta), allowed, limits.max_wave_nodes))]
+    most = min(_n_asked(pool, proposal, delta, limits), allowed, limits.max_wave_nodes)
+    chosen = candidates[: max(0, most)]
     if not chosen:
         return _hold(pool, "nothing_to_move")
     moves = tuple(Move(candidate=candidate, to=to) for candidate in chosen)
     return Wave(action=action, reason=proposal.reason, target_ratio=target, moves=moves)
+
+
+def _n_asked(pool: PoolInput, proposal: Proposal, delta: int, limits: Limits) -> int:
+    """Return the nodes that a proposal asks for: a shift has no ratio that would bound it."""
+    if proposal.is_shift:
+        return limits.max_wave_nodes
+    if proposal.reason is ProposalReason.UNUSED_COMMITMENT:
+        idle = idle_commitment_of(pool, limits)
+        return min(abs(delta), idle.n_nodes if idle is not None else 0)
+    return abs(delta)
 
 
 def _hold(pool: PoolInput, reason: str) -> Wave:

@@ -12,7 +12,7 @@ from spotvortex.core.decision.learned_policy import propose_by_value
 from spotvortex.core.decision.messages import Economics, Proposal
 from spotvortex.core.decision.rule_policy import for_safety, owners_word, propose
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import PolicyMode, ProposalReason
+from spotvortex.core.domain.types import Action, PolicyMode, ProposalReason
 from spotvortex.core.pool.input import PoolInput
 
 
@@ -28,4 +28,8 @@ def both_proposals(
     if limits.policy_mode is not PolicyMode.RL:
         return rules, learned
     said = owners_word(pool, limits) or for_safety(pool, limits)
-    return (learned, rules) if said is None else (said, learned)
+    if said is not None:
+        return said, learned
+    # A shift is a wave of a HOLD: what the network says of the ratio is kept.
+    held = learned.action is Action.HOLD and learned.reason is ProposalReason.BEST_Q_VALUE
+    return (rules, learned) if held and rules.is_shift else (learned, rules)

@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import Final
 
 from spotvortex.core.decision.budgets import cluster_budget
-from spotvortex.core.decision.economics import entry_economics, held_economics
+from spotvortex.core.decision.economics import economics_of, entry_economics
 from spotvortex.core.decision.gates.base import Case
-from spotvortex.core.decision.gates.disruption import PEACE_S
+from spotvortex.core.decision.gates.disruption import PEACE_S, is_paying_back
 from spotvortex.core.decision.gates.table import combine, evaluate
 from spotvortex.core.decision.maintenance import is_released, maintenance_calls
 from spotvortex.core.decision.messages import (
@@ -24,6 +24,7 @@ from spotvortex.core.decision.messages import (
     ControllerState,
     Decision,
     Economics,
+    Move,
     Plan,
     PoolState,
 )
@@ -35,7 +36,7 @@ from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import MoveKind
 from spotvortex.core.domain.observation import Observation
-from spotvortex.core.domain.types import Action, CapacityType, short
+from spotvortex.core.domain.types import Action, CapacityType, Offering, short
 from spotvortex.core.drain.interruption import interruption_orders
 from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind
 from spotvortex.core.drain.progress import AFTER_LOSS_S, OVERDUE
@@ -173,7 +174,8 @@ def _as_now(order: DrainOrder, limits: Limits | None) -> DrainOrder:
 def _urgency(pool: PoolInput, limits: Limits) -> tuple[int, float, str]:
     proposal, _ = both_proposals(pool, entry_economics(pool, limits), limits)
     action = proposal.action
-    rank = 0 if action is Action.EMERGENCY_EXIT else 1 if action.away_from_spot else 2
+    protects = action.away_from_spot or proposal.kind is MoveKind.RISK
+    rank = 0 if action is Action.EMERGENCY_EXIT else 1 if protects else 2
     return rank, -(worse(pool.spot_risk) or 0.0), pool.pool
 
 
@@ -183,10 +185,8 @@ def decide(basis: Basis) -> Decision:
     A pure function of the basis: a record that keeps it can be replayed.
     """
     pool, limits = basis.pool, basis.limits
-    economics = entry_economics(pool, limits)
-    proposal, other = both_proposals(pool, economics, limits)
-    if proposal.action.away_from_spot:
-        economics = held_economics(pool, limits)
+    proposal, other = both_proposals(pool, entry_economics(pool, limits), limits)
+    economics = economics_of(pool, proposal, limits)
     verdicts = evaluate(Case(basis=basis, proposal=proposal, economics=economics))
     ruling = combine(verdicts, limits.mode)
     wave = plan_wave(pool, proposal, ruling, limits)
@@ -217,7 +217,7 @@ def _savings(wave: Wave, economics: Economics) -> float | None:
         return 0.0
     if economics.saving_usd_per_hour is None:
         return None
-    sign = 1.0 if wave.action.towards_spot else -1.0
+    sign = -1.0 if wave.action.away_from_spot else 1.0
     return sign * len(wave.moves) * economics.saving_usd_per_hour
 
 
@@ -245,8 +245,16 @@ def _orders_of(decision: Decision) -> Iterator[DrainOrder]:
             mode=decision.mode,
             n_wave=len(drained),
             leftover_s=limits.leftover_s,
-            avoid=() if move.to is CapacityType.ON_DEMAND else decision.choice.names_avoided,
+            avoid=_avoided(decision, move),
         )
+
+
+def _avoided(decision: Decision, move: Move) -> tuple[Offering, ...]:
+    """Return the Spot offerings that the room of a move must not get."""
+    if move.to is CapacityType.ON_DEMAND:
+        return ()
+    shift = decision.shift
+    return decision.choice.names_avoided if shift is None else shift.avoid
 
 
 def _next_state(state: ControllerState, decisions: tuple[Decision, ...]) -> ControllerState:
@@ -266,6 +274,8 @@ def _next_pool_state(before: PoolState, decision: Decision) -> PoolState:
     if not decision.moves:
         return replace(after, fell_from=None) if _is_undone(decision.input, after) else after
     after = replace(after, last_wave_at=decision.at)
+    if decision.shift is not None:
+        return _shifted(after, decision.at, 3600.0 * decision.shift.payback_hours)
     if decision.action.away_from_spot and decision.proposal.kind is MoveKind.SAFETY:
         # Nothing that is to be undone: what it took from Spot was not safe there.
         return _fallen_back(after, decision.at)
@@ -273,6 +283,12 @@ def _next_pool_state(before: PoolState, decision: Decision) -> PoolState:
         fell_from = max(after.fell_from or 0.0, short(decision.input.spot_ratio))
         return _fallen_back(replace(after, fell_from=fell_from), decision.at)
     return _returning(after, decision.at)
+
+
+def _shifted(state: PoolState, at: float, payback_s: float) -> PoolState:
+    """Remember for how long what shifts have made has to stay: the longest of those not over."""
+    left_s = state.shift_payback_s if is_paying_back(state, at) else 0.0
+    return replace(state, last_shift_at=at, shift_payback_s=short(max(payback_s, left_s)))
 
 
 def _is_undone(pool: PoolInput, state: PoolState) -> bool:

@@ -3,7 +3,8 @@
 Comes in: the reduced input of a pool, its economics and the limits. Goes out: a proposal with the
 rule that made it. The rules are ordered: leave, in an emergency, by an owner's word, for a family
 that the model does not know (where switched on), then by risk, then for the safety of workloads
-(where switched on); else stay; else enter. Doubt is
+(where switched on), then to on-demand that a commitment pays for; else move to other Spot for risk;
+else stay; else enter; else, where the pool holds, move to other Spot for its price. Doubt is
 HOLD, but for an owner's word: it rests on no price and no score, so nothing that waits for one may
 stand before it.
 """
@@ -22,6 +23,8 @@ from spotvortex.core.decision.offerings.choice import (
     leaving,
     leaving_at_any_price,
 )
+from spotvortex.core.decision.offerings.idle_commitment import idle_commitment_of
+from spotvortex.core.decision.offerings.shift import Shift, shift_candidates, shift_of
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import BINDINGS, MoveKind
 from spotvortex.core.domain.types import Action, Offering, ProposalReason, whole
@@ -42,10 +45,31 @@ def propose(pool: PoolInput, economics: Economics, limits: Limits) -> Proposal:
     away = _away(pool, limits)
     if away is not None:
         return away
-    found = _stay(pool, limits) or _enter(pool, economics, limits)
+    found = _spot(pool, economics, limits)
     all_outside = pool.n_spot and pool.n_spot_out_of_scope == pool.n_spot
     # Of a pool that has nothing else to do it is said that the model does not know it.
     return UNSUPPORTED if all_outside and found.action is Action.HOLD else found
+
+
+def _spot(pool: PoolInput, economics: Economics, limits: Limits) -> Proposal:
+    """Propose what keeps the ratio or raises it: protection first, then growth, then a shift.
+
+    A shift without a node that could move stands before nothing but HOLD.
+    """
+    shift = shift_of(pool, limits)
+    if shift is None:
+        return _stay(pool, limits) or _enter(pool, economics, limits)
+    shifting = Proposal(action=Action.HOLD, reason=shift.reason)
+    if shifting.kind is MoveKind.RISK and is_able(pool, shift):
+        return shifting
+    found = _stay(pool, limits) or _enter(pool, economics, limits)
+    return shifting if found.action is Action.HOLD else found
+
+
+def is_able(pool: PoolInput, shift: Shift) -> bool:
+    """Tell whether a shift has a node to move and somebody to move it."""
+    driven = pool.room_shift is not None and not pool.room_shift.no_driver
+    return driven and bool(shift_candidates(pool, shift))
 
 
 def _away(pool: PoolInput, limits: Limits) -> Proposal | None:
@@ -59,6 +83,7 @@ def _away(pool: PoolInput, limits: Limits) -> Proposal | None:
         UNSUPPORTED if leaves else None,
         risk,
         for_safety(pool, limits),
+        _by_commitment(pool, limits),
     )
     wanted = [proposal for proposal in ordered if proposal is not None]
     able = (p for p in wanted if within_reach(pool.to_on_demand, p.kind))
@@ -146,6 +171,9 @@ def leaving_for(reason: str, pool: PoolInput, limits: Limits) -> frozenset[Offer
     """Return the offerings that a decrease is about, none where it is about all of them."""
     if reason == ProposalReason.RISK_OUTWEIGHS_PRICE:
         return leaving_at_any_price(pool, limits)
+    if reason == ProposalReason.UNUSED_COMMITMENT:
+        idle = idle_commitment_of(pool, limits)
+        return frozenset() if idle is None else frozenset({idle.offering})
     return leaving(pool, limits) if reason == ProposalReason.EXPECTED_LOSS else frozenset()
 
 
@@ -168,6 +196,13 @@ def for_safety(pool: PoolInput, limits: Limits) -> Proposal | None:
     if not (limits.reduce_unsafe and pool.safety.n_breaking and pool.safety.n_relieving):
         return None
     return Proposal(action=Action.DECREASE_10, reason=ProposalReason.UNSAFE_LOSS)
+
+
+def _by_commitment(pool: PoolInput, limits: Limits) -> Proposal | None:
+    """Propose to leave Spot where on-demand is paid for by a commitment that nothing uses."""
+    if idle_commitment_of(pool, limits) is None:
+        return None
+    return Proposal(action=Action.DECREASE_10, reason=ProposalReason.UNUSED_COMMITMENT)
 
 
 def _stay(pool: PoolInput, limits: Limits) -> Proposal | None:

@@ -72,6 +72,10 @@ class Limits:
         rebalance_risk_factor: by which a rebalance recommendation raises the hazard of its offering
             while it counts, at least 1.
         hold_unstated: growth waits until commitments are stated.
+        shift: Spot nodes move to other Spot offerings where the expected cost falls by more than
+            the move costs.
+        evacuate: what a partial loss of an offering has left on it moves to others, where that is
+            expected to cost less.
     """
 
     mode: Mode = Mode.SHADOW
@@ -108,6 +112,8 @@ class Limits:
     reduce_unsafe: bool = False
     rebalance_risk_factor: float = 3.0
     hold_unstated: bool = False
+    shift: bool = True
+    evacuate: bool = True
 
     def reaches(self, risk: float, cap: float) -> bool:
         """Tell whether a score is at a cap, if that is one."""

@@ -82,13 +82,13 @@ _BODY: Final = frozenset({Concern.AUTHORITY, Concern.FACTS, Concern.DISRUPTION})
 BINDINGS: Final[Mapping[MoveKind, Binding]] = {
     MoveKind.NONE: Binding(moves="`HOLD`: nothing moves", concerns=_ALL, reach=Reach.ALL, notes={}),
     MoveKind.PRICE: Binding(
-        moves="growth to Spot, and any move for what it costs",
+        moves="growth to Spot, a shift to other Spot for its price, and any move for what it costs",
         concerns=_ALL,
         reach=Reach.INSIDE,
         notes={Concern.AUTHORITY: "and for a day after what was remembered is lost"},
     ),
     MoveKind.RISK: Binding(
-        moves="a decrease for risk",
+        moves="a decrease for risk, a shift to other Spot for risk, the evacuation of survivors",
         concerns=_BODY | {Concern.PACE, Concern.CONFIDENCE},
         reach=Reach.INSIDE,
         terms=RISK_TERMS,
@@ -131,8 +131,10 @@ def kind_of(action: Action, reason: ProposalReason) -> MoveKind:
 
     A network's EMERGENCY_EXIT is a decrease for risk: it is worth what the scores are that it saw.
     """
+    if reason is ProposalReason.SHIFT_FOR_PRICE or reason is ProposalReason.UNUSED_COMMITMENT:
+        return MoveKind.PRICE
     if action is Action.HOLD:
-        return MoveKind.NONE
+        return MoveKind.RISK if reason.is_shift else MoveKind.NONE
     if reason is ProposalReason.ABOVE_MAX_SPOT_RATIO:
         return MoveKind.OWNER
     if reason is ProposalReason.UNSAFE_LOSS:

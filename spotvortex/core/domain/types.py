@@ -144,6 +144,10 @@ class ProposalReason(StrEnum):
     MEDIUM_RISK = "medium_risk"
     EXPECTED_LOSS = "expected_loss"
     RISK_OUTWEIGHS_PRICE = "risk_outweighs_price"
+    UNUSED_COMMITMENT = "unused_commitment"
+    EVACUATE_SURVIVORS = "evacuate_survivors"
+    SHIFT_FOR_RISK = "shift_for_risk"
+    SHIFT_FOR_PRICE = "shift_for_price"
     ABOVE_MAX_SPOT_RATIO = "above_max_spot_ratio"
     UNSAFE_LOSS = "unsafe_loss"
     ALL_SPOT_ALREADY = "all_spot_already"
@@ -163,6 +167,20 @@ class ProposalReason(StrEnum):
     NO_Q_VALUES = "no_q_values"
     BEST_Q_VALUE = "best_q_value"
     ASKED = "asked"
+
+    @property
+    def is_shift(self) -> bool:
+        """Tell whether it moves nodes from Spot to Spot, while the ratio is held."""
+        return self in _SHIFTS
+
+
+_SHIFTS: Final = frozenset(
+    {
+        ProposalReason.EVACUATE_SURVIVORS,
+        ProposalReason.SHIFT_FOR_RISK,
+        ProposalReason.SHIFT_FOR_PRICE,
+    }
+)
 
 
 class Outcome(StrEnum):

@@ -14,7 +14,7 @@ from typing import Final
 
 from spotvortex.core.domain.cloud.instance_types import vcpus_of
 from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
-from spotvortex.core.domain.sides import allows, receiving_sides
+from spotvortex.core.domain.sides import allows, is_driven, receiving_sides
 from spotvortex.core.domain.types import Blocker, CapacityType, ProvisionerKind
 from spotvortex.core.pool.input import MAX_CANDIDATES, GroupFit
 
@@ -64,6 +64,38 @@ def place(
     hosted = {id(node) for node in best.hosted}
     others = [node for node in nodes if id(node) not in hosted]
     return (*best.hosted, *others), best.room(others, seen, going)
+
+
+def room_for(
+    ranked: Sequence[NodeFact],
+    nodes: Sequence[NodeFact],
+    groups: Sequence[NodeGroupFact],
+    wanted: CapacityType,
+    seen: Sizes,
+) -> tuple[tuple[NodeFact, ...], GroupFit]:
+    """Return the nodes that may move, best first, and the room that NodePools have for them.
+
+    Nodes that no driver moves are left out where others may move, and else said to be such.
+
+    Args:
+        ranked: movable nodes in the order in which they would be moved.
+        nodes: whose maker is named where no driver moves any of them.
+        groups: the NodePools of the pool; none where none is served.
+        wanted: what the nodes would become.
+        seen: sizes of instance types.
+    """
+    driven = tuple(filter(is_driven, ranked))
+    free, held = releasable(driven, groups)
+    found, room = place(groups, wanted, spare_nodes(free, groups) if driven else ranked, seen)
+    why = _no_driver(driven, ranked or nodes) or held or room.no_driver
+    return found, replace(room, no_driver=why)
+
+
+def _no_driver(driven: Sequence[NodeFact], nodes: Sequence[NodeFact]) -> str:
+    """Return who makes these nodes where no driver moves any of them, "" where one does."""
+    if driven or not nodes or any(map(is_driven, nodes)):
+        return ""
+    return nodes[0].provisioner.value
 
 
 def spare_nodes(

@@ -28,6 +28,12 @@ MAX_COMMITMENTS_NAMED: Final = 3
 MAX_AVOIDED: Final = 8
 """Spot offerings that room is asked to avoid; the journal of an order has them."""
 
+MAX_SHIFT_AVOIDED: Final = 16
+"""The same of a shift: what it leaves, and what is not worth the move."""
+
+MAX_IDLE_NODES: Final = 99.0
+"""Nodes beyond which nobody counts what commitments would pay for."""
+
 MAX_OTHERS: Final = 6
 """Offerings that a pool may use and does not hold, listed in a reduced input."""
 
@@ -58,6 +64,8 @@ class OfferingInput:
         is_survivor: that loss left some of the nodes.
         refused_hours: hours since a launch there was last seen to fail, None where none was.
         from_memory: the interruption memory gave the scores.
+        idle_nodes: on-demand nodes of its type that commitments nothing uses would pay for, in
+            shares of a node, at most `MAX_IDLE_NODES`.
     """
 
     offering: Offering
@@ -75,6 +83,7 @@ class OfferingInput:
     is_survivor: bool = False
     refused_hours: float | None = None
     from_memory: bool = False
+    idle_nodes: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +102,7 @@ class Candidate:
         anchored: an anchor of the controller keeps it.
         sides: the groups of its pool that may take its pods, the one to try first first.
         in_scope: the model was made for its family; true where nothing is known.
+        age_s: how long it has existed, in whole seconds, 0 where that is not known.
     """
 
     node: str
@@ -106,6 +116,7 @@ class Candidate:
     anchored: bool = False
     sides: tuple[str, ...] = ()
     in_scope: bool = True
+    age_s: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,6 +283,11 @@ class PoolInput:
         usage: what its nodes really use.
         signals: what AWS says of its offerings, of those of which it says anything; already in
             their scores.
+        to_shift: Spot nodes that may move to other Spot, at most `MAX_CANDIDATES`: of an offering
+            the old ones first.
+        room_shift: where they could go, None where nobody has asked.
+        n_shift_safe: how many of them, from the first on, find a place and leave no workload with
+            fewer pods after a loss, wherever they land.
     """
 
     pool: str
@@ -326,6 +342,9 @@ class PoolInput:
     others: tuple[OfferingInput, ...] = ()
     usage: PoolUsage = UNMEASURED
     signals: tuple[OfferingSignal, ...] = ()
+    to_shift: tuple[Candidate, ...] = ()
+    room_shift: GroupFit | None = None
+    n_shift_safe: int = 0
 
     @property
     def cpu_utilisation_ratio(self) -> float | None:

@@ -35,7 +35,7 @@ def safe_first(
     So a node with pods of a workload that can spare none holds by itself, and the others go on.
     """
     n_hosted = room.n_placed if room.node_group else len(entry)
-    margins = _binding(shape, sight)
+    margins = binding_margins(shape, sight)
     picked = set(pick_safe(_names(entry[:n_hosted]), shape.pods_on, margins, MAX_CANDIDATES))
     first = [n for n in entry if n.name in picked]
     return (*first, *(n for n in entry if n.name not in picked))
@@ -50,7 +50,8 @@ def relieving_first(
     return tuple(sorted(away, key=lambda node: node.name not in shape.relieving))
 
 
-def _binding(shape: PoolSummary, sight: CycleContext) -> Margins:
+def binding_margins(shape: PoolSummary, sight: CycleContext) -> Margins:
+    """Return the margins that bound a move: of workloads, and of budgets where those bind."""
     if not sight.budgets_bind:
         return shape.margins
     return Margins(by_key={**shape.margins.by_key, **shape.budget_margins.by_key})

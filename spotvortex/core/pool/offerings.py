@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact, PoolFacts
 from spotvortex.core.domain.sides import allows
-from spotvortex.core.domain.types import CapacityType, Offering
+from spotvortex.core.domain.types import CapacityType, Offering, short
 from spotvortex.core.pool.context import NO_QUOTE, CycleContext
-from spotvortex.core.pool.input import MAX_OTHERS, OfferingInput
+from spotvortex.core.pool.input import MAX_IDLE_NODES, MAX_OTHERS, OfferingInput
 from spotvortex.core.scoring.features import OfferingContext
 
 LATELY_HOURS: Final = 24.0
@@ -80,7 +81,11 @@ def offerings_of(nodes: Sequence[NodeFact], sight: CycleContext) -> tuple[Offeri
         else:
             n_on_demand[node.offering] += 1
     order = sorted(n_spot, key=lambda o: (-n_spot[o], -n_on_demand[o], o))
-    return tuple(_offering_input(o, n_spot[o], n_on_demand[o], sight) for o in order)
+    pool = nodes[0].pool if nodes else ""
+    found = tuple(_offering_input(o, n_spot[o], n_on_demand[o], sight) for o in order)
+    if not sight.coverage.uses:
+        return found
+    return tuple(replace(o, idle_nodes=_idle_nodes(o.offering, pool, sight)) for o in found)
 
 
 def others_of(
@@ -122,6 +127,11 @@ def _offering_input(
         refused_hours=_rounded(known.refused_hours),
         from_memory=score is not None and score.from_memory,
     )
+
+
+def _idle_nodes(offering: Offering, pool: str, sight: CycleContext) -> float:
+    listed = sight.quotes.get(offering, NO_QUOTE).on_demand_usd_per_hour
+    return short(min(sight.coverage.idle_nodes(offering, listed, pool), MAX_IDLE_NODES))
 
 
 def _rounded(hours: float | None) -> float | None:

@@ -18,7 +18,7 @@ from typing import Final
 from spotvortex.core.domain.inputs import InputHealth, InputState
 from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
-from spotvortex.core.domain.sides import allows, is_driven, receiving_sides
+from spotvortex.core.domain.sides import allows, receiving_sides
 from spotvortex.core.domain.types import (
     Blocker,
     CapacityType,
@@ -33,7 +33,7 @@ from spotvortex.core.pool.commitments.effective_price import (
     marginal_usd_per_hour,
 )
 from spotvortex.core.pool.context import NO_QUOTE, CycleContext, trusted
-from spotvortex.core.pool.group_fit import Sizes, place, releasable, sizes_of, spare_nodes
+from spotvortex.core.pool.group_fit import Sizes, room_for, sizes_of
 from spotvortex.core.pool.input import (
     MAX_CANDIDATES,
     MAX_OFFERINGS,
@@ -47,6 +47,7 @@ from spotvortex.core.pool.input import (
 from spotvortex.core.pool.loss_safety import loss_safety, relieving_first, safe_first
 from spotvortex.core.pool.offerings import offerings_of, others_of
 from spotvortex.core.pool.owner_rules import rules_of
+from spotvortex.core.pool.shifting import age_s, shiftable
 from spotvortex.core.pool.summary import PoolSummary
 from spotvortex.core.pool.survival.safety_vector import UNKNOWN_STARTUP_S
 from spotvortex.core.scoring.features import price_ratio
@@ -113,7 +114,22 @@ def reduce_summary(shape: PoolSummary, sight: CycleContext) -> PoolInput:
         bad_inputs=_bad_inputs(sight),
         confidence_terms=_confidence([n for n in nodes if sight.covers(n.offering)], sight),
     )
-    return _with_ours(found, shape, sight)
+    return _with_shift(_with_ours(found, shape, sight), shape, sight, seen)
+
+
+def _with_shift(
+    found: PoolInput, shape: PoolSummary, sight: CycleContext, seen: Sizes
+) -> PoolInput:
+    """Add which Spot nodes may move to other Spot."""
+    if not shape.spot:
+        return found
+    able = shiftable(shape, sight, seen)
+    return replace(
+        found,
+        to_shift=_candidates(able.nodes, shape, CapacityType.SPOT, sight),
+        room_shift=able.room,
+        n_shift_safe=able.n_safe,
+    )
 
 
 def _with_ours(found: PoolInput, shape: PoolSummary, sight: CycleContext) -> PoolInput:
@@ -144,29 +160,14 @@ def _brings_back(group: NodeGroupFact) -> bool:
 def _places(
     shape: PoolSummary, sight: CycleContext, to: CapacityType, seen: Sizes
 ) -> tuple[tuple[NodeFact, ...], GroupFit]:
-    """Return the nodes that may move there, best first, and the room that NodePools have.
-
-    Nodes that no driver moves are left out where others may move, and else said to be such.
-    """
+    """Return the nodes that may move there, best first, and the room that NodePools have."""
     if to is CapacityType.ON_DEMAND:
         movable = _free(shape.movable_spot, sight)
         ranked = _ranked(movable, sight, lambda o: -_runtime(sight, o))
     else:
         movable = _growing(shape, sight)
         ranked = _ranked(movable, sight, lambda o: _price_ratio(sight, o))
-    driven = tuple(filter(is_driven, ranked))
-    groups = shape.facts.node_groups
-    free, held = releasable(driven, groups)
-    nodes, room = place(groups, to, spare_nodes(free, groups) if driven else ranked, seen)
-    why = _no_driver(driven, ranked or shape.nodes) or held or room.no_driver
-    return nodes, replace(room, no_driver=why)
-
-
-def _no_driver(driven: Sequence[NodeFact], nodes: Sequence[NodeFact]) -> str:
-    """Return who makes these nodes where no driver moves any of them, "" where one does."""
-    if driven or not nodes or any(map(is_driven, nodes)):
-        return ""
-    return nodes[0].provisioner.value
+    return room_for(ranked, shape.nodes, shape.facts.node_groups, to, seen)
 
 
 def _free(nodes: Iterable[NodeFact], sight: CycleContext) -> tuple[NodeFact, ...]:
@@ -285,6 +286,7 @@ def _candidate(node: NodeFact, sight: CycleContext) -> Candidate:
         workload_memory_bytes=node.load.workload_memory_bytes,
         anchored=node.uid in sight.anchored,
         in_scope=sight.covers(node.offering),
+        age_s=age_s(node, sight.at),
     )
 
 

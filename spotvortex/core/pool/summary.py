@@ -45,7 +45,7 @@ class PoolSummary:
         capacity_types: the kinds of capacity that the pool can have.
         margins: what each workload can spare beyond the loss that hits it most.
         budget_margins: the same of each budget.
-        pods_on: by name of a movable on-demand node, how many pods of each of both it runs.
+        pods_on: by name of a movable node, how many pods of each of both it runs.
         relieving: Spot nodes whose leaving makes a loss that takes too much hurt less.
         unread: the first owner's word that cannot be read, with its object and the fix, "" of none.
         vector: how well the pool would stand a loss, None without pods.
@@ -90,6 +90,7 @@ def summary_of(
     blockers = {n.name: blockers_of(n, pdb_blocked) for n in nodes}
     spot = tuple(n for n in nodes if n.capacity_type is CapacityType.SPOT)
     on_demand = tuple(n for n in nodes if n.capacity_type is CapacityType.ON_DEMAND)
+    movable_spot = _movable(spot, blockers, HARD_BLOCKERS | {Blocker.PINNED_SPOT})
     movable_on_demand = _movable(on_demand, blockers, HARD_BLOCKERS | {Blocker.PINNED_ON_DEMAND})
     usable = [n for n in nodes if n.ready and not n.cordoned and not n.moving]
     cpu = _ratio((n.load.cpu_milli, n.allocatable_cpu_milli) for n in usable)
@@ -101,13 +102,15 @@ def summary_of(
         nodes=nodes,
         spot=spot,
         on_demand=on_demand,
-        movable_spot=_movable(spot, blockers, HARD_BLOCKERS | {Blocker.PINNED_SPOT}),
+        movable_spot=movable_spot,
         movable_on_demand=movable_on_demand,
         blockers=blockers,
         capacity_types=found,
         margins=margins,
         budget_margins=budget_margins(pool, known[1]),
-        pods_on=pods_on((*pool.workloads, *pool.pdbs), {n.name for n in movable_on_demand}),
+        pods_on=pods_on(
+            (*pool.workloads, *pool.pdbs), {n.name for n in (*movable_spot, *movable_on_demand)}
+        ),
         relieving=relieving_nodes(pool, margins),
         unread=next((w.problem for w in pool.workloads if w.problem), ""),
         vector=vector_of(pool, margins, requested),

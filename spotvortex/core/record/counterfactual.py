@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-from spotvortex.core.decision.economics import entry_economics, held_economics
+from spotvortex.core.decision.economics import economics_of, entry_economics
 from spotvortex.core.decision.gates.base import Case
 from spotvortex.core.decision.gates.table import ask, combine, evaluate
 from spotvortex.core.decision.messages import Basis, Proposal, Verdict
@@ -135,13 +135,13 @@ class Evaluated:
         refused = any(
             v.outcome is Outcome.REFUSE and v.gate not in knob.readers for v in self.verdicts
         )
-        return refused or self.proposal.action is Action.HOLD
+        return refused or self.proposal.is_still
 
     def action_with(self, knob: Variable, value: float) -> Action:
         """Return the action with one figure changed."""
         changed = knob.set(self.basis, value)
         proposal = self.propose(changed) if POLICY in knob.readers else self.proposal
-        if proposal.action is Action.HOLD:
+        if proposal.is_still:
             return Action.HOLD
         case = _case(changed, proposal)
         if proposal != self.proposal:
@@ -151,8 +151,8 @@ class Evaluated:
 
 
 def _case(basis: Basis, proposal: Proposal) -> Case:
-    value = held_economics if proposal.action.away_from_spot else entry_economics
-    return Case(basis=basis, proposal=proposal, economics=value(basis.pool, basis.limits))
+    economics = economics_of(basis.pool, proposal, basis.limits)
+    return Case(basis=basis, proposal=proposal, economics=economics)
 
 
 def _wave(case: Case, verdicts: Sequence[Verdict]) -> Wave:

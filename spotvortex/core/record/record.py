@@ -4,7 +4,8 @@ Comes in: a `Decision`, the digest of the record before it and the version of th
 `DecisionRecord` whose line holds the whole basis of the decision, so that it can be made again, and
 what came of it. Verdicts, proposals, and what `basis` holds are arrays, laid out by `schema`; what
 names in `basis` have in common stands in `words`; see `codec`. The `n_nodes` that are
-moved are the first of the candidates in `basis` for the direction that `action` takes; `kind` is
+moved are the first of the candidates in `basis` for the direction that `action` takes, of those
+that it is about; of a `shift`, a wave of a HOLD, those of the offering that it leaves. `kind` is
 the kind of move that was proposed. May not round or leave out a figure.
 """
 
@@ -97,6 +98,7 @@ def _document(decision: Decision, schema: Schema) -> dict[str, Json]:
         "economics": encode(decision.economics),
         "expected": encode(decision.choice.costs, rows),
         "avoided": encode(decision.choice.avoided, rows),
+        "shift": encode(decision.shift, rows),
         "savings_usd_per_hour": encode(decision.savings_usd_per_hour),
         "flip": encode(nearest_counterfactual(decision.basis), rows),
         "confidence": encode(decision.input.confidence),

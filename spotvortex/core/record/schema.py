@@ -17,6 +17,7 @@ from typing import Final
 from spotvortex.core.decision.messages import ClusterBudget, PoolState, Proposal, Verdict
 from spotvortex.core.decision.offerings.choice import AvoidedOffering
 from spotvortex.core.decision.offerings.expected_cost import OfferingCost
+from spotvortex.core.decision.offerings.shift import Shift
 from spotvortex.core.domain.cloud.signals import OfferingSignal
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import WriteAuthority
@@ -58,11 +59,11 @@ def _columns(names: str) -> tuple[str, ...]:
 
 
 SCHEMA: Final = Schema(
-    version=8,
+    version=9,
     members=_columns(
         """
         v id time pool mode action reason kind proposal other current_ratio target_ratio n_nodes
-        verdicts economics expected avoided savings_usd_per_hour flip confidence
+        verdicts economics expected avoided shift savings_usd_per_hour flip confidence
         confidence_limit trace words basis
         """
     ),
@@ -77,6 +78,12 @@ SCHEMA: Final = Schema(
             """
         ),
         AvoidedOffering: _columns("offering reason"),
+        Shift: _columns(
+            """
+            reason leaves to price_usd_per_hour risk_usd_per_hour least_usd_per_hour
+            list_usd_per_hour move_usd payback_hours avoid
+            """
+        ),
         PoolInput: _columns(
             """
             pool at provisioner n_spot n_on_demand n_reserved n_unknown n_spot_out_of_scope n_moving
@@ -86,20 +93,20 @@ SCHEMA: Final = Schema(
             out_of_range outage_hours outage_said_ratio startup_s steps_since_move
             price_deviation_usd_per_hour oldest_input_s bad_inputs confidence_terms q_values
             node_vcpu n_anchored n_spot_leaving n_on_demand_leaving n_in_flight consolidates rules
-            n_spot_outside vector commitments others usage signals
+            n_spot_outside vector commitments others usage signals to_shift room_shift n_shift_safe
             """
         ),
         OfferingInput: _columns(
             """
             offering n_spot n_on_demand spot_usd_per_hour on_demand_usd_per_hour capacity_score
             runtime_score in_scope risk_factor price_source held_hours lost_hours is_survivor
-            refused_hours from_memory
+            refused_hours from_memory idle_nodes
             """
         ),
         Candidate: _columns(
             """
             node uid claim node_group offering n_pods workload_cpu_milli workload_memory_bytes
-            anchored sides in_scope
+            anchored sides in_scope age_s
             """
         ),
         Risk: _columns("capacity runtime worst worst_runtime"),
@@ -132,7 +139,7 @@ SCHEMA: Final = Schema(
         PoolState: _columns(
             """
             target_ratio last_wave_at last_decrease_at last_increase_at last_action n_failed_returns
-            n_probation rules fell_from
+            n_probation rules fell_from last_shift_at shift_payback_s
             """
         ),
         PoolRules: _columns("mode max_spot_ratio floor_nodes floor_vcpu problem"),
@@ -146,7 +153,7 @@ SCHEMA: Final = Schema(
             dwell_s max_dwell_s return_risk_ratio drain_deadline_s bind_s interruption_minutes
             move_minutes exit_unsupported leftover_s min_after_offering_loss_ratio
             min_after_zone_loss_ratio budgets_bind reduce_unsafe
-            rebalance_risk_factor hold_unstated
+            rebalance_risk_factor hold_unstated shift evacuate
             """
         ),
         WriteAuthority: _columns("leader freeze unsure own_node"),
@@ -158,15 +165,17 @@ SCHEMA: Final = Schema(
 """What is written."""
 
 BEFORE: Final = Schema(
-    version=7,
-    members=tuple(name for name in SCHEMA.members if name not in ("expected", "avoided")),
+    version=8,
+    members=tuple(name for name in SCHEMA.members if name != "shift"),
     rows={
         **SCHEMA.rows,
-        OfferingInput: SCHEMA.rows[OfferingInput][:-5],
         PoolInput: SCHEMA.rows[PoolInput][:-3],
-        LossSafety: SCHEMA.rows[LossSafety][:-1],
+        OfferingInput: SCHEMA.rows[OfferingInput][:-1],
+        Candidate: SCHEMA.rows[Candidate][:-1],
+        PoolState: SCHEMA.rows[PoolState][:-2],
+        Limits: SCHEMA.rows[Limits][:-2],
     },
 )
-"""What is read beside it: nothing was said of expected costs, floors, use and signals."""
+"""What is read beside it: nothing was said of moves from Spot to Spot and of idle commitments."""
 
 READABLE: Final[Mapping[int, Schema]] = {schema.version: schema for schema in (SCHEMA, BEFORE)}

@@ -12,10 +12,10 @@ from typing import Final
 
 from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.record.codec import CodecError, decode, encode
-from spotvortex.core.record.schema import SCHEMA
+from spotvortex.core.record.schema import BEFORE, SCHEMA
 
-VERSION: Final = 1
-_ROWS: Final = {VERSION: SCHEMA.rows}
+VERSION: Final = 2
+_ROWS: Final = {VERSION: SCHEMA.rows, VERSION - 1: BEFORE.rows}
 """The columns of each version that is read. A field more of `PoolState` is a version more, beside
 which the one before is read with `BEFORE.rows`."""
 

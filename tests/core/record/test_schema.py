@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 
 from spotvortex.core.decision.messages import Basis, PoolState, Proposal, Verdict
-from spotvortex.core.decision.offerings.choice import AvoidedOffering, choice_of
+from spotvortex.core.decision.offerings.choice import AvoidedOffering
 from spotvortex.core.decision.offerings.expected_cost import OfferingCost
+from spotvortex.core.decision.offerings.idle_commitment import idle_commitment_of
+from spotvortex.core.decision.offerings.shift import Shift, shift_of
 from spotvortex.core.decision.reconcile import decide
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Action
-from spotvortex.core.pool.input import OfferingInput, PoolInput
-from spotvortex.core.pool.usage import UNMEASURED
+from spotvortex.core.pool.input import PoolInput
 from spotvortex.core.record.codec import decode, encode
 from spotvortex.core.record.counterfactual import Counterfactual
 from spotvortex.core.record.record import read_record, record_of
@@ -24,8 +25,8 @@ from spotvortex.core.record.schema import BEFORE, READABLE, SCHEMA
 from tests.core import odd
 from tests.core.builders import AT, basis, pool_input
 
-KEPT = tuple((Path(__file__).parent / "kept" / "schema-7.jsonl").read_text().splitlines())
-"""Records that a release with schema 7 wrote."""
+KEPT = tuple((Path(__file__).parent / "kept" / "schema-8.jsonl").read_text().splitlines())
+"""Records that a release with schema 8 wrote."""
 
 
 def classes_in(kind, found=None):
@@ -41,7 +42,7 @@ def classes_in(kind, found=None):
 
 
 def test_every_class_of_a_record_has_a_row_but_the_basis_itself():
-    kinds = (Basis, Verdict, Proposal, Counterfactual, OfferingCost, AvoidedOffering)
+    kinds = (Basis, Verdict, Proposal, Counterfactual, OfferingCost, AvoidedOffering, Shift)
     held = set.union(*map(classes_in, kinds))
     assert held - {Basis} == set(SCHEMA.rows)
 
@@ -72,9 +73,9 @@ def test_a_record_of_the_release_before_is_made_again_byte_for_byte(line):
     found = replay(line)
     assert found.same, found.remade
     pool = read_record(line).basis.pool
-    assert not pool.others
-    assert not choice_of(pool, Limits()).costs
-    assert pool.usage == UNMEASURED
+    assert pool.room_shift is None
+    assert shift_of(pool, Limits()) is None
+    assert idle_commitment_of(pool, Limits()) is None
 
 
 def test_the_kept_records_hold_every_action():
@@ -110,12 +111,20 @@ def test_a_field_more_is_a_column_more_and_old_records_replay():
 def as_said_before(data):
     """A pool of which the schema before could say all."""
 
-    def without(offering):
-        names = BEFORE.rows[OfferingInput]
-        return OfferingInput(**{name: getattr(offering, name) for name in names})
+    def without(value):
+        kind = type(value)
+        return kind(**{name: getattr(value, name) for name in BEFORE.rows[kind]})
 
-    offerings = tuple(map(without, data.offerings))
-    return replace(data, offerings=offerings, others=(), usage=UNMEASURED, signals=())
+    return replace(
+        data,
+        offerings=tuple(map(without, data.offerings)),
+        others=tuple(map(without, data.others)),
+        to_on_demand=tuple(map(without, data.to_on_demand)),
+        to_spot=tuple(map(without, data.to_spot)),
+        to_shift=(),
+        room_shift=None,
+        n_shift_safe=0,
+    )
 
 
 @odd.many

@@ -34,6 +34,8 @@ states = st.builds(
     n_probation=st.integers(1, 64),
     rules=rules,
     fell_from=st.none() | st.floats(0.0, 1.0),
+    last_shift_at=times,
+    shift_payback_s=st.floats(0.0, 7200.0),
 )
 
 
@@ -52,18 +54,24 @@ GOOD = json.loads(to_text(ControllerState(pools={"web": PoolState(last_wave_at=A
     [
         ("{", "no JSON"),
         ("[" * 100_000, "no JSON"),
-        ([], "not a state of version 1"),
-        (GOOD | {"v": 2}, "not a state of version 1"),
+        ([], "not a state of version 2"),
+        (GOOD | {"v": 3}, "not a state of version 2"),
         (GOOD | {"pools": []}, "pools and unsure_until are expected"),
         (GOOD | {"unsure_until": True}, "pools and unsure_until are expected"),
         (GOOD | {"unsure_until": "soon"}, "pools and unsure_until are expected"),
-        (GOOD | {"pools": {"web": [1]}}, "a row of 9 values is expected"),
+        (GOOD | {"pools": {"web": [1]}}, "a row of 11 values is expected"),
     ],
 )
 def test_a_text_that_is_no_state_is_refused_in_words(document, words):
     text = document if isinstance(document, str) else json.dumps(document)
     with pytest.raises(StateFormatError, match=words):
         from_text(text)
+
+
+def test_the_state_of_the_release_before_is_read():
+    row = GOOD["pools"]["web"][:-2]
+    text = json.dumps(GOOD | {"v": 1, "pools": {"web": row}})
+    assert from_text(text).pools == {"web": PoolState(last_wave_at=AT)}
 
 
 def test_of_too_many_pools_those_with_the_newest_waves_are_written(monkeypatch):

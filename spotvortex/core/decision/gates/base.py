@@ -18,10 +18,11 @@ from spotvortex.core.decision.messages import (
     Proposal,
     Verdict,
 )
+from spotvortex.core.decision.offerings.shift import Shift, shift_candidates, shift_of
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import BINDINGS, Binding, Concern
 from spotvortex.core.domain.types import Action, GateName, Outcome
-from spotvortex.core.pool.input import PoolInput
+from spotvortex.core.pool.input import Candidate, PoolInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,18 @@ class Case:
     def action(self) -> Action:
         """The proposed action."""
         return self.proposal.action
+
+    @property
+    def shift(self) -> Shift | None:
+        """What the shift that is proposed is worth, None where none is."""
+        return shift_of(self.pool, self.limits) if self.proposal.is_shift else None
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The nodes that may move the way that is proposed, the first to move first."""
+        if (shift := self.shift) is not None:
+            return shift_candidates(self.pool, shift)
+        return self.pool.to_spot if self.action.towards_spot else self.pool.to_on_demand
 
     @property
     def binding(self) -> Binding:

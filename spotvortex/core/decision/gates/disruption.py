@@ -6,15 +6,17 @@ choose the nodes.
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Final
 
 from spotvortex.core.decision.budgets import pool_left
 from spotvortex.core.decision.gates.base import Case, Reply, gate
 from spotvortex.core.decision.messages import PoolState, Verdict
+from spotvortex.core.decision.offerings.shift import Shift
 from spotvortex.core.decision.rule_policy import floor_nodes, worse
 from spotvortex.core.domain.limits import OFF, Limits
-from spotvortex.core.domain.moves import Concern
-from spotvortex.core.domain.types import Action, GateName
+from spotvortex.core.domain.moves import Concern, MoveKind
+from spotvortex.core.domain.types import GateName
 
 SHOWS_S: Final = 10.0
 """Time after a wave began in which the cluster may not show it yet: its requests are on their
@@ -51,7 +53,7 @@ def budgets(case: Case, reply: Reply) -> Verdict:
     Compares: orders of the pool under way, in the cluster or in hand, and any begun within 10
     s; 10 % of the pool, 5 % of the cluster, at least one node each, 5 nodes a wave.
     """
-    if case.action is Action.HOLD:
+    if case.proposal.is_still:
         return reply.allow("HOLD moves nothing")
     if case.pool.n_in_flight:
         # One wave a pool at a time, in an emergency too: its own room is not there yet.
@@ -98,14 +100,17 @@ def cooldown(case: Case, reply: Reply) -> Verdict:
 
     Compares: the time since the last wave with 300 s; before a return to Spot the dwell (the time
     in which it pays back), a risk under an owner's cap, probation, and 330 s in which a provisioner
-    that consolidates may still bring back what was released.
+    that consolidates may still bring back what was released; after a shift to other Spot the age of
+    a node with the time in which that shift pays back.
     """
     now, state, limits = case.pool.at, case.state, case.limits
-    if case.action is Action.HOLD:
+    if case.proposal.is_still:
         return reply.allow("HOLD moves nothing")
     if state.last_wave_at is not None and now - state.last_wave_at < limits.settle_s:
         left = limits.settle_s - (now - state.last_wave_at)
         return reply.refuse("the last wave is still settling", left_s=round(left, 3))
+    if (shift := case.shift) is not None:
+        return _paid_back(case, shift, reply)
     if case.action.towards_spot and _is_returning(case):
         return reply.refuse("the provisioner is still bringing back what was released")
     fell = state.last_decrease_at
@@ -120,6 +125,27 @@ def cooldown(case: Case, reply: Reply) -> Verdict:
         }
         return reply.refuse("dwelling after a fall back", **numbers)
     return _probation(case, reply)
+
+
+def _paid_back(case: Case, shift: Shift, reply: Reply) -> Verdict:
+    """Leave alone what an earlier shift may have made until that has paid for itself.
+
+    A shift for risk waits no longer than it takes to pay back itself.
+    """
+    if not is_paying_back(case.state, case.pool.at):
+        return reply.allow("nothing to wait for")
+    least_s = case.state.shift_payback_s
+    if case.proposal.kind is MoveKind.RISK:
+        least_s = min(least_s, 3600.0 * shift.payback_hours)
+    n_old = sum(1 for _ in takewhile(lambda c: c.age_s >= least_s, case.candidates))
+    reason = "an earlier shift pays back first: nodes older than that"
+    return reply.at_most(n_old, reason, least_age_s=least_s, n_old=n_old)
+
+
+def is_paying_back(state: PoolState, at: float) -> bool:
+    """Tell whether an earlier shift may not have paid for itself yet."""
+    last = state.last_shift_at
+    return last is not None and at - last < state.shift_payback_s
 
 
 def _is_returning(case: Case) -> bool:
@@ -162,9 +188,14 @@ def do_not_disrupt(case: Case, reply: Reply) -> Verdict:
 
     Compares: movable nodes.
     """
-    if case.action is Action.HOLD:
+    if case.proposal.is_still:
         return reply.allow("HOLD moves nothing")
     pool = case.pool
+    if (shift := case.shift) is not None:
+        n_held = sum(o.n_spot for o in pool.offerings if o.offering == shift.leaves)
+        movable = sum(1 for c in pool.to_shift if c.offering == shift.leaves)
+        reason = f"nodes of {shift.leaves} that nothing holds in place"
+        return reply.at_most(movable, reason, movable=movable, held=n_held)
     towards = case.action.towards_spot
     movable = pool.n_on_demand_movable if towards else pool.n_spot_movable
     kind = "on-demand" if towards else "Spot"

@@ -14,7 +14,7 @@ from spotvortex.core.decision.gates.base import Case, Reply, gate
 from spotvortex.core.decision.messages import Verdict
 from spotvortex.core.domain.moves import Concern
 from spotvortex.core.domain.sides import BY_PODS
-from spotvortex.core.domain.types import Action, GateName, ProvisionerKind
+from spotvortex.core.domain.types import GateName, ProvisionerKind
 from spotvortex.core.pool.group_fit import launches, mib_up
 from spotvortex.core.pool.input import Candidate, GroupFit, PoolInput
 
@@ -35,19 +35,20 @@ def fit(case: Case, reply: Reply) -> Verdict:
     Compares: who makes the nodes that would move, for which there has to be a driver; what speaks
     against growing their group, or ending nodes of it; capacity
     types, zones, sizes and limits of the NodePools that would receive them; a wave adds nodes
-    before it takes any away. What cannot be known is left to placeholders.
+    before it takes any away. A shift needs a provisioner that can be asked to avoid an
+    offering. What cannot be known is left to placeholders.
     """
     pool, action = case.pool, case.action
-    if action is Action.HOLD:
+    if case.proposal.is_still:
         return reply.allow("HOLD moves nothing")
-    room = pool.room_spot if action.towards_spot else pool.room_on_demand
+    room = _room(case)
     if room.no_driver:
         return reply.refuse(_held(room))
     if action.away_from_spot and not pool.allows_on_demand:
         return reply.refuse(_lacks("on-demand", "od", pool))
     if action.towards_spot and not pool.allows_spot:
         return reply.refuse(_lacks("Spot", "spot", pool))
-    candidates = pool.to_spot if action.towards_spot else pool.to_on_demand
+    candidates = case.candidates
     if room.node_group:
         return _by_node_pool(room, candidates, reply)
     if pool.provisioner is ProvisionerKind.UNKNOWN:
@@ -57,6 +58,13 @@ def fit(case: Case, reply: Reply) -> Verdict:
         numbers["cpu_milli"] = candidates[0].workload_cpu_milli
         numbers["memory_mib"] = mib_up(candidates[0].workload_memory_bytes)
     return reply.allow(f"no NodePool to judge by: {_PROOF}", **numbers)
+
+
+def _room(case: Case) -> GroupFit:
+    pool = case.pool
+    if case.proposal.is_shift:
+        return pool.room_shift or GroupFit()
+    return pool.room_spot if case.action.towards_spot else pool.room_on_demand
 
 
 def _held(room: GroupFit) -> str:

@@ -44,7 +44,7 @@ def model_scope(case: Case, reply: Reply) -> Verdict:
     families = ", ".join(pool.unsupported)
     if case.proposal.kind is MoveKind.UNSUPPORTED and case.limits.exit_unsupported:
         return reply.allow(f"{families} not in scope; leaving them is switched on")
-    candidates = pool.to_spot if case.action.towards_spot else pool.to_on_demand
+    candidates = case.candidates
     goes_on = case.proposal.kind is not MoveKind.UNSUPPORTED and any(c.in_scope for c in candidates)
     if goes_on or case.action is Action.HOLD:
         return reply.allow(f"{families} not in the model's scope: their nodes hold")
@@ -71,14 +71,14 @@ def confidence(case: Case, reply: Reply) -> Verdict:
 
 @gate(GateName.OUT_OF_DISTRIBUTION, Concern.CONFIDENCE)
 def out_of_distribution(case: Case, reply: Reply) -> Verdict:
-    """The model has seen inputs like these; growth on others is refused.
+    """The model has seen inputs like these; growth on others, and a shift, is refused.
 
     Compares: the features of each offering with the training ranges.
     """
     outside = case.pool.out_of_range
     if not outside:
         return reply.allow("all features are in the training range")
-    if not case.action.towards_spot:
+    if not (case.action.towards_spot or case.proposal.is_shift):
         return reply.allow("no move towards Spot", n_outside=len(outside))
     more = f" and {len(outside) - 1} more" if len(outside) > 1 else ""
     return reply.refuse(f"outside the training range: {outside[0]}{more}")

@@ -9,6 +9,7 @@ from typing import Final
 
 from spotvortex.core.decision.gates.base import Case, Reply, gate
 from spotvortex.core.decision.messages import Verdict
+from spotvortex.core.decision.offerings.shift import Shift
 from spotvortex.core.decision.rule_policy import n_to_undo
 from spotvortex.core.domain.moves import Concern, MoveKind
 from spotvortex.core.domain.types import GateName, Outcome
@@ -28,9 +29,11 @@ def pool_safety(case: Case, reply: Reply) -> Verdict:
     what it can spare (ADR 0008, ADR 0019). A node with pods of a workload that can spare none
     holds by itself. PodDisruptionBudgets count as well where `SPOTVORTEX_BUDGETS_BIND` is set.
     Refuses growth where either cannot be read. Away from Spot for safety's sake, only nodes whose
-    leaving helps. What the controller's own fall back took from Spot, and its anchors still keep,
-    may return to where it was (ADR 0014), as far as no workload has fewer Ready pods on-demand
-    than its owner's floor (`on-demand-floor`) then.
+    leaving helps. A shift to other Spot
+    leaves no workload with fewer Ready pods after the worst loss than now, or than it must keep,
+    wherever its pods land. What the controller's own fall back took from Spot, and its anchors
+    still keep, may return to where it was (ADR 0014), as far as no workload has fewer Ready pods
+    on-demand than its owner's floor (`on-demand-floor`) then.
 
     IMPORTANT: what the controller's own fall back took from Spot may return to where it was. The
     provisioner had put it there before; a gate that lets it leave and not come back would keep
@@ -40,12 +43,26 @@ def pool_safety(case: Case, reply: Reply) -> Verdict:
     if case.proposal.kind is MoveKind.SAFETY:
         numbers = {"breaking": safety.n_breaking, "relieving": safety.n_relieving}
         return reply.at_most(safety.n_relieving, "nodes whose leaving helps", **numbers)
+    if (shift := case.shift) is not None:
+        return _by_shift(case, shift, reply)
     if not case.action.towards_spot:
         return reply.allow("no move towards Spot")
     verdict = _by_words(case, reply, safety.n_workloads)
     if not case.limits.budgets_bind or verdict.outcome is Outcome.REFUSE:
         return verdict
     return min(verdict, _by_budgets(case, reply), key=_let_through)
+
+
+def _by_shift(case: Case, shift: Shift, reply: Reply) -> Verdict:
+    """Let those shift that leave no workload worse off, wherever their pods land."""
+    safety = case.pool.safety
+    if not safety.known:
+        return reply.refuse(_NO_BUDGETS)
+    if not safety.words_known:
+        return reply.refuse("what owners say of a loss cannot be read")
+    n_safe = len(case.candidates)
+    reason = f"nodes of {shift.leaves} that no loss would hit harder elsewhere"
+    return reply.at_most(n_safe, reason, n_safe=n_safe)
 
 
 def _let_through(verdict: Verdict) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from spotvortex.core.decision.gates.base import Case, Reply, gate
 from spotvortex.core.decision.messages import Verdict
+from spotvortex.core.decision.offerings.shift import Shift
 from spotvortex.core.domain.cloud.commitments import CommitmentState
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import Concern
@@ -19,16 +20,36 @@ from spotvortex.core.pool.input import PoolInput
 def market(case: Case, reply: Reply) -> Verdict:
     """Spot is cheap enough to be worth a move towards it.
 
-    Compares: the discount with 15 %, the payback with 6 h; a price of last resort is none, and what
-    a commitment pays for is no saving. Refuses where commitments cannot be read, or are not stated
-    and `SPOTVORTEX_COMMITMENTS=hold` waits for them.
+    Compares: the discount with 15 %, the payback with 6 h, of a shift to other Spot the payback; a
+    price of last resort is none, and what a commitment pays for is no saving. Growth is refused
+    where commitments cannot be read, or are not stated and `SPOTVORTEX_COMMITMENTS=hold` waits for
+    them.
     """
+    if (shift := case.shift) is not None:
+        return _shifting(case, shift, reply)
     if not case.action.towards_spot:
         return reply.allow("no move towards Spot")
     unknown = unknown_commitments(case.pool, case.limits)
     if unknown:
         return reply.refuse(unknown)
     return _worth(case, reply) or _compared(case, reply)
+
+
+def _shifting(case: Case, shift: Shift, reply: Reply) -> Verdict:
+    """Compare the payback of a shift; of its price nothing but that is asked."""
+    numbers = {
+        "gain_usd_per_hour": shift.gain_usd_per_hour,
+        "least_usd_per_hour": shift.least_usd_per_hour,
+        "payback_hours": shift.payback_hours,
+        "max_payback_hours": case.limits.max_payback_hours,
+    }
+    if shift.list_usd_per_hour is None:
+        return reply.refuse("no price", **numbers)
+    if case.pool.spot_money.last_resort:
+        return reply.refuse("prices of last resort are not good enough to act on", **numbers)
+    if not shift.payback_hours <= case.limits.max_payback_hours:
+        return reply.refuse("the move pays back too late", **numbers)
+    return reply.allow("the shift pays back in time", **numbers)
 
 
 def _worth(case: Case, reply: Reply) -> Verdict | None:

@@ -95,7 +95,7 @@ def choice_of(pool: PoolInput, limits: Limits) -> Choice:
 @lru_cache(maxsize=1024)
 def _choice(known: tuple[OfferingInput, ...], ci_minutes: float, on_demand_ratio: float) -> Choice:
     costs = {o.offering: c for o in known if (c := _priced(o, ci_minutes)) is not None}
-    spot = tuple(sorted(costs.values(), key=lambda c: (_per_vcpu(c), c.offering)))
+    spot = tuple(sorted(costs.values(), key=lambda c: (per_vcpu(c), c.offering)))
     ordered = sorted(known, key=lambda o: o.offering)
     lately = {o.offering: reason for o in ordered if (reason := _lately(o)) is not None}
     best = next((c for c in spot if c.offering not in lately), None)
@@ -149,17 +149,18 @@ def _dear(
     on_demand_ratio: float,
 ) -> Iterator[tuple[Offering, AvoidReason]]:
     """Yield what costs more than on-demand, or much more than the best, the dearest first."""
-    most = None if best is None else _per_vcpu(best) + MARGIN_RATIO * _listed_per_vcpu(best)
+    most = None if best is None else per_vcpu(best) + MARGIN_RATIO * _listed_per_vcpu(best)
     for cost in reversed(spot):
         if cost.offering in lately:
             continue
         if cost.ratio > on_demand_ratio:
             yield cost.offering, AvoidReason.DEARER_THAN_ON_DEMAND
-        elif most is not None and _per_vcpu(cost) > most:
+        elif most is not None and per_vcpu(cost) > most:
             yield cost.offering, AvoidReason.DEARER_THAN_BEST
 
 
-def _per_vcpu(cost: OfferingCost) -> float:
+def per_vcpu(cost: OfferingCost) -> float:
+    """Return what a vCPU is expected to cost, of all of a node where its size is not known."""
     return cost.usd_per_hour / (vcpus_of(cost.offering.instance_type) or 1.0)
 
 
@@ -218,6 +219,23 @@ def _free(found: OfferingInput, ci_minutes: float) -> float | None:
     listed = found.on_demand_usd_per_hour or 1.0
     cost = spot_cost(_listed(found, listed), ci_minutes, 0.0)
     return None if cost is None else cost.ratio
+
+
+def at_no_price(pool: PoolInput, limits: Limits) -> tuple[OfferingCost, ...]:
+    """Return what each Spot offering would be expected to cost if Spot were free: its risk alone.
+
+    The cheapest first; none of which the on-demand price is not known.
+    """
+    ci_minutes = short(outage_minutes(pool, limits))
+    known = (o for o in (*pool.offerings, *pool.others) if o.in_scope)
+    costs = (c for o in known if (c := spot_cost(o, ci_minutes, 0.0)) is not None)
+    return tuple(sorted(costs, key=lambda c: (per_vcpu(c), c.offering)))
+
+
+def lately_gone(pool: PoolInput) -> frozenset[Offering]:
+    """Return the Spot offerings that were lost or refused within minutes."""
+    known = (*pool.offerings, *pool.others)
+    return frozenset(o.offering for o in known if _lately(o) is not None)
 
 
 def _listed(found: OfferingInput, usd_per_hour: float) -> OfferingInput:

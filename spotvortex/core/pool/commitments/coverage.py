@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from spotvortex.core.domain.cloud.commitments import (
@@ -31,6 +31,7 @@ from spotvortex.core.domain.types import (
     HARD_BLOCKERS,
     Blocker,
     CapacityType,
+    Offering,
     is_price,
     short,
 )
@@ -51,11 +52,24 @@ class CommitmentUse:
         commitment: the commitment.
         used: how much of its amount the nodes draw.
         unused_usd_per_hour: what the rest costs, None where no price tells.
+        offered_to: the pool whose Spot nodes the rest could pay for on-demand, the first by name
+            of several; "" of none.
     """
 
     commitment: Commitment
     used: float
     unused_usd_per_hour: float | None
+    offered_to: str = ""
+
+    def idle_nodes(self, offering: Offering, usd_per_hour: float | None) -> float:
+        """Return how many on-demand nodes of a type in a zone the rest would pay for."""
+        commitment, region = self.commitment, region_of(offering.zone)
+        if commitment.zone not in ("", offering.zone):
+            return 0.0
+        if not commitment.applies_to(offering.instance_type, region):
+            return 0.0
+        drawn = commitment.drawn_by(offering.instance_type, usd_per_hour)
+        return max(0.0, commitment.amount - self.used) / drawn if drawn else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +92,12 @@ class Coverage:
     def unused_usd_per_hour(self) -> float:
         """What all commitments cost that nothing uses, as far as prices tell."""
         return math.fsum(use.unused_usd_per_hour or 0.0 for use in self.uses)
+
+    def idle_nodes(self, offering: Offering, usd_per_hour: float | None, pool: str) -> float:
+        """Return how many more on-demand nodes of a pool what nothing uses would pay for."""
+        return math.fsum(
+            use.idle_nodes(offering, usd_per_hour) for use in self.uses if use.offered_to == pool
+        )
 
 
 NO_COVERAGE: Final = Coverage()
@@ -170,6 +190,7 @@ def coverage_of(
     nodes: Iterable[NodeFact], prices: Prices, commitments: Sequence[Commitment]
 ) -> Coverage:
     """Cover nodes by commitments of which none has ended."""
+    nodes = tuple(nodes)
     groups = _groups(nodes, prices)
     amounts = {c.name: max(0.0, c.amount) for c in commitments}
     for commitment, group, drawn in sorted(_turns(groups, commitments), key=_turn):
@@ -182,8 +203,30 @@ def coverage_of(
             share = short(1.0 - left)
             if share > 0.0:
                 shares[node.uid], by[node.uid] = share, tuple(names)
-    uses = tuple(_use(c, amounts[c.name], groups) for c in commitments)
+    uses = _offered([_use(c, amounts[c.name], groups) for c in commitments], nodes, prices)
     return Coverage(state=CommitmentState.STATED, shares=shares, by=by, uses=uses)
+
+
+def _offered(
+    uses: Sequence[CommitmentUse], nodes: Iterable[NodeFact], prices: Prices
+) -> tuple[CommitmentUse, ...]:
+    """Say of each commitment which pool's Spot nodes could have what is left of it."""
+    spot = {(n.pool, n.offering) for n in nodes if n.pool and _may_leave_spot(n)}
+    asked = sorted(spot, key=lambda found: found[0])
+    return tuple(replace(use, offered_to=_first_to_use(use, asked, prices)) for use in uses)
+
+
+def _may_leave_spot(node: NodeFact) -> bool:
+    held = node.leaving or node.do_not_disrupt or not is_driven(node)
+    return node.capacity_type is CapacityType.SPOT and not held
+
+
+def _first_to_use(use: CommitmentUse, asked: Sequence[tuple[str, Offering]], prices: Prices) -> str:
+    for pool, offering in asked:
+        price = prices.get((offering.instance_type, region_of(offering.zone)))
+        if use.idle_nodes(offering, price) > NOTHING:
+            return pool
+    return ""
 
 
 def _groups(nodes: Iterable[NodeFact], prices: Prices) -> list[_Group]:

@@ -16,7 +16,13 @@ from typing import TypeAlias
 
 from spotvortex.core.domain.observation import PdbFact, PoolFacts
 from spotvortex.core.domain.types import Offering
-from spotvortex.core.domain.workloads import Need, SurvivalDefault, WorkloadFact, need_of
+from spotvortex.core.domain.workloads import (
+    NOTHING,
+    Need,
+    SurvivalDefault,
+    WorkloadFact,
+    need_of,
+)
 
 Guarded: TypeAlias = PdbFact | WorkloadFact
 """What a loss may break."""
@@ -71,6 +77,7 @@ class Margin:
         breaks: the losses that leave too few, as in `breaking_losses`.
         slack_one_pods: pods that may be lost beyond those of the node with most of its pods.
         slack_two_pods: the same of the two nodes with most.
+        need: pods that must stay.
     """
 
     of: str
@@ -82,6 +89,7 @@ class Margin:
     breaks: tuple[str, ...] = ()
     slack_one_pods: int = 0
     slack_two_pods: int = 0
+    need: Need = NOTHING
 
 
 def need_by_budget(pdb: PdbFact) -> Need:
@@ -237,7 +245,7 @@ def _margin(fact: Guarded, need: Need, pool: str) -> Margin:
     if need.on_demand and zones and above_floor < left:
         left, loss, zone = above_floor, ALL_SPOT, ""
     left -= fact.n_leaving
-    room = _room(left, fact.pools, pool)
+    room = shared_room(left, fact.pools, pool)
     if isinstance(fact, WorkloadFact) and fact.problem:
         room = min(room, 0)
     # Where something is to spare beyond the worst, nothing breaks.
@@ -250,16 +258,17 @@ def _margin(fact: Guarded, need: Need, pool: str) -> Margin:
         zone=zone,
         pods=left,
         room=room,
-        floor_room=_room(above_floor - fact.n_leaving, fact.pools, pool)
+        floor_room=shared_room(above_floor - fact.n_leaving, fact.pools, pool)
         if need.on_demand
         else None,
         breaks=breaks,
         slack_one_pods=slack,
         slack_two_pods=slack - most[1],
+        need=need,
     )
 
 
-def _room(pods: int, pools: Sequence[str], pool: str) -> int:
+def shared_room(pods: int, pools: Sequence[str], pool: str) -> int:
     """Share what can be spared among the pools where its pods run, the first by name first.
 
     Pools decide without knowing of each other, maybe in the same cycle, so none may use up what

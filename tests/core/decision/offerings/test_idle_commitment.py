@@ -1,0 +1,60 @@
+"""Held Spot nodes become on-demand where a commitment that nothing uses pays for it."""
+
+from dataclasses import replace
+
+import pytest
+
+from spotvortex.core.decision.offerings.idle_commitment import idle_commitment_of
+from spotvortex.core.domain.cloud.commitments import Commitment, CommitmentKind
+from spotvortex.core.domain.limits import Limits
+from spotvortex.core.domain.types import Offering
+from spotvortex.core.pool.commitments.coverage import coverage_of
+from tests.core.builders import WEB_A, WEB_B, offered, on_demand, pool_input, spot
+
+PRICES = {("m6i.large", "us-east-1"): 0.10}
+
+
+def plan(amount, **changes):
+    """A Compute Savings Plan of so many dollars an hour, at half the on-demand price."""
+    values = {"name": "plan", "kind": CommitmentKind.COMPUTE_PLAN, "discount_ratio": 0.5}
+    return Commitment(amount=amount, **(values | changes))
+
+
+def test_what_the_nodes_leave_of_a_commitment_would_pay_for_more_of_them():
+    nodes = [on_demand("d1"), spot("s1"), spot("s2")]
+    found = coverage_of(nodes, PRICES, [plan(0.2)])
+    assert found.idle_nodes(WEB_A, 0.10, "web") == pytest.approx(3.0)
+    assert found.idle_nodes(WEB_A, 0.10, "other") == 0.0
+    assert found.idle_nodes(WEB_A, None, "web") == 0.0
+
+
+def test_the_first_pool_by_name_with_a_spot_node_to_move_may_use_it():
+    nodes = [spot("b1", pool="b"), spot("a1", pool="a", do_not_disrupt=True), spot("c1", pool="c")]
+    found = coverage_of(nodes, PRICES, [plan(0.2)])
+    assert [use.offered_to for use in found.uses] == ["b"]
+    assert [u.offered_to for u in coverage_of([on_demand("d")], PRICES, [plan(0.2)]).uses] == [""]
+
+
+def test_a_reserved_instance_of_another_zone_or_type_pays_for_nothing():
+    reserved = plan(2, kind=CommitmentKind.ZONAL_RESERVED, instance_type="m6i.large")
+    here = coverage_of([spot("s1")], PRICES, [replace(reserved, zone="us-east-1a")])
+    assert here.idle_nodes(WEB_A, 0.10, "web") == pytest.approx(2.0)
+    assert here.idle_nodes(WEB_B, 0.10, "web") == 0.0
+    large = Offering(instance_type="m6i.xlarge", zone="us-east-1a")
+    assert here.idle_nodes(large, 0.20, "web") == 0.0
+
+
+def test_a_whole_node_paid_for_is_free_and_a_share_costs_the_rest():
+    held = offered(WEB_A, n_spot=4, idle_nodes=2.5)
+    found = idle_commitment_of(pool_input(offerings=(held,)), Limits())
+    assert (found.offering, found.n_nodes, found.on_demand_usd_per_hour) == (WEB_A, 2, 0.0)
+    assert found.gain_usd_per_hour == pytest.approx(found.spot.usd_per_hour)
+    part = pool_input(offerings=(replace(held, idle_nodes=0.9),))
+    found = idle_commitment_of(part, Limits())
+    assert (found.n_nodes, found.on_demand_usd_per_hour) == (1, pytest.approx(0.01))
+
+
+@pytest.mark.parametrize("n_idle", [0.0, 0.5])
+def test_spot_stays_where_too_little_of_a_node_is_paid_for(n_idle):
+    held = offered(WEB_A, n_spot=4, idle_nodes=n_idle)
+    assert idle_commitment_of(pool_input(offerings=(held,)), Limits()) is None

@@ -1,0 +1,122 @@
+"""Which Spot nodes may move to other Spot, in which order, and whom that could harm."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spotvortex.core.domain.types import Offering, ProvisionerKind
+from spotvortex.core.domain.workloads import SURVIVAL_DEFAULT, need_of
+from spotvortex.core.pool.context import CycleContext
+from spotvortex.core.pool.shifting import NO_AVOIDING
+from spotvortex.core.pool.survival.shift_safety import pick_shiftable, shift_room
+from spotvortex.core.pool.survival.zone_loss import losses_of, pods_on, workload_margins
+from spotvortex.core.scoring.features import OfferingContext
+from tests.core import odd
+from tests.core.builders import (
+    AT,
+    HEALTHY,
+    WEB_A,
+    WEB_B,
+    on_demand,
+    placed,
+    pool,
+    quote,
+    reduce_pool,
+    score,
+    spot,
+    work,
+)
+
+WEB_C = Offering(instance_type="m6i.large", zone="us-east-1c")
+ALL = (WEB_A, WEB_B, WEB_C)
+
+
+def known(offering, **changes):
+    values = {"quote": quote(offering), "hours_since_loss": 1.0, "hazard_per_hour": 0.01}
+    return OfferingContext(offering=offering, **(values | changes))
+
+
+def sight(**changes):
+    values = {
+        "at": AT,
+        "quotes": {o: quote(o) for o in ALL},
+        "scores": {o: score(o) for o in ALL},
+        "inputs": HEALTHY,
+        "max_input_age_s": 60.0,
+    }
+    return CycleContext(**(values | changes))
+
+
+def reduced(*nodes, seen=None, **changes):
+    return reduce_pool(pool(nodes=nodes, **changes), seen or sight())
+
+
+def names(found):
+    return [c.node for c in found.to_shift]
+
+
+def test_survivors_come_first_and_of_the_rest_two_of_each_offering_in_turn():
+    nodes = [spot(f"{z}{i}", o) for z, o in zip("abc", ALL, strict=True) for i in range(3)]
+    spared = {WEB_C: known(WEB_C, is_survivor=True, lost_hours=0.5)}
+    seen = sight(
+        known=spared, scores={o: score(o) for o in ALL} | {WEB_B: score(WEB_B, runtime_score=0.5)}
+    )
+    assert names(reduced(*nodes, seen=seen)) == ["c0", "c1", "c2", "b0", "b1"]
+    over = sight(known={WEB_C: known(WEB_C, is_survivor=True, lost_hours=3.5)}, scores=seen.scores)
+    assert names(reduced(*nodes, seen=over)) == ["b0", "b1", "a0", "a1", "c0"]
+
+
+def test_old_nodes_come_first_and_their_age_is_told():
+    found = reduced(
+        spot("young", created_at=AT - 60.0), spot("old"), spot("odd", created_at=AT + 9)
+    )
+    assert [(c.node, c.age_s) for c in found.to_shift] == [("old", 7200), ("young", 60), ("odd", 0)]
+
+
+def test_no_node_of_a_node_group_shifts_and_a_pool_without_spot_is_not_asked():
+    managed = spot("s1", provisioner=ProvisionerKind.MANAGED_NODE_GROUP)
+    found = reduced(managed)
+    assert (names(found), found.room_shift.no_driver) == ([], NO_AVOIDING)
+    assert reduced(on_demand("d1")).room_shift is None
+
+
+def test_a_node_whose_pods_would_be_lost_with_their_last_sibling_is_not_safe():
+    pair = work("api", healthy_by_node=(("a1", 1), ("b1", 1)))
+    found = reduced(spot("a1", WEB_A), spot("b1", WEB_B), workloads=(pair,))
+    assert found.n_shift_safe == 0
+    together = work("api", healthy_by_node=(("a1", 1), ("a2", 1)))
+    found = reduced(spot("a1", WEB_A), spot("a2", WEB_A), workloads=(together,))
+    assert found.n_shift_safe == 2
+
+
+def test_of_a_workload_whose_word_cannot_be_read_no_pod_shifts():
+    fact = placed(work("api", healthy_by_node=(("a1", 9),), said="odd"), spot("a1", WEB_A))
+    assert shift_room(fact, need_of(fact, SURVIVAL_DEFAULT), WEB_A, "web") == 0
+
+
+counts = st.lists(st.integers(0, 4), min_size=6, max_size=6)
+
+
+@odd.many
+@given(counts, st.integers(0, 8), st.sampled_from(ALL), st.sampled_from(ALL), st.integers(0, 9))
+def test_wherever_the_pods_land_the_worst_loss_takes_no_more_than_before(
+    n_pods, n_kept, left, landed, n_moved
+):
+    """Nodes of one offering move, and all of their pods land together in another one."""
+    nodes = [spot(f"s{i}", ALL[i % 3]) for i in range(5)] + [on_demand("d")]
+    healthy = tuple((n.name, c) for n, c in zip(nodes, n_pods, strict=True) if c)
+    fact = placed(work("api", healthy_by_node=healthy, n_replicas=n_kept), *nodes)
+    facts = pool(nodes=tuple(nodes), workloads=(fact,))
+    order = [n for n in nodes if n.offering == left and n.name != "d"]
+    margins = workload_margins(facts, SURVIVAL_DEFAULT)
+    on_node = pods_on(facts.workloads, {n.name for n in nodes})
+    moved = pick_shiftable(order, on_node, margins, "web", n_moved)
+    gone = {n.name for n in moved}
+    after = [replace(n, offering=landed) if n.name in gone else n for n in nodes]
+    need = need_of(fact, SURVIVAL_DEFAULT)
+    assert worst(placed(fact, *after), need) <= max(0, worst(fact, need))
+
+
+def worst(fact, need):
+    return max((loss.short for loss in losses_of(fact, need) if loss.what != "all Spot"), default=0)
