@@ -131,9 +131,8 @@ class Metrics:
     def _declare_decisions(self) -> None:
         counter = self._counter
         self._actions = counter("action_taken", "Recorded decisions.", "mode", "action")
-        self._blocked = counter(
-            "guardrail_blocked", "Refusals in recorded decisions.", "mode", "guardrail"
-        )
+        self._shifts = counter("shifted_nodes", "Nodes moved from Spot to Spot.", "mode", "reason")
+        self._blocked = counter("guardrail_blocked", "Refusals in records.", "mode", "guardrail")
         self._unsupported = counter(
             "unsupported_instance_family", "Recorded decisions on such families.", "family"
         )
@@ -333,6 +332,8 @@ class Metrics:
         mode, action = decision.mode.value, decision.action.value
         self._records.inc()
         self._actions.labels(mode, action).inc()
+        if decision.proposal.is_shift:
+            self._shifts.labels(mode, decision.proposal.reason.value).inc(decision.n_nodes)
         self._sources.labels(mode, _source(decision), decision.proposal.action.value).inc()
         for gate in decision.refused_by:
             self._blocked.labels(mode, gate).inc()

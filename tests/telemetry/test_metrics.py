@@ -6,7 +6,9 @@ from dataclasses import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from spotvortex.core.decision.messages import Proposal, Verdict
+from spotvortex.core.decision.reconcile import decide
 from spotvortex.core.domain.cloud.commitments import CommitmentState
+from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import (
@@ -29,6 +31,8 @@ from spotvortex.ports.edges import Traffic
 from spotvortex.ports.series import CALLS, CHANNEL_REPLACED, LOOP_STALL, SHADOW_CALLS
 from spotvortex.ports.writing import NoticeTraffic
 from spotvortex.telemetry.metrics import MAX_FAMILIES, Metrics
+from tests.core.builders import WEB_A, WEB_B, basis, offered
+from tests.core.decision.offerings.test_shift import shifting
 from tests.telemetry.decisions import MODEL, decision, observation, plan, pool_input
 
 NAMES = {
@@ -60,6 +64,7 @@ NAMES = {
     "spotvortex_input_ok",
     "spotvortex_cycles",
     "spotvortex_decisions_unchanged",
+    "spotvortex_shifted_nodes",
     "spotvortex_records",
     "spotvortex_channel_replaced",
     "spotvortex_drains",
@@ -296,6 +301,14 @@ def test_past_predictions_are_shown_by_model_band_and_horizon_and_all_bands_toge
     assert found["spotvortex_prediction_brier_score" + of.format(">20%")] == 0.3
     assert found["spotvortex_prediction_observed_ratio" + of.format("unstated")] == 2.0
     assert found["spotvortex_model_drifted{model=graph}"] == 1.0
+
+
+def test_nodes_that_move_from_spot_to_spot_are_counted_by_their_reason():
+    made = metrics()
+    dear = offered(WEB_A, n_spot=20, spot_usd_per_hour=0.06)
+    made.recorded(decide(basis(shifting(dear, others=(offered(WEB_B),)), limits=Limits())))
+    of = "{mode=shadow,reason=shift_for_price}"
+    assert samples(made)[f"spotvortex_shifted_nodes_total{of}"] == 1.0
 
 
 def test_shadow_is_counted_apart_from_real():

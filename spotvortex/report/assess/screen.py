@@ -231,8 +231,8 @@ def _utilisation(usage: UsageFound, console: Console) -> None:
 
 def _would(decisions: Sequence[Decision], console: Console, rows: int | None) -> None:
     _title(console, "SPOTVORTEX WOULD (nothing is done)")
-    acting = [d for d in decisions if d.action is not Action.HOLD]
-    holding = [d for d in decisions if d.action is Action.HOLD]
+    acting = [d for d in decisions if d.action is not Action.HOLD or d.moves]
+    holding = [d for d in decisions if d.action is Action.HOLD and not d.moves]
     for decision in islice((*acting, *holding), rows):
         _line(console, *_decision_words(decision))
     _more(console, len(decisions) - len(decisions[:rows]))

@@ -178,8 +178,9 @@ def why(decision: Judged) -> str:
     """Say why a decision is as it is, with what was wanted where a gate stands before it."""
     wanted = decision.proposal.action
     stopped = any(v.outcome is Outcome.REFUSE for v in decision.verdicts)
-    if decision.action is Action.HOLD and wanted is not Action.HOLD and stopped:
-        return f"{wanted.value} refused by {gates_in_words(decision)}"
+    if decision.action is Action.HOLD and not decision.proposal.is_still and stopped:
+        what = decision.proposal.reason if decision.proposal.is_shift else wanted
+        return f"{what.value} refused by {gates_in_words(decision)}"
     return gates_in_words(decision)
 
 

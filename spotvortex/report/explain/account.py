@@ -29,7 +29,14 @@ from spotvortex.core.record.schema import SCHEMA, Schema
 from spotvortex.errors import RecordError
 from spotvortex.report.assess.assessment import gates_in_words
 from spotvortex.report.document import Json, plain
-from spotvortex.report.explain.money import commitments, dollars, expected_costs, prices, worth
+from spotvortex.report.explain.money import (
+    commitments,
+    dollars,
+    expected_costs,
+    prices,
+    shift_terms,
+    worth,
+)
 
 _COLOURS: Final = {
     Outcome.ALLOW: "green",
@@ -103,7 +110,7 @@ def read_account(line: str) -> DecisionAccount:
         same = replay(line).same
     except CodecError as error:
         raise RecordError(f"the record cannot be read by this version: {error}") from error
-    towards = result.action.towards_spot
+    towards = result.action.towards_spot or result.proposal.is_shift
     pool = recorded.basis.pool
     limits = recorded.basis.limits
     able = wave_candidates(pool, result.proposal, limits, towards_spot=towards)
@@ -154,16 +161,26 @@ def sentence(decision: Decision) -> str:
     """Say a decision in one sentence."""
     pool = decision.input
     where = f"{pool.n_spot} of {pool.n_counted} nodes on Spot"
-    if decision.action is Action.HOLD:
-        wanted = decision.proposal.action
-        although = "" if wanted is Action.HOLD else f", although {wanted} was proposed"
+    if decision.action is Action.HOLD and not decision.moves:
+        although = "" if decision.proposal.is_still else f", although {_wanted(decision)}"
         return f"{decision.pool} holds with {where}{although}: {gates_in_words(decision)}."
     verb = "moves" if decision.mode.writes else "would move"
+    if (shift := decision.shift) is not None:
+        nodes, why = _count(decision.n_nodes, "node"), shift.reason.replace("_", " ")
+        way = f"off {shift.leaves} to other Spot, the ratio stays"
+        return f"{decision.pool} with {where} {verb} {nodes} {way}: {why}."
     to = "Spot" if decision.action.towards_spot else "on-demand"
     why = f"{decision.action} for {decision.proposal.reason.replace('_', ' ')}"
     way = f"from a ratio of {decision.current_ratio:.2f} towards {decision.target_ratio:.2f}"
     nodes = _count(decision.n_nodes, "node")
     return f"{decision.pool} with {where} {verb} {nodes} to {to}, {way}: {why}."
+
+
+def _wanted(decision: Decision) -> str:
+    """Say what was proposed and is not done."""
+    if (shift := decision.shift) is None:
+        return f"{decision.proposal.action} was proposed"
+    return f"a shift off {shift.leaves} was proposed ({shift.reason.replace('_', ' ')})"
 
 
 def _count(n: int, noun: str) -> str:
@@ -218,6 +235,8 @@ def facts(account: DecisionAccount) -> Iterator[tuple[str, str]]:
         yield "raised", "; ".join(f"{o.offering} x{o.risk_factor:g}" for o in raised) + WARNED
     yield "economics", worth(decision.economics)
     yield from expected_costs(decision.choice)
+    if decision.shift is not None:
+        yield from shift_terms(decision.shift)
     yield "wave", f"{dollars(decision.savings_usd_per_hour)}/h at list price"
     yield "kind of move", _kind(decision.proposal)
     yield "confidence", _confidence(pool)
@@ -301,6 +320,7 @@ class WhyNot:
         decision_id: that decision.
         forced: what the gates say to the action.
         refusing: the gates that refuse it, in words.
+        shift: what was proposed to go to other Spot, and what came of it, "" for nothing.
     """
 
     pool: str
@@ -308,13 +328,14 @@ class WhyNot:
     decision_id: str
     forced: WhatIf
     refusing: tuple[str, ...]
+    shift: str
 
     @property
     def in_words(self) -> str:
         """Say it in one sentence."""
         action = self.forced.action
         if action is Action.HOLD:
-            return f"{self.pool} can always HOLD."
+            return f"{self.pool} can always HOLD. {self.shift}".rstrip()
         if self.refusing:
             return f"{self.pool} cannot {action}: refused by {', '.join(self.refusing)}."
         if not self.forced.n_nodes:
@@ -333,7 +354,19 @@ def why_not(account: DecisionAccount, action: Action) -> WhyNot:
         decision_id=decision.decision_id,
         forced=forced,
         refusing=tuple(_refusing(forced.verdicts, decision.mode)),
+        shift=_shift_in_words(decision),
     )
+
+
+def _shift_in_words(decision: Decision) -> str:
+    shift = decision.shift
+    if shift is None:
+        return ""
+    if not decision.moves:
+        return f"A shift off {shift.leaves} was proposed: {gates_in_words(decision)}."
+    nodes = _count(decision.n_nodes, "node")
+    why = shift.reason.replace("_", " ")
+    return f"It moves {nodes} off {shift.leaves} to other Spot: {why}."
 
 
 def _refusing(verdicts: Sequence[Verdict], mode: Mode) -> Iterator[str]:

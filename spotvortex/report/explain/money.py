@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from spotvortex.core.decision.messages import Economics
 from spotvortex.core.decision.offerings.choice import Choice
+from spotvortex.core.decision.offerings.shift import Shift
 from spotvortex.core.domain.cloud.commitments import CommitmentState
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.pool.input import CommitmentCover, Money
@@ -30,6 +31,19 @@ def expected_costs(choice: Choice) -> Iterator[tuple[str, str]]:
     if choice.avoided:
         found = (f"{a.offering} ({a.reason.replace('_', ' ')})" for a in choice.avoided)
         yield "avoided", "; ".join(found)
+
+
+def shift_terms(shift: Shift) -> Iterator[tuple[str, str]]:
+    """Yield what a shift from Spot to Spot is worth, and what its room avoids."""
+    gain, least = dollars(shift.gain_usd_per_hour), dollars(shift.least_usd_per_hour)
+    words = (
+        f"off {shift.leaves}, at best to {shift.to}: the node costs "
+        f"{dollars(shift.price_usd_per_hour)}/h less, its losses "
+        f"{dollars(shift.risk_usd_per_hour)}/h less, together {gain}/h, more than {least}/h; "
+        f"the move costs {dollars(shift.move_usd)}, paid back in {shift.payback_hours:.2f} h"
+    )
+    yield "shift", words
+    yield "its room avoids", "; ".join(map(str, shift.avoid))
 
 
 def dollars(value: float | None) -> str:

@@ -11,11 +11,13 @@ from rich.console import Console
 from spotvortex.core.decision.messages import PoolState
 from spotvortex.core.decision.reconcile import decide
 from spotvortex.core.domain.cloud.commitments import CommitmentState
+from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Action, CapacityType, Mode
 from spotvortex.core.pool.input import CommitmentCover, OfferingInput
 from spotvortex.core.record.record import record_of
 from spotvortex.errors import RecordError
 from spotvortex.report.explain.account import (
+    facts,
     read_account,
     render,
     render_why_not,
@@ -37,10 +39,14 @@ from tests.core.builders import (
     risk_of,
     safety,
 )
+from tests.core.decision.offerings.test_shift import shifting
 from tests.telemetry.decisions import largest_growth, largest_refusal
 
 DEAR = replace(CHEAP, spot_usd_per_hour=0.095)
 SHORT = safety(least_pods=-2, safe_by_word_nodes=0)
+
+
+SHIFTING = shifting(offered(WEB_A, n_spot=20, spot_usd_per_hour=0.06), others=(offered(WEB_B),))
 
 
 def account_of(made):
@@ -252,6 +258,18 @@ def test_a_record_that_lacks_a_field_is_refused_with_its_name():
         (basis(), Action.INCREASE_10, "web could INCREASE_10: the gates let 1 node through.", None),
         (basis(), Action.HOLD, "web can always HOLD.", None),
         (
+            basis(SHIFTING, limits=Limits()),
+            Action.HOLD,
+            f"web can always HOLD. It moves 1 node off {WEB_A} to other Spot: shift for price.",
+            None,
+        ),
+        (
+            basis(replace(SHIFTING, n_in_flight=1), limits=Limits()),
+            Action.HOLD,
+            f"web can always HOLD. A shift off {WEB_A} was proposed: refused by budgets.",
+            None,
+        ),
+        (
             basis(limits=capped(mode=Mode.ACTIVE)),
             Action.DECREASE_30,
             "web cannot DECREASE_30: refused by lease.",
@@ -279,3 +297,22 @@ def test_each_offerings_expected_cost_is_said_with_its_terms_and_what_room_avoid
     assert said["expected cost"].startswith("Spot m6i.large/us-east-1a: $0.0307/h = node $0.0295")
     assert said[""].startswith("on-demand m6i.large/us-east-1a: $0.1000/h = node $0.1000")
     assert said["avoided"] == "m6i.large/us-east-1b (lost lately)"
+
+
+def test_a_shift_is_said_with_its_terms_and_what_its_room_avoids():
+    found = account_of(decide(basis(SHIFTING, limits=Limits())))
+    assert sentence(found.decision) == (
+        "web with 20 of 20 nodes on Spot would move 1 node off m6i.large/us-east-1a to other Spot, "
+        "the ratio stays: shift for price."
+    )
+    assert [(m.candidate.node, m.to) for m in found.decision.moves] == [("s0", CapacityType.SPOT)]
+    assert found.same
+    said = dict(facts(found))
+    assert said["shift"].startswith(
+        "off m6i.large/us-east-1a, at best to m6i.large/us-east-1b: the node costs $0.0295/h less"
+    )
+    assert said["its room avoids"] == "m6i.large/us-east-1a"
+    held = decide(basis(replace(SHIFTING, n_in_flight=1), limits=Limits()))
+    assert "although a shift off m6i.large/us-east-1a was proposed (shift for price)" in sentence(
+        held
+    )
