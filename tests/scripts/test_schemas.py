@@ -14,9 +14,10 @@ from spotvortex.code_digest import code_version
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import decide, reconcile
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import Mode
+from spotvortex.core.domain.types import Mode, Predictor
 from spotvortex.core.record.record import record_of
 from spotvortex.core.record.schema import SCHEMA
+from spotvortex.core.scoring.calibration.live import Calibration, CalibrationTally, TallyKey
 from spotvortex.report.assess.assessment import Report
 from tests.core.builders import (
     CHEAP,
@@ -92,7 +93,10 @@ def test_a_record_of_another_version_is_another_schemas():
 
 
 async def test_what_the_daemon_serves_is_what_the_schemas_say():
-    _, plan = reconcile(ControllerState(), assessment(observation(pool(), pool("api"))), Limits())
+    made = assessment(observation(pool(), pool("api")))
+    key = TallyKey(Predictor.NETWORK, 3, 60)
+    judged = Calibration(tallies={key: CalibrationTally(n=2.0, predicted=0.1)})
+    _, plan = reconcile(ControllerState(), replace(made, calibration=judged), Limits())
     async with Served().open() as served:
         for expected in (0, 2):
             _, pools = await served.get("/pools")
@@ -100,6 +104,7 @@ async def test_what_the_daemon_serves_is_what_the_schemas_say():
             validator("pools").validate(pools)
             validator("decisions").validate(decisions)
             assert len(pools["pools"]) == len(decisions["decisions"]) == expected
+            assert len(pools.get("calibration", {}).get("rows", [])) == expected
             served.daemon.plan = plan
             await served.journal.append(plan)
         _, one = await served.get(f"/decisions/{plan.decisions[0].decision_id}")
