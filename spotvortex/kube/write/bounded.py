@@ -10,10 +10,39 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from spotvortex.errors import NotSentError
-from spotvortex.kube.api.client import JSON, KubeClient
+from spotvortex.kube.api.client import JSON
 from spotvortex.ports.lease_timing import LeaseTiming
+
+
+class Requests(Protocol):
+    """Sends requests to an API server, as `KubeClient` does."""
+
+    async def get_bytes(
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        timeout: float,
+        verb: str = "get",
+    ) -> bytes:
+        """Read one answer whole."""
+        ...
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content_type: str = JSON,
+        timeout: float,
+    ) -> bytes:
+        """Change something, once."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +55,7 @@ class BoundedRequests:
         timing: how long one of them may take.
     """
 
-    client: KubeClient
+    client: Requests
     until: float
     timing: LeaseTiming
 

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import math
+import re
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -83,6 +84,25 @@ async def test_an_aborted_wave_leaves_every_size_as_it_was():
     assert sizes(memory) == (3, 1)
     assert [i.id for i in memory.groups[ON_DEMAND].instances] == ["on-demand-0"]
     assert memory.journal() == {}
+
+
+async def test_after_two_waves_that_moved_nothing_the_next_waits_and_one_that_moves_ends_that():
+    memory = groups()
+    async with driving(memory) as driver:
+        for plan in ("a", "b"):
+            assert await driver.grow(replace(GROW, plan_id=plan), far()) == Done()
+            assert await driver.grow(replace(SETTLE, plan_id=plan), far()) == Done()
+        answer = await driver.grow(replace(GROW, plan_id="c"), far())
+        assert isinstance(answer, Refused)
+        assert answer.reason.startswith(f"2 waves in a row found no place on what {ON_DEMAND}")
+        assert re.search(r"may begin in 1[12]\d s", answer.reason)
+        # What this process alone knows ends with it; a wave that moves nodes ends it too.
+        other = driver_of(driver.client, memory)
+        await other.grow(GROW, far())
+        await other.release(release("spot-0"), far())
+        await other.grow(SETTLE, far())
+        assert await other.grow(replace(GROW, plan_id="d"), far()) == Done()
+    assert memory.groups[ON_DEMAND].desired == 4
 
 
 async def test_what_is_not_delivered_is_asked_for_no_more():

@@ -33,9 +33,8 @@ from spotvortex.core.drain.growth import (
     with_released,
 )
 from spotvortex.errors import ConflictError, ScalingError
-from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.write.autoscaler.wanted_nodes import nodes_wanted_of_autoscaler
-from spotvortex.kube.write.bounded import BoundedRequests
+from spotvortex.kube.write.bounded import BoundedRequests, Requests
 from spotvortex.kube.write.scaling.idle_nodes import carries_pods
 from spotvortex.kube.write.scaling.journal import Book, end_growth, read_book, write_growth
 from spotvortex.ports.lease_timing import LeaseTiming
@@ -44,12 +43,26 @@ from spotvortex.ports.scaling import ScalingService
 
 log = logging.getLogger(__name__)
 
+PATIENCE: Final = 2
+"""So many waves of a group may end in a row without a node moved, before the next one waits."""
+
+WAIT_S: Final = 120.0
+LONGEST_WAIT_S: Final = 600.0
+
 MAX_LOOKS: Final = 3
 """How often a group is looked at anew where its size changes under the journal's hand."""
 
 
 class _TooLateError(Exception):
     """There is too little time before the lease's end to make a request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Vain:
+    """Waves of a group that ended in a row without a node moved, and until when the next waits."""
+
+    n_waves: int
+    until: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,12 +77,13 @@ class ScalingProvisioner:
         name: what it is called in settings and reports.
     """
 
-    client: KubeClient
+    client: Requests
     timing: LeaseTiming
     namespace: str
     service: ScalingService
     name: str = "asg"
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _vain: dict[str, _Vain] = field(default_factory=dict)
 
     def wanted_nodes(self, call: CreatePlaceholder) -> WantedNodes | Unable:
         """Ask by the labels of the groups' nodes, as where Cluster Autoscaler grows them."""
@@ -119,7 +133,7 @@ class ScalingProvisioner:
             book = await read_book(self.namespace, self._requests(until))
             group = await self.service.group(call.group, self._bound_s(until))
             known = book.of_group(call.group)
-            why = _against(call, group, book, known)
+            why = _against(call, group, book, known) or self._waits(call, known)
             if why is not None or group is None:
                 return why or Refused(reason=f"there is no group {call.group}")
             if known is not None and not _is_overtaken(known, fresh, group):
@@ -127,6 +141,26 @@ class ScalingProvisioner:
             fresh = begin_growth(group, call.plan_id, call.n_nodes)
             await write_growth(self.namespace, book, fresh, self._requests(until))
         return Again(reason=f"the size of {call.group} keeps changing")
+
+    def _waits(self, call: GrowGroup, known: Growth | None) -> Answer | None:
+        """Refuse a wave soon after others whose new nodes took no pod: each costs instances."""
+        vain = self._vain.get(call.group)
+        left_s = vain.until - asyncio.get_running_loop().time() if vain is not None else 0.0
+        if vain is None or known is not None or left_s <= 0.0:
+            return None
+        words = f"{vain.n_waves} waves in a row found no place on what {call.group} launched"
+        return Refused(reason=f"{words}; the next may begin in {left_s:.0f} s")
+
+    def _note_end(self, group: str, *, moved: bool) -> None:
+        """Count the waves of a group in a row that moved nothing; this process alone knows it."""
+        if moved:
+            self._vain.pop(group, None)
+            return
+        before = self._vain.get(group)
+        n = 1 if before is None else before.n_waves + 1
+        wait_s = min(LONGEST_WAIT_S, WAIT_S * 2.0 ** min(n - PATIENCE, 8)) if n >= PATIENCE else 0.0
+        until = asyncio.get_running_loop().time() + wait_s
+        self._vain[group] = _Vain(n_waves=n, until=until)
 
     async def _set(self, growth: Growth, group: ScalingGroup, until: float) -> Answer:
         match standing_of(growth, group.desired):
@@ -168,6 +202,7 @@ class ScalingProvisioner:
         if group is not None:
             await self._give_back(growth, group, call, until)
         await end_growth(self.namespace, book, call.group, self._requests(until))
+        self._note_end(call.group, moved=bool(growth.released))
         return Done()
 
     async def _give_back(
