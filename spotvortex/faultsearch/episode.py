@@ -16,6 +16,7 @@ from typing import Final
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Mode, PolicyMode
 from spotvortex.faultsearch.pools import (
+    OF_AWS,
     ON_DEMAND,
     SPOT,
     TYPES,
@@ -23,6 +24,7 @@ from spotvortex.faultsearch.pools import (
     autoscaled,
     draw_pools,
     groups_of,
+    scaled,
     shared,
     side_of,
     with_sides,
@@ -63,7 +65,10 @@ OFTEN: Final = (
 ) * 2
 """Kinds that are drawn three times as often: a later process has to finish what is under way."""
 
-_APART: Final = frozenset({FaultKind.DEATH, FaultKind.LEASE_STUCK, FaultKind.FREEZE_LEAVE})
+_OF_GROUPS: Final = (FaultKind.GROUP_RESIZED, FaultKind.GROUPS_STARVED)
+_APART: Final = frozenset(
+    {FaultKind.DEATH, FaultKind.LEASE_STUCK, FaultKind.FREEZE_LEAVE, *_OF_GROUPS}
+)
 """Kinds that are drawn on their own."""
 
 MODEL_ALONE_IN: Final = 15
@@ -188,6 +193,7 @@ def _drawn(seed: int) -> Episode:
     chance = stream(seed, "episode")
     pools = with_sides(stream(seed, "sides"), draw_pools(chance, MAX_NODES))
     pools = autoscaled(stream(seed, "autoscaled"), pools)
+    pools = scaled(stream(seed, "scaled"), pools)
     tick_s = chance.choice((10.0, 20.0, 30.0))
     n_ticks = chance.randint(30, MAX_TICKS)
     busy_s = n_ticks * tick_s
@@ -196,6 +202,8 @@ def _drawn(seed: int) -> Episode:
     turns_s = [at_s for at_s, _ in script[:-1]]
     faults = _faults(chance, turns_s, busy_s, n_processes)
     faults = _with_an_uninstall(stream(seed, "leave"), busy_s, faults)
+    if any(pool.shape in OF_AWS for pool in pools):
+        faults = _with_groups(stream(seed, "groups"), turns_s, busy_s, faults)
     if n_processes > 1:
         faults = _with_a_lost_lease(stream(seed, "lease"), turns_s, busy_s, faults)
     return Episode(
@@ -337,6 +345,23 @@ def _with_an_uninstall(
     lost = Fault(kind=FaultKind.INTERRUPTION, at_s=at_s, size=2.0)
     others = [fault for fault in faults if fault is not soft[0]]
     return tuple(sorted((*others, left, lost), key=lambda f: (f.at_s, f.kind)))
+
+
+def _with_groups(
+    chance: Random, turns_s: list[float], busy_s: float, faults: tuple[Fault, ...]
+) -> tuple[Fault, ...]:
+    """Let people set sizes, and the cloud be short, while a wave is under way."""
+    found = [
+        Fault(
+            kind=kind,
+            at_s=_when(chance, turns_s, busy_s),
+            lasts_s=math.floor(chance.uniform(60.0, 400.0)),
+            size=float(chance.choice((-1, 1))),
+        )
+        for kind in _OF_GROUPS
+        if chance.random() < 0.4
+    ]
+    return tuple(sorted((*faults, *found), key=lambda f: (f.at_s, f.kind)))
 
 
 def _with_a_lost_lease(

@@ -11,7 +11,8 @@ say; 4 the floor; 5 nothing stays cordoned, or kept, by the controller without a
 and do-not-disrupt; 7 lease, freeze, freshness, precondition; 8 one wave a pool and settle window;
 9 nothing twice; 10 a model failure alone moves nothing; 11 what the controller made expires; 12
 room is asked for where it can be had, within the pool, and only nodes that the provisioner releases
-are moved; 13 no move to Spot lets one loss take more of a workload than its owner lets it.
+are moved; 13 no move to Spot lets one loss take more of a workload than its owner lets it; 14 no
+capacity of a scaling group is lost or made twice (`capacity`).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from spotvortex.core.drain.calls import (
     EvictPod,
     MarkNode,
 )
+from spotvortex.faultsearch.capacity import CapacityLedger
 from spotvortex.faultsearch.facts import floor_said, is_kept, journal_of, nodes_named
 from spotvortex.faultsearch.judged import Asker, Breach, EpisodeBounds, Record
 from spotvortex.faultsearch.losses import LossLedger
@@ -59,6 +61,7 @@ class InvariantChecker:
         clock: wall time, seconds since the epoch.
         zero_at: the episode's start, seconds since the epoch.
         groups: all groups of nodes.
+        capacity: watches the sizes of scaling groups.
         all_dead: every process has died for good: cordons with their journals may stay then.
         breaches: the promises that were broken; empty in a good episode.
         checks: how often each promise was checked, by its number.
@@ -89,9 +92,11 @@ class InvariantChecker:
     _before: tuple[SimPod | None, bool, int] = (None, False, 0)
     _n_from_spot: int = 0
     _losses: LossLedger = field(init=False)
+    capacity: CapacityLedger = field(init=False)
 
     def __post_init__(self) -> None:
         self._losses = LossLedger(self.cluster)
+        self.capacity = CapacityLedger(cluster=self.cluster, check=self._check, clock=self.clock)
 
     # -- the cluster, step by step -------------------------------------------
 
@@ -113,6 +118,7 @@ class InvariantChecker:
             self._movable_ever[node.uid].update(pod.uid for pod in node.movable)
         self._note_bound()
         self._losses.look(now)
+        self.capacity.look()
 
     def _note_bound(self) -> None:
         """Remember every placeholder that has ever had a Ready node."""
@@ -338,6 +344,7 @@ class InvariantChecker:
         for node in self.cluster.nodes.values():
             ours = node.mark or node.labelled or node.kept
             self._check(5, not ours, f"{node.name} is still marked or kept")
+        self.capacity.conclude()
 
     def model_alone(self, *, is_mute: bool) -> None:
         """Judge an episode in which nothing but the model failed.
@@ -354,7 +361,7 @@ class InvariantChecker:
             return not self.cluster.own
         nodes = self.cluster.nodes.values()
         marked = any(node.mark or node.labelled or node.kept for node in nodes)
-        return not marked and next(self._rooms(), None) is None
+        return not marked and not self.cluster.growths and next(self._rooms(), None) is None
 
     # -- small things -----------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 Comes in: chances. Goes out: `PoolSpec`s, and the node groups and reach of workloads that follow. A
 pool is one mixed NodePool, a pair of NodePools, a pair of groups that Cluster Autoscaler grows, or
-one of groups whose nodes no driver moves.
+that the controller itself grows by AWS, or one of groups whose nodes no driver moves.
 Data only; may not run anything.
 """
 
@@ -33,6 +33,12 @@ PAIRS_IN: Final = 0.25
 AUTOSCALED_IN: Final = {"pair": 0.4, "node-groups": 0.6}
 """Share of those pools that Cluster Autoscaler grows instead, so that they are moved by pods."""
 
+SCALED_IN: Final = {"mixed": 0.08, "pair": 0.2, "autoscaled": 0.3, "node-groups": 0.3}
+"""Share of the pools of each shape that the controller grows by AWS instead."""
+
+ROOM_TO_GROW: Final = 2
+"""Nodes that such a group may have beyond those of its whole pool at the start."""
+
 GROUPS_IN: Final = 0.4
 """Share of the second pools that are node groups without a driver."""
 
@@ -47,6 +53,12 @@ class PoolShape(StrEnum):
     PAIR = "pair"
     NODE_GROUPS = "node-groups"
     AUTOSCALED = "autoscaled"
+    SCALED = "scaled"
+    MANAGED = "managed"
+
+
+OF_AWS: Final = (PoolShape.SCALED, PoolShape.MANAGED)
+"""Auto Scaling groups, known by labels, and EKS managed node groups."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +120,11 @@ def groups_of(pool: PoolSpec, terminate_s: float) -> tuple[NodeGroup, ...]:
     if pool.shape is PoolShape.AUTOSCALED:
         made_by, after_s = ProvisionerKind.CLUSTER_AUTOSCALER, pool.unneeded_s
         return tuple(replace(side, provisioner=made_by, unneeded_s=after_s) for side in sides)
-    return tuple(replace(side, provisioner=ProvisionerKind.MANAGED_NODE_GROUP) for side in sides)
+    sides = tuple(replace(s, provisioner=ProvisionerKind.MANAGED_NODE_GROUP) for s in sides)
+    if pool.shape not in OF_AWS:
+        return sides
+    largest, labelled = pool.n_spot + pool.n_on_demand + ROOM_TO_GROW, pool.shape is OF_AWS[0]
+    return tuple(replace(side, largest=largest, labelled=labelled) for side in sides)
 
 
 def draw_pools(chance: Random, max_nodes: int) -> tuple[PoolSpec, ...]:
@@ -162,6 +178,16 @@ def autoscaled(chance: Random, pools: tuple[PoolSpec, ...]) -> tuple[PoolSpec, .
             unneeded_s=chance.choice((30.0, 120.0, UNNEEDED_S)),
         )
         if chance.random() < AUTOSCALED_IN.get(pool.shape, 0.0)
+        else pool
+        for pool in pools
+    )
+
+
+def scaled(chance: Random, pools: tuple[PoolSpec, ...]) -> tuple[PoolSpec, ...]:
+    """Let the controller itself grow some of the pools by AWS."""
+    return tuple(
+        replace(pool, shape=chance.choice(OF_AWS), annotations=())
+        if chance.random() < SCALED_IN[pool.shape]
         else pool
         for pool in pools
     )

@@ -109,6 +109,7 @@ class _Play:
             witness=self._observer,
             clock=self._clock.now,
             zero_at=START_AT,
+            capacity=self._observer.capacity,
         )
         self._processes = [
             Replica(

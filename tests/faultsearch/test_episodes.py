@@ -21,7 +21,7 @@ from tests.faultsearch.variants import VARIANTS
 
 KEPT = sorted((Path(__file__).parent / "kept").glob("*.json"))
 N_EPISODES = 150
-PROMISES = range(1, 13)
+PROMISES = range(1, 15)
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +58,11 @@ def test_every_kind_of_request_was_sent(found):
         "DeletePlaceholders",
         "EvictPod",
         "FreeNode",
+        "GrowGroup",
         "KeepNode",
         "MarkNode",
         "NoteRisk",
+        "SettleGroup",
         "UnmarkNode",
     }
 
@@ -94,7 +96,7 @@ def test_what_is_drawn_is_bounded_and_varied():
     drawn = [draw(seed) for seed in range(500)]
     assert all(0 < e.n_nodes <= MAX_NODES for e in drawn)
     assert all(0 < e.n_ticks <= MAX_TICKS for e in drawn)
-    assert all(len(e.faults) <= 7 + 2 * (e.n_processes > 1) for e in drawn)
+    assert all(len(e.faults) <= 9 + 2 * (e.n_processes > 1) for e in drawn)
     assert all(f.at_s <= e.busy_s and 0 <= f.who < e.n_processes for e in drawn for f in e.faults)
     assert {e.n_processes for e in drawn} == {1, 2}
     assert {e.limits.mode.writes for e in drawn} == {True, False}

@@ -14,6 +14,7 @@ from spotvortex.core.decision.gates import disruption, losses
 from spotvortex.core.domain import sides
 from spotvortex.core.domain.types import Freeze
 from spotvortex.core.drain import machine, progress
+from spotvortex.core.drain.calls import Done
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.views import Halt
 from spotvortex.core.pool import reduction, summary
@@ -21,10 +22,13 @@ from spotvortex.core.pool.survival import zone_loss
 from spotvortex.core.scoring import scores
 from spotvortex.core.scoring.features import OfferingScore
 from spotvortex.kube.write import wanted_nodes
+from spotvortex.kube.write.scaling import provisioner
+from spotvortex.kube.write.scaling.provisioner import ScalingProvisioner
 from spotvortex.pipeline import router
 from spotvortex.pipeline.drains import guard
 from spotvortex.pipeline.drains.actuators import Actuators
 from spotvortex.ports.lease_timing import LeaseTiming
+from spotvortex.sim.groups.cloud import ScalingCloud
 from spotvortex.sim.runtime.coordination import Leadership
 
 
@@ -203,6 +207,37 @@ def forgets_what_is_on_spot(patch):
     )
 
 
+def asks_a_group_again(patch):
+    """As others do: a size is raised by so many, whatever was asked for before."""
+
+    async def again(self, growth, group, until):
+        size = min(group.largest, group.desired + growth.n_nodes)
+        await self.service.set_desired(group, size, self._bound_s(until))
+        return Done()
+
+    patch.setattr(ScalingProvisioner, "_set", again)
+
+
+def ends_without_decrement(patch):
+    """The group replaces what is ended, so that a drained node comes back."""
+    end = ScalingCloud.end
+    patch.setattr(ScalingCloud, "end", lambda *a: end(*a, decrement=False))
+
+
+def never_settles(patch):
+    patch.setattr(maintenance, "_grown_no_more", lambda _cluster, _flying: [])
+
+
+def forgets_what_was_moved(patch):
+    """All that a wave has asked for is given back, although its nodes were drained and ended."""
+    given = provisioner.to_give_back
+    patch.setattr(
+        provisioner,
+        "to_give_back",
+        lambda growth, group, _gone, _in_use: given(growth, group, 0, ()),
+    )
+
+
 VARIANTS = [
     Variant("no lease check", frozenset({7}), 200, no_lease),
     Variant("writes outlive the lease", frozenset({7}), 100, writes_outlive_the_lease),
@@ -228,6 +263,10 @@ VARIANTS = [
     Variant("node groups are drained", frozenset({12}), 40, drains_node_groups),
     Variant("keeps no receiver", frozenset({2}), 100, keeps_no_receiver),
     Variant("gives no node back", frozenset({5}), 100, gives_no_node_back),
+    Variant("asks a group again", frozenset({14}), 40, asks_a_group_again),
+    Variant("ends without decrement", frozenset({14}), 100, ends_without_decrement),
+    Variant("never settles", frozenset({14}), 40, never_settles),
+    Variant("forgets what was moved", frozenset({14}), 100, forgets_what_was_moved),
     Variant("budgets are read as losses", frozenset({13}), 100, reads_budgets_as_losses),
     Variant("what is on Spot is forgotten", frozenset({13}), 200, forgets_what_is_on_spot),
 ]

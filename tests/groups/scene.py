@@ -113,7 +113,7 @@ class TwinGroups:
     def __exit__(self, kind: object, *_: object) -> None:
         self._stack.close()
         if kind is None:
-            rules = {"max_in_flight": {WHOLE: MAX_MOVING}}
+            rules = {"max_in_flight": {WHOLE: MAX_MOVING}, "anchors_stay": True}
             assert self.recording.breaches(**rules) == []
             assert self.recording.observer().seen()["writes"] > 0
 

@@ -16,12 +16,13 @@ from typing import Final, assert_never
 
 from spotvortex.core.domain.autoscaling import (
     is_autoscaled,
+    labelled_group,
     managed_group,
     note_of,
     plan_noted,
     released_uid,
 )
-from spotvortex.core.domain.labels import TETHER_PREFIX, PodKind
+from spotvortex.core.domain.labels import POOL, TETHER_PREFIX, PodKind
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.drain.calls import (
     Again,
@@ -46,7 +47,7 @@ from spotvortex.core.drain.calls import (
 from spotvortex.core.drain.group_calls import GrowGroup, RestoreGroup, SettleGroup, SteerGroup
 from spotvortex.core.drain.keeping import FreeNode, KeepNode
 from spotvortex.core.record.codec import rfc3339
-from spotvortex.kube.api.node_labels import NODEGROUP, NODEPOOL
+from spotvortex.kube.api.node_labels import NODEGROUP, NODEPOOL, POOL_CAPACITY_TYPE, normalised
 from spotvortex.kube.write import wanted_nodes
 from spotvortex.kube.write.autoscaler import wanted_nodes as autoscaler_nodes
 from spotvortex.ports.provisioner import Unable
@@ -364,8 +365,11 @@ def _sides(call: CreatePlaceholder) -> tuple[str, ...]:
     if any(map(is_autoscaled, call.sides)):
         asked = autoscaler_nodes.nodes_wanted_of_autoscaler(call)
         rules = () if isinstance(asked, Unable) else asked.all_of
-        named = next((rule.values for rule in rules if rule.key == NODEGROUP), ())
-        return tuple(map(managed_group, named))
+        by_key = {rule.key: rule.values for rule in rules}
+        named = tuple(map(managed_group, by_key.get(NODEGROUP, ())))
+        kinds = {normalised(word) for word in by_key.get(POOL_CAPACITY_TYPE, ())}
+        pools = by_key.get(POOL, ()) if kinds else ()
+        return named + tuple(labelled_group(p, kind) for p in pools for kind in sorted(kinds))
     wanted = wanted_nodes.nodes_wanted_of_karpenter(call)
     return next((rule.values for rule in wanted.all_of if rule.key == NODEPOOL), ())
 

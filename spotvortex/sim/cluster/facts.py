@@ -24,6 +24,7 @@ from spotvortex.core.domain.observation import (
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering, ProvisionerKind
 from spotvortex.core.domain.workloads import SpotShare, WorkloadFact
 from spotvortex.core.drain.calls import PodView
+from spotvortex.core.drain.growth import growth_in
 from spotvortex.core.pool.survival.eviction import PodEvictability
 from spotvortex.sim.cluster.objects import SimNode, SimPod
 from spotvortex.sim.cluster.scenario import NodeGroup, Workload, WorkloadKind
@@ -60,6 +61,7 @@ class FactsCache:
         self._groups = {pool: _of_pool(groups, pool) for pool in sorted({g.pool for g in groups})}
         self._pools: dict[str, PoolFacts] = {}
         self._stale = set(self._groups)
+        self._sizes: dict[str, int] = {}
 
     def facts(self, age_s: float) -> ClusterFacts:
         """Return the cluster now.
@@ -77,6 +79,7 @@ class FactsCache:
             n_pdbs=len(self._pdbs),
             own_pods=own_pods(self._cluster),
             exits=tuple(self._cluster.exits),
+            growths=growths(self._cluster),
         )
 
     def _renew_nodes(self) -> None:
@@ -108,9 +111,18 @@ class FactsCache:
             self._stale |= {workload.pool, *fact.pools, *(old.pools if old else ())}
 
     def _renew_pools(self) -> None:
+        if self._sizes != self._cluster.desired:
+            self._sizes = dict(self._cluster.desired)
+            self._stale |= {p for p, gs in self._groups.items() if any(g.largest for g in gs)}
         for name in sorted(self._stale):
             self._pools[name] = self._pool_facts(name)
         self._stale.clear()
+
+    def _group_fact(self, group: NodeGroup) -> NodeGroupFact:
+        if group.largest is not None:
+            desired = self._cluster.desired.get(group.known_as, 0)
+            return _scaling_group_fact(group, group.largest, desired)
+        return _node_pool_fact(group, self._cluster.left(group))
 
     def _pool_facts(self, name: str) -> PoolFacts:
         groups = self._groups[name]
@@ -127,9 +139,26 @@ class FactsCache:
             provisioner=groups[0].provisioner,
             nodes=tuple(sorted(nodes, key=lambda node: node.name)),
             pdbs=tuple(sorted(pdbs, key=lambda pdb: pdb.key)),
-            node_groups=tuple(_node_pool_fact(g, self._cluster.left(g)) for g in driven),
+            node_groups=tuple(self._group_fact(g) for g in driven),
             workloads=tuple(w for _, w in sorted(self._workloads.items()) if name in w.pools),
         )
+
+
+def growths(cluster: ClusterObjects) -> tuple[tuple[str, str], ...]:
+    """Return the groups that the controller's journal is about, each with its plan."""
+    found = (growth_in(text) for text in cluster.growths.values())
+    return tuple(sorted((g.group, g.plan) for g in found if g is not None))
+
+
+def _scaling_group_fact(group: NodeGroup, largest: int, desired: int) -> NodeGroupFact:
+    """Return a group as AWS tells it: its types and zones are the group's own matter."""
+    return NodeGroupFact(
+        name=group.known_as,
+        pool=group.pool,
+        capacity_types=group.capacity_types,
+        nodes_left=max(0, largest - desired),
+        nodes_spare=desired,
+    )
 
 
 def own_pods(cluster: ClusterObjects) -> tuple[OwnPod, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from spotvortex.core.domain.autoscaling import managed_group
+from spotvortex.core.domain.autoscaling import labelled_group, managed_group
 from spotvortex.core.domain.types import CapacityType, ProvisionerKind
 from spotvortex.sim.market.hazard_supply import RegimePhase
 from spotvortex.sim.market.supply import ANNOUNCED, Signals
@@ -139,6 +139,8 @@ class NodeGroup:
             capacity is waited for before another one is asked; 0 where a failure is known at once.
         lists_lost: offerings that failed or were lost are tried last until they come again, as
             SpotHedge does, and none is left alone for a time.
+        largest: most nodes of a group that the controller itself grows by AWS, None of any other.
+        labelled: such a group is known by the labels of its nodes, and not as EKS's.
     """
 
     name: str
@@ -162,6 +164,8 @@ class NodeGroup:
     remembers_interruptions: bool = False
     max_provision_s: float = 0.0
     lists_lost: bool = False
+    largest: int | None = None
+    labelled: bool = False
 
     @property
     def known_as(self) -> str:
@@ -171,6 +175,11 @@ class NodeGroup:
                 return self.name
             case ProvisionerKind.CLUSTER_AUTOSCALER:
                 return managed_group(self.name)
+            case ProvisionerKind.MANAGED_NODE_GROUP if self.largest is not None:
+                kind = self.capacity_types[0]
+                return (
+                    labelled_group(self.pool, kind) if self.labelled else managed_group(self.name)
+                )
             case _:
                 return ""
 

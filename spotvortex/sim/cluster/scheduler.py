@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from spotvortex.core.domain.autoscaling import claim_of, is_autoscaled
+from spotvortex.core.domain.autoscaling import claim_of, instance_claim, is_autoscaled
 from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
 from spotvortex.sim.cluster.launch_memory import LaunchMemory
 from spotvortex.sim.cluster.objects import Own, SimNode, SimPod
@@ -152,7 +152,9 @@ class Scheduler:
         cluster = self._cluster
         is_karpenter = group.provisioner is ProvisionerKind.KARPENTER
         name, uid = cluster.draw_node_name(), cluster.draw_uid()
+        instance_id = f"i-{self._chance.getrandbits(68):017x}"
         autoscaled = claim_of(uid) if is_autoscaled(group.known_as) else ""
+        autoscaled = autoscaled if group.largest is None else instance_claim(instance_id)
         node = SimNode(
             name=name,
             uid=uid,
@@ -161,7 +163,7 @@ class Scheduler:
             capacity_type=capacity_type,
             created_at=at,
             ready_at=at + self._boot_factor * self._draw(_BOOT_MEDIAN_S, _BOOT_SIGMA),
-            instance_id=f"i-{self._chance.getrandbits(68):017x}",
+            instance_id=instance_id,
             claim=f"{group.name}-{cluster.draw_suffix()}" if is_karpenter else autoscaled,
         )
         cluster.add_node(node)
@@ -241,7 +243,9 @@ class Scheduler:
             (
                 group
                 for group in groups
-                if workload.runs_in(group.pool) and (not pod.own or _is_within(pod.own, group))
+                if group.largest is None
+                and workload.runs_in(group.pool)
+                and (not pod.own or _is_within(pod.own, group))
             ),
             key=lambda g: (-g.weight, g.pool != pool, g.name),
         )

@@ -25,7 +25,8 @@ class ClusterObjects:
     """Nodes and pods by name, in the order of their making.
 
     `by_pool` has the nodes of each pool; `changes` counts, by pool, what may matter to a
-    provisioner.
+    provisioner. `desired` has the size of each scaling group by the name that its nodes know it by,
+    `growths` the controller's journal of them, with the version of its object, 0 where it is none.
     """
 
     def __init__(self, chance: Random, workloads: tuple[Workload, ...]) -> None:
@@ -53,6 +54,9 @@ class ClusterObjects:
         self.by_pool: dict[str, dict[str, SimNode]] = {}
         self.exits: deque[NodeExit] = deque(maxlen=MAX_EXITS)
         self.news = ClusterChanges(workloads=set(self.workloads))
+        self.desired: dict[str, int] = {}
+        self.growths: dict[str, str] = {}
+        self.growths_version = 0
         self._n_ready: Counter[str] = Counter()
 
     def left(self, group: NodeGroup) -> GroupRoom:

@@ -53,6 +53,7 @@ class ExternalActors:
         for fault in self.schedule.due(now_s, OF_PEOPLE):
             self._befall(fault, max(1, round(fault.size)))
             self.world.frames.capture(self.clock())
+        self.world.scaling.starved = self._is_at_work(FaultKind.GROUPS_STARVED, now_s)
         self._freeze(now_s)
         self._pass_notices_on()
 
@@ -64,10 +65,13 @@ class ExternalActors:
             (FaultKind.FREEZE_LEAVE, Freeze.LEAVE),
             (FaultKind.FREEZE_HARD, Freeze.HARD),
         ):
-            if self.schedule.at_work(kind, now_s, 0) or self.schedule.at_work(kind, now_s, 1):
+            if self._is_at_work(kind, now_s):
                 wanted = freeze
         if self.shelf.freeze_at(self.clock()) is not wanted:
             self.shelf.freezes.append((self.clock(), wanted))
+
+    def _is_at_work(self, kind: FaultKind, now_s: float) -> bool:
+        return any(self.schedule.at_work(kind, now_s, who) is not None for who in (0, 1))
 
     def _befall(self, fault: Fault, n: int) -> None:
         cluster = self.world.cluster
@@ -96,14 +100,22 @@ class ExternalActors:
             case FaultKind.NOTICE_STORM:
                 for number in range(n):
                     self._tell_of_somebody(number)
-            case FaultKind.STATE_LOST:
-                self._rewrite_state(None)
-            case FaultKind.STATE_UNREADABLE:
-                self._rewrite_state('{"v":99}')
+            case FaultKind.STATE_LOST | FaultKind.STATE_UNREADABLE:
+                is_lost = fault.kind is FaultKind.STATE_LOST
+                self._rewrite_state(None if is_lost else '{"v":99}')
             case FaultKind.SCALED:
                 self.world.scale(fault.size)
+            case FaultKind.GROUP_RESIZED:
+                self._resize_a_group(round(fault.size))
             case _:
                 raise AssertionError(f"nobody does {fault.kind}")
+
+    def _resize_a_group(self, by: int) -> None:
+        """Set the size of one scaling group, as far as its bounds let a person."""
+        sizes = self.world.cluster.desired
+        if sizes:
+            name = self.chance.choice(sorted(sizes))
+            self.world.scaling.resize(name, sizes[name] + by)
 
     def _rewrite_state(self, text: str | None) -> None:
         self.shelf.state = text

@@ -47,6 +47,8 @@ class FaultKind(StrEnum):
     FREEZE_HARD = "freeze-hard"  # a person freezes it hard
     STATE_LOST = "state-lost"  # somebody deletes the controller's state
     STATE_UNREADABLE = "state-unreadable"  # somebody scribbles on it
+    GROUP_RESIZED = "group-resized"  # a person sets a scaling group's size by [n] off
+    GROUPS_STARVED = "groups-starved"  # scaling groups get no instance
     SCALED = "scaled"  # every Deployment is scaled by a factor of [size]
 
 
@@ -67,6 +69,7 @@ ONCE: Final = frozenset(
         FaultKind.STATE_LOST,
         FaultKind.STATE_UNREADABLE,
         FaultKind.SCALED,
+        FaultKind.GROUP_RESIZED,
     }
 )
 """Kinds that happen at an instant; the others last."""

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from spotvortex.core.domain.autoscaling import released_instance
 from spotvortex.core.domain.cloud.instance_types import Scope
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.core.domain.types import Offering, Predictor
@@ -27,10 +28,14 @@ from spotvortex.core.drain.calls import (
     Done,
     MarkNode,
     NoteRisk,
+    ReleaseNode,
     UnmarkNode,
 )
+from spotvortex.core.drain.group_calls import GrowGroup, SettleGroup
 from spotvortex.core.scoring.features import Matrix, OfferingContext
-from spotvortex.errors import ModelContractError
+from spotvortex.errors import ApiError, ModelContractError
+from spotvortex.kube.api.errors import of_write
+from spotvortex.kube.write.scaling.provisioner import ScalingProvisioner
 from spotvortex.ports.lease_timing import LeaseTiming
 from spotvortex.ports.market import Market
 from spotvortex.ports.model import Forecaster
@@ -57,6 +62,11 @@ class FaultTarget(Protocol):
     @property
     def chance(self) -> Random:
         """What draws its delays and failures."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
         ...
 
     @property
@@ -97,6 +107,10 @@ class FaultTarget(Protocol):
         """Let the server carry out a call on what it has read, before witnesses."""
         ...
 
+    def told_of(self, call: Call, checked_at: float) -> None:
+        """Let the witnesses know of a call that a driver is about to make requests of."""
+        ...
+
     def own_mark(self, name: str, uid: str) -> OwnWrite | None:
         """Return what a write has just left on a node, None where it is gone."""
         ...
@@ -121,11 +135,15 @@ class FaultyWriter:
 
     process: FaultTarget
     timing: LeaseTiming = field(default_factory=LeaseTiming)
+    groups: ScalingProvisioner | None = None
     _own: dict[str, tuple[float, OwnWrite]] = field(default_factory=dict)
 
     async def apply(self, call: Call, until: float) -> Answer:
         """Carry a call out: its requests may each be late, lost, or the last one."""
         checked_at = self.process.now()
+        if self.groups is not None and _is_by_groups(call):
+            self.process.told_of(call, checked_at)
+            return await _by_groups(self.groups, call, until)
         seen = await self._read(call, until) if isinstance(call, ReadsFirst) else None
         if seen is not None and not isinstance(seen, Seen):
             return seen
@@ -233,6 +251,22 @@ class FaultyWriter:
         if left is None or self.process.now() >= until:
             return None
         return left if int(seen_version or -1) < left.resource_version else None
+
+
+def _is_by_groups(call: Call) -> bool:
+    is_instance = isinstance(call, ReleaseNode) and bool(released_instance(call.claim))
+    return is_instance or isinstance(call, GrowGroup | SettleGroup)
+
+
+async def _by_groups(groups: ScalingProvisioner, call: Call, until: float) -> Answer:
+    """Let the product's own driver make its requests."""
+    try:
+        if isinstance(call, ReleaseNode):
+            return await groups.release(call, until)
+        assert isinstance(call, GrowGroup | SettleGroup)
+        return await groups.grow(call, until)
+    except ApiError as error:
+        return of_write(error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from spotvortex.aio import pause
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.drain.calls import Answer, Call
+from spotvortex.kube.write.scaling.provisioner import ScalingProvisioner
 from spotvortex.pipeline.drains.actuators import Actuators, RecordingActuator
 from spotvortex.pipeline.drains.guard import GuardedActuator
 from spotvortex.pipeline.drains.write_rate import WriteRate
@@ -28,7 +29,7 @@ from spotvortex.ports.model import Forecaster
 from spotvortex.ports.null import NullAnnouncer, NullNotices, NullTelemetry
 from spotvortex.ports.telemetry import Journal
 from spotvortex.ports.writing import OwnWrite
-from spotvortex.sim.cluster.api_server import ReadsFirst, Seen, plan_on
+from spotvortex.sim.cluster.api_server import NAMESPACE, ReadsFirst, Seen, plan_on
 from spotvortex.sim.cluster.watch import Watch
 from spotvortex.sim.runtime.coordination import (
     POLL_S,
@@ -47,6 +48,7 @@ from spotvortex.sim.runtime.faulty_ports import (
     FaultyWriter,
     SkewedClock,
 )
+from spotvortex.sim.runtime.group_way import GroupWay, GroupWitness
 from spotvortex.sim.runtime.virtual_loop import offload_inline
 from spotvortex.sim.runtime.world import World
 
@@ -85,6 +87,7 @@ class SharedWorld:
         witness: who watches what reaches the server.
         clock: wall time, seconds since the epoch.
         zero_at: the episode's start, seconds since the epoch.
+        capacity: who watches what is written to scaling groups; without it nobody drives them.
     """
 
     world: World
@@ -95,6 +98,7 @@ class SharedWorld:
     witness: Witness
     clock: Callable[[], float]
     zero_at: float
+    capacity: GroupWitness | None = None
 
     def elapsed(self) -> float:
         """Return seconds since the episode's start."""
@@ -255,13 +259,21 @@ class Replica:
     def _guarded(self, clock: SkewedClock, telemetry: NullTelemetry) -> GuardedActuator:
         return GuardedActuator(
             cluster=self.watch,
-            writer=FaultyWriter(self, self.timing),
+            writer=FaultyWriter(self, self.timing, self._groups()),
             authority=self.leadership,
             clock=clock,
             telemetry=telemetry,
             limits=self.limits,
             rate=WriteRate(per_s=self.writes_per_s, burst=self.writes_per_s),
         )
+
+    def _groups(self) -> ScalingProvisioner | None:
+        """Return the product's own driver of scaling groups, where there are any."""
+        world, witness = self.place.world, self.place.capacity
+        if not world.cluster.desired or witness is None:
+            return None
+        way = GroupWay(process=self, cloud=world.scaling, witness=witness)
+        return ScalingProvisioner(client=way, timing=self.timing, namespace=NAMESPACE, service=way)
 
     def _queue(self) -> QueueReader | NullNotices:
         if not self.hears_notices:
@@ -334,6 +346,10 @@ class Replica:
         answer = self.place.world.apply(call, seen)
         self.place.witness.answered(self, call, answer)
         return answer
+
+    def told_of(self, call: Call, checked_at: float) -> None:
+        """Let the witnesses know of a call that a driver is about to make requests of."""
+        self.place.witness.asked(self, call, checked_at)
 
     def own_mark(self, name: str, uid: str) -> OwnWrite | None:
         """Return what a write has just left on a node, None where it is gone."""

@@ -28,6 +28,7 @@ from spotvortex.sim.cluster.scenario import Fleet, Scenario, WorkloadKind
 from spotvortex.sim.cluster.scheduler import LaunchLog, Scheduler
 from spotvortex.sim.cluster.state import ClusterObjects
 from spotvortex.sim.cluster.watch import History
+from spotvortex.sim.groups.cloud import ScalingCloud
 from spotvortex.sim.market.hazard_supply import HazardSupply
 from spotvortex.sim.market.prices import PricedMarket
 from spotvortex.sim.market.random_streams import stream
@@ -115,6 +116,13 @@ class World:
         self.tally = LossTally(launches=self._placement.launches)
         self._settle()
         self.server = SimulatedApiServer(cluster=self.cluster, chance=stream(seed, "server"))
+        self.scaling = ScalingCloud(
+            cluster=self.cluster,
+            placement=self._placement,
+            groups=scenario.groups,
+            chance=stream(seed, "scaling"),
+        )
+        self.scaling.begin()
         self.frames = History(self.cluster, scenario.groups, self._at)
 
     @property
@@ -175,6 +183,7 @@ class World:
         self._disruption.step(self._scenario.groups, self._at)
         self._finish_pods()
         self._boot_nodes()
+        self.scaling.step(self._at)
         self._placement.place(self._scenario.groups, self._at)
         self.tally.pending_pod_s += self.step_s * len(self.cluster.pending)
         if self.ledger is not None:

@@ -1,0 +1,1 @@
+"""Auto Scaling groups of the simulated cluster: the cloud's side."""
