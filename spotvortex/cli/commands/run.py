@@ -24,7 +24,7 @@ def command(
         bool, typer.Option("--simulated", help="Use the built-in cluster and market.")
     ] = False,
     speed: Annotated[
-        float, typer.Option(min=0.1, max=3600.0, help="Simulated seconds per real one.")
+        float, typer.Option(min=0.1, max=3600.0, help="Simulated seconds per real one, at most.")
     ] = 60.0,
     seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 1,
     context: ContextOption = "",

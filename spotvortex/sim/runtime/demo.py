@@ -8,11 +8,16 @@ seed, that its provisioner has for itself. May not be told apart from a real clu
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from itertools import zip_longest
 from typing import Final
 
+from spotvortex.aio import pause
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Freeze, Mode
 from spotvortex.core.drain.calls import Answer, Call
@@ -26,6 +31,9 @@ from spotvortex.sim.market.prices import SimulatedMarket
 from spotvortex.sim.runtime.virtual_loop import PacedLoop, SimClock, offload_inline
 from spotvortex.sim.runtime.world import World
 
+OURS: Final = "SpotVortex"
+"""The name of the world that the daemon moves, beside `ALONE`."""
+
 ANSWER_S: Final = 0.1
 """Time that the simulated API server takes for a request, in simulated seconds."""
 
@@ -33,13 +41,16 @@ ALWAYS_S: Final = 3600.0
 """A write may take so long: nobody else can come to lead, in simulated seconds."""
 
 
+log = logging.getLogger(__name__)
+
+
 @asynccontextmanager
 async def simulated_edges(seed: int, mode: Mode) -> AsyncIterator[Edges]:
     """Open the demo's cluster and market on the running loop."""
     loop = asyncio.get_running_loop()
     clock = SimClock(DEMO_START_AT, loop)
-    market, ours = _world(seed, clock)
-    _, alone = _world(seed, clock)
+    market, ours = _world(seed, clock, OURS)
+    _, alone = _world(seed, clock, ALONE)
     world = ours.world
     speed = loop.speed if isinstance(loop, PacedLoop) else 1.0
     yield Edges(
@@ -48,8 +59,12 @@ async def simulated_edges(seed: int, mode: Mode) -> AsyncIterator[Edges]:
         market=market,
         clock=clock,
         offload=offload_inline,
-        background=[("world", world.run), ("twin", alone.world.run)],
-        courses={"SpotVortex": ours.course.point, ALONE: alone.course.point},
+        background=[
+            ("world", world.run),
+            ("twin", alone.world.run),
+            ("story", partial(_tell_story, clock)),
+        ],
+        courses={OURS: ours.course.point, ALONE: alone.course.point},
         time_scale=speed,
         writing=_writing(world) if mode.writes else None,
     )
@@ -63,13 +78,28 @@ class _Followed:
     course: Course
 
 
-def _world(seed: int, clock: SimClock) -> tuple[SimulatedMarket, _Followed]:
-    """Make the demo's world with a market of its own, and follow it."""
+async def _tell_story(clock: SimClock, stop: asyncio.Event) -> None:
+    """Say in the log when the market changes, and what it will be next."""
+    phases = demo().phases
+    for phase, then in zip_longest(phases, phases[1:]):
+        await pause(stop, DEMO_START_AT + phase.starts_s - clock.now())
+        if stop.is_set():
+            return
+        fields = {"market": phase.regime.name}
+        if then is not None:
+            at = datetime.fromtimestamp(DEMO_START_AT + then.starts_s, UTC)
+            fields |= {"next": then.regime.name, "at": f"{at:%H:%M}"}
+        log.info("sim.story", extra=fields)
+    await stop.wait()
+
+
+def _world(seed: int, clock: SimClock, name: str) -> tuple[SimulatedMarket, _Followed]:
+    """Make the demo's world with a market of its own, and follow it by a name."""
     scenario = demo()
     market = SimulatedMarket(seed=seed, start_at=scenario.start_at)
     world = World(scenario=scenario, seed=seed, clock=clock, market=market)
     course = Course(cluster=world.cluster, market=market, at=scenario.start_at)
-    world.ledger = course
+    world.ledger, world.name = course, name
     return market, _Followed(world=world, course=course)
 
 

@@ -8,6 +8,7 @@ a blocking function in place. May not know what is simulated.
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
@@ -25,19 +26,48 @@ class DeadlockError(RuntimeError):
     """Nothing is ready, no timer is left and no I/O is awaited: time would stand still."""
 
 
+TURN_S: Final = 10.0
+"""Most simulated seconds that pass while the loop works between two waits."""
+
+
+class _PacedClock:
+    """Simulated seconds, which stand still where work would take more than `TURN_S` of them.
+
+    A machine that is too slow for the speed then plays more slowly, instead of showing a cluster
+    whose every figure is too old to decide on.
+    """
+
+    def __init__(self, speed: float, real: Callable[[], float]) -> None:
+        self._speed, self._real = speed, real
+        self._real_at, self._at = real(), 0.0
+
+    def now(self, waited_s: float = 0.0) -> float:
+        """Return simulated seconds since the start."""
+        passed_s = (self._real() - self._real_at) * self._speed
+        return self._at + min(passed_s, waited_s + TURN_S)
+
+    def turn(self, waited_s: float) -> None:
+        """Begin to count a stretch of work, or of waiting, anew."""
+        self._at, self._real_at = self.now(waited_s), self._real()
+
+
 class _PacedSelector(selectors.DefaultSelector):
     """Waits `speed` times shorter than asked; what is ready is returned at once as ever."""
 
-    def __init__(self, speed: float) -> None:
+    def __init__(self, speed: float, real: Callable[[], float]) -> None:
         super().__init__()
         self.speed = speed
+        self.clock = _PacedClock(speed, real)
 
     def select(self, timeout: float | None = None) -> Ready:
-        return super().select(None if timeout is None else timeout / self.speed)
+        self.clock.turn(0.0)
+        ready = super().select(None if timeout is None else timeout / self.speed)
+        self.clock.turn(math.inf if timeout is None else timeout)
+        return ready
 
 
 class PacedLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock starts at 0 and runs `speed` times as fast as real time.
+    """A loop whose clock starts at 0 and runs `speed` times as fast as real time, or as it can.
 
     Sockets and signals are served at once. Every time-out is in simulated seconds, also those of
     servers and clients: multiply by `speed` (above 0) what is meant to be real.
@@ -45,12 +75,12 @@ class PacedLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, speed: float) -> None:
         self.speed = speed
-        self._real_start = super().time()
-        super().__init__(_PacedSelector(speed))
+        self._paced = _PacedSelector(speed, super().time)
+        super().__init__(self._paced)
 
     def time(self) -> float:
         """Return simulated seconds since the loop was made."""
-        return (super().time() - self._real_start) * self.speed
+        return self._paced.clock.now()
 
 
 class _VirtualSelector(selectors.DefaultSelector):

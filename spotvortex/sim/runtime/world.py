@@ -96,6 +96,7 @@ class World:
         self._captures = captures
         self.step_s = scenario.step_s
         self.ledger: WorldAccount | None = None
+        self.name = ""
         self._at = scenario.start_at
         self._chance = stream(seed, "world")
         self.cluster = ClusterObjects(stream(seed, "names"), scenario.workloads)
@@ -268,10 +269,8 @@ class World:
         self.tally.n_lost += 1
         if self.ledger is not None and node.leaves_at is None:
             self.ledger.struck(node, self._at)
-        log.info(
-            "sim.node_lost",
-            extra={"node": node.name, "offering": str(node.offering), "noticed": node.moving},
-        )
+        fields = {"node": node.name, "offering": str(node.offering), "noticed": node.moving}
+        log.info("sim.node_lost", extra=fields | ({"under": self.name} if self.name else {}))
         self.cluster.remove_node(node, self._at, silent=True)
 
     def _finish_pods(self) -> None:

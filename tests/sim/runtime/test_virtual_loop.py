@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from spotvortex.sim.runtime.virtual_loop import (
+    TURN_S,
     DeadlockError,
     PacedLoop,
     SimClock,
@@ -39,6 +40,37 @@ def test_virtual_sleep_takes_its_seconds_exactly_and_no_real_time():
     seen = run_virtual(main())
     assert seen == [0.1, 0.3, 60.3, 17_280_060.3, 17_280_060.6]
     assert time.perf_counter() - begin < 10.0
+
+
+def test_paced_time_goes_no_further_than_its_bound_while_the_loop_is_at_work():
+    """A machine that is too slow plays more slowly, so that nothing it shows is too old."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        stolen_until = time.perf_counter() + 0.1
+        while time.perf_counter() < stolen_until:
+            during = loop.time()
+        await asyncio.sleep(0)
+        after = loop.time()
+        await asyncio.sleep(100.0)
+        return during - begun, after - begun, loop.time() - begun
+
+    during, after, slept = run_paced(main(), speed=1000.0)
+    assert during <= TURN_S
+    assert after <= 2 * TURN_S
+    assert 100.0 <= slept <= 100.0 + 6 * TURN_S
+
+
+def test_paced_time_goes_on_while_the_loop_waits_for_somebody_else():
+    async def main():
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        loop.call_soon_threadsafe(lambda: None)
+        await asyncio.to_thread(time.sleep, 0.1)
+        return loop.time() - begun
+
+    assert run_paced(main(), speed=1000.0) >= 90.0
 
 
 def test_virtual_timer_after_a_year_still_falls_due():
