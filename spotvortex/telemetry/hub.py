@@ -80,16 +80,16 @@ class Hub:
 
 def _attributes(decision: Decision) -> dict[str, AttributeValue]:
     return {
-        "spotvortex.decision_id": decision.decision_id,
-        "spotvortex.pool": decision.pool,
-        "spotvortex.mode": decision.mode.value,
-        "spotvortex.action": decision.action.value,
-        "spotvortex.reason": decision.reason,
-        "spotvortex.proposal": decision.proposal.action.value,
-        "spotvortex.n_nodes": decision.n_nodes,
-        "spotvortex.current_ratio": decision.current_ratio,
-        "spotvortex.target_ratio": decision.target_ratio,
-        "spotvortex.confidence": decision.input.confidence,
+        "decision_id": decision.decision_id,
+        "pool": decision.pool,
+        "mode": decision.mode.value,
+        "action": decision.action.value,
+        "reason": decision.reason,
+        "proposal": decision.proposal.action.value,
+        "n_nodes": decision.n_nodes,
+        "current_ratio": decision.current_ratio,
+        "target_ratio": decision.target_ratio,
+        "confidence": decision.input.confidence,
     }
 
 

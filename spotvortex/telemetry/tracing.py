@@ -26,6 +26,9 @@ from spotvortex.telemetry.logs import TRACE_ID
 
 FLUSH_S: Final = 2.0
 
+_CONVENTIONS: Final = {"node": "k8s.node.name"}
+"""What the tasks call it, and what OpenTelemetry does."""
+
 _CONTEXT = TraceContextTextMapPropagator()
 
 
@@ -42,10 +45,10 @@ class _LiveSpan:
         )
 
     def describe(self, attributes: Mapping[str, AttributeValue]) -> None:
-        self._span.set_attributes(dict(attributes))
+        self._span.set_attributes(_named(attributes))
 
     def event(self, name: str, attributes: Mapping[str, AttributeValue]) -> None:
-        self._span.add_event(name, dict(attributes))
+        self._span.add_event(name, _named(attributes))
 
 
 class Tracing:
@@ -55,7 +58,7 @@ class Tracing:
         self._provider: TracerProvider | None = None
         if exporter is None:
             return
-        resource = Resource.create({"service.name": "spotvortex", "service.version": version})
+        resource = _resource(version)
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("spotvortex", version)
@@ -75,7 +78,7 @@ class Tracing:
             return
         context = _CONTEXT.extract({"traceparent": parent}, context=Context())
         with self._tracer.start_as_current_span(
-            name, context=context, attributes=dict(attributes or {})
+            name, context=context, attributes=_named(attributes or {})
         ) as span:
             token = TRACE_ID.set(f"{span.get_span_context().trace_id:032x}")
             try:
@@ -91,6 +94,19 @@ class Tracing:
         last = threading.Thread(target=self._provider.shutdown, name="trace-flush", daemon=True)
         last.start()
         last.join(FLUSH_S)
+
+
+def _resource(version: str) -> Resource:
+    """Return who speaks: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` count before ours."""
+    ours = Resource({"service.name": "spotvortex", "service.version": version})
+    theirs = Resource.create()
+    unnamed = str(theirs.attributes.get("service.name", "")).startswith("unknown_service")
+    return theirs.merge(ours) if unnamed else ours.merge(theirs)
+
+
+def _named(attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+    """Give attributes the names of OpenTelemetry's conventions, and others the product's prefix."""
+    return {_CONVENTIONS.get(name, f"spotvortex.{name}"): v for name, v in attributes.items()}
 
 
 def otlp_exporter(protocol: str) -> SpanExporter:

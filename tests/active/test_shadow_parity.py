@@ -73,7 +73,7 @@ class Run:
 
     def first_drains(self) -> list[tuple[str, ...]]:
         """Return the requests of the first drain of each node of the first wave."""
-        made = {span.attributes["node"]: span.events for span in reversed(self.drains)}
+        made = {span.attributes["k8s.node.name"]: span.events for span in reversed(self.drains)}
         return [made[node] for node in self.first_nodes()]
 
 

@@ -41,7 +41,7 @@ def test_a_cycle_is_one_trace_with_a_span_for_each_decision():
     cycle, web, batch = memory.get_finished_spans()
     assert (cycle.name, web.name, batch.name) == ("cycle", "decide", "decide")
     assert cycle.parent is None
-    assert cycle.attributes["cycle"] == 7
+    assert cycle.attributes["spotvortex.cycle"] == 7
     assert traceparent.split("-")[1] == f"{cycle.context.trace_id:032x}"
     assert web.context.trace_id == batch.context.trace_id == cycle.context.trace_id
     assert web.parent.span_id == batch.parent.span_id == cycle.context.span_id
@@ -59,8 +59,13 @@ def test_each_gate_is_an_event_with_its_limit():
     made.close()
     (span,) = memory.get_finished_spans()
     assert [event.name for event in span.events] == ["budgets", "fit"]
-    assert dict(span.events[0].attributes) == {"outcome": "at-most", "reason": "wave", "limit": 2}
-    assert dict(span.events[1].attributes) == {"outcome": "refuse", "reason": "no room"}
+    at_most, no = (dict(event.attributes) for event in span.events)
+    assert at_most == {
+        "spotvortex.outcome": "at-most",
+        "spotvortex.reason": "wave",
+        "spotvortex.limit": 2,
+    }
+    assert no == {"spotvortex.outcome": "refuse", "spotvortex.reason": "no room"}
     assert f"{span.context.trace_id:032x}" == TRACEPARENT.split("-")[1]
 
 
@@ -76,6 +81,31 @@ async def test_an_empty_parent_starts_a_new_trace_also_inside_another_span():
     made.close()
     assert outer.traceparent.split("-")[1] != inner.traceparent.split("-")[1]
     assert all(span.parent is None for span in memory.get_finished_spans())
+
+
+def test_a_node_has_the_name_that_every_backend_knows_it_by():
+    memory = InMemorySpanExporter()
+    made, _ = hub(memory)
+    with made.span("drain", attributes={"node": "web-1", "to": "spot"}):
+        pass
+    made.close()
+    (span,) = memory.get_finished_spans()
+    assert dict(span.attributes) == {"k8s.node.name": "web-1", "spotvortex.to": "spot"}
+    assert span.resource.attributes["service.name"] == "spotvortex"
+    assert span.resource.attributes["service.version"] == "0.1.0"
+
+
+def test_who_names_the_service_is_heard(monkeypatch):
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "spot-eu")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=prod")
+    memory = InMemorySpanExporter()
+    made, _ = hub(memory)
+    with made.span("cycle"):
+        pass
+    made.close()
+    (span,) = memory.get_finished_spans()
+    assert span.resource.attributes["service.name"] == "spot-eu"
+    assert span.resource.attributes["deployment.environment"] == "prod"
 
 
 def test_an_error_is_told_by_the_span_and_goes_on():
