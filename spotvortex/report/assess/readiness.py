@@ -7,7 +7,6 @@ that stand still first. May not decide anything, and never runs a line that it p
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from typing import Final
 from spotvortex.core.domain.observation import ClusterFacts, PoolFacts
 from spotvortex.core.domain.types import Blocker
 from spotvortex.core.pool.blocking import nodes_held_by
-from spotvortex.report.assess.survival import ANNOTATED, SurvivalRow
+from spotvortex.report.assess.change import Change, kubectl
+from spotvortex.report.assess.survival import SurvivalRow
 from spotvortex.report.fixes import CURES, TROUBLES, trouble_of_zero
 from spotvortex.report.node_pool_pair import CAPACITY_TYPE
 
@@ -76,8 +76,6 @@ class _Trouble:
     command: str = ""
 
 
-_SCALE: Final = re.compile(r"raise replicas from \d+ to (\d+)")
-_SET: Final = re.compile(r"set (spotvortex\.io/[a-z-]+): (\S+) on (\S+) (\S+)")
 _CAPACITY_TYPES: Final = (CAPACITY_TYPE, "eks.amazonaws.com/capacityType")
 """Labels by which a selector may ask for a kind of capacity: Karpenter's, and a node group's."""
 
@@ -96,8 +94,8 @@ def _row(row: SurvivalRow, blocked: Mapping[Blocker, _Trouble]) -> WorkloadReadi
     found = [blocked[blocker] for blocker in sorted(blocked)]
     if row.is_single and Blocker.SINGLE_REPLICA not in blocked:
         found.append(_single(row.workload))
-    if not row.is_single and row.change:
-        found.append(_full(row))
+    if not row.is_single and row.step is not None:
+        found.append(_full(row, row.step))
     worst = min(
         (t.readiness for t in found), key=list(SpotReadiness).index, default=SpotReadiness.READY
     )
@@ -122,35 +120,15 @@ def _owner(workload: str) -> str:
 
 def _single(workload: str) -> _Trouble:
     fix = CURES[TROUBLES[Blocker.SINGLE_REPLICA]].fix
-    return _Trouble(
-        SpotReadiness.SINGLE, "single replica", fix, _line(workload, "scale", "--replicas=2")
-    )
+    line = kubectl("scale", _owner(workload), "--replicas=2")
+    return _Trouble(SpotReadiness.SINGLE, "single replica", fix, line)
 
 
-def _full(row: SurvivalRow) -> _Trouble:
+def _full(row: SurvivalRow, step: Change) -> _Trouble:
     loss = f"the loss of {row.loss}" if row.loss else "a loss"
     verb = "survives" if row.survives else "does not survive"
     reason = f"{verb} {loss}: {row.healthy_left} of {row.healthy} pods left, {row.needed} must stay"
-    return _Trouble(SpotReadiness.FULL, reason, row.change, _command_of(row))
-
-
-def _command_of(row: SurvivalRow) -> str:
-    """Return the line that makes the change of a survival row, "" where no line does."""
-    if scaled := _SCALE.fullmatch(row.change):
-        return _line(row.workload, "scale", f"--replicas={scaled[1]}")
-    if said := _SET.fullmatch(row.change):
-        name, value, kind, key = said.groups()
-        namespace, _, object_name = key.rpartition("/")
-        where = f"-n {namespace} " if namespace else ""
-        return f"kubectl {where}annotate --overwrite {kind.lower()}/{object_name} {name}={value}"
-    return ""
-
-
-def _line(workload: str, verb: str, rest: str) -> str:
-    namespace, kind, name = workload.split("/", 2)
-    return (
-        f"kubectl -n {namespace} {verb} {kind.lower()}/{name} {rest}" if kind in ANNOTATED else ""
-    )
+    return _Trouble(SpotReadiness.FULL, reason, step.text, step.command)
 
 
 def prefer_spot() -> str:
@@ -196,6 +174,6 @@ def _of(blocker: Blocker, workload: str) -> _Trouble | None:
     if blocker is Blocker.SINGLE_REPLICA:
         return _single(workload)
     if blocker is Blocker.PINNED_ON_DEMAND:
-        patch = _line(workload, "patch", prefer_spot())
+        patch = kubectl("patch", _owner(workload), prefer_spot())
         return _Trouble(SpotReadiness.PINNED, "asks for on-demand itself", fix, patch)
     return _Trouble(SpotReadiness.HELD, blocker.replace("-", " "), fix)

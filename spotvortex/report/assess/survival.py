@@ -15,9 +15,7 @@ from spotvortex.core.domain.labels import MIN_AVAILABLE_AFTER_LOSS, ON_DEMAND_FL
 from spotvortex.core.domain.observation import ClusterFacts, PoolFacts
 from spotvortex.core.domain.workloads import Need, SurvivalDefault, WorkloadFact, need_of
 from spotvortex.core.pool.survival.zone_loss import Loss, Margin, workload_margins, worst_loss
-
-ANNOTATED: Final = frozenset({"Deployment", "StatefulSet"})
-"""Kinds whose own annotation is read; of any other kind that of its pods is."""
+from spotvortex.report.assess.change import ANNOTATED, Change, ChangeKind
 
 MAX_REPLICAS: Final = 1000
 """Replicas up to which a number that would do is looked for."""
@@ -42,6 +40,7 @@ class SurvivalRow:
         spare_pods: pods that may still go to Spot, never negative; None where nothing is asked.
         change: what would let one more pod of it go to Spot, or let it survive where it is a single
             replica or on Spot altogether; "" where nothing stands against it.
+        step: the same by its parts, None likewise.
     """
 
     workload: str
@@ -57,6 +56,7 @@ class SurvivalRow:
     survives: bool
     spare_pods: int | None
     change: str
+    step: Change | None = None
 
     @property
     def is_single(self) -> bool:
@@ -80,6 +80,7 @@ class PoolHold:
         spare_pods: pods of it that may still go to Spot, never negative.
         n_holding: workloads of the pool that can spare no pod.
         change: what would let one more pod of it go, "" where one may.
+        step: the same by its parts, None likewise.
     """
 
     pool: str
@@ -88,6 +89,7 @@ class PoolHold:
     spare_pods: int
     n_holding: int
     change: str
+    step: Change | None = None
 
 
 def workload_rows(cluster: ClusterFacts, default: SurvivalDefault) -> tuple[SurvivalRow, ...]:
@@ -115,13 +117,15 @@ def pool_holds(cluster: ClusterFacts, default: SurvivalDefault) -> tuple[PoolHol
         if not rows:
             continue
         work, margin = min(rows, key=lambda row: (row[1].room, row[1].pods, row[1].of))
+        step = change_of(work, margin, default, _n_zones(work, zones))
         hold = PoolHold(
             pool=pool.name,
             workload=work.key,
             loss=margin.loss,
             spare_pods=max(0, margin.room),
             n_holding=sum(1 for _, m in rows if m.room <= 0),
-            change=change_of(work, margin, default, _n_zones(work, zones)),
+            change=step.text if step else "",
+            step=step,
         )
         found.append(hold)
     return tuple(found)
@@ -147,6 +151,7 @@ def _row(
     left = loss.healthy_left if loss else work.healthy
     needed = loss.needed if loss else need.most
     single = work.n_replicas <= 1
+    step = change_of(work, margin, default, n_zones)
     return SurvivalRow(
         workload=work.key,
         pools=work.pools,
@@ -160,27 +165,28 @@ def _row(
         said_by=work.said_by,
         survives=left >= needed and not (single and loss),
         spare_pods=None if margin is None else max(0, margin.room),
-        change=change_of(work, margin, default, n_zones),
+        change=step.text if step else "",
+        step=step,
     )
 
 
 def change_of(
     work: WorkloadFact, margin: Margin | None, default: SurvivalDefault, n_zones: int
-) -> str:
-    """Say what would let one more pod of a workload go to Spot, "" where one may.
+) -> Change | None:
+    """Say what would let one more pod of a workload go to Spot, None where one may.
 
     One that is on Spot altogether is to survive a loss as it is.
     The first that suffices: mend the word, wait for pods that are not Ready, lower the floor,
     spread what is on Spot over the zones, ask for less, have more replicas.
     """
     if work.problem:
-        return work.problem
+        return Change(kind=ChangeKind.MEND, words=work.problem)
     if work.n_replicas <= 1 and not work.floor:
         on_spot = bool(work.spot_by_offering)
-        return "raise replicas from 1 to 2" if on_spot or margin is not None else ""
+        return _scaled(work, 2) if on_spot or margin is not None else None
     goal = 1 if _n_on_spot(work) < work.healthy else 0
     if margin is None or margin.pods >= goal:
-        return ""
+        return None
     n_unready = work.n_replicas - work.healthy
     if margin.pods + n_unready + work.n_leaving >= goal:
         return _waiting(n_unready, work.n_leaving)
@@ -195,29 +201,47 @@ def _n_on_spot(work: WorkloadFact) -> int:
     return sum(share.n_pods for share in work.spot_by_offering)
 
 
-def _waiting(n_unready: int, n_leaving: int) -> str:
+def _scaled(work: WorkloadFact, n_replicas: int) -> Change:
+    return Change(
+        kind=ChangeKind.SCALE,
+        target=_name(work),
+        n_before=work.n_replicas,
+        n_replicas=n_replicas,
+    )
+
+
+def _name(work: WorkloadFact) -> str:
+    return f"{work.kind} {work.namespace}/{work.name}"
+
+
+def _waiting(n_unready: int, n_leaving: int) -> Change:
     parts = [f"{n_unready} pods that are not Ready"] if n_unready else []
     parts += [f"{n_leaving} pods on nodes on the move"] if n_leaving else []
-    return "wait for " + " and ".join(parts)
+    return Change(kind=ChangeKind.WAIT, words=" and ".join(parts))
 
 
-def _spread(work: WorkloadFact, need: Need, n_zones: int, goal: int) -> str:
+def _spread(work: WorkloadFact, need: Need, n_zones: int, goal: int) -> Change | None:
     """Say so where the goal is reached once the pods on Spot are spread evenly over the zones."""
     n_on_spot = _n_on_spot(work)
     if n_zones < 2 or not n_on_spot:
-        return ""
+        return None
     even = -(-n_on_spot // n_zones)
     if work.healthy - max(need.after_offering, need.after_zone) - even < goal:
-        return ""
-    return "spread it by topologySpreadConstraints over topology.kubernetes.io/zone"
+        return None
+    return Change(kind=ChangeKind.SPREAD, target=_name(work))
 
 
-def _lower_floor(work: WorkloadFact, goal: int) -> str:
+def _lower_floor(work: WorkloadFact, goal: int) -> Change:
     least = max(0, work.healthy - _n_on_spot(work) - goal)
-    return f"set {ON_DEMAND_FLOOR}: {least} on {work.floor_by}"
+    return Change(
+        kind=ChangeKind.ANNOTATE,
+        target=work.floor_by,
+        annotation=ON_DEMAND_FLOOR,
+        value=str(least),
+    )
 
 
-def _asking_for_less(work: WorkloadFact, goal: int) -> str:
+def _asking_for_less(work: WorkloadFact, goal: int) -> Change | None:
     """Name the largest word under which one more may go."""
     zones: dict[str, int] = {}
     for share in work.spot_by_offering:
@@ -226,21 +250,25 @@ def _asking_for_less(work: WorkloadFact, goal: int) -> str:
     stays = work.healthy - max(zones.values(), default=0) - work.n_leaving - goal
     percent = 100 * stays // work.n_replicas
     if percent < 1:
-        return ""
-    name = f"{work.kind} {work.namespace}/{work.name}"
-    where = name if work.kind in ANNOTATED else f"the pods of {name}"
-    return f"set {MIN_AVAILABLE_AFTER_LOSS}: {percent}% on {where}"
+        return None
+    name = _name(work)
+    return Change(
+        kind=ChangeKind.ANNOTATE,
+        target=name if work.kind in ANNOTATED else f"the pods of {name}",
+        annotation=MIN_AVAILABLE_AFTER_LOSS,
+        value=f"{percent}%",
+    )
 
 
-def _more(work: WorkloadFact, default: SurvivalDefault, goal: int) -> str:
+def _more(work: WorkloadFact, default: SurvivalDefault, goal: int) -> Change:
     """Name the number of replicas from which one more may go, if those that come are on-demand."""
     n_on_spot = _n_on_spot(work)
     for n in range(work.n_replicas + 1, MAX_REPLICAS + 1):
         grown = _grown(work, n)
         need = need_of(grown, default)
         if n - n_on_spot - need.most >= goal:
-            return f"raise replicas from {work.n_replicas} to {n}"
-    return "ask for fewer pods after a loss"
+            return _scaled(work, n)
+    return Change(kind=ChangeKind.ASK_FOR_LESS, target=_name(work))
 
 
 def _grown(work: WorkloadFact, n_replicas: int) -> WorkloadFact:

@@ -92,7 +92,7 @@ def test_the_change_that_is_named_lets_one_more_pod_go(facts):
     if room is None or room >= goal or row.n_replicas <= 1:
         assert row.change == "" or row.n_replicas <= 1
         return
-    assert row.change
+    assert row.change == row.step.text
     if row.change != "ask for fewer pods after a loss":
         assert spare(changed(facts, row.change)) >= goal
 
