@@ -72,7 +72,7 @@ class ScalingCloud:
             for zone in group.zones
         ]
         for offering in self.chance.sample(offerings, len(offerings)):
-            if kind is CapacityType.ON_DEMAND or self.placement.try_spot(offering, at):
+            if kind is CapacityType.ON_DEMAND or self.placement.try_spot(group, offering, at):
                 self.placement.launch(group, kind, offering, at)
                 return
 
