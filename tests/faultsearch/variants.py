@@ -9,15 +9,15 @@ from itertools import count
 
 import pytest
 
-from spotvortex.core.decision import maintenance, rule_policy
+from spotvortex.core.decision import maintenance, reconcile, rule_policy
 from spotvortex.core.decision.gates import disruption, losses
 from spotvortex.core.domain import sides
-from spotvortex.core.domain.types import Freeze
+from spotvortex.core.domain.types import Freeze, GateName, Outcome
 from spotvortex.core.drain import machine, progress
 from spotvortex.core.drain.calls import Done
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.views import Halt
-from spotvortex.core.pool import reduction, summary
+from spotvortex.core.pool import group_fit, reduction, summary
 from spotvortex.core.pool.survival import zone_loss
 from spotvortex.core.scoring import scores
 from spotvortex.core.scoring.features import OfferingScore
@@ -64,6 +64,23 @@ def evicts_before_ready(patch):
 
 def no_budget(patch):
     patch.setattr(guard.GuardedActuator, "_over_budget", lambda _self, _call: None)
+
+
+def shifts_beyond_budgets(patch):
+    """Neither the gate nor the check right before the write bounds what goes from Spot to Spot."""
+    asked, over = reconcile.evaluate, guard.GuardedActuator._over_budget
+
+    def unbound(case):
+        free = {"outcome": Outcome.ALLOW, "limit": None}
+        is_free = [case.proposal.is_shift and v.gate is GateName.BUDGETS for v in asked(case)]
+        found = zip(asked(case), is_free, strict=True)
+        return tuple(replace(v, **free) if ignored else v for v, ignored in found)
+
+    def unasked(self, call):
+        return None if "HOLD " in call.order else over(self, call)
+
+    patch.setattr(reconcile, "evaluate", unbound)
+    patch.setattr(guard.GuardedActuator, "_over_budget", unasked)
 
 
 def no_journal(patch):
@@ -177,7 +194,7 @@ def asks_its_own_nodepool(patch):
 def drains_node_groups(patch):
     """As it was: the driver of Karpenter is asked for every node, by capacity type alone."""
     leaves_its_pool(patch)
-    for module in (sides, reduction):
+    for module in (sides, group_fit):
         patch.setattr(module, "is_driven", lambda _node: True)
 
 
