@@ -266,6 +266,7 @@ def test_a_budget_that_is_short_already_is_broken_by_nothing_but_has_no_margin()
         room=-2,
         slack_one_pods=-2,
         slack_two_pods=-3,
+        need=need_by_budget(facts.pdbs[0]),
     )
     assert safe_moves_to_spot(facts, ["d1"]) == 0
 
