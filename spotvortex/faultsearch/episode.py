@@ -287,6 +287,7 @@ def _limits(chance: Random) -> Limits:
         bind_s=chance.choice((120.0, 300.0)),
         min_confidence=0.0,
         leftover_s=chance.choice((600, 1800)),
+        shift=True,
     )
 
 

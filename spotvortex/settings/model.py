@@ -307,9 +307,9 @@ class Settings(BaseSettings):
     budgets_bind: bool = False
     """`true` makes each PodDisruptionBudget bound what a loss may take as well as what is moved."""
 
-    shift: bool = True
-    """`false` leaves Spot nodes where they are, although another Spot offering is expected to cost
-    less by more than the move."""
+    shift: bool = False
+    """`true` moves Spot nodes where another Spot offering is expected to cost less by more than the
+    move. Off, since it has not won on replayed markets."""
 
     evacuate: bool = True
     """`false` leaves where they are the Spot nodes that a partial loss of their offering spared."""

@@ -306,7 +306,8 @@ def test_past_predictions_are_shown_by_model_band_and_horizon_and_all_bands_toge
 def test_nodes_that_move_from_spot_to_spot_are_counted_by_their_reason():
     made = metrics()
     dear = offered(WEB_A, n_spot=20, spot_usd_per_hour=0.06)
-    made.recorded(decide(basis(shifting(dear, others=(offered(WEB_B),)), limits=Limits())))
+    pool = shifting(dear, others=(offered(WEB_B),))
+    made.recorded(decide(basis(pool, limits=Limits(shift=True))))
     of = "{mode=shadow,reason=shift_for_price}"
     assert samples(made)[f"spotvortex_shifted_nodes_total{of}"] == 1.0
 

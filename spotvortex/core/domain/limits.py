@@ -112,7 +112,7 @@ class Limits:
     reduce_unsafe: bool = False
     rebalance_risk_factor: float = 3.0
     hold_unstated: bool = False
-    shift: bool = True
+    shift: bool = False
     evacuate: bool = True
 
     def reaches(self, risk: float, cap: float) -> bool:

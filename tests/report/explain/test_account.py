@@ -258,13 +258,13 @@ def test_a_record_that_lacks_a_field_is_refused_with_its_name():
         (basis(), Action.INCREASE_10, "web could INCREASE_10: the gates let 1 node through.", None),
         (basis(), Action.HOLD, "web can always HOLD.", None),
         (
-            basis(SHIFTING, limits=Limits()),
+            basis(SHIFTING, limits=Limits(shift=True)),
             Action.HOLD,
             f"web can always HOLD. It moves 1 node off {WEB_A} to other Spot: shift for price.",
             None,
         ),
         (
-            basis(replace(SHIFTING, n_in_flight=1), limits=Limits()),
+            basis(replace(SHIFTING, n_in_flight=1), limits=Limits(shift=True)),
             Action.HOLD,
             f"web can always HOLD. A shift off {WEB_A} was proposed: refused by budgets.",
             None,
@@ -300,7 +300,7 @@ def test_each_offerings_expected_cost_is_said_with_its_terms_and_what_room_avoid
 
 
 def test_a_shift_is_said_with_its_terms_and_what_its_room_avoids():
-    found = account_of(decide(basis(SHIFTING, limits=Limits())))
+    found = account_of(decide(basis(SHIFTING, limits=Limits(shift=True))))
     assert sentence(found.decision) == (
         "web with 20 of 20 nodes on Spot would move 1 node off m6i.large/us-east-1a to other Spot, "
         "the ratio stays: shift for price."
@@ -312,7 +312,7 @@ def test_a_shift_is_said_with_its_terms_and_what_its_room_avoids():
         "off m6i.large/us-east-1a, at best to m6i.large/us-east-1b: the node costs $0.0295/h less"
     )
     assert said["its room avoids"] == "m6i.large/us-east-1a"
-    held = decide(basis(replace(SHIFTING, n_in_flight=1), limits=Limits()))
+    held = decide(basis(replace(SHIFTING, n_in_flight=1), limits=Limits(shift=True)))
     assert "although a shift off m6i.large/us-east-1a was proposed (shift for price)" in sentence(
         held
     )

@@ -14,7 +14,8 @@ from tests.core import odd
 from tests.core.builders import candidate, offered, pool_input, room
 
 A, B, C = (Offering(instance_type="m6i.large", zone=f"us-east-1{z}") for z in "abc")
-HOURS_4 = Limits(interruption_minutes=240.0)
+ON = Limits(shift=True)
+HOURS_4 = Limits(shift=True, interruption_minutes=240.0)
 SPARED = {"lost_hours": 0.05, "is_survivor": True}
 
 
@@ -37,7 +38,7 @@ def shifting(*held, others=(), **changes):
 
 def test_spot_that_has_become_dear_moves_to_the_cheapest_other_offering():
     pool = shifting(offered(A, n_spot=4, spot_usd_per_hour=0.06), others=(offered(B), offered(C)))
-    found = shift_of(pool, Limits())
+    found = shift_of(pool, ON)
     assert (found.reason, found.leaves) == (ProposalReason.SHIFT_FOR_PRICE, A)
     assert found.to in (B, C)
     assert found.list_usd_per_hour == pytest.approx(0.03)
@@ -47,7 +48,7 @@ def test_spot_that_has_become_dear_moves_to_the_cheapest_other_offering():
 
 def test_a_little_dearer_is_not_worth_the_move():
     pool = shifting(offered(A, n_spot=4, spot_usd_per_hour=0.032), others=(offered(B),))
-    assert shift_of(pool, Limits()) is None
+    assert shift_of(pool, ON) is None
 
 
 def test_a_risk_that_alone_outweighs_the_move_is_a_shift_for_risk():
@@ -66,7 +67,7 @@ def test_survivors_of_a_partial_loss_are_evacuated_where_it_pays():
     pool = shifting(offered(A, n_spot=4, runtime_score=0.5, **SPARED), others=(offered(B),))
     assert shift_of(pool, HOURS_4).reason is ProposalReason.EVACUATE_SURVIVORS
     cheap = replace(pool, offerings=(replace(pool.offerings[0], runtime_score=0.001),))
-    assert shift_of(cheap, Limits(interruption_minutes=1.0)) is None
+    assert shift_of(cheap, Limits(shift=True, interruption_minutes=1.0)) is None
 
 
 def test_without_evacuation_survivors_stay_unless_their_price_moves_them():
@@ -80,8 +81,8 @@ def test_without_evacuation_survivors_stay_unless_their_price_moves_them():
 @pytest.mark.parametrize("gone", [{"lost_hours": 0.1}, {"refused_hours": 0.1}])
 def test_nothing_moves_to_what_was_lost_or_refused_within_minutes(gone):
     dear = offered(A, n_spot=4, spot_usd_per_hour=0.08)
-    assert shift_of(shifting(dear, others=(offered(B, **gone),)), Limits()) is None
-    found = shift_of(shifting(dear, others=(offered(B, **gone), offered(C))), Limits())
+    assert shift_of(shifting(dear, others=(offered(B, **gone),)), ON) is None
+    found = shift_of(shifting(dear, others=(offered(B, **gone), offered(C))), ON)
     assert found.to == C
     assert found.avoid == (A, B)
 
@@ -92,7 +93,7 @@ def test_room_avoids_what_is_left_and_what_is_not_worth_the_move():
         offered(B, n_spot=4, spot_usd_per_hour=0.058),
         others=(offered(C),),
     )
-    found = shift_of(pool, Limits())
+    found = shift_of(pool, ON)
     assert (found.leaves, found.to, found.avoid) == (A, C, (A, B))
 
 
@@ -102,15 +103,15 @@ def test_of_several_the_one_with_most_to_gain_and_a_node_to_move_comes_first():
         offered(B, n_spot=4, spot_usd_per_hour=0.07),
     )
     pool = shifting(dearest, dear, others=(offered(C),))
-    assert shift_of(pool, Limits()).leaves == A
+    assert shift_of(pool, ON).leaves == A
     held = replace(pool, to_shift=pool.to_shift[1:], n_shift_safe=1)
-    assert shift_of(held, Limits()).leaves == B
-    assert [c.offering for c in shift_candidates(held, shift_of(held, Limits()))] == [B]
+    assert shift_of(held, ON).leaves == B
+    assert [c.offering for c in shift_candidates(held, shift_of(held, ON))] == [B]
 
 
 def test_what_nobody_has_asked_about_moves_nowhere():
     pool = shifting(offered(A, n_spot=4, spot_usd_per_hour=0.09), others=(offered(B),))
-    assert shift_of(replace(pool, room_shift=None), Limits()) is None
+    assert shift_of(replace(pool, room_shift=None), ON) is None
     assert shift_of(pool, Limits(shift=False, evacuate=False)) is None
 
 
@@ -118,7 +119,7 @@ def test_of_larger_nodes_the_cost_of_a_vcpu_counts():
     twice = Offering(instance_type="m6i.xlarge", zone="us-east-1a")
     large = offered(twice, spot_usd_per_hour=0.058, on_demand_usd_per_hour=0.20)
     pool = shifting(offered(A, n_spot=4, spot_usd_per_hour=0.06), others=(large,))
-    found = shift_of(pool, Limits())
+    found = shift_of(pool, ON)
     assert found.to == twice
     assert found.list_usd_per_hour == pytest.approx(0.06 - 0.029)
 
@@ -145,7 +146,9 @@ markets = st.lists(
     max_size=12,
     unique_by=lambda o: o.offering,
 )
-costs = st.builds(Limits, interruption_minutes=st.sampled_from([0.0, 15.0, 240.0, 720.0]))
+costs = st.builds(
+    Limits, shift=st.just(True), interruption_minutes=st.sampled_from([0.0, 15.0, 240.0, 720.0])
+)
 
 
 @odd.many
