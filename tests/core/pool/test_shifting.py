@@ -5,7 +5,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.domain.types import Offering, ProvisionerKind
+from spotvortex.core.domain.observation import NodeGroupFact
+from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
 from spotvortex.core.domain.workloads import SURVIVAL_DEFAULT, need_of
 from spotvortex.core.pool.context import CycleContext
 from spotvortex.core.pool.shifting import NO_AVOIDING
@@ -79,6 +80,18 @@ def test_no_node_of_a_node_group_shifts_and_a_pool_without_spot_is_not_asked():
     found = reduced(managed)
     assert (names(found), found.room_shift.no_driver) == ([], NO_AVOIDING)
     assert reduced(on_demand("d1")).room_shift is None
+
+
+def test_of_a_pair_the_spot_side_gives_the_room_and_of_a_mixed_pool_its_own_group():
+    sides = (
+        NodeGroupFact(name="web-spot", pool="web", capacity_types=(CapacityType.SPOT,)),
+        NodeGroupFact(name="web-od", pool="web", capacity_types=(CapacityType.ON_DEMAND,)),
+    )
+    found = reduced(spot("s1", node_group="web-spot"), node_groups=sides)
+    assert [c.sides for c in found.to_shift] == [("web-spot",)]
+    assert (found.room_shift.node_group, found.n_shift_safe) == ("web-spot", 1)
+    mixed = (NodeGroupFact(name="web", pool="web", capacity_types=tuple(CapacityType)[:2]),)
+    assert [c.sides for c in reduced(spot("s1"), node_groups=mixed).to_shift] == [("web",)]
 
 
 def test_a_node_whose_pods_would_be_lost_with_their_last_sibling_is_not_safe():
