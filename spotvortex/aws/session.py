@@ -14,7 +14,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from random import Random
 from typing import Any, Final, TypeVar
 
@@ -240,7 +240,8 @@ def _opening(service: str, region: str, wait_s: int, n_connections: int) -> Call
     from aiobotocore.session import get_session  # noqa: PLC0415
 
     session = get_session()
-    loader = session.get_component("data_loader")
+    loader = _descriptions(session.get_config_variable("data_path"))
+    session.register_component("data_loader", loader)
     for kind in ("service-2", "endpoint-rule-set-1"):
         loader.load_service_model(service, kind)
     loader.load_data("endpoints")
@@ -251,6 +252,17 @@ def _opening(service: str, region: str, wait_s: int, n_connections: int) -> Call
         max_pool_connections=n_connections,
     )
     return partial(session.create_client, service, region_name=region or None, config=config)
+
+
+@cache
+def _descriptions(data_path: str | None) -> Any:  # noqa: ANN401 - untyped
+    """Return what reads descriptions of services, and keeps them: one for all sessions.
+
+    Each client has a session of its own, and so what credentials say at its opening.
+    """
+    from botocore.loaders import create_loader  # noqa: PLC0415
+
+    return create_loader(data_path)
 
 
 class RequestFailedError(Exception):

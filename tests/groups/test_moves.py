@@ -15,7 +15,7 @@ from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.groups.scene import N_NODES, TwinGroups
 
-pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(900)]
 OFF_SPOT = {"max_spot_ratio": "0"}
 
 
@@ -38,11 +38,11 @@ def test_a_pool_goes_to_on_demand_and_back_to_spot_and_each_wave_is_one_write_up
     with TwinGroups(plane, managed=managed) as twins:
         with twins.daemon(tmp_path / "out", **OFF_SPOT) as daemon:
             daemon.wait_ready()
-            wait_until(lambda: twins.is_all(twins.on_demand), 150, every_s=0.5)
+            wait_until(lambda: twins.is_all(twins.on_demand), 300, every_s=0.5)
             assert daemon.stop() == 0
         with twins.daemon(tmp_path / "back") as daemon:
             daemon.wait_ready()
-            wait_until(lambda: twins.is_all(twins.spot), 200, every_s=0.5)
+            wait_until(lambda: twins.is_all(twins.spot), 300, every_s=0.5)
             assert daemon.stop() == 0
         writes = twins.cloud.writes()
         # A managed group is sized by EKS, and its nodes end by Auto Scaling.

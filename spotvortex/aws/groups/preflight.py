@@ -115,6 +115,7 @@ class Preflight:
     _vcpus: dict[str, int] = field(default_factory=dict)
     _limits: Kept[Quota] = field(default_factory=lambda: Kept(QUOTA_S))
     _uses: Kept[int] = field(default_factory=lambda: Kept(USE_S))
+    _images: Kept[bool] = field(default_factory=lambda: Kept(TEMPLATE_S))
     _launches: Kept[_Launch] = field(default_factory=lambda: Kept(TEMPLATE_S))
 
     async def bounded(
@@ -206,11 +207,13 @@ class Preflight:
         if template is None:
             return _Launch()
         found = await self._launches.get(
-            template, lambda: self._read_launch(template, bound_s), within_s
+            template, lambda: self._read_launch(template, bound_s, within_s), within_s
         )
         return found or _Launch()
 
-    async def _read_launch(self, template: Template, bound_s: float) -> _Launch | None:
+    async def _read_launch(
+        self, template: Template, bound_s: float, within_s: float
+    ) -> _Launch | None:
         """Read a launch template and its image."""
         told = await self._optional(
             "ec2:DescribeLaunchTemplateVersions",
@@ -227,18 +230,22 @@ class Preflight:
             return _Launch(trouble=f"its launch template {template} is not there: {why}")
         data = versions[0].get("LaunchTemplateData") or {}
         image = str(data.get("ImageId", ""))
-        trouble = await self._image_trouble(image, bound_s) if image.startswith("ami-") else ""
+        known = True if not image.startswith("ami-") else None
+        known = known or await self._images.get(
+            image, lambda: self._is_there(image, bound_s), within_s
+        )
+        trouble = "" if known is not False else f"its image {image} is not there: set another one"
         return _Launch(instance_type=str(data.get("InstanceType", "")), trouble=trouble)
 
-    async def _image_trouble(self, image: str, bound_s: float) -> str:
+    async def _is_there(self, image: str, bound_s: float) -> bool | None:
+        """Tell whether an image can be launched; many templates share one. None if nobody says."""
         told = await self._optional(
             "ec2:DescribeImages", lambda: self._ec2.describe_images(ImageIds=[image]), bound_s
         )
         if told is None:
-            return ""
-        rows = told.get("Images", ()) if isinstance(told, dict) else ()
-        state = str(rows[0].get("State", "available")) if rows else "not there"
-        return "" if state == "available" else f"its image {image} is {state}: set another one"
+            return None
+        rows = list(told.get("Images", ())) if isinstance(told, dict) else []
+        return any(row.get("State", "available") == "available" for row in rows)
 
     async def _optional(self, action: str, ask: Ask, bound_s: float) -> Answer | str | None:
         """Return an answer, the code that says that a thing is gone, or None if nobody says."""
