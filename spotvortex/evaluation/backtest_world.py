@@ -135,6 +135,16 @@ def open_world(sources: Sources, choice: BacktestChoice) -> OpenWorld:
     )
 
 
+def begins_at(prices: Path) -> float:
+    """Return when a backtest over recorded prices begins, seconds since the epoch.
+
+    Raises:
+        PriceFileError: the prices cannot be read, or cover too little.
+    """
+    market = ReplayMarket(read_price_file(prices), source=prices.name)
+    return _days(market, prices, 0)[0]
+
+
 def _days(market: ReplayMarket, path: Path, wanted: int) -> tuple[float, int]:
     """Return when the run begins, a whole day after the first record, and how many days it has."""
     if not market.offerings:

@@ -25,7 +25,7 @@ class Hour:
     """One hour of a run.
 
     Attributes:
-        at_h: hours since the start of the run.
+        at_h: its end, in hours since the start of the run.
         cost_usd_per_hour: money for nodes in that hour.
         spot_ratio: share of paid node-minutes on Spot, 0..1.
         n_nodes: nodes at the end of it.

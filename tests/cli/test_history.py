@@ -7,9 +7,11 @@ import pytest
 
 from scripts.train.dataset import samples_of
 from scripts.train.series import read_markets
+from spotvortex.core.ledger.ledger_text import to_text as ledger_text
 from spotvortex.core.scoring.interruption_memory import Memory, OfferingMemory
 from spotvortex.core.scoring.memory_text import to_text
 from spotvortex.core.scoring.trajectory import COLUMNS, N_PAST
+from spotvortex.errors import RecordError
 from spotvortex.market.price_file import read_price_file
 from tests.cli.test_commands import refused, typed
 from tests.cli.test_trial_commands import (  # noqa: F401 - fixtures
@@ -18,8 +20,9 @@ from tests.cli.test_trial_commands import (  # noqa: F401 - fixtures
     write_trace,
 )
 from tests.core.builders import AT, WEB_A
+from tests.core.ledger.looks import Book, web
 from tests.core.record.test_history import held, line
-from tests.sim.recordings import write_prices
+from tests.sim.recordings import START_AT, write_prices
 
 
 def test_export_needs_a_log_and_an_empty_folder(tmp_path, capsys, monkeypatch):
@@ -51,6 +54,28 @@ def test_a_folder_that_is_no_history_is_refused(tmp_path, capsys, monkeypatch):
     assert "--prices or --history" in refused(capsys, monkeypatch, "backtest")
 
 
+def beside_alone_in_the_ledger(tmp_path, history):
+    """A ledger of the same days is laid beside both replays; one of other days is refused."""
+    kept = tmp_path / "savings-ledger.json"
+    begins_at = START_AT + 2 * 86_400.0
+    kept.write_text(ledger_text(Book().steady(web(), since=begins_at, hours=9, step_s=300).ledger))
+    told = typed("ledger", "--from", kept, "--history", history)
+    assert told.exit_code == 0, told.output
+    assert "beside Karpenter alone (B3-0min-10pct), estimated by backtest: $" in told.output
+    data = json.loads(typed("ledger", "--from", kept, "--history", history, "-o", "json").output)
+    assert data["beside_alone"]["seen_hours"] >= 6.0
+    assert data["beside_alone"]["replayed_alone_usd"] > 0.0
+    kept.write_text(ledger_text(Book().steady(web()).ledger))
+    refusal = typed_raising("ledger", "--from", kept, "--history", history)
+    assert "the ledger has no hour of what is replayed" in refusal
+
+
+def typed_raising(*words):
+    with pytest.raises(RecordError) as told:
+        typed(*words)
+    return str(told.value)
+
+
 @pytest.mark.trial
 def test_a_simulated_run_is_exported_and_replayed_and_trained_on(tmp_path):
     prices = write_prices(tmp_path / "prices.jsonl", 4)
@@ -70,6 +95,7 @@ def test_a_simulated_run_is_exported_and_replayed_and_trained_on(tmp_path):
     assert again.exit_code == 0, again.output
     assert [f["policy"] for f in json.loads(again.output)["figures"]][-1] == "spotvortex"
 
+    beside_alone_in_the_ledger(tmp_path, out)
     (market,) = read_markets(out)
     assert market.prices
     arrays = samples_of([market], seed=1, replicas=1)

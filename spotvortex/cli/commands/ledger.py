@@ -14,7 +14,8 @@ from spotvortex.cli.options import ContextOption, load_quietly
 from spotvortex.core.ledger.ledger import Ledger
 from spotvortex.core.ledger.ledger_text import LedgerFormatError, from_text
 from spotvortex.errors import RecordError
-from spotvortex.report.ledger import focus, screen
+from spotvortex.report.document import Json
+from spotvortex.report.ledger import alone, focus, screen
 from spotvortex.report.ledger.account import By, account_of
 from spotvortex.report.running_daemon import ask, base_of
 from spotvortex.settings.load import load as load_settings
@@ -48,6 +49,10 @@ def command(
     account: Annotated[
         str, typer.Option(help="FOCUS: the id of the account that is billed.")
     ] = "unknown",
+    history: Annotated[
+        Path | None,
+        typer.Option(help="A folder of history export: estimate Karpenter alone by a backtest."),
+    ] = None,
 ) -> None:
     """Say what was spent and saved: of a running daemon, of its ConfigMap, or of a file.
 
@@ -59,13 +64,33 @@ def command(
         typer.echo(focus.as_focus(found, account), nl=False)
         return
     summed = account_of(found, by)
+    beside = None if history is None else _alone(history, found)
     if output is LedgerForm.JSON:
-        typer.echo(screen.render(summed))
+        more: dict[str, Json] = {} if beside is None else {"beside_alone": alone.as_json(beside)}
+        typer.echo(screen.render(summed, more))
     elif output is LedgerForm.CSV:
         typer.echo(screen.as_csv(summed), nl=False)
     else:
-        for line in screen.lines_of(summed):
+        for line in (*screen.lines_of(summed), *(alone.lines_of(beside) if beside else ())):
             typer.echo(line)
+
+
+def _alone(history: Path, found: Ledger) -> alone.BesideAlone:
+    """Replay a history with SpotVortex and without, and lay both over the ledger."""
+    # What replays is half a second of imports, which a look at the ledger does without.
+    from spotvortex.cli.replayed_history import replayed  # noqa: PLC0415
+
+    ours, without = replayed(history)
+    beside = alone.beside_alone(found, ours, without)
+    if beside is None:
+        raise RecordError(
+            f"--history {history}: the ledger has no hour of what is replayed, {_span(ours)}"
+        )
+    return beside
+
+
+def _span(replay: alone.Replay) -> str:
+    return f"{screen.moment(replay.start_at)} to {screen.moment(replay.ends_at)} UTC"
 
 
 CONFIG_MAP: Final = "configmap"

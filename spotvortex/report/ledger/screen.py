@@ -21,6 +21,8 @@ from spotvortex.report.money import usd
 SCHEMA: Final = "spotvortex.ledger-report"
 VERSION: Final = 1
 
+NOTHING_MORE: Final[Mapping[str, Json]] = {}
+
 _MONEY: Final = (
     ("COST", "cost_usd"),
     ("SAVED", "saved_usd"),
@@ -106,8 +108,8 @@ def moment(at: float) -> str:
     return rfc3339(at)[:16].replace("T", " ")
 
 
-def render(account: LedgerAccount) -> str:
-    """Render an account as indented JSON."""
+def render(account: LedgerAccount, more: Mapping[str, Json] = NOTHING_MORE) -> str:
+    """Render an account as indented JSON, with further members."""
     body: dict[str, Json] = {
         "schema": SCHEMA,
         "version": VERSION,
@@ -119,7 +121,7 @@ def render(account: LedgerAccount) -> str:
         "total": plain(account.total),
         "rows": [plain(_flat(row)) for row in account.rows],
     }
-    return json.dumps(body, indent=2, allow_nan=False)
+    return json.dumps(body | dict(more), indent=2, allow_nan=False)
 
 
 def _flat(row: Row) -> Mapping[str, object]:
