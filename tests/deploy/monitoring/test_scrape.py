@@ -17,7 +17,15 @@ from tests.prometheus import PrometheusServer
 pytestmark = pytest.mark.program
 
 # What needs an hour of a cluster's life, a queue, or a second policy has no answer yet.
-LATER = ("losses_learned", "launches_learned", "launch_failures", "drains", "calls", "stall")
+LATER = (
+    "losses_learned",
+    "launches_learned",
+    "launch_failures",
+    "drains",
+    "calls",
+    "stall",
+    "prediction_",
+)
 
 
 class Prometheus(PrometheusServer):
