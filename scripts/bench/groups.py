@@ -55,7 +55,7 @@ class SkippingLoop(asyncio.SelectorEventLoop):
 def serve(pipe: Connection, kind: str, n_pools: int) -> None:
     """Be the cloud until the other side asks for the counts, twice."""
     with Cloud() as cloud:
-        cloud.quotas = {"L-34B43A08": 1e6, "L-1216C47A": 1e6}
+        cloud.quotas.update({"L-34B43A08": 1e6, "L-1216C47A": 1e6})
         for number in range(n_pools):
             for word in KINDS:
                 if kind == "mng":
