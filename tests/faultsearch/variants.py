@@ -9,10 +9,10 @@ from itertools import count
 
 import pytest
 
-from spotvortex.core.decision import maintenance, reconcile, rule_policy
+from spotvortex.core.decision import maintenance, rule_policy
 from spotvortex.core.decision.gates import disruption, losses
 from spotvortex.core.domain import sides
-from spotvortex.core.domain.types import Freeze, GateName, Outcome
+from spotvortex.core.domain.types import Freeze
 from spotvortex.core.drain import machine, progress
 from spotvortex.core.drain.calls import Done
 from spotvortex.core.drain.messages import DrainEnd
@@ -64,23 +64,6 @@ def evicts_before_ready(patch):
 
 def no_budget(patch):
     patch.setattr(guard.GuardedActuator, "_over_budget", lambda _self, _call: None)
-
-
-def shifts_beyond_budgets(patch):
-    """Neither the gate nor the check right before the write bounds what goes from Spot to Spot."""
-    asked, over = reconcile.evaluate, guard.GuardedActuator._over_budget
-
-    def unbound(case):
-        free = {"outcome": Outcome.ALLOW, "limit": None}
-        is_free = [case.proposal.is_shift and v.gate is GateName.BUDGETS for v in asked(case)]
-        found = zip(asked(case), is_free, strict=True)
-        return tuple(replace(v, **free) if ignored else v for v, ignored in found)
-
-    def unasked(self, call):
-        return None if "HOLD " in call.order else over(self, call)
-
-    patch.setattr(reconcile, "evaluate", unbound)
-    patch.setattr(guard.GuardedActuator, "_over_budget", unasked)
 
 
 def no_journal(patch):
