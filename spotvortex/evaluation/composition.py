@@ -154,7 +154,7 @@ def work(spec: RunSpec) -> RunResult:
         days = offline_bound.days_of(world, of.costs)
         digest = ""
     else:
-        models = _models(spec.model_dir)
+        models = models_of(spec.model_dir)
         account = run(worlds.trial_of(world, spec.policy, of, models), _named(spec))
         days, digest = account.result.days, account.result.digest
     costed = tuple(
@@ -205,7 +205,7 @@ def _no_model(policy: str) -> Forecaster:
     raise AssertionError(f"{policy} has no model")
 
 
-def _models(model_dir: Path) -> Callable[[str], Forecaster]:
+def models_of(model_dir: Path) -> Callable[[str], Forecaster]:
     """Return what gives SpotVortex its models: the bundle, or one score for everything."""
 
     def model(policy: str) -> Forecaster:
@@ -293,7 +293,7 @@ def backtest(
     accounts: list[RunAccount] = []
     for policy in dict.fromkeys((worlds.B0, *policies)):
         each(policy)
-        trial = backtest_world.trial_of(world, policy, of, _models(spec.model_dir), spec.tick_s)
+        trial = backtest_world.trial_of(world, policy, of, models_of(spec.model_dir), spec.tick_s)
         opening = spec.records.open("wb") if spec.records and policy == worlds.OURS else None
         with opening or nullcontext() as sink:
             accounts.append(run(trial, backtest_world.namer(world, policy), sink))

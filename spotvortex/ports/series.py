@@ -44,6 +44,9 @@ class Measured:
 
 CALLS: Final = Counted("calls", "Requests that change the cluster.", ("call", "answer"))
 SHADOW_CALLS: Final = Counted("shadow_calls", "Requests recorded, not sent.", ("call",))
+EXTRA_ROOM: Final = Counted(
+    "extra_room_pods", "Pods for whose room was asked at notices beyond those that were lost."
+)
 CHANNEL_REPLACED: Final = Counted(
     "channel_replaced", "Messages that a newer one replaced unread.", ("channel",)
 )
@@ -86,6 +89,7 @@ LOOP_STALL: Final = Measured(
 COUNTED: Final = (
     CALLS,
     SHADOW_CALLS,
+    EXTRA_ROOM,
     CHANNEL_REPLACED,
     LOSSES,
     LAUNCHES,

@@ -102,12 +102,11 @@ class Metrics:
         self._breaking = gauge(
             "unsafe_workloads", "Workloads of which one loss would take too much.", "pool"
         )
-        self._paid_for = gauge(
-            "committed_nodes", "On-demand nodes that commitments pay for.", "pool"
-        )
+        self._paid_for = gauge("committed_nodes", "On-demand nodes paid for already.", "pool")
         self._recovery_risk = gauge(
             "recovery_risk", "How likely a loss is not made good in time, 0..1.", "pool"
         )
+        self._hedge = gauge("hedge_ratio", "Extra room at notices / what is lost.", "pool")
         self._safe_ratio = gauge(
             "safe_spot_ratio", "Spot share that the safety vector would allow, 0..1.", "pool"
         )
@@ -298,6 +297,7 @@ class Metrics:
         self._paid_for.show({k: c.n_covered if c.is_stated else None for k, c in covers.items()})
         self._recovery_risk.show({k: v.recovery_risk for k, v in vectors.items()})
         self._safe_ratio.show({k: v.safe_spot_ratio for k, v in vectors.items()})
+        self._hedge.show({key: d.hedge_ratio for key, d in pools.items()})
         self._savings.show({key: d.savings_usd_per_hour for key, d in pools.items()})
         self._nodes.show(_nodes(decisions))
         costs = {key: cost_of(d.input) for key, d in pools.items()}

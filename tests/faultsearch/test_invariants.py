@@ -382,7 +382,7 @@ def test_a_pod_that_has_gone_leaves_its_room_behind(seen, node):
         assert seen.send(placeholder(pod, node)) == set()
     cluster.delete_pod(pods[0], seen.world.at)
     (newcomer,) = [pod for pod in cluster.pending.values() if pod.own is None]
-    cluster.bind(newcomer, node, seen.world.at)
+    cluster.bind(newcomer, node, seen.world.at, seen.world.at)
     assert newcomer.uid not in {pod.uid for pod in pods}
     assert seen.send(placeholder(newcomer, node)) == set()
 

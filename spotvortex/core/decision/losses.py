@@ -46,4 +46,5 @@ def loss_orders(
         asked = with_settings(rules_of(pool.node_groups), pool.name, by_pool)
         known = state.pools.get(pool.name, PoolState())
         limits_of[pool.name] = obeying(limits, remembered(asked, known.rules))
-    return interruption_orders(seen, limits_of, in_flight(observation.cluster), state.avoided)
+    flying = in_flight(observation.cluster)
+    return interruption_orders(seen, limits_of, flying, state.avoided, state.hedges)

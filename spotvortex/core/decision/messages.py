@@ -27,6 +27,7 @@ from spotvortex.core.domain.types import (
     ProposalSource,
 )
 from spotvortex.core.drain.calls import Call
+from spotvortex.core.drain.hedge import hedge_ratio
 from spotvortex.core.drain.messages import DrainOrder
 from spotvortex.core.pool.input import Candidate, PoolInput
 from spotvortex.core.pool.owner_rules import NO_RULES, PoolRules
@@ -233,6 +234,11 @@ class Decision:
         return shift_of(self.basis.pool, self.basis.limits) if self.proposal.is_shift else None
 
     @property
+    def hedge_ratio(self) -> float:
+        """The extra room that would be asked for at notices, as a share of what is lost."""
+        return hedge_ratio(self.basis.pool.launches, self.basis.limits.max_hedge_ratio)
+
+    @property
     def cycle(self) -> int:
         """The cycle in which it was made, counted from 1 since start."""
         return self.basis.cycle
@@ -350,8 +356,11 @@ class ControllerState:
             remembered is lost: `UNSURE_S` after that.
         avoided: by pool, the Spot offerings that the last decision avoids; it lives as long as the
             process.
+        hedges: by pool, the extra room that is asked for at notices, as a share of what is lost;
+            it lives as long, too.
     """
 
     pools: Mapping[str, PoolState] = field(default_factory=dict)
     unsure_until: float = 0.0
     avoided: Mapping[str, tuple[Offering, ...]] = field(default_factory=dict)
+    hedges: Mapping[str, float] = field(default_factory=dict)

@@ -118,7 +118,9 @@ def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limi
         at=observation.at,
         decisions=ordered,
         orders=(
-            *interruption_orders(seen, limits_of, assessment.in_flight, state.avoided),
+            *interruption_orders(
+                seen, limits_of, assessment.in_flight, state.avoided, state.hedges
+            ),
             *_orders(ordered),
         ),
         observation=observation,
@@ -266,7 +268,8 @@ def _next_state(state: ControllerState, decisions: tuple[Decision, ...]) -> Cont
     gone = [name for name, s in state.pools.items() if name not in pools and s.rules != NO_RULES]
     kept = {name: state.pools[name] for name in sorted(gone)[:MAX_GONE]}
     avoided = {d.pool: d.choice.names_avoided for d in decisions if d.choice.avoided}
-    return replace(state, pools=kept | pools, avoided=avoided)
+    hedges = {d.pool: d.hedge_ratio for d in decisions}
+    return replace(state, pools=kept | pools, avoided=avoided, hedges=hedges)
 
 
 def _next_pool_state(before: PoolState, decision: Decision) -> PoolState:

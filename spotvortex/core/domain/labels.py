@@ -27,6 +27,10 @@ PLAN: Final = "spotvortex.io/plan"
 FOR: Final = "spotvortex.io/for"
 """Label of the controller's pods: uid of the node that is emptied, or kept."""
 
+EXTRA: Final = "spotvortex.io/extra"
+"""Label of placeholders beyond what was lost, with the value "true"; they keep off the nodes of the
+others of their plan."""
+
 POOL: Final = "spotvortex.io/pool"
 """Label of the controller's pods: the pool, left out where its name is no label value."""
 

@@ -76,6 +76,8 @@ class Limits:
             the move costs.
         evacuate: what a partial loss of an offering has left on it moves to others, where that is
             expected to cost less.
+        max_hedge_ratio: most room that is asked for beyond what is lost at notices, as a share of
+            that, 0..1; 0 asks for none.
     """
 
     mode: Mode = Mode.SHADOW
@@ -114,6 +116,7 @@ class Limits:
     hold_unstated: bool = False
     shift: bool = False
     evacuate: bool = True
+    max_hedge_ratio: float = 1.0
 
     def reaches(self, risk: float, cap: float) -> bool:
         """Tell whether a score is at a cap, if that is one."""

@@ -265,6 +265,8 @@ class OwnPod:
         finished: its phase is Succeeded or Failed.
         terminating: it is being deleted.
         pending_reason: the scheduler's word on a pod that it could not place, "" of any other.
+        created_at: wall time of its creation.
+        bound_at: wall time at which its node took it, None while none has.
     """
 
     name: str
@@ -277,6 +279,8 @@ class OwnPod:
     finished: bool = False
     terminating: bool = False
     pending_reason: str = ""
+    created_at: float = 0.0
+    bound_at: float | None = None
 
     @property
     def is_shared(self) -> bool:

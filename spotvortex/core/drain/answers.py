@@ -111,8 +111,8 @@ def _carried_out(progress: DrainProgress, call: Call) -> DrainProgress:
             return replace(progress, begun=True, evicted=progress.evicted | {uid})
         case ReleaseNode():
             return replace(progress, released=True)
-        case DeletePlaceholders():
-            return replace(progress, cleaned=True)
+        case DeletePlaceholders(unbound=unbound):
+            return replace(progress, gave_back=True) if unbound else replace(progress, cleaned=True)
         case _:
             raise AssertionError(f"a drain makes no {type(call).__name__}")
 
@@ -127,6 +127,9 @@ def _held(progress: DrainProgress, call: CreateAnchor | KeepNode | GrowGroup) ->
 
 def _refused(progress: DrainProgress, call: Call, reason: str) -> DrainProgress:
     """Give up; what cannot even be undone expires by itself, and the reason says so."""
+    if isinstance(call, DeletePlaceholders) and call.unbound:
+        # What is extra goes with the rest of the plan's room, at the latest by itself.
+        return replace(progress, gave_back=True)
     if progress.phase is DrainPhase.UNDOING or isinstance(call, DeletePlaceholders):
         # IMPORTANT: where the mark stays the room stays too. Whoever finds the mark takes the room
         # for granted.

@@ -93,11 +93,13 @@ class RoomShape:
         pods: the pods, at least one; they have one owner and one size.
         zone: the zone that their room must be in, "" where any will do.
         avoid: the Spot offerings that it must not get, sorted.
+        n_extra: pods for which room is asked beyond these, on other nodes than theirs.
     """
 
     pods: tuple[PodView, ...]
     zone: str
     avoid: tuple[Offering, ...]
+    n_extra: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,10 +241,12 @@ class DeletePlaceholders:
     Attributes:
         plan_id: the plan that asked for them.
         for_uid: uid of the node; the plan itself means those of no single node, "" all of the plan.
+        unbound: those alone that have no node yet.
     """
 
     plan_id: str
     for_uid: str
+    unbound: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact, Observation, WriteAuthority
 from spotvortex.core.domain.sides import receiving_sides
 from spotvortex.core.domain.types import CapacityType, Offering
+from spotvortex.core.drain.hedge import with_extras
 from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind, reason_of
 from spotvortex.core.drain.orders import MAX_AVOIDED
 
@@ -31,6 +32,7 @@ PLANNED_AHEAD_S: Final = 900.0
 """A node is drained this long before a scheduled change starts, not days ahead."""
 
 NOTHING_AVOIDED: Final[Mapping[str, tuple[Offering, ...]]] = MappingProxyType({})
+NO_HEDGES: Final[Mapping[str, float]] = MappingProxyType({})
 
 SHARED_S: Final = 120.0
 """Losses of a pool within this time share a plan."""
@@ -46,6 +48,7 @@ def interruption_orders(
     limits_of: Mapping[str, Limits],
     flying: InFlight,
     avoid: Mapping[str, tuple[Offering, ...]] = NOTHING_AVOIDED,
+    hedges: Mapping[str, float] = NO_HEDGES,
 ) -> tuple[DrainOrder, ...]:
     """Make an order for every pooled node that will be lost, the earliest deadline first.
 
@@ -58,6 +61,7 @@ def interruption_orders(
         limits_of: the limits of each pool.
         flying: what is in flight.
         avoid: by pool, the Spot offerings that it avoids anyhow.
+        hedges: by pool, the extra room that is asked for, as a share of what is lost.
     """
     if not observation.answers_notices or not _may_act(observation.standing):
         return ()
@@ -84,7 +88,8 @@ def interruption_orders(
     for order in orders.values():
         struck.setdefault(order.pool, set()).update(order.avoid)
     found = (replace(o, avoid=_all_to_avoid(o.pool, struck, avoid)) for o in orders.values())
-    return tuple(sorted(found, key=lambda o: (o.deadline, o.node)))
+    ordered = with_extras(found, flying, observation, hedges)
+    return tuple(sorted(ordered, key=lambda o: (o.deadline, o.node)))
 
 
 def _all_to_avoid(

@@ -95,7 +95,18 @@ def next_step(order: DrainOrder, progress: DrainProgress, view: NodeView, now: f
     pause = progress.retry_at.get("", now) - now
     if pause > 0.0 and progress.phase is not DrainPhase.EVICTING:
         return Wait(min(MAX_WAIT_S, pause))
+    if _has_extras(order, progress, view):
+        return Do(DeletePlaceholders(plan_id=order.plan_id, for_uid=order.plan_id, unbound=True))
     return _step(order, progress, view, now)
+
+
+def _has_extras(order: DrainOrder, progress: DrainProgress, view: NodeView) -> bool:
+    """Tell whether this order gives back what its plan asked for beyond what it needs.
+
+    Once every node of the plan has its room, what is not bound yet can only be extra.
+    """
+    enough = view.wave is not None and view.wave.gives_back
+    return order.hedged and not progress.gave_back and enough and view.n_waiting > 0
 
 
 def _step(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float) -> Step:
@@ -182,7 +193,12 @@ def _room(order: DrainOrder, progress: DrainProgress, view: NodeView) -> CreateR
         capacity_type=order.to,
         sides=order.sides,
         shapes=tuple(
-            RoomShape(pods=tuple(pods), zone=str(zone), avoid=order.avoid)
+            RoomShape(
+                pods=tuple(pods),
+                zone=str(zone),
+                avoid=order.avoid,
+                n_extra=len(pods) if order.hedged else 0,
+            )
             for (_, zone), pods in shapes.items()
         ),
         expires_s=order.leftover_s,

@@ -48,6 +48,7 @@ class DrainOrder:
         bind_by: wall time; room that is not bound by then is given up.
         n_wave: nodes that are drained together; none is before there is room for all.
         leftover_s: the lifetime of the pods that it makes, in seconds.
+        hedged: it asks for the room of its node twice; see `hedge`.
     """
 
     plan_id: str
@@ -66,6 +67,7 @@ class DrainOrder:
     bind_by: float = math.inf
     n_wave: int = 1
     leftover_s: int = LONGEST_LIFE_S
+    hedged: bool = False
 
 
 def reason_of(kind: NoticeKind) -> str:

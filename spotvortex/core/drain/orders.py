@@ -56,7 +56,7 @@ def to_text(order: DrainOrder) -> str:
         "deadline": order.deadline,
         "bind_by": order.bind_by if math.isfinite(order.bind_by) else None,
         "trace": order.traceparent,
-    }
+    } | ({"hedged": True} if order.hedged else {})
     return json.dumps(document, separators=(",", ":"))
 
 
@@ -85,6 +85,7 @@ def from_text(text: str) -> DrainOrder | None:
             deadline=deadline,
             bind_by=math.inf if bind_by is None else float(bind_by),
             traceparent=_text(document, "trace"),
+            hedged=document.get("hedged") is True,
         )
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

@@ -77,6 +77,7 @@ class DrainProgress:
         begun: a pod was evicted, by this process or by one before it.
         released: the provisioner was asked to end the node.
         cleaned: what was left of the placeholders was deleted.
+        gave_back: what the plan asked for beyond its need was deleted.
         evicted: uids of the pods that were evicted.
         given_up: uids of the pods that could not be evicted from a node that is lost anyway.
         urgent: the node is lost anyway.
@@ -100,6 +101,7 @@ class DrainProgress:
     begun: bool = False
     released: bool = False
     cleaned: bool = False
+    gave_back: bool = False
     evicted: frozenset[str] = frozenset()
     given_up: frozenset[str] = frozenset()
     urgent: bool = False

@@ -53,6 +53,8 @@ class WaveView:
         last: the orders of all other nodes have ended.
         marking: one of the nodes is not marked yet.
         trouble: why one of the nodes never gets its room, "" where none has trouble.
+        gives_back: every one of the nodes has its room, and the one that looks is to give back what
+            was asked for beyond that.
     """
 
     asking: bool
@@ -63,6 +65,7 @@ class WaveView:
     last: bool = True
     marking: bool = False
     trouble: str = ""
+    gives_back: bool = False
 
     @property
     def has_room(self) -> bool:
@@ -88,6 +91,7 @@ class NodeView:
         bound: placeholders of this order that have a Ready node.
         n_room: placeholders of this order.
         n_shared: placeholders of its plan that are of no single node.
+        n_waiting: of those how many have no node yet.
         given: of those how many were ever bound, None where nobody counts; what is `bound` of them
             is set aside by `wave_barrier`.
         marked: the journal for this very plan is on the node.
@@ -109,6 +113,7 @@ class NodeView:
     bound: int
     n_room: int = 0
     n_shared: int = 0
+    n_waiting: int = 0
     given: int | None = None
     marked: bool = False
     leaving: bool = False

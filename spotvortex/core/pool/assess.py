@@ -14,6 +14,8 @@ from spotvortex.core.domain.cloud.signals import signals_about
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import Observation, PoolFacts
 from spotvortex.core.domain.workloads import SurvivalDefault
+from spotvortex.core.drain.hedge import NO_LAUNCHES, LaunchSpread, LaunchTimes, spread_of
+from spotvortex.core.drain.hedge import learned as launches_learned
 from spotvortex.core.drain.messages import InFlight
 from spotvortex.core.drain.orders import in_flight
 from spotvortex.core.pool.assessment import Assessment
@@ -41,6 +43,7 @@ class AssessmentMemory:
         ended: those that the last observation has ended, with what followed.
         summaries: each pool's last summary, which only saves work.
         covered: what commitments covered at the last look, likewise.
+        launches: by pool, how long nodes took that the controller has asked for.
     """
 
     interruptions: interruption_memory.Memory = interruption_memory.EMPTY_MEMORY
@@ -48,6 +51,7 @@ class AssessmentMemory:
     ended: tuple[RecommendationEnd, ...] = ()
     summaries: Mapping[str, PoolSummary] = field(default_factory=dict)
     covered: Covered = NOTHING_COVERED
+    launches: Mapping[str, LaunchTimes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +105,13 @@ def remember(memory: AssessmentMemory, observation: Observation) -> Unscored:
     )
     return Unscored(
         observation=observation,
-        memory=replace(memory, interruptions=learned, signals=current, ended=ended),
+        memory=replace(
+            memory,
+            interruptions=learned,
+            signals=current,
+            ended=ended,
+            launches=launches_learned(memory.launches, cluster),
+        ),
         in_flight=flying,
         contexts=tuple(contexts),
     )
@@ -120,7 +130,9 @@ def assess_steps(unscored: Unscored, scores: Scores, rules: AssessmentRules) -> 
         summary = _summary(facts, unscored.memory.summaries.get(facts.name), rules.limits.survival)
         summaries[facts.name] = summary
         found = reduce_summary(summary, context)
-        pools.append(_ruled(told(found, summary, observation), rules.by_pool))
+        found = told(found, summary, observation)
+        found = replace(found, launches=_launches(found, unscored.memory))
+        pools.append(_ruled(found, rules.by_pool))
         yield facts.name
     assessment = Assessment(
         observation=observation,
@@ -140,6 +152,15 @@ def told(found: PoolInput, summary: PoolSummary, observation: Observation) -> Po
         usage=usage_of(summary.nodes, observation.usage),
         signals=signals_about(offerings, observation.market.signals, observation.at),
     )
+
+
+def _launches(pool: PoolInput, memory: AssessmentMemory) -> LaunchSpread:
+    """Return what is known of the launches of a pool: how long they took, and how many failed."""
+    known = memory.interruptions.offerings
+    rows = (*pool.offerings, *pool.others)
+    seen = [known[row.offering] for row in rows if row.offering in known]
+    times = memory.launches.get(pool.pool, NO_LAUNCHES)
+    return spread_of(times, sum(s.launches for s in seen), sum(s.refusals for s in seen))
 
 
 def _summary(facts: PoolFacts, known: PoolSummary | None, default: SurvivalDefault) -> PoolSummary:

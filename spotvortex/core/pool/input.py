@@ -14,6 +14,7 @@ from typing import Final
 from spotvortex.core.domain.cloud.commitments import CommitmentState
 from spotvortex.core.domain.cloud.signals import OfferingSignal
 from spotvortex.core.domain.types import Blocker, Offering, ProvisionerKind
+from spotvortex.core.drain.hedge import UNKNOWN_SPREAD, LaunchSpread
 from spotvortex.core.pool.owner_rules import NO_RULES, PoolRules
 from spotvortex.core.pool.survival.loss_safety import LossSafety
 from spotvortex.core.pool.survival.safety_vector import SafetyVector
@@ -288,6 +289,7 @@ class PoolInput:
         room_shift: where they could go, None where nobody has asked.
         n_shift_safe: how many of them, from the first on, find a place and leave no workload with
             fewer pods after a loss, wherever they land.
+        launches: what is known of launches for the room that the controller asks for.
     """
 
     pool: str
@@ -345,6 +347,7 @@ class PoolInput:
     to_shift: tuple[Candidate, ...] = ()
     room_shift: GroupFit | None = None
     n_shift_safe: int = 0
+    launches: LaunchSpread = UNKNOWN_SPREAD
 
     @property
     def cpu_utilisation_ratio(self) -> float | None:

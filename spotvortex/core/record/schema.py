@@ -22,6 +22,7 @@ from spotvortex.core.domain.cloud.signals import OfferingSignal
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Offering
+from spotvortex.core.drain.hedge import LaunchSpread
 from spotvortex.core.pool.input import (
     Candidate,
     CommitmentCover,
@@ -63,7 +64,8 @@ SCHEMA: Final = Schema(
     members=_columns(
         """
         v id time pool mode action reason kind proposal other current_ratio target_ratio n_nodes
-        verdicts economics expected avoided shift savings_usd_per_hour flip confidence
+        verdicts economics expected avoided shift hedge_ratio savings_usd_per_hour flip
+        confidence
         confidence_limit trace words basis
         """
     ),
@@ -94,6 +96,7 @@ SCHEMA: Final = Schema(
             price_deviation_usd_per_hour oldest_input_s bad_inputs confidence_terms q_values
             node_vcpu n_anchored n_spot_leaving n_on_demand_leaving n_in_flight consolidates rules
             n_spot_outside vector commitments others usage signals to_shift room_shift n_shift_safe
+            launches
             """
         ),
         OfferingInput: _columns(
@@ -153,12 +156,13 @@ SCHEMA: Final = Schema(
             dwell_s max_dwell_s return_risk_ratio drain_deadline_s bind_s interruption_minutes
             move_minutes exit_unsupported leftover_s min_after_offering_loss_ratio
             min_after_zone_loss_ratio budgets_bind reduce_unsafe
-            rebalance_risk_factor hold_unstated shift evacuate
+            rebalance_risk_factor hold_unstated shift evacuate max_hedge_ratio
             """
         ),
         WriteAuthority: _columns("leader freeze unsure own_node"),
         Offering: _columns("instance_type zone"),
         PoolUsage: _columns("source cpu_ratio memory_ratio n_nodes"),
+        LaunchSpread: _columns("n median_s sigma failed_ratio"),
         OfferingSignal: _columns("offering band placement_one placement_many prior_multiple"),
     },
 )
@@ -166,16 +170,16 @@ SCHEMA: Final = Schema(
 
 BEFORE: Final = Schema(
     version=8,
-    members=tuple(name for name in SCHEMA.members if name != "shift"),
+    members=tuple(name for name in SCHEMA.members if name not in ("shift", "hedge_ratio")),
     rows={
         **SCHEMA.rows,
-        PoolInput: SCHEMA.rows[PoolInput][:-3],
+        PoolInput: SCHEMA.rows[PoolInput][:-4],
         OfferingInput: SCHEMA.rows[OfferingInput][:-1],
         Candidate: SCHEMA.rows[Candidate][:-1],
         PoolState: SCHEMA.rows[PoolState][:-2],
-        Limits: SCHEMA.rows[Limits][:-2],
+        Limits: SCHEMA.rows[Limits][:-3],
     },
 )
-"""What is read beside it: nothing was said of moves from Spot to Spot and of idle commitments."""
+"""What is read beside it: nothing was said of moves from Spot to Spot, idle commitments and launches."""
 
 READABLE: Final[Mapping[int, Schema]] = {schema.version: schema for schema in (SCHEMA, BEFORE)}

@@ -90,6 +90,8 @@ def _own_pod(obj: wire.Pod, kind: PodKind, labels: dict[str, str]) -> OwnPod:
         finished=status.phase in _FINISHED,
         terminating=meta.deletion_timestamp is not None,
         pending_reason=_pending_reason(status),
+        created_at=_seconds(meta.creation_timestamp) if meta.creation_timestamp else 0.0,
+        bound_at=_seconds(status.start_time) if status.start_time else None,
     )
 
 

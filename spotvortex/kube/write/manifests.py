@@ -149,6 +149,30 @@ def _spec(
     }
 
 
+def as_extra(pod: Json, plan_id: str) -> Json:
+    """Return a placeholder for room beyond what was lost: on other nodes than the plan's own room.
+
+    A provisioner packs pods that wait together into as few nodes as it can. Without this, what is
+    extra would make one node larger, and be late or fail with it.
+    """
+    metadata, spec = pod["metadata"], pod["spec"]
+    assert isinstance(metadata, dict)
+    assert isinstance(spec, dict)
+    others: Json = {
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": {
+            "matchLabels": {label_names.PLAN: plan_id},
+            "matchExpressions": [{"key": label_names.EXTRA, "operator": "DoesNotExist"}],
+        },
+    }
+    apart = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [others]}}
+    labels = metadata["labels"] | {label_names.EXTRA: "true"}
+    return pod | {
+        "metadata": metadata | {"labels": labels},
+        "spec": spec | {"affinity": spec.get("affinity", {}) | apart},
+    }
+
+
 def room_job(name: str, pod: Json, n: int, lifetime_s: int) -> Json:
     """Return a Job that makes `n` placeholders alike, once, and ends with the last of them.
 

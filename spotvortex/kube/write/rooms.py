@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -39,6 +40,7 @@ from spotvortex.kube.write.bounded import BoundedRequests
 from spotvortex.kube.write.manifests import (
     Json,
     PlaceholderOptions,
+    as_extra,
     deletion,
     placeholder,
     room_job,
@@ -55,7 +57,7 @@ MOST_OF_A_JOB: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rooms:
-    """Asks for room by Jobs.
+    """Asks for room by Jobs; extra room by Jobs of its own, after the others.
 
     Attributes:
         home: where the Jobs live.
@@ -71,13 +73,18 @@ class Rooms:
             reads = [group.create_task(self._pod(call, s, requests)) for s in call.shapes]
         found = [read.result() for read in reads]
         answers: list[Answer] = [pod for pod in found if not isinstance(pod, dict)]
-        n_of: dict[str, int] = {}
+        n_of: Counter[str] = Counter()
+        n_extra: Counter[str] = Counter()
         for pod, shape in zip(found, call.shapes, strict=True):
             if isinstance(pod, dict):
-                text = json.dumps(pod, sort_keys=True)
-                n_of[text] = n_of.get(text, 0) + len(shape.pods)
+                n_of[json.dumps(pod, sort_keys=True)] += len(shape.pods)
+                extra = as_extra(pod, call.plan_id)
+                n_extra[json.dumps(extra, sort_keys=True)] += shape.n_extra
         for text, n in n_of.items():
             answers.append(await self._job(call, text, n, requests))
+        for text, n in (+n_extra).items():
+            # After all that is needed, and nothing waits for it: a quota may end before it.
+            await self._job(call, text, n, requests)
         return _worst_that_matters(answers)
 
     async def delete(self, plan_id: str, requests: BoundedRequests) -> Answer:

@@ -215,6 +215,8 @@ class KubeWriter:
         self, call: DeletePlaceholders | DeleteAnchors, requests: BoundedRequests
     ) -> Answer:
         """Delete pods of ours; the room that lost nodes share by its Jobs, since it may be much."""
+        if isinstance(call, DeletePlaceholders) and call.unbound:
+            return await self._delete_own(_labels_of(call), requests, fields="spec.nodeName=")
         if isinstance(call, DeleteAnchors) or call.for_uid not in ("", call.plan_id):
             return await self._delete_own(_labels_of(call), requests)
         answer = await self._rooms.delete(call.plan_id, requests)
@@ -224,7 +226,7 @@ class KubeWriter:
         return await self._delete_own(_labels_of(call), requests, but=others)
 
     async def _delete_own(
-        self, labels: dict[str, str], requests: BoundedRequests, but: str = ""
+        self, labels: dict[str, str], requests: BoundedRequests, but: str = "", fields: str = ""
     ) -> Answer:
         """Delete the controller's pods with all these labels, at once: they do nothing."""
         for value in labels.values():
@@ -237,7 +239,7 @@ class KubeWriter:
             "DELETE",
             paths.pods(self._home.namespace),
             manifests.deletion(grace_s=0),
-            query={"labelSelector": selector},
+            query={"labelSelector": selector} | ({"fieldSelector": fields} if fields else {}),
         )
         return Done()
 

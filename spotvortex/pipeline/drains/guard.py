@@ -27,6 +27,7 @@ from spotvortex.core.drain.calls import (
     Call,
     CreatePlaceholder,
     CreateRoom,
+    DeletePlaceholders,
     Done,
     EvictPod,
     MarkNode,
@@ -40,7 +41,7 @@ from spotvortex.core.drain.views import Halt, NodeView, Receiver
 from spotvortex.pipeline.drains.shared_room import RoomDesk, SharedRoom
 from spotvortex.pipeline.drains.write_rate import FIRST, Rank, Slots, WriteRate
 from spotvortex.ports.cluster import ClusterView, WallClock
-from spotvortex.ports.series import CALLS
+from spotvortex.ports.series import CALLS, EXTRA_ROOM
 from spotvortex.ports.telemetry import Telemetry
 from spotvortex.ports.writing import Authority, ClusterWriter
 
@@ -98,6 +99,8 @@ class GuardedActuator:
         """Send a call, or say why not; the checks come after every wait, right before the write."""
         if isinstance(call, CreateRoom):
             return await self._desk.ask(call)
+        if isinstance(call, DeletePlaceholders) and call.unbound:
+            return await self._desk.give_back(call, lambda: self._applied(call, (1,)))
         rank = self._rank(call)
         if isinstance(call, CreatePlaceholder):
             # Two requests each, of which a burst would bring a small API server to its knees.
@@ -106,7 +109,11 @@ class GuardedActuator:
         return await self._applied(call, rank)
 
     async def _ask_for_room(self, call: CreateRoom) -> Answer:
-        return await self._applied(call, (1,))
+        answer = await self._applied(call, (1,))
+        n_extra = sum(shape.n_extra for shape in call.shapes)
+        if n_extra and isinstance(answer, Done):
+            self.telemetry.count(EXTRA_ROOM, n=n_extra)
+        return answer
 
     async def _applied(self, call: Call, rank: Rank) -> Answer:
         if not (isinstance(call, MarkNode | EvictPod) and call.urgent):
@@ -233,6 +240,7 @@ class GuardedActuator:
             bound=len(receivers),
             n_room=len(room),
             n_shared=shared.there if shared is not None else 0,
+            n_waiting=shared.waiting if shared is not None else 0,
             given=shared.given if shared is not None else None,
             receivers=tuple({r.uid: r for r in receivers}.values()),
             pending_reason=next((p.pending_reason for p in room if p.pending_reason), ""),

@@ -1,8 +1,8 @@
 """Room that the lost nodes of a plan share: asked for together, and counted once for all of them.
 
-Comes in: requests for the room of single nodes, and the placeholders of a plan as a view shows
-them. Goes out: one request for all that were made within a moment, and how much of the room there
-is and ever was bound. May not decide who gets it.
+Comes in: requests for the room of single nodes, or to give back what is beyond their need, and the
+placeholders of a plan as a view shows them. Goes out: one request for all that were made within a
+moment, and how much of the room there is and ever was bound. May not decide who gets it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from spotvortex.core.domain.observation import OwnPod
-from spotvortex.core.drain.calls import Again, Answer, CreateRoom, RoomShape
+from spotvortex.core.drain.calls import (
+    Again,
+    Answer,
+    CreateRoom,
+    DeletePlaceholders,
+    RoomShape,
+)
 from spotvortex.core.drain.machine import shape_of
 
 LONGEST_S: Final = 0.5
@@ -56,6 +62,26 @@ class RoomDesk:
     _open: dict[CreateRoom, _Batch] = field(default_factory=dict)
     _longest_s: OrderedDict[str, float] = field(default_factory=OrderedDict)
     _unsure: OrderedDict[str, CreateRoom] = field(default_factory=OrderedDict)
+    _sending: OrderedDict[str, asyncio.Lock] = field(default_factory=OrderedDict)
+
+    async def give_back(
+        self, call: DeletePlaceholders, send: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
+        """Delete what a plan has beyond its need, unless more is just being asked for.
+
+        What is asked for while this is on its way waits for its end, or it would go as well.
+        """
+        if any(key.plan_id == call.plan_id for key in self._open):
+            return Again("more room of the plan is being asked for")
+        async with self._turn(call.plan_id):
+            return await send()
+
+    def _turn(self, plan_id: str) -> asyncio.Lock:
+        """Return what lets one of a plan's requests after the other go."""
+        lock = self._sending.setdefault(plan_id, asyncio.Lock())
+        while len(self._sending) > MAX_PLANS:
+            self._sending.popitem(last=False)
+        return lock
 
     async def ask(self, call: CreateRoom) -> Answer:
         """Ask together with others of the plan; the answer is that to all of them."""
@@ -74,7 +100,8 @@ class RoomDesk:
             await self._gather(batch, self._wait_s(key.plan_id))
             # Who comes from now on is in another batch.
             del self._open[key]
-            await self._flush(batch)
+            async with self._turn(key.plan_id):
+                await self._flush(batch)
         finally:
             batch.over.set()
 
@@ -130,7 +157,11 @@ def together(calls: Iterable[CreateRoom]) -> CreateRoom:
         asked[0],
         for_uids=tuple(uid for call in asked for uid in call.for_uids),
         shapes=tuple(
-            replace(shapes[0], pods=tuple(pod for shape in shapes for pod in shape.pods))
+            replace(
+                shapes[0],
+                pods=tuple(pod for shape in shapes for pod in shape.pods),
+                n_extra=sum(shape.n_extra for shape in shapes),
+            )
             for shapes in alike.values()
         ),
     )
@@ -138,10 +169,11 @@ def together(calls: Iterable[CreateRoom]) -> CreateRoom:
 
 @dataclass(frozen=True, slots=True)
 class RoomCount:
-    """Room that is there, and how much was ever bound, by this process's own count."""
+    """Room that is there, bound or not, and how much was ever bound, by this process's count."""
 
     there: int
     given: int
+    waiting: int = 0
 
 
 @dataclass(slots=True)
@@ -159,14 +191,15 @@ class SharedRoom:
         if known is not None and _now() < known[0]:
             return known[1]
         bound = self._bound.setdefault(plan_id, set())
-        there, nodes = 0, dict[str, bool]()
+        there, waiting, nodes = 0, 0, dict[str, bool]()
         for pod in self.placeholders(plan_id):
             if not pod.is_shared or pod.finished:
                 continue
             there += not pod.terminating
+            waiting += not pod.terminating and not pod.node
             if pod.name not in bound and self.is_bound(pod, nodes):
                 bound.add(pod.name)
-        count = RoomCount(there=there, given=len(bound))
+        count = RoomCount(there=there, given=len(bound), waiting=waiting)
         self._known[plan_id] = _now() + COUNTED_S, count
         while len(self._bound) > MAX_PLANS:
             oldest, _ = self._bound.popitem(last=False)

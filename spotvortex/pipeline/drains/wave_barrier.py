@@ -27,6 +27,7 @@ class _Member:
     room: int = 0
     bound: int = 0
     left: int = 0
+    settled: bool = False
     marked: bool = False
     ended: bool = False
 
@@ -43,6 +44,7 @@ class _Wave:
     trouble: str = ""
     granted: dict[str, int] = field(default_factory=dict)
     n_granted: int = 0
+    giver: str = ""
     n: Counter[str] = field(default_factory=Counter)
 
     def put(self, uid: str, member: _Member) -> None:
@@ -65,6 +67,7 @@ class _Wave:
             last=n["ended"] - own.ended == len(self.members) - 1,
             marking=n["marked"] < len(self.members),
             trouble=self.trouble,
+            gives_back=uid == self.giver and n["settled"] == len(self.members),
         )
 
 
@@ -75,6 +78,7 @@ def _sums(member: _Member) -> dict[str, int]:
         "room": member.room,
         "bound": member.bound,
         "left": member.left,
+        "settled": int(member.settled),
         "marked": int(member.marked),
         "ended": int(member.ended),
     }
@@ -90,6 +94,9 @@ class WaveBarrier:
         """Take note of an order that has begun."""
         wave = self._waves.setdefault(order.plan_id, _Wave(order.n_wave))
         wave.put(order.uid, _NEWCOMER)
+        if order.hedged:
+            # One of them is enough; the latest, so that what comes late is given back as well.
+            wave.giver = order.uid
         while len(self._waves) > MAX_WAVES:
             del self._waves[next(iter(self._waves))]
 
@@ -105,6 +112,7 @@ class WaveBarrier:
             room=view.n_room,
             bound=view.bound,
             left=len(to_evict(progress, view)),
+            settled=order.uid in wave.granted or view.bound >= len(progress.moving),
             marked=progress.marked or view.marked,
         )
         wave.put(order.uid, member)
@@ -115,7 +123,7 @@ class WaveBarrier:
         wave = self._waves.get(order.plan_id)
         if wave is None:
             return
-        wave.put(order.uid, _Member(seen=True, asking=False, marked=True, ended=True))
+        wave.put(order.uid, _Member(seen=True, asking=False, settled=True, marked=True, ended=True))
         if end in _FAILED and not was_marked and not wave.trouble:
             wave.trouble = f"{order.node} of the same wave: {reason}"
 

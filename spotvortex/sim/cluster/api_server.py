@@ -51,7 +51,7 @@ from spotvortex.kube.api.node_labels import NODEGROUP, NODEPOOL, POOL_CAPACITY_T
 from spotvortex.kube.write import wanted_nodes
 from spotvortex.kube.write.autoscaler import wanted_nodes as autoscaler_nodes
 from spotvortex.ports.provisioner import Unable
-from spotvortex.sim.cluster.objects import Own, SimNode, SimPod
+from spotvortex.sim.cluster.objects import Own, SimNode
 from spotvortex.sim.cluster.scenario import Workload, WorkloadKind
 from spotvortex.sim.cluster.state import ClusterObjects
 from spotvortex.sim.market.instance_types import MIB
@@ -161,8 +161,11 @@ class SimulatedApiServer:
 
     def _delete_own(self, call: DeletePlaceholders | DeleteAnchors, at: float) -> Answer:
         if isinstance(call, DeleteAnchors):
-            return self._delete(PodKind.ANCHOR, call.node_uid, "", at)
-        return self._delete(PodKind.PLACEHOLDER, call.for_uid, call.plan_id, at)
+            return self._release_anchors(call.node_uid, at)
+        for pod in [p for p in self.cluster.own.values() if not (call.unbound and p.node)]:
+            if pod.own and pod.own.is_of(PodKind.PLACEHOLDER, call.for_uid, call.plan_id):
+                self.cluster.delete_pod(pod, at)
+        return Done()
 
     def _after(self, call: ReadsFirst, seen: Seen, at: float) -> Answer:
         """Carry out the second request of a call on what the first one read."""
@@ -248,7 +251,9 @@ class SimulatedApiServer:
         pools = (original.workload.pool, *original.workload.other_pools)
         return Seen(demanded=demanded, pools=pools, sides=_sides(call))
 
-    def _place(self, call: CreatePlaceholder, seen: Seen, at: float) -> Answer:
+    def _place(
+        self, call: CreatePlaceholder, seen: Seen, at: float, *, extra: bool = False
+    ) -> Answer:
         workload = Workload(
             namespace=NAMESPACE,
             name=call.name,
@@ -268,6 +273,7 @@ class SimulatedApiServer:
             order=call.order,
             sides=seen.sides,
             avoid=call.avoid,
+            extra=extra,
         )
         return self._create(workload, own, at, call.zone)
 
@@ -278,6 +284,7 @@ class SimulatedApiServer:
         if any(pod.name.startswith(name) for pod in self.cluster.own.values()):
             return Done()
         answers: list[Answer] = [Gone()]
+        extras: list[tuple[CreatePlaceholder, Seen]] = []
         for number, shape in enumerate(call.shapes):
             found = [(pod, self._original(call.single(shape, pod))) for pod in shape.pods]
             there = next(((p, s) for p, s in found if isinstance(s, Seen)), None)
@@ -288,6 +295,11 @@ class SimulatedApiServer:
             for i in range(len(shape.pods)):
                 one = call.single(shape, there[0], f"{name}-{number}-{i}")
                 self._place(one, there[1], at)
+            for i in range(shape.n_extra):
+                one = call.single(shape, there[0], f"{name}-{number}-extra-{i}")
+                extras.append((one, there[1]))
+        for one, seen in extras:
+            self._place(one, seen, at, extra=True)
         return next((a for kind in (Done, Refused) for a in answers if isinstance(a, kind)), Gone())
 
     def _anchor(self, call: CreateAnchor, at: float) -> Answer:
@@ -314,7 +326,7 @@ class SimulatedApiServer:
             if node is None:
                 self.cluster.delete_pod(pod, at)
             else:
-                self.cluster.bind(pod, node, at + 1.0)
+                self.cluster.bind(pod, node, at, at + 1.0)
         return answer
 
     def _create(self, workload: Workload, own: Own, at: float, zone: str = "") -> Answer:
@@ -347,16 +359,17 @@ class SimulatedApiServer:
         if node is None:
             return Gone()
         if released_uid(call.claim):
-            self._delete(PodKind.ANCHOR, node.uid, "", at)
+            self._release_anchors(node.uid, at)
             if node.kept:
                 self.cluster.keep(node, "")
         elif not node.deleting:
             self.cluster.delete_claim(node)
         return Done()
 
-    def _delete(self, kind: PodKind, for_uid: str, plan_id: str, at: float) -> Answer:
-        for pod in [p for p in self.cluster.own.values() if _is(p, kind, for_uid, plan_id)]:
-            self.cluster.delete_pod(pod, at)
+    def _release_anchors(self, node_uid: str, at: float) -> Answer:
+        for pod in list(self.cluster.own.values()):
+            if pod.own and pod.own.is_of(PodKind.ANCHOR, node_uid):
+                self.cluster.delete_pod(pod, at)
         return Done()
 
 
@@ -376,16 +389,6 @@ def _sides(call: CreatePlaceholder) -> tuple[str, ...]:
 
 def _wanted(call: CreatePlaceholder) -> CapacityType | None:
     return None if call.capacity_type is CapacityType.UNKNOWN else call.capacity_type
-
-
-def _is(pod: SimPod, kind: PodKind, for_uid: str, plan_id: str) -> bool:
-    own = pod.own
-    return (
-        own is not None
-        and own.kind is kind
-        and for_uid in ("", own.for_uid)
-        and plan_id in ("", own.plan_id)
-    )
 
 
 def plan_on(node: SimNode) -> str:

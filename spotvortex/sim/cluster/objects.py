@@ -6,6 +6,7 @@ that are read often, and decide nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from spotvortex.core.domain.labels import PodKind
@@ -26,6 +27,7 @@ class Own:
         order: the order of a placeholder, as JSON; "" of an anchor.
         sides: the node groups that a placeholder is kept to; none where it is kept to none.
         avoid: the Spot offerings that it must not get.
+        extra: it is room beyond what was lost, and keeps off the nodes of its plan's other room.
     """
 
     kind: PodKind
@@ -35,6 +37,11 @@ class Own:
     order: str = ""
     sides: tuple[str, ...] = ()
     avoid: tuple[Offering, ...] = ()
+    extra: bool = False
+
+    def is_of(self, kind: PodKind, for_uid: str, plan_id: str = "") -> bool:
+        """Tell whether it is of a kind, for a node and of a plan; "" means any."""
+        return self.kind is kind and for_uid in ("", self.for_uid) and plan_id in ("", self.plan_id)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -51,6 +58,7 @@ class SimPod:
         promised: name of the node that it waits for, "" of none.
         ready: its Ready condition.
         ready_at: when it becomes Ready.
+        bound_at: when it was bound, 0 while it has not been.
         running: its phase is Running; before, it is Pending.
         terminating: it is being deleted.
         gone_at: when a pod that is being deleted is gone.
@@ -70,6 +78,7 @@ class SimPod:
     promised: str = ""
     ready: bool = False
     ready_at: float = 0.0
+    bound_at: float = 0.0
     running: bool = False
     terminating: bool = False
     gone_at: float = 0.0
@@ -119,6 +128,7 @@ class SimNode:
         cpu_used: CPU requests of its pods and of those promised to it, in thousandths of a core.
         memory_used: memory requests of the same pods, in bytes.
         pods: its pods, by key.
+        rooms: placeholders of each plan on it and promised to it, apart by whether they are extra.
     """
 
     name: str
@@ -148,6 +158,18 @@ class SimNode:
     cpu_used: int = 0
     memory_used: int = 0
     pods: dict[str, SimPod] = field(default_factory=dict)
+    rooms: Counter[tuple[str, bool]] = field(default_factory=Counter)
+
+    def hold(self, pod: SimPod, sign: int = 1) -> None:
+        """Count what a pod takes of the node, or with a sign of -1 what it gives back."""
+        self.cpu_used += sign * pod.workload.cpu_milli
+        self.memory_used += sign * pod.workload.memory_bytes
+        if pod.own is not None and pod.own.kind is PodKind.PLACEHOLDER:
+            self.rooms[pod.own.plan_id, pod.own.extra] += sign
+
+    def keeps_off(self, own: Own) -> bool:
+        """Tell whether a placeholder may not be beside what its plan has here."""
+        return self.rooms[own.plan_id, not own.extra] > 0
 
     @property
     def movable(self) -> list[SimPod]:

@@ -95,7 +95,7 @@ class Scheduler:
                 n_nodes = len(self._cluster.nodes)
                 pod.reason = f"0/{n_nodes} nodes are available, and none can be bought"
             elif node.ready:
-                self._cluster.bind(pod, node, at + self._start_s(pod))
+                self._cluster.bind(pod, node, at, at + self._start_s(pod))
             elif not pod.promised:
                 self._cluster.promise(pod, node)
 
@@ -336,4 +336,5 @@ def may_be_on(node: SimNode, pod: SimPod) -> bool:
         and pod.zone in ("", node.offering.zone)
         and (own is None or _is_within(own, node.group))
         and (own is None or not _is_avoided(own, node.capacity_type, node.offering))
+        and (own is None or not node.keeps_off(own))
     )

@@ -93,7 +93,7 @@ class ClusterObjects:
         self.by_pool.setdefault(node.group.pool, {})[node.name] = node
         for workload in self._daemons:
             pod = self._create_pod(workload, self._free_name(workload), node.created_at)
-            self.bind(pod, node, node.ready_at)
+            self.bind(pod, node, node.ready_at, node.ready_at)
         self.changed_nodes.add(node.name)
 
     def make_ready(self, node: SimNode) -> None:
@@ -218,22 +218,20 @@ class ClusterObjects:
         assert not pod.node
         assert not pod.promised
         pod.promised = node.name
-        node.cpu_used += pod.workload.cpu_milli
-        node.memory_used += pod.workload.memory_bytes
+        node.hold(pod)
 
     def break_promise(self, pod: SimPod) -> None:
         """Give up the room kept for a pod, where there is any."""
         node = self.nodes.get(pod.promised)
         if node is not None:
-            node.cpu_used -= pod.workload.cpu_milli
-            node.memory_used -= pod.workload.memory_bytes
+            node.hold(pod, -1)
         pod.promised = ""
 
-    def bind(self, pod: SimPod, node: SimNode, ready_at: float) -> None:
+    def bind(self, pod: SimPod, node: SimNode, at: float, ready_at: float) -> None:
         """Bind a pending pod; it is Ready later."""
         self.break_promise(pod)
         self.promise(pod, node)
-        pod.promised, pod.node, pod.ready_at = "", node.name, ready_at
+        pod.promised, pod.node, pod.bound_at, pod.ready_at = "", node.name, at, ready_at
         if pod.workload.zonal_volume:
             pod.zone = self._volume_zone[pod.key] = node.offering.zone
         node.pods[pod.key] = pod
@@ -286,8 +284,7 @@ class ClusterObjects:
         node = self.nodes.get(pod.node)
         if node is not None:
             del node.pods[pod.key]
-            node.cpu_used -= pod.workload.cpu_milli
-            node.memory_used -= pod.workload.memory_bytes
+            node.hold(pod, -1)
             node.emptied_at = at
             self._show(node)
         self.break_promise(pod)

@@ -10,6 +10,7 @@ from spotvortex.core.drain.calls import (
     BlockedByBudget,
     CreateAnchor,
     CreateRoom,
+    DeletePlaceholders,
     EvictPod,
     MarkNode,
     Refused,
@@ -239,3 +240,49 @@ def test_the_more_pods_its_plan_has_left_the_earlier_a_lost_nodes_own_ones_go():
         run(script, LOSS)
         early_s = PRESSING_AT - first(script, EvictPod)
         assert n_left / EVICTIONS_PER_S - 2.0 <= early_s <= n_left / EVICTIONS_PER_S
+
+
+HEDGED = replace(LOSS, hedged=True)
+GIVES_BACK = WaveView(asking=False, bound=0, left=0, gives_back=True)
+
+
+def test_an_order_that_is_to_ask_twice_asks_for_the_room_of_its_pods_once_more():
+    script = Script([pod("a", owner="o"), pod("b", owner="o")])
+    run(script, HEDGED)
+    (shape,) = script.calls[1].shapes
+    assert (len(shape.pods), shape.n_extra) == (2, 2)
+    plain = Script([pod("a")])
+    run(plain, LOSS)
+    assert [s.n_extra for s in plain.calls[1].shapes] == [0]
+
+
+def test_what_is_not_bound_is_given_back_once_when_the_plan_has_enough():
+    script = Script([pod("a")], seen={"wave": GIVES_BACK, "n_waiting": 1})
+    assert run(script, HEDGED)[0] is DrainEnd.DONE
+    given = [c for c in script.calls if isinstance(c, DeletePlaceholders) and c.unbound]
+    assert [(c.plan_id, c.for_uid) for c in given] == [(LOSS.plan_id, LOSS.plan_id)]
+
+
+@pytest.mark.parametrize(
+    ("made", "seen"),
+    [
+        (LOSS, {"wave": GIVES_BACK, "n_waiting": 1}),
+        (HEDGED, {"wave": replace(GIVES_BACK, gives_back=False), "n_waiting": 1}),
+        (HEDGED, {"wave": GIVES_BACK, "n_waiting": 0}),
+        (HEDGED, {"n_waiting": 1}),
+    ],
+)
+def test_nothing_is_given_back_while_it_may_be_needed_or_by_who_asked_once(made, seen):
+    script = Script([pod("a")], seen=seen)
+    run(script, made)
+    assert not [c for c in script.calls if isinstance(c, DeletePlaceholders) and c.unbound]
+
+
+def test_extras_that_cannot_be_given_back_stop_nothing():
+    script = Script(
+        [pod("a")],
+        answers={DeletePlaceholders: [Refused(reason="no")]},
+        seen={"wave": GIVES_BACK, "n_waiting": 1},
+    )
+    assert run(script, HEDGED)[0] is DrainEnd.DONE
+    assert script.kinds().count("EvictPod") == 1

@@ -16,6 +16,7 @@ from spotvortex.core.decision.offerings.shift import Shift, shift_of
 from spotvortex.core.decision.reconcile import decide
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Action
+from spotvortex.core.drain.hedge import UNKNOWN_SPREAD
 from spotvortex.core.pool.input import PoolInput
 from spotvortex.core.record.codec import decode, encode
 from spotvortex.core.record.counterfactual import Counterfactual
@@ -76,6 +77,7 @@ def test_a_record_of_the_release_before_is_made_again_byte_for_byte(line):
     assert pool.room_shift is None
     assert shift_of(pool, Limits()) is None
     assert idle_commitment_of(pool, Limits()) is None
+    assert pool.launches == UNKNOWN_SPREAD
 
 
 def test_the_kept_records_hold_every_action():
@@ -124,6 +126,7 @@ def as_said_before(data):
         to_shift=(),
         room_shift=None,
         n_shift_safe=0,
+        launches=UNKNOWN_SPREAD,
     )
 
 

@@ -56,6 +56,13 @@ def room_call(*shapes, **changes):
     return CreateRoom(**(fields | changes))
 
 
+async def bind(here, name, node):
+    path = f"/api/v1/namespaces/{here.namespace}/pods/{name}/binding"
+    target = {"kind": "Node", "name": node}
+    body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target}
+    await here.do(here.plane.api().must, "POST", path, body)
+
+
 async def jobs(here):
     return (await here.get(f"/apis/batch/v1/namespaces/{here.namespace}/jobs"))["items"]
 
@@ -173,3 +180,29 @@ async def test_room_that_the_pod_itself_rules_out_is_refused(here):
     answer = await here.apply(room_call(shape(seen(pod))))
     assert isinstance(answer, Refused)
     assert "itself demands karpenter.sh/nodepool=theirs" in answer.reason
+
+
+async def test_extra_room_is_a_job_of_its_own_that_keeps_off_the_nodes_of_the_other_room(here):
+    one, two = [await here.pod(PodShape()) for _ in range(2)]
+    call = room_call(shape(seen(one), seen(two), n_extra=1))
+    assert await here.apply(call) == Done()
+    await here.await_true(lambda: _has(here, 3))
+    (extra,) = [p for p in await room(here) if labels.EXTRA in p["metadata"]["labels"]]
+    (apart,) = extra["spec"]["affinity"]["podAntiAffinity"][
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    ]
+    assert apart["topologyKey"] == "kubernetes.io/hostname"
+    assert apart["labelSelector"]["matchLabels"] == {labels.PLAN: PLAN}
+    assert extra["metadata"]["labels"][labels.PLAN] == PLAN
+
+
+async def test_what_has_no_node_is_given_back_and_what_is_bound_stays(here):
+    pods = [await here.pod(PodShape()) for _ in range(2)]
+    assert await here.apply(room_call(shape(*map(seen, pods), n_extra=1))) == Done()
+    await here.await_true(lambda: _has(here, 3))
+    node, bound = await here.node(), (await room(here))[0]["metadata"]["name"]
+    await bind(here, bound, node["metadata"]["name"])
+    back = DeletePlaceholders(plan_id=PLAN, for_uid=PLAN, unbound=True)
+    assert await here.apply(back) == Done()
+    await here.await_true(lambda: _has(here, 1))
+    assert [p["metadata"]["name"] for p in await room(here)] == [bound]

@@ -8,7 +8,7 @@ import pytest
 from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.observation import OwnPod
 from spotvortex.core.domain.types import CapacityType
-from spotvortex.core.drain.calls import Again, CreateRoom, Done, RoomShape
+from spotvortex.core.drain.calls import Again, CreateRoom, DeletePlaceholders, Done, RoomShape
 from spotvortex.pipeline.drains.shared_room import LONGEST_S, QUIET_SHARE, RoomDesk, SharedRoom
 from tests.pipeline.world import now, pod, run
 
@@ -109,3 +109,39 @@ def test_what_was_ever_bound_is_counted_once_and_what_is_there_as_it_is():
     assert (first.there, first.given) == (2, 1)
     assert same is first
     assert (later.there, later.given) == (1, 3)
+
+
+def test_extra_room_of_pods_alike_is_added_up():
+    one, two = asked("n0"), asked("n1")
+    two = replace(two, shapes=(replace(two.shapes[0], n_extra=2),))
+    ((_, call),) = answered(one, two)[0]
+    assert [(len(s.pods), s.n_extra) for s in call.shapes] == [(4, 2)]
+
+
+BACK = DeletePlaceholders(plan_id="p1", for_uid="p1", unbound=True)
+
+
+def test_nothing_is_given_back_while_more_of_the_plan_is_being_asked_for():
+    async def main():
+        said = []
+
+        async def send(call):
+            said.append("asked")
+            await asyncio.sleep(1.0)
+            return Done()
+
+        async def delete():
+            said.append("given back")
+            return Done()
+
+        desk = RoomDesk(send)
+        first = asyncio.ensure_future(desk.ask(asked("n0")))
+        await asyncio.sleep(0.01)
+        refused = await desk.give_back(BACK, delete)
+        await asyncio.sleep(LONGEST_S)
+        given = await desk.give_back(BACK, delete)
+        return refused, given, said, await first
+
+    refused, given, said, _ = run(main)
+    assert isinstance(refused, Again)
+    assert (given, said) == (Done(), ["asked", "given back"])

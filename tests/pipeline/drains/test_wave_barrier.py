@@ -154,3 +154,24 @@ def test_an_order_is_the_last_of_its_plan_once_all_others_have_ended():
     assert not seen(waves, A).last
     waves.leave(B, DrainEnd.DONE, "drained", was_marked=True)
     assert seen(waves, A).last
+
+
+def test_extras_are_given_back_by_one_order_once_all_of_the_plan_have_their_room():
+    first, second, third = (replace(loss(f"web-s{i}"), hedged=i < 2) for i in range(3))
+    waves = joined(first, second, third)
+    shared = {"n_pods": 2, "bound": 2}
+    assert not seen(waves, second, **shared).gives_back
+    seen(waves, first, **shared)
+    seen(waves, third, n_pods=2, bound=0)
+    assert not seen(waves, second, **shared).gives_back
+    waves.leave(third, DrainEnd.DONE, "drained", was_marked=True)
+    assert seen(waves, second, **shared).gives_back
+    assert not seen(waves, first, **shared).gives_back
+
+
+def test_pods_that_went_without_room_leave_what_was_asked_for_them():
+    one = replace(loss("web-s0"), hedged=True)
+    waves = joined(one)
+    pods = (pod("a"),)
+    gone = DrainProgress(moving=pods, asked=frozenset({"uid-a"}), evicted=frozenset({"uid-a"}))
+    assert not waves.see(one, view(*pods, bound=0), gone).wave.gives_back

@@ -7,12 +7,15 @@ from spotvortex.core.drain.calls import (
     Again,
     BlockedByBudget,
     ClearRisk,
+    CreateRoom,
     DeleteAnchors,
     DeletePlaceholders,
     Done,
     Gone,
     NoteRisk,
+    PodView,
     Refused,
+    RoomShape,
     UnmarkNode,
 )
 from spotvortex.sim.cluster.api_server import NAMESPACE, plan_on
@@ -241,3 +244,60 @@ def test_room_is_made_for_a_pod_that_has_gone_since_it_was_read(world, node):
     world.cluster.delete_pod(node.movable[0], world.at)
     assert world.server.read(call) == Gone()
     assert world.apply(call, seen) == Done()
+
+
+def room_of(pods, node, n_extra=0):
+    """What a lost node asks for at once."""
+    seen = tuple(
+        PodView(
+            namespace=pod.workload.namespace,
+            name=pod.name,
+            uid=pod.uid,
+            cpu_milli=pod.workload.cpu_milli,
+            memory_bytes=pod.workload.memory_bytes,
+            grace_s=30.0,
+            stays=False,
+        )
+        for pod in pods
+    )
+    return CreateRoom(
+        plan_id=PLAN,
+        for_uids=(node.uid,),
+        pool=node.group.pool,
+        capacity_type=CapacityType.UNKNOWN,
+        sides=(node.group.name,),
+        shapes=(RoomShape(pods=seen, zone="", avoid=(), n_extra=n_extra),),
+        expires_s=600,
+    )
+
+
+def extras(world):
+    return [pod for pod in world.cluster.own.values() if pod.own.extra]
+
+
+def test_extra_room_is_on_other_nodes_than_the_rest_of_its_plan(world, node):
+    assert world.apply(room_of(node.movable, node, n_extra=2)) == Done()
+    step(world, 30.0)
+    hosts = {pod.node or pod.promised for pod in extras(world)}
+    others = {p.node or p.promised for p in world.cluster.own.values() if not p.own.extra}
+    assert len(extras(world)) == 2
+    assert all(hosts)
+    assert not hosts & others
+
+
+def test_a_quota_ends_what_is_extra_before_what_is_needed(world, node):
+    world.server.quota_pods = len(node.movable) + 1
+    assert world.apply(room_of(node.movable, node, n_extra=2)) == Done()
+    assert (len(world.cluster.own), len(extras(world))) == (len(node.movable) + 1, 1)
+
+
+def test_room_without_a_node_is_given_back_and_that_of_others_stays(world, node):
+    pod = node.movable[0]
+    world.apply(room_of([pod], node))
+    step(world, 400.0)
+    (bound,) = world.cluster.own.values()
+    assert bound.node
+    world.apply(room_of(node.movable[1:], node, n_extra=3))
+    assert len(world.cluster.own) > 1
+    world.apply(DeletePlaceholders(plan_id=PLAN, for_uid=PLAN, unbound=True))
+    assert list(world.cluster.own.values()) == [bound]

@@ -1,0 +1,170 @@
+"""At notices more room is asked for than was lost: as much as launches were seen to need."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from spotvortex.core.domain.autoscaling import claim_of, managed_group
+from spotvortex.core.domain.observation import NodeGroupFact
+from spotvortex.core.drain.hedge import (
+    LEAST_KNOWN,
+    MOST_KNOWN,
+    NO_LAUNCHES,
+    UNKNOWN_RATIO,
+    LaunchSpread,
+    hedge_ratio,
+    learned,
+    spread_of,
+    with_extras,
+)
+from spotvortex.core.drain.messages import NOTHING_IN_FLIGHT, InFlight
+from spotvortex.core.drain.orders import from_text, to_text
+from tests.core.builders import AT, cluster, node, observation, pool
+from tests.core.in_flight import anchor, loss, order, placeholder
+
+GROUP = NodeGroupFact(name="web", pool="web")
+WEB = pool("web", n_spot=10, node_groups=(GROUP,))
+LOST = [loss(f"web-s{i}") for i in range(10)]
+
+
+def n_hedged(orders, ratio=0.3, *, flying=NOTHING_IN_FLIGHT, facts=WEB, **seen):
+    found = with_extras(orders, flying, observation(facts, **seen), {"web": ratio})
+    assert [replace(o, hedged=False) for o in found] == orders
+    return sum(o.hedged for o in found)
+
+
+@pytest.mark.parametrize(("n_lost", "n_extra"), [(1, 1), (3, 1), (4, 2), (10, 3)])
+def test_of_d_lost_nodes_the_ratio_times_d_rounded_up_ask_for_their_room_twice(n_lost, n_extra):
+    assert n_hedged(LOST[:n_lost]) == n_extra
+
+
+def test_without_a_ratio_nothing_more_is_asked_for():
+    assert n_hedged(LOST, 0.0) == 0
+    assert n_hedged([loss("api-s0", pool="api")]) == 0
+
+
+def test_what_the_plan_has_in_flight_counts_and_what_asks_twice_already_is_not_asked_again():
+    flying = InFlight(orders=(replace(LOST[0], hedged=True), LOST[1], LOST[2]))
+    assert n_hedged(LOST[3:4], flying=flying) == 1
+    assert n_hedged(LOST[3:4], 0.25, flying=flying) == 0
+    other = InFlight(orders=(order("web-d0"), replace(LOST[0], plan_id="p0", hedged=True)))
+    assert n_hedged(LOST[3:4], flying=other) == 1
+
+
+def test_of_orders_that_come_again_those_in_hand_ask_twice_as_before():
+    early = [replace(LOST[0], deadline=AT + 30.0), *LOST[1:3]]
+    seen = observation(WEB, in_hand=frozenset({"uid-web-s2"}))
+    found = with_extras(early, NOTHING_IN_FLIGHT, seen, {"web": 0.3})
+    assert [o.node for o in found if o.hedged] == ["web-s2"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "n_extra"),
+    [
+        ({}, 3),
+        ({"nodes_left": 12}, 2),
+        ({"cpu_left_milli": 22_000}, 1),
+        ({"memory_left_bytes": 9 * 8 * 2**30}, 0),
+        ({"nodes_left": 30, "cpu_left_milli": 26_000}, 3),
+    ],
+)
+def test_no_more_is_asked_for_than_the_limits_leave_beyond_what_was_lost(limits, n_extra):
+    facts = replace(WEB, node_groups=(replace(GROUP, **limits),))
+    assert n_hedged(LOST, facts=facts) == n_extra
+
+
+def test_where_limits_cannot_be_read_nothing_more_is_asked_for():
+    assert n_hedged(LOST, facts=replace(WEB, node_groups=())) == 0
+
+
+@pytest.mark.parametrize(
+    "changes", [{"sides": ()}, {"sides": (managed_group("ng"),)}, {"claim": claim_of("u")}]
+)
+def test_where_extras_could_not_be_given_back_soon_none_are_asked_for(changes):
+    assert n_hedged([replace(o, **changes) for o in LOST]) == 0
+
+
+def test_an_order_says_in_its_journal_that_it_asks_twice():
+    twice = replace(LOST[0], hedged=True)
+    assert from_text(to_text(twice)).hedged
+    assert "hedged" not in to_text(LOST[0])
+
+
+def spread(**changes):
+    return LaunchSpread(**({"n": 50, "median_s": 50.0, "sigma": 0.443} | changes))
+
+
+def test_the_ratio_is_what_launches_need_on_average_to_be_ready_in_time():
+    # Normal distribution: ln(75 / 50) / 0.443 is 0.915 deviations, below which are 82 %.
+    assert hedge_ratio(spread(), 1.0) == pytest.approx(1.0 / 0.82 - 1.0, abs=2e-3)
+    assert hedge_ratio(spread(failed_ratio=0.1), 1.0) == pytest.approx(
+        1.0 / (0.9 * 0.82) - 1.0, abs=2e-3
+    )
+
+
+def test_slower_launches_more_spread_and_more_failures_never_ask_for_less():
+    ratios = [hedge_ratio(spread(median_s=float(s)), 1.0) for s in range(10, 300, 10)]
+    assert ratios == sorted(ratios)
+    assert ratios[-1] == 1.0
+    ratios = [hedge_ratio(spread(failed_ratio=n / 10), 1.0) for n in range(11)]
+    assert ratios == sorted(ratios)
+
+
+def test_few_launches_say_nothing_yet_and_the_bound_counts_in_any_case():
+    few = spread(n=LEAST_KNOWN - 1, median_s=10.0)
+    assert hedge_ratio(few, 1.0) == UNKNOWN_RATIO
+    assert hedge_ratio(replace(few, n=LEAST_KNOWN), 1.0) < 0.01
+    assert hedge_ratio(few, 0.1) == 0.1
+    assert hedge_ratio(spread(median_s=500.0), 0.5) == 0.5
+    assert hedge_ratio(few, 0.0) == hedge_ratio(spread(), 0.0) == 0.0
+
+
+def test_launches_that_all_take_the_same_time_are_in_time_or_are_not():
+    assert hedge_ratio(spread(sigma=0.0, median_s=74.0), 1.0) == 0.0
+    assert hedge_ratio(spread(sigma=0.0, median_s=76.0), 1.0) == 1.0
+
+
+def came(number, took_s, *, asked_at=AT - 300.0, **changes):
+    """A node of the pool that came for a placeholder, and that placeholder."""
+    made = node(f"new-{number}", created_at=asked_at + 20.0)
+    pod = placeholder(
+        loss(), number, node=made.name, created_at=asked_at, bound_at=asked_at + took_s
+    )
+    return made, replace(pod, **changes)
+
+
+def after(*came_to, known=None):
+    nodes, pods = zip(*came_to, strict=True)
+    facts = cluster(replace(WEB, nodes=(*WEB.nodes, *dict.fromkeys(nodes))), own_pods=pods)
+    return learned(known or {}, facts)
+
+
+def test_a_launch_is_learned_once_from_the_first_placeholder_on_its_node():
+    first, later = came(1, 40.0), came(1, 42.0)
+    found = after(first, later)
+    assert found["web"].n == 1
+    assert found["web"].mean == pytest.approx(math.log(40.0))
+    assert after(first, later, known=found) == found
+
+
+def test_nodes_that_were_there_and_pods_without_a_node_teach_nothing():
+    old = came(1, 1.0)
+    assert after((replace(old[0], created_at=AT - 4000.0), old[1]))["web"] == NO_LAUNCHES
+    assert after((old[0], replace(old[1], bound_at=None)))["web"] == NO_LAUNCHES
+    assert after((old[0], replace(anchor("new-1"), bound_at=AT)))["web"] == NO_LAUNCHES
+
+
+def test_median_and_spread_are_those_of_the_launches_and_old_ones_fade():
+    times = NO_LAUNCHES
+    for i in range(20):
+        times = times.with_launch(50.0 * math.exp(0.4 if i % 2 else -0.4), AT + i)
+    found = spread_of(times, n_launched=9.0, n_failed=1.0)
+    assert (found.n, found.failed_ratio) == (20, 0.1)
+    assert found.median_s == pytest.approx(50.0)
+    assert found.sigma == pytest.approx(0.4)
+    for i in range(6 * MOST_KNOWN):
+        times = times.with_launch(100.0, AT + 100.0 + i)
+    found = spread_of(times, n_launched=0.0, n_failed=0.0)
+    assert (found.n, found.failed_ratio) == (MOST_KNOWN, 0.0)
+    assert found.median_s == pytest.approx(100.0, rel=0.01)
