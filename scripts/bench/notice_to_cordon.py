@@ -84,10 +84,11 @@ def main() -> None:
         if asked.burst:
             rivals.append(rival(plane, others))
             patches = sorted(patches + asyncio.run(one_by_one(plane, others[: asked.single])))
-            print(
-                f"  one patch after the other of the bare client, before and after: p50 "
-                f"{at_share(patches, 0.5):.3f} s, p99 {at_share(patches, 0.99):.3f} s"
-            )
+            if patches:
+                print(
+                    f"  one patch after the other of the bare client, before and after: p50 "
+                    f"{at_share(patches, 0.5):.3f} s, p99 {at_share(patches, 0.99):.3f} s"
+                )
             report(plane, found, rivals, asked.single)
 
 

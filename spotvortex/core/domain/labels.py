@@ -31,6 +31,9 @@ EXTRA: Final = "spotvortex.io/extra"
 """Label of placeholders beyond what was lost, with the value "true"; they keep off the nodes of the
 others of their plan."""
 
+ROOM: Final = "spotvortex.io/room"
+"""Label of a placeholder for several pods: how many; one for a single pod lacks it."""
+
 POOL: Final = "spotvortex.io/pool"
 """Label of the controller's pods: the pool, left out where its name is no label value."""
 

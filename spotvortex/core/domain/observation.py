@@ -35,8 +35,6 @@ class BlockedWorkload:
 class NodeLoad:
     """Sums over the pods of one node. Finished pods do not count.
 
-    The `largest_*` figures are each the largest by itself, maybe of two pods.
-
     Attributes:
         n_pods: all pods.
         n_workload_pods: pods but those of DaemonSets and mirror pods.
@@ -45,7 +43,7 @@ class NodeLoad:
         workload_cpu_milli: CPU requests of the pods that a drain would move.
         workload_memory_bytes: memory requests of the same pods.
         largest_cpu_milli: the largest CPU request of one such pod.
-        largest_memory_bytes: the largest memory request of one such pod.
+        largest_memory_bytes: the largest memory request of one such pod, maybe another one.
         outage_hours: the largest that an owner of such a pod has stated, None where none has.
         startup_s: the same of the time to start, in seconds.
         n_critical_pods: such pods of critical services, as their owners or priorities say.
@@ -85,8 +83,7 @@ class NodeFact:
         created_at: wall time of its creation.
         ready: its Ready condition.
         cordoned: `spec.unschedulable`.
-        moving: somebody is already taking it away: it is being deleted, or it carries a disruption
-            taint of Karpenter, Cluster Autoscaler or the node lifecycle controller.
+        moving: somebody is taking it away: it is being deleted, or carries a taint that says so.
         do_not_disrupt: the node itself says that it must not be disrupted.
         node_group: the NodeGroupFact that it belongs to by name, "" of none.
         claim: by what name its provisioner releases it, "" where nobody does.
@@ -259,13 +256,13 @@ class OwnPod:
         plan_id: the plan that asked for it.
         for_uid: uid of the node that is emptied, or kept; the plan, where no single node is.
         node: name of the node that the pod itself is bound to, "" while it waits.
-        ends_at: wall time at which it expires by itself, counted from its start, or from its
-            creation while it has not started.
+        ends_at: wall time at which it expires by itself, as far as it has started.
         order: the order's journal on a placeholder, "" of an anchor.
         finished: its phase is Succeeded or Failed.
         terminating: it is being deleted.
         pending_reason: the scheduler's word on a pod that it could not place, "" of any other.
         created_at: wall time of its creation.
+        n_pods: pods for whose room it stands.
         bound_at: wall time at which its node took it, None while none has.
     """
 
@@ -281,6 +278,7 @@ class OwnPod:
     pending_reason: str = ""
     created_at: float = 0.0
     bound_at: float | None = None
+    n_pods: int = 1
 
     @property
     def is_shared(self) -> bool:
@@ -399,5 +397,4 @@ class Observation:
     @property
     def inputs(self) -> tuple[InputHealth, ...]:
         """The health of every input, cluster first."""
-        market, notices = self.market.inputs, self.notice_inputs
-        return (*self.cluster.inputs, *market, *notices, *self.usage.inputs)
+        return (*self.cluster.inputs, *self.market.inputs, *self.notice_inputs, *self.usage.inputs)

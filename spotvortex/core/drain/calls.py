@@ -19,8 +19,7 @@ from spotvortex.core.drain.keeping import FreeNode, KeepNode
 class CreatePlaceholder:
     """Create a low-priority pod that asks the provisioner for capacity.
 
-    It asks as the one pod would that will take its room: the actuator reads that pod's requests,
-    selectors, affinity and tolerations anew.
+    It asks as the pod would that will take its room: the actuator reads that pod's spec anew.
 
     Attributes:
         name: the placeholder's own name.
@@ -37,6 +36,7 @@ class CreatePlaceholder:
         avoid: the Spot offerings that it must not get, sorted.
         order: the order, as JSON.
         expires_s: seconds after which it expires by itself.
+        n_pods: pods like that one for whose room it stands; CPU and memory are those of all.
     """
 
     name: str
@@ -53,6 +53,7 @@ class CreatePlaceholder:
     avoid: tuple[Offering, ...]
     order: str
     expires_s: int
+    n_pods: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +95,14 @@ class RoomShape:
         zone: the zone that their room must be in, "" where any will do.
         avoid: the Spot offerings that it must not get, sorted.
         n_extra: pods for which room is asked beyond these, on other nodes than theirs.
+        together: pods for whose room one placeholder stands; a divisor of both numbers.
     """
 
     pods: tuple[PodView, ...]
     zone: str
     avoid: tuple[Offering, ...]
     n_extra: int = 0
+    together: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,12 +146,13 @@ class CreateRoom:
             sides=self.sides,
             for_pod=f"{pod.namespace}/{pod.name}",
             pod_uid=pod.uid,
-            cpu_milli=pod.cpu_milli,
-            memory_bytes=pod.memory_bytes,
+            cpu_milli=pod.cpu_milli * shape.together,
+            memory_bytes=pod.memory_bytes * shape.together,
             zone=shape.zone,
             avoid=shape.avoid,
             order="",
             expires_s=self.expires_s,
+            n_pods=shape.together,
         )
 
 
@@ -162,8 +166,7 @@ class MarkNode:
         plan_id: the decision that it carries out.
         order: the journal: the order, as JSON.
         resource_version: the precondition of the patch.
-        urgent: the node is lost anyway, so that no disruption budget of the controller speaks
-            against it.
+        urgent: the node is lost anyway, so no budget of the controller speaks against it.
     """
 
     node: str
@@ -181,8 +184,7 @@ class UnmarkNode:
     Attributes:
         node: the node's name.
         uid: the node's uid.
-        plan_id: the plan whose journal is removed; "" means a journal that cannot be read, and one
-            that can be is left alone.
+        plan_id: the plan whose journal is removed; "" means one that cannot be read, no other.
         uncordon: false leaves the cordon as it is.
     """
 

@@ -180,6 +180,6 @@ BEFORE: Final = Schema(
         Limits: SCHEMA.rows[Limits][:-3],
     },
 )
-"""What is read beside it: nothing was said of moves from Spot to Spot, idle commitments and launches."""
+"""What is read beside it: nothing was said of shifts, idle commitments and launches."""
 
 READABLE: Final[Mapping[int, Schema]] = {schema.version: schema for schema in (SCHEMA, BEFORE)}

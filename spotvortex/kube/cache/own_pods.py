@@ -90,9 +90,15 @@ def _own_pod(obj: wire.Pod, kind: PodKind, labels: dict[str, str]) -> OwnPod:
         finished=status.phase in _FINISHED,
         terminating=meta.deletion_timestamp is not None,
         pending_reason=_pending_reason(status),
+        n_pods=_n_pods(labels.get(label_names.ROOM, "")),
         created_at=_seconds(meta.creation_timestamp) if meta.creation_timestamp else 0.0,
         bound_at=_seconds(status.start_time) if status.start_time else None,
     )
+
+
+def _n_pods(text: str) -> int:
+    """Return for how many pods' room a placeholder stands, one where that cannot be read."""
+    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 4 else 1
 
 
 def _pending_reason(status: wire.PodStatus) -> str:

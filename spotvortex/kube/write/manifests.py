@@ -85,6 +85,8 @@ def placeholder(
         for_uid=call.for_uid,
         pool=call.pool,
     )
+    if call.n_pods > 1:
+        labels |= {label_names.ROOM: str(call.n_pods)}
     return _pod(call.name, home, labels, notes, tether) | {"spec": spec}
 
 

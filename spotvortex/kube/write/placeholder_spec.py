@@ -148,7 +148,7 @@ def placeholder_spec(
         ValueError: a quantity cannot be read.
     """
     tolerations = [t for t in spec.tolerations or () if t.get("key") != UNSCHEDULABLE]
-    requests = _other_requests(spec)
+    requests = _other_requests(spec, call.n_pods)
     return PlaceholderSpec(
         node_selector=_selector(call, wanted, spec.node_selector or {}),
         node_affinity=_affinity(wanted, spec, tolerations),
@@ -235,8 +235,8 @@ def _with(term: Json, added: list[Json]) -> Json:
     return term | {"matchExpressions": [*expressions, *added]}
 
 
-def _other_requests(spec: OriginalSpec) -> dict[str, str]:
-    """Sum what the pod asks for beside CPU and memory: devices, huge pages, scratch space.
+def _other_requests(spec: OriginalSpec, n_pods: int) -> dict[str, str]:
+    """Sum what so many pods ask for beside CPU and memory: devices, huge pages, scratch space.
 
     As the scheduler does: the larger of what runs together and what any init container needs.
     """
@@ -249,7 +249,7 @@ def _other_requests(spec: OriginalSpec) -> dict[str, str]:
     for name, amount in _amounts(c for c in init if c.restart_policy != "Always"):
         most[name] = max(most.get(name, 0), amount)
     names = sorted(together.keys() | most.keys())
-    return {name: str(max(together.get(name, 0), most.get(name, 0))) for name in names}
+    return {name: str(n_pods * max(together.get(name, 0), most.get(name, 0))) for name in names}
 
 
 def _amounts(containers: Iterable[PodContainer]) -> Iterator[tuple[str, int]]:

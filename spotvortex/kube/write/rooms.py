@@ -77,9 +77,9 @@ class Rooms:
         n_extra: Counter[str] = Counter()
         for pod, shape in zip(found, call.shapes, strict=True):
             if isinstance(pod, dict):
-                n_of[json.dumps(pod, sort_keys=True)] += len(shape.pods)
+                n_of[json.dumps(pod, sort_keys=True)] += len(shape.pods) // shape.together
                 extra = as_extra(pod, call.plan_id)
-                n_extra[json.dumps(extra, sort_keys=True)] += shape.n_extra
+                n_extra[json.dumps(extra, sort_keys=True)] += shape.n_extra // shape.together
         for text, n in n_of.items():
             answers.append(await self._job(call, text, n, requests))
         for text, n in (+n_extra).items():

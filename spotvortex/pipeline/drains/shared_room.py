@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -32,6 +32,14 @@ MOST_S: Final = 8.0
 
 QUIET_SHARE: Final = 0.3
 """Share of that time without a further request after which what was asked for is sent."""
+
+MANY_PODS: Final = 200
+"""Pods of one request from which on one placeholder stands for several of them. Fewer get one each,
+which finds its place between other pods, too."""
+
+MOST_TOGETHER: Final = 8
+"""Most pods that one placeholder stands for. They were together on the node that is lost, so a node
+of its type has room for them."""
 
 SOON_S: Final = 1e-3
 MAX_LOOKS: Final = 1_000
@@ -147,11 +155,18 @@ class RoomDesk:
 
 
 def together(calls: Iterable[CreateRoom]) -> CreateRoom:
-    """Make one request of several of a plan: pods that are alike go into one shape."""
+    """Make one request of several of a plan: pods that are alike go into one shape.
+
+    Where there are very many, one placeholder stands for several pods of a node: what makes, binds
+    and runs a placeholder is five writes, beside which the evictions have to wait.
+    """
     asked = list(calls)
+    shapes = [shape for call in asked for shape in call.shapes]
+    if sum(len(shape.pods) for shape in shapes) >= MANY_PODS:
+        shapes = [part for shape in shapes for part in in_parts(shape)]
     alike: dict[tuple[object, ...], list[RoomShape]] = {}
-    for shape in (shape for call in asked for shape in call.shapes):
-        key = (shape_of(shape.pods[0]), shape.zone, shape.avoid)
+    for shape in shapes:
+        key = (shape_of(shape.pods[0]), shape.zone, shape.avoid, shape.together)
         alike.setdefault(key, []).append(shape)
     return replace(
         asked[0],
@@ -167,9 +182,20 @@ def together(calls: Iterable[CreateRoom]) -> CreateRoom:
     )
 
 
+def in_parts(shape: RoomShape) -> Iterator[RoomShape]:
+    """Split the pods of a node into parts that one placeholder stands for: of 8, 4, 2 and 1."""
+    left, size = shape.pods, MOST_TOGETHER
+    while left:
+        while size > len(left):
+            size //= 2
+        extra = size if shape.n_extra else 0
+        yield replace(shape, pods=left[:size], n_extra=extra, together=size)
+        left = left[size:]
+
+
 @dataclass(frozen=True, slots=True)
 class RoomCount:
-    """Room that is there, bound or not, and how much was ever bound, by this process's count."""
+    """Room in pods: what is there, what was ever bound by this process's count, what waits."""
 
     there: int
     given: int
@@ -182,7 +208,7 @@ class SharedRoom:
 
     placeholders: Callable[[str], Iterable[OwnPod]]
     is_bound: Callable[[OwnPod, dict[str, bool]], bool]
-    _bound: OrderedDict[str, set[str]] = field(default_factory=OrderedDict)
+    _bound: OrderedDict[str, dict[str, int]] = field(default_factory=OrderedDict)
     _known: dict[str, tuple[float, RoomCount]] = field(default_factory=dict)
 
     def of(self, plan_id: str) -> RoomCount:
@@ -190,16 +216,16 @@ class SharedRoom:
         known = self._known.get(plan_id)
         if known is not None and _now() < known[0]:
             return known[1]
-        bound = self._bound.setdefault(plan_id, set())
+        bound = self._bound.setdefault(plan_id, {})
         there, waiting, nodes = 0, 0, dict[str, bool]()
         for pod in self.placeholders(plan_id):
             if not pod.is_shared or pod.finished:
                 continue
-            there += not pod.terminating
-            waiting += not pod.terminating and not pod.node
+            there += 0 if pod.terminating else pod.n_pods
+            waiting += 0 if pod.terminating or pod.node else pod.n_pods
             if pod.name not in bound and self.is_bound(pod, nodes):
-                bound.add(pod.name)
-        count = RoomCount(there=there, given=len(bound), waiting=waiting)
+                bound[pod.name] = pod.n_pods
+        count = RoomCount(there=there, given=sum(bound.values()), waiting=waiting)
         self._known[plan_id] = _now() + COUNTED_S, count
         while len(self._bound) > MAX_PLANS:
             oldest, _ = self._bound.popitem(last=False)

@@ -64,7 +64,6 @@ QUOTA_PODS: Final = 200
 _ANCHOR_CPU_MILLI: Final = 1
 _ANCHOR_MEMORY_BYTES: Final = 8 * MIB
 
-
 ReadsFirst = CreatePlaceholder | UnmarkNode | ReleaseNode
 """Calls that are a request to read and then one to write."""
 
@@ -211,9 +210,8 @@ class SimulatedApiServer:
 
     def _mark(self, call: MarkNode, node: SimNode) -> Answer:
         if str(node.version) != call.resource_version:
-            if plan_on(node) == call.plan_id:
-                return Done()
-            return Again(reason="the object has been modified")
+            is_ours = plan_on(node) == call.plan_id
+            return Done() if is_ours else Again(reason="the object has been modified")
         self.cluster.mark(node, call.order)
         return Done()
 
@@ -274,6 +272,7 @@ class SimulatedApiServer:
             sides=seen.sides,
             avoid=call.avoid,
             extra=extra,
+            n_pods=call.n_pods,
         )
         return self._create(workload, own, at, call.zone)
 
@@ -292,12 +291,12 @@ class SimulatedApiServer:
                 answers += [answer for _, answer in found if isinstance(answer, Refused)]
                 continue
             answers.append(Done())
-            for i in range(len(shape.pods)):
-                one = call.single(shape, there[0], f"{name}-{number}-{i}")
-                self._place(one, there[1], at)
-            for i in range(shape.n_extra):
-                one = call.single(shape, there[0], f"{name}-{number}-extra-{i}")
-                extras.append((one, there[1]))
+            for i in range(len(shape.pods) // shape.together):
+                self._place(call.single(shape, there[0], f"{name}-{number}-{i}"), there[1], at)
+            extras += (
+                (call.single(shape, there[0], f"{name}-{number}-x{i}"), there[1])
+                for i in range(shape.n_extra // shape.together)
+            )
         for one, seen in extras:
             self._place(one, seen, at, extra=True)
         return next((a for kind in (Done, Refused) for a in answers if isinstance(a, kind)), Gone())

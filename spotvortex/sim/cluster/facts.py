@@ -179,6 +179,7 @@ def own_pod(pod: SimPod) -> OwnPod:
         ends_at=own.expires_at,
         order=own.order,
         pending_reason="" if pod.node else pod.reason,
+        n_pods=own.n_pods,
         created_at=pod.created_at,
         bound_at=pod.bound_at if pod.node else None,
     )

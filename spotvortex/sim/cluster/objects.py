@@ -27,6 +27,7 @@ class Own:
         order: the order of a placeholder, as JSON; "" of an anchor.
         sides: the node groups that a placeholder is kept to; none where it is kept to none.
         avoid: the Spot offerings that it must not get.
+        n_pods: pods for whose room a placeholder stands.
         extra: it is room beyond what was lost, and keeps off the nodes of its plan's other room.
     """
 
@@ -38,6 +39,7 @@ class Own:
     sides: tuple[str, ...] = ()
     avoid: tuple[Offering, ...] = ()
     extra: bool = False
+    n_pods: int = 1
 
     def is_of(self, kind: PodKind, for_uid: str, plan_id: str = "") -> bool:
         """Tell whether it is of a kind, for a node and of a plan; "" means any."""

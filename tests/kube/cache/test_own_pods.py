@@ -141,3 +141,18 @@ def test_what_an_owner_says_on_a_node_pool_is_a_fact_of_it():
         ((label_names.MODE, "active"), (label_names.ON_DEMAND_FLOOR, "2")),
         (),
     ]
+
+
+@pytest.mark.parametrize(("text", "n"), [("8", 8), ("", 1), ("x", 1), ("-1", 1), ("1234", 1)])
+def test_a_placeholder_says_for_how_many_pods_it_stands(text, n):
+    made = own_pod("a")
+    made["metadata"]["labels"][label_names.ROOM] = text
+    (found,) = Scene().put("pods", made).store.own_pods()
+    assert found.n_pods == n
+
+
+def test_a_placeholder_says_when_it_was_made_and_when_a_node_took_it():
+    (found,) = Scene().put("pods", own_pod("a")).store.own_pods()
+    assert (found.created_at, found.bound_at) == (1767225600.0, 1767225660.0)
+    (found,) = Scene().put("pods", own_pod("a", None, status={"phase": "Pending"})).store.own_pods()
+    assert found.bound_at is None

@@ -196,6 +196,17 @@ async def test_extra_room_is_a_job_of_its_own_that_keeps_off_the_nodes_of_the_ot
     assert extra["metadata"]["labels"][labels.PLAN] == PLAN
 
 
+async def test_one_placeholder_for_several_pods_asks_for_as_much_as_all_of_them(here):
+    pods = [await here.pod(PodShape(cpu="100m")) for _ in range(4)]
+    call = room_call(shape(*map(seen, pods), together=2, n_extra=2))
+    assert await here.apply(call) == Done()
+    await here.await_true(lambda: _has(here, 3))
+    for made in await room(here):
+        assert made["metadata"]["labels"][labels.ROOM] == "2"
+        (container,) = made["spec"]["containers"]
+        assert container["resources"]["requests"] == {"cpu": "200m", "memory": str(2**28)}
+
+
 async def test_what_has_no_node_is_given_back_and_what_is_bound_stays(here):
     pods = [await here.pod(PodShape()) for _ in range(2)]
     assert await here.apply(room_call(shape(*map(seen, pods), n_extra=1))) == Done()

@@ -9,7 +9,14 @@ from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.observation import OwnPod
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.drain.calls import Again, CreateRoom, DeletePlaceholders, Done, RoomShape
-from spotvortex.pipeline.drains.shared_room import LONGEST_S, QUIET_SHARE, RoomDesk, SharedRoom
+from spotvortex.pipeline.drains.shared_room import (
+    LONGEST_S,
+    MANY_PODS,
+    QUIET_SHARE,
+    RoomDesk,
+    SharedRoom,
+    in_parts,
+)
 from tests.pipeline.world import now, pod, run
 
 
@@ -145,3 +152,37 @@ def test_nothing_is_given_back_while_more_of_the_plan_is_being_asked_for():
     refused, given, said, _ = run(main)
     assert isinstance(refused, Again)
     assert (given, said) == (Done(), ["asked", "given back"])
+
+
+def test_of_very_many_pods_one_placeholder_stands_for_several_of_a_node():
+    calls = [asked(f"n{i}", MANY_PODS // 20) for i in range(20)]
+    calls[0] = replace(calls[0], shapes=(replace(calls[0].shapes[0], n_extra=10),))
+    ((_, call),) = answered(*calls, every_s=1e-4)[0]
+    assert [(s.together, len(s.pods), s.n_extra) for s in call.shapes] == [(8, 160, 8), (2, 40, 2)]
+    assert len(call.pod_uids) == MANY_PODS
+
+
+def test_below_that_each_pod_has_a_placeholder_of_its_own():
+    ((_, call),) = answered(asked("n0", MANY_PODS - 1))[0]
+    assert [(s.together, len(s.pods)) for s in call.shapes] == [(1, MANY_PODS - 1)]
+
+
+@pytest.mark.parametrize(
+    ("n_pods", "sizes"), [(1, [1]), (7, [4, 2, 1]), (8, [8]), (21, [8, 8, 4, 1])]
+)
+def test_the_pods_of_a_node_are_split_into_few_sizes(n_pods, sizes):
+    (shape,) = asked("n0", n_pods).shapes
+    parts = list(in_parts(shape))
+    assert [part.together for part in parts] == [len(part.pods) for part in parts] == sizes
+    assert [pod for part in parts for pod in part.pods] == list(shape.pods)
+
+
+def test_a_placeholder_counts_for_as_many_pods_as_it_stands_for():
+    pods = [replace(ROOM, n_pods=8), replace(ROOM, name="r1", node="", n_pods=2)]
+    room = SharedRoom(lambda _plan: pods, lambda pod, _nodes: bool(pod.node))
+
+    async def main():
+        return room.of("p1")
+
+    found = run(main)
+    assert (found.there, found.given, found.waiting) == (10, 8, 2)
