@@ -342,7 +342,7 @@ class Cloud:
 
     def _forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
         at = urlsplit(self._moto)
-        connection = http.client.HTTPConnection(str(at.hostname), at.port, timeout=30)
+        connection = http.client.HTTPConnection(str(at.hostname), at.port, timeout=60)
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
@@ -352,7 +352,7 @@ class Cloud:
             connection.close()
 
     def _post(self, path: str, body: bytes) -> None:
-        urllib.request.urlopen(f"{self._moto}{path}", data=body, timeout=10).close()
+        urllib.request.urlopen(f"{self._moto}{path}", data=body, timeout=60).close()
 
 
 def made_of(nodegroup: str) -> str:
