@@ -26,8 +26,9 @@ class DeadlockError(RuntimeError):
     """Nothing is ready, no timer is left and no I/O is awaited: time would stand still."""
 
 
-TURN_S: Final = 10.0
-"""Most simulated seconds that pass while the loop works between two waits."""
+TURN_S: Final = 2.0
+"""Most simulated seconds that pass while the loop works between two waits. A simulated cluster takes
+steps of 5 s, one a turn, so that it keeps up however slow each of them is."""
 
 
 class _PacedClock:
