@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -19,6 +19,13 @@ from spotvortex.ports.writing import NoticeTraffic
 
 Series = Mapping[tuple[str, ...], float | None]
 """Values by label values; None where the figure is not known."""
+
+
+def own_registry() -> CollectorRegistry:
+    """Return a registry with the process's own figures: processor time, memory, files, start."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return registry
 
 
 class LiveGauge:

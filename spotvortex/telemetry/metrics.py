@@ -42,7 +42,9 @@ from spotvortex.telemetry.collectors import (
     SavingsSeries,
     TrafficSeries,
     WithoutCreated,
+    own_registry,
 )
+from spotvortex.telemetry.standing import StandingGauges
 from spotvortex.telemetry.tracing import trace_id_of
 
 MAX_FAMILIES: Final = 50
@@ -52,21 +54,7 @@ MAX_FAMILIES: Final = 50
 # needs seconds must still show.
 _INFERENCE_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 # A whole cycle: a few ms in a small cluster; one that takes longer than its tick is too slow.
-_CYCLE_BUCKETS: Final = (
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-    30.0,
-)
+_CYCLE_S: Final = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 # A snapshot costs what has changed: nothing most of the time, everything the first time.
 _OBSERVE_BUCKETS: Final = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
@@ -77,7 +65,7 @@ class Metrics:
     """The registry with all series. `mode` separates what shadow only says from what was done."""
 
     def __init__(self, *, version: str, mode: Mode) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = own_registry()
         self._version = version
         self._mode = mode.value
         self._families: set[str] = set()
@@ -93,7 +81,7 @@ class Metrics:
 
     def _declare_pools(self) -> None:
         gauge = self._gauge
-        self._leader = gauge("leader", "1 where this replica speaks for the cluster.", "mode")
+        self._standing = StandingGauges(gauge)
         self._capacity = gauge("capacity_score", "Mean P(launch fails or loss in 60 min).", "pool")
         self._runtime = gauge("runtime_score", "Mean P(interruption within 120 min).", "pool")
         self._confidence = gauge("confidence", "Confidence in the scores, 0..1.", "pool")
@@ -186,7 +174,7 @@ class Metrics:
             _INFERENCE_BUCKETS,
         )
         self._reconcile = self._histogram(
-            "reconcile_loop_duration_seconds", "From observation to plan.", _CYCLE_BUCKETS
+            "reconcile_loop_duration_seconds", "From observation to plan.", _CYCLE_S
         )
         self._observe = self._histogram(
             "observe_duration_seconds", "Time to make an observation.", _OBSERVE_BUCKETS
@@ -276,8 +264,7 @@ class Metrics:
         """Show the state of every pool of a plan; of two replicas only the one that leads does."""
         self._cycles.inc()
         self._reconcile.observe(seconds, _exemplar(plan.observation))
-        speaks = plan.observation.standing.leader or not Mode(self._mode).writes
-        self._leader.show({(self._mode,): float(speaks)})
+        speaks = self._standing.show(plan, Mode(self._mode))
         shown = plan.decisions if speaks else ()
         self._show_pools(shown)
         self._judged(plan.decisions)

@@ -3,17 +3,20 @@
 import math
 from dataclasses import replace
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from spotvortex.core.decision.messages import Proposal, Verdict
 from spotvortex.core.decision.reconcile import decide
 from spotvortex.core.domain.cloud.commitments import CommitmentState
+from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.market import MarketFacts
-from spotvortex.core.domain.observation import WriteAuthority
+from spotvortex.core.domain.observation import OwnPod, WriteAuthority
 from spotvortex.core.domain.types import (
     Action,
     CapacityType,
+    Freeze,
     GateName,
     Mode,
     Outcome,
@@ -31,7 +34,8 @@ from spotvortex.ports.edges import Traffic
 from spotvortex.ports.series import CALLS, CHANNEL_REPLACED, LOOP_STALL, SHADOW_CALLS
 from spotvortex.ports.writing import NoticeTraffic
 from spotvortex.telemetry.metrics import MAX_FAMILIES, Metrics
-from tests.core.builders import WEB_A, WEB_B, basis, offered
+from tests.core.builders import WEB_A, WEB_B, basis, offered, pool
+from tests.core.builders import observation as scene
 from tests.core.decision.offerings.test_shift import shifting
 from tests.telemetry.decisions import MODEL, decision, observation, plan, pool_input
 
@@ -47,6 +51,11 @@ NAMES = {
     "spotvortex_safe_spot_ratio",
     "spotvortex_hedge_ratio",
     "spotvortex_leader",
+    "spotvortex_frozen",
+    "spotvortex_orders_in_flight",
+    "spotvortex_marked_nodes",
+    "spotvortex_own_pods",
+    "spotvortex_spot_ratio_wanted",
     "spotvortex_nodes",
     "spotvortex_cost_usd_per_hour",
     "spotvortex_all_on_demand_usd_per_hour",
@@ -113,7 +122,9 @@ def samples(made: Metrics) -> dict[str, float]:
 def test_exactly_the_documented_series_are_declared():
     text = metrics().exposition().decode()
     families = {f.name for f in text_string_to_metric_families(text)}
-    assert families == NAMES
+    of_the_process = {name for name in families if name.startswith("process_")}
+    assert families - of_the_process == NAMES
+    assert {"process_cpu_seconds", "process_resident_memory_bytes"} <= of_the_process
     assert "_created" not in text
 
 
@@ -402,6 +413,70 @@ def test_of_two_replicas_only_the_one_that_leads_shows_pools():
         found = samples(made)
         assert found["spotvortex_leader{mode=active}"] == shown
         assert any("pool=web" in name for name in found) == bool(shown)
+
+
+def under_way(mode=Mode.ACTIVE, **standing):
+    """A plan of a cluster with a marked node, an order, a placeholder that waits and an anchor."""
+    pods = (own_pod("waits", node=""), own_pod("gone", node="", finished=True))
+    anchor = replace(own_pod("anchor", node="web-d0"), kind=PodKind.ANCHOR)
+    seen = scene(marked_node(pool("web"), "web-s0"), pool("api"))
+    seen = replace(seen, cluster=replace(seen.cluster, own_pods=(*pods, anchor)))
+    seen = replace(seen, standing=WriteAuthority(**({"leader": True} | standing)))
+    wanted = Proposal(action=Action.INCREASE_30, reason=ProposalReason.ECONOMIC_INCREASE)
+    made = plan(decision(mode=mode, proposal=wanted))
+    return replace(made, observation=seen, orders=(order("web"),), resumed=(order("web"),))
+
+
+def test_what_is_under_way_shows_while_this_replica_leads():
+    made = metrics(Mode.ACTIVE)
+    made.planned(under_way(), 0.1)
+    found = samples(made)
+    assert found["spotvortex_orders_in_flight{pool=web}"] == 2.0
+    assert found["spotvortex_orders_in_flight{pool=api}"] == 0.0
+    assert found["spotvortex_marked_nodes{pool=web}"] == 1.0
+    assert found["spotvortex_own_pods{kind=placeholder,state=pending}"] == 1.0
+    assert found["spotvortex_own_pods{kind=placeholder,state=bound}"] == 0.0
+    assert found["spotvortex_own_pods{kind=anchor,state=bound}"] == 1.0
+    assert found["spotvortex_spot_ratio_wanted{pool=web}"] == pytest.approx(0.9)
+    made.planned(under_way(leader=False), 0.1)
+    names = samples(made)
+    assert not any("pool=" in name or "own_pods" in name for name in names)
+
+
+def test_a_freeze_shows_its_kind_where_something_could_be_written():
+    made = metrics(Mode.ACTIVE)
+    made.planned(under_way(freeze=Freeze.SOFT), 0.1)
+    found = samples(made)
+    assert found["spotvortex_frozen{freeze=soft}"] == 1.0
+    assert found["spotvortex_frozen{freeze=hard}"] == 0.0
+    assert "spotvortex_frozen{freeze=none}" not in found
+    shadow = metrics()
+    shadow.planned(under_way(Mode.SHADOW, leader=False, freeze=Freeze.UNKNOWN), 0.1)
+    assert not any("frozen" in name for name in samples(shadow))
+
+
+def own_pod(name, **changes):
+    values = {"kind": PodKind.PLACEHOLDER, "plan_id": "p", "for_uid": "u", "ends_at": 0.0}
+    return OwnPod(name=name, **(values | changes))
+
+
+def marked_node(facts, name):
+    nodes = (replace(n, mark="{}") if n.name == name else n for n in facts.nodes)
+    return replace(facts, nodes=tuple(nodes))
+
+
+def order(pool):
+    return DrainOrder(
+        plan_id="7-web",
+        pool=pool,
+        node="n",
+        uid="u",
+        claim="",
+        sides=(),
+        to=CapacityType.SPOT,
+        reason="r",
+        deadline=0.0,
+    )
 
 
 def test_a_pool_costs_what_its_nodes_cost_and_nothing_where_no_price_is_known():
