@@ -27,8 +27,8 @@ class DeadlockError(RuntimeError):
 
 
 TURN_S: Final = 2.0
-"""Most simulated seconds that pass while the loop works between two waits. A simulated cluster takes
-steps of 5 s, one a turn, so that it keeps up however slow each of them is."""
+"""Most simulated seconds that pass while the loop works between two waits. A simulated cluster
+takes steps of 5 s, one a turn, so that it keeps up however slow each of them is."""
 
 
 class _PacedClock:
