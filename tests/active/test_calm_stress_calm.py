@@ -1,13 +1,16 @@
 """Calm, stress, calm: the whole life of a pool under the active daemon, on real Karpenter.
 
-In calm it moves nothing. Under stress it falls back to on-demand in waves: room by placeholders,
-anchors on the nodes that give it, drains. In calm again it releases anchors and Karpenter takes
-the nodes back to Spot, or a wave of ours does. No NodePool is written, and nothing of ours is left.
+Karpenter launches by its KWOK provider, and once by its AWS provider over an emulator of AWS. In
+calm the daemon moves nothing. Under stress it falls back to on-demand in waves: room by
+placeholders, anchors on the nodes that give it, drains. In calm again it releases anchors and
+Karpenter takes the nodes back to Spot, or a wave of ours does. No NodePool is written, and nothing
+of ours is left.
 """
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -29,6 +32,7 @@ from tests.active.scene.play import (
 )
 from tests.controlplane.api import wait_until
 from tests.e2e.equipment.daemon import Daemon
+from tests.karpenter_aws.scene import played_on_aws
 from tests.witness.judge.case import CLUSTER
 from tests.witness.judge.names import PLACEHOLDER
 from tests.witness.market import CALM, HIGH
@@ -51,6 +55,7 @@ class Play:
     stress_s: float
     return_s: float
     max_in_flight: int
+    made: Callable[[Shape], AbstractContextManager[ActiveScene]] = played_scene
 
 
 def shape_of(n_nodes: int, n_stateful: int, budget: int | str = 1, *, pair: bool = False) -> Shape:
@@ -69,6 +74,7 @@ def shape_of(n_nodes: int, n_stateful: int, budget: int | str = 1, *, pair: bool
 
 
 SMALL = Play(shape_of(8, 3, "25%"), calm_s=25, stress_s=170, return_s=300, max_in_flight=3)
+AWS = replace(SMALL, made=played_on_aws)
 PAIR = Play(shape_of(8, 3, pair=True), calm_s=25, stress_s=170, return_s=300, max_in_flight=3)
 LARGE = Play(shape_of(60, 9), calm_s=60, stress_s=900, return_s=1800, max_in_flight=24)
 
@@ -95,6 +101,9 @@ class Played:
     params=[
         pytest.param(SMALL, id="8 nodes"),
         pytest.param(PAIR, id="8 nodes of a pair", marks=pytest.mark.large),
+        pytest.param(
+            AWS, id="8 nodes of AWS", marks=[pytest.mark.large, pytest.mark.karpenter_aws]
+        ),
         pytest.param(LARGE, id="60 nodes", marks=[pytest.mark.large, pytest.mark.timeout(3600)]),
     ],
 )
@@ -103,7 +112,7 @@ def played(
 ) -> Iterator[Played]:
     plan: Play = request.param
     folder = tmp_path_factory.mktemp("calm")
-    with played_scene(plan.shape) as scene:
+    with plan.made(plan.shape) as scene:
         end_of_stress = plan.calm_s + plan.stress_s
         script = [(-60.0, CALM), (plan.calm_s, HIGH), (end_of_stress, CALM)]
         start, at = scene.counts(), time.time()
