@@ -20,7 +20,7 @@ from tests.controlplane.api import wait_until
 from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.manifests import Manifest, namespace_manifest
 from tests.core.events import event
-from tests.deploy.manifests import SHADOW, render, roles_of
+from tests.deploy.manifests import ACTIVE, SHADOW, render, roles_of
 from tests.e2e.equipment.daemon import Daemon
 from tests.karpenter_aws.bridge import CLAIMS
 from tests.karpenter_aws.provider import AwsProvider
@@ -95,6 +95,7 @@ def aws_scene(shape: Shape, **changes: Any) -> Iterator[AwsScene]:
     """
     with ControlPlane(with_kwok=True) as plane, AwsProvider(plane=plane, **changes) as provider:
         install(plane, MOVER)
+        plane.apply([m for m in render(ACTIVE) if m["kind"] == "ConfigMap"])
         watching(plane)
         node_class = provider.account.node_class()
         await_node_class(plane, node_class)
@@ -143,7 +144,7 @@ def told(detail_type: str, node: Manifest, **detail: str) -> Manifest:
     made: Manifest = event(
         detail_type,
         {"instance-id": instance} | detail,
-        event_id=f"{detail_type}-{instance}-{now:.0f}",
+        event_id=f"{instance}-{now:.3f}",
         at=now,
         region="us-west-2",
     )
