@@ -48,6 +48,7 @@ class Typed:
         quick: the smallest extent is enough.
         variants: the changed worlds as well.
         ablations: SpotVortex with something taken away as well.
+        n_seeds: seeds at most, 0 for all.
     """
 
     path: Path
@@ -58,12 +59,17 @@ class Typed:
     quick: bool
     variants: bool
     ablations: bool
+    n_seeds: int
 
     def extent(self, of: Constants) -> MatrixExtent:
         """Return how much of protocol 2 is run."""
         extent = composition.quick(of) if self.quick else composition.whole(of)
         if self.traces is None:
             extent = replace(extent, families=tuple(f.name for f in of.families if not f.replays))
+        if self.n_seeds:
+            kept = extent.seeds[: self.n_seeds]
+            choosing = extent.choosing_seeds[: self.n_seeds]
+            extent = replace(extent, seeds=kept, choosing_seeds=choosing)
         policies = (*extent.policies, *(ABLATIONS if self.ablations else ()))
         return replace(extent, policies=policies, with_variants=self.variants)
 

@@ -58,6 +58,9 @@ def command(  # noqa: PLR0913 -- options of a command line
     ablations: Annotated[
         bool, typer.Option("--ablations", help="Protocol 2: ours with something taken away too.")
     ] = False,
+    seeds: Annotated[
+        int, typer.Option(min=0, help="Protocol 2: the first so many seeds; 0 for all.")
+    ] = 0,
     results: Annotated[
         Path | None,
         typer.Option(
@@ -93,6 +96,7 @@ def command(  # noqa: PLR0913 -- options of a command line
         quick=quick,
         variants=variants,
         ablations=ablations,
+        n_seeds=seeds,
     )
     opening = dask_executor(dask) if dask else local_executor(workers or os.cpu_count() or 1)
     if version == constants.VERSION:
