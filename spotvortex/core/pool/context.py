@@ -111,11 +111,11 @@ def _priced(quote: SpotQuote) -> SpotQuote:
     spot = _price(quote.spot_usd_per_hour)
     if spot is None and quote.spot_usd_per_hour is not None:
         quote = replace(quote, age_s=math.inf)
-    return replace(
-        quote,
-        spot_usd_per_hour=spot if quote.age_s >= 0.0 else None,
-        on_demand_usd_per_hour=_price(quote.on_demand_usd_per_hour),
-    )
+    spot = spot if quote.age_s >= 0.0 else None
+    on_demand = _price(quote.on_demand_usd_per_hour)
+    if (spot, on_demand) == (quote.spot_usd_per_hour, quote.on_demand_usd_per_hour):
+        return quote
+    return replace(quote, spot_usd_per_hour=spot, on_demand_usd_per_hour=on_demand)
 
 
 def _price(value: float | None) -> float | None:
@@ -126,11 +126,11 @@ def _scored(score: OfferingScore) -> OfferingScore:
     """Drop a figure that is no probability, and any of a family outside the model's scope."""
     if not score.in_scope:
         return replace(score, capacity_score=None, runtime_score=None)
-    return replace(
-        score,
-        capacity_score=_within(score.capacity_score, 0.0, 1.0),
-        runtime_score=_within(score.runtime_score, 0.0, 1.0),
-    )
+    capacity = _within(score.capacity_score, 0.0, 1.0)
+    runtime = _within(score.runtime_score, 0.0, 1.0)
+    if (capacity, runtime) == (score.capacity_score, score.runtime_score):
+        return score
+    return replace(score, capacity_score=capacity, runtime_score=runtime)
 
 
 def _within(value: float | None, low: float, high: float) -> float | None:

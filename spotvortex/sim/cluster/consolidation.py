@@ -11,13 +11,13 @@ ten minutes. May not buy anything but such a replacement.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Final
 
 from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
-from spotvortex.sim.cluster.objects import SimNode
+from spotvortex.sim.cluster.objects import SimNode, SimPod
 from spotvortex.sim.cluster.scenario import WHEN_UNDERUTILIZED, NodeGroup, WorkloadKind
 from spotvortex.sim.cluster.scheduler import Scheduler, may_be_on
 from spotvortex.sim.cluster.state import ClusterObjects
@@ -144,12 +144,14 @@ class DisruptionController:
         there = self._cluster.by_pool.get(group.pool, {})
         nodes = [n for n in there.values() if n.group is group]
         left = math.ceil(group.disruption_ratio * len(nodes)) - sum(n.moving for n in nodes)
-        settled = [n for n in nodes if self._is_settled(n, at)]
+        settled = self._settled(nodes, at)
         for node in [n for n in settled if not n.movable][: max(0, left)]:
             left -= 1
             self._cluster.delete_claim(node)
         if left > 0 and group.consolidation == WHEN_UNDERUTILIZED:
-            self._shrink([n for n in settled if n.movable and self._may_move(n)], at)
+            known: dict[str, bool] = {}
+            pods = ((node, node.movable) for node in settled)
+            self._shrink([n for n, own in pods if own and self._all_free(own, known)], at)
         if not self._nominated_until and all(_has_rested(node, at) for node in nodes):
             self._looked[group.name] = (self._cluster.changes[group.pool], at)
 
@@ -163,7 +165,7 @@ class DisruptionController:
         there = self._cluster.by_pool.get(group.pool, {})
         for node in [n for n in there.values() if n.group is group]:
             may_go = self._is_unneeded(node) and self._may_move(node)
-            if not (may_go and self._fits_elsewhere(node)):
+            if not (may_go and self._fits_elsewhere(node, self._room(group.pool))):
                 self._unneeded_since.pop(node.uid, None)
             elif at - self._unneeded_since.setdefault(node.uid, at) >= group.unneeded_s:
                 del self._unneeded_since[node.uid]
@@ -177,26 +179,43 @@ class DisruptionController:
         kept = kept or node.scale_down_disabled
         return node.ready and not node.moving and not kept and used < UNNEEDED_RATIO
 
-    def _is_settled(self, node: SimNode, at: float) -> bool:
-        """Tell whether a node has been left alone for long enough, and no pod keeps it."""
-        return (
-            node.ready
+    def _settled(self, nodes: list[SimNode], at: float) -> list[SimNode]:
+        """Return the nodes that have been left alone for long enough, and that no pod keeps."""
+        promised = {pod.promised for pod in self._cluster.pending.values()}
+        return [
+            node
+            for node in nodes
+            if node.ready
             and not node.moving
             and _has_rested(node, at)
             and node.name not in self._nominated_until
+            and node.name not in promised
             and not any(pod.keeps_node for pod in node.pods.values())
-            and not any(pod.promised == node.name for pod in self._cluster.pending.values())
-        )
+        ]
 
     def _may_move(self, node: SimNode) -> bool:
         """Tell whether the budgets would let every pod of a node go now."""
-        budgets = {p.workload.key: p.workload for p in node.movable if p.workload.has_budget}
-        return all(self._cluster.disruptions_allowed(workload) > 0 for workload in budgets.values())
+        return self._all_free(node.movable, {})
+
+    def _all_free(self, pods: Iterable[SimPod], known: dict[str, bool]) -> bool:
+        """Tell whether the budgets would let every pod go now; `known` keeps what was found."""
+        for pod in pods:
+            workload = pod.workload
+            free = known.get(workload.key)
+            if free is None:
+                free = not workload.has_budget or self._cluster.disruptions_allowed(workload) > 0
+                known[workload.key] = free
+            if not free:
+                return False
+        return True
 
     def _shrink(self, candidates: list[SimNode], at: float) -> None:
         """Carry out the first thing that saves money, the emptiest node first."""
+        if not candidates:
+            return
+        room = self._room(candidates[0].group.pool)
         for node in sorted(candidates, key=lambda n: (len(n.movable), n.created_at, n.name)):
-            if self._fits_elsewhere(node):
+            if self._fits_elsewhere(node, room):
                 self._cluster.delete_claim(node)
                 return
             other = self._cheaper(node, at)
@@ -205,23 +224,38 @@ class DisruptionController:
                 self._under_way.append(_Replacement(uid=node.uid, node=node.name, by=other.name))
                 return
 
-    def _fits_elsewhere(self, node: SimNode) -> bool:
-        """Tell whether all pods of a node find room on others that are there."""
-        free = {
-            n.name: [m.cpu_milli - n.cpu_used, m.memory_bytes - n.memory_used]
-            for n in self._cluster.by_pool[node.group.pool].values()
-            if n is not node and n.ready and n.takes_pods
+    def _room(self, pool: str) -> dict[str, tuple[int, int]]:
+        """Return the CPU and memory that are free on each node of a pool that takes pods."""
+        return {
+            n.name: (m.cpu_milli - n.cpu_used, m.memory_bytes - n.memory_used)
+            for n in self._cluster.by_pool[pool].values()
+            if n.ready and n.takes_pods
             for m in (instance_type_of(n.offering.instance_type),)
         }
+
+    def _fits_elsewhere(self, node: SimNode, room: Mapping[str, tuple[int, int]]) -> bool:
+        """Tell whether all pods of a node find room on others that are there."""
+        left = {node.name: (-1, -1)}
         for pod in sorted(node.movable, key=lambda p: (-p.workload.cpu_milli, p.name)):
-            cpu, memory = pod.workload.cpu_milli, pod.workload.memory_bytes
-            fits = (name for name, left in free.items() if left[0] >= cpu and left[1] >= memory)
-            nodes = self._cluster.nodes
-            host = next((name for name in fits if may_be_on(nodes[name], pod)), None)
+            host = self._host(pod, room, left)
             if host is None:
                 return False
-            free[host] = [free[host][0] - cpu, free[host][1] - memory]
+            cpu, memory = left.get(host, room[host])
+            left[host] = cpu - pod.workload.cpu_milli, memory - pod.workload.memory_bytes
         return True
+
+    def _host(
+        self, pod: SimPod, room: Mapping[str, tuple[int, int]], left: Mapping[str, tuple[int, int]]
+    ) -> str | None:
+        """Return the first node with room for a pod: what is `left`, else what was there."""
+        cpu, memory = pod.workload.cpu_milli, pod.workload.memory_bytes
+        for name, whole in room.items():
+            if whole[0] >= cpu and whole[1] >= memory:
+                now = left.get(name, whole)
+                fits = now[0] >= cpu and now[1] >= memory
+                if fits and may_be_on(self._cluster.nodes[name], pod):
+                    return name
+        return None
 
     def _cheaper(self, node: SimNode, at: float) -> SimNode | None:
         """Buy a cheaper Spot node that holds what an on-demand node holds, if there is one.

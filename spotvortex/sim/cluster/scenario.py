@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
 from spotvortex.core.domain.autoscaling import labelled_group, managed_group
@@ -40,7 +41,7 @@ class WorkloadKind(StrEnum):
     OURS = "Placeholder"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Workload:
     """Pods of one kind; a DaemonSet has one pod on every node and no pool.
 
@@ -83,7 +84,7 @@ class Workload:
     min_available_after_loss: str = ""
     outage_hours: float | None = None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """`namespace/Kind/name`."""
         return f"{self.namespace}/{self.kind}/{self.name}"
@@ -92,13 +93,13 @@ class Workload:
         """Tell whether the pods may run in a pool."""
         return pool == self.pool or pool in self.other_pools
 
-    @property
+    @cached_property
     def has_budget(self) -> bool:
         """Tell whether a PodDisruptionBudget covers the pods."""
         said = self.max_unavailable, self.max_unavailable_ratio, self.min_available_ratio
         return any(value is not None for value in said)
 
-    @property
+    @cached_property
     def desired_healthy(self) -> int:
         """What the budget asks for, rounded up as the disruption controller does."""
         if self.max_unavailable is not None:

@@ -56,6 +56,8 @@ class CountSupply:
         signal = announced.signal
         self._warned_at = {o: _true_alarms(seed, o, c, signal) for o, c in self._counts.items()}
         self._false = {o: _false_alarms(seed, o, c, signal) for o, c in self._counts.items()}
+        self._is_silent = signal.sensitivity_ratio <= 0.0 and signal.false_per_day <= 0.0
+        self._steady: dict[Offering, tuple[float, float, int]] = {}
         self._tightness = _tightness(self._counts)
 
     def advance(self, at: float, seconds: float) -> None:
@@ -78,8 +80,7 @@ class CountSupply:
     ) -> list[Interruption]:
         """Return random victims of the falls to come. See `Supply.strikes`."""
         n_there = len(ages_s) + len(self._leaving.get(offering, ()))
-        counts = self._counts.get(offering, _NOTHING)
-        if n_there <= counts.least(at - seconds, at + self._announced.notices.ahead_s):
+        if n_there <= self._least(offering, at - seconds, at + self._announced.notices.ahead_s):
             self._untold.pop(offering, None)
             return []
         losses = self._losses(offering, len(ages_s), at - seconds, at)
@@ -95,7 +96,7 @@ class CountSupply:
 
     def warns(self, offering: Offering, at: float, seconds: float) -> bool:
         """Tell whether a rebalance recommendation comes in the step. See `Supply.warns`."""
-        if offering not in self._counts:
+        if self._is_silent or offering not in self._counts:
             return False
         times = self._warned_at[offering]
         is_true = bisect_right(times, at - seconds) < bisect_right(times, at)
@@ -104,6 +105,15 @@ class CountSupply:
     def tightness(self, offering: Offering) -> float:
         """Return how often nodes are lost against other offerings, over the whole time."""
         return self._tightness.get(offering, _TIGHTNESS_MAX)
+
+    def _least(self, offering: Offering, since: float, until: float) -> int:
+        """Return the smallest number in a span; mostly it is the one that was there before."""
+        begin, end, number = self._steady.get(offering, (math.inf, math.inf, 0))
+        if begin <= since and until < end:
+            return number
+        counts = self._counts.get(offering, _NOTHING)
+        self._steady[offering] = counts.steady(since)
+        return counts.least(since, until)
 
     def _losses(self, offering: Offering, n_held: int, since: float, at: float) -> list[_Loss]:
         """Return the losses to come, in the order of their notices, which is that of their times.

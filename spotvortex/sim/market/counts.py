@@ -6,6 +6,7 @@ May not know who holds the nodes.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +39,13 @@ class CapacityCounts:
         """Return the smallest number in [since, until]."""
         first, last = self._index(since), self._index(until)
         return self.values[first] if first == last else min(self.values[first : last + 1])
+
+    def steady(self, at: float) -> tuple[float, float, int]:
+        """Return since when and until when the number is what it is at a time, and the number."""
+        index = self._index(at)
+        since = self.times[index] if index else -math.inf
+        until = self.times[index + 1] if index + 1 < len(self.times) else math.inf
+        return since, until, self.values[index]
 
     def first_below(self, number: int, since: float, until: float) -> float | None:
         """Return when in [since, until] there are first fewer than a number, None if never."""

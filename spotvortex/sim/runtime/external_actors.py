@@ -59,6 +59,8 @@ class ExternalActors:
 
     def _freeze(self, now_s: float) -> None:
         """Let a person freeze the controller, and take the freeze away."""
+        if self.schedule.is_clear and not self.shelf.freezes:
+            return
         wanted = Freeze.NONE
         for kind, freeze in (
             (FaultKind.FREEZE_SOFT, Freeze.SOFT),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 _SIZES: Final = {"nano": 0.125, "micro": 0.25, "small": 0.5, "medium": 1.0, "large": 2.0}
@@ -51,13 +52,18 @@ class Scope:
 
     def covers(self, instance_type: str) -> bool:
         """Tell whether an instance type is in scope; an unreadable name never is."""
-        family = family_of(instance_type)
-        return bool(family) and any(self._matches(e, family, instance_type) for e in self.entries)
+        return _covers(self.entries, instance_type)
 
-    @staticmethod
-    def _matches(entry: str, family: str, instance_type: str) -> bool:
-        if entry.endswith(".*"):
-            return entry[:-2] == family
-        if entry.endswith("*"):
-            return family.startswith(entry[:-1])
-        return entry in (family, instance_type)
+
+@lru_cache(maxsize=4096)
+def _covers(entries: tuple[str, ...], instance_type: str) -> bool:
+    family = family_of(instance_type)
+    return bool(family) and any(_matches(e, family, instance_type) for e in entries)
+
+
+def _matches(entry: str, family: str, instance_type: str) -> bool:
+    if entry.endswith(".*"):
+        return entry[:-2] == family
+    if entry.endswith("*"):
+        return family.startswith(entry[:-1])
+    return entry in (family, instance_type)
