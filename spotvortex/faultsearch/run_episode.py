@@ -111,7 +111,12 @@ class _Play:
             zero_at=START_AT,
             capacity=self._observer.capacity,
         )
-        self._processes = [
+        self._processes = self._replicas(place)
+
+    def _replicas(self, place: SharedWorld) -> list[Replica]:
+        """Make the processes that share the world."""
+        episode = self._episode
+        return [
             Replica(
                 place=place,
                 number=number,
