@@ -35,7 +35,9 @@ OF_ONE_COST: Final = ("B2-", "B3-", "B4-", "B3-lazy-")
 
 def stand_in(policy: str, known: dict[str, float]) -> str | None:
     """Return a policy that has been measured already and takes as long, None where none has."""
-    prefix = next((p for p in reversed(OF_ONE_COST) if policy.startswith(p)), policy)
+    prefix = next((p for p in reversed(OF_ONE_COST) if policy.startswith(p)), None)
+    if prefix is None:
+        return None
     return next((name for name in known if name.startswith(prefix)), None)
 
 
