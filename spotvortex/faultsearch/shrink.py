@@ -21,7 +21,7 @@ from spotvortex.faultsearch.run_episode import EpisodeOutcome
 
 _LATER: Final[dict[str, dict[str, Json]]] = {
     "pools": {"shape": "mixed", "spot_weight": 10, "unneeded_s": 600.0},
-    "workloads": {"other_pools": []},
+    "workloads": {"other_pools": [], "max_unavailable_ratio": None, "outage_hours": None},
 }
 """Fields of an episode's rows that an older one does not have."""
 
