@@ -39,7 +39,7 @@ Case = tuple[int, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class NoticeCourse:
     """Ready pods over time, from the notice on."""
 
     looks: tuple[tuple[float, int], ...]
@@ -85,7 +85,7 @@ def main() -> None:
             print(row(course, n_notices, boot_s, who), flush=True)
 
 
-def row(course: Course, n_notices: int, boot_s: float, who: str) -> str:
+def row(course: NoticeCourse, n_notices: int, boot_s: float, who: str) -> str:
     """Return one line of the table."""
     return (
         f"| {who} | {n_notices} | {boot_s:g} | {_text(course.first_missing_s)} "
@@ -98,7 +98,7 @@ def _text(seconds: float | None) -> str:
     return "never" if seconds is None else f"{seconds:.1f} s"
 
 
-def run(cases: list[Case], *, ours: bool) -> Iterator[tuple[Case, Course]]:
+def run(cases: list[Case], *, ours: bool) -> Iterator[tuple[Case, NoticeCourse]]:
     """Build one scene, play the cases in it, one after the other, and yield their courses."""
     shape = Shape(
         n_nodes=N_NODES, n_stateful=0, grace_s=GRACE_S, consolidate_after="Never", calm_s=5
@@ -129,7 +129,7 @@ def reader(aws: AwsScene, folder: Path) -> Iterator[None]:
         assert daemon.stop() == 0
 
 
-def _course(aws: AwsScene, n_notices: int) -> Course:
+def _course(aws: AwsScene, n_notices: int) -> NoticeCourse:
     nodes = aws.nodes()[:n_notices]
     looks: list[tuple[float, int]] = []
     began = time.monotonic()
@@ -145,7 +145,7 @@ def _course(aws: AwsScene, n_notices: int) -> Course:
         time.sleep(LOOK_EVERY_S)
     end.set()
     ending.join(30)
-    return Course(tuple(looks), aws.scene.n_wanted)
+    return NoticeCourse(tuple(looks), aws.scene.n_wanted)
 
 
 def _is_over(aws: AwsScene, names: set[str], looks: list[tuple[float, int]]) -> bool:

@@ -20,10 +20,10 @@ from spotvortex.cli.options import Output
 from spotvortex.cli.progress import bar, tell
 from spotvortex.errors import ResultsError, SettingsError
 from spotvortex.evaluation.matrix import composition, constants
-from spotvortex.evaluation.matrix.book import Book, chosen_of
+from spotvortex.evaluation.matrix.book import RunBook, chosen_of
 from spotvortex.evaluation.matrix.composition import MatrixExtent, MatrixSpec, SpecList
 from spotvortex.evaluation.matrix.constants import Constants
-from spotvortex.evaluation.matrix.judge import Question, judge
+from spotvortex.evaluation.matrix.judge import JudgedPolicy, judge
 from spotvortex.evaluation.matrix.rivals import ABLATIONS
 from spotvortex.evaluation.matrix.worlds import variants_of
 from spotvortex.evaluation.provenance import made_under
@@ -94,7 +94,7 @@ def evaluate(
     chosen = _run(typed, of, extent, opening)
     runs = _read(typed.results).values()
     policies = [typed.policy, *(p for p in extent.policies if p != typed.policy)]
-    questions = [Question(policy=p, extent=extent, chosen=chosen) for p in policies]
+    questions = [JudgedPolicy(policy=p, extent=extent, chosen=chosen) for p in policies]
     main, *others = (judge(runs, of, question) for question in questions)
     if extent.with_variants:
         others += [judge(runs, of, questions[0], v.name) for v in variants_of(of.sensitivities)]
@@ -115,7 +115,7 @@ def _run(
     places = [(mix, seed) for mix in extent.mixes for seed in extent.choosing_seeds]
     with opening as executor, open_results(typed.results, made_under(of), tell) as kept:
         _make(specs.choosing(), executor, kept)
-        chosen = chosen_of(Book(of, _read(typed.results)), extent.families, places)
+        chosen = chosen_of(RunBook(of, _read(typed.results)), extent.families, places)
         _make(specs.judging(chosen), executor, kept)
     return chosen
 

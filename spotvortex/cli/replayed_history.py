@@ -11,7 +11,7 @@ from pathlib import Path
 from spotvortex.cli.progress import bar
 from spotvortex.errors import SettingsError
 from spotvortex.evaluation import backtest_world, composition, protocol
-from spotvortex.report.ledger.alone import Replay
+from spotvortex.report.ledger.alone import HistoryReplay
 from spotvortex.results import own_history
 from spotvortex.results.accounting import total_of
 from spotvortex.results.timeline import RunAccount
@@ -19,7 +19,7 @@ from spotvortex.settings.load import load as load_settings
 from spotvortex.telemetry import logs
 
 
-def replayed(history: Path) -> tuple[Replay, Replay]:
+def replayed(history: Path) -> tuple[HistoryReplay, HistoryReplay]:
     """Replay a history; returns what SpotVortex makes of it, and what Karpenter alone does.
 
     Raises:
@@ -45,8 +45,8 @@ def replayed(history: Path) -> tuple[Replay, Replay]:
     return ours, without
 
 
-def _replay(account: RunAccount, start_at: float) -> Replay:
-    return Replay(
+def _replay(account: RunAccount, start_at: float) -> HistoryReplay:
+    return HistoryReplay(
         policy=account.result.policy,
         start_at=start_at,
         hours=account.hours,

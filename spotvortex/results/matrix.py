@@ -64,7 +64,7 @@ class CellBounds:
     min_void_points: float
 
 
-class Condition(StrEnum):
+class CellCondition(StrEnum):
     """What a cell may be asked."""
 
     POINTS = "points"
@@ -84,13 +84,13 @@ class Answer:
         words: the figures that were compared.
     """
 
-    condition: Condition
+    condition: CellCondition
     passes: bool
     words: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class CellCourse:
     """What a policy did, over all worlds of a cell.
 
     Attributes:
@@ -166,8 +166,8 @@ class Cell:
     holm_p: float
     headroom_pct: float | None
     regret_closed_ratio: float | None
-    policy_course: Course
-    rival_course: Course
+    policy_course: CellCourse
+    rival_course: CellCourse
     answers: tuple[Answer, ...] = ()
 
     @property

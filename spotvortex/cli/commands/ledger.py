@@ -89,7 +89,7 @@ def _alone(history: Path, found: Ledger) -> alone.BesideAlone:
     return beside
 
 
-def _span(replay: alone.Replay) -> str:
+def _span(replay: alone.HistoryReplay) -> str:
     return f"{screen.moment(replay.start_at)} to {screen.moment(replay.ends_at)} UTC"
 
 

@@ -40,7 +40,7 @@ Place: TypeAlias = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
+class RunBook:
     """All runs of one variant of the worlds, by key.
 
     Attributes:
@@ -103,7 +103,7 @@ class Book:
 
 
 def chosen_of(
-    book: Book, families: Sequence[str], places: Sequence[Place]
+    book: RunBook, families: Sequence[str], places: Sequence[Place]
 ) -> dict[tuple[str, str], str]:
     """Choose the setting of a rival by family: the highest mean net profit over some worlds.
 
@@ -157,7 +157,7 @@ class _Parts:
 
 
 def static_of(
-    book: Book, family: str, commitment: str, places: Sequence[Place]
+    book: RunBook, family: str, commitment: str, places: Sequence[Place]
 ) -> tuple[str, list[RunResult]]:
     """Put STATIC together: the shares by class that cost least over these very worlds.
 
@@ -184,7 +184,7 @@ def static_of(
 
 
 def _parts(
-    book: Book,
+    book: RunBook,
     runs: Mapping[tuple[Place, str, int], WorldRun],
     places: Sequence[Place],
     commitment: str,
@@ -216,7 +216,7 @@ def _sum_of(runs: Sequence[WorldRun]) -> WorldRun:
 
 
 def rival_of(
-    book: Book, rival: str, setting: str, family: str, places: Sequence[Place]
+    book: RunBook, rival: str, setting: str, family: str, places: Sequence[Place]
 ) -> list[WorldRun]:
     """Return the runs of a rival that is run as a whole."""
     of_family = book.of.families[0].name if rival == rivals.OD else family
@@ -225,13 +225,15 @@ def rival_of(
 
 
 def ours_of(
-    book: Book, policy: str, family: str, commitment: str, places: Sequence[Place]
+    book: RunBook, policy: str, family: str, commitment: str, places: Sequence[Place]
 ) -> list[RunResult]:
     """Return the results of a policy that was run under the commitment, or of the bound."""
     runs = [book.run(family, place, policy, commitment=commitment) for place in places]
     return [book.billed(run, commitment) for run in runs]
 
 
-def bound_of(book: Book, family: str, commitment: str, places: Sequence[Place]) -> list[RunResult]:
+def bound_of(
+    book: RunBook, family: str, commitment: str, places: Sequence[Place]
+) -> list[RunResult]:
     """Return the results of the bound."""
     return ours_of(book, bound.O1, family, commitment, places)

@@ -149,7 +149,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Commitment:
+class CommittedShare:
     """A Savings Plan over a share of each pool's smallest demand.
 
     Attributes:
@@ -202,7 +202,7 @@ class Rivals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sensitivities:
+class MatrixSensitivities:
     """What is changed beside the verdict, one at a time.
 
     Attributes:
@@ -264,12 +264,12 @@ class Constants:
     test_seeds: SeedRange
     shortage: Shortage
     delivery: Delivery
-    commitments: tuple[Commitment, ...]
+    commitments: tuple[CommittedShare, ...]
     plan_discount_ratio: float
     rivals: Rivals
     gate: CellBounds
     bootstrap: Bootstrap
-    sensitivities: Sensitivities
+    sensitivities: MatrixSensitivities
     quick: Quick
     digest: str
 

@@ -19,8 +19,8 @@ from spotvortex.evaluation.matrix.book import (
     K_UNDER,
     SPOTHEDGE,
     STATIC,
-    Book,
     Place,
+    RunBook,
     bound_of,
     ours_of,
     rival_of,
@@ -51,8 +51,8 @@ from spotvortex.results.accounting import (
 from spotvortex.results.matrix import (
     Answer,
     Cell,
-    Condition,
-    Course,
+    CellCondition,
+    CellCourse,
     Matrix,
     OutageDelta,
     SeedFigure,
@@ -65,7 +65,7 @@ REPORTED: Final = (SPOTHEDGE, rivals.OD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class JudgedPolicy:
     """What is judged.
 
     Attributes:
@@ -84,13 +84,15 @@ class Question:
         return [(mix, seed) for mix in self.extent.mixes for seed in self.extent.seeds]
 
 
-def judge(runs: Iterable[WorldRun], of: Constants, asked: Question, variant: str = "") -> Matrix:
+def judge(
+    runs: Iterable[WorldRun], of: Constants, asked: JudgedPolicy, variant: str = ""
+) -> Matrix:
     """Make the matrix of one policy.
 
     Raises:
         ResultsError: a run is missing, or runs are not of the same worlds.
     """
-    book = Book(of, {run.key: run for run in runs}, variant)
+    book = RunBook(of, {run.key: run for run in runs}, variant)
     commitments = [c.name for c in of.commitments][: 1 if variant else None]
     bare = [
         (_cell(book, asked, (family, commitment, rival)))
@@ -119,7 +121,9 @@ def judge(runs: Iterable[WorldRun], of: Constants, asked: Question, variant: str
     )
 
 
-def _cell(book: Book, asked: Question, name: tuple[str, str, str]) -> tuple[Cell, list[Pair]]:
+def _cell(
+    book: RunBook, asked: JudgedPolicy, name: tuple[str, str, str]
+) -> tuple[Cell, list[Pair]]:
     """Return a cell before what all cells together say, with its pairs."""
     family, commitment, _ = name
     setting, theirs = _rival(book, asked, name)
@@ -131,7 +135,9 @@ def _cell(book: Book, asked: Question, name: tuple[str, str, str]) -> tuple[Cell
     return _figures(book, name, setting, pairs), pairs
 
 
-def _rival(book: Book, asked: Question, name: tuple[str, str, str]) -> tuple[str, list[RunResult]]:
+def _rival(
+    book: RunBook, asked: JudgedPolicy, name: tuple[str, str, str]
+) -> tuple[str, list[RunResult]]:
     family, commitment, rival = name
     if rival == STATIC:
         return static_of(book, family, commitment, asked.places)
@@ -140,7 +146,7 @@ def _rival(book: Book, asked: Question, name: tuple[str, str, str]) -> tuple[str
     return setting, [book.billed(run, commitment) for run in runs]
 
 
-def _figures(book: Book, name: tuple[str, str, str], setting: str, pairs: list[Pair]) -> Cell:
+def _figures(book: RunBook, name: tuple[str, str, str], setting: str, pairs: list[Pair]) -> Cell:
     of, costs = book.of, book.costs
     below = of.gate.void_below_ratio
     void = [p for p in pairs if is_void(total_of(p.rival.days), costs, below)]
@@ -173,7 +179,7 @@ def _figures(book: Book, name: tuple[str, str, str], setting: str, pairs: list[P
     )
 
 
-def _gain(book: Book, group: Group, base: Base) -> tuple[Gain | None, float]:
+def _gain(book: RunBook, group: Group, base: Base) -> tuple[Gain | None, float]:
     """Measure the gain in money by a base of the rival's, with its p; none without any world."""
     _, pairs = group
     if not pairs:
@@ -197,9 +203,9 @@ def _deltas(pairs: Sequence[Pair]) -> Iterator[OutageDelta]:
         )
 
 
-def _course(results: Sequence[RunResult]) -> Course:
+def _course(results: Sequence[RunResult]) -> CellCourse:
     totals = total_of(day for result in results for day in result.days)
-    return Course(
+    return CellCourse(
         n_interruptions=totals.n_interrupted,
         n_moves=totals.n_moved,
         n_launch_failures=totals.n_launch_failures,
@@ -207,7 +213,7 @@ def _course(results: Sequence[RunResult]) -> Course:
     )
 
 
-def _by_seed(book: Book, pairs: Sequence[Pair]) -> Iterator[SeedFigure]:
+def _by_seed(book: RunBook, pairs: Sequence[Pair]) -> Iterator[SeedFigure]:
     """Yield the worlds of each seed together."""
     mine: dict[int, list[DayTotals]] = defaultdict(list)
     theirs: dict[int, list[DayTotals]] = defaultdict(list)
@@ -230,7 +236,7 @@ def _answers(of: Constants, cell: Cell) -> Iterator[Answer]:
         return
     gate, median = of.gate, cell.points.spread.median
     yield Answer(
-        condition=Condition.POINTS,
+        condition=CellCondition.POINTS,
         passes=median >= gate.min_points,
         words=f"{signed(median, 2)} points, needs {signed(gate.min_points, 2)}",
     )
@@ -238,7 +244,7 @@ def _answers(of: Constants, cell: Cell) -> Iterator[Answer]:
         yield _profit(of, cell, cell.improvement_pct)
     if cell.void_points is not None:
         yield Answer(
-            condition=Condition.VOID_POINTS,
+            condition=CellCondition.VOID_POINTS,
             passes=cell.void_points >= gate.min_void_points,
             words=f"{signed(cell.void_points, 2)} points in {cell.n_void} void worlds, needs"
             f" {signed(gate.min_void_points, 2)}",
@@ -255,7 +261,7 @@ def _profit(of: Constants, cell: Cell, gain: Gain) -> Answer:
         and cell.holm_p <= gate.max_holm_p
     )
     return Answer(
-        condition=Condition.PROFIT,
+        condition=CellCondition.PROFIT,
         passes=passes,
         words=f"{signed(gain.spread.median)} % [{signed(gain.interval.low)},"
         f" {signed(gain.interval.high)}], p {cell.holm_p:.3g} of {signed(cell.headroom_pct)} %"
@@ -266,7 +272,7 @@ def _profit(of: Constants, cell: Cell, gain: Gain) -> Answer:
 def _outage_answers(of: Constants, cell: Cell) -> Iterator[Answer]:
     gate, outages = of.gate, cell.outages
     yield Answer(
-        condition=Condition.NO_MORE_OUTAGE,
+        condition=CellCondition.NO_MORE_OUTAGE,
         passes=outages.worst_delta_minutes <= gate.max_outage_delta_minutes,
         words=f"{signed(outages.worst_delta_minutes)} min in {outages.worst_world},"
         f" more in {outages.n_more} of {cell.n_worlds} worlds"
@@ -275,7 +281,7 @@ def _outage_answers(of: Constants, cell: Cell) -> Iterator[Answer]:
     if of.family(cell.family).halves_outage and outages.has_power:
         ratio = outages.policy_minutes / outages.rival_minutes
         yield Answer(
-            condition=Condition.HALF_THE_OUTAGE,
+            condition=CellCondition.HALF_THE_OUTAGE,
             passes=ratio <= gate.max_outage_ratio,
             words=f"{outages.policy_minutes:,.1f} of {outages.rival_minutes:,.1f} min,"
             f" {ratio:.0%}, needs {gate.max_outage_ratio:.0%}",

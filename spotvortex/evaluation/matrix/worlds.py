@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from spotvortex.core.domain.types import Offering
-from spotvortex.evaluation.matrix.constants import Constants, Sensitivities, WorkloadClass
+from spotvortex.evaluation.matrix.constants import Constants, MatrixSensitivities, WorkloadClass
 from spotvortex.evaluation.matrix.market import PartialSupply, chosen, with_shortage
 from spotvortex.evaluation.worlds import START_AT, read_long_trace
 from spotvortex.sim.account.billing import DAY_S, pods_per_node
@@ -48,7 +48,7 @@ class WorldVariant:
 UNCHANGED: Final = WorldVariant()
 
 
-def variants_of(said: Sensitivities) -> tuple[WorldVariant, ...]:
+def variants_of(said: MatrixSensitivities) -> tuple[WorldVariant, ...]:
     """Return the changes of the worlds, one after the other."""
     by_cost = (WorldVariant(name=f"ci-x{f:g}", ci_factor=f) for f in said.ci_factor)
     by_boot = (WorldVariant(name=f"boot-x{f:g}", boot_factor=f) for f in said.boot_factor)

@@ -17,7 +17,7 @@ from spotvortex.kube.api.client import JSON
 from spotvortex.ports.lease_timing import LeaseTiming
 
 
-class Requests(Protocol):
+class RequestSender(Protocol):
     """Sends requests to an API server, as `KubeClient` does."""
 
     async def get_bytes(
@@ -55,7 +55,7 @@ class BoundedRequests:
         timing: how long one of them may take.
     """
 
-    client: Requests
+    client: RequestSender
     until: float
     timing: LeaseTiming
 

@@ -29,7 +29,7 @@ LIMITS: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Replay:
+class HistoryReplay:
     """One policy's replay of a history.
 
     Attributes:
@@ -98,7 +98,7 @@ class BesideAlone:
         return self.alone_usd - self.seen_usd
 
 
-def beside_alone(ledger: Ledger, ours: Replay, alone: Replay) -> BesideAlone | None:
+def beside_alone(ledger: Ledger, ours: HistoryReplay, alone: HistoryReplay) -> BesideAlone | None:
     """Lay two replays over the whole periods that a ledger has of their time, None without any."""
     kept = [
         (period.start, end_of(period.span, period.start), period)

@@ -117,7 +117,7 @@ class Billing:
             self._note(at, EventKind.MOVE, node)
         due = {key for key, until in self._grown_until.items() if until <= at}
         if news.workloads or due:
-            self._recount(news.workloads | due, at)
+            self._recount((*news.workloads, *due), at)
         self._add(seconds)
         if at - self.since >= HOUR_S * (len(self.hours) + 1):
             self._close_hour(at)

@@ -4,7 +4,7 @@ import pytest
 
 from spotvortex.errors import ResultsError
 from spotvortex.evaluation.matrix import rivals
-from spotvortex.evaluation.matrix.book import Book, chosen_of, ours_of, static_of
+from spotvortex.evaluation.matrix.book import RunBook, chosen_of, ours_of, static_of
 from spotvortex.results.accounting import total_of
 from tests.evaluation.matrix.small import OF, chosen_for, extent_of, run_of, specs_of
 
@@ -16,7 +16,7 @@ FEE = PLAN * (1.0 - OF.plan_discount_ratio)
 
 def book(cost):
     specs = specs_of(extent_of(families=FAMILIES), chosen_for(FAMILIES))
-    return Book(OF, {key: cost(spec) for key, spec in specs.items()})
+    return RunBook(OF, {key: cost(spec) for key, spec in specs.items()})
 
 
 def test_a_plan_is_three_tenths_of_the_smallest_demand():
@@ -65,4 +65,4 @@ def test_static_uses_a_plan_that_floats_over_the_classes():
 
 def test_a_run_that_is_missing_is_named():
     with pytest.raises(ResultsError, match="calm/bursty/0//spotvortex/none/ was not run"):
-        ours_of(Book(OF, {}), "spotvortex", "calm", "none", PLACES)
+        ours_of(RunBook(OF, {}), "spotvortex", "calm", "none", PLACES)

@@ -3,8 +3,8 @@
 import pytest
 
 from spotvortex.evaluation.matrix import bound
-from spotvortex.evaluation.matrix.judge import JUDGED, REPORTED, Question, judge
-from spotvortex.results.matrix import Condition
+from spotvortex.evaluation.matrix.judge import JUDGED, REPORTED, JudgedPolicy, judge
+from spotvortex.results.matrix import CellCondition
 from spotvortex.results.verdict import GateStatus
 from tests.evaluation.matrix.small import OF, chosen_for, extent_of, run_of, specs_of
 
@@ -26,7 +26,7 @@ def matrix(ours, rival=(60.0, 0.0), *, o1=20.0, seeds=(0, 1), mixes=("bursty",))
         return run_of(spec, usd * part, **more)
 
     runs = [cost(spec) for spec in specs_of(extent, chosen).values()]
-    return judge(runs, OF, Question(policy=OURS, extent=extent, chosen=chosen))
+    return judge(runs, OF, JudgedPolicy(policy=OURS, extent=extent, chosen=chosen))
 
 
 def cell(found, rival="K-under", family="stressed", commitment="none"):
@@ -46,15 +46,15 @@ def test_there_is_a_cell_for_each_family_commitment_and_rival():
 
 
 def test_points_are_asked_in_every_cell():
-    assert answers(cell(matrix((60.05, 0.0))))[Condition.POINTS]
-    assert not answers(cell(matrix((60.2, 0.0))))[Condition.POINTS]
+    assert answers(cell(matrix((60.05, 0.0))))[CellCondition.POINTS]
+    assert not answers(cell(matrix((60.2, 0.0))))[CellCondition.POINTS]
 
 
 def test_net_profit_is_asked_where_there_is_headroom():
-    assert Condition.PROFIT not in answers(cell(matrix((60.0, 0.0), o1=58.0)))
-    assert not answers(cell(matrix((59.0, 0.0))))[Condition.PROFIT]
+    assert CellCondition.PROFIT not in answers(cell(matrix((60.0, 0.0), o1=58.0)))
+    assert not answers(cell(matrix((59.0, 0.0))))[CellCondition.PROFIT]
     found = matrix((57.0, 0.0), seeds=(0, 1, 2, 3, 4, 5))
-    assert answers(cell(found))[Condition.PROFIT]
+    assert answers(cell(found))[CellCondition.PROFIT]
     assert cell(found).improvement_pct.spread.median == pytest.approx(100.0 * 3.0 / 90.0)
     assert cell(found).headroom_pct == pytest.approx(100.0 * 40.0 / 90.0)
     assert cell(found).regret_closed_ratio == pytest.approx(3.0 / 40.0)
@@ -65,30 +65,30 @@ def test_where_the_rival_earns_nothing_points_decide():
     assert found.n_void == 2
     assert found.improvement_pct is None
     assert answers(found) == {
-        Condition.POINTS: True,
-        Condition.VOID_POINTS: False,
-        Condition.NO_MORE_OUTAGE: True,
+        CellCondition.POINTS: True,
+        CellCondition.VOID_POINTS: False,
+        CellCondition.NO_MORE_OUTAGE: True,
     }
 
 
 def test_outage_minutes_are_never_more_and_half_where_the_family_asks():
     found = matrix((60.0, 3.0), rival=(60.0, 5.0))
-    assert answers(cell(found))[Condition.NO_MORE_OUTAGE]
-    assert not answers(cell(found))[Condition.HALF_THE_OUTAGE]
-    assert Condition.HALF_THE_OUTAGE not in answers(cell(found, family="calm"))
-    assert answers(cell(matrix((60.0, 2.5), rival=(60.0, 5.0))))[Condition.HALF_THE_OUTAGE]
+    assert answers(cell(found))[CellCondition.NO_MORE_OUTAGE]
+    assert not answers(cell(found))[CellCondition.HALF_THE_OUTAGE]
+    assert CellCondition.HALF_THE_OUTAGE not in answers(cell(found, family="calm"))
+    assert answers(cell(matrix((60.0, 2.5), rival=(60.0, 5.0))))[CellCondition.HALF_THE_OUTAGE]
     more = matrix((60.0, 5.5), rival=(60.0, 5.0))
-    assert not answers(cell(more))[Condition.NO_MORE_OUTAGE]
+    assert not answers(cell(more))[CellCondition.NO_MORE_OUTAGE]
 
 
 def test_static_is_asked_about_no_outage():
     found = cell(matrix((60.0, 9.0), rival=(60.0, 5.0)), "STATIC")
-    assert Condition.NO_MORE_OUTAGE not in answers(found)
+    assert CellCondition.NO_MORE_OUTAGE not in answers(found)
 
 
 def test_a_rival_without_outage_gives_no_power():
     found = cell(matrix((60.0, 0.0)))
-    assert Condition.HALF_THE_OUTAGE not in answers(found)
+    assert CellCondition.HALF_THE_OUTAGE not in answers(found)
     assert "no power" in next(a.words for a in found.answers if "outage" in a.condition)
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from spotvortex.core.ledger.ledger import EMPTY_LEDGER
-from spotvortex.report.ledger.alone import LIMITS, Replay, as_json, beside_alone, lines_of
+from spotvortex.report.ledger.alone import LIMITS, HistoryReplay, as_json, beside_alone, lines_of
 from spotvortex.results.timeline import Hour
 from tests.core.ledger.looks import START, Book, look, web
 
@@ -18,7 +18,9 @@ def replay(*costs, policy="spotvortex", start_at=START, outage_minutes=3.0):
         Hour(at_h=i + 1.0, cost_usd_per_hour=usd, spot_ratio=0.5, n_nodes=9)
         for i, usd in enumerate(costs)
     ]
-    return Replay(policy=policy, start_at=start_at, hours=hours, outage_minutes=outage_minutes)
+    return HistoryReplay(
+        policy=policy, start_at=start_at, hours=hours, outage_minutes=outage_minutes
+    )
 
 
 def alone(*costs, **changes):

@@ -12,7 +12,7 @@ from spotvortex.core.domain.labels import MANAGED_BY, MANAGER
 from spotvortex.kube.api.wire import objects as wire
 from spotvortex.kube.api.wire.codec import Codec
 from spotvortex.kube.cache.pods import record_of
-from spotvortex.kube.write.bounded import Requests
+from spotvortex.kube.write.bounded import RequestSender
 
 _ALL_PODS: Final = "/api/v1/pods"
 _RUNS: Final = "status.phase!=Succeeded,status.phase!=Failed"
@@ -20,7 +20,7 @@ _PAGE: Final = "500"
 """More pods than any node takes."""
 
 
-async def carries_pods(node: str, namespace: str, client: Requests, bound_s: float) -> bool:
+async def carries_pods(node: str, namespace: str, client: RequestSender, bound_s: float) -> bool:
     """Ask the API server; what cannot be read counts as a pod, and the controller's own do not.
 
     Raises:

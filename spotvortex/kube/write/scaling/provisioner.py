@@ -34,7 +34,7 @@ from spotvortex.core.drain.growth import (
 )
 from spotvortex.errors import ConflictError, ScalingError
 from spotvortex.kube.write.autoscaler.wanted_nodes import nodes_wanted_of_autoscaler
-from spotvortex.kube.write.bounded import BoundedRequests, Requests
+from spotvortex.kube.write.bounded import BoundedRequests, RequestSender
 from spotvortex.kube.write.scaling.idle_nodes import carries_pods
 from spotvortex.kube.write.scaling.journal import Book, end_growth, read_book, write_growth
 from spotvortex.ports.lease_timing import LeaseTiming
@@ -77,7 +77,7 @@ class ScalingProvisioner:
         name: what it is called in settings and reports.
     """
 
-    client: Requests
+    client: RequestSender
     timing: LeaseTiming
     namespace: str
     service: ScalingService
