@@ -288,6 +288,7 @@ def _limits(chance: Random) -> Limits:
         min_confidence=0.0,
         leftover_s=chance.choice((600, 1800)),
         shift=True,
+        evacuate=True,
     )
 
 

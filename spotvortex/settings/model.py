@@ -315,8 +315,9 @@ class Settings(BaseSettings):
     """`true` moves Spot nodes where another Spot offering is expected to cost less by more than the
     move. Off, since it has not won on replayed markets."""
 
-    evacuate: bool = True
-    """`false` leaves where they are the Spot nodes that a partial loss of their offering spared."""
+    evacuate: bool = False
+    """`true` moves the Spot nodes that a partial loss of their offering spared to other offerings.
+    Off, since it has saved nothing and cost pod-minutes (docs/benchmarks.md)."""
 
     reduce_unsafe: bool = False
     """`true` moves nodes off Spot where a loss would leave a workload with too few pods."""

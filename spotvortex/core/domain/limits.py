@@ -115,7 +115,7 @@ class Limits:
     rebalance_risk_factor: float = 3.0
     hold_unstated: bool = False
     shift: bool = False
-    evacuate: bool = True
+    evacuate: bool = False
     max_hedge_ratio: float = 1.0
 
     def reaches(self, risk: float, cap: float) -> bool:

@@ -38,7 +38,7 @@ from tests.core.builders import (
 )
 from tests.core.decision.offerings.test_shift import SPARED, A, B, C, markets, shifting
 
-ACTIVE = Limits(mode=Mode.ACTIVE, shift=True)
+ACTIVE = Limits(mode=Mode.ACTIVE, shift=True, evacuate=True)
 LEADER = WriteAuthority(leader=True)
 DEAR = shifting(offered(A, n_spot=20, spot_usd_per_hour=0.06), others=(offered(B),))
 SURVIVORS = shifting(offered(A, n_spot=20, runtime_score=0.5, **SPARED), others=(offered(B),))
@@ -133,7 +133,7 @@ def test_without_a_driver_that_can_avoid_an_offering_the_gate_fit_says_so():
 
 
 def test_shadow_records_what_it_would_move():
-    found = decided(limits=Limits(shift=True), standing=WriteAuthority())
+    found = decided(limits=Limits(shift=True, evacuate=True), standing=WriteAuthority())
     assert (found.mode, found.n_nodes) == (Mode.SHADOW, 1)
 
 

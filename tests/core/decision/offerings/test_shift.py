@@ -14,8 +14,8 @@ from tests.core import odd
 from tests.core.builders import candidate, offered, pool_input, room
 
 A, B, C = (Offering(instance_type="m6i.large", zone=f"us-east-1{z}") for z in "abc")
-ON = Limits(shift=True)
-HOURS_4 = Limits(shift=True, interruption_minutes=240.0)
+ON = Limits(shift=True, evacuate=True)
+HOURS_4 = Limits(shift=True, evacuate=True, interruption_minutes=240.0)
 SPARED = {"lost_hours": 0.05, "is_survivor": True}
 
 
@@ -67,7 +67,7 @@ def test_survivors_of_a_partial_loss_are_evacuated_where_it_pays():
     pool = shifting(offered(A, n_spot=4, runtime_score=0.5, **SPARED), others=(offered(B),))
     assert shift_of(pool, HOURS_4).reason is ProposalReason.EVACUATE_SURVIVORS
     cheap = replace(pool, offerings=(replace(pool.offerings[0], runtime_score=0.001),))
-    assert shift_of(cheap, Limits(shift=True, interruption_minutes=1.0)) is None
+    assert shift_of(cheap, Limits(shift=True, evacuate=True, interruption_minutes=1.0)) is None
 
 
 def test_without_evacuation_survivors_stay_unless_their_price_moves_them():
@@ -112,7 +112,7 @@ def test_of_several_the_one_with_most_to_gain_and_a_node_to_move_comes_first():
 def test_what_nobody_has_asked_about_moves_nowhere():
     pool = shifting(offered(A, n_spot=4, spot_usd_per_hour=0.09), others=(offered(B),))
     assert shift_of(replace(pool, room_shift=None), ON) is None
-    assert shift_of(pool, Limits(shift=False, evacuate=False)) is None
+    assert shift_of(pool, Limits()) is None
 
 
 def test_of_larger_nodes_the_cost_of_a_vcpu_counts():
