@@ -136,6 +136,7 @@ class Pod:
             "metadata.namespace": self.place.namespace,
             "metadata.name": "spotvortex-0",
             "spec.nodeName": "node-0",
+            "status.podIP": "127.0.0.1",
         }
         found = {
             e["name"]: e["value"]
