@@ -1,7 +1,8 @@
 """What goes wrong in mid-wave at AWS, by others or with the daemon: nothing is lost or left over.
 
 The daemon is a process with the rights, bounds and fence that ship. A wave of six nodes is of two.
-Each scene is played with Auto Scaling groups and with EKS managed node groups.
+Each scene is played with Auto Scaling groups and with EKS managed node groups, those apart: the way
+out and back of both is in `test_moves.py`.
 """
 
 import itertools
@@ -25,7 +26,12 @@ def plane():
         yield started
 
 
-@pytest.fixture(params=[False, True], ids=["asg", "mng"])
+@pytest.fixture(
+    params=[
+        pytest.param(False, id="asg"),
+        pytest.param(True, id="mng", marks=pytest.mark.large),
+    ]
+)
 def managed(request):
     return request.param
 
