@@ -1,8 +1,9 @@
 """What one loss of Spot would take of each workload, counted by the observer's own code.
 
 Comes in: the true cluster after each of its steps, and the pods that a plan moves to Spot. Goes
-out: whether so many could be spared at any time at which the plan may have been decided. Shares no
-code with the controller.
+out: whether so many could be spared at any time at which the plan may have been decided. Pods that
+are on Spot already may also go where no loss takes more of their workload than the worst one took.
+Shares no code with the controller.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from spotvortex.core.domain.labels import PodKind
-from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.sim.cluster.objects import SimNode, SimPod
 from spotvortex.sim.cluster.scenario import Workload, WorkloadKind
 from spotvortex.sim.cluster.state import ClusterObjects
@@ -22,6 +23,46 @@ N_LOOKS: Final = 200
 """Steps of the world that are remembered."""
 
 JUDGED: Final = frozenset({WorkloadKind.DEPLOYMENT, WorkloadKind.STATEFUL_SET})
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """A workload's Ready pods at one time, and what a loss of Spot may take of them.
+
+    Attributes:
+        have: Ready pods that stay where they are.
+        after_offering: pods that must stay after the loss of an offering.
+        after_zone: the same after the loss of a zone's Spot.
+        on_spot: where the pods on Spot are.
+    """
+
+    have: int
+    after_offering: int
+    after_zone: int
+    on_spot: tuple[Offering, ...]
+
+    @property
+    def needed(self) -> int:
+        """Return how many Ready pods the worst loss asks for."""
+        offerings, zones = Counter(self.on_spot), Counter(o.zone for o in self.on_spot)
+        return max(
+            self.after_offering + max(offerings.values(), default=0),
+            self.after_zone + max(zones.values(), default=0),
+        )
+
+    def spares(self) -> int:
+        """Return the pods that may come to Spot, wherever they land."""
+        return max(0, self.have - self.needed)
+
+    def spares_from(self, left: Offering) -> int:
+        """Return the pods that may leave an offering for other Spot, wherever they land."""
+        others = Counter(o for o in self.on_spot if o != left)
+        zones = Counter(o.zone for o in self.on_spot if o.zone != left.zone)
+        beside = max(
+            self.after_offering + max(others.values(), default=0),
+            self.after_zone + max(zones.values(), default=0),
+        )
+        return max(0, max(self.have, self.needed) - beside)
 
 
 @dataclass(slots=True)
@@ -33,22 +74,22 @@ class LossLedger:
     """
 
     cluster: ClusterObjects
-    _looks: deque[tuple[float, dict[str, int]]] = field(
+    _looks: deque[tuple[float, dict[str, Exposure]]] = field(
         default_factory=lambda: deque(maxlen=N_LOOKS)
     )
     _moved: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     _seen: set[tuple[str, str]] = field(default_factory=set)
 
     def look(self, now: float) -> None:
-        """Take note of what every workload can spare now."""
+        """Take note of what every workload has and needs now."""
         pods = self.cluster.pods_of
-        spare = {
+        seen = {
             key: found
             for key, workload in self.cluster.workloads.items()
             if workload.kind in JUDGED
-            and (found := self._spare(workload, list(pods[key].values()))) is not None
+            and (found := self._exposure(workload, list(pods[key].values()))) is not None
         }
-        self._looks.append((now, spare))
+        self._looks.append((now, seen))
 
     def moves(self, plan_id: str, node: SimNode, since: float) -> Iterator[str]:
         """Take note of a node that a plan moves to Spot; yield what it could not spare since then.
@@ -65,8 +106,9 @@ class LossLedger:
         if self._is_anchored(node.group.pool):
             return
         for key in ready:
-            known = [spare[key] for at, spare in self._looks if at >= since and key in spare]
-            if known and moved[key] > max(0, *known):
+            seen = [look[key] for at, look in self._looks if at >= since and key in look]
+            known = [_spared(exposure, node) for exposure in seen]
+            if known and moved[key] > max(known):
                 yield f"plan {plan_id} moves {moved[key]} pods of {key}, which spares {max(known)}"
 
     def _is_anchored(self, pool: str) -> bool:
@@ -78,28 +120,27 @@ class LossLedger:
             for own in self.cluster.own.values()
         )
 
-    def _spare(self, workload: Workload, all_pods: list[SimPod]) -> int | None:
-        """Return the pods that may be lost beyond the loss that hits most, None where all may."""
+    def _exposure(self, workload: Workload, all_pods: list[SimPod]) -> Exposure | None:
+        """Return what a workload has and needs, None where a loss may take all of it."""
         pods = [pod for pod in all_pods if not pod.terminating]
-        ready = [pod for pod in pods if pod.ready]
-        if not ready:
-            return None
+        nodes = [self.cluster.nodes[pod.node] for pod in pods if pod.ready]
         after_offering, after_zone = _must_stay(workload.min_available_after_loss, len(pods))
-        if not after_offering and not after_zone:
+        if not nodes or (not after_offering and not after_zone):
             return None
-        nodes = [self.cluster.nodes[pod.node] for pod in ready]
-        n_leaving = sum(1 for node in nodes if node.cordoned or node.moving)
-        on_spot = [
-            node.offering
-            for node in nodes
-            if node.capacity_type is CapacityType.SPOT and not (node.cordoned or node.moving)
-        ]
-        offerings, zones = Counter(on_spot), Counter(offering.zone for offering in on_spot)
-        left = min(
-            len(ready) - after_offering - max(offerings.values(), default=0),
-            len(ready) - after_zone - max(zones.values(), default=0),
+        staying = [node for node in nodes if not (node.cordoned or node.moving)]
+        return Exposure(
+            have=len(staying),
+            after_offering=after_offering,
+            after_zone=after_zone,
+            on_spot=tuple(n.offering for n in staying if n.capacity_type is CapacityType.SPOT),
         )
-        return left - n_leaving
+
+
+def _spared(exposure: Exposure, node: SimNode) -> int:
+    """Return the pods that may leave a node for Spot: a node of Spot is exposed already."""
+    if node.capacity_type is CapacityType.SPOT:
+        return exposure.spares_from(node.offering)
+    return exposure.spares()
 
 
 def _must_stay(word: str, n: int) -> tuple[int, int]:

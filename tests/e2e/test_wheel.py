@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.wheel, pytest.mark.timeout(900)]
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "models", "spotvortex")
 DATA = {
     "spotvortex/py.typed",
+    "spotvortex/evaluation/matrix/constants.json",
     "spotvortex/evaluation/protocol.json",
     "spotvortex/market/on_demand_us_east_1.json",
     *(f"spotvortex/model/bundle/{path.name}" for path in (ROOT / "models").iterdir()),

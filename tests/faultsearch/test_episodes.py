@@ -121,7 +121,14 @@ def frozen_while_nodes_are_lost(kind):
         workloads=tuple(w for w in base.workloads if w.pool == pool.name),
         regime=CALM,
         script=((0.0, 0.03),),
-        limits=replace(base.limits, mode=Mode.ACTIVE, on_demand_floor_nodes=0, reduce_unsafe=False),
+        limits=replace(
+            base.limits,
+            mode=Mode.ACTIVE,
+            on_demand_floor_nodes=0,
+            reduce_unsafe=False,
+            shift=False,
+            evacuate=False,
+        ),
         faults=(
             Fault(kind=kind, at_s=20.0, lasts_s=600.0),
             Fault(kind=FaultKind.INTERRUPTION, at_s=150.0, size=2.0),
