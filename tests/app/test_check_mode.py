@@ -136,9 +136,15 @@ async def test_the_journal_of_groups_is_judged_where_they_are_moved_by_aws(
     with Cloud() as cloud:
         for name, value in cloud.variables().items():
             monkeypatch.setenv(name, value)
+
+        async def is_read():
+            return (await ask(provisioner="asg"))["groups"].finding is CheckStatus.MISSING
+
+        # The first answer of the tests' cloud takes longer than check waits on a busy machine.
+        await await_true(is_read)
         found = await ask(provisioner="asg")
         assert found["journal of groups"].finding is CheckStatus.OK
-        assert (found["groups"].finding, found["groups"].required) == ("missing", True)
+        assert found["groups"].required
         tags = {"spotvortex.io/pool": "web", "spotvortex.io/capacity-type": "spot"}
         cloud.make_group("web-s", tags, 1)
         assert (await ask(provisioner="asg"))["groups"].detail == "1 read: web-s"

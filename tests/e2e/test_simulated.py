@@ -24,7 +24,8 @@ def test_the_embedded_default_decides_serves_and_stops(number: signal.Signals, t
             assert daemon.get(page)[0] == 200, page
         pools = daemon.pools()
         assert len(pools) >= 4
-        assert 50 <= sum(sum(p["nodes"].values()) for p in pools.values()) <= 70
+        # The first waves ask for room before anything goes: 61 nodes become 72 for a minute.
+        assert 50 <= sum(sum(p["nodes"].values()) for p in pools.values()) <= 80
         first = daemon.get("/decisions?limit=1")[1]["decisions"][0]
         assert daemon.get(f"/decisions/{first['id']}")[1]["id"] == first["id"]
         wait_until(lambda: daemon.metric("spotvortex_cycles_total") >= 5, timeout=60)
