@@ -248,7 +248,7 @@ VARIANTS = [
     Variant("placeholders that never expire", frozenset({11}), 40, never_expires),
     Variant("freeze read only once", frozenset({7}), 100, freeze_read_once),
     Variant("do-not-disrupt ignored", frozenset({6}), 100, no_do_not_disrupt),
-    Variant("waves and waits not saved", frozenset({8}), 400, saves_nothing),
+    Variant("waves and waits not saved", frozenset({8}), 400, saves_nothing, begins=88),
     Variant("asks for room again", frozenset({9}), 100, asks_again),
     Variant("acts on stale inputs", frozenset({7}), 100, acts_on_stale_inputs),
     Variant("never undoes", frozenset({5, 11}), 400, never_undoes, begins=66),
@@ -267,7 +267,7 @@ VARIANTS = [
     Variant("ends without decrement", frozenset({14}), 100, ends_without_decrement),
     Variant("never settles", frozenset({14}), 40, never_settles),
     Variant("forgets what was moved", frozenset({14}), 100, forgets_what_was_moved),
-    Variant("budgets are read as losses", frozenset({13}), 100, reads_budgets_as_losses),
+    Variant("budgets are read as losses", frozenset({13}), 100, reads_budgets_as_losses, begins=55),
     Variant("what is on Spot is forgotten", frozenset({13}), 200, forgets_what_is_on_spot),
 ]
 
