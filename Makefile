@@ -39,7 +39,7 @@ test: $(STAMP) ## every test, those on the real control plane too
 	@$(BIN)/python -m tests.controlplane.build
 	@$(BIN)/python -m pytest -m "not large" $(BESIDE) --durations 40 --durations-min 10
 
-test-unit: $(STAMP) ## the tests without a mark, with fewer examples of each property: a minute and a half
+test-unit: $(STAMP) ## the tests without a mark, with fewer examples of each property: two minutes
 	@$(BIN)/python -m pytest -n 4 --dist worksteal --max-worker-restart 0 --hypothesis-profile unit -m $(UNIT)
 
 site: $(STAMP) ## the documents as a site, in build/site; a dead link ends it
