@@ -36,7 +36,8 @@ from tests.core.builders import (
     room,
     safety,
 )
-from tests.core.decision.offerings.test_shift import SPARED, A, B, C, markets, shifting
+from tests.core.decision.offerings.markets import markets
+from tests.core.decision.offerings.test_shift import SPARED, A, B, C, shifting
 
 ACTIVE = Limits(mode=Mode.ACTIVE, shift=True, evacuate=True)
 LEADER = WriteAuthority(leader=True)

@@ -17,6 +17,7 @@ from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.pool.input import MAX_AVOIDED
 from tests.core import odd
 from tests.core.builders import CHEAP, offered, pool_input
+from tests.core.decision.offerings.markets import markets
 
 A, B, C = (Offering(instance_type="m6i.large", zone=f"us-east-1{z}") for z in "abc")
 HOURS_4 = Limits(interruption_minutes=240.0)
@@ -104,32 +105,11 @@ def test_what_risk_alone_outweighs_is_left_without_any_price():
     assert not leaving_at_any_price(pool_input(offerings=(held, unknown)), HOURS_4)
 
 
-ages = st.floats(0.0, 48.0)
-some = st.lists(
-    st.builds(
-        offered,
-        st.builds(
-            Offering,
-            instance_type=st.sampled_from(["m6i.large", "c6i.xlarge", "r6i.large", "x"]),
-            zone=st.sampled_from(["us-east-1a", "us-east-1b", "us-east-1c"]),
-        ),
-        n_spot=st.integers(0, 5),
-        spot_usd_per_hour=st.none() | st.floats(0.001, 0.2),
-        on_demand_usd_per_hour=st.none() | st.floats(0.05, 0.2),
-        runtime_score=st.none() | st.floats(0.0, 1.0),
-        in_scope=st.booleans(),
-        held_hours=st.none() | ages,
-        lost_hours=st.none() | ages | st.floats(0.0, 0.2),
-        refused_hours=st.none() | st.floats(0.0, 0.3),
-    ),
-    max_size=10,
-    unique_by=lambda o: o.offering,
-)
 costs = st.builds(Limits, interruption_minutes=st.sampled_from([0.0, 15.0, 240.0, 720.0]))
 
 
 @odd.many
-@given(some, costs)
+@given(markets, costs)
 def test_the_best_is_never_avoided_for_its_price_and_nothing_is_avoided_twice(known, limits):
     found = chosen(*known, limits=limits)
     named = [a.offering for a in found.avoided]
@@ -140,7 +120,7 @@ def test_the_best_is_never_avoided_for_its_price_and_nothing_is_avoided_twice(kn
 
 
 @odd.many
-@given(some, costs)
+@given(markets, costs)
 def test_what_leaves_for_on_demand_is_held_and_has_no_better_spot_beside_it(known, limits):
     pool = pool_input(offerings=tuple(known))
     found, left = chosen(*known, limits=limits), leaving(pool, limits)
@@ -152,7 +132,7 @@ def test_what_leaves_for_on_demand_is_held_and_has_no_better_spot_beside_it(know
 
 
 @odd.many
-@given(some, costs)
+@given(markets, costs)
 def test_the_order_of_offerings_never_matters(known, limits):
     one, other = chosen(*known, limits=limits), chosen(*known[::-1], limits=limits)
     assert (one.spot, one.best, one.on_demand) == (other.spot, other.best, other.on_demand)

@@ -12,6 +12,7 @@ from spotvortex.core.domain.types import Offering, ProposalReason
 from spotvortex.core.pool.input import MAX_SHIFT_AVOIDED
 from tests.core import odd
 from tests.core.builders import candidate, offered, pool_input, room
+from tests.core.decision.offerings.markets import markets
 
 A, B, C = (Offering(instance_type="m6i.large", zone=f"us-east-1{z}") for z in "abc")
 ON = Limits(shift=True, evacuate=True)
@@ -124,30 +125,11 @@ def test_of_larger_nodes_the_cost_of_a_vcpu_counts():
     assert found.list_usd_per_hour == pytest.approx(0.06 - 0.029)
 
 
-ages = st.floats(0.0, 48.0)
-markets = st.lists(
-    st.builds(
-        offered,
-        st.builds(
-            Offering,
-            instance_type=st.sampled_from(["m6i.large", "c6i.xlarge", "r6i.large", "x"]),
-            zone=st.sampled_from(["us-east-1a", "us-east-1b", "us-east-1c"]),
-        ),
-        n_spot=st.integers(0, 5),
-        spot_usd_per_hour=st.none() | st.floats(0.001, 0.2),
-        on_demand_usd_per_hour=st.none() | st.floats(0.05, 0.2),
-        runtime_score=st.none() | st.floats(0.0, 1.0),
-        in_scope=st.booleans(),
-        held_hours=st.none() | ages,
-        lost_hours=st.none() | ages | st.floats(0.0, 0.2),
-        is_survivor=st.booleans(),
-        refused_hours=st.none() | st.floats(0.0, 0.3),
-    ),
-    max_size=12,
-    unique_by=lambda o: o.offering,
-)
 costs = st.builds(
-    Limits, shift=st.just(True), interruption_minutes=st.sampled_from([0.0, 15.0, 240.0, 720.0])
+    Limits,
+    shift=st.just(True),
+    evacuate=st.just(True),
+    interruption_minutes=st.sampled_from([0.0, 15.0, 240.0, 720.0]),
 )
 
 
