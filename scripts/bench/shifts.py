@@ -10,7 +10,7 @@ Spot. Each policy is told the price by which it is judged. Worlds are generated,
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from spotvortex.evaluation.run import run
 from spotvortex.evaluation.worlds import EvaluationWorld
 from spotvortex.model import forecaster as bundles
 from spotvortex.ports.model import Forecaster
-from spotvortex.results.accounting import Costs, DayTotals, RunResult, net_profit_usd, total_of
+from spotvortex.results.accounting import Costs, DayTotals, named, net_profit_usd, total_of
 from spotvortex.settings.model import BUNDLED_MODELS
 
 VARIANTS: Final[Mapping[str, tuple[bool, bool]]] = {
@@ -83,24 +83,8 @@ def played(place: Worlds, policy: str, limits: Limits | None = None) -> DayTotal
         trial = worlds.trial_of(world, policy, place.of, lambda _: _bundle())
         if limits is not None and trial.controller is not None:
             trial = replace(trial, controller=replace(trial.controller, limits=limits))
-        days += run(trial, _named(world, policy)).result.days
+        days += run(trial, named(world.family, world.mix, world.seed, policy)).result.days
     return total_of(days)
-
-
-def _named(
-    world: EvaluationWorld, policy: str
-) -> Callable[[tuple[DayTotals, ...], str], RunResult]:
-    def name(days: tuple[DayTotals, ...], digest: str) -> RunResult:
-        return RunResult(
-            family=world.family,
-            mix=world.mix,
-            seed=world.seed,
-            policy=policy,
-            days=days,
-            digest=digest,
-        )
-
-    return name
 
 
 def row(minutes: float, name: str, found: DayTotals, costs: Costs, best_usd: float) -> str:

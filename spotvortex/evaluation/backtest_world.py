@@ -20,7 +20,6 @@ from spotvortex.evaluation.run import Controller, Trial
 from spotvortex.market.price_file import read_price_file
 from spotvortex.ports.model import Forecaster
 from spotvortex.results import cluster_snapshot as snapshots
-from spotvortex.results.accounting import DayTotals, RunResult
 from spotvortex.results.cluster_snapshot import (
     NodesRow,
     PoolRow,
@@ -277,19 +276,3 @@ def _units(scenario: Scenario) -> dict[str, Offering]:
     for pool in serving:
         instance_type_of(first[pool].instance_type)
     return first
-
-
-def namer(world: OpenWorld, policy: str) -> Callable[[tuple[DayTotals, ...], str], RunResult]:
-    """Return what names the result of a run."""
-
-    def name(days: tuple[DayTotals, ...], digest: str) -> RunResult:
-        return RunResult(
-            family=world.family,
-            mix=world.name,
-            seed=world.seed,
-            policy=policy,
-            days=days,
-            digest=digest,
-        )
-
-    return name

@@ -6,7 +6,7 @@ the model bundle, which the simulator itself may not know. Nothing is judged her
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,7 +19,7 @@ from spotvortex.evaluation.protocol import Protocol
 from spotvortex.evaluation.run import run
 from spotvortex.model import forecaster as bundles
 from spotvortex.ports.model import Forecaster
-from spotvortex.results.accounting import DayTotals, RunResult
+from spotvortex.results.accounting import DayTotals, NameResult, RunResult, named
 from spotvortex.results.timeline import RunAccount
 from spotvortex.sim.runtime.forecasters import ScriptedForecaster
 
@@ -164,19 +164,8 @@ def work(spec: RunSpec) -> RunResult:
     return _named(spec)(costed, digest)
 
 
-def _named(spec: RunSpec) -> Callable[[Iterable[DayTotals], str], RunResult]:
-    def name(days: Iterable[DayTotals], digest: str) -> RunResult:
-        return RunResult(
-            family=spec.family,
-            mix=spec.mix,
-            seed=spec.seed,
-            policy=spec.policy,
-            days=tuple(days),
-            digest=digest,
-            variant=spec.variant,
-        )
-
-    return name
+def _named(spec: RunSpec) -> NameResult:
+    return named(spec.family, spec.mix, spec.seed, spec.policy, spec.variant)
 
 
 @lru_cache(maxsize=4)
@@ -296,7 +285,7 @@ def backtest(
         trial = backtest_world.trial_of(world, policy, of, models_of(spec.model_dir), spec.tick_s)
         opening = spec.records.open("wb") if spec.records and policy == worlds.OURS else None
         with opening or nullcontext() as sink:
-            accounts.append(run(trial, backtest_world.namer(world, policy), sink))
+            accounts.append(run(trial, named(world.family, world.name, world.seed, policy), sink))
     first = accounts[0].result.days
     return tuple(replace(a, result=_against(a.result, first)) for a in accounts)
 

@@ -7,14 +7,17 @@ it counts none; it is the bound at these constants alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
+from spotvortex.core.domain.types import Offering
 from spotvortex.evaluation import offline_optimum, worlds
 from spotvortex.results.accounting import Costs, DayTotals
 from spotvortex.sim.account.billing import DAY_S
 from spotvortex.sim.cluster.demand import Demand
+from spotvortex.sim.market.counts import CapacityCounts
 from spotvortex.sim.market.prices import SimulatedMarket
 
 GRID_S: Final = 300.0
@@ -35,12 +38,35 @@ def days_of(world: worlds.EvaluationWorld, costs: Costs) -> tuple[DayTotals, ...
 
 
 def _future(world: worlds.EvaluationWorld) -> offline_optimum.Future:
-    offerings = worlds.offerings()
-    times = worlds.START_AT + GRID_S * np.arange(int(world.n_days * DAY_S / GRID_S))
-    market = SimulatedMarket(seed=world.seed, start_at=worlds.START_AT)
-    counts = worlds.counts_of(world)
-    demand = Demand(world.mix, world.seed)
-    wanted = [worlds.UNITS * demand.factor(at - worlds.START_AT) for at in times.tolist()]
+    return future_of(
+        worlds.offerings(),
+        worlds.counts_of(world),
+        Demand(world.mix, world.seed),
+        n_units=worlds.UNITS,
+        n_days=world.n_days,
+    )
+
+
+def future_of(
+    offerings: Sequence[Offering],
+    counts: Mapping[Offering, CapacityCounts],
+    demand: Demand,
+    *,
+    n_units: int,
+    n_days: int,
+) -> offline_optimum.Future:
+    """Return every price and count that will be, step by step.
+
+    Args:
+        offerings: what may be bought.
+        counts: how many nodes of each there are, by time.
+        demand: the course of the demand; prices are of its seed.
+        n_units: nodes that are wanted at a factor of 1.
+        n_days: days that the world lasts.
+    """
+    times = worlds.START_AT + GRID_S * np.arange(int(n_days * DAY_S / GRID_S))
+    market = SimulatedMarket(seed=demand.seed, start_at=worlds.START_AT)
+    wanted = [n_units * demand.factor(at - worlds.START_AT) for at in times.tolist()]
     return offline_optimum.Future(
         spot_usd_per_hour=np.array(
             [[market.spot_usd_per_hour(o, at) for at in times.tolist()] for o in offerings]

@@ -10,7 +10,7 @@ The formulas are those of the evaluation protocol (`spotvortex/evaluation/protoc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import reduce
 from typing import Final
@@ -98,6 +98,27 @@ class RunResult:
     def world(self) -> tuple[str, str, int, str]:
         """What runs have in common that are compared with each other."""
         return self.family, self.mix, self.seed, self.variant
+
+
+NameResult = Callable[[Iterable[DayTotals], str], RunResult]
+"""Makes a result of the days of a run and the digest of its log."""
+
+
+def named(family: str, mix: str, seed: int, policy: str, variant: str = "") -> NameResult:
+    """Return what names the result of one policy in one world; the words are `RunResult`'s."""
+
+    def name(days: Iterable[DayTotals], digest: str) -> RunResult:
+        return RunResult(
+            family=family,
+            mix=mix,
+            seed=seed,
+            policy=policy,
+            days=tuple(days),
+            digest=digest,
+            variant=variant,
+        )
+
+    return name
 
 
 _SUMMED: Final = tuple(f.name for f in fields(DayTotals) if f.name != "day")

@@ -9,17 +9,12 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-
 from spotvortex.evaluation import offline_optimum
 from spotvortex.evaluation.matrix.constants import WorkloadClass
 from spotvortex.evaluation.matrix.worlds import MatrixWorld, counts_of
-from spotvortex.evaluation.offline_bound import GRID_S, day_of
-from spotvortex.evaluation.worlds import START_AT
+from spotvortex.evaluation.offline_bound import day_of, future_of
 from spotvortex.results.accounting import DayTotals
-from spotvortex.sim.account.billing import DAY_S
 from spotvortex.sim.cluster.demand import Demand, least_factor
-from spotvortex.sim.market.prices import SimulatedMarket
 
 O1: Final = "O1"
 
@@ -43,24 +38,11 @@ def _pool_usd(world: MatrixWorld, one: WorkloadClass, commitment: str) -> float:
     )
     share = next(c.share_ratio for c in of.commitments if c.name == commitment)
     n_covered = share * least_factor(world.mix) * of.world.nodes_per_pool
-    return offline_optimum.plan(_future(world, one), costs, n_covered).cost_usd
-
-
-def _future(world: MatrixWorld, one: WorkloadClass) -> offline_optimum.Future:
-    shape, offerings = world.constants.world, world.offerings(one)
-    times = START_AT + GRID_S * np.arange(int(shape.n_days * DAY_S / GRID_S))
-    market = SimulatedMarket(seed=world.seed, start_at=START_AT)
-    counts, demand = counts_of(world), Demand(world.mix, world.seed)
-    wanted = [shape.nodes_per_pool * demand.factor(at - START_AT) for at in times.tolist()]
-    return offline_optimum.Future(
-        spot_usd_per_hour=np.array(
-            [[market.spot_usd_per_hour(o, at) for at in times.tolist()] for o in offerings]
-        ),
-        counts=np.array(
-            [[counts[o].least(at, at + GRID_S) for at in times.tolist()] for o in offerings],
-            dtype=np.int64,
-        ),
-        wanted=np.ceil(np.array(wanted)).astype(np.int64),
-        on_demand_usd_per_hour=min(market.on_demand_usd_per_hour(o) for o in offerings),
-        step_s=GRID_S,
+    future = future_of(
+        world.offerings(one),
+        counts_of(world),
+        Demand(world.mix, world.seed),
+        n_units=of.world.nodes_per_pool,
+        n_days=of.world.n_days,
     )
+    return offline_optimum.plan(future, costs, n_covered).cost_usd
