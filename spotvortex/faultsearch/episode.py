@@ -281,7 +281,7 @@ def _limits(chance: Random) -> Limits:
         dwell_s=chance.choice((120.0, 600.0)),
         max_pool_disruption_ratio=chance.choice((0.1, 0.34, 0.5)),
         max_cluster_disruption_ratio=chance.choice((0.1, 0.34, 0.5)),
-        max_wave_nodes=chance.choice((1, 2, 5)),
+        max_wave_nodes=chance.choice((1, 2, 20)),
         on_demand_floor_nodes=chance.choice((0, 0, 1, 2)),
         drain_deadline_s=chance.choice((300.0, 900.0)),
         bind_s=chance.choice((120.0, 300.0)),

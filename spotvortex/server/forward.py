@@ -22,8 +22,8 @@ TOTAL_S: Final = 5.0
 """How long the leader has to take a connection, and to answer whole."""
 
 AT_ONCE: Final = 4
-MAX_BYTES: Final = 16 * 2**20
-"""Questions that wait for the leader at once, and the size of an answer: 1,000 records of 10 KiB
+MAX_BYTES: Final = 24 * 2**20
+"""Questions that wait for the leader at once, and the size of an answer: 1,000 records of 16 KiB
 fit. A question beyond them is answered here."""
 
 FORWARDED: Final = "SpotVortex-Forwarded"

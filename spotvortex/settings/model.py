@@ -21,7 +21,7 @@ from spotvortex.core.decision.weights import Steering, WeightRules
 from spotvortex.core.domain.labels import LONGEST_LIFE_S
 from spotvortex.core.domain.limits import OFF, Limits
 from spotvortex.core.domain.types import Mode, PolicyMode
-from spotvortex.core.pool.input import MAX_CANDIDATES
+from spotvortex.core.pool.input import FEW_CANDIDATES, MAX_CANDIDATES
 from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.settings.describe import pool_rules
 
@@ -251,10 +251,10 @@ class Settings(BaseSettings):
     max_cluster_disruption_ratio: Ratio = 0.05
     """Share of all nodes that may be on the move at once, by anybody; at least one node."""
 
-    max_wave_nodes: Annotated[int, _within(1, MAX_CANDIDATES, "nodes")] = 5
+    max_wave_nodes: Annotated[int, _within(1, MAX_CANDIDATES, "nodes")] = MAX_CANDIDATES
     """Most nodes of one wave."""
 
-    canary_nodes: Annotated[int, _within(1, MAX_CANDIDATES, "nodes")] = 1
+    canary_nodes: Annotated[int, _within(1, FEW_CANDIDATES, "nodes")] = 1
     """Most nodes of one wave of a pool in mode `canary`."""
 
     max_requested_ratio: Annotated[float, _within(0.1, 1.0, "ratio")] = 0.95

@@ -36,6 +36,7 @@ from spotvortex.core.domain.types import (
 )
 from spotvortex.core.pool.commitments.effective_price import MAX_NAME
 from spotvortex.core.pool.input import (
+    FEW_CANDIDATES,
     MAX_CANDIDATES,
     MAX_COMMITMENTS_NAMED,
     MAX_OFFERINGS,
@@ -167,12 +168,12 @@ def pool_input(*, n_offerings: int = 3, n_candidates: int = 2, **changes: Any) -
             margin_pods=1,
             margin_pdb="shop/checkout-api",
             margin_zone="eu-central-1a",
-            safe_to_spot_nodes=6,
+            safe_to_spot_nodes=MAX_CANDIDATES,
             n_workloads=140,
             least_pods=1,
             least_of="shop/Deployment/checkout-api",
             least_loss="m6i.2xlarge/eu-central-1a",
-            safe_by_word_nodes=6,
+            safe_by_word_nodes=MAX_CANDIDATES,
             n_breaking=12,
             n_relieving=3,
         ),
@@ -344,7 +345,7 @@ def largest_refusal() -> Decision:
         room_spot=room(87, node_group=LARGE_NAME, misfit="16000m, 30000Mi", cpu_left_milli=4250),
         n_moving=300,
         entry_money=replace(pool_input().entry_money, spot_usd_per_hour=0.4474),
-        out_of_range=tuple(str(o.offering) for o in offering_inputs(MAX_CANDIDATES)),
+        out_of_range=tuple(str(o.offering) for o in offering_inputs(FEW_CANDIDATES)),
         unsupported=("m7i-flex", "r7iz"),
         bad_inputs=("nodes", "pdbs", "pods", "prices"),
         oldest_input_s=1234.567891,

@@ -95,7 +95,7 @@ class Limits:
     on_demand_floor_vcpu: int = 0
     max_pool_disruption_ratio: float = 0.10
     max_cluster_disruption_ratio: float = 0.05
-    max_wave_nodes: int = 5
+    max_wave_nodes: int = 20
     canary_nodes: int = 1
     max_requested_ratio: float = 0.95
     settle_s: float = 300.0

@@ -50,17 +50,14 @@ from spotvortex.core.drain.progress import (
 from spotvortex.core.drain.views import Halt, NodeView
 
 POLL_S: Final = 2.0
-"""Seconds between two looks while waiting for capacity or for pods to end."""
+"""Seconds between two looks while waiting for capacity, for pods to end, or for a released node
+that Cluster Autoscaler or an Auto Scaling group ends: that takes minutes."""
 
 HURRIED_POLL_S: Final = 0.25
 """The same of a node that is lost and has just asked for capacity; it grows with its wait."""
 
 LEAVE_POLL_S: Final = 0.5
 """Seconds between two looks at a released node, until its provisioner has begun to end it."""
-
-AUTOSCALER_POLL_S: Final = 5.0
-"""The same where Cluster Autoscaler ends it, after ten minutes unless it is told otherwise, or an
-Auto Scaling group, which takes minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +280,7 @@ def _release(order: DrainOrder, progress: DrainProgress, view: NodeView, now: fl
     if _has_left(order, progress, view):
         return Do(_clean(order, view))
     if remains(order, view):
-        poll_s = AUTOSCALER_POLL_S if is_slow(order.claim) else LEAVE_POLL_S
+        poll_s = POLL_S if is_slow(order.claim) else LEAVE_POLL_S
         return Wait(min(poll_s, max(0.1, order.deadline - now)))
     return Finish(DrainEnd.DONE, progress.reason or "drained")
 

@@ -44,6 +44,7 @@ class CycleContext:
         outside_first: nodes outside the model's scope are the first to leave Spot, not the last.
         coverage: which on-demand nodes the account's commitments pay for already.
         known: what the interruption memory knows, by offering.
+        max_moving_ratio: share of a pool that may be on the move at once, 0..1.
     """
 
     at: float
@@ -60,6 +61,7 @@ class CycleContext:
     relieve_first: bool = False
     coverage: Coverage = NO_COVERAGE
     known: Mapping[Offering, OfferingContext] = field(default_factory=dict)
+    max_moving_ratio: float = 0.0
 
     def covers(self, offering: Offering) -> bool:
         """Tell whether the model was made for an offering; true where nothing is known of it."""
@@ -91,6 +93,7 @@ def cycle_context(
         budgets_bind=limits.budgets_bind,
         relieve_first=limits.reduce_unsafe,
         coverage=coverage,
+        max_moving_ratio=limits.max_pool_disruption_ratio,
     )
 
 

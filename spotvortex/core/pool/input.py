@@ -20,8 +20,11 @@ from spotvortex.core.pool.survival.loss_safety import LossSafety
 from spotvortex.core.pool.survival.safety_vector import SafetyVector
 from spotvortex.core.pool.usage import UNMEASURED, PoolUsage
 
-MAX_CANDIDATES: Final = 5
+MAX_CANDIDATES: Final = 20
 """Nodes named in a reduced input for each direction; a wave is never larger."""
+
+FEW_CANDIDATES: Final = 5
+"""Nodes named of a pool of which no more may be on the move at once."""
 
 MAX_COMMITMENTS_NAMED: Final = 3
 """Commitments named in a reduced input."""
@@ -249,7 +252,8 @@ class PoolInput:
         spot_money: prices of the Spot nodes.
         entry_money: prices of the offerings of those nodes.
         safety: how far the budgets are from breaking.
-        to_on_demand: Spot nodes that may move, the first to move first, at most `MAX_CANDIDATES`.
+        to_on_demand: Spot nodes that may move, the first to move first: as many as the pool's
+            budget lets move at once, from `FEW_CANDIDATES` to `MAX_CANDIDATES`.
         to_spot: on-demand nodes in the model's scope that may move, likewise.
         n_spot_movable: Spot nodes that may move.
         n_on_demand_movable: on-demand nodes in the model's scope that may move.
@@ -257,7 +261,7 @@ class PoolInput:
         room_spot: where movable on-demand nodes could go.
         blocked: number of nodes by what holds them.
         unsupported: families that the model was not made for, sorted.
-        out_of_range: offerings in scope outside the training range, at most `MAX_CANDIDATES`.
+        out_of_range: offerings in scope outside the training range, at most `FEW_CANDIDATES`.
         outage_hours: mean of what owners say that losing a node costs, in hours, None where none
             says.
         outage_said_ratio: share of the nodes that they say it for, 0..1.

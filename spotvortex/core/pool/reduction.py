@@ -35,6 +35,7 @@ from spotvortex.core.pool.commitments.effective_price import (
 from spotvortex.core.pool.context import NO_QUOTE, CycleContext, trusted
 from spotvortex.core.pool.group_fit import Sizes, room_for, sizes_of
 from spotvortex.core.pool.input import (
+    FEW_CANDIDATES,
     MAX_CANDIDATES,
     MAX_OFFERINGS,
     Candidate,
@@ -270,8 +271,14 @@ def _candidates(
     groups = shape.facts.node_groups
     return tuple(
         replace(_candidate(node, sight), sides=receiving_sides(node, groups, to))
-        for node in nodes[:MAX_CANDIDATES]
+        for node in nodes[: _n_named(shape, sight)]
     )
+
+
+def _n_named(shape: PoolSummary, sight: CycleContext) -> int:
+    """Return how many nodes are named: no more than may be on the move at once, and a few."""
+    n_at_once = math.ceil(sight.max_moving_ratio * len(shape.nodes))
+    return min(MAX_CANDIDATES, max(FEW_CANDIDATES, n_at_once))
 
 
 def _candidate(node: NodeFact, sight: CycleContext) -> Candidate:
@@ -348,7 +355,7 @@ def _out_of_range(offerings: Sequence[OfferingInput], sight: CycleContext) -> tu
         for o in offerings
         if o.in_scope and (s := sight.scores.get(o.offering)) is not None and not s.in_range
     ]
-    return tuple(sorted(found)[:MAX_CANDIDATES])
+    return tuple(sorted(found)[:FEW_CANDIDATES])
 
 
 def _confidence(nodes: Sequence[NodeFact], sight: CycleContext) -> tuple[tuple[str, float], ...]:

@@ -209,11 +209,13 @@ def test_cheaper_offerings_are_entered_first_and_unpriced_ones_last():
     assert [c.node for c in found.to_spot] == ["b1", "a1"]
 
 
-def test_lists_are_cut_but_sums_are_not():
+@pytest.mark.parametrize(("moving", "named"), [(0.1, 5), (0.18, 6), (0.5, 15), (1.0, 20)])
+def test_lists_are_cut_to_what_may_move_at_once_but_sums_are_not(moving, named):
     types = [Offering(instance_type=f"m6i.{i}xlarge", zone="a") for i in range(30)]
-    found = reduced(*(spot(f"s{i:02}", o) for i, o in enumerate(types)), seen=sight(scores={}))
+    seen = sight(scores={}, max_moving_ratio=moving)
+    found = reduced(*(spot(f"s{i:02}", o) for i, o in enumerate(types)), seen=seen)
     assert len(found.offerings) == MAX_OFFERINGS
-    assert len(found.to_on_demand) == MAX_CANDIDATES
+    assert len(found.to_on_demand) == named <= MAX_CANDIDATES
     assert (found.n_offerings, found.n_spot_movable) == (30, 30)
 
 

@@ -9,6 +9,7 @@ from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.moves import MoveKind
 from spotvortex.core.domain.types import Action, CapacityType, Offering
+from spotvortex.core.pool.input import MAX_CANDIDATES
 from tests.core import odd
 from tests.core.builders import (
     WEB_A,
@@ -84,12 +85,12 @@ def test_an_exit_that_is_switched_on_takes_its_own_nodes_alone():
 
 
 def test_more_strange_nodes_than_a_wave_hide_no_node_that_may_move():
-    strange = tuple(spot(f"odd{i}", STRANGE) for i in range(8))
+    strange = tuple(spot(f"odd{i:02}", STRANGE) for i in range(MAX_CANDIDATES + 3))
     known = tuple(spot(f"s{i}", WEB_A) for i in range(2))
     _, moved = planned(*strange, *known, risk=0.95)
     assert moved == {"s0", "s1"}
     _, moved = planned(*strange, *known, limits=EXITS)
-    assert len(moved) == 5
+    assert len(moved) == MAX_CANDIDATES
     assert all(name.startswith("odd") for name in moved)
     _, moved = planned(*strange, *known, limits=replace(WIDE, max_spot_ratio=0.0))
     assert moved

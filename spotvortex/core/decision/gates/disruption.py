@@ -51,7 +51,7 @@ def budgets(case: Case, reply: Reply) -> Verdict:
     """Not too many nodes are on the move, by anybody, in the pool and in the cluster.
 
     Compares: orders of the pool under way, in the cluster or in hand, and any begun within 10
-    s; 10 % of the pool, 5 % of the cluster, at least one node each, 5 nodes a wave.
+    s; 10 % of the pool, 5 % of the cluster, at least one node each, 20 nodes a wave.
     """
     if case.proposal.is_still:
         return reply.allow("HOLD moves nothing")

@@ -223,7 +223,7 @@ LETTING = [
     ("fit", case(HOLD, pool=to_on_demand(nodes_left=0))),
     ("fit", case(DOWN)),
     ("fit", case(DOWN, pool=to_on_demand(sizes_known=False))),
-    ("fit", case(DOWN, pool=to_on_demand(cpu_left_milli=8900, memory_left_mib=35840))),
+    ("fit", case(DOWN, pool=to_on_demand(cpu_left_milli=22_900, memory_left_mib=93_184))),
     ("fit", case(DOWN, pool=pool_input(room_spot=room(nodes_left=0)))),
     ("fit", case(DOWN, pool=pool_input(room_spot=room(no_driver="unknown")))),
     ("fit", case(HOLD, pool=to_on_demand(no_driver="unknown"))),
@@ -303,6 +303,15 @@ BOUNDING = [
     (
         "budgets",
         case(DOWN, limits=Limits(max_pool_disruption_ratio=0.5), budget=replace(SPENT, left=9)),
+        9,
+    ),
+    (
+        "budgets",
+        case(
+            DOWN,
+            limits=Limits(max_pool_disruption_ratio=0.5, max_wave_nodes=5),
+            budget=replace(SPENT, left=9),
+        ),
         5,
     ),
     ("utilisation_headroom", case(DOWN, pool=pool_input(memory_requested_ratio=0.96)), 1),
