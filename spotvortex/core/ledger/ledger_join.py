@@ -54,5 +54,6 @@ def _with_restarts(
 
 def _earlier(own: Baseline, other: Baseline) -> Baseline:
     """Return the baseline that ended first: from then on a leader had moved something."""
-    ended = [b for b in (own, other) if b.ended_at is not None]
-    return min(ended, key=lambda b: b.ended_at or 0.0) if ended else own
+    if other.ended_at is None:
+        return own
+    return other if own.ended_at is None or other.ended_at < own.ended_at else own

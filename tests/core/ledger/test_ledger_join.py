@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from spotvortex.core.ledger.ledger import EMPTY_LEDGER, Baseline, Beside, Restarts
 from spotvortex.core.ledger.ledger_join import joined
+from spotvortex.core.ledger.sums import PoolSums
 from tests.core.ledger.looks import START, Book, look, web
 
 BEFORE = Baseline(node_hours=10.0, spot_hours=2.0, ended_at=START + 60.0)
@@ -39,8 +40,24 @@ def test_the_spot_share_before_the_first_move_is_that_of_who_moved_first():
     assert joined(accounted(), accounted(1, BEFORE)).baselines["web"] == BEFORE
     assert joined(accounted(1, LATER), accounted(1, BEFORE)).baselines["web"] == BEFORE
     assert joined(accounted(1, BEFORE), accounted()).baselines["web"] == BEFORE
+    again = replace(BEFORE, spot_hours=3.0)
+    assert joined(accounted(1, BEFORE), accounted(1, again)).baselines["web"] == BEFORE
     own = accounted()
     assert joined(own, accounted(hours=0.1)).baselines == own.baselines
+
+
+def test_of_a_pool_that_only_the_other_has_seen_its_evicted_pods_are_taken_and_nothing_else():
+    own, other = accounted(), accounted(7)
+    unseen = replace(other, totals={"api": PoolSums(saved_usd=9.0), "job": other.totals["web"]})
+    found = joined(own, unseen).totals
+    assert found.keys() == {"web", "job"}
+    assert (found["job"].n_restarts, found["job"].saved_usd) == (7, 0.0)
+
+
+def test_it_began_with_whoever_began_first():
+    own = accounted()
+    for since in (own.since - 60.0, own.since + 60.0):
+        assert joined(own, replace(own, since=since)).since == min(own.since, since)
 
 
 def test_an_empty_ledger_adds_nothing():
