@@ -14,6 +14,9 @@ from spotvortex.core.decision.steering import (
     MAX_REVERTS,
     PAUSE_S,
     REVERTS_S,
+    AskedSide,
+    GroupMemory,
+    seen,
     steer,
 )
 from spotvortex.core.decision.weights import (
@@ -100,9 +103,9 @@ class Pools:
 
     def cycle(self, action, rules=APPLY, *, mode=Mode.ACTIVE, standing=LEADER, works=True, cap=1.0):
         """One cycle; return the calls, which are carried out where `works`."""
-        seen = observation(cluster=cluster(self.facts()), standing=standing, at=self.at)
+        look = observation(cluster=cluster(self.facts()), standing=standing, at=self.at)
         made = decision(action, mode=mode, max_spot_ratio=cap, reason=self.reason)
-        steered = steer(self.memory, seen, [made], rules)
+        steered = steer(self.memory, look, [made], rules)
         self.memory = steered.groups
         self.given_up = steered.given_up
         self.told = steered.calls
@@ -278,7 +281,10 @@ def test_a_group_that_another_writer_takes_back_three_times_is_given_up_with_its
         if pools.values(SPOT) != pools.owned[SPOT]:
             pools.change(SPOT, pools.owned[SPOT])
     assert [(g.group, g.pool) for g in told] == [(SPOT, "web")]
-    assert "another writer" in told[0].reason
+    assert told[0].reason == (
+        f"another writer took weight or limit of {SPOT} back 3 times in 10 minutes: "
+        "both sides of pool web are left alone for 6 hours"
+    )
     assert n_writes <= MAX_REVERTS + 3
     assert pools.values(OTHER) == pools.owned[OTHER]
     pools.at += GIVEN_UP_S
@@ -399,3 +405,103 @@ def test_a_group_is_asked_for_something_else_only_once_the_last_request_is_over(
     assert pools.cycle(Action.INCREASE_10) == []
     pools.at += PAUSE_S
     assert len(pools.cycle(Action.INCREASE_10)) == 2
+
+
+@pytest.mark.parametrize(("waited_s", "n_calls"), [(PAUSE_S - 1.0, 0), (PAUSE_S, 2)])
+def test_another_side_is_asked_for_a_pause_after_the_last_request(waited_s, n_calls):
+    pools = Pools()
+    pools.cycle(Action.DECREASE_30)
+    pools.at += waited_s - TICK_S
+    assert len(pools.cycle(Action.INCREASE_10)) == n_calls
+
+
+@pytest.mark.parametrize(("waited_s", "n_calls"), [(AGAIN_S - 1.0, 0), (AGAIN_S, 1)])
+def test_the_closed_side_follows_its_use_a_minute_after_the_last_request(waited_s, n_calls):
+    pools = Pools()
+    pools.cycle(Action.DECREASE_30)
+    pools.used[SPOT] = 3000
+    pools.at += waited_s - TICK_S
+    assert len(pools.cycle(Action.HOLD)) == n_calls
+
+
+@pytest.mark.parametrize(("waited_s", "n_calls"), [(PAUSE_S - 1.0, 0), (PAUSE_S, 2)])
+def test_what_another_writer_took_back_is_asked_for_again_after_a_pause_while_it_is_wanted(
+    waited_s, n_calls
+):
+    pools = Pools()
+    pools.cycle(Action.DECREASE_30)
+    pools.cycle(Action.HOLD)
+    for name in (SPOT, OTHER):
+        pools.change(name, pools.owned[name])
+    assert pools.cycle(Action.HOLD) == []
+    pools.at += waited_s - TICK_S
+    calls = pools.cycle(Action.HOLD)
+    assert [type(call) for call in calls] == [SteerGroup] * n_calls
+
+
+def test_the_kill_switch_closes_a_spot_side_that_was_made_heavier_before():
+    pools = Pools(spot=GroupValues(weight=10), other=GroupValues(weight=50))
+    pools.cycle(Action.INCREASE_30)
+    pools.at += PAUSE_S
+    pools.cycle(Action.HOLD, cap=0.0)
+    assert pools.values(SPOT) == GroupValues(weight=10, cpu_limit_milli=8000)
+
+
+def test_a_pair_that_was_given_up_is_steered_again_once_its_time_is_over():
+    pools = Pools()
+    until = GroupMemory(given_up_until=AT + 1.0)
+    pools.memory = {SPOT: until, OTHER: GroupMemory()}
+    assert pools.cycle(Action.DECREASE_30) == []
+    pools.at = AT + 1.0
+    assert len(pools.cycle(Action.DECREASE_30)) == 2
+
+
+def asked(**changes):
+    """A request for more weight of the Spot side, sent when it had its fifth generation."""
+    call = SteerGroup(group=SPOT, uid=f"uid-{SPOT}", weight=100, cpu_limit_milli=None)
+    values = {"at": AT, "call": call, "values": GroupValues(weight=100), "generation": 5}
+    return AskedSide(**(values | {"was_sent": True} | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "generation", "is_reverted"),
+    [
+        ({"was_seen": True}, 5, False),
+        ({"was_seen": True}, 6, True),
+        ({}, 6, False),
+        ({}, 7, True),
+        ({"was_sent": False}, 9, False),
+    ],
+)
+def test_one_change_more_than_the_request_made_is_another_writers(changes, generation, is_reverted):
+    memory = GroupMemory(asked=asked(**changes))
+    found = seen(memory, group(SPOT, CapacityType.SPOT, generation=generation), AT + 60.0)
+    assert bool(found.reverted_at) is is_reverted
+    assert (found.asked is None) is is_reverted
+
+
+@pytest.mark.parametrize(("ago_s", "is_given_up"), [(REVERTS_S, False), (REVERTS_S - 1.0, True)])
+def test_only_what_was_taken_back_lately_counts_towards_giving_up(ago_s, is_given_up):
+    before = (AT - ago_s, *(AT - 1.0 for _ in range(MAX_REVERTS - 2)))
+    memory = GroupMemory(asked=asked(was_seen=True), reverted_at=before)
+    found = seen(memory, group(SPOT, CapacityType.SPOT, generation=6), AT)
+    assert found.given_up_until == (AT + GIVEN_UP_S if is_given_up else 0.0)
+
+
+def test_a_request_to_restore_is_over_once_no_owners_values_are_kept_in_the_cluster():
+    back = RestoreGroup(group=SPOT, uid=f"uid-{SPOT}", owners=SPOT_FIRST)
+    memory = GroupMemory(asked=asked(call=back, values=SPOT_FIRST))
+    kept = group(SPOT, CapacityType.SPOT, owners=SPOT_FIRST)
+    assert seen(memory, kept, AT) == memory
+    assert seen(memory, group(SPOT, CapacityType.SPOT), AT).asked is None
+
+
+def test_equal_weights_prefer_no_side_and_the_wanted_one_is_made_heavier():
+    even = GroupValues(weight=50)
+    for action, heavier, lighter in (
+        (Action.INCREASE_10, SPOT, OTHER),
+        (Action.DECREASE_10, OTHER, SPOT),
+    ):
+        pools = Pools(even, even)
+        pools.cycle(action)
+        assert pools.values(heavier).weight > pools.values(lighter).weight
