@@ -266,6 +266,6 @@ def _judged(one: Prediction) -> Iterable[tuple[TallyKey, CalibrationTally]]:
 
 def _faded(calibration: Calibration, now: float) -> Calibration:
     hours = max(0.0, now - calibration.at) / 3600.0
-    kept = math.exp(-hours / DECAY_HOURS) if math.isfinite(hours) else 0.0
+    kept = math.exp(-hours / DECAY_HOURS)
     tallies = {key: tally.times(kept) for key, tally in calibration.tallies.items()}
     return replace(calibration, tallies=tallies, at=max(now, calibration.at))
