@@ -150,8 +150,8 @@ def pods_of(word: str, n_replicas: int) -> int:
 def strictest(words: Iterable[str], n_replicas: int) -> str:
     """Return the word that asks for most; one that cannot be read comes before all others."""
 
-    def rank(word: str) -> tuple[bool, int, str]:
-        return not is_word(word), pods_of(word, n_replicas) if is_word(word) else 0, word
+    def rank(word: str) -> tuple[float, str]:
+        return pods_of(word, n_replicas) if is_word(word) else math.inf, word
 
     return max(words, key=rank, default="")
 
