@@ -5,8 +5,16 @@ import json
 import pytest
 
 from spotvortex.core.decision.reconcile import decide
+from spotvortex.core.domain.types import Offering
 from spotvortex.core.record.codec import CodecError
-from spotvortex.core.record.history import OwnHistory
+from spotvortex.core.record.history import (
+    MAX_EVENTS,
+    MAX_OFFERINGS,
+    MAX_POOLS,
+    SAME_S,
+    OfferingHistory,
+    OwnHistory,
+)
 from spotvortex.core.record.record import record_of
 from spotvortex.results.own_history import files_of
 from spotvortex.sim.market.capacity_trace import read_trace
@@ -59,6 +67,89 @@ def test_a_price_is_kept_at_its_changes_and_when_it_was_last_seen():
     lines = [line(AT + n * HOUR, held(spot_usd_per_hour=p)) for n, p in enumerate(prices)]
     seen = [((at - AT) / HOUR, price) for at, price in gathered(*lines).offerings[WEB_A].prices]
     assert seen == [(0.0, 0.03), (2.0, 0.03), (3.0, 0.04), (4.0, 0.04)]
+
+
+def test_a_price_that_is_not_known_or_can_be_none_is_left_out():
+    found = gathered(
+        line(AT, held(spot_usd_per_hour=None)),
+        line(AT + HOUR, held(WEB_B, on_demand_usd_per_hour=None)),
+        line(AT + 2 * HOUR, held(spot_usd_per_hour=-1.0, on_demand_usd_per_hour=1e9)),
+    )
+    assert found.offerings[WEB_A].prices == []
+    assert found.offerings[WEB_B].prices == [(AT + HOUR, 0.03)]
+    assert found.on_demand == {("m6i.large", "us-east-1"): 0.10}
+
+
+def test_launches_that_failed_are_told_once_each_as_losses_are():
+    found = gathered(
+        line(AT, held(refused_hours=1.0)),
+        line(AT + HOUR, held(refused_hours=2.0)),
+        line(AT + 2 * HOUR, held(refused_hours=0.5)),
+    )
+    assert found.offerings[WEB_A].refusals == [AT - HOUR, AT + 1.5 * HOUR]
+
+
+@pytest.mark.parametrize(("later_s", "n"), [(SAME_S, 1), (SAME_S + 1.0, 2)])
+def test_what_is_told_within_minutes_is_told_of_the_same_loss_or_launch(later_s, n):
+    rows = [line(AT + s, held(lost_hours=0.0, refused_hours=0.0)) for s in (0.0, later_s)]
+    known = gathered(*rows).offerings[WEB_A]
+    assert (len(known.losses), len(known.refusals)) == (n, n)
+
+
+def test_records_offerings_and_pools_are_bounded():
+    row = line(AT, held())
+    one = gathered(row)
+    (decision,) = one.decisions
+    offerings = {
+        Offering(instance_type=f"m{i}.large", zone="a"): OfferingHistory()
+        for i in range(MAX_OFFERINGS)
+    }
+    pools = {f"p{i}": one.last["web"] for i in range(MAX_POOLS)}
+    for full, text in (
+        (OwnHistory(decisions=[decision] * MAX_EVENTS), "records"),
+        (OwnHistory(offerings=offerings | one.offerings), "offerings"),
+        (OwnHistory(last=pools), "pools"),
+    ):
+        with pytest.raises(CodecError, match=text):
+            full.take(row)
+    for nearly in (
+        OwnHistory(decisions=[decision] * (MAX_EVENTS - 1)),
+        OwnHistory(offerings=offerings),
+        OwnHistory(last=pools | one.last),
+    ):
+        nearly.take(row)
+
+
+def test_an_offering_is_let_go_only_by_a_record_that_lists_all():
+    data = pool_input(at=AT + HOUR, offerings=(held(WEB_B),), n_offerings=2)
+    part = record_of(decide(basis(data)), "", "code").line
+    whole = line(AT + 2 * HOUR, held(WEB_B))
+    assert [n for _, n in gathered(line(AT, held()), part).offerings[WEB_A].held] == [3]
+    assert [n for _, n in gathered(line(AT, held()), whole).offerings[WEB_A].held] == [3, 0]
+
+
+def test_it_spans_the_first_and_the_last_record_and_counts_the_nodes_of_all_pools():
+    found = gathered(
+        line(AT, held()),
+        line(AT + HOUR, held(), pool="api"),
+        line(AT + 2 * HOUR, held(), n_spot=1, n_on_demand=1),
+    )
+    assert found.span == (AT, AT + 2 * HOUR)
+    assert found.n_most == 40
+    assert (found.decisions[2].n_spot, found.decisions[2].n_other) == (1, 1)
+
+
+def test_a_decision_is_told_with_its_refusals_its_target_and_what_it_saves():
+    row = json.loads(line(AT, held()))
+    row |= {"verdicts": [["a", "allow"], ["b", "refuse"]], "target_ratio": 1, "n_nodes": 2}
+    one, other = (OwnHistory(), OwnHistory())
+    one.take(json.dumps(row | {"savings_usd_per_hour": 0.5}))
+    assert one.decisions[0].refused_by == ("b",)
+    assert (one.decisions[0].target_ratio, one.decisions[0].n_nodes) == (1.0, 2)
+    assert one.decisions[0].savings_usd_per_hour == 0.5
+    other.take(json.dumps(row | {"savings_usd_per_hour": None, "verdicts": None, "n_nodes": None}))
+    assert other.decisions[0].refused_by == ()
+    assert (other.decisions[0].savings_usd_per_hour, other.decisions[0].n_nodes) == (None, 0)
 
 
 def test_an_offering_was_short_from_a_loss_until_a_launch_there(tmp_path):
