@@ -18,6 +18,7 @@ from spotvortex.core.pool.assess import (
     remember,
 )
 from spotvortex.core.pool.owner_rules import PoolRules
+from spotvortex.core.scoring.interruption_memory import OfferingMemory
 from tests.core.builders import AT, WEB_A, WEB_B, cluster, observation, pool, score, spot
 from tests.core.in_flight import order, placeholder
 
@@ -99,6 +100,18 @@ def test_what_an_order_is_about_in_the_cluster_or_in_hand_is_no_candidate():
     (web,) = found.pools
     assert [c.node for c in web.to_on_demand] == ["s3"]
     assert web.n_in_flight == 2
+
+
+def test_a_pool_is_told_of_launches_on_its_own_offerings_alone():
+    facts, other = pool(nodes=(spot("s1"),)), pool("api", nodes=(spot("a1", WEB_B),))
+    known = {
+        WEB_A: OfferingMemory(launches=3.0, refusals=1.0, updated_at=AT),
+        WEB_B: OfferingMemory(launches=9.0, refusals=9.0, updated_at=AT),
+    }
+    memory = replace(NOTHING, interruptions=replace(NOTHING.interruptions, offerings=known, at=AT))
+    _, found = assessed(observation(facts, other), memory)
+    api, web = found.pools
+    assert (web.launches.failed_ratio, api.launches.failed_ratio) == (0.25, 0.5)
 
 
 def test_of_settings_and_annotations_the_more_careful_rule_counts():

@@ -20,6 +20,7 @@ from tests.core.builders import (
     WEB_A,
     WEB_B,
     on_demand,
+    pdb,
     placed,
     pool,
     quote,
@@ -101,6 +102,15 @@ def test_a_node_whose_pods_would_be_lost_with_their_last_sibling_is_not_safe():
     together = work("api", healthy_by_node=(("a1", 1), ("a2", 1)))
     found = reduced(spot("a1", WEB_A), spot("a2", WEB_A), workloads=(together,))
     assert found.n_shift_safe == 2
+
+
+def test_a_budget_bounds_what_moves_only_where_budgets_bind():
+    tight = pdb("api", desired_healthy=1, healthy_by_node=(("a1", 1), ("d1", 1)))
+    nodes = (spot("a1", WEB_A), on_demand("d1"), on_demand("d2"))
+    free = reduced(*nodes, pdbs=(tight,))
+    assert [c.node for c in free.to_spot] == ["d1", "d2"]
+    bound = reduced(*nodes, seen=sight(budgets_bind=True), pdbs=(tight,))
+    assert [c.node for c in bound.to_spot] == ["d2", "d1"]
 
 
 def test_of_a_workload_whose_word_cannot_be_read_no_pod_shifts():

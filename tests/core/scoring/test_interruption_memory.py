@@ -16,6 +16,7 @@ from spotvortex.core.scoring.hazard import Age, multiple
 from spotvortex.core.scoring.interruption_memory import (
     DECAY_HOURS,
     EMPTY_MEMORY,
+    MADE_BEFORE_S,
     MAX_OFFERINGS,
     NEVER_HELD_HOURS,
     PRIOR_HAZARD_PER_HOUR,
@@ -406,6 +407,13 @@ def test_a_node_that_comes_up_is_a_launch_and_one_that_comes_into_sight_is_none(
     assert (memory.launched, memory.offerings[WEB_A].launches) == (1, 1.0)
     memory = update(memory, cluster(pool(nodes=nodes)), AT + 2 * STEP_S)
     assert memory.launched == 0
+
+
+@pytest.mark.parametrize(("before_s", "n"), [(MADE_BEFORE_S, 0), (MADE_BEFORE_S - 1.0, 1)])
+def test_a_new_node_was_launched_unless_it_was_made_long_before_the_last_look(before_s, n):
+    memory = update(EMPTY_MEMORY, cluster(pool(nodes=())), AT)
+    new = cluster(pool(nodes=(spot("new", created_at=AT - before_s),)))
+    assert update(memory, new, AT + STEP_S).launched == n
 
 
 def test_what_was_told_once_is_not_told_again_while_the_view_is_stale():
