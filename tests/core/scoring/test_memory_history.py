@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotvortex.core.scoring.interruption_memory import EMPTY_MEMORY, update
+from spotvortex.core.scoring.interruption_memory import DECAY_HOURS, EMPTY_MEMORY, update
 from spotvortex.core.scoring.memory_history import CapacityHistory, attributed, remembered
 from tests.core.builders import AT, WEB_A, WEB_B, cluster, pool, spot
 
@@ -111,3 +111,45 @@ def test_no_more_is_lost_than_was_counted_and_all_of_it_was_held(one, other, fal
     for known in memory.offerings.values():
         assert 0.0 <= known.loss_shares <= known.losses + 1e-9
         assert known.exposure_hours >= 0.0
+
+
+def test_refusals_are_counted_by_their_age_and_the_latest_is_kept():
+    known = remembered(history(falls={n: {WEB_A} for n in (100, 200)})).offerings[WEB_A]
+    end = AT + (N - 1) * STEP_S
+    ages_h = [(N - 1 - n) * STEP_S / 3600.0 for n in (100, 200)]
+    assert known.refusals == pytest.approx(sum(math.exp(-h / DECAY_HOURS) for h in ages_h))
+    assert end - known.last_refused_at == pytest.approx(3600.0 * min(ages_h))
+    never_held = remembered(history(held={WEB_A: [0.0] * N}, falls={100: {WEB_B}}))
+    assert never_held.offerings.keys() == {WEB_B}
+
+
+@pytest.mark.parametrize(("blind", "is_learned"), [(None, 1), (49, 1), (50, 0), (51, 0), (52, 1)])
+def test_a_loss_is_learned_only_where_both_ends_of_its_step_were_seen(blind, is_learned):
+    seen = [n != blind for n in range(N)]
+    known = remembered(history(falls={51: {WEB_A}}, interrupted={51: 1.0}, seen=seen))
+    assert (known.offerings[WEB_A].losses > 0.0) is bool(is_learned)
+
+
+def test_an_offering_that_came_and_went_within_a_step_was_lost_as_a_whole():
+    counts = [2.0 if 10 <= n < 51 else 0.0 for n in range(N)]
+    known = remembered(history(held={WEB_A: counts}, falls={51: {WEB_A}}, interrupted={51: 2.0}))
+    found = known.offerings[WEB_A]
+    assert found.loss_shares == pytest.approx(found.losses / 2.0)
+    assert not found.left_survivors
+    assert found.held_since is None
+
+
+def test_a_loss_is_a_share_of_what_was_held_before_however_much_came_with_it():
+    counts = [2.0 if n < 51 else 5.0 for n in range(N)]
+    known = remembered(history(held={WEB_A: counts}, falls={51: {WEB_A}}, interrupted={51: 1.0}))
+    found = known.offerings[WEB_A]
+    assert found.loss_shares == pytest.approx(found.losses / 2.0)
+    assert found.left_survivors
+
+
+def test_the_step_in_which_an_offering_came_counts_as_held():
+    held = {WEB_A: [0.0] * 9 + [3.0] * (N - 9)}
+    found = remembered(history(held=held)).offerings[WEB_A]
+    later = remembered(history(held={WEB_A: [0.0] * 10 + [3.0] * (N - 10)})).offerings[WEB_A]
+    assert found.held_since == AT + 9 * STEP_S
+    assert found.shaped_hours > later.shaped_hours

@@ -13,8 +13,16 @@ from hypothesis import strategies as st
 from spotvortex.core.domain.market import SpotQuote
 from spotvortex.core.domain.types import Offering
 from spotvortex.core.scoring.features import OfferingContext
+from spotvortex.core.scoring.hazard import Age, multiple
 from spotvortex.core.scoring.interruption_memory import remembered_score
-from spotvortex.core.scoring.trajectory import COLUMNS, N_PAST, N_STEPS, PAST_HOURS, trajectories
+from spotvortex.core.scoring.trajectory import (
+    COLUMNS,
+    LEAST_RATE,
+    N_PAST,
+    N_STEPS,
+    PAST_HOURS,
+    trajectories,
+)
 
 OFFERING = Offering(instance_type="m6i.xlarge", zone="us-east-1a")
 C = {name: place for place, name in enumerate(COLUMNS)}
@@ -77,6 +85,85 @@ def test_prices_are_relative_to_on_demand_and_to_now_and_unknown_ahead() -> None
         history[-7] / history[-1] - 1.0, abs=1e-6
     )
     assert np.isnan(rows[N_PAST:, : C["step_hours"]]).all()
+
+
+def past(name: str, **changes: object) -> list[float]:
+    return [float(v) for v in trajectories([context(**changes)])[0, :N_PAST, C[name]]]
+
+
+def test_steps_behind_tell_both_ages_of_then_and_an_age_below_nothing_as_none() -> None:
+    held = past("log_held_hours", hours_since_loss=100.0)
+    wanted = [math.log1p(max(0.0, 2.0 + hours)) for hours in PAST_HOURS]
+    assert held == pytest.approx(wanted, rel=1e-6)
+    since = past("log_hours_since_loss", hours_since_loss=100.0)
+    assert since == pytest.approx([math.log1p(100.0 + hours) for hours in PAST_HOURS], rel=1e-6)
+    assert past("held", held_hours=0.0) == [0.0] * N_PAST
+
+
+def test_the_hazard_of_each_step_is_that_of_its_ages() -> None:
+    found = past("log_hazard_multiple", hours_since_loss=100.0, is_survivor=True)
+    for hours, value in zip(PAST_HOURS, found, strict=True):
+        age = Age(
+            held_hours=max(0.0, 2.0 + hours), since_loss_hours=100.0 + hours, is_survivor=True
+        )
+        assert value == pytest.approx(math.log(multiple(age)), rel=1e-5)
+
+
+def test_what_stands_still_is_the_same_at_each_step() -> None:
+    made = context(
+        exposure_hours=7.0,
+        refused_ratio=0.25,
+        refused_hours=3.0,
+        is_survivor=True,
+        hazard_per_hour=0.0,
+    )
+    row = trajectories([made])[0]
+    wanted = {
+        "log_level_per_hour": math.log(0.03),
+        "log_hazard_per_hour": math.log(LEAST_RATE),
+        "log_exposure_hours": math.log1p(7.0),
+        "is_survivor": 1.0,
+        "log_hours_since_loss_now": math.log1p(5.0),
+        "refused_ratio": 0.25,
+        "log_hours_since_refusal": math.log1p(3.0),
+        "log2_vcpus": 2.0,
+        "generation": 6.0,
+    }
+    for name, value in wanted.items():
+        assert row[:, C[name]].tolist() == pytest.approx([value] * N_STEPS, rel=1e-6), name
+
+
+def test_an_instance_type_of_unknown_size_counts_as_an_eighth_of_a_vcpu() -> None:
+    odd = Offering(instance_type="x", zone="us-east-1a")
+    assert trajectories([context(offering=odd)])[0, 0, C["log2_vcpus"]] == -3.0
+
+
+def test_prices_a_second_apart_are_steps_and_closer_ones_are_none() -> None:
+    long = SpotQuote(
+        offering=OFFERING,
+        spot_usd_per_hour=0.1,
+        on_demand_usd_per_hour=0.2,
+        history_usd_per_hour=(0.1,) * 5000,
+    )
+    for step_s, wanted in ((1.0, -1.0), (0.9, 0.0)):
+        made = context(quote=replace(long, step_s=step_s))
+        found = trajectories([made])[0, : N_PAST - 1, C["price_ratio"]]
+        assert [bool(v) for v in np.isfinite(found)] == [h >= wanted for h in PAST_HOURS[:-1]]
+
+
+@pytest.mark.parametrize(("step_s", "known"), [(600.0, True), (1800.0, True), (0.5, False)])
+def test_a_price_of_then_is_known_as_far_as_its_history_goes(step_s: float, known: bool) -> None:
+    quote = SpotQuote(
+        offering=OFFERING,
+        spot_usd_per_hour=0.1,
+        on_demand_usd_per_hour=0.2,
+        history_usd_per_hour=(0.1,) * 7,
+        step_s=step_s,
+    )
+    found = trajectories([context(quote=quote)])[0, : N_PAST - 1, C["price_ratio"]]
+    assert [bool(v) for v in np.isfinite(found)] == [
+        known and -hours * 3600.0 <= 6 * step_s for hours in PAST_HOURS[:-1]
+    ]
 
 
 def test_offering_without_price_or_refusal_has_them_unknown_and_all_else_known() -> None:
