@@ -58,3 +58,31 @@ def test_a_whole_node_paid_for_is_free_and_a_share_costs_the_rest():
 def test_spot_stays_where_too_little_of_a_node_is_paid_for(n_idle):
     held = offered(WEB_A, n_spot=4, idle_nodes=n_idle)
     assert idle_commitment_of(pool_input(offerings=(held,)), Limits()) is None
+
+
+@pytest.mark.parametrize(("margin_minutes", "is_left"), [(0.75, True), (-0.75, False)])
+def test_a_node_leaves_spot_where_it_gains_the_move_and_a_margin_within_two_hours(
+    margin_minutes, is_left
+):
+    """Spot at 30 % of the list price, never lost: the move costs 3 minutes, the margin is 3."""
+    minutes = 3.0 + 3.0 + margin_minutes
+    held = offered(WEB_A, n_spot=4, runtime_score=0.0, idle_nodes=0.7 + minutes / 120.0)
+    found = idle_commitment_of(pool_input(offerings=(held,)), Limits())
+    assert (found is not None) is is_left
+
+
+def test_what_the_move_costs_once_is_told():
+    held = offered(WEB_A, n_spot=4, idle_nodes=1.0)
+    found = idle_commitment_of(pool_input(offerings=(held,)), Limits(move_minutes=6.0))
+    assert found.move_usd == pytest.approx(0.10 * 6.0 / 60.0)
+
+
+def test_of_several_offerings_the_one_with_most_to_gain_leaves_and_only_one_that_is_held():
+    cheap, dear = (offered(o, n_spot=4, idle_nodes=2.0) for o in (WEB_A, WEB_B))
+    dear = replace(dear, spot_usd_per_hour=0.05)
+    assert idle_commitment_of(pool_input(offerings=(cheap, dear)), Limits()).offering == WEB_B
+    gone = replace(dear, n_spot=0)
+    assert idle_commitment_of(pool_input(offerings=(cheap, gone)), Limits()).offering == WEB_A
+    assert idle_commitment_of(pool_input(offerings=(gone,)), Limits()) is None
+    even = replace(dear, spot_usd_per_hour=0.03)
+    assert idle_commitment_of(pool_input(offerings=(even, cheap)), Limits()).offering == WEB_A

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spotvortex.core.decision.offerings.expected_cost import SURVIVOR_HOURS, spot_cost
 from spotvortex.core.decision.offerings.shift import shift_candidates, shift_of
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Offering, ProposalReason
@@ -123,6 +124,89 @@ def test_of_larger_nodes_the_cost_of_a_vcpu_counts():
     found = shift_of(pool, ON)
     assert found.to == twice
     assert found.list_usd_per_hour == pytest.approx(0.06 - 0.029)
+
+
+def terms(pool, limits, reason):
+    found = shift_of(pool, limits)
+    assert found.reason is reason
+    return found
+
+
+def test_a_shift_has_to_gain_the_move_within_two_hours_and_a_margin_an_evacuation_no_margin():
+    """The move: 3 minutes on-demand and 1.5 at the Spot price there; the margin: 3 minutes."""
+    move_usd = (3.0 * 0.10 + 1.5 * 0.03) / 60.0
+    margin = 0.10 * 3.0 / 120.0
+    dear = shifting(offered(A, n_spot=4, spot_usd_per_hour=0.06), others=(offered(B),))
+    risky = shifting(offered(A, n_spot=4, runtime_score=0.6), others=(offered(B),))
+    spared = shifting(offered(A, n_spot=4, runtime_score=0.6, **SPARED), others=(offered(B),))
+    for pool, reason, more in (
+        (dear, ProposalReason.SHIFT_FOR_PRICE, margin),
+        (risky, ProposalReason.SHIFT_FOR_RISK, margin),
+        (spared, ProposalReason.EVACUATE_SURVIVORS, 0.0),
+    ):
+        found = terms(pool, HOURS_4, reason)
+        assert found.move_usd == pytest.approx(move_usd, abs=1e-6)
+        assert found.least_usd_per_hour == pytest.approx(move_usd / 2.0 + more, abs=2e-6)
+        gain = found.price_usd_per_hour + found.risk_usd_per_hour
+        assert found.payback_hours == pytest.approx(move_usd / gain, rel=1e-3)
+
+
+def test_price_and_risk_are_those_of_a_node_here_less_those_of_as_much_there():
+    here, there = offered(A, n_spot=4, runtime_score=0.6), offered(B, spot_usd_per_hour=0.02)
+    found = terms(shifting(here, others=(there,)), HOURS_4, ProposalReason.SHIFT_FOR_RISK)
+    one, other = (spot_cost(o, 240.0, o.spot_usd_per_hour / 0.10) for o in (here, there))
+    assert found.price_usd_per_hour == pytest.approx(
+        one.node_usd_per_hour - other.node_usd_per_hour, abs=2e-6
+    )
+    risks = [c.loss_usd_per_hour + c.after_usd_per_hour for c in (one, other)]
+    assert found.risk_usd_per_hour == pytest.approx(risks[0] - risks[1], abs=2e-6)
+    assert found.list_usd_per_hour == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ("lost_hours", "reason"),
+    [
+        (SURVIVOR_HOURS - 0.01, ProposalReason.EVACUATE_SURVIVORS),
+        (SURVIVOR_HOURS, ProposalReason.SHIFT_FOR_RISK),
+    ],
+)
+def test_survivors_are_evacuated_for_three_hours_and_are_like_others_then(lost_hours, reason):
+    spared = offered(A, n_spot=4, runtime_score=0.7, lost_hours=lost_hours, is_survivor=True)
+    terms(shifting(spared, others=(offered(B),)), HOURS_4, reason)
+
+
+def test_sizes_that_are_not_known_are_compared_by_their_list_prices():
+    x, y = (Offering(instance_type=t, zone="us-east-1a") for t in "xy")
+    here = offered(x, n_spot=4, spot_usd_per_hour=0.09, runtime_score=0.0)
+    there = offered(y, spot_usd_per_hour=0.06, on_demand_usd_per_hour=0.20, runtime_score=0.0)
+    found = terms(shifting(here, others=(there,)), ON, ProposalReason.SHIFT_FOR_PRICE)
+    assert found.list_usd_per_hour == pytest.approx(0.09 - 0.03)
+    assert found.price_usd_per_hour == pytest.approx(0.09 - 0.03)
+
+
+def test_of_what_room_avoids_the_gone_come_first_then_what_is_cheapest_to_buy():
+    zones = [Offering(instance_type="m6i.large", zone=f"us-east-1{chr(97 + i)}") for i in range(20)]
+    left, best, gone, *dear = zones
+    others = [offered(o, spot_usd_per_hour=0.07 + i / 1000) for i, o in enumerate(dear)]
+    pool = shifting(
+        offered(left, n_spot=4, spot_usd_per_hour=0.065),
+        others=(offered(best), offered(gone, spot_usd_per_hour=0.2, lost_hours=0.1), *others),
+    )
+    found = terms(pool, ON, ProposalReason.SHIFT_FOR_PRICE)
+    assert found.to == best
+    assert found.avoid == tuple(sorted([left, gone, *dear][:MAX_SHIFT_AVOIDED]))
+
+
+def test_only_nodes_in_scope_that_may_move_safely_are_candidates():
+    pool = shifting(offered(A, n_spot=4, spot_usd_per_hour=0.06), others=(offered(B),))
+    nodes = (
+        candidate("s0", offering=A),
+        candidate("s1", offering=B),
+        candidate("s2", offering=A, in_scope=False),
+        candidate("s3", offering=A),
+    )
+    pool = replace(pool, to_shift=nodes, n_shift_safe=3)
+    assert [c.node for c in shift_candidates(pool, shift_of(pool, ON))] == ["s0"]
 
 
 costs = st.builds(
