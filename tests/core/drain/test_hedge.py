@@ -8,10 +8,13 @@ import pytest
 from spotvortex.core.domain.autoscaling import claim_of, managed_group
 from spotvortex.core.domain.observation import NodeGroupFact
 from spotvortex.core.drain.hedge import (
+    ASKED_BEFORE_S,
+    IN_TIME_S,
     LEAST_KNOWN,
     MOST_KNOWN,
     NO_LAUNCHES,
     UNKNOWN_RATIO,
+    UNKNOWN_SPREAD,
     LaunchSpread,
     hedge_ratio,
     learned,
@@ -74,6 +77,41 @@ def test_no_more_is_asked_for_than_the_limits_leave_beyond_what_was_lost(limits,
     assert n_hedged(LOST, facts=facts) == n_extra
 
 
+def test_only_the_groups_that_may_give_the_room_count_and_all_of_them_together():
+    side = replace(GROUP, nodes_left=6)
+    other = replace(GROUP, name="web-2", nodes_left=5)
+    assert n_hedged(LOST, facts=replace(WEB, node_groups=(side, other))) == 0
+    both = [replace(o, sides=("web", "web-2")) for o in LOST]
+    assert n_hedged(both, facts=replace(WEB, node_groups=(side, other))) == 1
+
+
+def test_room_is_left_for_nodes_as_large_as_the_largest_that_is_lost():
+    large = replace(WEB.nodes[0], allocatable_cpu_milli=4000)
+    facts = replace(
+        WEB,
+        nodes=(large, *WEB.nodes[1:]),
+        node_groups=(replace(GROUP, cpu_left_milli=22_000),),
+    )
+    assert n_hedged(LOST[:4], facts=facts) == 1
+    assert n_hedged(LOST[:5], facts=facts) == 0
+    assert n_hedged(LOST[1:6], facts=facts) == 2
+
+
+def test_a_pool_that_is_not_seen_gets_nothing_more():
+    assert n_hedged([replace(o, pool="gone") for o in LOST], 0.3) == 0
+    gone = [replace(o, pool="gone") for o in LOST]
+    found = with_extras(gone, NOTHING_IN_FLIGHT, observation(WEB), {"gone": 0.3})
+    assert not any(o.hedged for o in found)
+
+
+def test_of_a_plan_those_with_the_nearest_deadline_ask_twice_then_by_name():
+    orders = [replace(o, deadline=AT + 100.0 - i) for i, o in enumerate(LOST[:4])]
+    found = with_extras(orders, NOTHING_IN_FLIGHT, observation(WEB), {"web": 0.3})
+    assert [o.node for o in found if o.hedged] == ["web-s2", "web-s3"]
+    alike = with_extras(LOST[3::-1], NOTHING_IN_FLIGHT, observation(WEB), {"web": 0.3})
+    assert sorted(o.node for o in alike if o.hedged) == ["web-s0", "web-s1"]
+
+
 def test_where_limits_cannot_be_read_nothing_more_is_asked_for():
     assert n_hedged(LOST, facts=replace(WEB, node_groups=())) == 0
 
@@ -122,7 +160,26 @@ def test_few_launches_say_nothing_yet_and_the_bound_counts_in_any_case():
 
 def test_launches_that_all_take_the_same_time_are_in_time_or_are_not():
     assert hedge_ratio(spread(sigma=0.0, median_s=74.0), 1.0) == 0.0
+    assert hedge_ratio(spread(sigma=0.0, median_s=IN_TIME_S), 1.0) == 0.0
     assert hedge_ratio(spread(sigma=0.0, median_s=76.0), 1.0) == 1.0
+    half = spread(sigma=0.0, median_s=74.0, failed_ratio=0.2)
+    assert hedge_ratio(half, 1.0) == pytest.approx(0.25)
+
+
+def test_a_median_under_a_second_counts_as_a_second():
+    assert spread(median_s=0.0, sigma=3.0).in_time_ratio == spread(
+        median_s=1.0, sigma=3.0
+    ).in_time_ratio
+    assert NO_LAUNCHES.with_launch(0.2, AT).mean == 0.0
+    assert NO_LAUNCHES.with_launch(0.2, AT).until == AT
+    late = NO_LAUNCHES.with_launch(9.0, AT).with_launch(9.0, AT - 5.0)
+    assert late.until == AT
+
+
+def test_of_a_pool_without_launches_nothing_is_known():
+    assert spread_of(NO_LAUNCHES, 0.0, 0.0) == UNKNOWN_SPREAD
+    assert spread_of(NO_LAUNCHES, 0.5, 0.0).failed_ratio == 0.0
+    assert spread_of(NO_LAUNCHES, 0.0, 0.5).failed_ratio == 1.0
 
 
 def came(number, took_s, *, asked_at=AT - 300.0, **changes):
@@ -153,6 +210,24 @@ def test_nodes_that_were_there_and_pods_without_a_node_teach_nothing():
     assert after((replace(old[0], created_at=AT - 4000.0), old[1]))["web"] == NO_LAUNCHES
     assert after((old[0], replace(old[1], bound_at=None)))["web"] == NO_LAUNCHES
     assert after((old[0], replace(anchor("new-1"), bound_at=AT)))["web"] == NO_LAUNCHES
+
+
+@pytest.mark.parametrize(("older_s", "n"), [(ASKED_BEFORE_S, 1), (ASKED_BEFORE_S + 0.5, 0)])
+def test_a_node_hardly_older_than_the_pod_that_asked_came_for_it(older_s, n):
+    made, pod = came(1, 40.0)
+    assert after((replace(made, created_at=pod.created_at - older_s), pod))["web"].n == n
+
+
+def test_launches_are_learned_in_the_order_in_which_they_were_ready():
+    found = after(came(1, 40.0), came(2, 20.0), came(3, 30.0))["web"]
+    assert (found.n, found.until) == (3, AT - 300.0 + 40.0)
+    known = {"web": replace(NO_LAUNCHES, until=AT - 300.0 + 30.0)}
+    assert after(came(1, 40.0), came(2, 20.0), came(3, 30.0), known=known)["web"].n == 1
+
+
+def test_a_node_of_another_pool_or_of_none_teaches_nothing():
+    made, pod = came(1, 40.0)
+    assert after((replace(made, pool="gone"), pod)) == {"web": NO_LAUNCHES}
 
 
 def test_median_and_spread_are_those_of_the_launches_and_old_ones_fade():
