@@ -13,7 +13,7 @@ from typing import Final
 
 from aiohttp import web
 
-from spotvortex.core.decision.messages import Decision, Verdict
+from spotvortex.core.decision.messages import Decision, Plan, Verdict
 from spotvortex.core.domain.cloud.signals import BANDS, OfferingSignal
 from spotvortex.core.drain.messages import DrainOrder
 from spotvortex.core.ledger.ledger_text import to_text
@@ -23,17 +23,18 @@ from spotvortex.core.record.record import shown_risk
 from spotvortex.core.scoring.calibration.live import Calibration
 from spotvortex.core.scoring.calibration.rows import rows_of
 from spotvortex.results.schemas import DECISIONS, POOLS
-from spotvortex.server.query import DecisionsQuery
+from spotvortex.server.query import DecisionsQuery, asked_pool
 from spotvortex.server.views import PageSources
 
 PAGES: Final[Mapping[str, str]] = {
     "/": "this list",
     "/healthz": "whether the tasks are at work",
+    "/livez": "the same as /healthz",
     "/readyz": "whether decisions can be made, and what is missing",
     "/metrics": "Prometheus series",
     "/decisions": "the newest decisions; ?pool= &action= &since= &limit=",
     "/decisions/{id}": "one decision, whole",
-    "/pools": "the newest decision of every pool",
+    "/pools": "the newest decision of every pool; ?pool= of one",
     "/ledger": "the savings ledger",
     "/console": "pages for a browser; with a token, or on a loopback address",
 }
@@ -114,11 +115,15 @@ class Pages:
             return json_answer({"error": f"no decision {decision_id} is kept here"}, 404)
         return web.Response(text=record.line, content_type="application/json")
 
-    async def pools(self, _request: web.Request) -> web.Response:
-        """Return the newest decision of every pool."""
-        plan = self._views.plans.last_plan()
+    async def pools(self, request: web.Request) -> web.Response:
+        """Return the newest decision of every pool, or of the one that is asked for."""
+        name, plan = asked_pool(request), self._views.plans.last_plan()
         if plan is None:
             return json_answer({"schema": POOLS, "cycle": None, "time": None, "pools": []})
+        chosen = [d for d in plan.decisions if name in (None, d.pool)]
+        if name is not None and not chosen:
+            return _no_pool(name, plan)
+        orders = [o for o in (*plan.resumed, *plan.orders) if name in (None, o.pool)]
         return json_answer(
             {
                 "schema": POOLS,
@@ -127,8 +132,8 @@ class Pages:
                 "leader": plan.observation.standing.leader,
                 "freeze": plan.observation.standing.freeze.value,
                 "savings": self._savings(),
-                "in_flight": [_order(o) for o in (*plan.resumed, *plan.orders)[:MAX_IN_FLIGHT]],
-                "pools": [_pool(decision) for decision in plan.decisions],
+                "in_flight": [_order(order) for order in orders[:MAX_IN_FLIGHT]],
+                "pools": [_pool(decision) for decision in chosen],
                 "calibration": _calibration(plan.calibration),
             }
         )
@@ -163,6 +168,18 @@ class Pages:
 
 MAX_IN_FLIGHT: Final = 100
 """Orders that are listed at once."""
+
+
+MAX_NAMED: Final = 20
+"""Pools that an answer about an unknown one names."""
+
+
+def _no_pool(name: str, plan: Plan) -> web.Response:
+    """Say that the newest plan has no such pool, and which it has."""
+    there = [decision.pool for decision in plan.decisions]
+    more = f" and {len(there) - MAX_NAMED} more" if len(there) > MAX_NAMED else ""
+    named = f"there are {', '.join(there[:MAX_NAMED])}{more}" if there else "it has none"
+    return json_answer({"error": f"the newest plan has no pool {name}; {named}"}, 404)
 
 
 def _order(order: DrainOrder) -> Mapping[str, Json]:

@@ -1,4 +1,4 @@
-"""The parameters of `/decisions`.
+"""The parameters of `/decisions` and `/pools`.
 
 Comes in: a request. Goes out: its parameters, read. A bad one is refused with its name.
 """
@@ -6,6 +6,7 @@ Comes in: a request. Goes out: its parameters, read. A bad one is refused with i
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -21,16 +22,27 @@ class BadQueryError(Exception):
     """A query parameter that cannot be used; the text names it."""
 
 
+def asked_pool(request: web.Request) -> str | None:
+    """Return which pool `/pools` is asked for, None for all of them."""
+    _refuse_unknown(request, ("pool",))
+    return request.query.get("pool")
+
+
+def _refuse_unknown(request: web.Request, known: Sequence[str]) -> None:
+    """Refuse a parameter that the path does not have, or that is given twice."""
+    for name in request.query:
+        if name not in known:
+            raise BadQueryError(f"{name}: unknown; known here: {', '.join(known)}")
+        if len(request.query.getall(name)) > 1:
+            raise BadQueryError(f"{name}: given more than once")
+
+
 class DecisionsQuery:
     """The parameters of `/decisions`."""
 
     def __init__(self, request: web.Request) -> None:
         self._query = request.query
-        for name in self._query:
-            if name not in ("pool", "action", "since", "limit"):
-                raise BadQueryError(f"{name}: unknown; there are pool, action, since and limit")
-            if len(self._query.getall(name)) > 1:
-                raise BadQueryError(f"{name}: given more than once")
+        _refuse_unknown(request, ("pool", "action", "since", "limit"))
 
     def text(self, name: str) -> str | None:
         """Return a parameter as it was given, None where it was not."""

@@ -25,7 +25,7 @@ from spotvortex.server.pages import CONSOLE, PATHS, Pages, json_answer
 from spotvortex.server.query import BadQueryError
 from spotvortex.server.views import PageSources
 
-OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+OPEN: Final = frozenset({"/healthz", "/livez", "/readyz", "/metrics"})
 """Paths that need no token: the kubelet and Prometheus ask them."""
 
 _KEEPALIVE_S: Final = 75.0
@@ -102,6 +102,7 @@ def _application(
     handlers = (
         pages.index,
         pages.healthz,
+        pages.healthz,
         pages.readyz,
         pages.metrics,
         pages.decisions,
@@ -163,6 +164,10 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
         return await handler(request)
     except BadQueryError as error:
         return json_answer({"error": str(error)}, 400)
+    except web.HTTPNotFound as error:
+        unrouted = request.match_info.http_exception is not None
+        words = f"nothing is served at {request.path}; / lists what is"
+        return json_answer({"error": words if unrouted else error.reason}, 404)
     except web.HTTPException as error:
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         return json_answer({"error": error.reason}, error.status, allow)

@@ -112,9 +112,9 @@ class Settings(BaseSettings):
     """Port of the same; 0 takes a free one."""
 
     http_token: SecretStr = SecretStr("")
-    """What a client has to show for all but /healthz, /readyz and /metrics: as a bearer's token, or
-    in a browser as a password, with any name. Without one the console is served on a loopback
-    address only."""
+    """What a client has to show for all but /healthz, /livez, /readyz and /metrics: as a bearer's
+    token, or in a browser as a password, with any name. Without one the console is served on a
+    loopback address only."""
 
     tick_s: Annotated[float, _within(0.5, 3600.0, "seconds")] = 30.0
     """Time between two decisions."""

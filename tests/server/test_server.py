@@ -20,6 +20,7 @@ from spotvortex.server.views import PageSources
 from spotvortex.telemetry.journal import DecisionJournal
 from spotvortex.telemetry.metrics import Metrics
 from spotvortex.telemetry.trends import Trends
+from tests.core.in_flight import order
 from tests.telemetry.books import book_of
 from tests.telemetry.decisions import AT, decision, move, plan, pool_input
 
@@ -87,10 +88,12 @@ async def served():
 
 
 async def test_health_names_the_tasks_that_are_late(served):
-    assert await served.get("/healthz") == (200, {"ok": True, "failing": []})
-    served.daemon.late = ["collector: silent for 90 s, limit 60 s"]
-    status, body = await served.get("/healthz")
-    assert (status, body["failing"]) == (503, served.daemon.late)
+    for path in ("/healthz", "/livez"):
+        served.daemon.late = []
+        assert await served.get(path) == (200, {"ok": True, "failing": []})
+        served.daemon.late = ["collector: silent for 90 s, limit 60 s"]
+        status, body = await served.get(path)
+        assert (status, body["failing"]) == (503, served.daemon.late)
 
 
 async def test_readiness_gives_its_reasons_at_this_time(served):
@@ -152,7 +155,7 @@ async def test_without_a_token_the_console_is_for_loopback_alone():
 async def test_a_token_is_wanted_for_all_but_health_and_metrics(host):
     async with Served().open(host, "s3cret-of-the-team") as served:
         for path in PATHS:
-            wanted = 200 if path in ("/healthz", "/readyz", "/metrics") else 401
+            wanted = 200 if path in ("/healthz", "/livez", "/readyz", "/metrics") else 401
             async with served.client.get(path) as answer:
                 assert answer.status == wanted, path
         async with served.client.get("/console") as answer:
@@ -276,6 +279,39 @@ async def test_each_pool_is_shown_with_its_decision(served):
     assert batch["savings_usd_per_hour"] == "NaN"
 
 
+async def test_one_pool_can_be_asked_for_with_its_orders(served):
+    orders = (order("web-1", pool="web"), order("jobs-1", pool="jobs"))
+    served.daemon.plan = replace(plan(decision(), decision(pool="jobs")), orders=orders)
+    status, body = await served.get("/pools?pool=jobs")
+    assert (status, [pool["pool"] for pool in body["pools"]]) == (200, ["jobs"])
+    assert [flying["node"] for flying in body["in_flight"]] == ["jobs-1"]
+    assert [pool["pool"] for pool in (await served.get("/pools"))[1]["pools"]] == ["web", "jobs"]
+
+
+async def test_an_unknown_pool_is_a_404_that_names_those_that_there_are(served):
+    assert await served.get("/pools?pool=web") == (200, EMPTY), "nothing is known before a plan"
+    served.daemon.plan = plan(decision(), decision(pool="jobs"))
+    words = "the newest plan has no pool wbe; there are web, jobs"
+    assert await served.get("/pools?pool=wbe") == (404, {"error": words})
+    served.daemon.plan = plan(*(decision(pool=f"p{n}") for n in range(22)))
+    _, body = await served.get("/pools?pool=web")
+    assert body["error"].endswith("p18, p19 and 2 more")
+    served.daemon.plan = plan()
+    assert (await served.get("/pools?pool="))[1]["error"].endswith("no pool ; it has none")
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("pol=web", "pol: unknown; known here: pool"),
+        ("pool=web&limit=3", "limit: unknown; known here: pool"),
+        ("pool=web&pool=jobs", "pool: given more than once"),
+    ],
+)
+async def test_a_bad_query_of_pools_is_a_400_that_names_the_parameter(served, query, words):
+    assert await served.get(f"/pools?{query}") == (400, {"error": words})
+
+
 async def test_past_predictions_are_shown_by_model_band_and_horizon(served):
     judged = CalibrationTally(n=4.0, predicted=0.5, lost=1.0, squared=1.2, squared_memory=1.0)
     key = TallyKey(Predictor.MEMORY, None, 120)
@@ -302,7 +338,8 @@ async def test_every_documented_path_answers_and_only_to_reading(served):
 async def test_an_unknown_path_is_a_404_in_json(served, path):
     status, body = await served.get(path)
     assert status == 404
-    assert "error" in body
+    assert body["error"].startswith("nothing is served at /")
+    assert body["error"].endswith("; / lists what is")
 
 
 async def test_a_taken_port_names_its_setting(served):
