@@ -32,6 +32,7 @@ CALM = {
     'spotvortex_losses_learned_total{evidence="karpenter"}': "0+0x2000",
     'spotvortex_nodes{capacity_type="spot",pool="web"}': "20+0x2000",
     'spotvortex_notice_queue_errors_total{fault="denied"}': "0+0x2000",
+    'spotvortex_model_drifted{model="graph"}': "0+0x2000",
 }
 """What a healthy daemon shows, a value a minute."""
 
@@ -52,6 +53,7 @@ TROUBLE = {
         'spotvortex_losses_learned_total{evidence="karpenter"}': "0+1x2000"
     },
     "SpotVortexNoticesFail": {'spotvortex_notice_queue_errors_total{fault="denied"}': "0+1x2000"},
+    "SpotVortexModelHasDrifted": {'spotvortex_model_drifted{model="graph"}': "1+0x2000"},
 }
 """What each alert is there for."""
 
@@ -133,9 +135,16 @@ def _is_kept(line):
 def test_an_alert_fires_in_its_trouble_and_is_silent_without_it(name, tmp_path):
     labels = {"SpotVortexCannotReadAnInput": {"input": "prices"}}
     labels["SpotVortexOneLossBreaksWorkloads"] = {"pool": "web"}
+    labels["SpotVortexModelHasDrifted"] = {"model": "graph"}
     done = judged(tmp_path, name, CALM | TROUBLE[name], labels.get(name, {}))
     assert done.returncode == 0, done.stdout + done.stderr
     done = judged(tmp_path, name, CALM, None)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_model_that_is_off_for_a_moment_calls_nobody(tmp_path):
+    shown = CALM | {'spotvortex_model_drifted{model="graph"}': "0x450 1x29 0x2000"}
+    done = judged(tmp_path, "SpotVortexModelHasDrifted", shown, None)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
