@@ -6,6 +6,7 @@ and what they are made of. Every message carries the trace context of its cycle.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -51,6 +52,14 @@ class Verdict:
     reason: str
     limit: int | None = None
     numbers: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def in_words(self) -> str:
+        """The reason for a person: `1 node`, where the record says `1 nodes` to stay as it was."""
+        return _ONE.sub(r"1 \1\2", self.reason)
+
+
+_ONE: Final = re.compile(r"(?<![\w.-])1 (more )?(node|pod)s\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

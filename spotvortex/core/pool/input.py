@@ -371,7 +371,12 @@ class PoolInput:
     @property
     def n_staying(self) -> int:
         """Nodes that the ratio counts and that nobody is taking away."""
-        return self.n_counted - self.n_spot_leaving - self.n_on_demand_leaving
+        return self.n_counted - self.n_leaving
+
+    @property
+    def n_leaving(self) -> int:
+        """Nodes that are there still, and that the ratio no longer counts."""
+        return self.n_spot_leaving + self.n_on_demand_leaving
 
     @property
     def spot_ratio(self) -> float:

@@ -191,9 +191,10 @@ def describe(decision: Decision) -> str:
     """Say a decision in one line for a console, at most `MAX_LINE` characters; the time is UTC."""
     data = decision.input
     risk = shown_risk(data)
+    leaving = f", {data.n_leaving} leaving" if data.n_leaving else ""
     line = (
         f"{datetime.fromtimestamp(decision.at, UTC):%H:%M:%S} {decision.pool:<8} "
-        f"{decision.action:<14} spot {data.n_spot}/{data.n_counted} "
+        f"{decision.action:<14} spot {data.n_spot}/{data.n_counted}{leaving} "
         f"({decision.current_ratio:.2f} -> {decision.target_ratio:.2f})  "
         f"risk {_two(risk.capacity)}/{_two(risk.runtime)}  conf {data.confidence:.2f}  "
         f"{_why(decision)}"
@@ -213,9 +214,9 @@ def _two(value: float | None) -> str:
 def _why(decision: Decision) -> str:
     refused = [v for v in decision.verdicts if v.outcome is Outcome.REFUSE]
     if refused:
-        more = f" (+{len(refused) - 1} more)" if len(refused) > 1 else ""
+        more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
         wanted = f"wanted {decision.proposal.action} ({decision.proposal.reason})"
-        return f"{refused[0].gate} refuses: {refused[0].reason}{more} | {wanted}"
+        return f"{refused[0].gate} refuses: {refused[0].in_words}{more} | {wanted}"
     if decision.n_nodes:
         verb = "moves" if decision.mode.writes else "would move"
         nodes = "node" if decision.n_nodes == 1 else "nodes"

@@ -361,4 +361,4 @@ def gates_in_words(decision: Judged) -> str:
         return decision.reason.replace("_", " ")
     first = next((v for v in refusing if v.gate is not GateName.LEASE), refusing[0])
     more = f" (and {len(refusing) - 1} more)" if len(refusing) > 1 else ""
-    return f"{first.gate.replace('_', ' ')}: {first.reason}{more}"
+    return f"{first.gate.replace('_', ' ')}: {first.in_words}{more}"

@@ -23,6 +23,7 @@ from spotvortex.report.explain.account import (
     read_result,
     sentence,
 )
+from spotvortex.report.explain.money import EXPECTED_COST
 from spotvortex.report.html.page import Markup, heading, link, paragraph, table, text
 from spotvortex.report.html.page import facts as fact_list
 
@@ -142,14 +143,29 @@ def _changes(before: DecisionAccount, now: DecisionAccount) -> Iterator[tuple[st
     for verdict in now.decision.verdicts:
         if was.get(verdict.gate) != _says(verdict):
             yield verdict.gate.replace("_", " "), was.get(verdict.gate, ""), _says(verdict)
-    past = dict(facts(before))
-    for name, words in facts(now):
-        if name not in _ALWAYS_OTHER and past.get(name, "") != words:
-            yield name, past.get(name, ""), words
+    past, present = _keyed(before), _keyed(now)
+    for key in present | past:
+        words, then = present.get(key, ""), past.get(key, "")
+        if key[0] not in _ALWAYS_OTHER and words != then:
+            yield key[0], then, words
+
+
+def _keyed(account: DecisionAccount) -> dict[tuple[str, str], str]:
+    """Return facts by their names, those of an offering also by what stands before their figures.
+
+    A fact without a name goes on with the one above it.
+    """
+    found: dict[tuple[str, str], str] = {}
+    heading = ""
+    for name, words in facts(account):
+        heading = name or heading
+        part = words.partition(": ")[0] if heading == EXPECTED_COST else ""
+        found[heading, part] = words
+    return found
 
 
 _ALWAYS_OTHER: Final = frozenset({"decided", "decision", "digest", "record before"})
 
 
 def _says(verdict: Verdict) -> str:
-    return f"{answer_of(verdict)}: {verdict.reason}"
+    return f"{answer_of(verdict)}: {verdict.in_words}"

@@ -63,7 +63,8 @@ def saved_tiles(account: LedgerAccount) -> Iterator[tuple[str, str, str]]:
     yield "At the allowed target", usd(total.projected_usd), "what it would have saved since then"
     if cluster.alone_hours > 0.0:
         less = cluster.alone_usd - total.cost_usd
-        yield "Beside Karpenter alone", usd(less), f"it cost {usd(cluster.alone_usd)}"
+        words = f"{usd(abs(less))} {'more' if less < 0.0 else 'less'}"
+        yield "Beside Karpenter alone", words, f"it cost {usd(cluster.alone_usd)}"
 
 
 def _course(ledger: Ledger) -> Iterator[str]:

@@ -98,7 +98,7 @@ def gates_table(verdicts: Sequence[Verdict]) -> str:
         (
             verdict.gate.replace("_", " "),
             answer_of(verdict),
-            verdict.reason,
+            verdict.in_words,
             figures_of(verdict),
         )
         for verdict in verdicts

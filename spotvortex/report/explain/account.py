@@ -160,7 +160,8 @@ def _result(line: str, schema: Schema) -> RecordedResult:
 def sentence(decision: Decision) -> str:
     """Say a decision in one sentence."""
     pool = decision.input
-    where = f"{pool.n_spot} of {pool.n_counted} nodes on Spot"
+    leaving = f" ({pool.n_leaving} leaving)" if pool.n_leaving else ""
+    where = f"{pool.n_spot} of {pool.n_counted} nodes{leaving} on Spot"
     if decision.action is Action.HOLD and not decision.moves:
         although = "" if decision.proposal.is_still else f", although {_wanted(decision)}"
         return f"{decision.pool} holds with {where}{although}: {gates_in_words(decision)}."
@@ -257,7 +258,7 @@ def _kind(proposal: Proposal) -> str:
     binding = BINDINGS[proposal.kind]
     others = ", ".join(sorted(frozenset(Concern) - binding.concerns))
     free = f"; waits for no doubt about {others}" if others else ""
-    return f"{proposal.kind}: {binding.moves}{free}"
+    return f"{proposal.kind}: {binding.moves.replace('`', '')}{free}"
 
 
 def _risk(risk: Risk) -> str:
@@ -286,7 +287,7 @@ def _gates(verdicts: Sequence[Verdict]) -> Table:
         table.add_column(name)
     for verdict in verdicts:
         said = Text(answer_of(verdict), style=_COLOURS[verdict.outcome])
-        table.add_row(verdict.gate, said, Text(verdict.reason), Text(figures_of(verdict)))
+        table.add_row(verdict.gate, said, Text(verdict.in_words), Text(figures_of(verdict)))
     return table
 
 

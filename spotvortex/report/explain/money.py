@@ -8,6 +8,7 @@ May not weigh anything.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from spotvortex.core.decision.messages import Economics
 from spotvortex.core.decision.offerings.choice import Choice
@@ -15,6 +16,9 @@ from spotvortex.core.decision.offerings.shift import Shift
 from spotvortex.core.domain.cloud.commitments import CommitmentState
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.pool.input import CommitmentCover, Money
+
+EXPECTED_COST: Final = "expected cost"
+"""Name of the facts that are one line an offering, of which the first alone bears it."""
 
 
 def expected_costs(choice: Choice) -> Iterator[tuple[str, str]]:
@@ -27,7 +31,7 @@ def expected_costs(choice: Choice) -> Iterator[tuple[str, str]]:
             f" + loss {dollars(cost.loss_usd_per_hour)}"
             f" + after it {dollars(cost.after_usd_per_hour)}"
         )
-        yield "" if number else "expected cost", terms
+        yield "" if number else EXPECTED_COST, terms
     if choice.avoided:
         found = (f"{a.offering} ({a.reason.replace('_', ' ')})" for a in choice.avoided)
         yield "avoided", "; ".join(found)
@@ -73,6 +77,8 @@ def commitments(found: CommitmentCover) -> str:
 
 def worth(economics: Economics) -> str:
     """Say what one more node on Spot is worth."""
+    if economics.saving_usd_per_hour is None:
+        return "not reckoned: no node can go to Spot, or a price of it is not known"
     hours = economics.payback_hours
     payback = "never paid back" if hours is None else f"paid back in {hours:.2f} h"
     return (

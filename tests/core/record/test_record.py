@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -245,6 +246,28 @@ def test_a_move_says_how_many_nodes_and_whether_they_really_go():
     assert describe(active).endswith("moves 2 nodes: economic_increase")
 
 
+def test_nodes_that_are_leaving_are_told_so_that_the_ratio_can_be_reckoned():
+    data = pool_input(n_spot=12, n_spot_leaving=2, n_on_demand_leaving=1)
+    line = describe(decision(input=data))
+    assert f"spot 12/{data.n_counted}, 3 leaving ({10 / (data.n_counted - 3):.2f} -> " in line
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("1 more nodes of the pool and 1 of", "1 more node of the pool and 1 of"),
+        ("the floor is 1 nodes", "the floor is 1 node"),
+        ("shop/web can spare 1 pods", "shop/web can spare 1 pod"),
+        ("11 more nodes, 0.1 pods, v1 pods", "11 more nodes, 0.1 pods, v1 pods"),
+        ("pool-1 nodes", "pool-1 nodes"),
+    ],
+)
+def test_one_is_no_plural_for_a_person_and_the_record_keeps_its_words(reason, words):
+    verdict = replace(REFUSAL, reason=reason)
+    assert (verdict.in_words, verdict.reason) == (words, reason)
+    assert words in describe(decision(verdicts=(verdict,)))
+
+
 def test_a_plain_hold_gives_its_reason():
     line = describe(decision(verdicts=(), reason="all_spot_already"))
     assert line.endswith("conf 0.81  all_spot_already")
@@ -252,7 +275,7 @@ def test_a_plain_hold_gives_its_reason():
 
 def test_several_refusals_are_counted_and_a_long_line_is_cut():
     line = describe(decision(verdicts=(REFUSAL, REFUSAL, REFUSAL)))
-    assert "3 of 4 (+2 more)" in line
+    assert "3 of 4 (and 2 more)" in line
     assert len(describe(decision(reason="x" * 400, verdicts=()))) == MAX_LINE
 
 

@@ -1,6 +1,7 @@
 """Each page of the console shows what was decided, escapes it, and loads nothing from elsewhere."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -252,6 +253,29 @@ async def test_one_decision_says_what_has_changed_since_the_one_before(stage):
     assert len(cells(second, "Nodes of the wave")) == 2
 
 
+async def test_what_an_offering_costs_is_set_beside_the_same_offering_of_before(stage):
+    whole = pool_input(n_offerings=3)
+    known = tuple(replace(found, held_hours=2.0) for found in whole.offerings)
+    wide, narrow = replace(whole, offerings=known), replace(whole, offerings=known[:1])
+    for cycle, data in ((1, narrow), (2, wide), (3, narrow)):
+        at = AT + 60.0 * cycle
+        made = decision(cycle=cycle, input=replace(data, at=at), at=at, n_nodes=1)
+        await stage.planned(plan(made, at=at))
+    changes = [
+        [
+            row[1:]
+            for row in cells(stage.page(f"decisions/{cycle}-web"), "What has changed")
+            if row[0] == "expected cost"
+        ]
+        for cycle in (2, 3)
+    ]
+    grown, shrunk = changes
+    came = [now for was, now in grown if not was]
+    assert len(came) >= 2, "offerings that came had no cost"
+    assert all(then.split(":")[0] == now.split(":")[0] for then, now in grown if then and now)
+    assert sorted(shrunk) == sorted([then, now] for now, then in grown), "one that went has none"
+
+
 @pytest.mark.parametrize("path", ["nowhere", "pools/nowhere", "pools/", "decisions/9-x", "style"])
 async def test_what_is_not_there_is_a_page_that_says_so(stage, path):
     await stage.planned(plan(decision()))
@@ -329,7 +353,7 @@ async def test_stated_commitments_are_no_range_and_the_twin_is_told_beside(stage
     page = words(stage.page("ledger"))
     assert "Saved so far$-0.00" not in page
     assert "beyond the commitments stated" in page
-    assert "Beside Karpenter alone" in page
+    assert re.search(r"Beside Karpenter alone\$\d\.\d\d (less|more)it cost \$1\.00", page)
 
 
 async def test_the_doctor_says_what_blocks_drains_and_looks_again_after_a_while(stage):

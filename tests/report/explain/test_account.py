@@ -146,8 +146,8 @@ def test_what_is_not_known_is_said_to_be_unknown():
     text = text_of(show, read_account(line))
     for words in (
         "price unknown; capacity score unknown, runtime score unknown",
-        "a node on Spot saves unknown/h, risks unknown/h, nets unknown/h",
-        "never paid back",
+        "not reckoned: no node can go to Spot, or a price of it is not known",
+        "none: HOLD: nothing moves",
         "none: the first since start",
         "no change of a single figure suffices",
     ):
