@@ -197,6 +197,13 @@ def _pod(name: str, kind: str, node: Json, plan: str) -> Json:
         "name": "pause",
         "image": "example.test/pause:1",
         "resources": {"requests": {"cpu": "1m"}},
+        # A namespace may be as restricted as there is.
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
     }
     return {
         "apiVersion": "v1",
