@@ -44,6 +44,8 @@ def test_of_d_lost_nodes_the_ratio_times_d_rounded_up_ask_for_their_room_twice(n
 
 def test_without_a_ratio_nothing_more_is_asked_for():
     assert n_hedged(LOST, 0.0) == 0
+    found = with_extras(LOST, NOTHING_IN_FLIGHT, observation(WEB), {})
+    assert not any(o.hedged for o in found)
     assert n_hedged([loss("api-s0", pool="api")]) == 0
 
 
@@ -167,9 +169,10 @@ def test_launches_that_all_take_the_same_time_are_in_time_or_are_not():
 
 
 def test_a_median_under_a_second_counts_as_a_second():
-    assert spread(median_s=0.0, sigma=3.0).in_time_ratio == spread(
-        median_s=1.0, sigma=3.0
-    ).in_time_ratio
+    assert (
+        spread(median_s=0.0, sigma=3.0).in_time_ratio
+        == spread(median_s=1.0, sigma=3.0).in_time_ratio
+    )
     assert NO_LAUNCHES.with_launch(0.2, AT).mean == 0.0
     assert NO_LAUNCHES.with_launch(0.2, AT).until == AT
     late = NO_LAUNCHES.with_launch(9.0, AT).with_launch(9.0, AT - 5.0)

@@ -15,6 +15,7 @@ from spotvortex.core.drain.orders import (
     MAX_AVOIDED,
     MAX_REASON,
     MAX_TEXT,
+    TAKEN,
     from_text,
     in_flight,
     to_text,
@@ -181,3 +182,24 @@ def test_shared_room_tells_no_order_and_is_orphaned_once_no_node_of_its_plan_is_
     assert [o.uid for o in found.orders] == [made.uid]
     assert (found.unread_pods, found.orphaned_plans) == ((), frozenset())
     assert in_flight(cluster(pool(), own_pods=(room,))).orphaned_plans == {made.plan_id}
+
+
+@pytest.mark.parametrize(
+    ("made", "is_taken"),
+    [
+        (loss("web-s0"), True),
+        (loss("web-s0", reason="notice scheduled-change"), False),
+        (order("web-s0", reason=TAKEN), False),
+    ],
+)
+def test_only_a_node_that_the_cloud_takes_by_notice_counts_as_interrupted(made, is_taken):
+    facts = with_nodes(FACTS, marked(FACTS.nodes[0], made))
+    assert bool(in_flight(cluster(facts)).interrupted) is is_taken
+
+
+def test_a_node_of_an_order_that_is_on_its_way_out_is_leaving():
+    made = order("web-s0")
+    going = marked(replace(FACTS.nodes[0], moving=True), made)
+    other = replace(FACTS.nodes[1], moving=True)
+    assert in_flight(cluster(with_nodes(FACTS, going, other))).leaving == {made.uid}
+    assert in_flight(cluster(with_nodes(FACTS, marked(FACTS.nodes[0], made)))).leaving == set()
