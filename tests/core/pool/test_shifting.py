@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.observation import NodeGroupFact
 from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
 from spotvortex.core.domain.workloads import SURVIVAL_DEFAULT, need_of
@@ -19,6 +21,8 @@ from tests.core.builders import (
     HEALTHY,
     WEB_A,
     WEB_B,
+    health,
+    load,
     on_demand,
     pdb,
     placed,
@@ -30,6 +34,7 @@ from tests.core.builders import (
     work,
 )
 
+STALE = InputState.STALE
 WEB_C = Offering(instance_type="m6i.large", zone="us-east-1c")
 ALL = (WEB_A, WEB_B, WEB_C)
 
@@ -111,6 +116,76 @@ def test_a_budget_bounds_what_moves_only_where_budgets_bind():
     assert [c.node for c in free.to_spot] == ["d1", "d2"]
     bound = reduced(*nodes, seen=sight(budgets_bind=True), pdbs=(tight,))
     assert [c.node for c in bound.to_spot] == ["d2", "d1"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "is_known"),
+    [
+        ((), True),
+        ((health("owners"), health("namespaces"), health("nodes", state=STALE)), True),
+        ((health("owners"), health("namespaces", state=STALE)), False),
+        ((health("owners", state=STALE),), False),
+        ((health("statefulsets", state=STALE),), False),
+    ],
+)
+def test_owners_words_are_known_where_every_input_that_carries_them_is_read(inputs, is_known):
+    assert reduced(spot("s1"), seen=sight(inputs=inputs)).safety.words_known is is_known
+
+
+@pytest.mark.parametrize(
+    ("inputs", "is_known"),
+    [((), False), ((health("pdbs"),), True), ((health("pdbs", state=STALE),), False)],
+)
+def test_budgets_are_known_where_they_are_read(inputs, is_known):
+    assert reduced(spot("s1"), seen=sight(inputs=inputs)).safety.known is is_known
+
+
+def test_of_survivors_the_last_loss_comes_first_to_the_hundredth_of_an_hour():
+    nodes = [spot(f"{z}1", o) for z, o in zip("abc", ALL, strict=True)]
+    spared = {
+        o: known(o, is_survivor=True, lost_hours=h)
+        for o, h in zip(ALL, (0.504, 0.502, 0.49), strict=True)
+    }
+    assert names(reduced(*nodes, seen=sight(known=spared))) == ["c1", "a1", "b1"]
+
+
+def test_survivors_count_as_such_for_three_hours():
+    nodes = [spot("a1", WEB_A), spot("c1", WEB_C)]
+    for hours, first in ((3.0, "c1"), (3.01, "a1")):
+        spared = {WEB_C: known(WEB_C, is_survivor=True, lost_hours=hours)}
+        assert names(reduced(*nodes, seen=sight(known=spared)))[0] == first
+
+
+def test_what_looks_dearer_by_price_or_by_risk_moves_first():
+    nodes = [spot("a1", WEB_A), spot("b1", WEB_B)]
+    dear = sight(quotes={o: quote(o) for o in ALL} | {WEB_B: quote(WEB_B, spot_usd_per_hour=0.05)})
+    assert names(reduced(*nodes, seen=dear)) == ["b1", "a1"]
+    risky = sight(scores={WEB_A: score(WEB_A), WEB_B: score(WEB_B, runtime_score=0.9)})
+    assert names(reduced(*nodes, seen=risky)) == ["b1", "a1"]
+    unknown = sight(quotes={WEB_A: quote(WEB_A)})
+    assert names(reduced(*nodes, seen=unknown)) == ["b1", "a1"]
+
+
+def test_the_node_that_this_process_runs_on_moves_last():
+    found = reduced(spot("a1"), spot("a2"), seen=sight(own_node="a1"))
+    assert names(found) == ["a2", "a1"]
+
+
+def test_what_an_order_is_about_or_the_model_does_not_cover_does_not_shift():
+    seen = sight(
+        in_flight_uids=frozenset({"uid-a1"}),
+        scores={WEB_A: score(WEB_A), WEB_B: score(WEB_B, in_scope=False)},
+    )
+    assert names(reduced(spot("a1"), spot("a2"), spot("b1", WEB_B), seen=seen)) == ["a2"]
+
+
+def test_of_old_nodes_the_one_with_fewest_pods_and_then_least_cpu_moves_first():
+    nodes = (
+        spot("s1", load=load(n_workload_pods=2, workload_cpu_milli=900)),
+        spot("s2", load=load(n_workload_pods=1, workload_cpu_milli=900)),
+        spot("s3", load=load(n_workload_pods=1, workload_cpu_milli=800)),
+    )
+    assert names(reduced(*nodes)) == ["s3", "s2", "s1"]
 
 
 def test_of_a_workload_whose_word_cannot_be_read_no_pod_shifts():
