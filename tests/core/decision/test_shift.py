@@ -98,6 +98,14 @@ def test_doubt_about_prices_holds_a_shift_for_price_and_no_evacuation(changes, g
         assert decided(replace(SURVIVORS, **changes)).n_nodes == 1
 
 
+def test_a_shift_that_pays_back_just_in_time_is_allowed():
+    hours = decided().shift.payback_hours
+    assert decided(limits=replace(ACTIVE, max_payback_hours=hours)).n_nodes == 1
+    late = decided(limits=replace(ACTIVE, max_payback_hours=hours * 0.99))
+    assert late.reason == "refused_by_market"
+    assert verdict(late, GateName.MARKET).reason == "the move pays back too late"
+
+
 def test_survivors_are_evacuated_without_any_price():
     offerings = tuple(replace(o, spot_usd_per_hour=None) for o in SURVIVORS.offerings)
     others = tuple(replace(o, spot_usd_per_hour=None) for o in SURVIVORS.others)

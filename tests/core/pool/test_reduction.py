@@ -11,9 +11,16 @@ from hypothesis import strategies as st
 from spotvortex.core.domain.group_state import GroupWords
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.observation import NodeGroupFact
-from spotvortex.core.domain.types import Blocker, CapacityType, Offering, ProvisionerKind
+from spotvortex.core.domain.types import (
+    Blocker,
+    CapacityType,
+    Fallback,
+    Offering,
+    ProvisionerKind,
+)
 from spotvortex.core.pool.context import CycleContext
 from spotvortex.core.pool.input import MAX_CANDIDATES, MAX_OFFERINGS, Money, Risk
+from spotvortex.core.pool.reduction import MEMORY_CONFIDENCE
 from tests.core import odd
 from tests.core.builders import (
     AT,
@@ -467,3 +474,91 @@ def test_no_figure_in_a_reduced_input_is_nan(scene):
         )
         assert "nan" not in repr(replace(found, pool="", bad_inputs=()))
         assert 0.0 <= found.confidence <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("cpus", "vcpu"), [((), 0), ((0,), 0), ((1,), 1), ((1930, 3920), 2), ((2000, 0), 2)]
+)
+def test_a_node_has_the_whole_vcpu_of_the_smallest_on_demand_one_or_else_of_any(cpus, vcpu):
+    nodes = [on_demand(f"d{i}", allocatable_cpu_milli=n) for i, n in enumerate(cpus)]
+    assert reduced(*nodes, spot("s", allocatable_cpu_milli=7900)).node_vcpu == (vcpu if cpus else 8)
+    assert reduced(*nodes).node_vcpu == vcpu
+
+
+@pytest.mark.parametrize(
+    ("ages_s", "steps"),
+    [
+        ((), 100.0),
+        ((600.0,), 1.0),
+        ((900.0, 9000.0), 1.5),
+        ((-60.0, 900.0), 0.0),
+        ((6e4 + 1,), 100),
+    ],
+)
+def test_the_clock_of_a_learned_policy_runs_since_the_youngest_node_came(ages_s, steps):
+    nodes = [spot(f"s{i}", created_at=AT - age) for i, age in enumerate(ages_s)]
+    assert reduced(*nodes, spot("odd", created_at=math.nan)).steps_since_move == steps
+
+
+def test_spot_nodes_outside_the_models_scope_are_counted_less_those_that_leave():
+    seen = sight(scores={WEB_A: score(WEB_A), WEB_B: score(WEB_B, in_scope=False)})
+    nodes = (spot("a"), spot("b1", WEB_B), spot("b2", WEB_B), spot("b3", WEB_B, moving=True))
+    found = reduced(*nodes, seen=seen)
+    assert (found.n_spot_out_of_scope, found.n_spot_outside) == (3, 2)
+    assert found.unsupported == ("m6i",)
+
+
+def test_orders_that_the_cluster_does_not_show_yet_are_in_flight():
+    seen = sight(in_flight_uids=frozenset({"uid-s1", "uid-s2"}))
+    found = reduced(spot("s1"), spot("s2", moving=True), spot("s3"), seen=seen)
+    assert (found.n_in_flight, found.n_moving, found.n_spot_leaving) == (1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("policy", "kinds", "brings_back"),
+    [
+        ("WhenEmptyOrUnderutilized", (), True),
+        ("WhenUnderutilized", (), True),
+        ("WhenEmpty", (), False),
+        ("WhenEmptyOrUnderutilized", (CapacityType.ON_DEMAND,), False),
+    ],
+)
+def test_a_group_brings_spot_back_where_it_consolidates_and_buys_both(policy, kinds, brings_back):
+    group = NodeGroupFact(name="web", pool="web", consolidation=policy, capacity_types=kinds)
+    assert reduced(on_demand("d"), node_groups=(group,)).consolidates is brings_back
+
+
+def terms(**changes):
+    made = score(WEB_A, **changes)
+    return dict(reduced(spot("s"), seen=sight(scores={WEB_A: made})).confidence_terms)
+
+
+def test_confidence_falls_with_a_short_history_what_is_out_of_range_and_a_missing_score():
+    full = terms()
+    assert full["history"] == 1.0
+    assert terms(n_history=72)["history"] == 0.75
+    assert terms(n_history=0)["history"] == 0.5
+    nodes = [spot("a"), spot("b", WEB_B)]
+    half = sight(scores={WEB_A: score(WEB_A)})
+    found = dict(reduced(*nodes, seen=half).confidence_terms)
+    assert found["scores"] == 0.5
+    assert found["history"] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("oldest_s", "freshness"), [(0.0, 1.0), (30.0, 0.75), (60.0, 0.5), (120.0, 0.0), (600.0, 0.0)]
+)
+def test_confidence_falls_with_the_age_of_the_oldest_required_input(oldest_s, freshness):
+    seen = sight(inputs=(health("nodes", age_s=oldest_s), health("pods", age_s=0.0)))
+    assert dict(reduced(spot("s"), seen=seen).confidence_terms)["freshness"] == freshness
+
+
+@pytest.mark.parametrize(
+    ("fallback", "confidence"),
+    [(Fallback.NONE, 1.0), (Fallback.ABSTAINED, 0.75), (Fallback.DRIFTED, 1.0)],
+)
+def test_a_memory_that_stands_in_for_a_graph_that_abstains_is_trusted_less(fallback, confidence):
+    found = terms(fallback=fallback)
+    assert found["scores"] == pytest.approx(confidence)
+    drifted = fallback is Fallback.DRIFTED
+    assert found.get("calibration") == (MEMORY_CONFIDENCE if drifted else None)

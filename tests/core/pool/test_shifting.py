@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.observation import NodeGroupFact
 from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
-from spotvortex.core.domain.workloads import SURVIVAL_DEFAULT, need_of
+from spotvortex.core.domain.workloads import SURVIVAL_DEFAULT, Need, need_of
 from spotvortex.core.pool.context import CycleContext
-from spotvortex.core.pool.shifting import NO_AVOIDING
+from spotvortex.core.pool.shifting import NO_AVOIDING, OLD_S
 from spotvortex.core.pool.survival.shift_safety import pick_shiftable, shift_room
 from spotvortex.core.pool.survival.zone_loss import losses_of, pods_on, workload_margins
 from spotvortex.core.scoring.features import OfferingContext
@@ -179,6 +179,13 @@ def test_what_an_order_is_about_or_the_model_does_not_cover_does_not_shift():
     assert names(reduced(spot("a1"), spot("a2"), spot("b1", WEB_B), seen=seen)) == ["a2"]
 
 
+def test_a_node_of_two_hours_is_old_and_one_a_second_younger_is_not():
+    young = spot("a", created_at=AT - OLD_S + 1.0, load=load(n_workload_pods=1))
+    for made_at in (AT - OLD_S, AT - OLD_S - 1.0):
+        old = spot("b", created_at=made_at, load=load(n_workload_pods=9))
+        assert names(reduced(young, old)) == ["b", "a"]
+
+
 def test_of_old_nodes_the_one_with_fewest_pods_and_then_least_cpu_moves_first():
     nodes = (
         spot("s1", load=load(n_workload_pods=2, workload_cpu_milli=900)),
@@ -191,6 +198,41 @@ def test_of_old_nodes_the_one_with_fewest_pods_and_then_least_cpu_moves_first():
 def test_of_a_workload_whose_word_cannot_be_read_no_pod_shifts():
     fact = placed(work("api", healthy_by_node=(("a1", 9),), said="odd"), spot("a1", WEB_A))
     assert shift_room(fact, need_of(fact, SURVIVAL_DEFAULT), WEB_A, "web") == 0
+
+
+LARGER_A = Offering(instance_type="m6i.xlarge", zone="us-east-1a")
+
+
+@pytest.mark.parametrize(
+    ("by_offering", "n_more", "need", "left", "n_pods"),
+    [
+        # Half of 6 stay: the loss of 3 is just borne, of 1 there are 2 to spare.
+        ({WEB_A: 3, WEB_B: 1}, 2, Need(after_offering=3, after_zone=2), WEB_A, 2),
+        ({WEB_A: 3, WEB_B: 1}, 2, Need(after_offering=3, after_zone=2), WEB_B, 0),
+        # A zone is lost as a whole, and so is what it leaves.
+        ({WEB_A: 2, LARGER_A: 2, WEB_B: 1}, 1, Need(after_offering=1, after_zone=2), WEB_A, 3),
+        ({WEB_A: 2, LARGER_A: 2, WEB_B: 1}, 1, Need(after_offering=1, after_zone=2), WEB_B, 0),
+        ({WEB_A: 2, LARGER_A: 2, WEB_B: 1}, 1, Need(after_offering=3, after_zone=1), WEB_A, 1),
+        # A loss that takes too much already may go on taking as much.
+        ({WEB_A: 4, WEB_B: 1}, 0, Need(after_offering=3, after_zone=0), WEB_A, 3),
+        ({WEB_A: 4}, 0, Need(after_offering=4, after_zone=0), WEB_A, 4),
+    ],
+)
+def test_as_many_pods_may_move_as_no_other_loss_hits_harder_for(
+    by_offering, n_more, need, left, n_pods
+):
+    nodes = [spot(f"s{i}", o) for i, o in enumerate(by_offering)] + [on_demand("d")]
+    healthy = [*((f"s{i}", n) for i, n in enumerate(by_offering.values())), ("d", n_more)]
+    fact = placed(work("api", healthy_by_node=tuple(healthy)), *nodes)
+    assert shift_room(fact, need, left, "web") == n_pods
+
+
+def test_pods_on_the_move_are_lost_with_what_hits_most_and_not_where_they_are():
+    nodes = (spot("s1", WEB_A, moving=True), spot("s2", WEB_B), on_demand("d"))
+    fact = placed(work("api", healthy_by_node=(("s1", 1), ("s2", 2), ("d", 3))), *nodes)
+    need = Need(after_offering=2, after_zone=0)
+    assert shift_room(fact, need, WEB_B, "web") == 3
+    assert shift_room(fact, need, WEB_A, "web") == 1
 
 
 counts = st.lists(st.integers(0, 4), min_size=6, max_size=6)
