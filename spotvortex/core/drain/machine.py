@@ -56,6 +56,10 @@ that Cluster Autoscaler or an Auto Scaling group ends: that takes minutes."""
 HURRIED_POLL_S: Final = 0.25
 """The same of a node that is lost and has just asked for capacity; it grows with its wait."""
 
+LEFT_PER_S: Final = 1_000.0
+"""Pods that a plan of lost nodes has left for each second between two looks of one of its nodes:
+where hundreds look, one of them always does so soon, and takes what room there is."""
+
 LEAVE_POLL_S: Final = 0.5
 """Seconds between two looks at a released node, until its provisioner has begun to end it."""
 
@@ -111,7 +115,7 @@ def _step(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float
         case DrainPhase.ASKING | DrainPhase.GROWING:
             return Do(_ask(order, progress, view))
         case DrainPhase.BINDING | DrainPhase.WAITING:
-            return Wait(_poll_s(order, progress, now))
+            return Wait(_poll_s(order, progress, view, now))
         case DrainPhase.ANCHORING:
             return Do(_hold(order, progress, view, now))
         case DrainPhase.MARKING:
@@ -142,12 +146,13 @@ def _ask(order: DrainOrder, progress: DrainProgress, view: NodeView) -> Call:
     return (_room if lost else _placeholder)(order, progress, view)
 
 
-def _poll_s(order: DrainOrder, progress: DrainProgress, now: float) -> float:
+def _poll_s(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float) -> float:
     """Return when to look again; hundreds of lost nodes that wait long need not look often."""
     if order.kind is OrderKind.DRAIN or progress.phase is not DrainPhase.BINDING:
         return POLL_S
     waited_s = now - progress.asked_at if progress.asked_at <= now else POLL_S
-    return min(POLL_S, max(HURRIED_POLL_S, waited_s / 4.0))
+    n_left = view.wave.left if view.wave is not None else 0
+    return min(POLL_S, max(HURRIED_POLL_S, waited_s / 4.0, n_left / LEFT_PER_S))
 
 
 def _placeholder(order: DrainOrder, progress: DrainProgress, view: NodeView) -> CreatePlaceholder:

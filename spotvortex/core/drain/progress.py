@@ -286,7 +286,7 @@ def _phase(order: DrainOrder, progress: DrainProgress, view: NodeView, now: floa
     if not progress.marked and order.kind is OrderKind.INTERRUPTION:
         return DrainPhase.MARKING
     pressing = _is_pressing(order, progress, view, now)
-    waits = not progress.begun and not pressing
+    waits = not pressing and (view.by_pod or not progress.begun)
     # Once the first pod has gone, the pods that follow it take the placeholders' room. A node that
     # is lost does not wait for a server that does not take our requests for room either.
     asks = bool(order.sides) and not progress.begun
@@ -375,9 +375,12 @@ def to_evict(progress: DrainProgress, view: NodeView) -> list[PodView]:
 def _has_room(order: DrainOrder, progress: DrainProgress, view: NodeView) -> bool:
     """Tell whether the pods of this node, and of all that are drained with it, have room.
 
-    A node that is lost has no time for the others: room for its own pods is enough.
+    A node that is lost has no time for the others: room for its own pods is enough, and where it
+    is set aside pod by pod, room for the next one.
     """
     lost = order.kind is OrderKind.INTERRUPTION
+    if view.by_pod:
+        return view.bound > 0 or not to_evict(progress, view)
     own = view.bound >= len(to_evict(progress, view) if lost else progress.moving)
     if view.wave is None or (own and lost):
         return own

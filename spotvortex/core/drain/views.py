@@ -94,6 +94,7 @@ class NodeView:
         n_waiting: of those how many have no node yet.
         given: of those how many were ever bound, None where nobody counts; what is `bound` of them
             is set aside by `wave_barrier`.
+        by_pod: it is set aside pod by pod: `bound` is for how many more pods there is room now.
         marked: the journal for this very plan is on the node.
         leaving: somebody is taking the node away already.
         receivers: the Ready nodes that the placeholders are bound to.
@@ -115,6 +116,7 @@ class NodeView:
     n_shared: int = 0
     n_waiting: int = 0
     given: int | None = None
+    by_pod: bool = False
     marked: bool = False
     leaving: bool = False
     receivers: tuple[Receiver, ...] = ()

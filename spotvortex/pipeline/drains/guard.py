@@ -102,6 +102,10 @@ class GuardedActuator:
         if isinstance(call, DeletePlaceholders) and call.unbound:
             return await self._desk.give_back(call, lambda: self._applied(call, (1,)))
         rank = self._rank(call)
+        if isinstance(call, MarkNode) and call.urgent:
+            # Right after it the room of its pods is asked for.
+            with self._desk.expecting(call.plan_id):
+                return await self._applied(call, rank)
         if isinstance(call, CreatePlaceholder):
             # Two requests each, of which a burst would bring a small API server to its knees.
             async with self._asking.slot(rank):

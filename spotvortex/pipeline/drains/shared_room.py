@@ -8,8 +8,9 @@ moment, and how much of the room there is and ever was bound. May not decide who
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -30,8 +31,9 @@ so on, so that a plan sends few however long its nodes come one after the other.
 MOST_S: Final = 8.0
 """Seconds to which that doubles."""
 
-QUIET_SHARE: Final = 0.3
-"""Share of that time without a further request after which what was asked for is sent."""
+QUIET_SHARE: Final = 0.06
+"""Share of that time without a further request after which what was asked for is sent, where no
+further one of the plan is to be expected."""
 
 MANY_PODS: Final = 200
 """Pods of one request from which on one placeholder stands for several of them. Fewer get one each,
@@ -67,6 +69,7 @@ class RoomDesk:
     """
 
     send: Callable[[CreateRoom], Awaitable[Answer]]
+    _expected: Counter[str] = field(default_factory=Counter)
     _open: dict[CreateRoom, _Batch] = field(default_factory=dict)
     _longest_s: OrderedDict[str, float] = field(default_factory=OrderedDict)
     _unsure: OrderedDict[str, CreateRoom] = field(default_factory=OrderedDict)
@@ -83,6 +86,17 @@ class RoomDesk:
             return Again("more room of the plan is being asked for")
         async with self._turn(call.plan_id):
             return await send()
+
+    @contextmanager
+    def expecting(self, plan_id: str) -> Iterator[None]:
+        """Expect one more request of a plan soon after the block: its node is being marked."""
+        self._expected[plan_id] += 1
+        try:
+            yield
+        finally:
+            self._expected[plan_id] -= 1
+            if not self._expected[plan_id]:
+                del self._expected[plan_id]
 
     def _turn(self, plan_id: str) -> asyncio.Lock:
         """Return what lets one of a plan's requests after the other go."""
@@ -105,7 +119,7 @@ class RoomDesk:
 
     async def _send_for_all(self, key: CreateRoom, batch: _Batch) -> None:
         try:
-            await self._gather(batch, self._wait_s(key.plan_id))
+            await self._gather(key.plan_id, batch)
             # Who comes from now on is in another batch.
             del self._open[key]
             async with self._turn(key.plan_id):
@@ -120,10 +134,15 @@ class RoomDesk:
             self._longest_s.popitem(last=False)
         return longest_s
 
-    async def _gather(self, batch: _Batch, longest_s: float) -> None:
+    async def _gather(self, plan_id: str, batch: _Batch) -> None:
+        """Wait for further requests: as long as nodes of the plan are being marked, or a moment."""
+        longest_s = self._wait_s(plan_id)
+        quiet_s = QUIET_SHARE * longest_s
         until = _now() + longest_s
         for _ in range(MAX_LOOKS):
-            left = min(until, batch.newest_at + QUIET_SHARE * longest_s) - _now()
+            if plan_id in self._expected:
+                batch.newest_at = _now()
+            left = min(until, batch.newest_at + quiet_s) - _now()
             if left < SOON_S:
                 return
             await asyncio.sleep(left)

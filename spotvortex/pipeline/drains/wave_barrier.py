@@ -36,13 +36,21 @@ _NEWCOMER: Final = _Member()
 
 
 @dataclass(slots=True)
+class _Share:
+    """Room of the plan that is set aside for one node: pod by pod, or for all its pods at once."""
+
+    by_pod: bool
+    n: int = 0
+
+
+@dataclass(slots=True)
 class _Wave:
     """One wave, with sums over its members that are kept up as they change: it may be large."""
 
     size: int
     members: dict[str, _Member] = field(default_factory=dict)
     trouble: str = ""
-    granted: dict[str, int] = field(default_factory=dict)
+    shares: dict[str, _Share] = field(default_factory=dict)
     n_granted: int = 0
     giver: str = ""
     n: Counter[str] = field(default_factory=Counter)
@@ -112,7 +120,7 @@ class WaveBarrier:
             room=view.n_room,
             bound=view.bound,
             left=len(to_evict(progress, view)),
-            settled=order.uid in wave.granted or view.bound >= len(progress.moving),
+            settled=_is_settled(wave, view, progress),
             marked=progress.marked or view.marked,
         )
         wave.put(order.uid, member)
@@ -128,17 +136,35 @@ class WaveBarrier:
             wave.trouble = f"{order.node} of the same wave: {reason}"
 
 
-def _with_share(wave: _Wave, view: NodeView, progress: DrainProgress) -> NodeView:
-    """Set room that the wave's nodes share aside for this one, once there is enough for all of it.
+def _is_settled(wave: _Wave, view: NodeView, progress: DrainProgress) -> bool:
+    """Tell whether there is room for all pods of a node, those that have gone included."""
+    share = wave.shares.get(view.uid)
+    if share is not None:
+        return not share.by_pod or share.n >= len(progress.moving)
+    return view.bound >= len(progress.moving)
 
-    What was set aside stays so: its pods take it when they go, one after the other.
+
+def _with_share(wave: _Wave, view: NodeView, progress: DrainProgress) -> NodeView:
+    """Set room that the wave's nodes share aside for this one, and lay it over its view.
+
+    As soon as some is bound, so that its first pod need not wait for the room of the last; a node
+    that has room of its own, or has begun, gets what it lacks at once. What was set aside stays
+    so: its pods take it when they go, one after the other.
     """
     if view.given is None:
         return view
-    if view.uid not in wave.granted:
-        needed = len(to_evict(progress, view)) - view.bound
-        if needed <= 0 or view.given - wave.n_granted < needed:
-            return view
-        wave.granted[view.uid] = needed
-        wave.n_granted += needed
-    return replace(view, bound=view.bound + wave.granted[view.uid])
+    share = wave.shares.get(view.uid) or _Share(by_pod=not view.bound and not progress.begun)
+    free = view.given - wave.n_granted
+    left = len(to_evict(progress, view))
+    if share.by_pod:
+        more = min(free, len(progress.moving) - share.n)
+    else:
+        more = left - view.bound if share.n == 0 and free >= left - view.bound else 0
+    if more > 0:
+        wave.shares[view.uid] = share
+        share.n += more
+        wave.n_granted += more
+    if not share.by_pod or share.n == 0:
+        return replace(view, bound=view.bound + share.n)
+    used = max(0, len(progress.moving) - left)
+    return replace(view, bound=max(0, share.n - used), by_pod=True)

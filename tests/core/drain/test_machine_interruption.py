@@ -233,6 +233,20 @@ def test_a_lost_node_with_room_for_its_own_pods_does_not_wait_for_others(made, p
     assert proceed(made, asked, view, AT).phase is phase
 
 
+def test_pods_of_a_lost_node_go_one_by_one_as_room_is_set_aside_for_them():
+    """Each pod waits for room of its own, and none for that of the others."""
+    script = Script([pod("a"), pod("b"), pod("c")], binds=False)
+    *_, at, progress = run(script, LOSS, steps=2)
+    for evicted in (["a"], ["a", "b"]):
+        script.seen = {"by_pod": True, "bound": 1}
+        *_, at, progress = run(script, LOSS, at=at, progress=progress, steps=1)
+        script.seen = {"by_pod": True, "bound": 0}
+        *_, at, progress = run(script, LOSS, at=at, progress=progress, steps=3)
+        assert (script.evicted(), progress.phase) == (evicted, DrainPhase.BINDING)
+    assert run(script, LOSS, at=at, progress=progress)[0] is DrainEnd.DONE
+    assert 0.0 <= script.at[script.kinds().index("ReleaseNode") - 1] - PRESSING_AT <= 2.0
+
+
 def test_the_more_pods_its_plan_has_left_the_earlier_a_lost_nodes_own_ones_go():
     for n_left in (50, 1000):
         stands = WaveView(asking=False, bound=0, left=n_left, last=False)

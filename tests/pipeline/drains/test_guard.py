@@ -280,22 +280,27 @@ def test_a_mark_that_was_refused_does_not_count():
     assert answers == [Refused("conflict"), Refused("conflict"), Done()]
 
 
+def slow(guard):
+    """Let each write of a guard take a second before it is carried out."""
+    applied = guard.writer.apply
+
+    class Slow:
+        own_write = guard.writer.own_write
+
+        async def apply(self, call, until):
+            await asyncio.sleep(1.0)
+            return await applied(call, until)
+
+    guard.writer = Slow()
+
+
 def applied_together(*calls):
     """Apply calls side by side, each request taking a second, before a view that lags."""
 
     async def main():
         guard = guarded(busy(), limits=HALF)
         guard.cluster.lag()
-        applied = guard.writer.apply
-
-        class Slow:
-            own_write = guard.writer.own_write
-
-            async def apply(self, call, until):
-                await asyncio.sleep(1.0)
-                return await applied(call, until)
-
-        guard.writer = Slow()
+        slow(guard)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(guard.apply(call)) for call in calls]
         return [type(t.result()) for t in tasks], now()
@@ -311,6 +316,31 @@ def test_marks_made_at_the_same_time_never_share_the_last_place_of_a_budget():
 def test_marks_of_lost_nodes_do_not_wait_for_each_other():
     marks = [mark(f"d{i}", urgent=True) for i in range(5)]
     assert applied_together(*marks) == ([Done] * 5, 1.0)
+
+
+def test_the_room_of_a_plan_is_asked_for_once_all_its_nodes_that_are_being_marked_are_so():
+    async def main():
+        guard = guarded()
+        slow(guard)
+
+        async def lost(name, starts_at):
+            await asyncio.sleep(starts_at)
+            await guard.apply(mark(name, urgent=True))
+            pods = (pod(f"{name}-a"),)
+            shape = replace(LOSS_CALLS[-1].shapes[0], pods=pods)
+            await guard.apply(replace(LOSS_CALLS[-1], for_uids=(name,), shapes=(shape,)))
+
+        async with asyncio.TaskGroup() as group:
+            for i in range(4):
+                group.create_task(lost(f"d{i}", i / 10.0))
+        return guard.cluster.live.log
+
+    log = run(main)
+    assert [(at, kind) for at, kind in log[:4]] == [
+        (pytest.approx(1.0 + i / 10.0), "MarkNode") for i in range(4)
+    ]
+    ((asked_at, kind),) = log[4:]
+    assert (kind, 0.0 < asked_at - 2.3 < 0.1) == ("CreateRoom", True)
 
 
 def test_a_mark_of_a_lost_node_that_is_on_its_way_takes_its_place_in_the_budget():

@@ -76,6 +76,35 @@ def test_a_stream_without_a_pause_is_sent_in_few_requests_each_after_twice_the_t
     assert [at for at, _ in sent] == [LONGEST_S, pytest.approx(3 * LONGEST_S, abs=0.2)]
 
 
+def test_a_request_waits_for_those_whose_nodes_are_being_marked_but_not_for_ever():
+    async def main():
+        sent = []
+
+        async def send(call):
+            sent.append((round(now(), 2), call.for_uids))
+            return Done()
+
+        async def mark(desk, node, marked_s):
+            with desk.expecting("p1"):
+                await asyncio.sleep(marked_s)
+            await desk.ask(asked(node))
+
+        desk = RoomDesk(send)
+        async with asyncio.TaskGroup() as group:
+            for i, marked_s in enumerate((0.01, 0.2, 3.0)):
+                group.create_task(mark(desk, f"n{i}", marked_s))
+        return sent
+
+    first, second = run(main)
+    assert first == (0.01 + LONGEST_S, ("uid-n0", "uid-n1"))
+    assert second == (3.0 + QUIET_SHARE * 2 * LONGEST_S, ("uid-n2",))
+
+
+def test_a_node_alone_waits_for_next_to_nothing():
+    ((at, _),) = answered(asked("n0"))[0]
+    assert at <= 0.03
+
+
 def test_after_silence_the_same_is_asked_beside_what_is_new():
     async def main():
         sent, given = [], [Again("silent"), Done(), Done()]

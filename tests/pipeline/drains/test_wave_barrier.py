@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.progress import DrainProgress
@@ -133,20 +135,75 @@ def test_only_so_many_waves_are_remembered(monkeypatch):
     assert list(waves._waves) == ["p2", "p3"]
 
 
-def shared(waves, one, given, n_pods=2):
-    """How much of a plan's shared room is bound for an order, of which so much was ever bound."""
-    pods = tuple(pod(f"{one.node}-{i}") for i in range(n_pods))
-    seen = view(*pods, uid=one.uid, node=one.node, given=given)
-    return waves.see(one, seen, DrainProgress(moving=pods)).bound
+def shared(waves, one, given, n_gone=0, bound=0, **changes):
+    """What an order of two pods sees of its plan's room, of which so much was ever bound."""
+    pods = tuple(pod(f"{one.node}-{i}") for i in range(2))
+    seen = view(*pods[n_gone:], uid=one.uid, node=one.node, given=given, bound=bound)
+    return waves.see(one, seen, DrainProgress(moving=pods, **changes))
 
 
-def test_shared_room_is_set_aside_for_whole_nodes_one_after_the_other_and_for_good():
+def test_shared_room_is_set_aside_as_it_comes_and_for_good():
     first, second = loss("web-s0"), loss("web-s1")
     waves = joined(first, second)
-    assert [shared(waves, one, given=1) for one in (first, second)] == [0, 0]
-    assert [shared(waves, one, given=3) for one in (second, first)] == [2, 0]
-    assert [shared(waves, one, given=4) for one in (first, second)] == [2, 2]
-    assert shared(waves, second, given=4, n_pods=1) == 2
+
+    def bound(*asked):
+        return [shared(waves, one, given, n_gone).bound for one, given, n_gone in asked]
+
+    assert bound((first, 0, 0), (second, 0, 0)) == [0, 0]
+    assert bound((first, 1, 0), (second, 1, 0)) == [1, 0]
+    assert bound((first, 1, 1), (second, 1, 0)) == [0, 0]
+    assert bound((second, 3, 0), (first, 3, 1)) == [2, 0]
+    assert bound((first, 4, 1), (second, 4, 0), (second, 4, 2)) == [1, 2, 0]
+    assert bound((first, 9, 1), (second, 9, 2)) == [1, 0]
+
+
+def test_what_a_node_has_used_is_no_room_for_the_pods_of_another():
+    first, second = loss("web-s0"), loss("web-s1")
+    waves = joined(first, second)
+    assert shared(waves, first, given=2).by_pod
+    shared(waves, first, given=2, n_gone=2)
+    seen = shared(waves, second, given=2)
+    assert (seen.by_pod, seen.wave.bound, seen.wave.left, seen.wave.has_room) == (
+        False,
+        0,
+        2,
+        False,
+    )
+
+
+@pytest.mark.parametrize("own", [{"bound": 1}, {"begun": True}])
+def test_a_node_with_room_of_its_own_gets_what_it_lacks_at_once(own):
+    one = loss("web-s0")
+    waves = joined(one, loss("web-s1"))
+    lacking = 2 - own.get("bound", 0)
+    seen = [shared(waves, one, given, **own) for given in (lacking - 1, lacking)]
+    assert [(s.by_pod, s.bound) for s in seen] == [(False, own.get("bound", 0)), (False, 2)]
+
+
+@given(
+    sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    steps=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.booleans()), max_size=40),
+)
+def test_no_more_pods_go_than_room_was_ever_bound_for(sizes, steps):
+    """Whoever looks when, and however the room comes; in the end all of it has been used."""
+    orders = [loss(f"web-s{i}") for i in range(len(sizes))]
+    waves, given, gone = joined(*orders), 0, [0] * len(orders)
+    pods = [tuple(pod(f"{i}-{k}") for k in range(n)) for i, n in enumerate(sizes)]
+
+    def look(i):
+        seen = view(*pods[i][gone[i] :], uid=orders[i].uid, node=orders[i].node, given=given)
+        progress = DrainProgress(moving=pods[i], begun=gone[i] > 0)
+        return waves.see(orders[i], seen, progress).bound
+
+    for which, more, goes in steps:
+        given += more
+        i = which % len(orders)
+        if look(i) and goes:
+            gone[i] = min(sizes[i], gone[i] + 1)
+        assert sum(gone) <= given
+    for i in range(len(orders)):
+        gone[i] += min(look(i), sizes[i] - gone[i])
+    assert sum(gone) == min(given, sum(sizes))
 
 
 def test_an_order_is_the_last_of_its_plan_once_all_others_have_ended():
