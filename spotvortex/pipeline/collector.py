@@ -2,9 +2,10 @@
 
 Comes in: the cluster view's and the market's current values, notices, and the drainer's word on
 what it holds. Goes out: an `Observation` in a `Latest`, with a new trace, each tick or at once on a
-notice; one that shows notices also goes to `losses`, where no scores are waited for. Starts after
-the first sync; from then on it observes also when inputs are stale, so that the decisions say so.
-May not wait for anything else.
+notice. Where there are notices, what is seen of them and of the cluster goes to `losses` before
+anything else is asked, and the rest waits for a moment. Starts after the first sync; from then on
+it observes also when inputs are stale, so that the decisions say so. May not wait for anything
+else.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ BURST_S: Final = 0.1
 """Least seconds between two observations that notices wake: the first is seen at once, and what
 follows it in a burst is seen together."""
 
+HEAD_START_S: Final = 0.02
+"""Seconds for which nothing of the cycle goes on while what is lost is on its way to its cordon:
+prices, metrics, scores and decisions all compute on the same loop."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collector:
@@ -48,7 +53,7 @@ class Collector:
         authority: tells whether the controller may write.
         notices: the source of notices.
         in_hand: the newest word of the drainer on the nodes that it holds.
-        losses: where an observation with notices goes as well.
+        losses: where what is lost goes first: an observation without prices.
         usage: what measures nodes and pods.
     """
 
@@ -93,19 +98,18 @@ class Collector:
             self.heartbeats.beat("collector")
             cycle += 1
             held = self.in_hand.poll() or held
-            self._hand_on(self._observe(cycle, held), out)
             seen_at = loop.time()
+            self._put(await self._observe(cycle, held), out)
             # A tick that came late moves the next one: ticks are never made up for.
             due = max(due + self.tick_s, loop.time())
             if await self._woken_before(due, stop):
                 await asyncio.sleep(max(0.0, seen_at + BURST_S - loop.time()))
                 due = loop.time()
 
-    def _hand_on(self, observation: Observation, out: Latest[Observation]) -> None:
-        for channel in (self.losses, out) if observation.notices else (out,):
-            replaced = channel.put(observation)
-            if replaced:
-                self.telemetry.count(CHANNEL_REPLACED, channel.name, n=replaced)
+    def _put(self, observation: Observation, channel: Latest[Observation]) -> None:
+        replaced = channel.put(observation)
+        if replaced:
+            self.telemetry.count(CHANNEL_REPLACED, channel.name, n=replaced)
 
     async def _woken_before(self, due: float, stop: asyncio.Event) -> bool:
         """Wait for the next tick, the stop, or a notice, the first of them; True for a notice."""
@@ -120,30 +124,42 @@ class Collector:
                 wait.cancel()
         return woken
 
-    def _observe(self, cycle: int, held: InHand) -> Observation:
-        started = asyncio.get_running_loop().time()
+    async def _observe(self, cycle: int, held: InHand) -> Observation:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         with self.telemetry.span("cycle", attributes={"cycle": cycle}) as span:
-            now = self.clock.now()
-            cluster = self.cluster.snapshot(now)
-            notices = self.notices.pending(now)
-            observation = Observation(
-                cycle=cycle,
-                at=now,
-                cluster=cluster,
-                market=self._market(cluster, now),
-                traceparent=span.traceparent,
-                seconds=asyncio.get_running_loop().time() - started,
-                standing=self.authority.standing(),
-                notices=notices,
-                notice_inputs=self.notices.health(now),
-                answers_notices=not self.notices.evidence_only,
-                in_hand=held.uids,
-                usage=self.usage.facts(now),
+            seen = self._seen(cycle, held, span.traceparent)
+            if seen.notices:
+                self._put(seen, self.losses)
+                waits = loop.time()
+                await asyncio.sleep(HEAD_START_S)
+                started += loop.time() - waits
+            observation = replace(
+                seen,
+                market=self._market(seen.cluster, seen.at),
+                notice_inputs=self.notices.health(seen.at),
+                usage=self.usage.facts(seen.at),
+                seconds=loop.time() - started,
             )
-        if notices:
-            self.notices.settle(settled(notices, cluster, in_flight(cluster)))
+        if seen.notices:
+            self.notices.settle(settled(seen.notices, seen.cluster, in_flight(seen.cluster)))
         self.telemetry.seen(observation)
         return observation
+
+    def _seen(self, cycle: int, held: InHand, traceparent: str) -> Observation:
+        """Look at the cluster and its notices: all that an order for a lost node reads."""
+        now = self.clock.now()
+        return Observation(
+            cycle=cycle,
+            at=now,
+            cluster=self.cluster.snapshot(now),
+            market=MarketFacts(),
+            traceparent=traceparent,
+            standing=self.authority.standing(),
+            notices=self.notices.pending(now),
+            answers_notices=not self.notices.evidence_only,
+            in_hand=held.uids,
+        )
 
     def _market(self, cluster: ClusterFacts, now: float) -> MarketFacts:
         """Ask for what is held, and for what pools may use; the health is that of what is held."""

@@ -9,7 +9,7 @@ from spotvortex.core.domain.types import Offering
 from spotvortex.core.drain.messages import InHand
 from spotvortex.errors import UnreachableError
 from spotvortex.pipeline.channels import ClosedError, Latest
-from spotvortex.pipeline.collector import Collector
+from spotvortex.pipeline.collector import HEAD_START_S, Collector
 from spotvortex.pipeline.health import Heartbeats
 from spotvortex.sim.runtime.virtual_loop import SimClock
 from tests.core.builders import AT, WEB_A, WEB_B, cluster, pool, spot
@@ -32,12 +32,11 @@ def collect(cluster, seconds, bring=(), **ports):
         telemetry, out, stop = MemoryTelemetry(), Latest("observations"), asyncio.Event()
         collector = Collector(
             cluster=cluster,
-            market=StillMarket(),
             clock=SimClock(AT, asyncio.get_running_loop()),
             telemetry=telemetry,
             heartbeats=Heartbeats({"collector": 60.0}),
             tick_s=30.0,
-            **ports,
+            **({"market": StillMarket()} | ports),
         )
         for at, found in bring:
             asyncio.get_running_loop().call_later(at, ports["notices"].bring, *found)
@@ -161,7 +160,7 @@ def test_offerings_are_listed_once_and_sorted():
 def test_a_notice_wakes_it_at_once_and_the_next_tick_is_counted_from_there():
     brought = [(40.0, [notice("a")])]
     telemetry, out, _ = collect(StillCluster(), 101.0, brought, notices=MemoryNotices())
-    expected = [(0.0, 1), (30.0, 2), (40.0, 3), (70.0, 4), (100.0, 5)]
+    expected = [(0.0, 1), (30.0, 2), (40.0 + HEAD_START_S, 3), (70.0, 4), (100.0, 5)]
     assert [(round(at, 3), n) for at, n in ticks(telemetry)] == expected
     assert run(out.get).cycle == 5
 
@@ -171,7 +170,7 @@ def test_the_first_of_a_burst_of_notices_is_seen_at_once_and_the_others_together
     facts = cluster(pool(nodes=tuple(spot(f"n{n}") for n in range(10))))
     telemetry, *_ = collect(StillCluster(facts), 40.5, brought, notices=MemoryNotices())
     at = [round(at, 3) for at, _ in ticks(telemetry)]
-    assert at[:4] == [0.0, 30.0, 40.0, 40.1]
+    assert at[:4] == pytest.approx([0.0, 30.0, 40.0 + HEAD_START_S, 40.1 + HEAD_START_S])
     assert len(at) <= 5
 
 
@@ -182,7 +181,26 @@ def test_what_is_lost_is_told_apart_from_what_is_only_seen():
     notices.bring(notice("web-s0"))
     notices.came.clear()
     _, out, _ = collect(StillCluster(), 1.0, notices=notices, losses=losses)
-    assert run(losses.get) is run(out.get)
+    lost, seen = run(losses.get), run(out.get)
+    assert lost.notices == seen.notices != ()
+    assert (lost.cluster, lost.traceparent) == (seen.cluster, seen.traceparent)
+
+
+def test_what_is_lost_goes_on_before_any_price_is_asked_for_and_the_rest_a_moment_later():
+    losses, asked, met = Latest("losses"), [], []
+
+    class SlowMarket(StillMarket):
+        def facts(self, offerings, at):
+            asked.append(now())
+            met.append(losses.poll())
+            return super().facts(offerings, at)
+
+    notices = MemoryNotices()
+    brought = [(40.0, [notice("web-s0")])]
+    facts = StillCluster(cluster(on_instances(pool())))
+    collect(facts, 41.0, brought, notices=notices, losses=losses, market=SlowMarket())
+    assert [lost is not None for lost in met] == [False, False, True]
+    assert asked[-1] == pytest.approx(40.0 + HEAD_START_S)
 
 
 def test_a_stop_wakes_it_although_it_waits_for_notices():
