@@ -196,7 +196,7 @@ def _pod(name: str, kind: str, node: Json, plan: str) -> Json:
     container = {
         "name": "pause",
         "image": "example.test/pause:1",
-        "resources": {"requests": {"cpu": "1m"}},
+        "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}},
         # A namespace may be as restricted as there is.
         "securityContext": {
             "allowPrivilegeEscalation": False,
