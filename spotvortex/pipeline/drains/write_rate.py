@@ -18,6 +18,10 @@ Rank = tuple[int, ...]
 FIRST: Final[Rank] = (0,)
 """The rank before which nothing goes."""
 
+IN_A_ROW: Final = 7
+"""Slots that go to the first rank one after the other while others wait; the next is another's.
+Where a server takes long for the cordons of hundreds, nodes that have theirs are emptied beside."""
+
 _SOON_S: Final = 1e-5
 """A wait that is no longer than this is none. The clock of a process that has run for weeks, and
 that of a simulation, tell no shorter times apart: a timer for less would be due without any time
@@ -77,11 +81,13 @@ class WriteRate:
 class Slots:
     """At most `n` writes on their way at once; of those that wait the lowest rank goes first.
 
-    `n` may be changed at any time, and counts from the next end of a write on.
+    `n` may be changed at any time, and counts from the next end of a write on. The first rank
+    leaves every eighth slot to the others.
     """
 
     n: int
     _taken: int = 0
+    _in_a_row: int = 0
     _asked: int = 0
     _waiting: list[tuple[Rank, int, asyncio.Future[None]]] = field(default_factory=list)
 
@@ -104,7 +110,23 @@ class Slots:
         """Free the slot, and give it to whoever is next as far as `n` allows now."""
         self._taken -= 1
         while self._waiting and self._taken < self.n:
-            *_, turn = heapq.heappop(self._waiting)
+            turn = self._next()
             if not turn.done():
                 self._taken += 1
                 turn.set_result(None)
+
+    def _next(self) -> asyncio.Future[None]:
+        """Take who is next from those that wait."""
+        if self._waiting[0][0] != FIRST:
+            return heapq.heappop(self._waiting)[2]
+        self._in_a_row += 1
+        if self._in_a_row <= IN_A_ROW:
+            return heapq.heappop(self._waiting)[2]
+        self._in_a_row = 0
+        others = [entry for entry in self._waiting if entry[0] != FIRST]
+        if not others:
+            return heapq.heappop(self._waiting)[2]
+        chosen = min(others, key=lambda entry: entry[:2])
+        self._waiting.remove(chosen)
+        heapq.heapify(self._waiting)
+        return chosen[2]

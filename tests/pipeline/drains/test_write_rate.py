@@ -107,6 +107,31 @@ def test_no_more_are_on_their_way_than_there_are_slots_and_the_lowest_rank_is_ne
     assert run(main) == (["a", "b", "c", "d"], 2, 2.0)
 
 
+def test_the_first_rank_leaves_every_eighth_slot_to_the_lowest_of_the_others():
+    async def main():
+        slots, order = Slots(1), []
+
+        async def write(name, rank):
+            async with slots.slot(rank):
+                order.append(name)
+                await asyncio.sleep(1.0)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(21):
+                group.create_task(write("cordon", FIRST))
+            for name, rank in (("c", (2, 1)), ("a", (1,)), ("b", (1,))):
+                group.create_task(write(name, rank))
+        return order
+
+    order = run(main)
+    # The first one found a slot free.
+    assert [(i, name) for i, name in enumerate(order) if name != "cordon"] == [
+        (8, "a"),
+        (16, "b"),
+        (23, "c"),
+    ]
+
+
 def test_of_one_rank_who_asked_first_gets_the_slot_first():
     async def main():
         slots, order = Slots(1), []
