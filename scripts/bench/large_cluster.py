@@ -35,6 +35,7 @@ USER = "spotvortex-shadow"
 TICK_S = 2.0
 CHANGES_PER_S = 50
 STALLS = "spotvortex_event_loop_stall_seconds"
+BUSY = "spotvortex_event_loop_busy_seconds"
 RECONCILE = "spotvortex_reconcile_loop_duration_seconds"
 OBSERVE = "spotvortex_observe_duration_seconds"
 
@@ -47,6 +48,7 @@ class Reading:
     cpu_s: float
     n_lists: int
     stalls: Histogram
+    busy: Histogram
     reconcile: Histogram
     observe: Histogram
 
@@ -74,6 +76,7 @@ def read(plane: ControlPlane, daemon: Daemon) -> Reading:
         cpu_s=cpu.user + cpu.system,
         n_lists=lists,
         stalls=read_histogram(text, STALLS),
+        busy=read_histogram(text, BUSY),
         reconcile=read_histogram(text, RECONCILE),
         observe=read_histogram(text, OBSERVE),
     )
@@ -151,11 +154,13 @@ def show(before: Reading, after: Reading, n_changes: int) -> None:
     reconcile = after.reconcile.since(before.reconcile)
     observe = after.observe.since(before.observe)
     stalls = after.stalls.since(before.stalls)
+    busy = after.busy.since(before.busy)
     print(f"  window                    {seconds:8.0f} s, {n_changes} pod changes")
     print(f"  cycles                    {reconcile.total:8.0f}")
     print(f"  reconcile p50 / p95 / p99  <= {quantiles(reconcile)} s")
     print(f"  observe   p50 / p95 / p99  <= {quantiles(observe)} s")
     print(f"  stalls > 50 ms / > 100 ms {stalls.above(0.05):8.0f} / {stalls.above(0.1):.0f}")
+    print(f"  by its own computing      {busy.above(0.05):8.0f} / {busy.above(0.1):.0f}")
     print(f"  LISTs                     {after.n_lists - before.n_lists:8d}")
     print(f"  CPU                       {(after.cpu_s - before.cpu_s) / seconds:8.2f} cores")
 

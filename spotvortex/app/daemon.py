@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 
@@ -205,7 +206,7 @@ def _watched(edges: Edges, telemetry: Telemetry) -> Edges:
         return edges
 
     async def stalls(stop: asyncio.Event) -> None:
-        await watch_stalls(telemetry, stop)
+        await watch_stalls(telemetry, stop, time.thread_time)
 
     return replace(edges, background=[*edges.background, ("stalls", stalls)])
 

@@ -8,7 +8,7 @@ are on the loop's clock.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,7 +16,7 @@ from typing import Final
 from spotvortex.core.decision.messages import Plan
 from spotvortex.core.domain.inputs import InputHealth, InputState
 from spotvortex.ports.cluster import ClusterView
-from spotvortex.ports.series import LOOP_STALL
+from spotvortex.ports.series import LOOP_BUSY, LOOP_STALL
 from spotvortex.ports.telemetry import Telemetry
 
 
@@ -59,13 +59,24 @@ class Heartbeats:
 INTERVAL_S: Final = 0.02
 
 
-async def watch_stalls(telemetry: Telemetry, stop: asyncio.Event) -> None:
-    """Measure until told to stop."""
+async def watch_stalls(
+    telemetry: Telemetry, stop: asyncio.Event, computed_s: Callable[[], float]
+) -> None:
+    """Measure until told to stop.
+
+    Args:
+        telemetry: where lateness goes, and how much of it was our own computing: on a machine that
+            is short of processor time, the rest was spent waiting for a core.
+        stop: ends it.
+        computed_s: processor time that the loop's thread has used so far, in seconds.
+    """
     loop = asyncio.get_running_loop()
     while not stop.is_set():
-        due = loop.time() + INTERVAL_S
+        due, before_s = loop.time() + INTERVAL_S, computed_s()
         await asyncio.sleep(INTERVAL_S)
-        telemetry.measure(LOOP_STALL, max(0.0, loop.time() - due))
+        late_s = max(0.0, loop.time() - due)
+        telemetry.measure(LOOP_STALL, late_s)
+        telemetry.measure(LOOP_BUSY, min(late_s, computed_s() - before_s))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -85,6 +85,11 @@ LOOP_STALL: Final = Measured(
     # No step may hold the loop for more than 20 ms; from 0.25 s on probes and watches suffer.
     (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
 )
+LOOP_BUSY: Final = Measured(
+    "event_loop_busy_seconds",
+    "Lateness of the event loop by its own computing; it is late for others' too.",
+    LOOP_STALL.buckets,
+)
 
 COUNTED: Final = (
     CALLS,
@@ -98,5 +103,5 @@ COUNTED: Final = (
     WEIGHTS_GIVEN_UP,
     CHALLENGER_RUNS,
 )
-MEASURED: Final = (RECOMMENDATION_LEAD, LOOP_STALL, CHALLENGER_DIFFERENCE)
+MEASURED: Final = (RECOMMENDATION_LEAD, LOOP_STALL, LOOP_BUSY, CHALLENGER_DIFFERENCE)
 """All of them: telemetry declares what stands here, and knows no other."""

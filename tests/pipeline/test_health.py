@@ -94,13 +94,19 @@ def test_stalls_of_the_loop_are_measured():
     async def main():
         telemetry, stop = MemoryTelemetry(), asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            group.create_task(watch_stalls(telemetry, stop))
+            group.create_task(watch_stalls(telemetry, stop, lambda: computed_s[0]))
             await asyncio.sleep(0.01)
             spend(0.5)
+            computed_s[0] += 0.2
+            await asyncio.sleep(INTERVAL_S)
+            spend(0.1)
+            computed_s[0] += 0.3
             await asyncio.sleep(INTERVAL_S)
             stop.set()
-        return [round(seconds, 6) for _, seconds in telemetry.of("event_loop_stall_seconds")]
+        names = ("event_loop_stall_seconds", "event_loop_busy_seconds")
+        return [[seconds for _, seconds in telemetry.of(name)] for name in names]
 
-    late, *rest = run(main)
-    assert late == pytest.approx(0.49)
-    assert rest == [0.0]
+    computed_s = [0.0]
+    late, own = run(main)
+    assert late == pytest.approx([0.49, 0.1, 0.0])
+    assert own == pytest.approx([0.2, 0.1, 0.0])

@@ -88,6 +88,7 @@ NAMES = {
     "spotvortex_extra_room_pods",
     "spotvortex_challenger_runs",
     "spotvortex_event_loop_stall_seconds",
+    "spotvortex_event_loop_busy_seconds",
     "spotvortex_challenger_difference_ratio",
     "spotvortex_predictions_judged",
     "spotvortex_prediction_brier_score",
