@@ -15,6 +15,7 @@ from spotvortex.core.domain.cloud.notices import (
     Reject,
     instance_id_of,
     read_notice,
+    risk_until,
 )
 from tests.core.events import (
     T0,
@@ -229,3 +230,17 @@ def test_any_bytes_give_notices_that_hold_together_or_a_reason(body):
         assert notice.instance_id == instance_id_of(f"aws:///z/{notice.instance_id}")
         assert notice.at <= notice.received_at == NOW
         assert notice.until > notice.at or notice.deadline is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "until"),
+    [
+        ("2026-09-21T14:13:20+00:00", T0),
+        ("2026-09-21T14:13:20", T0),
+        ("2026-09-21T16:13:20+02:00", T0),
+        ("soon", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_a_note_of_a_risk_counts_until_its_time_and_what_is_no_time_is_over(text, until):
+    assert risk_until(text) == until
