@@ -8,9 +8,9 @@ from spotvortex.core.domain.autoscaling import claim_of
 from spotvortex.core.domain.types import Blocker, CapacityType
 from spotvortex.core.drain.calls import DeletePlaceholders, EvictPod, empties_lost_node
 from spotvortex.core.drain.machine import (
-    AUTOSCALER_POLL_S,
     HURRIED_POLL_S,
     LEAVE_POLL_S,
+    LEFT_PER_S,
     POLL_S,
     Do,
     Finish,
@@ -215,6 +215,25 @@ def test_a_lost_node_that_waits_for_room_is_looked_at_less_often_the_longer_it_w
         assert step(LOSS, waiting, marked_view(A, B)) == Wait(POLL_S)
 
 
+def test_of_hundreds_of_lost_nodes_each_is_looked_at_less_often():
+    binding = replace(MARKED, phase=DrainPhase.BINDING, asked_at=AT)
+    for n_left, poll_s in ((0, HURRIED_POLL_S), (500, 0.5), (9000, POLL_S)):
+        seen = marked_view(A, B, wave=replace(WAVE, left=n_left))
+        assert step(LOSS, binding, seen) == Wait(poll_s)
+        assert poll_s in (HURRIED_POLL_S, POLL_S, n_left / LEFT_PER_S)
+
+
+def test_where_room_is_set_aside_pod_by_pod_each_pod_of_a_lost_node_goes_as_its_own_is_bound():
+    begun = replace(MARKED, begun=True, evicted=frozenset({"uid-a"}))
+    for bound, found in ((0, DrainPhase.BINDING), (1, DrainPhase.EVICTING)):
+        assert phase(LOSS, begun, marked_view(A, B, bound=bound, by_pod=True)) is found
+        assert phase(LOSS, begun, marked_view(A, B, bound=bound)) is DrainPhase.EVICTING
+    gone = replace(begun, evicted=BOTH)
+    assert phase(LOSS, gone, marked_view(A, B, by_pod=True)) is DrainPhase.WAITING
+    late = LOSS.deadline - 45.0
+    assert phase(LOSS, begun, marked_view(A, B, by_pod=True), late) is DrainPhase.EVICTING
+
+
 def test_a_request_that_is_to_be_made_later_is_waited_for_but_evictions_have_their_own_times():
     later = replace(MARKED, phase=DrainPhase.RELEASING, retry_at={"": AT + 1.0, "uid-a": AT + 2.0})
     assert step(ORDER, later, marked_view()) == Wait(1.0)
@@ -269,7 +288,7 @@ def test_a_released_node_is_looked_at_as_often_as_its_provisioner_is_quick_and_a
     gone = replace(MARKED, phase=DrainPhase.RELEASING, released=True, cleaned=True)
     assert step(ORDER, gone, marked_view()) == Wait(LEAVE_POLL_S)
     slow = replace(ORDER, claim=claim_of("u"))
-    assert step(slow, gone, marked_view()) == Wait(AUTOSCALER_POLL_S)
+    assert step(slow, gone, marked_view()) == Wait(POLL_S)
     assert step(slow, gone, marked_view(), ORDER.deadline - 0.5) == Wait(0.5)
     assert step(slow, gone, marked_view(), ORDER.deadline - 0.01) == Wait(0.1)
     assert step(ORDER, gone, marked_view(leaving=True)) == Finish(DrainEnd.DONE, "drained")
