@@ -8,9 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core.decision.economics import entry_economics
-from spotvortex.core.decision.messages import Economics
+from spotvortex.core.decision.messages import Economics, PoolState
 from spotvortex.core.decision.planning import target_ratio
-from spotvortex.core.decision.rule_policy import max_ratio, max_spot_nodes, propose, worse
+from spotvortex.core.decision.rule_policy import (
+    WIDE_STEP_RATIO,
+    max_ratio,
+    max_spot_nodes,
+    n_to_undo,
+    propose,
+    worse,
+)
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import MoveKind
 from spotvortex.core.domain.types import RATIO_STEP, Action
@@ -18,6 +25,7 @@ from spotvortex.core.pool.input import Risk
 from tests.core import odd
 from tests.core.builders import (
     CALM,
+    CHEAP,
     GOOD,
     WEB_A,
     WEB_B,
@@ -115,6 +123,45 @@ RULES = [
     ("economic_increase", Action.INCREASE_30, pool_input(), GOOD, capped()),
     ("economic_increase", Action.INCREASE_30, pool_input(n_spot=0), GOOD, capped()),
     ("economic_increase", Action.INCREASE_10, pool_input(), GOOD, cap(0.7)),
+    ("economic_increase", Action.INCREASE_30, pool_input(), GOOD, cap(0.5 + WIDE_STEP_RATIO)),
+    ("economic_increase", Action.INCREASE_10, pool_input(), GOOD, cap(0.49 + WIDE_STEP_RATIO)),
+    ("above_max_spot_ratio", Action.DECREASE_30, pool_input(), GOOD, cap(0.5 - WIDE_STEP_RATIO)),
+    ("above_max_spot_ratio", Action.DECREASE_10, pool_input(), GOOD, cap(0.51 - WIDE_STEP_RATIO)),
+    (
+        "economic_increase",
+        Action.INCREASE_30,
+        pool_input(),
+        replace(GOOD, discount_ratio=0.15, payback_hours=6.0),
+        capped(),
+    ),
+    (
+        "price_stale",
+        Action.HOLD,
+        pool_input(entry_money=replace(CHEAP, spot_usd_per_hour=None, too_old_s=9e5)),
+        Economics(),
+        capped(),
+    ),
+    (
+        "covered_by_commitment",
+        Action.HOLD,
+        pool_input(entry_money=replace(CHEAP, marginal_usd_per_hour=0.04)),
+        replace(GOOD, discount_ratio=0.1),
+        capped(),
+    ),
+    (
+        "expected_loss",
+        Action.DECREASE_10,
+        pool_input(spot_money=replace(CHEAP, spot_usd_per_hour=0.11)),
+        GOOD,
+        capped(),
+    ),
+    (
+        "economic_increase",
+        Action.INCREASE_30,
+        pool_input(spot_money=replace(CHEAP, spot_usd_per_hour=0.10), spot_risk=risk_of(0.0)),
+        GOOD,
+        capped(),
+    ),
 ]
 
 
@@ -234,6 +281,7 @@ def test_a_cap_of_zero_leads_away_from_spot(n_spot, n_od, risk):
 
 
 DAY = Limits(interruption_minutes=240.0)
+WIDE = round(WIDE_STEP_RATIO * 20)
 HELD_A = offered(WEB_A, runtime_score=0.95, n_spot=6)
 
 
@@ -242,6 +290,8 @@ HELD_A = offered(WEB_A, runtime_score=0.95, n_spot=6)
     [
         ((HELD_A,), (), (Action.DECREASE_30, "risk_outweighs_price")),
         ((replace(HELD_A, n_spot=2),), (), (Action.DECREASE_10, "risk_outweighs_price")),
+        ((replace(HELD_A, n_spot=WIDE),), (), (Action.DECREASE_30, "risk_outweighs_price")),
+        ((replace(HELD_A, n_spot=WIDE - 1),), (), (Action.DECREASE_10, "risk_outweighs_price")),
         ((HELD_A, offered(WEB_B, n_spot=4)), (), (Action.INCREASE_30, "economic_increase")),
         ((HELD_A,), (offered(WEB_B),), (Action.INCREASE_30, "economic_increase")),
     ],
@@ -262,6 +312,27 @@ def test_nothing_grows_while_every_offering_was_lost_within_minutes():
     pool = pool_input(offerings=(offered(WEB_A, lost_hours=0.05),))
     found = propose(pool, entry_economics(pool, Limits()), Limits())
     assert (found.action, found.reason) == (Action.HOLD, "no_offering_left")
+
+
+@pytest.mark.parametrize(
+    ("others", "reason"),
+    [
+        ((), "no_offering_left"),
+        ((offered(WEB_B, refused_hours=0.05),), "no_offering_left"),
+        ((offered(WEB_B),), "economic_increase"),
+        ((offered(WEB_B, spot_usd_per_hour=None),), "economic_increase"),
+    ],
+)
+def test_growth_waits_only_where_every_offering_is_known_to_be_gone(others, reason):
+    pool = pool_input(offerings=(offered(WEB_A, lost_hours=0.05),), others=others)
+    assert propose(pool, GOOD, Limits()).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("fell_from", "n_anchored", "n"), [(None, 9, 0), (0.5, 9, 0), (0.7, 9, 4), (0.7, 3, 3)]
+)
+def test_a_return_undoes_what_anchors_keep_of_what_had_been_spot(fell_from, n_anchored, n):
+    assert n_to_undo(pool_input(n_anchored=n_anchored), PoolState(fell_from=fell_from)) == n
 
 
 def test_without_caps_a_high_risk_alone_leads_nowhere():
