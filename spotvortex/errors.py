@@ -179,3 +179,8 @@ class QueueError(SpotVortexError):
     def __init__(self, message: str, *, fault: QueueFault) -> None:
         super().__init__(message)
         self.fault = fault
+
+
+def in_words(error: BaseException) -> str:
+    """Say what went wrong in the system's own words, without Python's numbers around them."""
+    return str(getattr(error, "strerror", None) or error) or type(error).__name__

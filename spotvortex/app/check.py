@@ -57,8 +57,9 @@ async def _check_cluster(settings: Settings) -> tuple[list[checks.Check], frozen
         nodes = next(a for a in accesses if a.watched.resource.name == "nodes")
         offerings = await access_review.offerings(reads) if nodes.is_whole else frozenset()
     except ApiError as error:
-        fix = "see to the connection and the credentials of this context"
-        return [checks.wrong("cluster", f"{name}: {error}", fix)], frozenset()
+        fix = "check that this machine reaches the server, and the credentials of this context"
+        said = str(error) if name in str(error) else f"{name}: {error}"
+        return [checks.wrong("cluster", said, fix)], frozenset()
     finally:
         await client.close()
     # Two inputs may be of one resource, as those of Karpenter's Events are.

@@ -14,7 +14,7 @@ from typing import Final
 
 from spotvortex import __version__
 from spotvortex.app import bundle
-from spotvortex.app.kubernetes import kubernetes_edges, run_background
+from spotvortex.app.kubernetes import answering, kubernetes_edges, run_background
 from spotvortex.core.decision.messages import ControllerState, Plan
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.inputs import InputState
@@ -95,6 +95,7 @@ async def applied_priorities(settings: Settings) -> str:
         kubeconfig=kubeconfig(settings), context=settings.kube_context
     )
     try:
+        await answering(client)
         body = await client.get_bytes(EXPANDER, timeout=ANSWER_S)
     except NotServedError:
         return ""

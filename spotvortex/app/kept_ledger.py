@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from spotvortex.app.kubernetes import answering
 from spotvortex.errors import NotServedError, RecordError
 from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.coordination.kept_ledger import KeptLedger
@@ -30,6 +31,7 @@ async def from_cluster(settings: Settings) -> tuple[str, str]:
         kubeconfig=kubeconfig(settings), context=settings.kube_context
     )
     try:
+        await answering(client)
         path = KeptLedger.path_in(settings.namespace)
         body = await client.get_bytes(path, timeout=ANSWER_S)
     except NotServedError as error:

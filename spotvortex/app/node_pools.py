@@ -73,7 +73,9 @@ def of_file(path: Path, name: str) -> dict[str, object]:
         return pools[name]
     if not name and len(pools) == 1:
         return next(iter(pools.values()))
-    there = ", ".join(sorted(pools)) or "no NodePool"
+    if not pools:
+        raise NodePoolError(f"{path} holds no NodePool; give the YAML of one")
+    there = ", ".join(sorted(pools))
     wanted = f"no NodePool {name}" if name else "no single NodePool: name one"
     raise NodePoolError(f"{path} has {wanted}; it has {there}")
 

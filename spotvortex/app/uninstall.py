@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+from spotvortex.app.kubernetes import answering
 from spotvortex.app.prices import SystemClock
 from spotvortex.core.uninstall import UninstallResult
 from spotvortex.kube.admin.uninstall import Uninstaller
@@ -35,6 +36,7 @@ async def uninstall(
         kubeconfig=kubeconfig(settings), context=settings.kube_context
     )
     try:
+        await answering(client)
         rng = Random()  # noqa: S311 - jitter of retries
         departure = Uninstaller(client, settings.namespace, SystemClock(), tell, rng)
         return await (departure.leave(wait_s) if apply else departure.look())

@@ -93,6 +93,14 @@ class LightCommand(TyperCommand):
         """Return `--help`."""
         return _untyped(super().get_help_option(ctx))
 
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Read what was typed; what is wrong with a word is told without Python's own."""
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            error.message = error.message.replace("Value error, ", "")
+            raise
+
 
 class LazyGroup(TyperGroup):
     """A group of commands that imports one only where it is typed."""

@@ -80,9 +80,12 @@ def load(context: str) -> Settings:
 
 
 def load_quietly(context: str) -> Settings:
-    """Read the settings for a command whose answer is what counts, not its log."""
+    """Read the settings for a command whose answer is what counts, not its log.
+
+    What the log warns of, the answer says in its own words; a level that was chosen counts.
+    """
     loaded = load(context)
-    level = "WARNING" if loaded.log_level == "INFO" else loaded.log_level
+    level = "ERROR" if loaded.log_level == "INFO" else loaded.log_level
     logs.set_up("ERROR" if QUIET.get() else level, loaded.log_format)
     return loaded
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from spotvortex.core.domain.cloud.instance_types import vcpus_of
 from spotvortex.core.domain.types import CapacityType, Offering
-from spotvortex.errors import PriceFileError, SnapshotFileError
+from spotvortex.errors import PriceFileError, SnapshotFileError, in_words
 from spotvortex.evaluation import worlds
 from spotvortex.evaluation.protocol import Protocol
 from spotvortex.evaluation.run import Controller, Trial
@@ -163,7 +163,7 @@ def _read(path: Path) -> Snapshot:
     try:
         return snapshots.from_text(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise SnapshotFileError(f"{path}: cannot be read ({error})") from error
+        raise SnapshotFileError(f"{path}: cannot be read ({in_words(error)})") from error
     except SnapshotError as error:
         raise SnapshotFileError(f"{path.name}: {error}") from error
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from spotvortex.batch.executors import local_executor
-from spotvortex.errors import EpisodeError
+from spotvortex.errors import EpisodeError, in_words
 from spotvortex.faultsearch.episode import Episode, draw
 from spotvortex.faultsearch.run_episode import EpisodeOutcome
 from spotvortex.faultsearch.search import Findings, outcome_of, search
@@ -118,7 +118,7 @@ def play_file(path: Path) -> Result:
     try:
         episode = from_text(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise EpisodeError(f"{path} cannot be read: {error}") from error
+        raise EpisodeError(f"{path} cannot be read: {in_words(error)}") from error
     except EpisodeError as error:
         raise EpisodeError(f"{path}: {error}") from error
     found = Findings()
@@ -135,7 +135,7 @@ def _keep(episode: Episode, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(to_text(episode) + "\n", encoding="utf-8")
     except OSError as error:
-        raise EpisodeError(f"{path} cannot be written: {error}") from error
+        raise EpisodeError(f"{path} cannot be written: {in_words(error)}") from error
     return path
 
 

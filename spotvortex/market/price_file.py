@@ -20,7 +20,7 @@ import msgspec
 
 from spotvortex.core.domain.cloud.zones import region_of
 from spotvortex.core.domain.types import Offering
-from spotvortex.errors import PriceFileError
+from spotvortex.errors import PriceFileError, in_words
 
 MAX_USD_PER_HOUR: Final = 1000.0
 """No instance costs as much; a higher figure is in another unit."""
@@ -93,7 +93,8 @@ def read_price_file(path: Path) -> PriceRecords:
         ) from error
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise PriceFileError(
-            f"{path}: cannot be read ({error}). Give the path of a .jsonl or .jsonl.gz file."
+            f"{path}: cannot be read ({in_words(error)}). "
+            "Give the path of a .jsonl or .jsonl.gz file."
         ) from error
     if not reader.spot and not reader.on_demand:
         raise PriceFileError(

@@ -19,7 +19,7 @@ import msgspec
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.types import Offering
-from spotvortex.errors import PriceFileError, SpotVortexError
+from spotvortex.errors import PriceFileError, SpotVortexError, in_words
 
 log = logging.getLogger(__name__)
 
@@ -278,7 +278,7 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             raw = file.read(MAX_SCENARIO_BYTES + 1)
     except OSError as error:
-        raise PriceFileError(f"{path}: cannot be read ({error}). {_HELP}") from error
+        raise PriceFileError(f"{path}: cannot be read ({in_words(error)}). {_HELP}") from error
     if len(raw) > MAX_SCENARIO_BYTES:
         raise PriceFileError(f"{path}: longer than {MAX_SCENARIO_BYTES} bytes. {_HELP}")
     return raw

@@ -29,12 +29,13 @@ def base_of(url: str) -> str:
     return url.rstrip("/")
 
 
-def ask(url: str, token: str) -> str | None:
+def ask(url: str, token: str, way_out: str = "give --url of a running daemon") -> str | None:
     """Ask for one page, without any proxy; None where the answer is 404.
 
     Args:
         url: the page's address.
         token: what the daemon may want to see, "" where it wants none.
+        way_out: what the user may type instead where nobody answers.
 
     Raises:
         RecordError: it cannot be reached, or refuses.
@@ -54,6 +55,5 @@ def ask(url: str, token: str) -> str | None:
         raise RecordError(f"{url} answers {error.code} {error.reason}") from error
     except (URLError, OSError, HTTPException) as error:
         why = error.reason if isinstance(error, URLError) else error
-        raise RecordError(
-            f"{url} cannot be reached: {why}; give --file, or --url of a running daemon"
-        ) from error
+        said = getattr(why, "strerror", None) or why
+        raise RecordError(f"{url} cannot be reached: {said}; {way_out}") from error

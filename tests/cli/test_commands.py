@@ -262,6 +262,28 @@ def test_the_code_is_named_by_version_and_digest():
     assert set(digest) <= set("0123456789abcdef")
 
 
+def test_a_word_that_is_none_of_the_choices_is_told_without_pythons_own(capsys, monkeypatch):
+    told = refused(capsys, monkeypatch, "completion", "tcsh")
+    assert "Invalid value for 'shell': 'tcsh' is not one of 'bash', 'zsh', 'fish'." in told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["pools", "--url", "http://127.0.0.1:1"], "Connection refused; give --url of a running"),
+        (["ledger", "--from", "http://127.0.0.1:1"], "refused; give --from: another daemon, a"),
+        (["explain", "web", "--url", "http://127.0.0.1:1"], "refused; give --file, or --url of"),
+        (["simulate", "--keep", "/proc/nowhere"], "--keep /proc/nowhere: cannot be made: No such"),
+        (["simulate", "--episode", "/nowhere"], "/nowhere cannot be read: No such file or"),
+        (["backtest", "--prices", "/nowhere"], "/nowhere: cannot be read (No such file or dir"),
+    ],
+)
+def test_what_is_not_there_is_told_in_a_line_with_what_that_command_takes(
+    capsys, monkeypatch, words, told
+):
+    assert told in refused(capsys, monkeypatch, *words)
+
+
 @pytest.mark.parametrize(
     ("wrong", "right"), [("asess", "assess"), ("why_not", "why-not"), ("unistall", "uninstall")]
 )

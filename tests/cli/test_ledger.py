@@ -75,6 +75,9 @@ def test_what_is_no_ledger_is_said_in_a_line(tmp_path, capsys, monkeypatch):
     odd.write_text("{}")
     error = refused(capsys, monkeypatch, "ledger", "--from", odd)
     assert f"{odd} holds no ledger that this version can read" in error
+    odd.write_text("hello")
+    error = refused(capsys, monkeypatch, "ledger", "--from", odd)
+    assert "can read: no JSON: Expecting value" in error
     error = refused(capsys, monkeypatch, "ledger", "--from", tmp_path / "gone")
     assert "cannot be read: No such file" in error
     with daemon({}) as url:

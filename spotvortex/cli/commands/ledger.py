@@ -112,7 +112,8 @@ def _text_of(source: str, context: str) -> tuple[str, str]:
         return _from_file(Path(source)), source
     loaded = load_settings()
     address = base_of(source or f"http://127.0.0.1:{loaded.http_port}")
-    answer = ask(f"{address}/ledger", loaded.http_token.get_secret_value())
+    way_out = f"give --from: another daemon, a file, or {CONFIG_MAP}"
+    answer = ask(f"{address}/ledger", loaded.http_token.get_secret_value(), way_out)
     if answer is None:
         raise RecordError(f"{address} serves no ledger: its daemon is of an older version")
     return answer, f"{address}/ledger"

@@ -10,6 +10,7 @@ import typer
 
 from spotvortex.cli.options import Output, OutputOption, WorkersOption
 from spotvortex.cli.progress import bar
+from spotvortex.errors import SettingsError, in_words
 from spotvortex.faultsearch import report
 
 
@@ -32,6 +33,8 @@ def command(
     if episode is not None:
         result = report.play_file(episode)
     else:
+        if keep is not None:
+            _make(keep)
         seeds = range(seed, seed + episodes)
         with bar("episodes") as advance:
             result = report.play_seeds(seeds, workers or os.cpu_count() or 1, keep, advance)
@@ -41,3 +44,15 @@ def command(
         for line in result.in_words():
             typer.echo(line)
     raise typer.Exit(result.exit_code)
+
+
+def _make(folder: Path) -> None:
+    """Make the folder before long work begins.
+
+    Raises:
+        SettingsError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"--keep {folder}: cannot be made: {in_words(error)}") from error

@@ -96,7 +96,13 @@ def from_text(text: str) -> Ledger:
         LedgerFormatError: it is none, of a later version, or a figure in it is none.
     """
     try:
-        return _ledger(_object(json.loads(text)))
+        data = _object(json.loads(text))
+    except LedgerFormatError:
+        raise
+    except ValueError as error:
+        raise LedgerFormatError(f"no JSON: {error}") from error
+    try:
+        return _ledger(data)
     except LedgerFormatError:
         raise
     except (KeyError, TypeError, ValueError) as error:
@@ -104,7 +110,7 @@ def from_text(text: str) -> Ledger:
 
 
 def _ledger(data: Mapping[str, object]) -> Ledger:
-    if data["schema"] != SCHEMA or data["version"] != VERSION:
+    if (data.get("schema"), data.get("version")) != (SCHEMA, VERSION):
         raise LedgerFormatError(f"expected {SCHEMA}, version {VERSION}")
     reading = _Reading(data)
     at, since = data["at"], data["since"]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -324,8 +325,19 @@ async def _error_body(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _unreachable(path: str, error: Exception) -> UnreachableError:
-    what = "timed out" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+    what = "timed out" if isinstance(error, TimeoutError) else _what(error)
     return UnreachableError(f"{path}: {what[:LONGEST_MESSAGE]}", reason=type(error).__name__)
+
+
+def _what(error: Exception) -> str:
+    """Say what broke; of a refused connection the server, and the system's own word."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error
+        why = cause.strerror or str(cause)
+        if cause.errno is not None and why.startswith("Connect call failed"):
+            why = os.strerror(cause.errno)
+        return f"cannot connect to {error.host}:{error.port}: {why}"
+    return str(error) or type(error).__name__
 
 
 def _loop_time() -> float:

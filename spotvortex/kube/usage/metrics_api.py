@@ -87,7 +87,7 @@ class MetricsApi:
         self._nodes, self._pods = Codec(NodeMetrics), Codec(PodMetrics)
         self._found = NO_USAGE
         self._read_at = 0.0
-        self._state, self._detail = InputState.ABSENT, "not read yet"
+        self._state, self._detail = InputState.ABSENT, f"not read yet: {COST}"
         self.first = asyncio.Event()
 
     def facts(self, now: float) -> UsageFacts:

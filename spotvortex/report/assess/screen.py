@@ -56,7 +56,7 @@ def _line(console: Console, *parts: str | tuple[str, str]) -> None:
 
 
 def _title(console: Console, title: str, right: str = "") -> None:
-    _line(console, (f"{title:<36}", "bold"), right)
+    _line(console, (f"{title:<36}" if right else title, "bold"), right)
 
 
 def _more(console: Console, n: int) -> None:
@@ -84,7 +84,8 @@ def _health(report: Report, console: Console) -> None:
     if by:
         _line(console, (" ok  ", "green"), f"pools by provisioner: {by}")
     if t.n_unpooled:
-        words = f"{t.n_unpooled} nodes belong to no pool and are never moved"
+        belong = "belongs" if t.n_unpooled == 1 else "belong"
+        words = f"{_n(t.n_unpooled, 'node')} {belong} to no pool, never moved"
         _line(console, (" --  ", "dim"), f"{words} (label spotvortex.io/pool)")
     for row in report.hosting:
         _line(console, (" --  ", "dim"), f"{_n(row.n_nodes, 'node')} on {row.words}")
@@ -230,6 +231,8 @@ def _utilisation(usage: UsageFound, console: Console) -> None:
 
 
 def _would(decisions: Sequence[Decision], console: Console, rows: int | None) -> None:
+    if not decisions:
+        return
     _title(console, "SPOTVORTEX WOULD (nothing is done)")
     acting = [d for d in decisions if d.action is not Action.HOLD or d.moves]
     holding = [d for d in decisions if d.action is Action.HOLD and not d.moves]

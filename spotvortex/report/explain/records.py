@@ -109,7 +109,8 @@ def from_daemon(url: str, wanted: str, token: str = "") -> str:
         RecordError: it cannot be reached, or keeps no such record.
     """
     base = base_of(url)
-    line = ask(f"{base}/decisions/{quote(wanted, safe='')}", token)
+    way_out = "give --file, or --url of a running daemon"
+    line = ask(f"{base}/decisions/{quote(wanted, safe='')}", token, way_out)
     if line is None:
         newest = ask(f"{base}/decisions?limit=1&pool={quote(wanted, safe='')}", token)
         line = ask(f"{base}/decisions/{_only_id(newest, url)}", token) if newest else None

@@ -19,7 +19,7 @@ from typing import Final
 from spotvortex.core.domain.cloud.instance_types import generation_of, vcpus_of
 from spotvortex.core.domain.cloud.zones import region_of
 from spotvortex.core.domain.types import Offering
-from spotvortex.errors import TraceError
+from spotvortex.errors import TraceError, in_words
 from spotvortex.sim.market.counts import CapacityCounts, compressed
 
 HEADER: Final = "timestamp,instance_type,zone,count"
@@ -82,7 +82,9 @@ def read_trace(path: Path) -> Trace:
             "UTF-8 text."
         ) from error
     except (OSError, ValueError) as error:
-        raise TraceError(f"{path}: cannot be read ({error}); give the path of a file.") from error
+        raise TraceError(
+            f"{path}: cannot be read ({in_words(error)}); give the path of a file."
+        ) from error
     if not reader.records:
         raise TraceError(
             f"{path.name}, line {reader.n_lines}: the file holds no record; write the line "
@@ -227,7 +229,7 @@ def read_availability(path: Path) -> Availability:
         raise TraceError(f"{path.name}, line 1: is nested too deep; give a trace.") from error
     except (OSError, ValueError) as error:
         raise TraceError(
-            f"{path}: cannot be read ({error}); give the path of a JSON file in UTF-8."
+            f"{path}: cannot be read ({in_words(error)}); give the path of a JSON file in UTF-8."
         ) from error
 
 

@@ -91,7 +91,7 @@ def test_what_cannot_be_found_or_read_is_said_with_the_fix(plane, tmp_path, caps
     path.write_text("a: [")
     assert "pools.yaml" in refused(capsys, monkeypatch, "-f", path)
     path.write_text("kind: ConfigMap")
-    assert "it has no NodePool" in refused(capsys, monkeypatch, "-f", path)
+    assert "holds no NodePool; give the YAML of one" in refused(capsys, monkeypatch, "-f", path)
     pools = [nodepool_manifest("a"), nodepool_manifest("b")]
     path.write_text(yaml.safe_dump_all(pools))
     assert "name one; it has a, b" in refused(capsys, monkeypatch, "-f", path)

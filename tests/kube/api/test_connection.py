@@ -12,6 +12,19 @@ from spotvortex.errors import UnreachableError
 from tests.kube.fake_api import Answer, FakeApi, client_for, serving, until
 
 
+async def test_a_connection_that_is_refused_is_told_in_the_systems_own_words():
+    listening = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    listening.close()
+    client = client_for(f"http://127.0.0.1:{port}")
+    try:
+        with pytest.raises(UnreachableError) as told:
+            await client.probe(1.0)
+    finally:
+        await client.close()
+    assert str(told.value) == f"/version: cannot connect to 127.0.0.1:{port}: Connection refused"
+
+
 def now():
     return asyncio.get_running_loop().time()
 

@@ -85,7 +85,8 @@ def test_without_pools_it_says_how_to_label():
     for made in (report(), report(observed=replace(observation(), cluster=unpooled))):
         last = screen(made)[-1]
         assert "no pool was found: label nodes spotvortex.io/pool" in last
-    assert any("1 nodes belong to no pool" in line for line in screen(made))
+        assert not any("SPOTVORTEX WOULD" in line for line in screen(made))
+    assert any("1 node belongs to no pool, never moved" in line for line in screen(made))
     assert not any("no pool was found" in line for line in screen(report(pool())))
 
 
