@@ -94,7 +94,7 @@ lock: $(STAMP) ## renew the lock files (hashes, no addresses); needs uv on PATH
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q --upgrade -o requirements-dev.lock
 
 bench: $(STAMP) ## the figures of docs/benchmarks.md (half an hour, 20 GiB of memory)
-	@$(BIN)/python -m scripts.bench.large_cluster
+	@$(BIN)/python -m scripts.bench.cluster.large_cluster
 
 control-plane: $(STAMP) ## start the real control plane by hand and print its kubeconfig
 	@exec $(BIN)/python -m scripts.control_plane

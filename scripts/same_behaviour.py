@@ -19,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts.bench.backtest import cluster as cluster_of
+from scripts.bench.decisions.backtest import cluster as cluster_of
 from spotvortex.results.cluster_snapshot import to_text
 from tests.sim.recordings import write_prices
 

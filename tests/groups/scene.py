@@ -63,7 +63,10 @@ class TwinGroups:
     ) -> None:
         self.plane, self.api = plane, plane.api()
         self.max_unavailable = max_unavailable
-        self.judged, self.most_moving = True, MAX_MOVING
+        self.rules: dict[str, object] | None = {
+            "max_in_flight": {WHOLE: MAX_MOVING},
+            "anchors_stay": True,
+        }
         self.n_nodes, self.managed = n_nodes, managed
         self.cloud = Cloud()
         spot, on_demand = (made_of(n) for n in NAMES) if managed else (SPOT, ON_DEMAND)
@@ -120,9 +123,8 @@ class TwinGroups:
 
     def __exit__(self, kind: object, *_: object) -> None:
         self._stack.close()
-        if kind is None and self.judged:
-            rules = {"max_in_flight": {WHOLE: self.most_moving}, "anchors_stay": True}
-            assert self.recording.breaches(**rules) == []
+        if kind is None and self.rules is not None:
+            assert self.recording.breaches(**self.rules) == []
             assert self.recording.observer().seen()["writes"] > 0
 
     # -- what is there -----------------------------------------------------------

@@ -1,6 +1,6 @@
 """From the start of the daemon to its first decision with prices, as shadow is shipped.
 
-Usage: python -m scripts.bench.first_price [TIMES]
+Usage: python -m scripts.bench.cloud.first_price [TIMES]
 
 The shadow overlay is applied to a control plane of its own, the daemon is a process with that
 account's token, and EC2 and the Pricing API are an emulator in a process of its own. Prints one

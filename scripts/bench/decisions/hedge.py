@@ -1,7 +1,7 @@
 """What extra room at notices brings and costs: the evaluation's worlds, with it and without.
 
-    python -m scripts.bench.hedge --seeds 2 --boot 2 scripted
-    python -m scripts.bench.hedge --seeds 3 --hazard 10 stressed calm
+    python -m scripts.bench.decisions.hedge --seeds 2 --boot 2 scripted
+    python -m scripts.bench.decisions.hedge --seeds 3 --hazard 10 stressed calm
 
 Comes in: families of worlds; `scripted` loses three of the 20 nodes every 15 minutes, with the
 usual notice, whatever they are, and is the one to compare by. In the others losses are drawn for

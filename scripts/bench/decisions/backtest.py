@@ -3,7 +3,7 @@
 Prints seconds for 10 to 80 days of 5 pools and for 5 to 40 pools of 10 days, the exponents of
 growth, and 90 days of 20 pools. One process, recorded prices, ours and one rival.
 
-    python -m scripts.bench.backtest [--full]
+    python -m scripts.bench.decisions.backtest [--full]
 """
 
 from __future__ import annotations

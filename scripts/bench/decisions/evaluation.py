@@ -1,6 +1,6 @@
 """What an evaluation and a backtest take: the whole of protocol 1, and a day of 20 pools.
 
-Usage: python -m scripts.bench.evaluation [--days N] [--seed N]
+Usage: python -m scripts.bench.decisions.evaluation [--days N] [--seed N]
 Each policy of protocol 1 is run for a few days in one world of each family; from its processor time
 a day follows what all runs of the protocol without variants take, and how long that is on two
 cores. Then a day of a backtest of 20 pools, ours and all on-demand. The digests tell whether two
@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from scripts.bench.backtest import cluster
+from scripts.bench.decisions.backtest import cluster
 from scripts.bench.machine import machine
 from spotvortex.evaluation import composition, protocol, worlds
 from spotvortex.evaluation.protocol import Protocol

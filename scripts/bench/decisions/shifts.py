@@ -4,7 +4,8 @@ Prints a table: net profit of SpotVortex against the best plain Karpenter (B3) i
 at several prices of an interruption, with outage minutes, interruptions, moves and the share of
 Spot. Each policy is told the price by which it is judged. Worlds are generated, or replay a trace.
 
-    python -m scripts.bench.shifts [--family tracelike] [--traces FILE] [--days 1] [--seeds 1]
+    python -m scripts.bench.decisions.shifts [--family tracelike] [--traces FILE] [--days 1]
+        [--seeds 1]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Fifteen of 50 nodes off Spot by groups of AWS: the daemon, and a bare script's same calls.
 
-Usage: python -m scripts.bench.group_wave asg|mng
+Usage: python -m scripts.bench.waves.group_wave asg|mng
 
 Prints one JSON line a run: seconds from the first request that grows a group to the last instance
 gone and every pod Ready. Each has a control plane and a cloud of its own, two pods a node under
@@ -27,6 +27,7 @@ from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.manifests import Manifest
 from tests.groups.cloud import CREDENTIALS, REGION
 from tests.groups.scene import CLUSTER, SHOP, TwinGroups
+from tests.witness.judge.case import CLUSTER as CLUSTER_WIDE
 from tests.witness.scene import is_ready
 
 BUDGET: Final = "25%"
@@ -130,7 +131,7 @@ def bare_s(kind: str) -> float:
     """Return how long the bare script takes."""
     with ControlPlane(with_kwok=True) as plane:
         twins = twins_of(plane, kind)
-        twins.judged = False
+        twins.rules = None
         with twins:
             begun = time.monotonic()
             BareScript(twins).run()
@@ -146,7 +147,7 @@ def daemon_s(kind: str) -> dict[str, object]:
         twins_of(plane, kind) as twins,
         twins.daemon(Path(folder) / "out", max_spot_ratio=str(1 - N_MOVED / N_NODES)) as daemon,
     ):
-        twins.most_moving = N_MOVED
+        twins.rules = {"max_in_flight": {CLUSTER_WIDE: N_MOVED}, "anchors_stay": True}
         daemon.wait_ready()
         ready = time.monotonic()
         wait_until(twins.cloud.writes, LIMIT_S, every_s=0.05)

@@ -1,6 +1,6 @@
 """A large cluster on a real API server: cold list, memory, stalls, and the time of a reconcile.
 
-Usage: python -m scripts.bench.large_cluster [--small] [--ticks N]
+Usage: python -m scripts.bench.cluster.large_cluster [--small] [--ticks N]
 
 Fills 1,000 nodes and 30,000 pods, measures, fills up to 5,000 and 150,000 with 200 pools, and
 measures again while 50 pods a second change. `--small` does both at a tenth of the size. Needs
@@ -56,7 +56,13 @@ class Reading:
 def cold_list(plane: ControlPlane, which: str) -> dict[str, float]:
     """Run one cold list as its own process."""
     done = subprocess.run(
-        [sys.executable, "-m", "scripts.bench.cold_list", which, str(plane.kubeconfig(USER))],
+        [
+            sys.executable,
+            "-m",
+            "scripts.bench.cluster.cold_list",
+            which,
+            str(plane.kubeconfig(USER)),
+        ],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -189,7 +195,7 @@ def measure(plane: ControlPlane, title: str, n_ticks: int, *, churning: bool) ->
 
 def main() -> None:
     """Fill and measure twice."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.bench.large_cluster")
+    parser = argparse.ArgumentParser(prog="python -m scripts.bench.cluster.large_cluster")
     parser.add_argument("--small", action="store_true", help="a tenth of the size")
     parser.add_argument("--ticks", type=int, default=300, help="ticks of 2 s in each window")
     options = parser.parse_args()

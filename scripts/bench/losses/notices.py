@@ -1,6 +1,6 @@
 """A flood of notices: how long until all are settled and deleted, what is lost, what stays.
 
-Usage: python -m scripts.bench.notices [--messages 15000] [--polls 4]
+Usage: python -m scripts.bench.losses.notices [--messages 15000] [--polls 4]
 
 An SQS in memory (`tests.aws.memory_sqs`) runs as a process of its own on the same machine. Nine of
 ten messages are foreign (an instance that is not ours), a duplicate, or no notice at all. The

@@ -1,6 +1,6 @@
 """A day of prices: what 15,000 changes of 2,000 offerings cost, in memory, time and by tick.
 
-Usage: python -m scripts.bench.day_of_prices
+Usage: python -m scripts.bench.cloud.day_of_prices
 Prints one JSON line a measurement. The daemon's own market is asked as the collector asks it, for
 every offering in use, all layers included; the history is in memory. Times are of the processor, so
 that who else works on the machine matters less. `renewed` is what an answer with so many changed

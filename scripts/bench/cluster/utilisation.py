@@ -1,6 +1,6 @@
 """One read of metrics.k8s.io: what 5,000 nodes and 10,000 pods cost the daemon.
 
-Usage: python -m scripts.bench.utilisation
+Usage: python -m scripts.bench.cluster.utilisation
 Prints one JSON line. The answers are served on loopback by a thread of this process, so `wall_s`
 holds its work too; `stall_ms` is the longest piece of work of the daemon's loop, of the processor.
 """

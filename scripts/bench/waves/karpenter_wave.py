@@ -1,6 +1,6 @@
 """Fifteen of 50 nodes off Spot on real Karpenter: the daemon, and a bare script's same steps.
 
-Usage: python -m scripts.bench.karpenter_wave
+Usage: python -m scripts.bench.waves.karpenter_wave
 
 Prints one JSON line: seconds until fifteen Spot nodes are gone, every pod is Ready and nothing but
 anchors is left. Each has a control plane of its own with Karpenter, four pods a node, ten workloads

@@ -1,6 +1,6 @@
 """Notices on Karpenter's AWS provider: pods Running again, by Karpenter alone and by SpotVortex.
 
-Usage: python -m scripts.bench.karpenter_notice [--notices 1 4] [--boot 5 30]
+Usage: python -m scripts.bench.losses.karpenter_notice [--notices 1 4] [--boot 5 30]
 
 The same scene for both, built once for each, the cases one after the other: a NodePool of six nodes
 on Spot, full of pods with budgets of one pod each, Karpenter with its real AWS provider over an

@@ -1,6 +1,6 @@
 """From a notice to the cordon and to the end of the last pod: one by one, then hundreds at once.
 
-Usage: python -m scripts.bench.notice_to_cordon [--single 100] [--burst 500] [--pools 5]
+Usage: python -m scripts.bench.losses.notice_to_cordon [--single 100] [--burst 500] [--pools 5]
 
 The control plane of the tests with scheduler, KWOK and the Job controller, without those of
 workloads: pods that are evicted end after their 30 s of grace, and none follows them. Every node
@@ -28,8 +28,8 @@ import msgspec
 import psutil
 
 from scripts.bench.histogram import Histogram, read_histogram
+from scripts.bench.losses.notice_scene import PODS_PER_NODE, fill, queue_server
 from scripts.bench.machine import machine
-from scripts.bench.notice_scene import PODS_PER_NODE, fill, queue_server
 from tests.active.scene.notices import SHOP, USER, Queue, settings
 from tests.controlplane.api import MERGE_PATCH, wait_until
 from tests.controlplane.cluster import ControlPlane

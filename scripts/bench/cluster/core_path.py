@@ -1,6 +1,6 @@
 """The core path of one decision, without any input or output: milliseconds a pool, and a batch.
 
-Usage: python -m scripts.bench.core_path
+Usage: python -m scripts.bench.cluster.core_path
 
 200 pools of 25 nodes with 38 budgets each, processor time of one core. Then the shipped bundle on
 500 offerings, wall time.

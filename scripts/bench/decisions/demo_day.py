@@ -1,7 +1,7 @@
 """What the world of `make run` costs under SpotVortex and under Karpenter alone, by seed.
 
-    python -m scripts.bench.demo_day --seeds 5
-    python -m scripts.bench.demo_day --seeds 5 --set evacuate=true
+    python -m scripts.bench.decisions.demo_day --seeds 5
+    python -m scripts.bench.decisions.demo_day --seeds 5 --set evacuate=true
 
 Comes in: how many seeds, and settings to change. Goes out, for each seed, both worlds after five
 and a half simulated hours: what the nodes cost, Spot nodes lost, and minutes in which pods that

@@ -1,6 +1,6 @@
 """The cold list: our reading of a cluster against a client that decodes nothing.
 
-Usage: python -m scripts.bench.cold_list plain|ours KUBECONFIG
+Usage: python -m scripts.bench.cluster.cold_list plain|ours KUBECONFIG
 Prints one JSON line. `plain` reads the same pages with the same client and throws them away; what
 it decodes is the token of the next page alone, found by a search in the bytes.
 """

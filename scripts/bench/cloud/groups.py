@@ -1,7 +1,7 @@
 """Groups of AWS: what reading them asks for in an hour, stalls, and memory with every client open.
 
-Usage: python -m scripts.bench.groups memory
-       python -m scripts.bench.groups calls asg|mng N_POOLS
+Usage: python -m scripts.bench.cloud.groups memory
+       python -m scripts.bench.cloud.groups calls asg|mng N_POOLS
 
 Prints one JSON line. `memory` opens every client that the daemon may have and takes in a day of
 prices; nothing is asked. `calls` reads the groups of so many pools for ten minutes of the loop's
@@ -28,7 +28,7 @@ from typing import Any, Final
 
 import psutil
 
-from scripts.bench.day_of_prices import N_RECORDS, Scene, Stalls, day
+from scripts.bench.cloud.day_of_prices import N_RECORDS, Scene, Stalls, day
 from scripts.bench.machine import machine
 from spotvortex.aws.groups.service import EVERY_S, GroupScope, open_groups
 from spotvortex.aws.groups.wire import GroupTags

@@ -1,0 +1,1 @@
+"""Figures of AWS: requests, memory, stalls, and the first price."""

@@ -1,0 +1,1 @@
+"""Figures of large clusters: lists, changes, cycles, usage."""

@@ -1,0 +1,1 @@
+"""Figures of losses: from a notice to the cordon, the first eviction and the last pod."""
