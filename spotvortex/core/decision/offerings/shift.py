@@ -76,13 +76,13 @@ def shift_of(pool: PoolInput, limits: Limits) -> Shift | None:
     """Return the shift with most to gain, of those that have a node to move; None without one."""
     if pool.room_shift is None or not (limits.shift or limits.evacuate):
         return None
-    found = list(_shifts(pool, limits))
     able = {c.offering for c in pool.to_shift[: pool.n_shift_safe]}
-    return min(
-        found,
-        key=lambda s: (s.leaves not in able, -s.gain_usd_per_hour, s.leaves),
+    found = min(
+        _worth_it(pool, limits),
+        key=lambda f: (f.leaves not in able, -f.gain, f.leaves),
         default=None,
     )
+    return None if found is None else found.shift(limits)
 
 
 def shift_candidates(pool: PoolInput, shift: Shift) -> tuple[Candidate, ...]:
@@ -91,7 +91,7 @@ def shift_candidates(pool: PoolInput, shift: Shift) -> tuple[Candidate, ...]:
     return tuple(c for c in able if c.offering == shift.leaves and c.in_scope)
 
 
-def _shifts(pool: PoolInput, limits: Limits) -> Iterator[Shift]:
+def _worth_it(pool: PoolInput, limits: Limits) -> Iterator[_Found]:
     held = [o for o in pool.offerings if o.n_spot and o.in_scope]
     if not held:
         return
@@ -103,48 +103,39 @@ def _shifts(pool: PoolInput, limits: Limits) -> Iterator[Shift]:
     for source in held:
         is_priced = source.offering in priced.by_offering
         weights = priced if is_priced else free
-        found = weights.shift(source, limits, is_priced=is_priced) if weights else None
+        found = weights.off(source, limits, is_priced=is_priced) if weights else None
         if found is not None:
             yield found
 
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """What Spot offerings are expected to cost, and which of them cannot be had now."""
+    """What Spot offerings are expected to cost, which of them are gone, the best of the others."""
 
     by_offering: Mapping[Offering, OfferingCost]
     gone: frozenset[Offering]
+    best: OfferingCost | None
 
     @classmethod
     def of(cls, costs: tuple[OfferingCost, ...], gone: frozenset[Offering]) -> _Weights:
         """Keep costs by offering."""
-        return cls({cost.offering: cost for cost in costs}, gone)
-
-    def shift(self, source: OfferingInput, limits: Limits, *, is_priced: bool) -> Shift | None:
-        """Return the shift off one offering to the best other one, None where none is worth it."""
-        here = self.by_offering.get(source.offering)
-        others = (c for o, c in self.by_offering.items() if o not in self.gone)
+        by_offering = {cost.offering: cost for cost in costs}
+        others = (c for o, c in by_offering.items() if o not in gone)
         best = min(others, key=lambda c: (per_vcpu(c), c.offering), default=None)
+        return cls(by_offering, gone, best)
+
+    def off(self, source: OfferingInput, limits: Limits, *, is_priced: bool) -> _Found | None:
+        """Return the move off one offering to the best other one, None where it is not worth it."""
+        here, best = self.by_offering.get(source.offering), self.best
         if here is None or best is None or best.offering == source.offering:
             return None
         terms = _Terms.of(here, best, limits)
         reason = _reason(source, terms, limits, is_priced=is_priced)
         if reason is None:
             return None
-        return Shift(
-            reason=reason,
-            leaves=source.offering,
-            to=best.offering,
-            price_usd_per_hour=short(terms.price),
-            risk_usd_per_hour=short(terms.risk),
-            least_usd_per_hour=short(terms.least(reason)),
-            list_usd_per_hour=short(terms.listed) if is_priced else None,
-            move_usd=short(terms.move_usd),
-            payback_hours=short(terms.move_usd / terms.gain),
-            avoid=self._avoided(here, limits, terms.least(reason)),
-        )
+        return _Found(self, here, best, terms, reason, is_priced)
 
-    def _avoided(self, here: OfferingCost, limits: Limits, least: float) -> tuple[Offering, ...]:
+    def avoided(self, here: OfferingCost, limits: Limits, least: float) -> tuple[Offering, ...]:
         """Return the offering that is left, and those to which the move is not worth it.
 
         Those that were lost or refused lately come first, then what is cheapest to buy: that is
@@ -157,6 +148,44 @@ class _Weights:
         bad.sort(key=lambda c: (c.offering not in self.gone, c.spot_usd_per_hour, c.offering))
         named = [here.offering, *(c.offering for c in bad)][:MAX_SHIFT_AVOIDED]
         return tuple(sorted(named))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A move that is worth it; what its room has to avoid is asked of the one that is chosen."""
+
+    weights: _Weights
+    here: OfferingCost
+    best: OfferingCost
+    terms: _Terms
+    reason: ProposalReason
+    is_priced: bool
+
+    @property
+    def leaves(self) -> Offering:
+        """The offering that is left."""
+        return self.here.offering
+
+    @property
+    def gain(self) -> float:
+        """What is saved an hour, as the record says it."""
+        return short(self.terms.price) + short(self.terms.risk)
+
+    def shift(self, limits: Limits) -> Shift:
+        """Return the whole of it."""
+        terms, least = self.terms, self.terms.least(self.reason)
+        return Shift(
+            reason=self.reason,
+            leaves=self.leaves,
+            to=self.best.offering,
+            price_usd_per_hour=short(terms.price),
+            risk_usd_per_hour=short(terms.risk),
+            least_usd_per_hour=short(least),
+            list_usd_per_hour=short(terms.listed) if self.is_priced else None,
+            move_usd=short(terms.move_usd),
+            payback_hours=short(terms.move_usd / terms.gain),
+            avoid=self.weights.avoided(self.here, limits, least),
+        )
 
 
 @dataclass(frozen=True, slots=True)

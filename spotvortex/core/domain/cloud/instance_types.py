@@ -28,6 +28,7 @@ def generation_of(instance_type: str) -> int:
     return int(match.group(1)) if match else 0
 
 
+@lru_cache(maxsize=4096)
 def vcpus_of(instance_type: str) -> float:
     """Return the nominal vCPU count that AWS's size names stand for, 0 where unknown.
 
