@@ -13,10 +13,10 @@ import pytest
 
 from tests.controlplane.build import BuildError, aws_module, build, find_assets
 from tests.controlplane.cluster import ControlPlane
-from tests.controlplane.needs import on_aws_provider, on_control_plane
+from tests.controlplane.needs import on_aws_provider, on_control_plane, remember
 from tests.examples import register
 
-pytest_plugins = ("tests.flaky", "tests.order", "tests.unit_rule")
+pytest_plugins = ("tests.garbage", "tests.flaky", "tests.order", "tests.shared", "tests.unit_rule")
 
 register(derandomize=bool(os.environ.get("CI")))
 
@@ -52,19 +52,21 @@ def _own_logging() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def control_plane() -> Iterator[ControlPlane]:
-    """One control plane for the whole session, with KWOK and Karpenter's CRDs.
+def control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
+    """One control plane for all files in a row that ask for it, with KWOK and Karpenter's CRDs.
 
     Tests share it: each works in a namespace and with nodes of its own names, and leaves the
     servers running. A test that stops or kills one asks for `fresh_control_plane`.
     """
+    remember(request)
     with ControlPlane(with_kwok=True, karpenter_crds=True) as plane:
         yield plane
 
 
 @pytest.fixture(scope="session")
-def karpenter_control_plane() -> Iterator[ControlPlane]:
-    """One control plane for the whole session, with KWOK and real Karpenter."""
+def karpenter_control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
+    """One control plane for all files in a row that ask for it, with KWOK and real Karpenter."""
+    remember(request)
     with ControlPlane(with_kwok=True, with_karpenter=True) as plane:
         yield plane
 
