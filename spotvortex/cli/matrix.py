@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
+from rich.console import Console
 
 from spotvortex.batch import runner
 from spotvortex.batch.results_file import ResultsFile, open_results, read_results
@@ -90,7 +91,7 @@ def evaluate(
     if typed.policy not in extent.policies:
         raise SettingsError(f"--policy {typed.policy}: is none of {', '.join(extent.policies)}")
     if typed.traces is not None:
-        read_long_trace(typed.traces, of.world.n_days)
+        read_long_trace(typed.traces, extent.n_days or of.world.n_days)
     chosen = _run(typed, of, extent, opening)
     runs = _read(typed.results).values()
     policies = [typed.policy, *(p for p in extent.policies if p != typed.policy)]
@@ -113,18 +114,23 @@ def _run(
         traces=typed.traces,
     )
     places = [(mix, seed) for mix in extent.mixes for seed in extent.choosing_seeds]
-    with opening as executor, open_results(typed.results, made_under(of), tell) as kept:
-        _make(specs.choosing(), executor, kept)
+    days = (f"days {extent.n_days}",) if extent.n_days else ()
+    with opening as executor, open_results(typed.results, made_under(of, *days), tell) as kept:
+        _make("runs that choose the rivals' settings", specs.choosing(), executor, kept)
         chosen = chosen_of(RunBook(of, _read(typed.results)), extent.families, places)
-        _make(specs.judging(chosen), executor, kept)
+        _make("runs that are judged", specs.judging(chosen), executor, kept)
     return chosen
 
 
-def _make(specs: Sequence[MatrixSpec], executor: Executor, kept: ResultsFile) -> None:
-    with bar("runs", transient=True) as advance:
+def _make(what: str, specs: Sequence[MatrixSpec], executor: Executor, kept: ResultsFile) -> None:
+    """Make runs; where there is no screen for a bar, say a line at every tenth of them."""
+    drawn = Console(stderr=True).is_terminal
+    with bar(what, transient=True) as advance:
 
         def each(done: runner.RunProgress) -> None:
             advance(done.n_ended, done.n_total, "")
+            if not drawn and is_tenth(done.n_ended, done.n_total):
+                tell(f"{what}: {done.n_ended} of {done.n_total}")
 
         unique = list({spec.key: spec for spec in specs}.values())
         tally = runner.run_specs(unique, composition.work, executor, kept, each)
@@ -134,6 +140,11 @@ def _make(specs: Sequence[MatrixSpec], executor: Executor, kept: ResultsFile) ->
             f"{len(tally.failures)} runs failed, the first is {first.key}: {first.reason}\n"
             f"{first.account}"
         )
+
+
+def is_tenth(n_ended: int, n_total: int) -> bool:
+    """Tell whether with the last that has ended another tenth has."""
+    return 10 * n_ended // n_total > 10 * (n_ended - 1) // n_total
 
 
 def _read(path: Path) -> dict[str, WorldRun]:

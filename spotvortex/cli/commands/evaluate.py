@@ -39,6 +39,9 @@ from spotvortex.telemetry import logs
 RESULTS: Final = {1: Path("evaluation.jsonl"), 2: Path("evaluation-2.jsonl")}
 """Where the runs of each protocol are kept, unless told otherwise."""
 
+QUICK_RESULTS: Final = Path("evaluation-2-quick.jsonl")
+"""Where those of protocol 2's `--quick` are, whose runs are shorter."""
+
 
 def command(  # noqa: PLR0913 -- options of a command line
     *,
@@ -65,7 +68,7 @@ def command(  # noqa: PLR0913 -- options of a command line
         Path | None,
         typer.Option(
             help="Where results are kept; runs that are there are not repeated.",
-            show_default=f"{RESULTS[1]}, of protocol 2 {RESULTS[2]}",
+            show_default=f"{RESULTS[1]}, of protocol 2 {RESULTS[2]} or, quick, {QUICK_RESULTS}",
         ),
     ] = None,
     policy: Annotated[str, typer.Option(help="Which policy is judged.")] = worlds.OURS,
@@ -83,7 +86,8 @@ def command(  # noqa: PLR0913 -- options of a command line
     """Judge the policy against what users run, over many simulated worlds; end with 1 on FAIL."""
     logs.set_up("ERROR")
     version, path = _protocol(protocol_name)
-    results = results or RESULTS[version]
+    is_short = quick and version == constants.VERSION
+    results = results or (QUICK_RESULTS if is_short else RESULTS[version])
     check_writable(results, "--results")
     check_writable(html, "--html")
     check_writable(metrics, "--metrics")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 from spotvortex.evaluation import worlds
 from spotvortex.evaluation.composition import bundle
@@ -22,6 +23,10 @@ from spotvortex.ports.model import Forecaster
 from spotvortex.results.accounting import DayTotals, RunResult
 from spotvortex.results.matrix import WorldRun
 from spotvortex.sim.runtime.forecasters import ScriptedForecaster
+
+QUICK_DAYS: Final = 1
+"""Days of each run of the smallest extent, which so takes minutes; the protocol's are for verdicts.
+Every cell, rival and commitment is there all the same, and the week's shortage falls into it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +44,7 @@ class MatrixSpec:
         commitment: the commitment that the policy is told of, "" where none matters to it.
         pool: the only pool that is run, "" for all.
         traces: the file or folder of recorded series, None where the family replays none.
+        n_days: days of the run, 0 for the protocol's.
     """
 
     family: str
@@ -51,6 +57,7 @@ class MatrixSpec:
     commitment: str = ""
     pool: str = ""
     traces: Path | None = None
+    n_days: int = 0
 
     @property
     def key(self) -> str:
@@ -69,6 +76,7 @@ class MatrixExtent:
         families: the families' names.
         policies: SpotVortex, as it is and with something taken away.
         with_variants: the changed worlds are run too, under no commitment.
+        n_days: days of each run, 0 for the protocol's.
     """
 
     seeds: tuple[int, ...]
@@ -77,18 +85,26 @@ class MatrixExtent:
     families: tuple[str, ...]
     policies: tuple[str, ...] = (OURS,)
     with_variants: bool = False
+    n_days: int = 0
 
     @property
     def words(self) -> str:
         """Say which seeds are run."""
-        return f"seeds {self.seeds[0]} to {self.seeds[-1]}, {', '.join(self.mixes)}"
+        days = f", {self.n_days} day(s) each" if self.n_days else ""
+        return f"seeds {self.seeds[0]} to {self.seeds[-1]}, {', '.join(self.mixes)}{days}"
 
 
 def quick(of: Constants) -> MatrixExtent:
-    """Return the smallest extent that fills every cell: a few validation seeds, one mix."""
+    """Return the smallest extent that fills every cell: a few validation seeds, one mix, a day."""
     seeds = tuple(of.validation_seeds.seeds)[: of.quick.n_seeds]
     families = tuple(f.name for f in of.families)
-    return MatrixExtent(seeds=seeds, choosing_seeds=seeds, mixes=(of.quick.mix,), families=families)
+    return MatrixExtent(
+        seeds=seeds,
+        choosing_seeds=seeds,
+        mixes=(of.quick.mix,),
+        families=families,
+        n_days=QUICK_DAYS if of.world.n_days > QUICK_DAYS else 0,
+    )
 
 
 def whole(of: Constants) -> MatrixExtent:
@@ -181,12 +197,18 @@ class SpecList:
             model_dir=self.model_dir,
             variant=variant,
             traces=self.traces if replays else None,
+            n_days=self.extent.n_days,
         )
+
+
+def of_days(of: Constants, n_days: int) -> Constants:
+    """Return the constants with runs of so many days, 0 for their own."""
+    return replace(of, world=replace(of.world, n_days=n_days)) if n_days else of
 
 
 def work(spec: MatrixSpec) -> WorldRun:
     """Run one spec: a function of a module, so that it can be sent to another process."""
-    of = _constants(spec.constants_path)
+    of = of_days(_constants(spec.constants_path), spec.n_days)
     variants = {v.name: v for v in (UNCHANGED, *variants_of(of.sensitivities))}
     world = MatrixWorld(
         constants=of,

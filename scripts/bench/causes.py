@@ -1,0 +1,190 @@
+"""Why SpotVortex earns more or less than the best plain Karpenter: the difference, split by cause.
+
+    python -m scripts.bench.causes [--family tracelike] [--traces FILE] [--days 1] [--seeds 0 1 2]
+
+Comes in: worlds of protocol 1, generated or replayed. Goes out: for each world the difference of
+net profit in points of the rival's, as terms that add up: time on on-demand rather than Spot, what
+Spot and on-demand nodes cost by offering, nodes paid for at once, moves, interruptions, and demand
+that nobody served. Each term is positive where SpotVortex is better.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from spotvortex.core.domain.limits import Limits
+from spotvortex.evaluation import protocol, worlds
+from spotvortex.evaluation.protocol import Protocol
+from spotvortex.evaluation.run import run
+from spotvortex.evaluation.worlds import EvaluationWorld
+from spotvortex.model import forecaster as bundles
+from spotvortex.results.accounting import Costs, DayTotals, named, net_profit_usd, total_of
+from spotvortex.results.timeline import RunAccount
+from spotvortex.settings.model import BUNDLED_MODELS
+
+HEAD: Final = (
+    "| world | rival | net profit | on-demand time | Spot price | on-demand price | more nodes "
+    "| moves | interruptions | unserved | outage minutes | interruptions | moves | share of Spot |"
+    "\n"
+    "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What one run paid for.
+
+    Attributes:
+        totals: its sums.
+        on_demand_usd: what its on-demand nodes cost.
+    """
+
+    totals: DayTotals
+    on_demand_usd: float
+
+    @classmethod
+    def of(cls, account: RunAccount) -> Bill:
+        """Add up an account."""
+        on_demand = sum(hour.on_demand_usd for hour in account.hours)
+        return cls(totals=total_of(account.result.days), on_demand_usd=on_demand)
+
+    @property
+    def on_demand_minutes(self) -> float:
+        """On-demand node-minutes."""
+        return self.totals.node_minutes - self.totals.spot_node_minutes
+
+    @property
+    def spot_price(self) -> float:
+        """What a Spot node-minute cost, 0 without any."""
+        minutes = self.totals.spot_node_minutes
+        return (self.totals.node_usd - self.on_demand_usd) / minutes if minutes else 0.0
+
+    @property
+    def on_demand_price(self) -> float:
+        """What an on-demand node-minute cost, 0 without any."""
+        return self.on_demand_usd / self.on_demand_minutes if self.on_demand_minutes else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Causes:
+    """A difference of net profit by cause, in USD; their sum is the difference.
+
+    Attributes:
+        on_demand_time: on-demand node-minutes, at what they cost more than the rival's Spot.
+        spot_price: Spot node-minutes, at what they cost more than the rival's.
+        on_demand_price: on-demand node-minutes, at what they cost more than the rival's.
+        more_nodes: node-minutes of any kind, at the rival's Spot price.
+        moves: planned moves.
+        interruptions: interruptions.
+        unserved: demand that no ready node served.
+    """
+
+    on_demand_time: float
+    spot_price: float
+    on_demand_price: float
+    more_nodes: float
+    moves: float
+    interruptions: float
+    unserved: float
+
+
+def causes_of(ours: Bill, rival: Bill, costs: Costs) -> Causes:
+    """Split what a run earns more than another one of the same world."""
+    one, other = ours.totals, rival.totals
+    on_demand_price = rival.on_demand_price or ours.on_demand_price
+    later = ours.on_demand_minutes - rival.on_demand_minutes
+    moved = one.moved_od_usd_per_minute - other.moved_od_usd_per_minute
+    interrupted = one.interrupted_od_usd_per_minute - other.interrupted_od_usd_per_minute
+    return Causes(
+        on_demand_time=-later * (on_demand_price - rival.spot_price),
+        spot_price=-one.spot_node_minutes * (ours.spot_price - rival.spot_price),
+        on_demand_price=-ours.on_demand_minutes * (ours.on_demand_price - on_demand_price),
+        more_nodes=-(one.node_minutes - other.node_minutes) * rival.spot_price,
+        moves=-costs.cm * moved,
+        interruptions=-costs.ci * interrupted,
+        unserved=-costs.v * (one.unserved_od_usd - other.unserved_od_usd),
+    )
+
+
+def played(world: EvaluationWorld, policy: str, of: Protocol, limits: Limits) -> Bill:
+    """Play one policy in one world."""
+    trial = worlds.trial_of(world, policy, of, lambda _: bundles.load(BUNDLED_MODELS, "aws"))
+    if trial.controller is not None:
+        trial = replace(trial, controller=replace(trial.controller, limits=limits))
+    return Bill.of(run(trial, named(world.family, world.mix, world.seed, policy)))
+
+
+def row(name: str, rival: str, ours: Bill, other: Bill, costs: Costs) -> str:
+    """Return one line of the table, its terms in percent of the rival's net profit."""
+    base = abs(net_profit_usd(other.totals, costs)) / 100.0
+    found = causes_of(ours, other, costs)
+    terms = [getattr(found, field.name) / base for field in fields(found)]
+    one, two = ours.totals, other.totals
+    share = (t.spot_node_minutes / t.node_minutes for t in (one, two))
+    cells = [
+        name,
+        rival,
+        *(f"{term:+.2f}" for term in (sum(terms), *terms)),
+        f"{one.outage_minutes:.0f} / {two.outage_minutes:.0f}",
+        f"{one.n_interrupted} / {two.n_interrupted}",
+        f"{one.n_moved} / {two.n_moved}",
+        " / ".join(f"{ratio:.3f}" for ratio in share),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def summed(bills: Sequence[Bill]) -> Bill:
+    """Add bills up."""
+    totals = total_of(bill.totals for bill in bills)
+    return Bill(totals=totals, on_demand_usd=sum(bill.on_demand_usd for bill in bills))
+
+
+def table(place: Sequence[EvaluationWorld], of: Protocol, costs: Costs, limits: Limits) -> None:
+    """Play every world and print each line as soon as it is known, then all of them."""
+    print(HEAD, flush=True)
+    ours, best = list[Bill](), list[Bill]()
+    for world in place:
+        rivals = {s.name: played(world, s.name, of, limits) for s in of.baselines.b3}
+        name = max(rivals, key=lambda name: net_profit_usd(rivals[name].totals, costs))
+        ours.append(played(world, worlds.OURS, of, limits))
+        best.append(rivals[name])
+        print(row(f"{world.family} {world.seed}", name, ours[-1], best[-1], costs), flush=True)
+    print(row("all", "", summed(ours), summed(best), costs), flush=True)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--family", default="tracelike", help="generated worlds of this family")
+    parser.add_argument("--traces", type=Path, help="a capacity trace in CSV, replayed instead")
+    parser.add_argument("--days", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--minutes", type=float, default=15.0, help="price of an interruption")
+    parser.add_argument("--set", action="append", default=[], metavar="LIMIT=NUMBER")
+    asked = parser.parse_args()
+    of = protocol.load()
+    changed: dict[str, Any] = {k: float(v) for k, v in (one.split("=") for one in asked.set)}
+    usual = worlds.limits_of(worlds.STEP_S)
+    place = [
+        EvaluationWorld(
+            family="replay" if asked.traces else asked.family,
+            mix=of.mixes[0],
+            seed=seed,
+            n_days=asked.days,
+            variant=of.variants[0],
+            traces=asked.traces,
+        )
+        for seed in asked.seeds
+    ]
+    limits = replace(usual, interruption_minutes=asked.minutes, **changed)
+    table(place, of, replace(of.costs, ci=asked.minutes), limits)
+
+
+if __name__ == "__main__":
+    main()
