@@ -7,11 +7,13 @@ stopped. Nothing is decided here.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import time
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
+from typing import Final
 
 from spotvortex import __version__
 from spotvortex.app import bundle
@@ -47,14 +49,20 @@ from spotvortex.telemetry.trends import Trends
 
 log = logging.getLogger(__name__)
 
+SELDOM: Final = 1_000
+"""Collections of what is young between two of everything that is not frozen, instead of ten: at
+5,000 nodes one takes 0.1 s, and finds next to nothing that the others have left."""
+
 
 async def run_daemon(
     settings: Settings, opening: AbstractAsyncContextManager[Edges], stop: asyncio.Event
 ) -> None:
     """Run until `stop` is set or a signal comes, then stop in order; the server closes last."""
+    spare_collections()
     async with AsyncExitStack() as stack:
         forecaster = bundle.load(settings)
         edges = await stack.enter_async_context(opening)
+        spare_collections()
         limits = _allowed(settings.limits(), edges)
         metrics = Metrics(version=__version__, mode=limits.mode)
         exporter = otlp_exporter(tracing_protocol()) if tracing_is_on() else None
@@ -100,6 +108,16 @@ async def run_daemon(
         await supervise(ports, views, limits, settings.tick_s, stop)
         journal.close(edges.clock.now())
         log.info("daemon.stopped")
+
+
+def spare_collections() -> None:
+    """Keep what there is out of garbage collections, and collect what is not young seldom.
+
+    What was imported stays, and so does what was opened: a collection that walks through all that
+    AWS's library has read takes 0.1 to 0.2 s, whenever it comes.
+    """
+    gc.freeze()
+    gc.set_threshold(*gc.get_threshold()[:2], SELDOM)
 
 
 def _served(

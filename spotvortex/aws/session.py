@@ -10,6 +10,7 @@ moment: the callers know what a retry is worth.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -234,7 +235,8 @@ async def open_client(
 def _opening(service: str, region: str, wait_s: int, n_connections: int) -> Callable[[], Any]:
     """Return what opens a client, with the service's description read from disk: 10 MB of EC2.
 
-    On the loop this is a stall of a quarter of a second, on a thread one of a tenth.
+    On the loop this is a stall of a quarter of a second. What was read stays, and is kept out of
+    garbage collections: one that walks through it holds every thread for a tenth of a second.
     """
     from aiobotocore.config import AioConfig  # noqa: PLC0415
     from aiobotocore.session import get_session  # noqa: PLC0415
@@ -245,6 +247,7 @@ def _opening(service: str, region: str, wait_s: int, n_connections: int) -> Call
     for kind in ("service-2", "endpoint-rule-set-1"):
         loader.load_service_model(service, kind)
     loader.load_data("endpoints")
+    gc.freeze()
     config = AioConfig(
         connect_timeout=CONNECT_S,
         read_timeout=wait_s + ANSWER_S,

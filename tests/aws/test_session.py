@@ -1,5 +1,6 @@
 """A request to the queue is sent once more where that may help, by our own policy alone."""
 
+import gc
 import time
 from random import Random
 
@@ -113,3 +114,16 @@ async def test_what_stays_is_told_after_the_last_attempt_and_the_library_adds_no
 async def test_a_refusal_is_asked_once(memory, monkeypatch):
     error, n_asked = await receive(memory, monkeypatch, (403, "AccessDenied"), PAGE)
     assert (error.fault, n_asked) == (QueueFault.DENIED, 1)
+
+
+async def test_what_a_client_has_read_is_kept_out_of_garbage_collections(memory):
+    async with queue_at(memory) as queue:
+        n_frozen = gc.get_freeze_count()
+        try:
+            opening = open_queue(
+                queue.url, region="us-east-1", wait_s=1, n_connections=2, rng=Random(1)
+            )
+            async with opening:
+                assert gc.get_freeze_count() > n_frozen
+        finally:
+            gc.unfreeze()
