@@ -131,9 +131,9 @@ class Collector:
             seen = self._seen(cycle, held, span.traceparent)
             if seen.notices:
                 self._put(seen, self.losses)
-                waits = loop.time()
-                await asyncio.sleep(HEAD_START_S)
-                started += loop.time() - waits
+            waits = loop.time()
+            await asyncio.sleep(HEAD_START_S if seen.notices else 0.0)
+            started += loop.time() - waits
             observation = replace(
                 seen,
                 market=self._market(seen.cluster, seen.at),

@@ -102,6 +102,7 @@ class Router:
         started = asyncio.get_running_loop().time()
         await self._take_over(assessment)
         plan = self._steer(await self._reconcile(assessment))
+        await asyncio.sleep(0)
         decided_s = asyncio.get_running_loop().time() - started
         seconds = assessment.observation.seconds + assessment.seconds + decided_s
         await self.telemetry.planned(plan, seconds)

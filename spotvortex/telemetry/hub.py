@@ -7,6 +7,7 @@ May not decide what is recorded: that is the journal's matter.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
@@ -66,8 +67,9 @@ class Hub:
             span.event(verdict.gate, _gate_attributes(verdict))
 
     async def planned(self, plan: Plan, seconds: float) -> None:
-        """Take note of a plan: metrics, trends and the ledger."""
+        """Take note of a plan: metrics, trends and the ledger, with a breath for the loop."""
         self._metrics.planned(plan, seconds)
+        await asyncio.sleep(0)
         if self._trends is not None:
             self._trends.planned(plan)
         if self._book is not None:

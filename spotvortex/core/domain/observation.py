@@ -338,7 +338,7 @@ class ClusterFacts:
     @property
     def offerings(self) -> tuple[Offering, ...]:
         """The offerings that the cluster holds, each once, sorted."""
-        return tuple(sorted({node.offering for node in self.nodes}))
+        return tuple(sorted(Offering.each_once(node.offering for node in self.nodes)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ Comes in: nothing. Goes out: enumerations and identities. Times are float second
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -254,6 +255,11 @@ class Offering:
         """Read what `str` gives of an offering; None where the text names none."""
         instance_type, slash, zone = text.partition("/")
         return cls(instance_type=instance_type, zone=zone) if slash else None
+
+    @staticmethod
+    def each_once(offerings: Iterable[Offering]) -> set[Offering]:
+        """Return each once. Those of thousands of nodes are few objects, told apart by that."""
+        return set({id(offering): offering for offering in offerings}.values())
 
     @property
     def family(self) -> str:

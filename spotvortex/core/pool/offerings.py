@@ -40,7 +40,7 @@ MAX_SIBLINGS: Final = 36
 
 def usable_by(pool: PoolFacts) -> tuple[Offering, ...]:
     """Return the Spot offerings that a pool may use, sorted; those held come first where cut."""
-    held = {node.offering for node in pool.nodes}
+    held = Offering.each_once(node.offering for node in pool.nodes)
     if not held:
         return ()
     found = sorted(set(_siblings(pool, held)) - held)

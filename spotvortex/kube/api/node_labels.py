@@ -1,19 +1,20 @@
 """Label names, and how a node is bought according to its labels.
 
-Comes in: labels and annotations. Goes out: a `CapacityType`, and whether a node is to be left
-alone. Several provisioners say the same thing in their own words; this is the only place that knows
-them all.
+Comes in: labels and annotations. Goes out: an `Offering`, a `CapacityType`, and whether a node is
+to be left alone. Several provisioners say the same thing in their own words; this is the only place
+that knows them all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from spotvortex.core.domain.autoscaling import labelled_group, managed_group
 from spotvortex.core.domain.cloud.hosting import Hosting, hosting_of
 from spotvortex.core.domain.labels import KEPT, POOL, SCALE_DOWN_DISABLED
-from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.domain.types import CapacityType, Offering
 
 MANAGER: Final = "spotvortex.io/manager"
 NODEPOOL: Final = "karpenter.sh/nodepool"
@@ -22,6 +23,12 @@ INSTANCE_TYPE: Final = "node.kubernetes.io/instance-type"
 ZONE: Final = "topology.kubernetes.io/zone"
 CAPACITY_TYPE: Final = "karpenter.sh/capacity-type"
 NODEGROUP_CAPACITY_TYPE: Final = "eks.amazonaws.com/capacityType"
+UNKNOWN: Final = "unknown"
+"""Stands for an instance type or a zone that no label tells."""
+
+MAX_OFFERINGS: Final = 4096
+"""Offerings that are kept as one object each."""
+
 INSTANCE_CPU: Final = "karpenter.k8s.aws/instance-cpu"
 """vCPUs of the instance type."""
 
@@ -109,3 +116,13 @@ def autoscaled_group_of(labels: Mapping[str, str]) -> str:
     pool, kind = labels.get(POOL, ""), normalised(labels.get(POOL_CAPACITY_TYPE, ""))
     known = pool and kind in (CapacityType.SPOT, CapacityType.ON_DEMAND)
     return labelled_group(pool, kind) if known else ""
+
+
+def offering_of(labels: Mapping[str, str]) -> Offering:
+    """Return what a node is by its labels: one object for all nodes that are the same."""
+    return _offering(labels.get(INSTANCE_TYPE) or UNKNOWN, labels.get(ZONE) or UNKNOWN)
+
+
+@lru_cache(maxsize=MAX_OFFERINGS)
+def _offering(instance_type: str, zone: str) -> Offering:
+    return Offering(instance_type=instance_type, zone=zone)

@@ -18,7 +18,7 @@ from spotvortex.core.domain.cloud.hosting import AUTO_MODE_GROUP
 from spotvortex.core.domain.group_state import GroupState, GroupValues
 from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
 from spotvortex.core.domain.sides import BY_PODS
-from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
+from spotvortex.core.domain.types import CapacityType, ProvisionerKind
 from spotvortex.kube.api.node_labels import (
     CAPACITY_TYPE,
     CONTROL_PLANE,
@@ -33,12 +33,12 @@ from spotvortex.kube.api.node_labels import (
     hosting_and_kind,
     is_left_alone,
     normalised,
+    offering_of,
 )
 from spotvortex.kube.api.quantities import Quantity, count, cpu_milli, cpu_or_none, memory_bytes
 from spotvortex.kube.api.wire import karpenter as karpenter_wire
 from spotvortex.kube.api.wire import objects as wire
 
-UNKNOWN: Final = "unknown"
 _MIB: Final = 1 << 20
 
 SILENT_TAINTS: Final = frozenset(
@@ -180,10 +180,7 @@ def _fact(node: wire.Node, labels: Mapping[str, str]) -> NodeFact:
         uid=meta.uid or "",
         pool="",
         provisioner=provisioner_of(labels),
-        offering=Offering(
-            instance_type=labels.get(INSTANCE_TYPE) or UNKNOWN,
-            zone=labels.get(ZONE) or UNKNOWN,
-        ),
+        offering=offering_of(labels),
         capacity_type=bought,
         created_at=meta.creation_timestamp.timestamp() if meta.creation_timestamp else 0.0,
         ready=_is_ready(spec, status),

@@ -44,6 +44,18 @@ def test_a_pool_is_inferred_from_labels(labels, pool):
     assert fact(labels).pool == pool
 
 
+def test_nodes_of_one_type_and_zone_share_one_offering():
+    labels = {"node.kubernetes.io/instance-type": "m6i.large"}
+    labels |= {"topology.kubernetes.io/zone": "us-east-1a"}
+    found = facts_of(node("a", labels), node("b", labels), node("c"))
+    assert found["a"].offering is found["b"].offering
+    assert found["c"].offering == Offering(instance_type="unknown", zone="unknown")
+    assert Offering.each_once(n.offering for n in found.values()) == {
+        found["a"].offering,
+        found["c"].offering,
+    }
+
+
 @pytest.mark.parametrize("label", [KARPENTER, GROUP])
 def test_a_pair_seen_on_nodes_is_one_pool(label):
     found = pools_of(node("a", {label: "web-spot"}), node("b", {label: "web-od"}))

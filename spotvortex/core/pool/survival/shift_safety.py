@@ -10,7 +10,8 @@ what a move is worth.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from spotvortex.core.domain.observation import NodeFact
 from spotvortex.core.domain.types import Offering
@@ -26,19 +27,45 @@ from spotvortex.core.pool.survival.zone_loss import (
 
 def shift_room(fact: Guarded, need: Need, left: Offering, pool: str) -> int:
     """Return how many pods of a workload or budget a pool may move off an offering together."""
-    if isinstance(fact, WorkloadFact) and fact.problem:
-        return 0
+    return _room(_losses_of(fact), need, left, pool)
+
+
+@dataclass(frozen=True, slots=True)
+class _Losses:
+    """What losses take of a workload or budget, the same whatever offering is left.
+
+    Attributes:
+        fact: the workload or budget.
+        have: its healthy pods. Those on the move, whoever moves them, may all land in the loss that
+            hits most, and do not count.
+        by_offering: pods lost with each offering.
+        by_zone: pods lost with the Spot of each zone.
+    """
+
+    fact: Guarded
+    have: int
+    by_offering: Mapping[Offering, int]
+    by_zone: Mapping[str, int]
+
+
+def _losses_of(fact: Guarded) -> _Losses:
     offerings: Counter[Offering] = Counter()
     zones: Counter[str] = Counter()
     for share in fact.spot_by_offering:
         n_lost = share.n_pods - share.n_leaving
         offerings[share.offering] += n_lost
         zones[share.offering.zone] += n_lost
+    return _Losses(fact, fact.healthy - fact.n_leaving, offerings, zones)
+
+
+def _room(losses: _Losses, need: Need, left: Offering, pool: str) -> int:
+    fact, have = losses.fact, losses.have
+    if isinstance(fact, WorkloadFact) and fact.problem:
+        return 0
+    offerings, zones = losses.by_offering, losses.by_zone
     worst = _short(need, max(offerings.values(), default=0), max(zones.values(), default=0))
     other = max((n for o, n in offerings.items() if o != left), default=0)
     zone = max((n for z, n in zones.items() if z != left.zone), default=0)
-    # Pods on the move, whoever moves them, may all land in the loss that hits most.
-    have = fact.healthy - fact.n_leaving
     return shared_room(max(0, worst - have) - (_short(need, other, zone) - have), fact.pools, pool)
 
 
@@ -59,21 +86,28 @@ def pick_shiftable(
         pool: its name.
         most: how many to pick.
     """
-    moved: Counter[tuple[Offering, str]] = Counter()
+    # By offering left, and the key of the workload or budget.
+    moved: dict[Offering, Counter[str]] = {}
+    rooms: dict[Offering, dict[str, int]] = {}
+    losses: dict[str, _Losses] = {}
     picked: list[NodeFact] = []
+
+    def room_of(key: str, left: Offering) -> int:
+        fact, margin = margins.by_key[key]
+        if key not in losses:
+            losses[key] = _losses_of(fact)
+        return _room(losses[key], margin.need, left, pool)
+
     for node in order[:MAX_LOOKED_AT]:
         if len(picked) >= most:
             break
         pods = [(key, n) for key, n in on_node.get(node.name, ()) if key in margins.by_key]
-        if all(
-            moved[node.offering, key] + n <= _room_of(key, margins, node.offering, pool)
-            for key, n in pods
-        ):
-            moved.update({(node.offering, key): n for key, n in pods})
+        gone = moved.setdefault(node.offering, Counter())
+        room = rooms.setdefault(node.offering, {})
+        for key, _ in pods:
+            if key not in room:
+                room[key] = room_of(key, node.offering)
+        if all(gone[key] + n <= room[key] for key, n in pods):
+            gone.update(dict(pods))
             picked.append(node)
     return picked
-
-
-def _room_of(key: str, margins: Margins, left: Offering, pool: str) -> int:
-    fact, margin = margins.by_key[key]
-    return shift_room(fact, margin.need, left, pool)
