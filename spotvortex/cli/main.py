@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -173,7 +174,13 @@ def _every_command(
 
 
 def main() -> None:
-    """Run the command line; what the user can set right is told in one line, not a traceback."""
+    """Run the command line; what the user can set right is told in one line, not a traceback.
+
+    A sign that the terminal's character set lacks is shown as `?`.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     sys.exit(_guarded(cli))
 
 

@@ -153,8 +153,8 @@ def _days(market: ReplayMarket, path: Path, wanted: int) -> tuple[float, int]:
     n_days = int((last - start_at) // DAY_S)
     if n_days < max(1, wanted):
         raise PriceFileError(
-            f"{path.name}: its Spot prices cover {max(0, n_days)} days after the first; "
-            f"{max(1, wanted)} are asked for: give a longer file, or --days"
+            f"{path.name}: its Spot prices cover {max(0, n_days)} whole days after the first day, "
+            f"which only teaches; {max(1, wanted)} at least {'are' if wanted > 1 else 'is'} wanted"
         )
     return start_at, wanted or n_days
 

@@ -13,6 +13,7 @@ import msgspec
 
 from spotvortex.core.pool.cost import HOURS_A_MONTH
 from spotvortex.errors import RecordError
+from spotvortex.report.money import usd, whole_usd
 
 _POOL: Final = 16
 _ACTION: Final = 14
@@ -131,32 +132,33 @@ def lines_of(answer: PoolsNow, width: int) -> Iterator[str]:
 
 
 def _summary(answer: PoolsNow, at: str) -> str:
-    usd = sum(p.cost_usd_per_hour for p in answer.pools)
-    saved = sum(p.all_on_demand_usd_per_hour for p in answer.pools) - usd
+    cost = sum(p.cost_usd_per_hour for p in answer.pools)
+    saved = sum(p.all_on_demand_usd_per_hour for p in answer.pools) - cost
     n_all = sum(p.nodes.counted for p in answer.pools)
     share = f"{sum(p.nodes.spot for p in answer.pools) / n_all:.0%}" if n_all else "-"
     risk = max((p.capacity_score or 0.0 for p in answer.pools), default=0.0)
     frozen = "" if answer.freeze == "none" else f"FROZEN ({answer.freeze}) "
     return (
-        f"{at[11:19]} {frozen}${usd:,.2f}/h, saves ${saved:,.2f}/h "
-        f"(${saved * HOURS_A_MONTH:,.0f}/month), Spot {share}, risk {risk:.2f}"
+        f"{at[11:19]} {frozen}{usd(cost)}/h, saves {usd(saved)}/h "
+        f"({whole_usd(saved * HOURS_A_MONTH)}/month), Spot {share}, risk {risk:.2f}"
     )
 
 
 def _saved(savings: SavingsNow) -> str:
     """Say what was saved so far, as a range where commitments might have paid for a part."""
     realised, least = savings.realised_usd, savings.realised_at_least_usd
-    so_far = f"${realised:,.2f}" if least == realised else f"${least:,.2f} .. ${realised:,.2f}"
-    return f"saved so far {so_far}; at the allowed target ${savings.projected_usd:,.2f}"
+    so_far = usd(realised) if least == realised else f"{usd(least)} .. {usd(realised)}"
+    return f"saved so far {so_far}; at the allowed target {usd(savings.projected_usd)}"
 
 
 def _line(pool: PoolNow) -> str:
     share = "-" if pool.current_ratio is None else f"{pool.current_ratio:.0%}"
     risk = "    -" if pool.capacity_score is None else f"{pool.capacity_score:5.2f}"
     count = f"{pool.nodes.spot}/{pool.nodes.counted}"
+    why = pool.reason.replace("_", " ")
     return (
         f"{_short(pool.pool):<{_POOL}} {count:<9} {share:>4} "
-        f"{pool.cost_usd_per_hour:8.2f} {risk} {pool.action:<{_ACTION}} {pool.reason}"
+        f"{pool.cost_usd_per_hour:8.2f} {risk} {pool.action:<{_ACTION}} {why}"
     )
 
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO, TextIOWrapper
 from threading import Thread
 
 import pytest
@@ -260,6 +262,20 @@ def test_the_code_is_named_by_version_and_digest():
     assert version == "0.1.0"
     assert len(digest) == 12
     assert set(digest) <= set("0123456789abcdef")
+
+
+def test_a_sign_that_the_terminal_lacks_is_no_fault(monkeypatch):
+    shown = BytesIO()
+    monkeypatch.setattr("sys.stdout", TextIOWrapper(BytesIO(), encoding="ascii"))
+    monkeypatch.setattr("sys.stderr", TextIOWrapper(shown, encoding="ascii", errors="strict"))
+    monkeypatch.setattr(
+        "sys.argv", ["spotvortex", "replay", "caf\N{LATIN SMALL LETTER E WITH ACUTE}"]
+    )
+    with pytest.raises(SystemExit) as end:
+        main()
+    sys.stderr.flush()
+    assert end.value.code == 2
+    assert shown.getvalue().startswith(b"spotvortex: caf? cannot be read: No such file")
 
 
 def test_a_word_that_is_none_of_the_choices_is_told_without_pythons_own(capsys, monkeypatch):

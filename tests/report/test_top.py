@@ -38,7 +38,7 @@ def test_one_line_for_all_and_one_a_pool():
     assert saved == "saved so far $0.00; at the allowed target $0.00"
     assert summary == ("09:00:00 $5.00/h, saves $3.00/h ($2,190/month), Spot 65%, risk 0.04")
     assert head.split() == ["POOL", "SPOT", "$/H", "RISK", "DECISION"]
-    found = "web 13/20 65% 2.50 0.04 INCREASE_30 economic_increase"
+    found = "web 13/20 65% 2.50 0.04 INCREASE_30 economic increase"
     assert lines[0].split() == found.split()
     assert lines[1].split()[:5] == ["jobs", "13/20", "-", "2.50", "-"]
 
@@ -52,7 +52,7 @@ def test_nodes_that_are_moved_and_a_freeze_are_named():
 def test_what_was_saved_so_far_is_a_range_where_commitments_might_have_paid():
     saved = {"realised_usd": 1234.5, "realised_at_least_usd": -20.0, "projected_usd": 1500.0}
     _, line, *_ = lines_of(answer(POOL, savings=saved), 80)
-    assert line == "saved so far $-20.00 .. $1,234.50; at the allowed target $1,500.00"
+    assert line == "saved so far -$20.00 .. $1,234.50; at the allowed target $1,500.00"
 
 
 @pytest.mark.parametrize("name", ["w", "checkout-and-payment-workers-of-the-north"])

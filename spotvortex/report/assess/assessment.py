@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from spotvortex.core.decision.messages import Decision, Plan, Proposal, Verdict
 from spotvortex.core.domain.cloud.signals import BANDS
-from spotvortex.core.domain.inputs import InputState
+from spotvortex.core.domain.inputs import InputName, InputState
 from spotvortex.core.domain.market import MarketFacts, SpotQuote
 from spotvortex.core.domain.observation import ClusterFacts, PoolFacts
 from spotvortex.core.domain.types import (
@@ -147,6 +147,12 @@ class MissingInput:
     required: bool
 
 
+SAY_WHAT_MAY_BE_LOST: Final = frozenset(
+    {InputName.PDBS, InputName.OWNERS, InputName.STATEFUL_SETS, InputName.NAMESPACES}
+)
+"""Without one of them nobody can say that a loss takes too little."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Everything that `assess` shows.
@@ -193,6 +199,11 @@ class Report:
     def saving_usd_per_hour(self) -> float:
         """The high end of what the free on-demand nodes would save, USD/h at list price."""
         return sum(o.saving_usd_per_hour for o in self.on_demand)
+
+    @property
+    def unread(self) -> str:
+        """The inputs that say what a loss may take of a workload and are not read, "" for none."""
+        return ", ".join(m.name for m in self.missing if m.name in SAY_WHAT_MAY_BE_LOST)
 
     @property
     def least_saving_usd_per_hour(self) -> float:

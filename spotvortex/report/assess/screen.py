@@ -113,6 +113,9 @@ def _commitments(report: Report, console: Console) -> None:
 def _cost(report: Report, console: Console) -> None:
     t = report.totals
     source = " · prices of last resort" if t.last_resort else ""
+    if t.n_nodes and not t.priced_nodes:
+        _line(console, (" !!  ", "yellow"), f"cost unknown: no price for any of {t.n_nodes} nodes")
+        return
     mark = (" ok  ", "green") if t.priced_nodes == t.n_nodes else (" !!  ", "yellow")
     words = f"${t.cost_usd_per_hour:,.2f}/h at list price for {t.priced_nodes} of {t.n_nodes} nodes"
     _line(console, mark, words, source)
@@ -165,9 +168,11 @@ def _cannot_move(on_demand: Sequence[OnDemand], console: Console, rows: int | No
 
 
 def _breaks(report: Report, console: Console, rows: int | None) -> None:
-    losses = report.losses
-    _title(console, "WHAT BREAKS NEXT", _n(len({loss.of for loss in losses}), "workload"))
-    if not losses:
+    losses, unread = report.losses, report.unread
+    known = _n(len({loss.of for loss in losses}), "workload")
+    seen = f"{known}, as far as can be seen without {unread}" if unread else known
+    _title(console, "WHAT BREAKS NEXT", seen)
+    if not losses and not unread:
         _line(console, "  no single Spot offering or zone, if lost, takes too much of a workload")
     for loss in islice(losses, rows):
         left = f"{loss.healthy_left} of {loss.healthy} left, {loss.needed} must stay"
@@ -222,7 +227,7 @@ def _utilisation(usage: UsageFound, console: Console) -> None:
     for name in ("pool", "by"):
         table.add_column(name, overflow="fold")
     for name in ("nodes", "CPU asked", "CPU used", "memory asked", "memory used"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for row in usage.pools:
         cpu = _percent(row.cpu_requested_ratio), _percent(row.cpu_used_ratio)
         memory = _percent(row.memory_requested_ratio), _percent(row.memory_used_ratio)
@@ -259,12 +264,12 @@ def _decision_words(decision: Decision) -> Iterable[str]:
 def _nodes(report: Report, console: Console) -> None:
     table = Table(title="nodes by pool, type, zone and capacity type", title_justify="left")
     for name in ("pool", "type", "zone", "capacity"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in ("nodes", "$/h each", "$/h", "price from"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     signals = any(g.advisor_band or g.placement_one or g.placement_many for g in report.groups)
     for name in ("Advisor", f"placed 1/{MANY}") if signals else ():
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for group in report.groups:
         price, cost = group.price_usd_per_hour, group.cost_usd_per_hour
         table.add_row(
@@ -288,9 +293,9 @@ def _placed(group: NodeGroupRow) -> str:
 
 def _workloads(report: Report, console: Console) -> None:
     table = Table(title="workloads that hold nodes in place", title_justify="left")
-    table.add_column("workload")
-    table.add_column("why")
-    table.add_column("nodes", justify="right")
+    table.add_column("workload", overflow="fold")
+    table.add_column("why", overflow="fold")
+    table.add_column("nodes", justify="right", overflow="fold")
     for blocked in report.blocked:
         table.add_row(blocked.workload, blocked.blocker, str(blocked.n_nodes))
     console.print(table)
@@ -301,7 +306,7 @@ def _covered(found: CommitmentsFound, console: Console) -> None:
     for name in ("commitment", "kind"):
         table.add_column(name, overflow="fold")
     for name in ("holds", "used", "unused $/h"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for item in found.items:
         unused = item.unused_usd_per_hour
         table.add_row(
@@ -316,7 +321,7 @@ def _covered(found: CommitmentsFound, console: Console) -> None:
     for name in ("pool", "by"):
         nodes.add_column(name, overflow="fold")
     for name in ("nodes", "paid for", "not paid for"):
-        nodes.add_column(name, justify="right")
+        nodes.add_column(name, justify="right", overflow="fold")
     for row in found.pools:
         by = ", ".join(row.by) or "-"
         counts = str(row.n_nodes), f"{row.n_covered:g}", f"{row.n_uncovered:g}"
@@ -329,7 +334,7 @@ def _survival(workloads: Sequence[SurvivalRow], console: Console) -> None:
     for name in ("workload", "worst loss", "word", "to let it grow"):
         table.add_column(name, overflow="fold")
     for name in ("pods", "on Spot", "left", "must stay"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for row in workloads:
         table.add_row(
             row.workload,
@@ -349,7 +354,7 @@ def _vectors(decisions: Sequence[Decision], console: Console) -> None:
     table.add_column("pool", overflow="fold")
     names = ("critical on Spot", "stateful", "evictable", "slack", "restart s", "spare nodes")
     for name in (*names, "zones", "risk", "safe ratio"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for decision in decisions:
         found = decision.input.vector
         if found is None:

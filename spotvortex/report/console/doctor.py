@@ -65,7 +65,7 @@ def doctor_page(found: Diagnosis | None) -> Iterator[str]:
         if s.n_nodes
     )
     yield table("Where the nodes stand", ("nodes", "number", "share", "vCPU"), shares)
-    if not found.findings:
+    if not found.findings and not found.missing:
         yield paragraph("Nothing blocks a drain.", "good")
     for weight in Weight:
         yield from _of_weight(weight, [f for f in found.findings if f.weight is weight])

@@ -15,6 +15,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
+from spotvortex.core.domain.inputs import InputName
 from spotvortex.report.doctor.diagnosis import Asked, Diagnosis, DrainReadiness, Finding
 from spotvortex.report.document import plain
 from spotvortex.report.fixes import Weight
@@ -35,6 +36,9 @@ PLACES: Final = {
     DrainReadiness.NEVER_MOVED: "reserved or of unknown capacity type: never moved",
     DrainReadiness.UNPOOLED: "of no pool: never moved (label spotvortex.io/pool)",
 }
+
+
+UNSEEN: Final = ", unless a PodDisruptionBudget holds them: those cannot be read"
 
 
 def render(diagnosis: Diagnosis) -> str:
@@ -73,12 +77,14 @@ def _n(count: int, noun: str) -> str:
 def _shares(diagnosis: Diagnosis, console: Console) -> None:
     whole = f"{_n(diagnosis.n_nodes, 'node')}, {diagnosis.cpu_milli / 1000.0:,.0f} vCPU"
     _line(console, ("THE CLUSTER: ", "bold"), whole)
+    unseen = any(missing.name == InputName.PDBS for missing in diagnosis.missing)
     for share in diagnosis.shares:
         if share.n_nodes:
+            doubt = UNSEEN if unseen and share.place is DrainReadiness.FREE else ""
             noun = "node " if share.n_nodes == 1 else "nodes"
             figures = f"{share.n_nodes:>5} {noun} {share.nodes_ratio:>4.0%}"
             cpu = f"{share.cpu_milli / 1000.0:>9,.0f} vCPU {share.cpu_ratio:>4.0%}"
-            _line(console, f"  {figures} {cpu}   {PLACES[share.place]}")
+            _line(console, f"  {figures} {cpu}   {PLACES[share.place]}{doubt}")
 
 
 def _findings(title: str, findings: Sequence[Finding], console: Console, *, details: bool) -> None:

@@ -211,6 +211,8 @@ def show(account: DecisionAccount, console: Console) -> None:
     decision = account.decision
     console.print(Text(sentence(decision), style="bold"))
     rows = Table.grid(padding=(0, 2))
+    rows.add_column(no_wrap=True)
+    rows.add_column(overflow="fold")
     for name, words in facts(account):
         rows.add_row(Text(name, style="dim"), Text(words))
     console.print(rows)
@@ -284,7 +286,7 @@ def _proposal(proposal: Proposal) -> str:
 def _gates(verdicts: Sequence[Verdict]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("gate", "says", "because", "figures"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for verdict in verdicts:
         said = Text(answer_of(verdict), style=_COLOURS[verdict.outcome])
         table.add_row(verdict.gate, said, Text(verdict.in_words), Text(figures_of(verdict)))
@@ -304,7 +306,7 @@ def figures_of(verdict: Verdict) -> str:
 def _moves(decision: Decision) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("node", "is", "goes to", "pods"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for move in decision.moves:
         node = move.candidate
         table.add_row(node.node, str(node.offering), move.to, str(node.n_pods))

@@ -98,6 +98,28 @@ def test_a_saving_says_for_how_many_nodes_the_prices_are_known():
     assert "(4 priced)" in text
 
 
+def test_what_cannot_be_read_is_not_said_to_be_safe():
+    unread = [health(n, state=InputState.DENIED) for n in ("pdbs", "owners", "nodepools")]
+    facts = cluster(pool(), inputs=(*HEALTHY[:2], *unread))
+    text = "\n".join(screen(report(observed=replace(observation(), cluster=facts))))
+    assert "0 workloads, as far as can be seen without pdbs, owners" in text
+    assert "if lost, takes too much" not in text
+    assert "if lost, takes too much" in "\n".join(screen(report(pool())))
+
+
+def test_without_any_price_the_cost_is_unknown_and_not_nothing():
+    bare = market(quote(spot_usd_per_hour=None, on_demand_usd_per_hour=None))
+    text = "\n".join(screen(report(observed=observation(pool(), market=bare))))
+    assert "cost unknown: no price for any of 10 nodes" in text
+    assert "$0.00/h at list price" not in text
+
+
+def test_no_word_is_cut_however_narrow_the_terminal():
+    lines = screen(report(pool("web"), at_risk("api"), held("jobs")), details=True, width=40)
+    assert max(map(len, lines)) <= 40
+    assert not [line for line in lines if "\N{HORIZONTAL ELLIPSIS}" in line]
+
+
 def test_nothing_is_done_and_the_screen_says_so():
     lines = screen(report(pool()))
     assert "read-only" in lines[0]

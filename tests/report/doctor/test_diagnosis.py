@@ -171,6 +171,9 @@ def test_the_screen_shows_what_the_json_says():
     found = diagnosed(*held, inputs=denied)
     first, everything = shown(found), shown(found, details=True)
     assert "pdbs denied: grant it" in first
+    doubt = "can move, unless a PodDisruptionBudget holds them: those cannot be read"
+    assert doubt in shown(diagnosed(inputs=denied))
+    assert doubt not in shown(diagnosed())
     assert "… 8 more with --details" in first
     assert "p19" not in first
     assert "shop/Pod/p19: bare-pod (1 node, 1 pod, 2 vCPU)" in everything

@@ -138,6 +138,12 @@ def test_the_text_has_money_scores_gates_flip_moves_and_digests():
     assert all(move.to is CapacityType.ON_DEMAND for move in account.decision.moves)
 
 
+def test_no_word_is_cut_on_a_narrow_terminal():
+    out = io.StringIO()
+    show(account_of(decide(basis())), Console(file=out, width=40, color_system=None))
+    assert "\N{HORIZONTAL ELLIPSIS}" not in out.getvalue()
+
+
 def test_what_is_not_known_is_said_to_be_unknown():
     bare = replace(CHEAP, spot_usd_per_hour=None, on_demand_usd_per_hour=None)
     none = replace(risk_of(0.1), capacity=None, runtime=None, worst="", worst_runtime=None)
