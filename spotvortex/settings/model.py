@@ -198,7 +198,7 @@ class Settings(BaseSettings):
     """The cloud that the bundle must have been made for."""
 
     state_dir: Path | None = None
-    """Folder that keeps what was learned over restarts; unset, a ConfigMap of our own does."""
+    """Folder that keeps what was learned over restarts; unset, ConfigMaps of the manifests do."""
 
     decision_log: Path | None = None
     """File to which decision records are appended; unset writes them to standard output."""
