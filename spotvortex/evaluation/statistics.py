@@ -71,7 +71,10 @@ def ratios_pct(gain_usd: Floats, base_usd: Floats) -> Floats:
 
 def _medians(ratios: Floats) -> Floats:
     """Return the median of each row over its numbers; rows without any are left out."""
-    known = ratios[~np.isnan(ratios).all(axis=1)]
+    unknown = np.isnan(ratios)
+    if not unknown.any():  # many times as fast, and the same
+        return np.asarray(np.median(ratios, axis=1), dtype=np.float64)
+    known = ratios[~unknown.all(axis=1)]
     return np.asarray(np.nanmedian(known, axis=1), dtype=np.float64) if known.size else known[:, 0]
 
 

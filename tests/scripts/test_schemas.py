@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -37,6 +38,7 @@ DEAR = replace(CHEAP, spot_usd_per_hour=0.095)
 UNPRICED = observation(pool(), market=market(quote(WEB_A, spot_usd_per_hour=None)))
 
 
+@cache
 def validator(name):
     """A validator of a file as it is kept, which finds the record's beside it."""
     kept = [json.loads(path.read_text()) for path in (schemas.DOCS / "schemas").glob("*.json")]

@@ -309,7 +309,9 @@ def floorless(pool: PoolFacts) -> PoolFacts:
 
 
 def test_the_same_test_finds_a_reading_that_is_too_kind():
-    for reading in (one_pool, without_shares, spot_forgotten, unheard, floorless):
-        seeds = range(N_CLUSTERS)
+    """The search for each begins a few clusters before the one that shows it."""
+    begins = {one_pool: 0, without_shares: 4, spot_forgotten: 4, unheard: 22, floorless: 4}
+    for reading, first in begins.items():
+        seeds = range(first, N_CLUSTERS)
         assert any(broken_by_a_wave(seed, reading)[0] for seed in seeds), reading.__name__
-    assert any(broken_by_a_second_wave(seed, standing_still)[0] for seed in range(N_CLUSTERS))
+    assert any(broken_by_a_second_wave(seed, standing_still)[0] for seed in range(38, N_CLUSTERS))

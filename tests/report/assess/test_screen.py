@@ -65,12 +65,13 @@ def test_the_first_screen_has_at_most_sixty_lines_for_300_pools(kind):
 
 
 def test_what_is_left_out_is_counted_and_shown_with_details():
-    made = report(*map(free, names()))
+    some = names()[:60]
+    made = report(*map(free, some))
     lines = screen(made)
-    assert sum("292 more with --details" in line for line in lines) == 2
+    assert sum("52 more with --details" in line for line in lines) == 2
     whole = screen(made, details=True)
     assert not [line for line in whole if "more with --details" in line]
-    assert {name for name in names() if any(name in line for line in whole)} == set(names())
+    assert {name for name in some if any(name in line for line in whole)} == set(some)
 
 
 def test_a_cluster_without_on_demand_nodes_has_nothing_to_gain():

@@ -63,7 +63,7 @@ def test_workloads_are_named_from_a_core_in_vain_on():
 def test_details_show_every_pool_and_the_first_screen_still_fits():
     covered = [
         replace(busy(f"pool-{i:03}"), workloads=(work(f"w{i}", healthy_by_node=()),))
-        for i in range(300)
+        for i in range(60)
     ]
     uses = tuple(use(f"shop/Deployment/w{i}", 9000, 500) for i in range(50))
     made = used(*covered, workloads=uses)

@@ -16,7 +16,7 @@ from tests.core.builders import AT, basis
 from tests.telemetry.decisions import plan
 from tests.telemetry.test_journal import Counted
 
-N = 250
+N = 210
 """Records of one start: two checkpoints among them, and one at the end."""
 
 
@@ -114,7 +114,7 @@ def test_a_cut_tail_is_told_to_whoever_knows_the_count(whole, n_cut, n_missing):
 
 def test_records_cut_before_a_checkpoint_that_stayed_are_told_without_any_knowledge(whole):
     (told,) = gaps_of([*whole[:-6], whole[-1]])
-    assert told.endswith(f"counts {N} records since the start, 245 are here, 5 missing")
+    assert told.endswith(f"counts {N} records since the start, 205 are here, 5 missing")
 
 
 def test_the_end_of_an_earlier_start_cut_between_two_checkpoints_is_known_by_its_digest(
