@@ -99,10 +99,15 @@ def test_an_evaluation_goes_on_where_it_was_cut_off_and_judges(tmp_path, seldom)
 
 @pytest.mark.search
 @pytest.mark.timeout(900)
-def test_an_evaluation_of_two_families_runs_judges_and_goes_on_where_it_was(tmp_path):
+@pytest.mark.parametrize(
+    "names",
+    [{"replay"}, pytest.param({"stressed", "replay"}, marks=pytest.mark.large)],
+    ids=lambda names: " and ".join(sorted(names)),
+)
+def test_an_evaluation_runs_judges_and_goes_on_where_it_was(tmp_path, names):
     trace = write_trace(tmp_path / "trace.csv", 4)
-    path = small_protocol(tmp_path, families=families({"stressed", "replay"}))
-    results, of = evaluated(tmp_path, path, {"stressed", "replay"}, "--traces", trace)
+    path = small_protocol(tmp_path, families=families(names))
+    results, of = evaluated(tmp_path, path, names, "--traces", trace)
     check_bound(results, of.costs)
 
 

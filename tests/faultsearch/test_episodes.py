@@ -20,30 +20,34 @@ from spotvortex.sim.runtime.faults import Fault, FaultKind
 from tests.faultsearch.variants import VARIANTS
 
 KEPT = sorted((Path(__file__).parent / "kept").glob("*.json"))
-N_EPISODES = 150
 PROMISES = range(1, 15)
 
 
+@pytest.fixture(scope="module", params=[80, pytest.param(150, marks=pytest.mark.large)])
+def n_episodes(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def found():
+def found(n_episodes):
     with local_executor(2) as executor:
-        return search(range(1, N_EPISODES + 1), executor)
+        return search(range(1, n_episodes + 1), executor)
 
 
 @pytest.mark.search
 @pytest.mark.timeout(600)
-def test_no_promise_is_broken(found):
+def test_no_promise_is_broken(found, n_episodes):
     assert "\n".join(found.in_words()).count("seed") == 0
     assert found.n_breaches == 0
-    assert found.n_episodes == N_EPISODES
+    assert found.n_episodes == n_episodes
 
 
 @pytest.mark.search
-def test_every_promise_was_checked_and_every_fault_occurred(found):
+def test_every_promise_was_checked_and_every_fault_occurred(found, n_episodes):
     assert {k for k in PROMISES if found.checks[k] == 0} == set()
     assert {kind.value for kind in FaultKind} == set(found.faults)
     assert found.n_deaths > 20
-    assert found.seconds > N_EPISODES * 1000.0
+    assert found.seconds > n_episodes * 1000.0
 
 
 @pytest.mark.search
@@ -69,7 +73,7 @@ def test_every_kind_of_request_was_sent(found):
 
 @pytest.mark.program
 @pytest.mark.parametrize(
-    ("first", "n_episodes"), [(1, 3), pytest.param(4, 7, marks=pytest.mark.search)]
+    ("first", "n_episodes"), [(1, 3), pytest.param(4, 7, marks=pytest.mark.large)]
 )
 def test_the_same_seeds_give_the_same_digest_under_two_hash_seeds(first, n_episodes):
     def run(hash_seed):

@@ -31,7 +31,11 @@ def granted():
     return {a.partition(":")[2] for s in policy["Statement"] for a in s["Action"]}
 
 
-@pytest.mark.parametrize("managed", [False, True], ids=["asg", "mng"])
+@pytest.mark.parametrize(
+    "managed",
+    # Of Auto Scaling groups tests/groups/test_failures.py tells enough.
+    [pytest.param(False, id="asg", marks=pytest.mark.large), pytest.param(True, id="mng")],
+)
 def test_a_pool_goes_to_on_demand_and_back_to_spot_and_each_wave_is_one_write_up(
     plane, tmp_path, managed
 ):
