@@ -207,6 +207,7 @@ class ControlPlane:
         folder = self.layout.folder
         # Nothing of the user's environment (proxies, kubeconfig, cloud credentials) gets in.
         environment = {"HOME": str(folder), "TMPDIR": str(folder), "PATH": os.defpath}
+        environment["GOGC"] = "300"  # processor is scarcer than memory: they collect less often
         self._servers[name] = Server(
             name,
             [str(self.assets.path(name)), *arguments],
