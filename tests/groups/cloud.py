@@ -18,22 +18,18 @@ AWS's. What the proxy adds, with where it is documented (all in the API Referenc
 
 from __future__ import annotations
 
-import http.client
 import json
-import logging
 import math
 import threading
 import time
-import urllib.request
 import xml.etree.ElementTree as Xml
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from http.server import ThreadingHTTPServer
 from typing import Any, Self
-from urllib.parse import urlsplit
 
-from tests.groups.wire import NAMESPACE, Answer, done, handler, read, refused, told
+from tests.aws.proxied_moto import NO_OTHER_CLOUD, Answer, ProxiedMoto
+from tests.groups.wire import NAMESPACE, done, read, refused, told
 
 REGION, ZONE = "us-east-1", "us-east-1a"
 SPOT_QUOTAS = ("L-34B43A08",)
@@ -42,10 +38,7 @@ CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_REGION": REGION,
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "AWS_CONFIG_FILE": "/dev/null",
-    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-}
+} | NO_OTHER_CLOUD
 
 Before = Callable[[str, dict[str, str]], "tuple[int, str] | None"]
 """Is asked before a request is carried out; an error takes the answer's place."""
@@ -81,26 +74,12 @@ class Cloud:
     _turn: threading.RLock = field(default_factory=threading.RLock)
     _updated: dict[str, float] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
-    _moto: str = ""
+    _behind: ProxiedMoto = field(init=False)
     url: str = ""
 
     def __enter__(self) -> Self:
-        from moto.server import ThreadedMotoServer  # noqa: PLC0415 - half a second of imports
-
-        logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
-        moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        moto.start()
-        self._stack.callback(moto.stop)
-        host, port = moto.get_host_and_port()
-        self._moto = f"http://{host}:{port}"
-        self._post("/moto-api/reset", b"")
-        proxy = ThreadingHTTPServer(("127.0.0.1", 0), handler(self.answer))
-        thread = threading.Thread(target=proxy.serve_forever, name="cloud")
-        thread.start()
-        self._stack.callback(thread.join, 10)
-        self._stack.callback(proxy.server_close)
-        self._stack.callback(proxy.shutdown)
-        self.url = f"http://127.0.0.1:{proxy.server_address[1]}"
+        self._behind = self._stack.enter_context(ProxiedMoto(self.answer))
+        self.url = self._behind.url
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -108,15 +87,7 @@ class Cloud:
 
     def client(self, service: str) -> Any:
         """Return a client of the scene's own, which the proxy does not see."""
-        import boto3  # noqa: PLC0415 - as above
-
-        return boto3.client(
-            service,
-            region_name=REGION,
-            endpoint_url=self._moto,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
+        return self._behind.client(service, REGION)
 
     def variables(self) -> dict[str, str]:
         """Return what the daemon needs to ask this cloud and no other."""
@@ -268,7 +239,7 @@ class Cloud:
         if operation == "SetDesiredCapacity":
             self._resize(asked["AutoScalingGroupName"], int(asked["DesiredCapacity"]))
             return done(operation)
-        answer = self._forward(method, path, headers, body)
+        answer = self._behind.forward(method, path, headers, body)
         if operation == "UpdateNodegroupConfig" and answer.status == 200:
             size = json.loads(body)["scalingConfig"].get("desiredSize")
             if size is not None:
@@ -339,20 +310,6 @@ class Cloud:
             if size is not None and size.text:
                 size.text = str(int(size.text) + self.withheld.get(name, 0))
         return Xml.tostring(root, default_namespace=NAMESPACE)
-
-    def _forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
-        at = urlsplit(self._moto)
-        connection = http.client.HTTPConnection(str(at.hostname), at.port, timeout=60)
-        try:
-            connection.request(method, path, body, headers)
-            answer = connection.getresponse()
-            kind = answer.getheader("Content-Type", "text/xml")
-            return Answer(status=answer.status, body=answer.read(), kind=kind)
-        finally:
-            connection.close()
-
-    def _post(self, path: str, body: bytes) -> None:
-        urllib.request.urlopen(f"{self._moto}{path}", data=body, timeout=60).close()
 
 
 def made_of(nodegroup: str) -> str:

@@ -9,28 +9,15 @@ May not know what the cloud is like.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs
+
+from tests.aws.proxied_moto import Answer
 
 NAMESPACE = "http://autoscaling.amazonaws.com/doc/2011-01-01/"
 EC2_VERSION = "2016-11-15"
 """The version of the API that tells a request to EC2 from one to Auto Scaling."""
 
 OF_EKS = ("UpdateNodegroupConfig", "DescribeNodegroup")
-
-Serve = Callable[[str, str, dict[str, str], bytes], "Answer"]
-"""Answers a request by its method, path, headers and body."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Answer:
-    """An answer; of status 0 none is sent."""
-
-    status: int
-    body: bytes = b""
-    kind: str = "text/xml"
 
 
 def read(
@@ -73,33 +60,3 @@ def done(operation: str) -> Answer:
 def told(body: object) -> Answer:
     """Answer with JSON, as services with a target do."""
     return Answer(status=200, body=json.dumps(body).encode(), kind="application/x-amz-json-1.1")
-
-
-def handler(serve: Serve) -> type[BaseHTTPRequestHandler]:
-    """Return what serves requests."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _serve(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            answer = serve(self.command, self.path, dict(self.headers), body)
-            if answer.status == 0:
-                self.close_connection = True
-                return
-            self.send_response(answer.status)
-            self.send_header("Content-Type", answer.kind)
-            self.send_header("Content-Length", str(len(answer.body)))
-            self.end_headers()
-            self.wfile.write(answer.body)
-
-        def do_GET(self) -> None:
-            self._serve()
-
-        def do_POST(self) -> None:
-            self._serve()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    return Handler

@@ -14,24 +14,21 @@ them all, whatever their path, and Karpenter deletes what is not its own.
 
 from __future__ import annotations
 
-import http.client
 import json
-import logging
 import re
 import threading
-import urllib.request
 from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from tests.aws.proxied_moto import NO_OTHER_CLOUD, Answer, ProxiedMoto
 from tests.karpenter_aws import fleet
 from tests.karpenter_aws.prices import Prices, answer
 
 REGION = "us-west-2"
-XML, JSON = "text/xml", "application/x-amz-json-1.1"
+JSON = "application/x-amz-json-1.1"
 EMPTY = {
     "DescribeCapacityReservations": "capacityReservationSet",
     "DescribePlacementGroups": "placementGroupSet",
@@ -39,7 +36,6 @@ EMPTY = {
 STEADY = ("DescribeInstanceTypes", "DescribeInstanceTypeOfferings")
 """moto takes seconds for each, and always answers the same."""
 _KEY = re.compile(r"Credential=([^/]+)/")
-_DROPPED = ("accept-encoding", "connection", "content-length", "expect", "transfer-encoding")
 
 
 @dataclass(slots=True)
@@ -59,31 +55,16 @@ class Cloud:
     asked: Counter[tuple[str, str]] = field(default_factory=Counter)
     fleets: list[tuple[str, int, int]] = field(default_factory=list)
     url: str = ""
-    _moto: str = ""
+    _behind: ProxiedMoto = field(init=False)
     _templates: dict[str, list[str]] = field(default_factory=dict)
     _groups: dict[str, list[str]] = field(default_factory=dict)
-    _steady: dict[bytes, _Answer] = field(default_factory=dict)
+    _steady: dict[bytes, Answer] = field(default_factory=dict)
     _turn: threading.Lock = field(default_factory=threading.Lock)
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
-        from moto.server import ThreadedMotoServer  # noqa: PLC0415 - half a second of imports
-
-        logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
-        moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        moto.start()
-        self._stack.callback(moto.stop)
-        host, port = moto.get_host_and_port()
-        self._moto = f"http://{host}:{port}"
-        urllib.request.urlopen(f"{self._moto}/moto-api/reset", data=b"", timeout=10).close()
-        proxy = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        proxy.daemon_threads = True
-        thread = threading.Thread(target=proxy.serve_forever, name="cloud")
-        thread.start()
-        self._stack.callback(thread.join, 10)
-        self._stack.callback(proxy.server_close)
-        self._stack.callback(proxy.shutdown)
-        self.url = f"http://127.0.0.1:{proxy.server_address[1]}"
+        self._behind = self._stack.enter_context(ProxiedMoto(self._answered))
+        self.url = self._behind.url
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -96,22 +77,11 @@ class Cloud:
             "AWS_ACCESS_KEY_ID": who,
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": REGION,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": "/dev/null",
-            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-        }
+        } | NO_OTHER_CLOUD
 
     def client(self, service: str) -> Any:
         """Return a client of the scene's own, which the proxy does not see."""
-        import boto3  # noqa: PLC0415 - as above
-
-        return boto3.client(
-            service,
-            region_name=REGION,
-            endpoint_url=self._moto,
-            aws_access_key_id="scene",
-            aws_secret_access_key="test",
-        )
+        return self._behind.client(service, REGION)
 
     def n_asked(self, who: str) -> int:
         """Count the requests of one key."""
@@ -119,25 +89,28 @@ class Cloud:
 
     # -- the proxy -----------------------------------------------------------------
 
-    def answer(self, request: _Request) -> _Answer:
+    def _answered(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+        return self.answer(_Request(method=method, path=path, headers=headers, body=body))
+
+    def answer(self, request: _Request) -> Answer:
         """Answer a request as AWS would."""
         self.asked[request.key, request.operation] += 1
         match request.operation:
             case "GetProducts":
-                return _Answer(
+                return Answer(
                     body=json.dumps(self.prices.products(request.body)).encode(), kind=JSON
                 )
             case "DescribeSpotPriceHistory":
-                return _Answer(body=self.prices.history().encode())
+                return Answer(body=self.prices.history().encode())
             case name if name in EMPTY:
-                return _Answer(body=answer(name, f"<{EMPTY[name]}/>").encode())
+                return Answer(body=answer(name, f"<{EMPTY[name]}/>").encode())
             case name if name in STEADY:
                 return self._remembered(request)
             case "CreateFleet" if request.form.get("DryRun") != "true":
                 return self._launch(request)
         return self._mended(request, self._forward(request))
 
-    def _remembered(self, request: _Request) -> _Answer:
+    def _remembered(self, request: _Request) -> Answer:
         with self._turn:
             if request.body not in self._steady:
                 found = self._forward(request)
@@ -146,13 +119,13 @@ class Cloud:
                 self._steady[request.body] = found
             return self._steady[request.body]
 
-    def _launch(self, request: _Request) -> _Answer:
+    def _launch(self, request: _Request) -> Answer:
         form, kind = request.form, fleet.capacity_type(request.form)
         divided = fleet.divide(form, self.short, self.prices)
         n_wanted = int(form.get("TargetCapacitySpecification.TotalTargetCapacity", "1"))
         self.fleets.append((kind, n_wanted, divided.n_errors))
         if divided.form is None:
-            return _Answer(body=fleet.nothing_launched(divided.errors).encode())
+            return Answer(body=fleet.nothing_launched(divided.errors).encode())
         request.body = urlencode(divided.form).encode()
         found = self._forward(request)
         text = found.body.decode()
@@ -164,7 +137,7 @@ class Cloud:
             found.body = fleet.with_errors(text, divided.errors).encode()
         return found
 
-    def _mended(self, request: _Request, found: _Answer) -> _Answer:
+    def _mended(self, request: _Request, found: Answer) -> Answer:
         if found.status != 200:
             return found
         match request.operation:
@@ -175,24 +148,8 @@ class Cloud:
                 found.body = fleet.with_groups(found.body, self._groups)
         return found
 
-    def _forward(self, request: _Request) -> _Answer:
-        at = urlsplit(self._moto)
-        connection = http.client.HTTPConnection(str(at.hostname), at.port, timeout=60)
-        headers = {k: v for k, v in request.headers.items() if k.lower() not in _DROPPED}
-        try:
-            connection.request(request.method, request.path, request.body, headers)
-            found = connection.getresponse()
-            kind = found.getheader("Content-Type", XML)
-            return _Answer(status=found.status, body=found.read(), kind=kind)
-        finally:
-            connection.close()
-
-
-@dataclass(slots=True, kw_only=True)
-class _Answer:
-    status: int = 200
-    body: bytes = b""
-    kind: str = XML
+    def _forward(self, request: _Request) -> Answer:
+        return self._behind.forward(request.method, request.path, request.headers, request.body)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -223,38 +180,3 @@ class _Request:
         named = {name.lower(): value for name, value in self.headers.items()}
         found = _KEY.search(named.get("authorization", ""))
         return found[1] if found else ""
-
-
-def _handler(cloud: Cloud) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _serve(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            headers = dict(self.headers)
-            request = _Request(method=self.command, path=self.path, headers=headers, body=body)
-            found = cloud.answer(request)
-            # Who asks may have ended while it waited for messages.
-            with suppress(ConnectionError):
-                self._send(found)
-
-        def _send(self, found: _Answer) -> None:
-            self.send_response(found.status)
-            self.send_header("Content-Type", found.kind)
-            self.send_header("Content-Length", str(len(found.body)))
-            self.end_headers()
-            self.wfile.write(found.body)
-
-        def do_GET(self) -> None:
-            self._serve()
-
-        def do_POST(self) -> None:
-            self._serve()
-
-        def do_DELETE(self) -> None:
-            self._serve()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    return Handler
