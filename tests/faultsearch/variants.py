@@ -268,9 +268,9 @@ VARIANTS = [
     Variant(
         "an uninstall answers losses", frozenset({7}), 100, an_uninstall_lets_losses_pass, begins=13
     ),
-    Variant("a placeholder without its pool", frozenset({12}), 40, leaves_its_pool),
+    Variant("a placeholder without its pool", frozenset({12}), 40, leaves_its_pool, begins=5),
     Variant("a pair asks its own NodePool", frozenset({12}), 40, asks_its_own_nodepool),
-    Variant("node groups are drained", frozenset({12}), 40, drains_node_groups),
+    Variant("node groups are drained", frozenset({12}), 40, drains_node_groups, begins=5),
     Variant("keeps no receiver", frozenset({2}), 100, keeps_no_receiver, begins=4),
     Variant("gives no node back", frozenset({5}), 100, gives_no_node_back, begins=4),
     Variant("asks a group again", frozenset({14}), 40, asks_a_group_again, begins=9),
