@@ -289,6 +289,7 @@ def _limits(chance: Random) -> Limits:
         leftover_s=chance.choice((600, 1800)),
         shift=True,
         evacuate=True,
+        max_hedge_ratio=1.0,
     )
 
 

@@ -288,9 +288,10 @@ class Settings(BaseSettings):
     """By which a rebalance recommendation raises the hazard of its offering while it counts: the
     score p becomes 1 - (1 - p) ** factor. 1 lets it raise nothing."""
 
-    max_hedge_ratio: Ratio = 1.0
+    max_hedge_ratio: Ratio = 0.0
     """Most room that is asked for beyond what is lost at notices, as a share of that; 0 asks for
-    none. How much it is follows the launches that were seen, and is 0.3 before."""
+    none. How much it is follows the launches that were seen, and is 0.3 before. It takes away
+    outage minutes, and costs more than it saves unless these are dear to you."""
 
     interruption_minutes: Annotated[float, _within(0.0, 1440.0, "minutes")] = 15.0
     """Cost of one interruption, as time at the node's on-demand price."""

@@ -116,7 +116,7 @@ class Limits:
     hold_unstated: bool = False
     shift: bool = False
     evacuate: bool = False
-    max_hedge_ratio: float = 1.0
+    max_hedge_ratio: float = 0.0
 
     def reaches(self, risk: float, cap: float) -> bool:
         """Tell whether a score is at a cap, if that is one."""

@@ -102,12 +102,15 @@ def next_step(order: DrainOrder, progress: DrainProgress, view: NodeView, now: f
 
 
 def _has_extras(order: DrainOrder, progress: DrainProgress, view: NodeView) -> bool:
-    """Tell whether this order gives back what its plan asked for beyond what it needs.
+    """Tell whether this order gives back what its plan asked for and does not need any more.
 
-    Once every node of the plan has its room, what is not bound yet can only be extra.
+    Once every node of the plan has its room, what is not bound yet can only be extra. Where pods
+    go without, it would be bought twice: they ask for nodes themselves as soon as they wait, and
+    would not get those on their way, which are taken for placeholders.
     """
     enough = view.wave is not None and view.wave.gives_back
-    return order.hedged and not progress.gave_back and enough and view.n_waiting > 0
+    lost = order.kind is OrderKind.INTERRUPTION
+    return lost and enough and not progress.gave_back and view.n_waiting > 0
 
 
 def _step(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float) -> Step:

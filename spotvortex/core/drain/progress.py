@@ -81,6 +81,7 @@ class DrainProgress:
         evicted: uids of the pods that were evicted.
         given_up: uids of the pods that could not be evicted from a node that is lost anyway.
         urgent: the node is lost anyway.
+        pressed: its pods must go now, whether they have room or not.
         maybe_marked: the journal may be there although no answer said so.
         retry_at: wall time before which a request is not made again.
         tries: how often a request was put off.
@@ -105,6 +106,7 @@ class DrainProgress:
     evicted: frozenset[str] = frozenset()
     given_up: frozenset[str] = frozenset()
     urgent: bool = False
+    pressed: bool = False
     maybe_marked: bool = False
     retry_at: Mapping[str, float] = field(default_factory=dict)
     tries: Mapping[str, int] = field(default_factory=dict)
@@ -155,7 +157,8 @@ def proceed(
     if not progress.begun:
         progress = replace(progress, moving=_with_newcomers(progress.moving, view))
         progress = _as_asked(_without_lost_room(progress, view, now), view)
-    progress = replace(progress, phase=_phase(order, progress, view, now))
+    pressed = _is_pressing(order, progress, view, now)
+    progress = replace(progress, phase=_phase(order, progress, view, now), pressed=pressed)
     return _unless_nobody_takes_it(order, progress, view, now)
 
 

@@ -53,8 +53,8 @@ class WaveView:
         last: the orders of all other nodes have ended.
         marking: one of the nodes is not marked yet.
         trouble: why one of the nodes never gets its room, "" where none has trouble.
-        gives_back: every one of the nodes has its room, and the one that looks is to give back what
-            was asked for beyond that.
+        gives_back: every one of the lost nodes has its room or its pods go without, and the one
+            that looks is to give back what has no node yet.
     """
 
     asking: bool

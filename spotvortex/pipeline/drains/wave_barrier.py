@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from spotvortex.core.drain.messages import DrainEnd, DrainOrder
+from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
 from spotvortex.core.drain.progress import DrainProgress, is_asking, to_evict
 from spotvortex.core.drain.views import NodeView, WaveView
 
@@ -102,7 +102,7 @@ class WaveBarrier:
         """Take note of an order that has begun."""
         wave = self._waves.setdefault(order.plan_id, _Wave(order.n_wave))
         wave.put(order.uid, _NEWCOMER)
-        if order.hedged:
+        if order.kind is OrderKind.INTERRUPTION:
             # One of them is enough; the latest, so that what comes late is given back as well.
             wave.giver = order.uid
         while len(self._waves) > MAX_WAVES:
@@ -120,7 +120,7 @@ class WaveBarrier:
             room=view.n_room,
             bound=view.bound,
             left=len(to_evict(progress, view)),
-            settled=_is_settled(wave, view, progress),
+            settled=progress.pressed or _is_settled(wave, view, progress),
             marked=progress.marked or view.marked,
         )
         wave.put(order.uid, member)
@@ -132,6 +132,9 @@ class WaveBarrier:
         if wave is None:
             return
         wave.put(order.uid, _Member(seen=True, asking=False, settled=True, marked=True, ended=True))
+        if wave.giver == order.uid:
+            left = (uid for uid, member in reversed(wave.members.items()) if not member.ended)
+            wave.giver = next(left, "")
         if end in _FAILED and not was_marked and not wave.trouble:
             wave.trouble = f"{order.node} of the same wave: {reason}"
 

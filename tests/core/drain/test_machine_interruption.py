@@ -16,7 +16,7 @@ from spotvortex.core.drain.calls import (
     Refused,
     ReleaseNode,
 )
-from spotvortex.core.drain.messages import DrainEnd
+from spotvortex.core.drain.messages import DrainEnd, OrderKind
 from spotvortex.core.drain.progress import (
     AFTER_LOSS_S,
     EVICT_MARGIN_S,
@@ -271,22 +271,23 @@ def test_an_order_that_is_to_ask_twice_asks_for_the_room_of_its_pods_once_more()
 
 
 def test_what_is_not_bound_is_given_back_once_when_the_plan_has_enough():
-    script = Script([pod("a")], seen={"wave": GIVES_BACK, "n_waiting": 1})
-    assert run(script, HEDGED)[0] is DrainEnd.DONE
-    given = [c for c in script.calls if isinstance(c, DeletePlaceholders) and c.unbound]
-    assert [(c.plan_id, c.for_uid) for c in given] == [(LOSS.plan_id, LOSS.plan_id)]
+    for order in (HEDGED, LOSS):
+        script = Script([pod("a")], seen={"wave": GIVES_BACK, "n_waiting": 1})
+        assert run(script, order)[0] is DrainEnd.DONE
+        given = [c for c in script.calls if isinstance(c, DeletePlaceholders) and c.unbound]
+        assert [(c.plan_id, c.for_uid) for c in given] == [(LOSS.plan_id, LOSS.plan_id)]
 
 
 @pytest.mark.parametrize(
     ("made", "seen"),
     [
-        (LOSS, {"wave": GIVES_BACK, "n_waiting": 1}),
+        (replace(HEDGED, kind=OrderKind.DRAIN), {"wave": GIVES_BACK, "n_waiting": 1}),
         (HEDGED, {"wave": replace(GIVES_BACK, gives_back=False), "n_waiting": 1}),
         (HEDGED, {"wave": GIVES_BACK, "n_waiting": 0}),
         (HEDGED, {"n_waiting": 1}),
     ],
 )
-def test_nothing_is_given_back_while_it_may_be_needed_or_by_who_asked_once(made, seen):
+def test_nothing_is_given_back_while_it_may_be_needed_or_of_a_planned_move(made, seen):
     script = Script([pod("a")], seen=seen)
     run(script, made)
     assert not [c for c in script.calls if isinstance(c, DeletePlaceholders) and c.unbound]

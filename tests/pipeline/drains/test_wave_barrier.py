@@ -226,7 +226,28 @@ def test_extras_are_given_back_by_one_order_once_all_of_the_plan_have_their_room
     assert not seen(waves, first, **shared).gives_back
 
 
-def test_pods_that_went_without_room_leave_what_was_asked_for_them():
+def test_room_that_is_late_is_given_back_once_the_pods_of_all_lost_nodes_go_without():
+    """Their successors ask for nodes themselves: the room would be bought twice."""
+    first, second = loss("web-s0"), loss("web-s1")
+    waves = joined(first, second)
+    pods = (pod("a"),)
+    waiting = DrainProgress(moving=pods)
+    going = replace(waiting, pressed=True)
+    a, b = (view(*pods, uid=one.uid, node=one.node, bound=0) for one in (first, second))
+    waves.see(first, a, going)
+    assert not waves.see(second, b, waiting).wave.gives_back
+    assert waves.see(second, b, going).wave.gives_back
+    assert not waves.see(first, a, going).wave.gives_back
+
+
+def test_a_planned_wave_gives_nothing_back():
+    waves = joined(A)
+    pods = (pod("a"),)
+    going = DrainProgress(moving=pods, pressed=True)
+    assert not waves.see(A, view(*pods, bound=1), going).wave.gives_back
+
+
+def test_pods_that_wait_for_the_answer_of_the_server_still_want_their_room():
     one = replace(loss("web-s0"), hedged=True)
     waves = joined(one)
     pods = (pod("a"),)
