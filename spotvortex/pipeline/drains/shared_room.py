@@ -43,6 +43,10 @@ MOST_TOGETHER: Final = 8
 """Most pods that one placeholder stands for. They were together on the node that is lost, so a node
 of its type has room for them."""
 
+MOST_ALIKE: Final = 16
+"""The same where half of the nodes have just as many pods of a kind: those of each then have one
+placeholder."""
+
 SOON_S: Final = 1e-3
 MAX_LOOKS: Final = 1_000
 
@@ -182,11 +186,9 @@ def together(calls: Iterable[CreateRoom]) -> CreateRoom:
     asked = list(calls)
     shapes = [shape for call in asked for shape in call.shapes]
     if sum(len(shape.pods) for shape in shapes) >= MANY_PODS:
-        shapes = [part for shape in shapes for part in in_parts(shape)]
-    alike: dict[tuple[object, ...], list[RoomShape]] = {}
-    for shape in shapes:
-        key = (shape_of(shape.pods[0]), shape.zone, shape.avoid, shape.together)
-        alike.setdefault(key, []).append(shape)
+        usual = {kind: _usual(nodes) for kind, nodes in _by_kind(shapes).items()}
+        shapes = [part for shape in shapes for part in in_parts(shape, usual[_kind(shape)])]
+    alike = _by_kind(shapes)
     return replace(
         asked[0],
         for_uids=tuple(uid for call in asked for uid in call.for_uids),
@@ -201,9 +203,32 @@ def together(calls: Iterable[CreateRoom]) -> CreateRoom:
     )
 
 
-def in_parts(shape: RoomShape) -> Iterator[RoomShape]:
-    """Split the pods of a node into parts that one placeholder stands for: of 8, 4, 2 and 1."""
+def _kind(shape: RoomShape) -> tuple[object, ...]:
+    return shape_of(shape.pods[0]), shape.zone, shape.avoid, shape.together
+
+
+def _by_kind(shapes: Iterable[RoomShape]) -> dict[tuple[object, ...], list[RoomShape]]:
+    found: dict[tuple[object, ...], list[RoomShape]] = {}
+    for shape in shapes:
+        found.setdefault(_kind(shape), []).append(shape)
+    return found
+
+
+def _usual(nodes: list[RoomShape]) -> int:
+    """Return how many pods of a kind at least half of its nodes have, 0 where they differ more."""
+    ((n_pods, n_nodes),) = Counter(len(node.pods) for node in nodes).most_common(1)
+    return n_pods if 2 * n_nodes >= len(nodes) and n_pods <= MOST_ALIKE else 0
+
+
+def in_parts(shape: RoomShape, usual: int = 0) -> Iterator[RoomShape]:
+    """Split the pods of a node into parts that one placeholder stands for: of 8, 4, 2 and 1.
+
+    A node with the `usual` number of pods is one part, so that a kind has five sizes at most.
+    """
     left, size = shape.pods, MOST_TOGETHER
+    if len(left) == usual:
+        yield replace(shape, n_extra=usual if shape.n_extra else 0, together=usual)
+        return
     while left:
         while size > len(left):
             size //= 2

@@ -184,11 +184,30 @@ def test_nothing_is_given_back_while_more_of_the_plan_is_being_asked_for():
 
 
 def test_of_very_many_pods_one_placeholder_stands_for_several_of_a_node():
-    calls = [asked(f"n{i}", MANY_PODS // 20) for i in range(20)]
-    calls[0] = replace(calls[0], shapes=(replace(calls[0].shapes[0], n_extra=10),))
+    calls = [asked(f"n{i}", 9 + i % 3) for i in range(21)]
+    calls[1] = replace(calls[1], shapes=(replace(calls[1].shapes[0], n_extra=10),))
     ((_, call),) = answered(*calls, every_s=1e-4)[0]
-    assert [(s.together, len(s.pods), s.n_extra) for s in call.shapes] == [(8, 160, 8), (2, 40, 2)]
-    assert len(call.pod_uids) == MANY_PODS
+    assert [(s.together, len(s.pods), s.n_extra) for s in call.shapes] == [
+        (8, 168, 8),
+        (1, 14, 0),
+        (2, 28, 2),
+    ]
+    assert len(call.pod_uids) == 210
+
+
+@pytest.mark.parametrize(
+    ("usual", "found"),
+    [
+        (10, [(10, 120, 10), (8, 96, 0), (1, 12, 0)]),
+        (16, [(16, 192, 16), (8, 96, 0), (1, 12, 0)]),
+        (17, [(8, 288, 16), (1, 24, 1)]),
+    ],
+)
+def test_where_half_of_the_nodes_have_as_many_pods_one_placeholder_stands_for_them(usual, found):
+    calls = [asked(f"n{i}", 9 if i % 2 else usual) for i in range(24)]
+    calls[0] = replace(calls[0], shapes=(replace(calls[0].shapes[0], n_extra=usual),))
+    ((_, call),) = answered(*calls, every_s=1e-4)[0]
+    assert [(s.together, len(s.pods), s.n_extra) for s in call.shapes] == found
 
 
 def test_below_that_each_pod_has_a_placeholder_of_its_own():
