@@ -68,6 +68,7 @@ class Scorer:
     ) -> tuple[AssessmentMemory, Assessment]:
         """Score one observation and reduce it, with a breath for the loop after each pool."""
         unscored = remember(memory, observation)
+        await asyncio.sleep(0)
         drifted = unscored.memory.interruptions.calibration.drifted
         scores = await self.scores(unscored.contexts, observation.at, drifted=drifted)
         if self.challenge is not None:

@@ -79,6 +79,9 @@ def told_lost(observation: Observation, before: Set[str] = frozenset()) -> froze
             way: the mark that follows a notice is a cordon too. Of one that stays as it was when
             its notice has run out, the notice came to nothing.
     """
+    if not observation.notices and not before:
+        # As nearly always: the instances of thousands of nodes need not be read.
+        return frozenset()
     nodes = nodes_by_instance(observation.cluster)
     told = ((nodes.get(n.instance_id), n.kind) for n in observation.notices)
     said = {
@@ -133,7 +136,7 @@ def _told(
     for uid, node in nodes.items():
         if node.at_risk:
             yield uid, _signal(node, observation.at, risk_until(node.at_risk))
-    by_instance = nodes_by_instance(observation.cluster)
+    by_instance = nodes_by_instance(observation.cluster) if observation.notices else {}
     for notice in observation.notices:
         told = by_instance.get(notice.instance_id)
         if told is not None and told.uid in nodes and notice.kind is NoticeKind.REBALANCE:
