@@ -79,7 +79,7 @@ def test_an_anchor_is_renewed_when_little_is_left_of_it():
 
 
 def test_a_short_lifetime_of_leftovers_shortens_the_anchors_and_their_renewal():
-    pods = (anchor("web-d0", AT + 29.0), anchor("web-d1", AT + 31.0))
+    pods = (anchor("web-d0", AT + 29.0), anchor("web-d1", AT + 30.0))
     limits = {"leftover_s": 90}
     (chore,) = wanted(pool(), own_pods=pods, state=SETTLING, limits=limits)
     assert (chore.call.node, chore.call.expires_s) == ("web-d0", 90)

@@ -99,6 +99,15 @@ def test_room_is_left_for_nodes_as_large_as_the_largest_that_is_lost():
     assert n_hedged(LOST[1:6], facts=facts) == 2
 
 
+def test_of_lost_nodes_that_are_gone_already_no_size_is_known_and_only_their_number_counts():
+    gone = [replace(o, uid=f"gone-{o.uid}") for o in LOST[:4]]
+    tight = replace(WEB, node_groups=(replace(GROUP, cpu_left_milli=2, memory_left_bytes=2),))
+    assert n_hedged(gone, facts=tight) == 2
+    assert n_hedged(LOST[:4], facts=tight) == 0
+    few = replace(WEB, node_groups=(replace(GROUP, nodes_left=5),))
+    assert n_hedged(gone, facts=few) == 1
+
+
 def test_a_pool_that_is_not_seen_gets_nothing_more():
     assert n_hedged([replace(o, pool="gone") for o in LOST], 0.3) == 0
     gone = [replace(o, pool="gone") for o in LOST]
