@@ -52,7 +52,8 @@ FileOption = Annotated[
     Path | None, typer.Option("--file", help="A decision log; else SPOTVORTEX_DECISION_LOG.")
 ]
 UrlOption = Annotated[
-    str, typer.Option("--url", help="A running daemon, as in http://127.0.0.1:8080.")
+    str,
+    typer.Option("--url", help="A running daemon; else http://127.0.0.1 and the settings' port."),
 ]
 
 

@@ -39,7 +39,8 @@ def command(  # noqa: PLR0913 -- options of a command line
         str, typer.Option(help="Of what kind drawn capacity is: " + ", ".join(FAMILIES))
     ] = "normal",
     policy: Annotated[
-        list[str] | None, typer.Option(help="May be given several times; B0 is always run.")
+        list[str] | None,
+        typer.Option(help="May be given several times; B0, all on-demand, is always run."),
     ] = None,
     days: Annotated[int, typer.Option(min=0, help="0 for all that the prices cover.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of what is drawn.")] = 0,

@@ -46,7 +46,7 @@ QUICK_RESULTS: Final = Path("evaluation-2-quick.jsonl")
 def command(  # noqa: PLR0913 -- options of a command line
     *,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Five seeds of one mix, SpotVortex against B3 alone.")
+        bool, typer.Option("--quick", help="Five seeds of one mix, beside Karpenter alone.")
     ] = False,
     variants: Annotated[
         bool, typer.Option("--variants", help="The protocol's changed worlds as well.")
@@ -59,7 +59,8 @@ def command(  # noqa: PLR0913 -- options of a command line
         str, typer.Option("--protocol", help="1, 2, or a file of either's form; JSON.")
     ] = "1",
     ablations: Annotated[
-        bool, typer.Option("--ablations", help="Protocol 2: ours with something taken away too.")
+        bool,
+        typer.Option("--ablations", help="Protocol 2: SpotVortex with something taken away too."),
     ] = False,
     seeds: Annotated[
         int, typer.Option(min=0, help="Protocol 2: the first so many seeds; 0 for all.")
