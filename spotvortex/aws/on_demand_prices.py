@@ -152,5 +152,8 @@ def _usd(dimension: Mapping[str, Any]) -> float | None:
 
 def _fix(trouble: RequestFailedError) -> str:
     if trouble.fault is QueueFault.DENIED:
-        return f"let the role of this pod's ServiceAccount do {_OPERATION}"
+        return (
+            f"give credentials that may do {_OPERATION} (a pod has them by the role of its "
+            "ServiceAccount)"
+        )
     return f"see to the network way to the pricing API in {_HOME}, or wait"

@@ -108,7 +108,7 @@ def _price_of(row: Mapping[str, Any]) -> SpotPriceRecord | None:
 def _price_fix(trouble: RequestFailedError) -> str:
     if trouble.fault is QueueFault.DENIED:
         return (
-            f"let the role of this pod's ServiceAccount do {_OPERATION}, or set "
-            "SPOTVORTEX_PRICE_SOURCE=file"
+            f"give credentials that may do {_OPERATION} (a pod has them by the role of its "
+            "ServiceAccount), or set SPOTVORTEX_PRICE_SOURCE=file"
         )
     return "see to the network way to EC2, or wait"

@@ -99,4 +99,6 @@ def test_file_that_holds_no_samples_is_told(tmp_path: Path, content: bytes) -> N
     path.write_bytes(content)
     result = checked(SHIPPED, "--data", path)
     assert result.exit_code == 2
-    assert "is no file of samples" in found(result)["contract"]["detail"]
+    detail = found(result)["contract"]["detail"]
+    assert "is no file of samples; make one with" in detail
+    assert "pickle" not in detail

@@ -10,7 +10,7 @@ from typing import Annotated, assert_never
 import typer
 
 from spotvortex.app.price_fetch import Fetched, Wanted, fetch
-from spotvortex.cli.options import ContextOption, load_quietly
+from spotvortex.cli.options import ContextOption, check_writable, load_quietly
 
 
 class PricesTask(StrEnum):
@@ -39,6 +39,7 @@ def command(
     context: ContextOption = "",
 ) -> None:
     """Fetch Spot and on-demand prices from AWS, once; needs the two rights of `aws policies`."""
+    check_writable(output, "--output")
     wanted = Wanted(path=output, region=region, types=tuple(types or ()), days=days)
     match task:
         case PricesTask.FETCH:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from spotvortex.core.scoring.features import Matrix
 from spotvortex.core.scoring.trajectory import COLUMNS, N_PAST, N_STEPS
-from spotvortex.errors import ModelContractError
+from spotvortex.errors import ModelContractError, in_words
 from spotvortex.model.forecaster import OnnxForecaster
 from spotvortex.model.quality import auc, brier, calibration_error
 
@@ -111,8 +111,9 @@ def _read(path: Path) -> dict[str, NDArray[np.float64]]:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             data = {name: file[name][:MOST_SAMPLES] for name in names}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        why = f" ({in_words(error)})" if isinstance(error, OSError) else ""
         raise ModelContractError(
-            f"{path}: is no file of samples ({error}); make one with `python -m "
+            f"{path}: is no file of samples{why}; make one with `python -m "
             "scripts.train.dataset` (docs/training.md)."
         ) from error
     if data["x"].shape[1:] != (N_STEPS, len(COLUMNS)):
