@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from spotvortex.cli.common import KUBECONFIG, QUIET
+from spotvortex.core.domain.types import Mode
 from spotvortex.errors import SettingsError
 from spotvortex.report.explain import records
 from spotvortex.settings.load import load as load_settings
@@ -41,6 +42,9 @@ class Form(StrEnum):
 FormOption = Annotated[Form, typer.Option("--output", "-o", help="How the answer is written.")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How the answer is written.")]
 ContextOption = Annotated[str, typer.Option(help="Context of the kubeconfig.")]
+ModeOption = Annotated[
+    Mode | None, typer.Option("--mode", help="What may be done at most; else SPOTVORTEX_MODE.")
+]
 DetailsOption = Annotated[bool, typer.Option("--details", help="Show every row.")]
 WorkersOption = Annotated[
     int, typer.Option(min=0, help="Processes of this machine; 0 for one a processor.")
@@ -73,10 +77,10 @@ def check_writable(path: Path | None, option: str) -> None:
         raise SettingsError(f"{option} {path}: may not be written; name another place")
 
 
-def load(context: str) -> Settings:
-    """Read the settings; a context and a kubeconfig that were typed count before theirs."""
+def load(context: str, mode: Mode | None = None) -> Settings:
+    """Read the settings; a context, a kubeconfig and a mode that were typed count before theirs."""
     loaded = load_settings()
-    typed = {"kube_context": context, "kubeconfig": KUBECONFIG.get()}
+    typed = {"kube_context": context, "kubeconfig": KUBECONFIG.get(), "mode": mode and mode.value}
     return loaded.model_copy(update={name: value for name, value in typed.items() if value})
 
 

@@ -7,7 +7,6 @@ import pytest
 from typer.main import get_command
 
 from spotvortex.cli import options
-from spotvortex.cli.commands.run import _as_typed
 from spotvortex.cli.common import KUBECONFIG, QUIET
 from spotvortex.cli.main import COMMANDS, cli, main
 from spotvortex.cli.progress import tell
@@ -62,8 +61,10 @@ def test_quiet_leaves_the_answer_and_what_went_wrong(capsys):
     assert logging.getLogger("spotvortex").level == logging.ERROR
 
 
-def test_a_mode_that_is_typed_counts_before_the_settings_and_is_a_word_of_its_person():
-    typed = _as_typed(Settings(mode="active"), Mode.SHADOW)
+def test_a_mode_that_is_typed_counts_before_the_settings_and_is_a_word_of_its_person(monkeypatch):
+    monkeypatch.setenv("SPOTVORTEX_MODE", "active")
+    typed = options.load("", Mode.SHADOW)
     assert Mode(typed.mode) is Mode.SHADOW
     assert "mode" in typed.model_fields_set
-    assert Mode(_as_typed(Settings(mode="advise"), None).mode) is Mode.ADVISE
+    assert Mode(options.load("").mode) is Mode.ACTIVE
+    assert all("--mode" in options_of(name) for name in ("run", "check"))

@@ -8,17 +8,25 @@ import typer
 
 from spotvortex.app.check import check
 from spotvortex.cli.console import console
-from spotvortex.cli.options import ContextOption, Output, OutputOption, load
+from spotvortex.cli.options import ContextOption, ModeOption, Output, OutputOption, load
 from spotvortex.errors import SpotVortexError
 from spotvortex.report import checks
 from spotvortex.telemetry import logs
 
 
-def command(*, context: ContextOption = "", output: OutputOption = Output.TEXT) -> None:
-    """Look at settings, bundle, prices and rights, and name each thing missing with the fix."""
+def command(
+    *,
+    context: ContextOption = "",
+    mode: ModeOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Look at settings, bundle, prices and rights, and name each thing missing with the fix.
+
+    Rights and objects are those of the mode that will run.
+    """
     found: tuple[checks.Check, ...]
     try:
-        loaded = load(context)
+        loaded = load(context, mode)
     except SpotVortexError as error:
         found = (checks.wrong("settings", str(error)),)
     else:

@@ -10,7 +10,7 @@ import typer
 from spotvortex.app.daemon import run_daemon
 from spotvortex.app.kubernetes import kubernetes_edges
 from spotvortex.cli.common import QUIET
-from spotvortex.cli.options import ContextOption, load
+from spotvortex.cli.options import ContextOption, ModeOption, load
 from spotvortex.core.domain.types import Mode
 from spotvortex.settings.model import Settings
 from spotvortex.sim.runtime.demo import simulated_edges
@@ -28,9 +28,7 @@ def command(
     ] = 60.0,
     seed: Annotated[int, typer.Option(help="Seed of the simulated world.")] = 1,
     context: ContextOption = "",
-    mode: Annotated[
-        Mode | None, typer.Option(help="What may be done at most; else SPOTVORTEX_MODE.")
-    ] = None,
+    mode: ModeOption = None,
 ) -> None:
     """Decide all day; the mode says what may be done with a decision.
 
@@ -39,7 +37,7 @@ def command(
     that the gates let through. A pool's own rule may only weaken the mode. A simulated cluster is
     moved (`active`) where no mode is set, beside the same cluster under Karpenter alone.
     """
-    loaded = _as_typed(load(context), mode)
+    loaded = load(context, mode)
     logs.set_up("WARNING" if QUIET.get() else loaded.log_level, loaded.log_format)
     stop = asyncio.Event()
     if not simulated:
@@ -48,11 +46,6 @@ def command(
     loaded = loaded.model_copy(update=_of_the_demo(loaded))
     with asyncio.Runner(loop_factory=lambda: PacedLoop(speed)) as runner:
         runner.run(run_daemon(loaded, simulated_edges(seed, Mode(loaded.mode)), stop))
-
-
-def _as_typed(loaded: Settings, mode: Mode | None) -> Settings:
-    """Let a mode that was typed count before the settings' own."""
-    return loaded if mode is None else loaded.model_copy(update={"mode": mode.value})
 
 
 def _of_the_demo(loaded: Settings) -> dict[str, str]:
