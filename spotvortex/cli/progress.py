@@ -22,13 +22,14 @@ Advance: TypeAlias = Callable[[int, int, str], None]
 @contextmanager
 def bar(what: str, *, transient: bool = False) -> Iterator[Advance]:
     """Show a bar; a transient one is gone once it is full."""
+    console = Console(stderr=True)
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=QUIET.get(),
+        console=console,
+        disable=QUIET.get() or not console.is_terminal,
         transient=transient,
     )
     with progress:

@@ -9,7 +9,7 @@ from typer.main import get_command
 from spotvortex.cli import options
 from spotvortex.cli.common import KUBECONFIG, QUIET
 from spotvortex.cli.main import COMMANDS, cli, main
-from spotvortex.cli.progress import tell
+from spotvortex.cli.progress import bar, tell
 from spotvortex.core.domain.types import Mode
 from spotvortex.settings.load import kubeconfig
 from spotvortex.settings.model import Settings
@@ -59,6 +59,12 @@ def test_quiet_leaves_the_answer_and_what_went_wrong(capsys):
     assert capsys.readouterr() == ("", "told\n")
     options.load_quietly("")
     assert logging.getLogger("spotvortex").level == logging.ERROR
+
+
+def test_off_a_terminal_no_bar_is_drawn_and_no_line_is_left_for_it(capsys):
+    with bar("episodes") as advance:
+        advance(1, 2, "")
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_mode_that_is_typed_counts_before_the_settings_and_is_a_word_of_its_person(monkeypatch):
