@@ -109,7 +109,7 @@ def test_a_folder_that_cannot_be_made_is_told(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(report, "shrink", lambda episode, *_: episode)
     (tmp_path / "file").write_text("")
     words = ("--episodes", 1, "--seed", 5, "--workers", 1, "--keep", tmp_path / "file")
-    assert "cannot be written" in refused(capsys, monkeypatch, *words)
+    assert "cannot be made" in refused(capsys, monkeypatch, *words)
 
 
 def test_the_log_speaks_again_after_a_search(caplog):

@@ -317,14 +317,15 @@ def test_what_a_plan_shares_is_deleted_by_the_last_of_its_nodes_as_a_whole():
     assert cleaning(ORDER, replace(nothing, found=True), view()) == mine
 
 
-def test_extra_room_that_is_not_bound_is_given_back_once_every_node_of_the_plan_has_its_own():
+def test_room_that_is_not_bound_is_given_back_once_no_lost_node_of_the_plan_needs_it():
     hedged = replace(LOSS, hedged=True)
     wave = replace(WAVE, gives_back=True)
     waiting = replace(MARKED, phase=DrainPhase.WAITING)
     back = DeletePlaceholders(plan_id="p1", for_uid="p1", unbound=True)
-    assert cleaning(hedged, waiting, marked_view(A, wave=wave, n_waiting=1)) == back
+    for lost in (hedged, LOSS):
+        assert cleaning(lost, waiting, marked_view(A, wave=wave, n_waiting=1)) == back
     for order, progress, changes in (
-        (LOSS, waiting, {}),
+        (ORDER, waiting, {}),
         (hedged, replace(waiting, gave_back=True), {}),
         (hedged, waiting, {"n_waiting": 0}),
         (hedged, waiting, {"wave": WAVE}),

@@ -12,7 +12,7 @@ from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
 from spotvortex.core.domain.workloads import SURVIVAL_DEFAULT, Need, need_of
 from spotvortex.core.pool.context import CycleContext
 from spotvortex.core.pool.shifting import NO_AVOIDING, OLD_S
-from spotvortex.core.pool.survival.shift_safety import pick_shiftable, shift_room
+from spotvortex.core.pool.survival.shift_safety import loss_counts, pick_shiftable, shift_room
 from spotvortex.core.pool.survival.zone_loss import losses_of, pods_on, workload_margins
 from spotvortex.core.scoring.features import OfferingContext
 from tests.core import odd
@@ -197,7 +197,7 @@ def test_of_old_nodes_the_one_with_fewest_pods_and_then_least_cpu_moves_first():
 
 def test_of_a_workload_whose_word_cannot_be_read_no_pod_shifts():
     fact = placed(work("api", healthy_by_node=(("a1", 9),), said="odd"), spot("a1", WEB_A))
-    assert shift_room(fact, need_of(fact, SURVIVAL_DEFAULT), WEB_A, "web") == 0
+    assert shift_room(loss_counts(fact), need_of(fact, SURVIVAL_DEFAULT), WEB_A, "web") == 0
 
 
 LARGER_A = Offering(instance_type="m6i.xlarge", zone="us-east-1a")
@@ -224,15 +224,15 @@ def test_as_many_pods_may_move_as_no_other_loss_hits_harder_for(
     nodes = [spot(f"s{i}", o) for i, o in enumerate(by_offering)] + [on_demand("d")]
     healthy = [*((f"s{i}", n) for i, n in enumerate(by_offering.values())), ("d", n_more)]
     fact = placed(work("api", healthy_by_node=tuple(healthy)), *nodes)
-    assert shift_room(fact, need, left, "web") == n_pods
+    assert shift_room(loss_counts(fact), need, left, "web") == n_pods
 
 
 def test_pods_on_the_move_are_lost_with_what_hits_most_and_not_where_they_are():
     nodes = (spot("s1", WEB_A, moving=True), spot("s2", WEB_B), on_demand("d"))
     fact = placed(work("api", healthy_by_node=(("s1", 1), ("s2", 2), ("d", 3))), *nodes)
     need = Need(after_offering=2, after_zone=0)
-    assert shift_room(fact, need, WEB_B, "web") == 3
-    assert shift_room(fact, need, WEB_A, "web") == 1
+    assert shift_room(loss_counts(fact), need, WEB_B, "web") == 3
+    assert shift_room(loss_counts(fact), need, WEB_A, "web") == 1
 
 
 counts = st.lists(st.integers(0, 4), min_size=6, max_size=6)

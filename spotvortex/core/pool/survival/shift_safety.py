@@ -25,13 +25,8 @@ from spotvortex.core.pool.survival.zone_loss import (
 )
 
 
-def shift_room(fact: Guarded, need: Need, left: Offering, pool: str) -> int:
-    """Return how many pods of a workload or budget a pool may move off an offering together."""
-    return _room(_losses_of(fact), need, left, pool)
-
-
 @dataclass(frozen=True, slots=True)
-class _Losses:
+class LossCounts:
     """What losses take of a workload or budget, the same whatever offering is left.
 
     Attributes:
@@ -48,17 +43,19 @@ class _Losses:
     by_zone: Mapping[str, int]
 
 
-def _losses_of(fact: Guarded) -> _Losses:
+def loss_counts(fact: Guarded) -> LossCounts:
+    """Count what losses take of a workload or budget."""
     offerings: Counter[Offering] = Counter()
     zones: Counter[str] = Counter()
     for share in fact.spot_by_offering:
         n_lost = share.n_pods - share.n_leaving
         offerings[share.offering] += n_lost
         zones[share.offering.zone] += n_lost
-    return _Losses(fact, fact.healthy - fact.n_leaving, offerings, zones)
+    return LossCounts(fact, fact.healthy - fact.n_leaving, offerings, zones)
 
 
-def _room(losses: _Losses, need: Need, left: Offering, pool: str) -> int:
+def shift_room(losses: LossCounts, need: Need, left: Offering, pool: str) -> int:
+    """Return how many pods of a workload or budget a pool may move off an offering together."""
     fact, have = losses.fact, losses.have
     if isinstance(fact, WorkloadFact) and fact.problem:
         return 0
@@ -89,14 +86,14 @@ def pick_shiftable(
     # By offering left, and the key of the workload or budget.
     moved: dict[Offering, Counter[str]] = {}
     rooms: dict[Offering, dict[str, int]] = {}
-    losses: dict[str, _Losses] = {}
+    losses: dict[str, LossCounts] = {}
     picked: list[NodeFact] = []
 
     def room_of(key: str, left: Offering) -> int:
         fact, margin = margins.by_key[key]
         if key not in losses:
-            losses[key] = _losses_of(fact)
-        return _room(losses[key], margin.need, left, pool)
+            losses[key] = loss_counts(fact)
+        return shift_room(losses[key], margin.need, left, pool)
 
     for node in order[:MAX_LOOKED_AT]:
         if len(picked) >= most:
