@@ -1,11 +1,14 @@
 """Why SpotVortex earns more or less than the best plain Karpenter: the difference, split by cause.
 
-    python -m scripts.bench.causes [--family tracelike] [--traces FILE] [--days 1] [--seeds 0 1 2]
+    python -m scripts.bench.decisions.causes [--family tracelike] [--traces FILE] [--days 1]
+        [--seeds 0 1 2] [--set max_hedge_ratio=1] [--pods]
 
 Comes in: worlds of protocol 1, generated or replayed. Goes out: for each world the difference of
 net profit in points of the rival's, as terms that add up: time on on-demand rather than Spot, what
 Spot and on-demand nodes cost by offering, nodes paid for at once, moves, interruptions, and demand
-that nobody served. Each term is positive where SpotVortex is better.
+that nobody served. Each term is positive where SpotVortex is better. With `--pods` an interruption
+of a node without pods costs nothing, as in protocol 2. The last column is what O1, who knows the
+future, earns more than that Karpenter.
 """
 
 from __future__ import annotations
@@ -17,20 +20,26 @@ from pathlib import Path
 from typing import Any, Final
 
 from spotvortex.core.domain.limits import Limits
-from spotvortex.evaluation import protocol, worlds
+from spotvortex.evaluation import offline_bound, protocol, worlds
 from spotvortex.evaluation.protocol import Protocol
 from spotvortex.evaluation.run import run
 from spotvortex.evaluation.worlds import EvaluationWorld
 from spotvortex.model import forecaster as bundles
-from spotvortex.results.accounting import Costs, DayTotals, named, net_profit_usd, total_of
+from spotvortex.results.accounting import (
+    Costs,
+    DayTotals,
+    named,
+    net_profit_usd,
+    total_cost_usd,
+    total_of,
+)
 from spotvortex.results.timeline import RunAccount
 from spotvortex.settings.model import BUNDLED_MODELS
 
 HEAD: Final = (
     "| world | rival | net profit | on-demand time | Spot price | on-demand price | more nodes "
-    "| moves | interruptions | unserved | outage minutes | interruptions | moves | share of Spot |"
-    "\n"
-    "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
+    "| moves | interruptions | unserved | outage minutes | interruptions | moves | share of Spot "
+    "| O1 |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -110,16 +119,41 @@ def causes_of(ours: Bill, rival: Bill, costs: Costs) -> Causes:
     )
 
 
-def played(world: EvaluationWorld, policy: str, of: Protocol, limits: Limits) -> Bill:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """How worlds are played.
+
+    Attributes:
+        of: the protocol, whose rivals count.
+        limits: SpotVortex's.
+        by_pods: an interruption of a node without pods costs nothing.
+    """
+
+    of: Protocol
+    limits: Limits
+    by_pods: bool
+
+
+def played(world: EvaluationWorld, policy: str, stage: Stage) -> Bill:
     """Play one policy in one world."""
-    trial = worlds.trial_of(world, policy, of, lambda _: bundles.load(BUNDLED_MODELS, "aws"))
+    trial = worlds.trial_of(world, policy, stage.of, lambda _: bundles.load(BUNDLED_MODELS, "aws"))
     if trial.controller is not None:
-        trial = replace(trial, controller=replace(trial.controller, limits=limits))
+        trial = replace(trial, controller=replace(trial.controller, limits=stage.limits))
+    if stage.by_pods:
+        each = {workload.key: 1.0 for workload in trial.scenario.workloads}
+        trial = replace(trial, outage_minutes=each)
     return Bill.of(run(trial, named(world.family, world.mix, world.seed, policy)))
 
 
-def row(name: str, rival: str, ours: Bill, other: Bill, costs: Costs) -> str:
+def headroom_usd(world: EvaluationWorld, rival: Bill, costs: Costs) -> float:
+    """Return what O1 costs less than a rival."""
+    bound = total_of(offline_bound.days_of(world, costs))
+    return total_cost_usd(rival.totals, costs) - total_cost_usd(bound, costs)
+
+
+def row(name: str, pair: tuple[Bill, Bill], costs: Costs, headroom: float, rival: str = "") -> str:
     """Return one line of the table, its terms in percent of the rival's net profit."""
+    ours, other = pair
     base = abs(net_profit_usd(other.totals, costs)) / 100.0
     found = causes_of(ours, other, costs)
     terms = [getattr(found, field.name) / base for field in fields(found)]
@@ -133,6 +167,7 @@ def row(name: str, rival: str, ours: Bill, other: Bill, costs: Costs) -> str:
         f"{one.n_interrupted} / {two.n_interrupted}",
         f"{one.n_moved} / {two.n_moved}",
         " / ".join(f"{ratio:.3f}" for ratio in share),
+        f"{headroom / base:+.2f}",
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -143,17 +178,21 @@ def summed(bills: Sequence[Bill]) -> Bill:
     return Bill(totals=totals, on_demand_usd=sum(bill.on_demand_usd for bill in bills))
 
 
-def table(place: Sequence[EvaluationWorld], of: Protocol, costs: Costs, limits: Limits) -> None:
+def table(place: Sequence[EvaluationWorld], stage: Stage, costs: Costs) -> None:
     """Play every world and print each line as soon as it is known, then all of them."""
     print(HEAD, flush=True)
-    ours, best = list[Bill](), list[Bill]()
+    ours, best, headroom = list[Bill](), list[Bill](), 0.0
     for world in place:
-        rivals = {s.name: played(world, s.name, of, limits) for s in of.baselines.b3}
+        rivals = {s.name: played(world, s.name, stage) for s in stage.of.baselines.b3}
         name = max(rivals, key=lambda name: net_profit_usd(rivals[name].totals, costs))
-        ours.append(played(world, worlds.OURS, of, limits))
         best.append(rivals[name])
-        print(row(f"{world.family} {world.seed}", name, ours[-1], best[-1], costs), flush=True)
-    print(row("all", "", summed(ours), summed(best), costs), flush=True)
+        ours.append(played(world, worlds.OURS, stage))
+        left = headroom_usd(world, best[-1], costs)
+        headroom += left
+        print(
+            row(f"{world.family} {world.seed}", (ours[-1], best[-1]), costs, left, name), flush=True
+        )
+    print(row("all", (summed(ours), summed(best)), costs, headroom))
 
 
 def main() -> None:
@@ -166,6 +205,9 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=1)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--minutes", type=float, default=15.0, help="price of an interruption")
+    parser.add_argument(
+        "--pods", action="store_true", help="nodes without pods are lost for nothing"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="LIMIT=NUMBER")
     asked = parser.parse_args()
     of = protocol.load()
@@ -183,7 +225,8 @@ def main() -> None:
         for seed in asked.seeds
     ]
     limits = replace(usual, interruption_minutes=asked.minutes, **changed)
-    table(place, of, replace(of.costs, ci=asked.minutes), limits)
+    stage = Stage(of=of, limits=limits, by_pods=asked.pods)
+    table(place, stage, replace(of.costs, ci=asked.minutes))
 
 
 if __name__ == "__main__":
