@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -100,6 +100,12 @@ class Causes:
     interruptions: float
     unserved: float
 
+    @property
+    def terms(self) -> tuple[float, ...]:
+        """All of them, in the order of the table."""
+        bought = (self.on_demand_time, self.spot_price, self.on_demand_price, self.more_nodes)
+        return (*bought, self.moves, self.interruptions, self.unserved)
+
 
 def causes_of(ours: Bill, rival: Bill, costs: Costs) -> Causes:
     """Split what a run earns more than another one of the same world."""
@@ -156,7 +162,7 @@ def row(name: str, pair: tuple[Bill, Bill], costs: Costs, headroom: float, rival
     ours, other = pair
     base = abs(net_profit_usd(other.totals, costs)) / 100.0
     found = causes_of(ours, other, costs)
-    terms = [getattr(found, field.name) / base for field in fields(found)]
+    terms = [usd / base for usd in found.terms]
     one, two = ours.totals, other.totals
     share = (t.spot_node_minutes / t.node_minutes for t in (one, two))
     cells = [
