@@ -240,7 +240,8 @@ async def test_commitments_are_asked_for_with_the_fix(
     path = tmp_path / "commitments.json"
     if text is not None:
         written(path, text)
-    found = await checked(cluster(), tmp_path, monkeypatch, commitments_path=path, **changes)
+    given = changes | {"commitments_path": path, "model_dir": tmp_path}
+    found = await checked(cluster(), tmp_path, monkeypatch, **given)
     commitments = found["commitments"]
     assert (commitments.finding, commitments.required) == (finding, required)
     assert told in commitments.detail
@@ -294,7 +295,8 @@ async def test_cluster_autoscaler_is_looked_for_where_its_groups_could_be_moved(
     answer, provisioner, finding, tmp_path, monkeypatch
 ):
     served = cluster(**{STATUS: FakeApi([answer])})
-    found = await checked(served, tmp_path, monkeypatch, provisioner=provisioner)
+    given = {"provisioner": provisioner, "model_dir": tmp_path}
+    found = await checked(served, tmp_path, monkeypatch, **given)
     one = found.get("cluster autoscaler")
     assert (None if one is None else one.finding) is finding
 
