@@ -8,7 +8,7 @@ moment, and how much of the room there is and ever was bound. May not decide who
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -36,8 +36,11 @@ QUIET_SHARE: Final = 0.06
 further one of the plan is to be expected."""
 
 MANY_PODS: Final = 200
-"""Pods of one request from which on one placeholder stands for several of them. Fewer get one each,
-which finds its place between other pods, too."""
+"""Pods that all plans ask for within a moment from which on one placeholder stands for several of
+them. Fewer get one each, which finds its place between other pods, too."""
+
+MOMENT_S: Final = 5.0
+"""Seconds of that moment: all plans load the same server."""
 
 MOST_TOGETHER: Final = 8
 """Most pods that one placeholder stands for. They were together on the node that is lost, so a node
@@ -78,6 +81,7 @@ class RoomDesk:
     _longest_s: OrderedDict[str, float] = field(default_factory=OrderedDict)
     _unsure: OrderedDict[str, CreateRoom] = field(default_factory=OrderedDict)
     _sending: OrderedDict[str, asyncio.Lock] = field(default_factory=OrderedDict)
+    _asked: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=MAX_PLANS))
 
     async def give_back(
         self, call: DeletePlaceholders, send: Callable[[], Awaitable[Answer]]
@@ -154,13 +158,22 @@ class RoomDesk:
     async def _flush(self, batch: _Batch) -> None:
         before = {id(m): m for c in batch.calls if (m := self._before(c)) is not None}
         fresh = [c for c in batch.calls if self._before(c) is None]
-        merged = [*before.values(), *([together(fresh)] if fresh else [])]
+        n_beside = self._n_beside()
+        self._asked.append((_now(), sum(len(c.pod_uids) for c in fresh)))
+        merged = [*before.values(), *([together(fresh, n_beside)] if fresh else [])]
         told = {id(call): await self.send(call) for call in merged}
         for call in batch.calls:
             sent = self._before(call) or merged[-1]
             batch.answers[call.pod_uids] = told[id(sent)]
         for call in merged:
             self._remember(call, told[id(call)])
+
+    def _n_beside(self) -> int:
+        """Count the pods that all plans have asked for in the last moment, or are about to."""
+        while self._asked and self._asked[0][0] < _now() - MOMENT_S:
+            self._asked.popleft()
+        gathered = (len(c.pod_uids) for batch in self._open.values() for c in batch.calls)
+        return sum(gathered) + sum(n for _, n in self._asked)
 
     def _before(self, call: CreateRoom) -> CreateRoom | None:
         """Return the request without a sure answer that asked for this very room."""
@@ -177,15 +190,19 @@ class RoomDesk:
             self._unsure.popitem(last=False)
 
 
-def together(calls: Iterable[CreateRoom]) -> CreateRoom:
+def together(calls: Iterable[CreateRoom], n_beside: int = 0) -> CreateRoom:
     """Make one request of several of a plan: pods that are alike go into one shape.
 
     Where there are very many, one placeholder stands for several pods of a node: what makes, binds
     and runs a placeholder is five writes, beside which the evictions have to wait.
+
+    Args:
+        calls: the requests.
+        n_beside: for how many pods room is asked at about the same time.
     """
     asked = list(calls)
     shapes = [shape for call in asked for shape in call.shapes]
-    if sum(len(shape.pods) for shape in shapes) >= MANY_PODS:
+    if n_beside + sum(len(shape.pods) for shape in shapes) >= MANY_PODS:
         usual = {kind: _usual(nodes) for kind, nodes in _by_kind(shapes).items()}
         shapes = [part for shape in shapes for part in in_parts(shape, usual[_kind(shape)])]
     alike = _by_kind(shapes)

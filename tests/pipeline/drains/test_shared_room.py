@@ -12,6 +12,7 @@ from spotvortex.core.drain.calls import Again, CreateRoom, DeletePlaceholders, D
 from spotvortex.pipeline.drains.shared_room import (
     LONGEST_S,
     MANY_PODS,
+    MOMENT_S,
     QUIET_SHARE,
     RoomDesk,
     SharedRoom,
@@ -208,6 +209,34 @@ def test_where_half_of_the_nodes_have_as_many_pods_one_placeholder_stands_for_th
     calls[0] = replace(calls[0], shapes=(replace(calls[0].shapes[0], n_extra=usual),))
     ((_, call),) = answered(*calls, every_s=1e-4)[0]
     assert [(s.together, len(s.pods), s.n_extra) for s in call.shapes] == found
+
+
+def test_what_other_plans_ask_for_at_about_the_same_time_counts_as_well():
+    n_pods = MANY_PODS // 2
+
+    def sizes(*starts_at):
+        async def main():
+            sent = []
+
+            async def send(call):
+                sent.append((call.plan_id, [s.together for s in call.shapes]))
+                return Done()
+
+            async def ask(plan, starts_at):
+                await asyncio.sleep(starts_at)
+                await desk.ask(asked(f"n-{plan}", n_pods, plan=plan))
+
+            desk = RoomDesk(send)
+            async with asyncio.TaskGroup() as group:
+                for i, at in enumerate(starts_at):
+                    group.create_task(ask(f"p{i}", at))
+            return sent
+
+        return run(main)
+
+    assert sizes(0.0, 0.01) == [("p0", [8, 4]), ("p1", [8, 4])]
+    assert sizes(0.0, MOMENT_S - 0.1) == [("p0", [1]), ("p1", [8, 4])]
+    assert sizes(0.0, MOMENT_S + 1.0) == [("p0", [1]), ("p1", [1])]
 
 
 def test_below_that_each_pod_has_a_placeholder_of_its_own():
