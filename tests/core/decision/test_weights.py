@@ -199,6 +199,22 @@ def test_a_pool_on_which_nothing_was_decided_is_left_as_its_owner_has_it():
     assert Pools().cycle(Action.HOLD) == []
 
 
+def test_a_pair_whose_owner_prefers_on_demand_is_left_so_while_nothing_is_decided():
+    pools = Pools(spot=GroupValues(weight=10), other=GroupValues(weight=50))
+    assert pools.cycle(Action.HOLD) == []
+    assert pools.is_as_owned()
+
+
+def test_after_a_restart_a_pair_of_which_one_side_was_taken_back_is_steered_as_it_stands():
+    for name, lighter in ((SPOT, GroupValues(weight=50)), (OTHER, GroupValues(weight=10))):
+        pools = Pools()
+        pools.cycle(Action.DECREASE_30)
+        pools.memory = {}
+        pools.change(name, lighter)
+        (call,) = pools.cycle(Action.HOLD)
+        assert (type(call), call.group) == (SteerGroup, name)
+
+
 def test_the_spot_side_stays_open_where_the_on_demand_side_is_full():
     full = GroupValues(weight=10, cpu_limit_milli=4000)
     pools = Pools(other=full)

@@ -2,7 +2,16 @@
 
 import pytest
 
-from spotvortex.core.domain.workloads import is_word, pods_of, strictest
+from spotvortex.core.domain.workloads import (
+    NOTHING,
+    SURVIVAL_DEFAULT,
+    Need,
+    is_word,
+    need_of,
+    pods_of,
+    strictest,
+)
+from tests.core.builders import work
 
 
 @pytest.mark.parametrize(
@@ -32,3 +41,16 @@ def test_the_word_that_asks_for_most_counts_and_one_that_cannot_be_read_before_a
 def test_a_word_is_a_number_of_pods_or_a_share_rounded_up(word, n_replicas, n_pods):
     assert is_word(word)
     assert pods_of(word, n_replicas) == n_pods
+
+
+@pytest.mark.parametrize(
+    ("said", "floor", "need"),
+    [
+        ("", "", NOTHING),
+        ("", "1", Need(after_offering=0, after_zone=0, on_demand=1)),
+        ("1", "1", Need(after_offering=1, after_zone=1, on_demand=1)),
+        ("1", "none", Need(after_offering=1, after_zone=1)),
+    ],
+)
+def test_of_a_single_replica_only_its_owners_words_ask_for_anything(said, floor, need):
+    assert need_of(work(n_replicas=1, said=said, floor=floor), SURVIVAL_DEFAULT) == need

@@ -152,6 +152,8 @@ def test_of_others_a_loss_of_the_last_day_comes_first_and_then_the_share_of_the_
         return [o.offering for o in others_of([], usable, seen)]
 
     assert order(cheap_c) == [WEB_C, WEB_A, WEB_B]
+    large_c = cheap_c | {WEB_C: quote(WEB_C, spot_usd_per_hour=0.05, on_demand_usd_per_hour=0.3)}
+    assert order(large_c) == [WEB_C, WEB_A, WEB_B]
     assert order(unpriced) == [WEB_C, WEB_B, WEB_A]
     assert order(cheap_c, LATELY_HOURS) == [WEB_B, WEB_C, WEB_A]
     assert order(cheap_c, LATELY_HOURS + 0.01) == [WEB_C, WEB_A, WEB_B]

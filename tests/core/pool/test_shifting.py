@@ -1,5 +1,6 @@
 """Which Spot nodes may move to other Spot, in which order, and whom that could harm."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from spotvortex.core.domain.observation import NodeGroupFact
 from spotvortex.core.domain.types import CapacityType, Offering, ProvisionerKind
 from spotvortex.core.domain.workloads import SURVIVAL_DEFAULT, Need, need_of
 from spotvortex.core.pool.context import CycleContext
-from spotvortex.core.pool.shifting import NO_AVOIDING, OLD_S
+from spotvortex.core.pool.shifting import NO_AVOIDING, OLD_S, age_s
 from spotvortex.core.pool.survival.shift_safety import loss_counts, pick_shiftable, shift_room
 from spotvortex.core.pool.survival.zone_loss import losses_of, pods_on, workload_margins
 from spotvortex.core.scoring.features import OfferingContext
@@ -184,6 +185,11 @@ def test_a_node_of_two_hours_is_old_and_one_a_second_younger_is_not():
     for made_at in (AT - OLD_S, AT - OLD_S - 1.0):
         old = spot("b", created_at=made_at, load=load(n_workload_pods=9))
         assert names(reduced(young, old)) == ["b", "a"]
+
+
+def test_an_age_is_told_in_whole_seconds_from_the_first_on():
+    for ago_s, age in ((1.0, 1), (1.9, 1), (0.5, 0), (0.0, 0), (math.nan, 0), (math.inf, 0)):
+        assert age_s(spot("s", created_at=AT - ago_s), AT) == age
 
 
 def test_of_old_nodes_the_one_with_fewest_pods_and_then_least_cpu_moves_first():

@@ -67,6 +67,13 @@ def test_a_floor_counts_pods_on_demand_and_names_the_loss_of_all_spot():
     assert breaking_losses([(one, need_of(one, SURVIVAL_DEFAULT))]) == ()
 
 
+def test_pods_on_the_move_may_all_land_on_spot_and_are_not_above_the_floor():
+    nodes = (on_demand("d1", cordoned=True), on_demand("d2"), on_demand("d3"))
+    facts = pool(nodes=nodes, workloads=(web("2", *nodes),))
+    ((_, margin),) = margins(facts).by_key.values()
+    assert margin.floor_room == 9 - 2 - 3
+
+
 def test_a_floor_that_is_not_met_is_a_breaking_loss_and_its_spot_nodes_relieve():
     nodes = spot("s1", WEB_A), spot("s2", WEB_A), on_demand("d1")
     one = web("5", *nodes, said="0")

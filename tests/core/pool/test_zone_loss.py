@@ -174,6 +174,17 @@ def test_a_word_that_cannot_be_read_holds_its_pods_and_names_the_object(bad):
     assert need_of(one, SURVIVAL_DEFAULT) == need_of(replace(one, said=""), SURVIVAL_DEFAULT)
 
 
+def test_a_word_that_cannot_be_read_holds_even_a_single_pod():
+    healthy = (("d1", 1), ("d2", 8))
+    facts = pool(
+        nodes=(on_demand("d1"), on_demand("d2")),
+        workloads=(work(healthy_by_node=healthy, said="half", pools=("web",)),),
+    )
+    assert picked(facts, ["d1"]) == []
+    readable = replace(facts, workloads=(replace(facts.workloads[0], said=""),))
+    assert picked(readable, ["d1"]) == ["d1"]
+
+
 @pytest.mark.parametrize(
     ("n", "said", "offering", "zone"),
     [
