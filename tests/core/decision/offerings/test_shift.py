@@ -148,6 +148,7 @@ def test_a_shift_has_to_gain_the_move_within_two_hours_and_a_margin_an_evacuatio
         assert found.move_usd == pytest.approx(move_usd, abs=1e-6)
         assert found.least_usd_per_hour == pytest.approx(move_usd / 2.0 + more, abs=2e-6)
         gain = found.price_usd_per_hour + found.risk_usd_per_hour
+        assert found.gain_usd_per_hour == pytest.approx(gain)
         assert found.payback_hours == pytest.approx(move_usd / gain, rel=1e-3)
 
 
