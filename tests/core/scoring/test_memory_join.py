@@ -40,6 +40,21 @@ def test_counts_of_both_are_added_each_decayed_to_now():
     assert found.updated_at == AT + 72.0 * HOUR
 
 
+def test_launches_and_refusals_are_added_and_decay_too_and_the_later_refusal_is_the_last():
+    older = known(launches=4.0, refusals=2.0, last_refused_at=AT - 60.0)
+    later = known(launches=1.0, refusals=0.5, last_refused_at=AT, updated_at=AT + 72.0 * HOUR)
+    both = joined(memory_of({WEB_A: later}, {}), memory_of({WEB_A: older}, {}), AT + 72.0 * HOUR)
+    found, kept = both.offerings[WEB_A], 1.0 / 2.718281828459045
+    assert (found.launches, found.refusals) == pytest.approx((1.0 + 4.0 * kept, 0.5 + 2.0 * kept))
+    assert found.last_refused_at == AT
+
+
+def test_a_clock_that_goes_back_fades_nothing_of_either():
+    one, other = known(losses=1.0, launches=1.0), known(losses=2.0, launches=2.0)
+    both = joined(memory_of({WEB_A: one}, {}), memory_of({WEB_A: other}, {}), AT - HOUR)
+    assert (both.offerings[WEB_A].losses, both.offerings[WEB_A].launches) == (3.0, 3.0)
+
+
 def test_of_two_last_losses_the_later_one_counts_with_what_it_left():
     older = known(last_loss_at=AT - HOUR, left_survivors=True)
     for later in (known(last_loss_at=AT), known()):

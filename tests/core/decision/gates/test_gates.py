@@ -365,6 +365,26 @@ def test_gate_of_writing_is_not_evaluated_where_the_mode_writes_nothing(gate):
         assert (verdict.outcome is Outcome.NOT_EVALUATED) is not mode.writes
 
 
+def test_a_verdict_tells_its_numbers_to_six_decimals():
+    assert Reply(GateName.FIT).allow("yes", share=1.0 / 3.0).numbers == (("share", 0.333333),)
+
+
+@pytest.mark.parametrize(
+    ("least_loss", "reason"),
+    [
+        (
+            "zone us-east-1a",
+            "shop/Deployment/api can spare 3 pods beyond the loss of zone us-east-1a",
+        ),
+        ("", "shop/Deployment/api can spare 3 pods"),
+    ],
+)
+@pytest.mark.parametrize("n_safe", [0, 3])
+def test_the_gate_of_safety_says_what_can_be_spared_beyond_which_loss(least_loss, reason, n_safe):
+    losses = safety(least_loss=least_loss, safe_by_word_nodes=n_safe)
+    assert ask("pool_safety", case(pool=pool_input(safety=losses))).reason == reason
+
+
 def test_what_was_not_evaluated_refuses_only_where_the_mode_writes():
     verdict = Reply(GateName.FIT).not_evaluated("no input")
     for mode in Mode:
