@@ -104,12 +104,20 @@ def test_a_file_that_holds_no_episode_is_told_by_name(capsys, monkeypatch, tmp_p
     assert said in told
 
 
-def test_a_folder_that_cannot_be_made_is_told(capsys, monkeypatch, tmp_path):
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_played(
+    capsys, monkeypatch, tmp_path
+):
+    (tmp_path / "file").write_text("")
+    words = ("--episodes", 100_000, "--workers", 1, "--keep", tmp_path / "file")
+    assert "cannot be made" in refused(capsys, monkeypatch, *words)
+
+
+def test_a_kept_episode_that_cannot_be_written_is_told(capsys, monkeypatch, tmp_path):
     NO_EXPIRY.breaks(monkeypatch)
     monkeypatch.setattr(report, "shrink", lambda episode, *_: episode)
-    (tmp_path / "file").write_text("")
-    words = ("--episodes", 1, "--seed", 5, "--workers", 1, "--keep", tmp_path / "file")
-    assert "cannot be made" in refused(capsys, monkeypatch, *words)
+    (tmp_path / "seed-5.json").mkdir()
+    words = ("--episodes", 1, "--seed", 5, "--workers", 1, "--keep", tmp_path)
+    assert "cannot be written" in refused(capsys, monkeypatch, *words)
 
 
 def test_the_log_speaks_again_after_a_search(caplog):
