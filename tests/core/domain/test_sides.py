@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core.domain.observation import NodeGroupFact
-from spotvortex.core.domain.sides import MAX_SIDES, is_driven, receiving_sides
+from spotvortex.core.domain.sides import MAX_SIDES, allows, is_driven, receiving_sides
 from spotvortex.core.domain.types import CapacityType, ProvisionerKind
 from tests.core.builders import node
 
@@ -18,6 +18,15 @@ def group(name, *capacity_types, weight=0):
 
 
 PAIR = (group("web-spot", SPOT), group("web-od", ON_DEMAND))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "allowed"),
+    [((), {ANY, SPOT, ON_DEMAND}), ((SPOT,), {SPOT}), ((ON_DEMAND, SPOT), {ANY, SPOT, ON_DEMAND})],
+)
+def test_a_group_may_buy_either_only_where_it_may_buy_both(kinds, allowed):
+    made = group("web", *kinds)
+    assert {kind for kind in (ANY, SPOT, ON_DEMAND) if allows(made, kind)} == allowed
 
 
 @pytest.mark.parametrize("kind", ProvisionerKind)

@@ -317,19 +317,17 @@ def test_what_a_plan_shares_is_deleted_by_the_last_of_its_nodes_as_a_whole():
     assert cleaning(ORDER, replace(nothing, found=True), view()) == mine
 
 
-def test_room_that_is_not_bound_is_given_back_once_no_lost_node_of_the_plan_needs_it():
-    hedged = replace(LOSS, hedged=True)
+def test_room_of_lost_nodes_that_is_not_bound_is_given_back_once_the_plan_needs_it_no_more():
     wave = replace(WAVE, gives_back=True)
     waiting = replace(MARKED, phase=DrainPhase.WAITING)
     back = DeletePlaceholders(plan_id="p1", for_uid="p1", unbound=True)
-    for lost in (hedged, LOSS):
-        assert cleaning(lost, waiting, marked_view(A, wave=wave, n_waiting=1)) == back
+    assert cleaning(LOSS, waiting, marked_view(A, wave=wave, n_waiting=1)) == back
     for order, progress, changes in (
         (ORDER, waiting, {}),
-        (hedged, replace(waiting, gave_back=True), {}),
-        (hedged, waiting, {"n_waiting": 0}),
-        (hedged, waiting, {"wave": WAVE}),
-        (hedged, waiting, {"wave": None}),
+        (LOSS, replace(waiting, gave_back=True), {}),
+        (LOSS, waiting, {"n_waiting": 0}),
+        (LOSS, waiting, {"wave": WAVE}),
+        (LOSS, waiting, {"wave": None}),
     ):
         seen = marked_view(A, **({"wave": wave, "n_waiting": 1} | changes))
         assert cleaning(order, progress, seen) is None

@@ -40,9 +40,11 @@ def test_the_spot_share_before_the_first_move_is_that_of_who_moved_first():
     assert joined(accounted(), accounted(1, BEFORE)).baselines["web"] == BEFORE
     assert joined(accounted(1, LATER), accounted(1, BEFORE)).baselines["web"] == BEFORE
     assert joined(accounted(1, BEFORE), accounted()).baselines["web"] == BEFORE
-    again = replace(BEFORE, spot_hours=3.0)
-    assert joined(accounted(1, BEFORE), accounted(1, again)).baselines["web"] == BEFORE
     own = accounted()
+    one, again = (
+        replace(own, baselines={"web": b}) for b in (BEFORE, replace(BEFORE, spot_hours=3.0))
+    )
+    assert joined(one, again).baselines["web"] == BEFORE
     assert joined(own, accounted(hours=0.1)).baselines == own.baselines
 
 
