@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 COVERAGE := --cov --cov-report=term-missing:skip-covered
 # Scenes on control planes mostly wait, and so do tests on sockets. A file stays with one worker, long files first (tests/order.py).
-WORKERS ?= 4
+WORKERS ?= 6
 BESIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # Unit tests compute and each worker collects them all: one worker for each core.
 UNIT_BESIDE := -n 2 --dist worksteal --max-worker-restart 0
