@@ -294,8 +294,11 @@ def waves_of(writes):
     """Return what was done for each wave, in its order, with the first anchors of its receivers.
 
     An anchor may be asked for by the wave, or by the upkeep of the nodes that are fallen back to.
+    What was done counts from when it was asked for first: a slow server carries a request out whose
+    answer comes too late, and what needs it goes on before it is asked for again.
     """
-    done = [call for call, answer in writes if isinstance(answer, Done)]
+    finished = {call for call, answer in writes if isinstance(answer, Done)}
+    done = [call for call in dict.fromkeys(call for call, _ in writes) if call in finished]
     anchored = set()
     waves, open_wave = {}, None
     for call in done:

@@ -90,7 +90,7 @@ def test_a_role_without_the_right_is_named_and_all_else_goes_on(place, tmp_path)
         ec2.fault = (403, "UnauthorizedOperation")
         with Daemon(tmp_path, variables(place, tmp_path, ec2)) as daemon:
             daemon.wait_ready()
-            told = "do ec2:DescribeSpotPriceHistory, or set SPOTVORTEX_PRICE_SOURCE=file"
+            told = "do ec2:DescribeSpotPriceHistory (a pod has them by the role of its"
             wait_until(lambda: told in daemon.log_path.read_text(), 60)
             wait_until(daemon.records, 60)
 
