@@ -7,8 +7,8 @@ COVERAGE := --cov --cov-report=term-missing:skip-covered
 # Scenes on control planes mostly wait, and so do tests on sockets. A file stays with one worker, long files first (tests/order.py).
 WORKERS ?= 6
 BESIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
-# Unit tests compute and each worker collects them all: one worker for each core.
-UNIT_BESIDE := -n 2 --dist worksteal --max-worker-restart 0
+# Unit tests compute, and some wait; each worker collects them all for five seconds.
+UNIT_BESIDE := -n 4 --dist worksteal --max-worker-restart 0
 # What needs neither a control plane nor minutes.
 UNIT := "not (controlplane or karpenter or karpenter_aws or program or trial or search or wheel or large)"
 # The fault search: how many episodes, and the seed of the first.
@@ -41,7 +41,7 @@ test: $(STAMP) ## every test, those on the real control plane too
 	@$(BIN)/python -m tests.controlplane.build
 	@$(BIN)/python -m pytest -m "not large" $(BESIDE) --durations 40 --durations-min 10
 
-test-unit: $(STAMP) ## the tests without a mark, with fewer examples of each property: two minutes
+test-unit: $(STAMP) ## the tests without a mark, with fewer examples of each property: a minute and a half
 	@$(BIN)/python -m pytest $(UNIT_BESIDE) --hypothesis-profile unit -m $(UNIT)
 
 site: $(STAMP) ## the documents as a site, in build/site; a dead link ends it

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
@@ -58,7 +59,9 @@ class Bridge:
     cloud: Cloud
     api: Api
     kinds: tuple[NodeKind, ...]
+    boot_s: float = 0.0
     sizes: dict[str, set[int]] = field(default_factory=dict)
+    _launched: dict[str, float] = field(default_factory=dict)
     _end: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -87,11 +90,16 @@ class Bridge:
             self.sizes.setdefault(kind.group, set()).add(len(instances))
             wanted |= {f"aws:///{ZONE}/{i}": kind.node(i) for i in instances}
         for provider_id, node in wanted.items():
-            if provider_id not in there:
+            if provider_id not in there and self._has_booted(provider_id):
                 self.api.create(node)
         for provider_id, name in there.items():
             if provider_id not in wanted:
                 self.api.request("DELETE", f"/api/v1/nodes/{name}")
+
+    def _has_booted(self, provider_id: str) -> bool:
+        """Tell whether an instance has been there for as long as it boots."""
+        now = time.monotonic()
+        return now - self._launched.setdefault(provider_id, now) >= self.boot_s
 
     def _nodes(self) -> list[Manifest]:
         return self.api.items("/api/v1/nodes")

@@ -7,7 +7,7 @@ gone and every pod Ready. Each has a control plane and a cloud of its own, two p
 budgets of 25 %. The bare script grows the other group once, cordons each node, evicts as fast as
 budgets let it and ends each instance; it asks for no room, keeps no journal and judges nothing. The
 daemon runs with everything that ships, as a process, where the budgets of nodes on the move let
-fifteen go at once; its pauses between waves are set to a second.
+fifteen go at once; its pauses between waves are set to a second. An instance boots for 30 s.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from tests.witness.scene import is_ready
 BUDGET: Final = "25%"
 PODS: Final = f"/api/v1/namespaces/{SHOP}/pods"
 LIMIT_S: Final = 900.0
+BOOT_S: Final = 30.0
 N_NODES, N_MOVED = 50, 15
 KEYS: Final = {
     "aws_access_key_id": CREDENTIALS["AWS_ACCESS_KEY_ID"],
@@ -133,6 +134,7 @@ def bare_s(kind: str) -> float:
         twins = twins_of(plane, kind)
         twins.rules = None
         with twins:
+            twins.bridge.boot_s = BOOT_S
             begun = time.monotonic()
             BareScript(twins).run()
             wait_until(lambda: is_moved(twins), LIMIT_S, every_s=0.2)
@@ -148,6 +150,7 @@ def daemon_s(kind: str) -> dict[str, object]:
         twins.daemon(Path(folder) / "out", max_spot_ratio=str(1 - N_MOVED / N_NODES)) as daemon,
     ):
         twins.rules = {"max_in_flight": {CLUSTER_WIDE: N_MOVED}, "anchors_stay": True}
+        twins.bridge.boot_s = BOOT_S
         daemon.wait_ready()
         ready = time.monotonic()
         wait_until(twins.cloud.writes, LIMIT_S, every_s=0.05)
