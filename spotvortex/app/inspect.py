@@ -14,7 +14,7 @@ from typing import Final
 
 from spotvortex import __version__
 from spotvortex.app import bundle
-from spotvortex.app.kubernetes import answering, kubernetes_edges, run_background
+from spotvortex.app.kubernetes import answering_client, kubernetes_edges, run_background
 from spotvortex.core.decision.messages import ControllerState, Plan
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.inputs import InputState
@@ -91,16 +91,11 @@ async def applied_priorities(settings: Settings) -> str:
         SettingsError: there is no cluster to read.
         ApiError: the server does not answer, or refuses.
     """
-    client = await KubeClient.connect(
-        kubeconfig=kubeconfig(settings), context=settings.kube_context
-    )
     try:
-        await answering(client)
-        body = await client.get_bytes(EXPANDER, timeout=ANSWER_S)
+        async with answering_client(settings) as client:
+            body = await client.get_bytes(EXPANDER, timeout=ANSWER_S)
     except NotServedError:
         return ""
-    finally:
-        await client.close()
     data = json.loads(body).get("data") or {}
     return str(data.get("priorities", ""))
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from spotvortex.app.kubernetes import answering
+from spotvortex.app.kubernetes import answering_client
 from spotvortex.errors import NotServedError, RecordError
-from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.coordination.kept_ledger import KeptLedger
-from spotvortex.settings.load import kubeconfig
 from spotvortex.settings.model import Settings
 
 ANSWER_S: Final = 10.0
@@ -27,17 +25,12 @@ async def from_cluster(settings: Settings) -> tuple[str, str]:
         ApiError: the server does not answer, or refuses.
     """
     place = f"ConfigMap {settings.namespace}/{KeptLedger.NAME}"
-    client = await KubeClient.connect(
-        kubeconfig=kubeconfig(settings), context=settings.kube_context
-    )
     try:
-        await answering(client)
-        path = KeptLedger.path_in(settings.namespace)
-        body = await client.get_bytes(path, timeout=ANSWER_S)
+        async with answering_client(settings) as client:
+            path = KeptLedger.path_in(settings.namespace)
+            body = await client.get_bytes(path, timeout=ANSWER_S)
     except NotServedError as error:
         raise RecordError(f"{place} is not there: install deploy/kustomize/ledger") from error
-    finally:
-        await client.close()
     text = (json.loads(body).get("data") or {}).get(KeptLedger.KEY)
     if not text:
         raise RecordError(f"{place} is empty: no daemon has written it yet")

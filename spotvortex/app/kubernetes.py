@@ -56,6 +56,24 @@ ANSWERS_S: Final = 3.0
 """Time for an API server to answer at all, before a command that looks once begins to wait."""
 
 
+@asynccontextmanager
+async def answering_client(settings: Settings) -> AsyncIterator[KubeClient]:
+    """Open a client of a server that answers, for a command that looks once.
+
+    Raises:
+        SettingsError: there is no cluster to look at.
+        UnreachableError: it does not answer.
+    """
+    client = await KubeClient.connect(
+        kubeconfig=kubeconfig(settings), context=settings.kube_context
+    )
+    try:
+        await answering(client)
+        yield client
+    finally:
+        await client.close()
+
+
 async def answering(client: KubeClient) -> None:
     """Ask whether the API server answers, so that a command ends at once where it does not.
 

@@ -14,11 +14,9 @@ from typing import Final
 
 import yaml
 
-from spotvortex.app.kubernetes import answering
+from spotvortex.app.kubernetes import answering_client
 from spotvortex.errors import NodePoolError, NotServedError
 from spotvortex.kube.api import paths
-from spotvortex.kube.api.client import KubeClient
-from spotvortex.settings.load import kubeconfig
 from spotvortex.settings.model import Settings
 
 ANSWER_S: Final = 10.0
@@ -35,19 +33,14 @@ async def of_cluster(settings: Settings, name: str) -> dict[str, object]:
     """
     if not name:
         raise NodePoolError("name a NodePool, or give a file with -f")
-    client = await KubeClient.connect(
-        kubeconfig=kubeconfig(settings), context=settings.kube_context
-    )
-    try:
-        await answering(client)
-        body = await client.get_bytes(paths.node_pool(name), timeout=ANSWER_S)
-    except NotServedError as error:
-        where = f"{client.context_name} ({client.server})"
-        raise NodePoolError(
-            f"{where} has no NodePool {name}: kubectl get nodepools lists them"
-        ) from error
-    finally:
-        await client.close()
+    async with answering_client(settings) as client:
+        try:
+            body = await client.get_bytes(paths.node_pool(name), timeout=ANSWER_S)
+        except NotServedError as error:
+            where = f"{client.context_name} ({client.server})"
+            raise NodePoolError(
+                f"{where} has no NodePool {name}: kubectl get nodepools lists them"
+            ) from error
     found: dict[str, object] = json.loads(body)
     return found
 

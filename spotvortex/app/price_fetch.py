@@ -14,7 +14,7 @@ from random import Random
 from typing import Final
 
 from spotvortex.aio import retried
-from spotvortex.app.kubernetes import answering
+from spotvortex.app.kubernetes import answering_client
 from spotvortex.app.prices import SystemClock
 from spotvortex.aws.on_demand_prices import open_list_prices
 from spotvortex.aws.spot_prices import open_spot_prices
@@ -22,12 +22,11 @@ from spotvortex.core.domain.cloud.zones import region_of
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import SettingsError
 from spotvortex.kube.admin import access_review
-from spotvortex.kube.api.client import KubeClient
 from spotvortex.kube.api.patient_reads import PatientReads
 from spotvortex.market.asked_types import MAX_TYPES, RETRIES
 from spotvortex.market.files.price_writer import write_price_file
 from spotvortex.ports.prices import OnDemandPrices, SpotPriceHistory, SpotPriceRecord
-from spotvortex.settings.load import aws_region, kubeconfig
+from spotvortex.settings.load import aws_region
 from spotvortex.settings.model import Settings
 
 DAY_S: Final = 86_400.0
@@ -130,12 +129,6 @@ def _only_region(held: frozenset[Offering]) -> str:
 
 async def _held(settings: Settings) -> frozenset[Offering]:
     """Return what the nodes of the cluster run on."""
-    client = await KubeClient.connect(
-        kubeconfig=kubeconfig(settings), context=settings.kube_context
-    )
-    try:
-        await answering(client)
+    async with answering_client(settings) as client:
         reads = PatientReads(client, Random())  # noqa: S311 - jitter of retries
         return await access_review.offerings(reads)
-    finally:
-        await client.close()

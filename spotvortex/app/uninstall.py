@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from spotvortex.app.kubernetes import answering
+from spotvortex.app.kubernetes import answering_client
 from spotvortex.app.prices import SystemClock
 from spotvortex.core.uninstall import UninstallResult
 from spotvortex.kube.admin.uninstall import Uninstaller
-from spotvortex.kube.api.client import KubeClient
-from spotvortex.settings.load import kubeconfig
 from spotvortex.settings.model import Settings
 
 
@@ -32,13 +30,7 @@ async def uninstall(
         SettingsError: there is no cluster to look at.
         ApiError: the API server does not let us look, or was lost on the way.
     """
-    client = await KubeClient.connect(
-        kubeconfig=kubeconfig(settings), context=settings.kube_context
-    )
-    try:
-        await answering(client)
+    async with answering_client(settings) as client:
         rng = Random()  # noqa: S311 - jitter of retries
         departure = Uninstaller(client, settings.namespace, SystemClock(), tell, rng)
         return await (departure.leave(wait_s) if apply else departure.look())
-    finally:
-        await client.close()

@@ -19,6 +19,7 @@ from spotvortex.aws.session import (
     RequestFailedError,
     answered,
     open_client,
+    rights_to,
     short_words,
 )
 from spotvortex.core.domain.types import is_price
@@ -152,8 +153,5 @@ def _usd(dimension: Mapping[str, Any]) -> float | None:
 
 def _fix(trouble: RequestFailedError) -> str:
     if trouble.fault is QueueFault.DENIED:
-        return (
-            f"give credentials that may do {_OPERATION} (a pod has them by the role of its "
-            "ServiceAccount)"
-        )
+        return rights_to(_OPERATION)
     return f"see to the network way to the pricing API in {_HOME}, or wait"

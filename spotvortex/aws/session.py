@@ -208,6 +208,14 @@ class NoClientError(Exception):
     """No client could be made; the cause says why."""
 
 
+def rights_to(operation: str) -> str:
+    """Say what to give whom AWS refuses an operation, be it a person or a pod."""
+    return (
+        f"give credentials that may do {operation} (a pod has them by the role of its "
+        "ServiceAccount)"
+    )
+
+
 @asynccontextmanager
 async def open_client(
     service: str, region: str, wait_s: int, n_connections: int

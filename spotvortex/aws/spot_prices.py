@@ -19,6 +19,7 @@ from spotvortex.aws.session import (
     RequestFailedError,
     answered,
     open_client,
+    rights_to,
     short_words,
 )
 from spotvortex.core.domain.types import Offering, is_price
@@ -107,8 +108,5 @@ def _price_of(row: Mapping[str, Any]) -> SpotPriceRecord | None:
 
 def _price_fix(trouble: RequestFailedError) -> str:
     if trouble.fault is QueueFault.DENIED:
-        return (
-            f"give credentials that may do {_OPERATION} (a pod has them by the role of its "
-            "ServiceAccount), or set SPOTVORTEX_PRICE_SOURCE=file"
-        )
+        return f"{rights_to(_OPERATION)}, or set SPOTVORTEX_PRICE_SOURCE=file"
     return "see to the network way to EC2, or wait"

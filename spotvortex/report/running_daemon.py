@@ -11,7 +11,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
-from spotvortex.errors import RecordError
+from spotvortex.errors import RecordError, in_words
 
 TIMEOUT_S: Final = 10.0
 
@@ -55,5 +55,5 @@ def ask(url: str, token: str, way_out: str = "give --url of a running daemon") -
         raise RecordError(f"{url} answers {error.code} {error.reason}") from error
     except (URLError, OSError, HTTPException) as error:
         why = error.reason if isinstance(error, URLError) else error
-        said = getattr(why, "strerror", None) or why
+        said = why if isinstance(why, str) else in_words(why)
         raise RecordError(f"{url} cannot be reached: {said}; {way_out}") from error

@@ -27,6 +27,7 @@ from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.manifests import Manifest
 from tests.groups.cloud import CREDENTIALS, REGION
 from tests.groups.scene import CLUSTER, SHOP, TwinGroups
+from tests.witness.hand import Hand
 from tests.witness.judge.case import CLUSTER as CLUSTER_WIDE
 from tests.witness.scene import is_ready
 
@@ -46,6 +47,7 @@ class BareScript:
 
     def __init__(self, twins: TwinGroups) -> None:
         self.twins, self.api = twins, twins.api
+        self.hand = Hand(twins.plane, api=twins.api)
 
     def client(self, service: str) -> Any:
         """Return a client at the address that the daemon has."""
@@ -71,13 +73,6 @@ class BareScript:
         """Return the pods on a node."""
         return self.api.items(f"{PODS}?fieldSelector=spec.nodeName={node}")
 
-    def evict(self, pod: Manifest) -> bool:
-        """Tell whether a budget let a pod go."""
-        metadata = {key: pod["metadata"][key] for key in ("namespace", "name")}
-        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
-        path = f"{PODS}/{metadata['name']}/eviction"
-        return self.api.request("POST", path, body)[0] in (201, 404)
-
     def empty(self, names: list[str]) -> None:
         """Evict all pods of nodes, and end each instance once its node is empty."""
         left = list(names)
@@ -91,7 +86,7 @@ class BareScript:
                 pods = self.pods(name)
                 for pod in pods:
                     if not pod["metadata"].get("deletionTimestamp"):
-                        self.evict(pod)
+                        self.hand.evict(pod)
                 if not pods:
                     ends.terminate_instance_in_auto_scaling_group(
                         InstanceId=instances[name], ShouldDecrementDesiredCapacity=True

@@ -14,7 +14,7 @@ from spotvortex.core.record.codec import CodecError
 from spotvortex.core.record.history import OwnHistory
 from spotvortex.core.scoring.interruption_memory import Memory
 from spotvortex.core.scoring.memory_text import from_text
-from spotvortex.errors import RecordError, SettingsError
+from spotvortex.errors import RecordError, SettingsError, in_words
 from spotvortex.report.explain.records import record_lines
 from spotvortex.results import own_history
 from spotvortex.results.cluster_snapshot import REDACTION_KEY_BYTES
@@ -120,4 +120,4 @@ def _write(out: Path, files: dict[str, str]) -> None:
         for name, text in files.items():
             (out / name).write_text(text, "utf-8")
     except OSError as error:
-        raise SettingsError(f"--out {out}: {error.strerror or error}; name another") from error
+        raise SettingsError(f"--out {out}: {in_words(error)}; name another") from error

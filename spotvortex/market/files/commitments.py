@@ -26,7 +26,7 @@ from spotvortex.core.domain.cloud.commitments import (
     units_of,
 )
 from spotvortex.core.domain.cloud.zones import region_of
-from spotvortex.errors import CommitmentsError
+from spotvortex.errors import CommitmentsError, in_words
 
 MAX_BYTES: Final = 1024 * 1024
 """What a ConfigMap can hold."""
@@ -102,7 +102,7 @@ def read_commitments(path: Path) -> Commitments:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise CommitmentsError(
-            f"{path}: cannot be read ({error.strerror or error}). Give the path of a JSON file."
+            f"{path}: cannot be read ({in_words(error)}). Give the path of a JSON file."
         ) from error
     if len(raw) > MAX_BYTES:
         raise CommitmentsError(f"{path.name}: is larger than {MAX_BYTES} bytes; keep it smaller.")

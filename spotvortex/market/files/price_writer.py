@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from spotvortex.errors import PriceFileError
+from spotvortex.errors import PriceFileError, in_words
 from spotvortex.market.price_file import read_price_file
 from spotvortex.ports.prices import SpotPriceRecord
 
@@ -45,7 +45,7 @@ def write_price_file(
         beside.replace(path)
     except OSError as error:
         fix = "name a file in a folder that can be written"
-        raise PriceFileError(f"{path}: {error.strerror or error}; {fix}.") from error
+        raise PriceFileError(f"{path}: {in_words(error)}; {fix}.") from error
     finally:
         beside.unlink(missing_ok=True)
 
