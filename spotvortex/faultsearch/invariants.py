@@ -90,6 +90,7 @@ class InvariantChecker:
     )
     _plans: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
     _before: tuple[SimPod | None, bool, int] = (None, False, 0)
+    _to: dict[str, CapacityType] = field(default_factory=dict)
     _n_from_spot: int = 0
     _losses: LossLedger = field(init=False)
     capacity: CapacityLedger = field(init=False)
@@ -238,7 +239,8 @@ class InvariantChecker:
         voluntary = node is not None and node.leaves_at is None and not node.moving
         self._before = (pod, voluntary, self._ready_of(pod))
         if node is not None and voluntary:
-            self._n_from_spot += node.capacity_type is CapacityType.SPOT
+            onto_spot = self._to.get(call.plan_id) is CapacityType.SPOT
+            self._n_from_spot += node.capacity_type is CapacityType.SPOT and not onto_spot
             held = pod.workload.do_not_disrupt or pod.workload.kind is WorkloadKind.BARE
             self._check(6, not held, f"{pod.key} must not be disrupted")
             self._judge_room_of(call, pod)
@@ -280,6 +282,7 @@ class InvariantChecker:
 
     def _judge_room(self, call: CreatePlaceholder) -> None:
         self._judge_number(call)
+        self._to[call.plan_id] = call.capacity_type
         self._check(12, self._can_be_had(call), f"no group of the pool can give room: {call}")
         order = journal_of(call.order)
         plans = self._plans[call.pool]
@@ -350,7 +353,8 @@ class InvariantChecker:
         """Judge an episode in which nothing but the model failed.
 
         Where it could not be run, nothing may have moved. Where it gave no numbers, or not all the
-        time, there was an answer that may return to Spot: nothing may have left it.
+        time, there was an answer that may return to Spot, or prefer other Spot: nothing may have
+        left it.
         """
         n = self.n_calls["EvictPod"] if is_mute else self._n_from_spot
         self._check(10, n == 0, f"{n} pods were evicted although only the model had failed")

@@ -407,6 +407,19 @@ def test_where_the_memory_answers_nothing_leaves_spot(seen, capacity_type, broke
     assert {breach.promise for breach in seen.observer.breaches} == broken
 
 
+@pytest.mark.parametrize(
+    ("to", "broken"), [(CapacityType.SPOT, set()), (CapacityType.ON_DEMAND, {10})]
+)
+def test_a_shift_to_other_spot_leaves_no_spot(seen, to, broken):
+    node = node_of(seen.world, CapacityType.SPOT)
+    seen.send(placeholder(node.movable[0], node, capacity_type=to))
+    seen.wait(300.0)
+    seen.send(eviction(node.movable[0], node))
+    seen.observer.model_alone(is_mute=False)
+    # Whether a loss may take that much there is another promise.
+    assert {breach.promise for breach in seen.observer.breaches} - {13} == broken
+
+
 @pytest.mark.parametrize(("expires_s", "broken"), [(1800, set()), (1801, {11}), (0, {11})])
 def test_what_we_make_lives_for_half_an_hour_at_most(seen, node, expires_s, broken):
     assert seen.send(anchor(node, expires_s=expires_s)) == broken

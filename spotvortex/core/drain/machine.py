@@ -42,12 +42,11 @@ from spotvortex.core.drain.orders import to_text
 from spotvortex.core.drain.progress import (
     DrainPhase,
     DrainProgress,
-    remains,
     to_anchor,
     to_evict,
     to_keep,
 )
-from spotvortex.core.drain.views import Halt, NodeView
+from spotvortex.core.drain.views import Halt, NodeView, remains
 
 POLL_S: Final = 2.0
 """Seconds between two looks while waiting for capacity, for pods to end, or for a released node

@@ -16,7 +16,7 @@ from spotvortex.core.domain.autoscaling import released_instance, released_uid
 from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
-from spotvortex.core.drain.views import Halt, NodeView, Receiver
+from spotvortex.core.drain.views import Halt, NodeView, Receiver, remains
 
 ANCHOR_LEFT: Final = 0.5
 """A receiver whose anchor has this share of its lifetime left needs no new anchor."""
@@ -75,6 +75,7 @@ class DrainProgress:
         grown: the receiving group was told to have a node more for each of the wave.
         marked: the node carries the order's journal.
         begun: a pod was evicted, by this process or by one before it.
+        resumed: the node carried the order's journal before this process took the order up.
         released: the provisioner was asked to end the node.
         cleaned: what was left of the placeholders was deleted.
         gave_back: what the plan asked for beyond its need was deleted.
@@ -100,6 +101,7 @@ class DrainProgress:
     grown: bool = False
     marked: bool = False
     begun: bool = False
+    resumed: bool = False
     released: bool = False
     cleaned: bool = False
     gave_back: bool = False
@@ -122,18 +124,29 @@ def begin(order: DrainOrder, view: NodeView) -> DrainProgress:
     taken by now was taken by its own pods.
     """
     planned = order.kind is OrderKind.DRAIN
-    moving = movers(view)
+    moving = _to_house(view, lost=not planned)
     begun = view.marked and planned
     # What lost nodes share does not say for whom it was asked: what is there is taken for all.
     known = begun or (view.marked and view.n_shared > 0)
     asked = frozenset(pod.uid for pod in moving) if known else frozenset[str]()
     found = view.n_room + view.n_shared > 0
-    return DrainProgress(moving=moving, asked=asked, found=found, marked=view.marked, begun=begun)
+    return DrainProgress(
+        moving=moving,
+        asked=asked,
+        found=found,
+        marked=view.marked,
+        begun=begun,
+        resumed=view.marked,
+    )
 
 
-def movers(view: NodeView) -> tuple[PodView, ...]:
-    """Return the pods that a drain has to move."""
-    return tuple(pod for pod in view.pods if not pod.stays)
+def _to_house(view: NodeView, *, lost: bool) -> tuple[PodView, ...]:
+    """Return the pods that need room elsewhere.
+
+    One that ends already when its node is lost has a successor that asks for a node itself, or was
+    evicted before a restart: the room that was asked for it may have been given back.
+    """
+    return tuple(pod for pod in view.movers if not (lost and pod.terminating))
 
 
 def proceed(
@@ -155,20 +168,11 @@ def proceed(
         end, reason = trouble
         return replace(progress, phase=DrainPhase.UNDOING, end=end, reason=reason)
     if not progress.begun:
-        progress = replace(progress, moving=_with_newcomers(progress.moving, view))
+        progress = replace(progress, moving=_with_newcomers(progress, view))
         progress = _as_asked(_without_lost_room(progress, view, now), view)
     pressed = _is_pressing(order, progress, view, now)
     progress = replace(progress, phase=_phase(order, progress, view, now), pressed=pressed)
     return _unless_nobody_takes_it(order, progress, view, now)
-
-
-def remains(order: DrainOrder, view: NodeView) -> bool:
-    """Tell whether a drained node is still there and nobody takes it away.
-
-    A node that is lost goes by itself; and a controller that has to stop awaits nobody.
-    """
-    planned = order.kind is OrderKind.DRAIN
-    return planned and view.present and not view.leaving and view.halt is Halt.NONE
 
 
 def _unless_nobody_takes_it(
@@ -186,16 +190,17 @@ def _unless_nobody_takes_it(
 
 def _is_drained(progress: DrainProgress, view: NodeView) -> bool:
     """Tell whether the node may go: it is released or gone, and two requests are left to make."""
-    empty = view.cordoned and not movers(view)
+    empty = view.cordoned and not view.movers
     return progress.phase is DrainPhase.RELEASING and (empty or not view.present)
 
 
-def _with_newcomers(moving: tuple[PodView, ...], view: NodeView) -> tuple[PodView, ...]:
+def _with_newcomers(progress: DrainProgress, view: NodeView) -> tuple[PodView, ...]:
     """Add the pods that have come since, and leave out those that have gone by themselves."""
-    there = {pod.uid: pod for pod in movers(view)}
-    known = {pod.uid for pod in moving}
-    kept = (pod for pod in moving if pod.uid in there)
-    return (*kept, *(pod for uid, pod in there.items() if uid not in known))
+    there = {pod.uid for pod in view.movers}
+    known = {pod.uid for pod in progress.moving}
+    kept = (pod for pod in progress.moving if pod.uid in there)
+    come = _to_house(view, lost=progress.urgent)
+    return (*kept, *(pod for pod in come if pod.uid not in known))
 
 
 def _without_lost_room(progress: DrainProgress, view: NodeView, now: float) -> DrainProgress:
@@ -291,9 +296,10 @@ def _phase(order: DrainOrder, progress: DrainProgress, view: NodeView, now: floa
     pressing = _is_pressing(order, progress, view, now)
     waits = not pressing and (view.by_pod or not progress.begun)
     # Once the first pod has gone, the pods that follow it take the placeholders' room. A node that
-    # is lost does not wait for a server that does not take our requests for room either.
+    # is lost does not wait for a server that takes no requests for room either, and before a
+    # restart its room may have been given back: it would be bought twice.
     asks = bool(order.sides) and not progress.begun
-    asks = asks and not (pressing and progress.tries.get("", 0))
+    asks = asks and not (pressing and (progress.resumed or progress.tries.get("", 0)))
     # Nor does an order that was found again before it knows what the others of its wave have.
     asks = asks and not (progress.found and view.wave is not None and not view.wave.known)
     if asks and any(pod.uid not in progress.asked for pod in progress.moving):
@@ -310,7 +316,7 @@ def _phase(order: DrainOrder, progress: DrainProgress, view: NodeView, now: floa
         return (
             DrainPhase.WAITING if _waits_for_marks(order, progress, view) else DrainPhase.EVICTING
         )
-    return DrainPhase.WAITING if movers(view) else DrainPhase.RELEASING
+    return DrainPhase.WAITING if view.movers else DrainPhase.RELEASING
 
 
 def _waits_for_marks(order: DrainOrder, progress: DrainProgress, view: NodeView) -> bool:
@@ -372,7 +378,7 @@ def to_keep(order: DrainOrder, progress: DrainProgress, view: NodeView) -> list[
 def to_evict(progress: DrainProgress, view: NodeView) -> list[PodView]:
     """Return the pods that are still to be evicted."""
     done = progress.evicted | progress.given_up
-    return [pod for pod in movers(view) if not pod.terminating and pod.uid not in done]
+    return [pod for pod in view.movers if not pod.terminating and pod.uid not in done]
 
 
 def _has_room(order: DrainOrder, progress: DrainProgress, view: NodeView) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from spotvortex.core.drain.calls import PodView
+from spotvortex.core.drain.messages import DrainOrder, OrderKind
 
 
 class Halt(StrEnum):
@@ -126,3 +127,17 @@ class NodeView:
     halt: Halt = Halt.NONE
     halt_reason: str = ""
     wave: WaveView | None = None
+
+    @property
+    def movers(self) -> tuple[PodView, ...]:
+        """The pods that a drain has to move."""
+        return tuple(pod for pod in self.pods if not pod.stays)
+
+
+def remains(order: DrainOrder, view: NodeView) -> bool:
+    """Tell whether a drained node is still there and nobody takes it away.
+
+    A node that is lost goes by itself; and a controller that has to stop awaits nobody.
+    """
+    planned = order.kind is OrderKind.DRAIN
+    return planned and view.present and not view.leaving and view.halt is Halt.NONE

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from spotvortex.core.domain.types import Blocker
-from spotvortex.core.drain.calls import CreatePlaceholder, Refused, UnmarkNode
+from spotvortex.core.drain.calls import CreatePlaceholder, CreateRoom, Refused, UnmarkNode
 from spotvortex.core.drain.messages import DrainEnd
-from spotvortex.core.drain.progress import OVERDUE, begin, is_asking
+from spotvortex.core.drain.progress import EVICT_MARGIN_S, OVERDUE, begin, is_asking
 from tests.core.builders import AT
 from tests.core.drain.drains import LOSS, ORDER, Script, pod, run, view
 
@@ -122,3 +122,30 @@ def test_a_new_order_has_asked_for_nothing_yet():
     assert [p.name for p in progress.moving] == ["a"]
     assert (progress.asked, progress.found) == (frozenset(), False)
     assert (progress.marked, progress.begun) == (False, False)
+
+
+def test_a_pod_that_ends_already_on_a_lost_node_gets_no_room():
+    """Its successor asks for a node itself, and what was asked for it may have been given back."""
+    script = Script([pod("a", terminating=True), pod("b")], marked=True, cordoned=True)
+    script.pods_end = False
+    *_, at, progress = run(script, LOSS, steps=2)
+    assert [c.pod_uids for c in script.calls if isinstance(c, CreateRoom)] == [{"uid-b"}]
+    script.pods.append(pod("c", terminating=True))
+    run(script, LOSS, at=at, progress=progress, steps=4)
+    assert script.kinds().count("CreateRoom") == 1
+    # On a node that stays until it is drained, nobody knows why such a pod ends.
+    planned = Script([pod("a", terminating=True), pod("b")])
+    run(planned, ORDER, steps=3)
+    assert planned.kinds().count("CreatePlaceholder") == 2
+
+
+@pytest.mark.parametrize(("early_s", "asks"), [(1.0, 1), (0.0, 0)])
+def test_an_order_taken_up_anew_asks_for_no_room_once_its_pods_must_go(early_s, asks):
+    """The room of the process before may have been given back: it would be bought twice."""
+    script = Script([pod("a")], marked=True, cordoned=True, binds=False)
+    run(script, LOSS, at=LOSS.deadline - 30.0 - EVICT_MARGIN_S - early_s, steps=1)
+    assert script.kinds() == ["CreateRoom" if asks else "EvictPod"]
+    # One that had no process before it asks, however late its notice came.
+    fresh = Script([pod("a")], binds=False)
+    run(fresh, LOSS, at=LOSS.deadline - 1.0, steps=2)
+    assert fresh.kinds() == ["MarkNode", "CreateRoom"]
