@@ -20,6 +20,7 @@ from tests.controlplane.manifests import (
     NodeShape,
     PodShape,
     deployment_manifest,
+    namespace_manifest,
     node_manifest,
     owner_reference,
     pod_manifest,
@@ -31,6 +32,7 @@ from tests.witness.scene import PATIENT
 PODS_PER_NODE = 10
 SPARE_PER_POOL = 3
 GRACE_S = 30
+BARE = "bare"
 
 
 @contextmanager
@@ -68,6 +70,20 @@ async def fill(plane: ControlPlane, n_nodes: int, n_pools: int) -> list[Manifest
         f"{time.perf_counter() - started:.0f} s"
     )
     return nodes
+
+
+async def fill_bare(plane: ControlPlane, nodes: list[Manifest]) -> list[str]:
+    """Give nodes of no pool as many pods, of nobody, for the rival; return the pods' paths."""
+    plane.apply([namespace_manifest(BARE)])
+    shape = replace(_shape("bare"), namespace=BARE, spec={})
+    bound = replace(shape, node_name=nodes[0]["metadata"]["name"])
+    first = pod_manifest("bare-0000-0", bound)
+    async with Filler(plane) as filler:
+        await filler.create([first | {"status": pod_status(first)}], status=True)
+    stored = plane.api().get(plane.api().path_of(first))
+    siblings = list(_siblings(nodes, [stored], "bare"))
+    await put_pods(plane.layout.etcd_url, siblings, a_transaction=1)
+    return [plane.api().path_of(pod) for pod in (first, *siblings)]
 
 
 def _shape(pool: str) -> PodShape:
@@ -111,11 +127,13 @@ def _first(pool: int, node: Manifest, owner: Manifest) -> Manifest:
     return pod | {"status": pod_status(pod)}
 
 
-def _siblings(nodes: list[Manifest], firsts: list[Manifest]) -> Iterator[Manifest]:
+def _siblings(
+    nodes: list[Manifest], firsts: list[Manifest], stem: str = "pod"
+) -> Iterator[Manifest]:
     for number, node in enumerate(nodes):
         first = firsts[number % len(firsts)]
         for i in range(PODS_PER_NODE):
-            name = f"pod-{number:04}-{i}"
+            name = f"{stem}-{number:04}-{i}"
             if name != first["metadata"]["name"]:
                 ip = f"10.{64 + number // 250}.{number % 250}.{i + 1}"
                 yield sibling(first, name, node_name=node["metadata"]["name"], pod_ip=ip)

@@ -7,9 +7,10 @@ workloads: pods that are evicted end after their 30 s of grace, and none follows
 has ten pods, spare nodes take the placeholders. The queue is an SQS in memory, a process of its
 own; so is the daemon, in active mode with the roles, quotas and fence of the active overlay. The
 rival is a bare client: as many nodes that nobody moves, patched with the very bodies of a cordon as
-fast as 32 connections can, before the daemon starts and after it has ended, as the same user. All
-times but that of sending are the API server's own, from its audit log: a cordon counts when it is
-answered.
+fast as 32 connections can, before the daemon starts and after it has ended, as the same user. With
+`--bare-evictions` it evicts as many pods from nodes of its own, too, as an administrator and before
+the daemon starts, and asks for no room: so fast are the server, KWOK and these cores. All times but
+that of sending are the API server's own, from its audit log: a cordon counts when it is answered.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import re
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,13 @@ import msgspec
 import psutil
 
 from scripts.bench.histogram import Histogram, read_histogram
-from scripts.bench.losses.notice_scene import PODS_PER_NODE, fill, queue_server
+from scripts.bench.losses.notice_scene import (
+    BARE,
+    PODS_PER_NODE,
+    fill,
+    fill_bare,
+    queue_server,
+)
 from scripts.bench.machine import machine
 from tests.active.scene.notices import SHOP, USER, Queue, settings
 from tests.controlplane.api import MERGE_PATCH, wait_until
@@ -54,6 +62,7 @@ def main() -> None:
     parser.add_argument("--burst", type=int, default=500)
     parser.add_argument("--pools", type=int, default=5)
     parser.add_argument("--watch-s", type=float, default=150.0, help="time given to the burst")
+    parser.add_argument("--bare-evictions", action="store_true")
     asked = parser.parse_args()
     print(machine())
     with (
@@ -69,6 +78,8 @@ def main() -> None:
             "SPOTVORTEX_TICK_S": "30",
         }
         wait_until(lambda: n_running(plane) == len(nodes) * PODS_PER_NODE, 300, 2.0)
+        if asked.bare_evictions:
+            evict_bare(plane, others)
         rivals, found = [rival(plane, others)], Burst()
         patches = asyncio.run(one_by_one(plane, others[: asked.single]))
         with Daemon(Path(folder), variables) as daemon:
@@ -150,9 +161,9 @@ def at_share(ordered: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def n_pods(plane: ControlPlane) -> int:
-    """Count the workloads' pods; a page of one spares the server, which shares our cores."""
-    page = plane.api().get(f"/api/v1/namespaces/{SHOP}/pods?limit=1")
+def n_pods(plane: ControlPlane, namespace: str = SHOP) -> int:
+    """Count a namespace's pods; a page of one spares the server, which shares our cores."""
+    page = plane.api().get(f"/api/v1/namespaces/{namespace}/pods?limit=1")
     return len(page["items"]) + int(page["metadata"].get("remainingItemCount", 0))
 
 
@@ -162,23 +173,25 @@ def n_running(plane: ControlPlane) -> int:
     return sum(pod["status"].get("phase") == "Running" for pod in pods)
 
 
-async def bare(plane: ControlPlane, nodes: list[Manifest], *, cordon: bool) -> float:
-    """Patch every node as a cordon does, or back; return the seconds it took."""
-    turn = iter(nodes)
-    headers = {
-        "Authorization": f"Bearer {plane.token(USER)}",
-        "Content-Type": MERGE_PATCH,
-        "User-Agent": RIVAL,
-    }
+Request = tuple[str, str, bytes]
+"""Method, path and body."""
+
+
+async def bare(plane: ControlPlane, user: str, requests: Iterable[Request]) -> float:
+    """Send requests over 32 connections as fast as they are answered; return the seconds."""
+    turn = iter(requests)
+    patch = {"Content-Type": MERGE_PATCH}
+    headers = {"Authorization": f"Bearer {plane.token(user)}", "User-Agent": RIVAL}
     connector = aiohttp.TCPConnector(limit=32, ssl=plane.ssl_context())
-    async with aiohttp.ClientSession(base_url=plane.url, connector=connector) as session:
+    async with aiohttp.ClientSession(
+        base_url=plane.url, connector=connector, headers=headers
+    ) as session:
 
         async def work() -> None:
-            for node in turn:
-                name, body = node["metadata"]["name"], _patch(node, cordon=cordon)
-                path = f"/api/v1/nodes/{name}"
-                async with session.patch(path, data=body, headers=headers) as answer:
-                    assert answer.status == 200, await answer.text()
+            for method, path, body in turn:
+                kind = patch if method == "PATCH" else {"Content-Type": "application/json"}
+                async with session.request(method, path, data=body, headers=kind) as answer:
+                    assert answer.status < 300, await answer.text()
                     await answer.read()
 
         started = time.perf_counter()
@@ -186,6 +199,35 @@ async def bare(plane: ControlPlane, nodes: list[Manifest], *, cordon: bool) -> f
             for _ in range(32):
                 group.create_task(work())
         return time.perf_counter() - started
+
+
+def patches_of(nodes: list[Manifest], *, cordon: bool) -> Iterator[Request]:
+    """Patch every node as a cordon does, or back."""
+    for node in nodes:
+        name = node["metadata"]["name"]
+        yield "PATCH", f"/api/v1/nodes/{name}", _patch(node, cordon=cordon)
+
+
+def evict_bare(plane: ControlPlane, others: list[Manifest]) -> None:
+    """Let the bare client evict as many pods as the burst has, and say how long they took."""
+    paths = asyncio.run(fill_bare(plane, others))
+    time.sleep(5.0)
+    cpu_s, started = used_s(), time.time()
+    requests = (("POST", f"{path}/eviction", _eviction(path)) for path in paths)
+    took_s = asyncio.run(bare(plane, "admin", requests))
+    while n_pods(plane, BARE):
+        time.sleep(1.0)
+    print(
+        f"  bare client: {len(paths)} pods evicted in {took_s:.1f} s, all gone after "
+        f"{time.time() - started:.1f} s; processor time, s: {said(cpu_s)}"
+    )
+
+
+def _eviction(path: str) -> bytes:
+    namespace, _, name = path.rpartition("/")
+    metadata = {"name": name, "namespace": namespace.split("/")[-2]}
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+    return msgspec.json.encode(body)
 
 
 async def one_by_one(plane: ControlPlane, nodes: list[Manifest]) -> list[float]:
@@ -219,8 +261,8 @@ def _patch(node: Manifest, *, cordon: bool) -> bytes:
 
 def rival(plane: ControlPlane, others: list[Manifest]) -> float:
     """Let the bare client cordon its nodes, and undo it; return the seconds of the cordons."""
-    took = asyncio.run(bare(plane, others, cordon=True))
-    asyncio.run(bare(plane, others, cordon=False))
+    took = asyncio.run(bare(plane, USER, patches_of(others, cordon=True)))
+    asyncio.run(bare(plane, USER, patches_of(others, cordon=False)))
     return took
 
 
