@@ -18,6 +18,7 @@ from spotvortex.aws.session import (
     RequestFailedError,
     answered,
     open_client,
+    rights_to,
     short_words,
 )
 from spotvortex.errors import PriceSourceError, QueueFault, SettingsError
@@ -97,8 +98,5 @@ def _fix(operation: str, trouble: RequestFailedError) -> str:
     if _SPENT in trouble.words:
         return "others of this account ask too; wait a day, or set SPOTVORTEX_PLACEMENT_SCORES=off"
     if trouble.fault is QueueFault.DENIED:
-        return (
-            f"let the role of this pod's ServiceAccount do {operation}, or set "
-            "SPOTVORTEX_PLACEMENT_SCORES=off"
-        )
+        return f"{rights_to(operation)}, or set SPOTVORTEX_PLACEMENT_SCORES=off"
     return "see to the network way to EC2, or wait"

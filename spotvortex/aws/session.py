@@ -36,11 +36,19 @@ _LONGEST_MESSAGE: Final = 256
 _REGION: Final = re.compile(r"https?://sqs(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com[./].*")
 _HTTP_DENIED: Final = (401, 403)
 
+
+def rights_to(operation: str) -> str:
+    """Say what to give whom AWS refuses an operation, be it a person or a pod."""
+    return (
+        f"give credentials that may do {operation} (a pod has them by the role of its "
+        "ServiceAccount)"
+    )
+
+
 _FIXES: Final[Mapping[QueueFault, str]] = {
-    QueueFault.DENIED: (
-        "let the role of this pod's ServiceAccount do sqs:GetQueueUrl, sqs:ReceiveMessage, "
-        "sqs:DeleteMessage and sqs:ChangeMessageVisibility on the queue (and kms:Decrypt on its "
-        "key)"
+    QueueFault.DENIED: rights_to(
+        "sqs:GetQueueUrl, sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility "
+        "on the queue, and kms:Decrypt on its key"
     ),
     QueueFault.ABSENT: (
         "create the queue, or name the right one, in this account and region, in "
@@ -206,14 +214,6 @@ async def open_queue(
 
 class NoClientError(Exception):
     """No client could be made; the cause says why."""
-
-
-def rights_to(operation: str) -> str:
-    """Say what to give whom AWS refuses an operation, be it a person or a pod."""
-    return (
-        f"give credentials that may do {operation} (a pod has them by the role of its "
-        "ServiceAccount)"
-    )
 
 
 @asynccontextmanager

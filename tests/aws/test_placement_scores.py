@@ -85,7 +85,10 @@ async def test_only_the_first_types_in_use_and_of_the_region_are_asked_about(mon
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ((403, "UnauthorizedOperation"), "do ec2:DescribeAvailabilityZones, or set"),
+        (
+            (403, "UnauthorizedOperation"),
+            "do ec2:DescribeAvailabilityZones (a pod has them by the role of its ServiceAccount)",
+        ),
         ((503, "RequestLimitExceeded"), "RequestLimitExceeded: told so"),
         ((400, "MaxConfigLimitExceeded"), "others of this account ask too"),
     ],

@@ -114,6 +114,7 @@ async def test_what_stays_is_told_after_the_last_attempt_and_the_library_adds_no
 async def test_a_refusal_is_asked_once(memory, monkeypatch):
     error, n_asked = await receive(memory, monkeypatch, (403, "AccessDenied"), PAGE)
     assert (error.fault, n_asked) == (QueueFault.DENIED, 1)
+    assert "give credentials that may do sqs:GetQueueUrl" in str(error)
 
 
 async def test_what_a_client_has_read_is_kept_out_of_garbage_collections(memory):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 
-from spotvortex.aws.session import PASSING, RequestFailedError, answered, short_words
+from spotvortex.aws.session import PASSING, RequestFailedError, answered, rights_to, short_words
 from spotvortex.errors import QueueFault, ScalingError
 
 Answer = Mapping[str, Any]
@@ -56,4 +56,4 @@ def may_pass(trouble: RequestFailedError) -> bool:
 def _fix(action: str, trouble: RequestFailedError) -> str:
     if code_of(trouble) in EXPIRED or trouble.fault is not QueueFault.DENIED:
         return ""
-    return f"; let the role of this pod's ServiceAccount do {action} (spotvortex aws policies)"
+    return f"; {rights_to(action)}; `spotvortex aws policies` prints the policy"

@@ -190,7 +190,7 @@ async def test_managed_groups_count_only_where_that_is_wished(cloud):
     ("fault", "words", "is_passing"),
     [
         ((403, "ExpiredToken"), "ExpiredToken: told so$", True),
-        ((403, "AccessDenied"), "do autoscaling:SetDesiredCapacity", False),
+        ((403, "AccessDenied"), "credentials that may do autoscaling:SetDesired", False),
         ((400, "Throttling"), "Throttling: told so", True),
         ((503, "ServiceUnavailable"), "ServiceUnavailable", True),
         ((400, "ScalingActivityInProgress"), "ScalingActivityInProgress", True),
