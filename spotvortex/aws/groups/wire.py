@@ -161,6 +161,7 @@ def tagged_group(answer: Answer, tags: GroupTags, hook_s: float) -> ScalingGroup
         said = bought
     elif bought not in (None, said):
         trouble = f"its tag says {said}, and its instances distribution buys {bought}: mend one"
+    trouble = trouble or _in_units(answer)
     kind = _BY_TAG.get(word, CapacityType.ON_DEMAND)
     group = _common(answer, labelled_group(pool, kind), hook_s)
     return replace(group, pool=pool, capacity_type=said, trouble=trouble)
@@ -251,6 +252,22 @@ def _common(answer: Answer, node_group: str, hook_s: float) -> ScalingGroup:
         hook_s=hook_s,
         status=str(answer.get("Status", "")),
     )
+
+
+def _in_units(answer: Answer) -> str:
+    """Return why a group's size is no number of nodes, "" where it is.
+
+    Weights, and sizes in vCPUs or MiB: a node then counts as several units ("Configure an Auto
+    Scaling group to use instance weights", Amazon EC2 Auto Scaling User Guide).
+    """
+    unit = str(answer.get("DesiredCapacityType", "") or "units")
+    if unit != "units":
+        return f"its sizes count {unit}, not nodes: set its desired capacity type to units"
+    mixed = (answer.get("MixedInstancesPolicy") or {}).get("LaunchTemplate") or {}
+    weights = {str(entry.get("WeightedCapacity", "1")) for entry in mixed.get("Overrides") or ()}
+    if weights <= {"1"}:
+        return ""
+    return "its sizes count weights, not nodes: take WeightedCapacity out of its overrides"
 
 
 def _bought(answer: Answer) -> CapacityType | None:

@@ -1,5 +1,7 @@
 """What AWS says of groups becomes values, and what contradicts itself there is named."""
 
+from dataclasses import replace
+
 import pytest
 
 from spotvortex.aws.groups.quotas import UNTOLD, QuotaLeft, last_of, quota_code, quota_in
@@ -16,7 +18,7 @@ from spotvortex.aws.groups.wire import (
     with_addresses,
     with_vcpus,
 )
-from spotvortex.core.domain.cloud.scaling_groups import no_growth
+from spotvortex.core.domain.cloud.scaling_groups import no_growth, no_release
 from spotvortex.core.domain.types import CapacityType
 
 TAGS = GroupTags()
@@ -90,6 +92,30 @@ def test_a_policy_of_mixed_instances_says_how_it_buys(word, base, percent, kind,
 
 def test_what_a_policy_leaves_out_has_awss_default():
     assert of(word="on-demand", MixedInstancesPolicy={"LaunchTemplate": {}}).trouble == ""
+
+
+def overrides(*weights):
+    listed = [
+        {"InstanceType": "c5.large"} | ({"WeightedCapacity": w} if w else {}) for w in weights
+    ]
+    return {"MixedInstancesPolicy": {"LaunchTemplate": {"Overrides": listed}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (overrides("2", "4"), "count weights, not nodes: take WeightedCapacity out"),
+        (overrides("", "2"), "count weights, not nodes: take WeightedCapacity out"),
+        (overrides("", "1"), ""),
+        ({"DesiredCapacityType": "vcpu"}, "count vcpu, not nodes: set its desired capacity type"),
+        ({"DesiredCapacityType": "units"}, ""),
+    ],
+)
+def test_a_group_whose_size_counts_no_nodes_is_neither_grown_nor_shrunk(changes, words):
+    group = of(word="on-demand", **changes)
+    for said in (no_growth(group), group.trouble):
+        assert words in said
+    assert bool(no_release(replace(group, instances=()))) is bool(words)
 
 
 def test_what_holds_a_group_is_read():
