@@ -109,6 +109,8 @@ def to_give_back(
         in_use: ids of instances whose nodes carry pods of workloads.
     """
     surplus = min(growth.n_nodes, group.desired - growth.before) - n_gone
+    # Below a smallest size that was raised meanwhile AWS refuses each step.
+    surplus = min(surplus, group.desired - group.smallest)
     if surplus <= 0:
         return GiveBack()
     living = group.living

@@ -95,6 +95,20 @@ def test_a_persons_smaller_size_has_taken_it_back_already():
     assert to_give_back(GROWTH, group(2, "old", "new"), 0, ()) == GiveBack(ended=("new",))
 
 
+@pytest.mark.parametrize(
+    ("smallest", "given"),
+    [
+        (1, GiveBack(desired=2, ended=("new",))),
+        (2, GiveBack(desired=2)),
+        (3, GiveBack()),
+        (4, GiveBack()),
+    ],
+)
+def test_nothing_is_given_back_below_a_smallest_size_that_was_raised_meanwhile(smallest, given):
+    now = replace(group(3, "old", "new"), smallest=smallest)
+    assert to_give_back(GROWTH, now, 0, ()) == given
+
+
 def test_an_instance_is_noted_once():
     noted = with_released(with_released(GROWTH, "a"), "a")
     assert noted.released == ("a",)
