@@ -135,15 +135,7 @@ class AwsGroups:
     async def set_desired(self, group: ScalingGroup, desired: int, bound_s: float) -> None:
         """Set a group's size, of a managed one by its scaling configuration; see the port."""
         if group.managed:
-            await asked(
-                "eks:UpdateNodegroupConfig",
-                self._eks.update_nodegroup_config(
-                    clusterName=group.cluster,
-                    nodegroupName=group.managed,
-                    scalingConfig={"desiredSize": desired},
-                ),
-                bound_s,
-            )
+            await self._set_managed(group, desired, bound_s)
             return
         await asked(
             "autoscaling:SetDesiredCapacity",
@@ -152,6 +144,18 @@ class AwsGroups:
             ),
             bound_s,
         )
+
+    async def _set_managed(self, group: ScalingGroup, desired: int, bound_s: float) -> None:
+        request = self._eks.update_nodegroup_config(
+            clusterName=group.cluster,
+            nodegroupName=group.managed,
+            scalingConfig={"desiredSize": desired},
+        )
+        try:
+            await asked("eks:UpdateNodegroupConfig", request, bound_s)
+        finally:
+            # IMPORTANT: it is UPDATING from now on, which what is kept of it would hide.
+            self._nodegroups.forget((group.cluster, group.managed))
 
     async def end(self, instance_id: str, bound_s: float) -> None:
         """End an instance, with its group one smaller; see the port."""

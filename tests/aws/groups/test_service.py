@@ -158,8 +158,10 @@ async def test_a_managed_group_is_read_with_eks_and_set_by_its_scaling_configura
     async with asking(tags=GroupTags(cluster="blue")) as groups:
         (group,) = await groups.all_groups(10.0)
         assert (group.node_group, group.desired) == ("nodegroup/web-spot", 1)
+        cloud.updating_s = 60.0
         await groups.set_desired(group, 2, 10.0)
-        assert (await groups.group("nodegroup/web-spot", 10.0)).desired == 2
+        group = await groups.group("nodegroup/web-spot", 10.0)
+        assert (group.desired, group.status) == (2, "UPDATING"), "what was kept said ACTIVE"
     assert [operation for operation, _ in cloud.writes()] == ["UpdateNodegroupConfig"]
 
 

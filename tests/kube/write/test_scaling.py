@@ -113,6 +113,22 @@ async def test_what_is_not_delivered_is_asked_for_no_more():
     assert memory.writes[1:3] == [f"{ON_DEMAND}=3", f"{ON_DEMAND}=1"]
 
 
+async def test_a_managed_group_that_has_not_taken_its_size_yet_is_settled_once_it_has():
+    memory = groups()
+    async with driving(memory) as driver:
+        await driver.grow(GROW, far())
+        grown = memory.groups[ON_DEMAND]
+        before = group_of(ON_DEMAND, 1, managed="web-od", status="UPDATING")
+        memory.groups[ON_DEMAND] = before
+        answer = await driver.grow(SETTLE, far())
+        assert isinstance(answer, Again)
+        assert "has not taken its size yet: it is UPDATING" in answer.reason
+        assert memory.journal() != {}
+        memory.groups[ON_DEMAND] = replace(grown, managed="web-od")
+        assert await driver.grow(SETTLE, far()) == Done()
+    assert (sizes(memory), memory.journal()) == ((3, 1), {})
+
+
 def a_pod(**meta):
     return {"metadata": {"namespace": "shop", "name": "a", "uid": "u"} | meta, "spec": {}}
 

@@ -49,6 +49,10 @@ PATIENCE: Final = 2
 WAIT_S: Final = 120.0
 LONGEST_WAIT_S: Final = 600.0
 
+UPDATING: Final = "UPDATING"
+"""The status of a managed node group while EKS carries out a change (EKS API Reference,
+"Nodegroup")."""
+
 MAX_LOOKS: Final = 3
 """How often a group is looked at anew where its size changes under the journal's hand."""
 
@@ -200,6 +204,10 @@ class ScalingProvisioner:
             return Done()
         group = await self.service.group(call.group, self._bound_s(until))
         if group is not None:
+            if _is_on_its_way(growth, group):
+                return Again(
+                    reason=f"{group.name} has not taken its size yet: it is {group.status}"
+                )
             await self._give_back(growth, group, call, until)
         await end_growth(self.namespace, book, call.group, self._requests(until))
         self._note_end(call.group, moved=bool(growth.released))
@@ -262,6 +270,12 @@ def _against(
     if not why and len(group.instances) > MAX_INSTANCES:
         why = f"{group.name}: it has more than {MAX_INSTANCES} instances"
     return Refused(reason=why) if why else None
+
+
+def _is_on_its_way(growth: Growth, group: ScalingGroup) -> bool:
+    """Tell whether EKS may still set the size that was asked for: it does so after its answer."""
+    written = standing_of(growth, group.desired) is Standing.WRITTEN
+    return bool(group.managed) and group.status == UPDATING and not written
 
 
 def _is_overtaken(known: Growth, fresh: Growth | None, group: ScalingGroup) -> bool:
