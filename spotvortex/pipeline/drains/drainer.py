@@ -67,6 +67,7 @@ class Drainer:
     announcer: Announcer
     in_hand: Latest[InHand] = field(default_factory=lambda: Latest("in-hand"))
     _drains: dict[str, DrainTask | None] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
     _chores: set[str] = field(default_factory=set)
     _waves: WaveBarrier = field(default_factory=WaveBarrier)
     _over: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -101,14 +102,21 @@ class Drainer:
             group.create_task(self._begin_after(turns, order, stop))
 
     def _hold(self, uid: str, drain: DrainTask | None) -> None:
+        """Take a node in hand, and tell; what has not begun counts, whatever its mode."""
         self._drains[uid] = drain
+        if drain is None or drain.order.mode.writes:
+            self._told.add(uid)
+        else:
+            self._told.discard(uid)
+        self._tell()
+
+    def _let_go(self, uid: str) -> None:
+        del self._drains[uid]
+        self._told.discard(uid)
         self._tell()
 
     def _tell(self) -> None:
-        """Tell what is in hand; what has not begun counts, whatever its mode."""
-        drains = self._drains.items()
-        uids = frozenset(uid for uid, one in drains if one is None or one.order.mode.writes)
-        self.in_hand.put(InHand(uids=uids))
+        self.in_hand.put(InHand(uids=frozenset(self._told)))
 
     def _rest(self, plan_id: str, key: str) -> None:
         """Take note that an order or a chore has ended well enough not to come again at once."""
@@ -143,8 +151,7 @@ class Drainer:
     async def _carry_out(self, order: DrainOrder, stop: asyncio.Event) -> None:
         with self.heartbeats.at_work("drainer"):
             result = await self.drain(order, stop)
-        del self._drains[order.uid]
-        self._tell()
+        self._let_go(order.uid)
         if result.end is not DrainEnd.HANDED_OVER:
             self._rest(order.plan_id, order.uid)
         self._report(result)
