@@ -61,6 +61,7 @@ _FIXES: Final[Mapping[QueueFault, str]] = {
 PASSING: Final = frozenset({QueueFault.THROTTLED, QueueFault.UNREACHABLE, QueueFault.SERVER})
 
 # "Common errors" and the errors of each action in the Amazon SQS API Reference, and those of STS.
+# SQS says its errors by the codes of its older query protocol too, which the library prefers.
 _FAULTS: Final[Mapping[str, QueueFault]] = {
     "AWS.SimpleQueueService.NonExistentQueue": QueueFault.ABSENT,
     "QueueDoesNotExist": QueueFault.ABSENT,
@@ -72,8 +73,13 @@ _FAULTS: Final[Mapping[str, QueueFault]] = {
     "InvalidClientTokenId": QueueFault.DENIED,
     "InvalidIdentityToken": QueueFault.DENIED,
     "InvalidSecurity": QueueFault.DENIED,
+    "KMS.AccessDeniedException": QueueFault.DENIED,
+    "KMS.DisabledException": QueueFault.DENIED,
+    "KMS.InvalidStateException": QueueFault.DENIED,
+    "KMS.NotFoundException": QueueFault.DENIED,
     "KmsAccessDenied": QueueFault.DENIED,
     "UnrecognizedClientException": QueueFault.DENIED,
+    "KMS.ThrottlingException": QueueFault.THROTTLED,
     "KmsThrottled": QueueFault.THROTTLED,
     "OverLimit": QueueFault.THROTTLED,
     "RequestThrottled": QueueFault.THROTTLED,
@@ -226,11 +232,12 @@ async def open_client(
         NoClientError: no region is known, or a setting of AWS is wrong.
     """
     # 25 to 40 MiB, which only who needs AWS pays.
-    make = await asyncio.to_thread(_opening, service, region, wait_s, n_connections)
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
-    opening = make()
     try:
+        # Reads the profile too, which may be none.
+        make = await asyncio.to_thread(_opening, service, region, wait_s, n_connections)
+        opening = make()
         client = await opening.__aenter__()
     except (BotoCoreError, ValueError) as error:
         raise NoClientError(str(error)) from error

@@ -8,7 +8,7 @@ import pytest
 
 from spotvortex.aws import session
 from spotvortex.aws.session import RETRIES, open_queue
-from spotvortex.errors import QueueError, QueueFault
+from spotvortex.errors import QueueError, QueueFault, SettingsError
 from tests.aws.conftest import queue_at
 from tests.aws.faults import DROP, HANG, PAGE, fault_proxy
 
@@ -115,6 +115,34 @@ async def test_a_refusal_is_asked_once(memory, monkeypatch):
     error, n_asked = await receive(memory, monkeypatch, (403, "AccessDenied"), PAGE)
     assert (error.fault, n_asked) == (QueueFault.DENIED, 1)
     assert "give credentials that may do sqs:GetQueueUrl" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "fault"),
+    [
+        ("KMS.AccessDeniedException", QueueFault.DENIED),
+        ("KMS.DisabledException", QueueFault.DENIED),
+        ("KMS.InvalidStateException", QueueFault.DENIED),
+        ("KMS.NotFoundException", QueueFault.DENIED),
+        ("KMS.ThrottlingException", QueueFault.THROTTLED),
+    ],
+)
+async def test_trouble_with_the_key_of_a_queue_is_told_from_an_outage(
+    memory, monkeypatch, code, fault
+):
+    error, _ = await receive(memory, monkeypatch, *[(400, code)] * 2)
+    assert error.fault is fault
+    assert "kms:Decrypt" in str(error) or fault is QueueFault.THROTTLED
+
+
+@pytest.mark.parametrize("name", ["AWS_PROFILE", "AWS_CONFIG_FILE"])
+async def test_a_profile_that_is_none_is_refused_in_words(monkeypatch, tmp_path, name):
+    broken = tmp_path / "config"
+    broken.write_text("[default\nregion=")
+    monkeypatch.setenv(name, {"AWS_PROFILE": "absent"}.get(name, str(broken)))
+    opening = open_queue("q", region="us-east-1", wait_s=1, n_connections=1, rng=Random(1))
+    with pytest.raises(SettingsError, match=r"SPOTVORTEX_INTERRUPTION_QUEUE=q: (The|Unable)"):
+        await opening.__aenter__()
 
 
 async def test_what_a_client_has_read_is_kept_out_of_garbage_collections(memory):
