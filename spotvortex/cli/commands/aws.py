@@ -66,6 +66,7 @@ def command(  # noqa: PLR0913 - one parameter an option
                 reads=groups in (Groups.READ, Groups.MOVE),
                 writes=groups is Groups.MOVE,
                 cluster=cluster,
+                region=aws_region(),
             )
             text = rights_policy(queue_arn, key_arn, wanted)
         case Printed.TRUST:

@@ -25,7 +25,15 @@ _ARNS: Final = {
     Bound.KEY: re.compile(r"arn:aws[\w-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]{1,128}"),
 }
 _ACCOUNT: Final = re.compile(r"\d{12}")
-_PROVIDER: Final = re.compile(r"(https://)?(oidc\.eks\.[a-z0-9.-]+/id/[A-Za-z0-9]+)")
+_PROVIDER: Final = re.compile(r"(https://)?(oidc\.eks\.([a-z0-9-]+)\.[a-z0-9.-]+/id/[A-Za-z0-9]+)")
+_PARTITIONS: Final = {
+    "cn-": "aws-cn",
+    "eusc-": "aws-eusc",
+    "us-gov-": "aws-us-gov",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+}
+"""Partitions by how the names of their regions begin; all other regions are of `aws`."""
 _IDS: Final = {
     "ec2": "SpotPrices",
     "pricing": "ListPrices",
@@ -45,12 +53,14 @@ class GroupRights:
         writes: nodes are moved by them.
         cluster: the EKS cluster whose managed node groups count, "" of none.
         tag: the tag by which a group is found.
+        region: where they are, "" where that is not known; it tells the partition of ARNs.
     """
 
     reads: bool = False
     writes: bool = False
     cluster: str = ""
     tag: str = "spotvortex.io/pool"
+    region: str = ""
 
 
 NO_GROUPS: Final = GroupRights()
@@ -90,7 +100,7 @@ def _of_groups(groups: GroupRights) -> list[Statement]:
         found.append(_allow("TaggedGroups", grown, "*") | {"Condition": tagged})
     if not groups.cluster:
         return found
-    named = f"arn:aws:eks:*:*:nodegroup/{groups.cluster}/*"
+    named = f"arn:{_partition_of(groups.region)}:eks:*:*:nodegroup/{groups.cluster}/*"
     sized = [r.action for r in RIGHTS if r.scope is Bound.NODEGROUPS]
     sized = [a for a in sized if groups.writes or a not in GROUP_WRITES]
     found.append(_allow("NodeGroups", sized, named))
@@ -99,6 +109,11 @@ def _of_groups(groups: GroupRights) -> list[Statement]:
         ends = [a for a in grown if ":Terminate" in a]
         found.append(_allow("NodesOfNodeGroups", ends, "*") | {"Condition": of_cluster})
     return found
+
+
+def _partition_of(region: str) -> str:
+    """Return the partition of a region, the second word of each ARN there."""
+    return next((name for start, name in _PARTITIONS.items() if region.startswith(start)), "aws")
 
 
 def _allow(sid: str, actions: list[str], resource: str) -> Statement:
@@ -126,13 +141,15 @@ def trust_policy(namespace: str, oidc: str = "", account: str = "") -> str:
             f"--oidc={oidc!r} is no issuer of EKS: give what `aws eks describe-cluster --query "
             "cluster.identity.oidc.issuer` says"
         )
-    issuer = found[2]
+    issuer, partition = found[2], _partition_of(found[3])
     subject = f"system:serviceaccount:{namespace}:{SERVICE_ACCOUNT}"
     return _json(
         [
             {
                 "Effect": "Allow",
-                "Principal": {"Federated": f"arn:aws:iam::{account}:oidc-provider/{issuer}"},
+                "Principal": {
+                    "Federated": f"arn:{partition}:iam::{account}:oidc-provider/{issuer}"
+                },
                 "Action": "sts:AssumeRoleWithWebIdentity",
                 "Condition": {
                     "StringEquals": {f"{issuer}:sub": subject, f"{issuer}:aud": "sts.amazonaws.com"}

@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import spotvortex.aws
 from scripts import iam
+from spotvortex.cli.main import cli
 from spotvortex.core.domain.cloud.notices import EVENTS
 from spotvortex.errors import SettingsError
 from spotvortex.report.aws.policies import GroupRights, rights_policy, trust_policy
@@ -102,6 +104,35 @@ def test_the_role_is_for_the_daemons_account_alone():
     (by_agent,) = json.loads(trust_policy("spot"))["Statement"]
     assert by_agent["Principal"] == {"Service": "pods.eks.amazonaws.com"}
     assert by_agent["Condition"]["StringEquals"]["aws:RequestTag/kubernetes-namespace"] == "spot"
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [
+        ("us-east-1", "aws"),
+        ("", "aws"),
+        ("cn-north-1", "aws-cn"),
+        ("us-gov-west-1", "aws-us-gov"),
+        ("us-iso-east-1", "aws-iso"),
+        ("us-isob-east-1", "aws-iso-b"),
+        ("eusc-de-east-1", "aws-eusc"),
+    ],
+)
+def test_arns_are_of_the_partition_of_their_region(region, partition):
+    policy = json.loads(rights_policy(groups=replace(MOVING, region=region)))
+    (named,) = (s["Resource"] for s in policy["Statement"] if s["Sid"] == "NodeGroups")
+    assert named == f"arn:{partition}:eks:*:*:nodegroup/blue/*"
+    issuer = f"oidc.eks.{region or 'eu-west-1'}.amazonaws.com/id/0A1B2C"
+    (trust,) = json.loads(trust_policy("spot", issuer, "123456789012"))["Statement"]
+    arn = f"arn:{partition}:iam::123456789012:oidc-provider/{issuer}"
+    assert trust["Principal"]["Federated"] == arn
+
+
+def test_the_policy_goes_by_the_region_of_the_environment(monkeypatch):
+    monkeypatch.setenv("AWS_REGION", "us-gov-west-1")
+    asked = ["aws", "policies", "--groups", "move", "--cluster", "blue"]
+    done = CliRunner().invoke(cli, asked, catch_exceptions=False)
+    assert '"arn:aws-us-gov:eks:*:*:nodegroup/blue/*"' in done.output
 
 
 @pytest.mark.parametrize(
