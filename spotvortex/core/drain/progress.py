@@ -38,7 +38,8 @@ OVERDUE: Final = 0.0
 """A deadline that has long passed: whatever has it is undone at its next step."""
 
 _PASSING: Final = frozenset({Blocker.PDB_ALLOWS_ZERO, Blocker.SINGLE_REPLICA})
-"""Blockers that the controller's own evictions may cause: once begun, the drain waits for them."""
+"""Blockers that the controller's own evictions may cause: what has begun waits for them, and so do
+the marked nodes of its wave."""
 
 
 class DrainPhase(StrEnum):
@@ -281,7 +282,8 @@ def _cordon_trouble(progress: DrainProgress, view: NodeView) -> tuple[DrainEnd, 
 
 
 def _pod_trouble(progress: DrainProgress, view: NodeView) -> tuple[DrainEnd, str] | None:
-    lasting = HARD_BLOCKERS - _PASSING if progress.begun else HARD_BLOCKERS
+    of_wave = progress.marked and view.wave is not None and view.wave.begun
+    lasting = HARD_BLOCKERS - _PASSING if progress.begun or of_wave else HARD_BLOCKERS
     held = next((p for p in to_evict(progress, view) if lasting.intersection(p.blockers)), None)
     if held is None:
         return None

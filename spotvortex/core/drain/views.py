@@ -53,6 +53,7 @@ class WaveView:
         known: every one of the nodes has been looked at.
         last: the orders of all other nodes have ended.
         marking: one of the nodes is not marked yet.
+        begun: a pod of one of the nodes was evicted.
         trouble: why one of the nodes never gets its room, "" where none has trouble.
         gives_back: every one of the lost nodes has its room or its pods go without, and the one
             that looks is to give back what has no node yet.
@@ -65,6 +66,7 @@ class WaveView:
     known: bool = True
     last: bool = True
     marking: bool = False
+    begun: bool = False
     trouble: str = ""
     gives_back: bool = False
 

@@ -29,6 +29,7 @@ class _Member:
     left: int = 0
     settled: bool = False
     marked: bool = False
+    begun: bool = False
     ended: bool = False
 
 
@@ -74,6 +75,7 @@ class _Wave:
             known=n["seen"] == len(self.members),
             last=n["ended"] - own.ended == len(self.members) - 1,
             marking=n["marked"] < len(self.members),
+            begun=n["begun"] > 0,
             trouble=self.trouble,
             gives_back=uid == self.giver and n["settled"] == len(self.members),
         )
@@ -88,6 +90,7 @@ def _sums(member: _Member) -> dict[str, int]:
         "left": member.left,
         "settled": int(member.settled),
         "marked": int(member.marked),
+        "begun": int(member.begun),
         "ended": int(member.ended),
     }
 
@@ -122,6 +125,7 @@ class WaveBarrier:
             left=len(to_evict(progress, view)),
             settled=progress.pressed or _is_settled(wave, view, progress),
             marked=progress.marked or view.marked,
+            begun=progress.begun,
         )
         wave.put(order.uid, member)
         return replace(view, wave=wave.view(order.uid))
@@ -131,7 +135,9 @@ class WaveBarrier:
         wave = self._waves.get(order.plan_id)
         if wave is None:
             return
-        wave.put(order.uid, _Member(seen=True, asking=False, settled=True, marked=True, ended=True))
+        begun = wave.members.get(order.uid, _NEWCOMER).begun
+        over = _Member(seen=True, asking=False, settled=True, marked=True, begun=begun, ended=True)
+        wave.put(order.uid, over)
         if wave.giver == order.uid:
             left = (uid for uid, member in reversed(wave.members.items()) if not member.ended)
             wave.giver = next(left, "")

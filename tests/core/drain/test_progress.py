@@ -165,6 +165,21 @@ def test_pods_of_a_planned_wave_go_once_all_of_its_nodes_are_marked():
     assert phase(progress=MARKED, seen=marked_view(A, B, wave=WAVE)) is DrainPhase.EVICTING
 
 
+def test_a_pod_that_the_evictions_of_its_wave_leave_alone_is_waited_for_and_not_given_up():
+    """Of a StatefulSet with two pods one has gone; the other one's node must not be given back."""
+    alone = replace(A, blockers=(Blocker.SINGLE_REPLICA,))
+    begun = marked_view(alone, bound=1, wave=replace(WAVE, begun=True))
+    waiting = proceed(ORDER, MARKED, begun, AT)
+    assert waiting.phase is DrainPhase.EVICTING
+    assert next_step(ORDER, waiting, begun, AT) == Wait(POLL_S)
+    back = replace(begun, pods=(A,))
+    assert isinstance(next_step(ORDER, proceed(ORDER, waiting, back, AT), back, AT).call, EvictPod)
+    # Where nothing of the wave has gone yet, or the node is not marked, somebody else took it.
+    for seen in (replace(begun, wave=WAVE), replace(begun, marked=False, cordoned=False)):
+        progress = replace(MARKED, marked=seen.marked)
+        assert proceed(ORDER, progress, seen, AT).end is DrainEnd.REFUSED
+
+
 def test_the_trouble_of_a_wave_ends_what_is_not_marked_yet():
     seen = view(A, B, bound=2, wave=replace(WAVE, trouble="0/3 nodes fit"))
     found = proceed(ORDER, ASKED, seen, AT)

@@ -68,6 +68,15 @@ def test_a_wave_is_marking_until_each_of_it_is_marked_or_has_ended():
     assert not seen(waves, A, marked=True).marking
 
 
+def test_a_wave_has_begun_once_a_pod_of_one_of_it_was_evicted_also_after_that_ones_end():
+    waves = joined(A, B)
+    assert not seen(waves, B).begun
+    seen(waves, A, begun=True)
+    assert seen(waves, B).begun
+    waves.leave(A, DrainEnd.DONE, "drained", was_marked=True)
+    assert seen(waves, B).begun
+
+
 def test_pods_that_have_been_evicted_need_no_more_room():
     waves = joined(A, B)
     seen(waves, A, n_pods=2, bound=1, begun=True, evicted=frozenset({"uid-web-s0-0"}))
