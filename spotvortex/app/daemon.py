@@ -13,6 +13,7 @@ import signal
 import time
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
+from io import FileIO
 from typing import Final
 
 from spotvortex import __version__
@@ -21,7 +22,6 @@ from spotvortex.code_digest import code_version
 from spotvortex.core.decision.weights import WeightRules
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.types import Mode
-from spotvortex.errors import SettingsError
 from spotvortex.persistence.ledger_file import LedgerFile
 from spotvortex.persistence.memory_file import open_folder
 from spotvortex.pipeline.drains.actuators import Actuators, RecordingActuator
@@ -71,7 +71,7 @@ async def run_daemon(
         metrics.follow_ledger(book.totals)
         hub = Hub(metrics, Tracing(exporter, version=__version__), trends, book)
         stack.push_async_callback(asyncio.to_thread, hub.close)
-        journal = _journal(settings, metrics)
+        journal = _journal(settings, metrics, stack.enter_context(open_sink(settings.decision_log)))
         if edges.traffic is not None:
             metrics.follow(edges.traffic)
         if edges.notice_traffic is not None:
@@ -179,11 +179,7 @@ def _book(settings: Settings, edges: Edges, limits: Limits) -> LedgerBook:
     )
 
 
-def _journal(settings: Settings, metrics: Metrics) -> DecisionJournal:
-    try:
-        sink = open_sink(settings.decision_log)
-    except OSError as error:
-        raise SettingsError(f"SPOTVORTEX_DECISION_LOG={settings.decision_log}: {error}") from error
+def _journal(settings: Settings, metrics: Metrics, sink: FileIO) -> DecisionJournal:
     return DecisionJournal(
         code_version=code_version(),
         counts=metrics,

@@ -204,7 +204,7 @@ class Settings(BaseSettings):
     """File to which decision records are appended; unset writes them to standard output."""
 
     decision_format: Literal["json", "text"] = "json"
-    """How records are written: JSON Lines, or one readable line each."""
+    """What is written: every record as JSON, or readable lines of what a person has to know."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Threshold of the log on standard error."""

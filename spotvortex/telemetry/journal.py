@@ -1,9 +1,9 @@
 """Decision records: a bounded ring in memory, and lines to a file or to standard output.
 
 Comes in: plans. Goes out: records, each with the digest of the one before, looked up by id or
-filtered, and written as JSON or as text. A chain starts anew with each start of the daemon, with an
-empty digest; among JSON lines stand checkpoints that count its records. May not end the daemon: a
-full disk or a closed pipe is counted and told.
+filtered, and written as JSON; or, as text, lines for a person, which are fewer. A chain starts anew
+with each start of the daemon, with an empty digest; among JSON lines stand checkpoints that count
+its records. May not end the daemon: a full disk or a closed pipe is counted and told.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from typing import Final, Protocol
 from spotvortex.core.decision.messages import Decision, Plan
 from spotvortex.core.domain.types import Action
 from spotvortex.core.record.checkpoint import EVERY_RECORDS, EVERY_S, Checkpoint
-from spotvortex.core.record.record import DecisionRecord, describe, is_worth_recording, record_of
+from spotvortex.core.record.record import DecisionRecord, is_worth_recording, record_of
+from spotvortex.core.record.story import Told, describe, tell
 from spotvortex.errors import SettingsError
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ STDOUT_FD: Final = 1
 
 
 class LineFormat(StrEnum):
-    """How a record is written: as JSON for machines, or as one line for a person."""
+    """What is written: each record as JSON, or for a person the decisions worth a line."""
 
     JSON = "json"
     TEXT = "text"
@@ -67,16 +68,16 @@ def open_sink(path: Path | None) -> FileIO:
     """Open a file for appending, unbuffered, or standard output where there is no path.
 
     Raises:
-        SettingsError: the file cannot be opened.
+        SettingsError: the file, or standard output, cannot be opened.
     """
-    if path is None:
-        return FileIO(STDOUT_FD, "wb", closefd=False)
     try:
+        if path is None:
+            return FileIO(STDOUT_FD, "wb", closefd=False)
         return FileIO(path, "ab")
     except OSError as error:
-        raise SettingsError(
-            f"SPOTVORTEX_DECISION_LOG={path} cannot be opened: {error.strerror}"
-        ) from error
+        what = "standard output" if path is None else f"SPOTVORTEX_DECISION_LOG={path}"
+        fix = "; name a file in SPOTVORTEX_DECISION_LOG" if path is None else ""
+        raise SettingsError(f"{what} cannot be opened: {error.strerror}{fix}") from error
 
 
 class DecisionJournal:
@@ -98,6 +99,7 @@ class DecisionJournal:
         self._capacity = capacity
         self._ring: dict[str, DecisionRecord] = {}
         self._last: dict[str, Decision] = {}
+        self._told: dict[str, Told] = {}
         self._digest = ""
         self._first = ""
         self._n_records = 0
@@ -108,15 +110,28 @@ class DecisionJournal:
 
     async def append(self, plan: Plan) -> None:
         """Keep the decisions of a plan that changed, acted, or are due for their hourly record."""
-        lines: list[str] = []
+        records: list[str] = []
         for decision in plan.decisions:
             if is_worth_recording(decision, self._last.get(decision.pool)):
-                lines.append(self._keep(decision))
+                records.append(self._keep(decision))
                 await asyncio.sleep(0)
-        self._counts.unchanged(len(plan.decisions) - len(lines))
+        self._counts.unchanged(len(plan.decisions) - len(records))
         pools = {d.pool for d in plan.decisions}
         self._last = {pool: last for pool, last in self._last.items() if pool in pools}
+        lines = records if self._format is LineFormat.JSON else self._tell(plan.decisions)
         self._write(lines, plan.at, self._due(plan.at))
+
+    def _tell(self, decisions: Sequence[Decision]) -> list[str]:
+        """Return the lines that a person has to read; the log has all that were recorded."""
+        known, self._told = self._told, {}
+        lines: list[str] = []
+        for decision in decisions:
+            tells, self._told[decision.pool] = tell(decision, known.get(decision.pool))
+            if tells:
+                lines.append(describe(decision))
+            elif self._last[decision.pool] is decision and log.isEnabledFor(logging.DEBUG):
+                log.debug("decision.not_told", extra={"line": describe(decision)})
+        return lines
 
     def close(self, at: float) -> None:
         """Count for the last time, where anything was recorded; nothing is to come after it.
@@ -155,7 +170,7 @@ class DecisionJournal:
         if len(self._ring) > self._capacity:
             del self._ring[next(iter(self._ring))]
         self._counts.recorded(decision)
-        return record.line if self._format is LineFormat.JSON else describe(decision)
+        return record.line
 
     def _write(self, lines: Sequence[str], at: float, checkpoint: str) -> None:
         """Write all lines in one call; a line that was torn before is ended first."""

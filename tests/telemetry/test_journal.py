@@ -14,8 +14,9 @@ import pytest
 from spotvortex.core.decision.messages import Decision
 from spotvortex.core.domain.types import Action
 from spotvortex.errors import SettingsError
+from spotvortex.telemetry import journal as module
 from spotvortex.telemetry.journal import DecisionJournal, LineFormat, open_sink
-from tests.telemetry.decisions import AT, decision, plan
+from tests.telemetry.decisions import AT, REFUSAL, decision, plan
 
 
 @dataclass
@@ -108,6 +109,43 @@ def test_a_file_is_appended_to(tmp_path):
 def test_a_file_that_cannot_be_opened_names_its_setting(tmp_path):
     with pytest.raises(SettingsError, match=r"SPOTVORTEX_DECISION_LOG=.*No such file"):
         open_sink(tmp_path / "absent" / "decisions.jsonl")
+
+
+def test_a_standard_output_that_is_closed_is_named(monkeypatch):
+    with open(os.devnull) as file:
+        closed = file.fileno()
+    monkeypatch.setattr(module, "STDOUT_FD", closed)
+    with pytest.raises(SettingsError, match=r"standard output .*name a file in SPOTVORTEX_DECI"):
+        open_sink(None)
+
+
+def test_text_tells_a_person_less_than_is_recorded_and_the_log_has_the_rest(caplog):
+    caplog.set_level(logging.DEBUG, "spotvortex.telemetry.journal")
+    sink = io.BytesIO()
+    kept, counts = journal(sink, line_format=LineFormat.TEXT)
+    for cycle in range(4):
+        refused = REFUSAL if cycle % 2 else replace(REFUSAL, gate="market")
+        keep(kept, plan(decision(cycle=cycle, at=AT + cycle, verdicts=(refused,))))
+    assert [line.split()[0] for line in sink.getvalue().decode().splitlines()] == [
+        "04:34:30",
+        "04:34:31",
+    ]
+    assert len(counts.records) == len(kept.find()) == 4
+    assert counts.n_unchanged == 0
+    left_out = [r.line for r in caplog.records if r.message == "decision.not_told"]
+    assert [line.split()[0] for line in left_out] == ["04:34:32", "04:34:33"]
+
+
+def test_a_pool_that_came_back_is_told_anew():
+    sink = io.BytesIO()
+    kept, _ = journal(sink, line_format=LineFormat.TEXT)
+    for cycle, pool in enumerate(("web", "batch", "web")):
+        keep(kept, plan(decision(cycle=cycle, pool=pool, at=AT + cycle)))
+    assert [line.split()[1] for line in sink.getvalue().decode().splitlines()] == [
+        "web",
+        "batch",
+        "web",
+    ]
 
 
 def test_standard_output_is_written_to_without_a_path(capfd):

@@ -45,7 +45,7 @@ class InlineLoop(VirtualLoop):
         return done
 
 
-async def play(seed: int, settings: Settings) -> Courses:
+async def play(seed: int, settings: Settings, hours: float = HOURS) -> Courses:
     """Play one seed, and return both worlds as they are at its end."""
     stop = asyncio.Event()
     found: Courses = {}
@@ -53,7 +53,7 @@ async def play(seed: int, settings: Settings) -> Courses:
     @asynccontextmanager
     async def edges() -> AsyncIterator[Edges]:
         async with simulated_edges(seed, Mode.ACTIVE) as opened:
-            asyncio.get_running_loop().call_later(HOURS * 3600.0, end, opened)
+            asyncio.get_running_loop().call_later(hours * 3600.0, end, opened)
             yield opened
 
     def end(opened: Edges) -> None:

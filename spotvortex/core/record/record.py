@@ -1,4 +1,4 @@
-"""A decision as one line: for the journal, byte for byte, and for a person at a console.
+"""A decision as a record: one line of JSON, byte for byte.
 
 Comes in: a `Decision`, the digest of the record before it and the version of the code. Goes out: a
 `DecisionRecord` whose line holds the whole basis of the decision, so that it can be made again, and
@@ -15,11 +15,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from spotvortex.core.decision.messages import Basis, Decision
-from spotvortex.core.domain.types import Action, Outcome
+from spotvortex.core.domain.types import Action
 from spotvortex.core.pool.input import PoolInput, Risk
 from spotvortex.core.record.codec import CodecError, Json, decode, encode, fold, rfc3339, unfold
 from spotvortex.core.record.counterfactual import nearest_counterfactual
@@ -27,9 +26,6 @@ from spotvortex.core.record.schema import READABLE, SCHEMA, Schema
 
 HEARTBEAT_S: Final = 3600.0
 """A pool whose decision does not change is recorded this often all the same."""
-
-MAX_LINE: Final = 400
-"""Characters of a console line; what is longer is cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,38 +183,6 @@ def _essence(decision: Decision) -> tuple[object, ...]:
     )
 
 
-def describe(decision: Decision) -> str:
-    """Say a decision in one line for a console, at most `MAX_LINE` characters; the time is UTC."""
-    data = decision.input
-    risk = shown_risk(data)
-    leaving = f", {data.n_leaving} leaving" if data.n_leaving else ""
-    line = (
-        f"{datetime.fromtimestamp(decision.at, UTC):%H:%M:%S} {decision.pool:<8} "
-        f"{decision.action:<14} spot {data.n_spot}/{data.n_counted}{leaving} "
-        f"({decision.current_ratio:.2f} -> {decision.target_ratio:.2f})  "
-        f"risk {_two(risk.capacity)}/{_two(risk.runtime)}  conf {data.confidence:.2f}  "
-        f"{_why(decision)}"
-    ).replace("\n", " ")
-    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 3]}..."
-
-
 def shown_risk(data: PoolInput) -> Risk:
     """Return the risk of the Spot held, or of the Spot that would be entered where none is held."""
     return data.spot_risk if data.n_spot else data.entry_risk
-
-
-def _two(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
-
-
-def _why(decision: Decision) -> str:
-    refused = [v for v in decision.verdicts if v.outcome is Outcome.REFUSE]
-    if refused:
-        more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
-        wanted = f"wanted {decision.proposal.action} ({decision.proposal.reason})"
-        return f"{refused[0].gate} refuses: {refused[0].in_words}{more} | {wanted}"
-    if decision.n_nodes:
-        verb = "moves" if decision.mode.writes else "would move"
-        nodes = "node" if decision.n_nodes == 1 else "nodes"
-        return f"{verb} {decision.n_nodes} {nodes}: {decision.reason}"
-    return decision.reason

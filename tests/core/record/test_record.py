@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,7 +13,6 @@ from spotvortex.core.domain.types import (
     Action,
     CapacityType,
     GateName,
-    Mode,
     Outcome,
     ProposalReason,
 )
@@ -22,8 +20,6 @@ from spotvortex.core.pool.input import MAX_CANDIDATES, MAX_OFFERINGS
 from spotvortex.core.record.codec import encode
 from spotvortex.core.record.record import (
     HEARTBEAT_S,
-    MAX_LINE,
-    describe,
     is_worth_recording,
     read_record,
     record_of,
@@ -231,59 +227,9 @@ def test_numbers_that_moved_alone_are_no_change():
     assert not is_worth_recording(decision(savings_usd_per_hour=1.0), decision())
 
 
-def test_a_refused_wish_reads_as_one_line():
-    assert describe(decision()) == (
-        "04:34:30 web      HOLD           spot 12/20 (0.60 -> 0.60)  risk 0.03/0.05  conf 0.81  "
-        "pool_safety refuses: losing zone us-east-1a leaves shop/api 3 of 4 "
-        "| wanted INCREASE_10 (economic_increase)"
-    )
-
-
-def test_a_move_says_how_many_nodes_and_whether_they_really_go():
-    acting = {"action": Action.INCREASE_10, "verdicts": (), "reason": "economic_increase"}
-    assert describe(decision(**acting, n_nodes=1)).endswith("would move 1 node: economic_increase")
-    active = decision(**acting, n_nodes=2, mode=Mode.ACTIVE)
-    assert describe(active).endswith("moves 2 nodes: economic_increase")
-
-
-def test_nodes_that_are_leaving_are_told_so_that_the_ratio_can_be_reckoned():
-    data = pool_input(n_spot=12, n_spot_leaving=2, n_on_demand_leaving=1)
-    line = describe(decision(input=data))
-    assert f"spot 12/{data.n_counted}, 3 leaving ({10 / (data.n_counted - 3):.2f} -> " in line
-
-
-@pytest.mark.parametrize(
-    ("reason", "words"),
-    [
-        ("1 more nodes of the pool and 1 of", "1 more node of the pool and 1 of"),
-        ("the floor is 1 nodes", "the floor is 1 node"),
-        ("shop/web can spare 1 pods", "shop/web can spare 1 pod"),
-        ("11 more nodes, 0.1 pods, v1 pods", "11 more nodes, 0.1 pods, v1 pods"),
-        ("pool-1 nodes", "pool-1 nodes"),
-    ],
-)
-def test_one_is_no_plural_for_a_person_and_the_record_keeps_its_words(reason, words):
-    verdict = replace(REFUSAL, reason=reason)
-    assert (verdict.in_words, verdict.reason) == (words, reason)
-    assert words in describe(decision(verdicts=(verdict,)))
-
-
-def test_a_plain_hold_gives_its_reason():
-    line = describe(decision(verdicts=(), reason="all_spot_already"))
-    assert line.endswith("conf 0.81  all_spot_already")
-
-
-def test_several_refusals_are_counted_and_a_long_line_is_cut():
-    line = describe(decision(verdicts=(REFUSAL, REFUSAL, REFUSAL)))
-    assert "3 of 4 (and 2 more)" in line
-    assert len(describe(decision(reason="x" * 400, verdicts=()))) == MAX_LINE
-
-
 def test_without_spot_the_risk_shown_is_that_of_entering():
     data = pool_input(n_spot=0)
     assert shown_risk(data) is data.entry_risk
-    unknown = type(data.entry_risk)(capacity=None, runtime=None)
-    assert "risk -/-" in describe(decision(input=pool_input(n_spot=0, entry_risk=unknown)))
 
 
 def test_times_are_rfc_3339_in_utc():
