@@ -36,12 +36,16 @@ def test_the_embedded_default_decides_serves_and_stops(number: signal.Signals, t
 
 def test_without_a_log_decisions_are_lines_for_a_person_on_the_terminal(tmp_path: Path):
     variables = {"SPOTVORTEX_TICK_S": "30", "SPOTVORTEX_DECISION_LOG": ""}
+    variables["SPOTVORTEX_STATE_DIR"] = str(tmp_path / "state")
     with Daemon(tmp_path, variables, "--simulated") as daemon:
         daemon.wait_ready()
         line = re.compile(r"^\d\d:\d\d:\d\d web +[A-Z]+[A-Z_0-9]* +spot \d+/\d+ ", re.MULTILINE)
         wait_until(lambda: line.search(daemon.log_path.read_text()), timeout=60)
         assert daemon.stop() == 0
     assert not daemon.records_path.exists()
+    assert (
+        "WARNING simulation.ignores variables=SPOTVORTEX_STATE_DIR" in daemon.log_path.read_text()
+    )
 
 
 def test_the_simulated_cluster_falls_back_and_is_shown_beside_its_twin(tmp_path: Path):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+import logging
+from typing import Annotated, Final
 
 import typer
 
@@ -12,10 +13,24 @@ from spotvortex.app.kubernetes import kubernetes_edges
 from spotvortex.cli.common import QUIET
 from spotvortex.cli.options import ContextOption, ModeOption, load
 from spotvortex.core.domain.types import Mode
-from spotvortex.settings.model import Settings
+from spotvortex.settings.model import PREFIX, Settings
 from spotvortex.sim.runtime.demo import simulated_edges
 from spotvortex.sim.runtime.virtual_loop import PacedLoop
 from spotvortex.telemetry import logs
+
+log = logging.getLogger(__name__)
+
+OF_A_REAL_CLUSTER: Final = frozenset(
+    {
+        *("kubeconfig", "kube_context", "namespace", "node_name", "pod_name", "pod_ip"),
+        *("provisioner", "cluster_name", "pool_tag", "capacity_type_tag", "placeholder_image"),
+        *("price_file", "price_source", "max_price_age_s", "placement_scores", "advisor_file"),
+        *("commitments_path", "karpenter_metrics_url", "prometheus_url", "state_dir"),
+        *("test_price_provider_file", "test_price_provider_json", "e2e_suite"),
+        *("notice_source", "interruption_queue", "rebalance_ttl_s"),
+    }
+)
+"""Settings without a meaning for the simulated cluster, which brings its own market and forgets."""
 
 
 def command(
@@ -43,9 +58,21 @@ def command(
     if not simulated:
         asyncio.run(run_daemon(loaded, kubernetes_edges(loaded), stop))
         return
+    if names := ignored(loaded):
+        log.warning("simulation.ignores", extra={"variables": " ".join(names)})
     loaded = loaded.model_copy(update=_of_the_demo(loaded))
     with asyncio.Runner(loop_factory=lambda: PacedLoop(speed)) as runner:
         runner.run(run_daemon(loaded, simulated_edges(seed, Mode(loaded.mode)), stop))
+
+
+def ignored(loaded: Settings) -> list[str]:
+    """Return the variables that are set, and that the simulated cluster does not read."""
+    default = Settings.model_construct()
+    return sorted(
+        PREFIX + name.upper()
+        for name in loaded.model_fields_set & OF_A_REAL_CLUSTER
+        if getattr(loaded, name) != getattr(default, name)
+    )
 
 
 def _of_the_demo(loaded: Settings) -> dict[str, str]:
