@@ -222,12 +222,19 @@ def _percent(ratio: float | None) -> str:
     return "?" if ratio is None else f"{100.0 * ratio:.0f} %"
 
 
-def _utilisation(usage: UsageFound, console: Console) -> None:
-    table = Table(title="what pools use of what is allocatable", title_justify="left")
-    for name in ("pool", "by"):
+def _table(title: str, words: Sequence[str], figures: Sequence[str]) -> Table:
+    """Return a table without rows: columns of words, then of figures; what is long is folded."""
+    table = Table(title=title, title_justify="left")
+    for name in words:
         table.add_column(name, overflow="fold")
-    for name in ("nodes", "CPU asked", "CPU used", "memory asked", "memory used"):
+    for name in figures:
         table.add_column(name, justify="right", overflow="fold")
+    return table
+
+
+def _utilisation(usage: UsageFound, console: Console) -> None:
+    figures = ("nodes", "CPU asked", "CPU used", "memory asked", "memory used")
+    table = _table("what pools use of what is allocatable", ("pool", "by"), figures)
     for row in usage.pools:
         cpu = _percent(row.cpu_requested_ratio), _percent(row.cpu_used_ratio)
         memory = _percent(row.memory_requested_ratio), _percent(row.memory_used_ratio)
@@ -262,14 +269,11 @@ def _decision_words(decision: Decision) -> Iterable[str]:
 
 
 def _nodes(report: Report, console: Console) -> None:
-    table = Table(title="nodes by pool, type, zone and capacity type", title_justify="left")
-    for name in ("pool", "type", "zone", "capacity"):
-        table.add_column(name, overflow="fold")
-    for name in ("nodes", "$/h each", "$/h", "price from"):
-        table.add_column(name, justify="right", overflow="fold")
     signals = any(g.advisor_band or g.placement_one or g.placement_many for g in report.groups)
-    for name in ("Advisor", f"placed 1/{MANY}") if signals else ():
-        table.add_column(name, justify="right", overflow="fold")
+    said = ("Advisor", f"placed 1/{MANY}") if signals else ()
+    words = ("pool", "type", "zone", "capacity")
+    figures = ("nodes", "$/h each", "$/h", "price from", *said)
+    table = _table("nodes by pool, type, zone and capacity type", words, figures)
     for group in report.groups:
         price, cost = group.price_usd_per_hour, group.cost_usd_per_hour
         table.add_row(
@@ -292,21 +296,15 @@ def _placed(group: NodeGroupRow) -> str:
 
 
 def _workloads(report: Report, console: Console) -> None:
-    table = Table(title="workloads that hold nodes in place", title_justify="left")
-    table.add_column("workload", overflow="fold")
-    table.add_column("why", overflow="fold")
-    table.add_column("nodes", justify="right", overflow="fold")
+    table = _table("workloads that hold nodes in place", ("workload", "why"), ("nodes",))
     for blocked in report.blocked:
         table.add_row(blocked.workload, blocked.blocker, str(blocked.n_nodes))
     console.print(table)
 
 
 def _covered(found: CommitmentsFound, console: Console) -> None:
-    table = Table(title="commitments, and what is left of each", title_justify="left")
-    for name in ("commitment", "kind"):
-        table.add_column(name, overflow="fold")
-    for name in ("holds", "used", "unused $/h"):
-        table.add_column(name, justify="right", overflow="fold")
+    figures = ("holds", "used", "unused $/h")
+    table = _table("commitments, and what is left of each", ("commitment", "kind"), figures)
     for item in found.items:
         unused = item.unused_usd_per_hour
         table.add_row(
@@ -317,11 +315,8 @@ def _covered(found: CommitmentsFound, console: Console) -> None:
             "unknown" if unused is None else f"{unused:.2f}",
         )
     console.print(table)
-    nodes = Table(title="on-demand nodes that commitments pay for", title_justify="left")
-    for name in ("pool", "by"):
-        nodes.add_column(name, overflow="fold")
-    for name in ("nodes", "paid for", "not paid for"):
-        nodes.add_column(name, justify="right", overflow="fold")
+    figures = ("nodes", "paid for", "not paid for")
+    nodes = _table("on-demand nodes that commitments pay for", ("pool", "by"), figures)
     for row in found.pools:
         by = ", ".join(row.by) or "-"
         counts = str(row.n_nodes), f"{row.n_covered:g}", f"{row.n_uncovered:g}"
@@ -330,11 +325,9 @@ def _covered(found: CommitmentsFound, console: Console) -> None:
 
 
 def _survival(workloads: Sequence[SurvivalRow], console: Console) -> None:
-    table = Table(title="workloads and the loss that hits each most", title_justify="left")
-    for name in ("workload", "worst loss", "word", "to let it grow"):
-        table.add_column(name, overflow="fold")
-    for name in ("pods", "on Spot", "left", "must stay"):
-        table.add_column(name, justify="right", overflow="fold")
+    words = ("workload", "worst loss", "word", "to let it grow")
+    figures = ("pods", "on Spot", "left", "must stay")
+    table = _table("workloads and the loss that hits each most", words, figures)
     for row in workloads:
         table.add_row(
             row.workload,
@@ -350,11 +343,9 @@ def _survival(workloads: Sequence[SurvivalRow], console: Console) -> None:
 
 
 def _vectors(decisions: Sequence[Decision], console: Console) -> None:
-    table = Table(title="safety vector of each pool", title_justify="left")
-    table.add_column("pool", overflow="fold")
-    names = ("critical on Spot", "stateful", "evictable", "slack", "restart s", "spare nodes")
-    for name in (*names, "zones", "risk", "safe ratio"):
-        table.add_column(name, justify="right", overflow="fold")
+    of_pods = ("critical on Spot", "stateful", "evictable", "slack", "restart s")
+    figures = (*of_pods, "spare nodes", "zones", "risk", "safe ratio")
+    table = _table("safety vector of each pool", ("pool",), figures)
     for decision in decisions:
         found = decision.input.vector
         if found is None:
