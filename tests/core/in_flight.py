@@ -7,6 +7,7 @@ from spotvortex.core.domain.cloud.notices import Notice, NoticeKind
 from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.observation import OwnPod
 from spotvortex.core.domain.types import CapacityType, Mode
+from spotvortex.core.drain.calls import CreatePlaceholder
 from spotvortex.core.drain.messages import DrainOrder, OrderKind
 from spotvortex.core.drain.orders import to_text
 from tests.core.builders import AT
@@ -50,6 +51,27 @@ def placeholder(made, n=0, **changes):
         "order": to_text(made),
     }
     return OwnPod(**(values | changes))
+
+
+def placeholder_call(**changes):
+    """The request for the room of one pod, as a drain to on-demand makes it."""
+    values = {
+        "name": "p-0",
+        "plan_id": "p1",
+        "for_uid": "u1",
+        "pool": "web",
+        "capacity_type": CapacityType.ON_DEMAND,
+        "sides": ("web",),
+        "for_pod": "shop/a",
+        "pod_uid": "uid-a",
+        "cpu_milli": 100,
+        "memory_bytes": 1,
+        "zone": "",
+        "avoid": (),
+        "order": "{}",
+        "expires_s": 900,
+    }
+    return CreatePlaceholder(**(values | changes))
 
 
 def anchor(node, until=AT + 1700.0, **changes):

@@ -5,6 +5,7 @@ from random import Random
 
 from spotvortex.core.domain.types import Offering
 from spotvortex.errors import PriceSourceError
+from spotvortex.market import asked_types
 from spotvortex.market.asked_types import AGAIN_S, MAX_TYPES
 from spotvortex.market.on_demand import EVERY_S, OnDemandMarket
 from spotvortex.sim.runtime.virtual_loop import SimClock
@@ -43,7 +44,10 @@ def quote(market, offering=M5):
     return market.facts([offering], AT).quotes[offering]
 
 
-def test_each_type_in_use_is_asked_about_once_a_day():
+def test_each_type_in_use_is_asked_about_once_a_day(monkeypatch):
+    # A look a second would be 86,400; half a minute is less than the minute that is looked for.
+    monkeypatch.setattr(asked_types, "LOOK_S", 30.0)
+
     async def scene(market, listed):
         await asyncio.sleep(60.0)
         assert listed.asked == []

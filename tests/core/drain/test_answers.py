@@ -11,7 +11,6 @@ from spotvortex.core.drain.calls import (
     Again,
     BlockedByBudget,
     CreateAnchor,
-    CreatePlaceholder,
     CreateRoom,
     DeletePlaceholders,
     Done,
@@ -29,23 +28,9 @@ from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.progress import DrainPhase, DrainProgress
 from tests.core.builders import AT
 from tests.core.drain.drains import pod
+from tests.core.in_flight import placeholder_call
 
-PLACEHOLDER = CreatePlaceholder(
-    name="p-0",
-    plan_id="p1",
-    for_uid="u1",
-    pool="web",
-    capacity_type=CapacityType.ON_DEMAND,
-    sides=("web",),
-    for_pod="shop/a",
-    pod_uid="uid-a",
-    cpu_milli=100,
-    memory_bytes=1,
-    zone="",
-    avoid=(),
-    order="{}",
-    expires_s=900,
-)
+PLACEHOLDER = placeholder_call()
 ROOM = CreateRoom(
     plan_id="p1",
     for_uids=("u1",),

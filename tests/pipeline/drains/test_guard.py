@@ -14,7 +14,6 @@ from spotvortex.core.drain.calls import (
     Again,
     ClearRisk,
     CreateAnchor,
-    CreatePlaceholder,
     CreateRoom,
     DeleteAnchors,
     DeletePlaceholders,
@@ -33,7 +32,7 @@ from spotvortex.core.drain.orders import to_text
 from spotvortex.core.drain.views import Halt
 from spotvortex.pipeline.drains.guard import LEAST_SENDING, MAX_ASKING, MAX_SENDING
 from tests.core.builders import AT, HEALTHY, cluster, health, on_demand, pool
-from tests.core.in_flight import anchor, loss, order, placeholder
+from tests.core.in_flight import anchor, loss, order, placeholder, placeholder_call
 from tests.pipeline.drains.test_drainer_beside import script
 from tests.pipeline.live import Live, guarded, plan_on
 from tests.pipeline.world import now, pod, run
@@ -47,22 +46,7 @@ def mark(name="web-s0", *, version="1", **changes):
 
 def room(name="web-s0"):
     made = order(name)
-    return CreatePlaceholder(
-        name=f"room-{name}",
-        plan_id="p1",
-        for_uid=made.uid,
-        pool="web",
-        capacity_type=CapacityType.ON_DEMAND,
-        sides=("web",),
-        for_pod="shop/a",
-        pod_uid="uid-a",
-        cpu_milli=1,
-        memory_bytes=1,
-        zone="",
-        avoid=(),
-        order=to_text(made),
-        expires_s=1800,
-    )
+    return placeholder_call(name=f"room-{name}", for_uid=made.uid, order=to_text(made))
 
 
 UNDOING_CALLS = (
