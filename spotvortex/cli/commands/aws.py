@@ -11,7 +11,7 @@ import typer
 from spotvortex.app.groups import described_nodegroup
 from spotvortex.cli.options import load_quietly
 from spotvortex.errors import SettingsError
-from spotvortex.report.aws.policies import GroupRights, rights_policy, trust_policy
+from spotvortex.report.aws.policies import NO_GROUPS, GroupRights, rights_policy, trust_policy
 from spotvortex.report.aws.resources import TemplateForm, resources
 from spotvortex.report.aws.twin import eksctl_text, terraform_text
 from spotvortex.settings.load import aws_region
@@ -62,13 +62,7 @@ def command(  # noqa: PLR0913 - one parameter an option
     """Print what SpotVortex needs in AWS. Nothing is changed; only `twin` asks, one read."""
     match task:
         case Printed.POLICIES:
-            wanted = GroupRights(
-                reads=groups in (Groups.READ, Groups.MOVE),
-                writes=groups is Groups.MOVE,
-                cluster=cluster,
-                region=aws_region(),
-            )
-            text = rights_policy(queue_arn, key_arn, wanted)
+            text = rights_policy(queue_arn, key_arn, _wanted(groups, cluster))
         case Printed.TRUST:
             text = trust_policy(load_quietly("").namespace, oidc, account)
         case Printed.RESOURCES:
@@ -78,6 +72,19 @@ def command(  # noqa: PLR0913 - one parameter an option
         case _ as never:
             assert_never(never)
     typer.echo(text, nl=False)
+
+
+def _wanted(groups: Groups, cluster: str) -> GroupRights:
+    """Return what is wanted of groups, which are found by the tag of the settings."""
+    if groups not in (Groups.READ, Groups.MOVE):
+        return NO_GROUPS
+    return GroupRights(
+        reads=True,
+        writes=groups is Groups.MOVE,
+        cluster=cluster,
+        tag=load_quietly("").pool_tag,
+        region=aws_region(),
+    )
 
 
 def _twin(cluster: str, nodegroup: str, form: TemplateForm) -> str:

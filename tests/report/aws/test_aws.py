@@ -135,6 +135,14 @@ def test_the_policy_goes_by_the_region_of_the_environment(monkeypatch):
     assert '"arn:aws-us-gov:eks:*:*:nodegroup/blue/*"' in done.output
 
 
+def test_groups_are_granted_by_the_tag_by_which_the_settings_find_them(monkeypatch):
+    monkeypatch.setenv("SPOTVORTEX_POOL_TAG", "acme/pool")
+    asked = ["aws", "policies", "--groups", "move"]
+    done = CliRunner().invoke(cli, asked, catch_exceptions=False)
+    (tagged,) = (s for s in json.loads(done.output)["Statement"] if s["Sid"] == "TaggedGroups")
+    assert tagged["Condition"] == {"Null": {"aws:ResourceTag/acme/pool": "false"}}
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
