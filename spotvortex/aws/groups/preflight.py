@@ -149,7 +149,7 @@ class Preflight:
         for some in _by_hundreds(names):
             page = await self._optional(
                 "ec2:DescribeSubnets",
-                lambda some=some: self._ec2.describe_subnets(SubnetIds=some),  # type: ignore[misc]
+                lambda some=some: self._ec2.describe_subnets(Filters=_by_id(some)),  # type: ignore[misc]
                 bound_s,
             )
             rows = page.get("Subnets", ()) if isinstance(page, dict) else ()
@@ -266,6 +266,11 @@ class Preflight:
         if self._told.get(action) != error:
             self._told[action] = error
             log.info("scaling_groups.not_known", extra={"action": action, "error": error})
+
+
+def _by_id(subnets: list[str]) -> list[dict[str, object]]:
+    """Ask by a filter: one that is gone is then left out; asked for by name it refuses all."""
+    return [{"Name": "subnet-id", "Values": subnets}]
 
 
 def _by_hundreds(names: Iterable[str]) -> Iterable[list[str]]:

@@ -59,6 +59,20 @@ async def test_free_addresses_bound_a_group(cloud):
         assert 4000 < (await groups.group(SPOT, 10.0)).room_nodes < 4096
 
 
+async def test_a_subnet_that_is_gone_hides_no_other(cloud):
+    autoscaling, ec2 = cloud.client("autoscaling"), cloud.client("ec2")
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    gone = ec2.create_subnet(VpcId=vpc, CidrBlock="172.31.240.0/24")["Subnet"]["SubnetId"]
+    there = cloud.described("web-s")["VPCZoneIdentifier"]
+    autoscaling.update_auto_scaling_group(
+        AutoScalingGroupName="web-s", VPCZoneIdentifier=f"{there},{gone}"
+    )
+    ec2.delete_subnet(SubnetId=gone)
+    async with asking() as groups:
+        for group in await groups.all_groups(10.0):
+            assert 4000 < group.room_nodes < 4096
+
+
 async def test_a_quota_of_vcpus_bounds_a_group_by_its_smallest_type(cloud):
     cloud.quotas, cloud.used_vcpus = {"L-34B43A08": 20.0}, 9
     async with asking() as groups:
