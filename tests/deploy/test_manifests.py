@@ -212,6 +212,9 @@ def test_active_runs_two_replicas_that_keep_each_other_and_no_class_of_the_syste
     assert "priorityClassName" not in deployment["template"]["spec"]
     budget = only(render(ACTIVE), "PodDisruptionBudget")["spec"]
     assert budget["maxUnavailable"] == 1
+    assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow", (
+        "or it holds nodes while not Ready"
+    )
     labels = deployment["template"]["metadata"]["labels"]
     assert budget["selector"]["matchLabels"].items() <= labels.items()
     assert labels == {label_names.APP: label_names.MANAGER}
