@@ -40,6 +40,28 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
         return
 
 
+class Nap:
+    """A pause that whoever has news may end early."""
+
+    def __init__(self) -> None:
+        self._timer: asyncio.Timeout | None = None
+
+    async def take(self, stop: asyncio.Event, seconds: float) -> None:
+        """Wait for so long, but not beyond the stop, nor beyond `end`."""
+        try:
+            async with asyncio.timeout(seconds) as self._timer:
+                await stop.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._timer = None
+
+    def end(self) -> None:
+        """Wake who waits now; one that waits later is not concerned."""
+        if self._timer is not None and not self._timer.expired():
+            self._timer.reschedule(asyncio.get_running_loop().time())
+
+
 class Backoff(wait_base):
     """The pauses after failures in a row: doubling up to a bound, each cut by up to a half.
 

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from spotvortex.aio import Backoff, Retries, pause, retried
+from spotvortex.aio import Backoff, Nap, Retries, pause, retried
 from spotvortex.sim.runtime.virtual_loop import VirtualLoop
 
 
@@ -39,6 +39,23 @@ def test_after_a_stop_there_is_no_pause():
 def in_virtual_time(main):
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main())
+
+
+@pytest.mark.parametrize(
+    ("stop_at", "ended_at", "lasts_s"), [(100.0, 100.0, 60.0), (7.0, 100.0, 7.0), (9.0, 3.0, 3.0)]
+)
+def test_a_nap_lasts_its_time_and_never_beyond_the_stop_or_its_end(stop_at, ended_at, lasts_s):
+    async def main():
+        loop, stop, nap = asyncio.get_running_loop(), asyncio.Event(), Nap()
+        nap.end()
+        loop.call_later(stop_at, stop.set)
+        for _ in range(2):
+            loop.call_later(ended_at, nap.end)
+        await nap.take(stop, 60.0)
+        nap.end()
+        return loop.time()
+
+    assert in_virtual_time(main) == lasts_s
 
 
 def test_pauses_double_up_to_their_bound_are_cut_by_up_to_a_half_and_begin_anew():

@@ -158,12 +158,9 @@ def proceed(
         return progress
     if _is_drained(progress, view):
         return _unless_nobody_takes_it(order, progress, view, now)
-    progress = replace(
-        progress,
-        urgent=order.kind is OrderKind.INTERRUPTION,
-        # The answer to the request to mark may have been lost on its way.
-        marked=progress.marked or view.marked,
-    )
+    progress = _as_urgent_as(order, progress)
+    # The answer to the request to mark may have been lost on its way.
+    progress = replace(progress, marked=progress.marked or view.marked)
     trouble = _trouble(order, progress, view, now)
     if trouble is not None:
         end, reason = trouble
@@ -174,6 +171,14 @@ def proceed(
     pressed = _is_pressing(order, progress, view, now)
     progress = replace(progress, phase=_phase(order, progress, view, now), pressed=pressed)
     return _unless_nobody_takes_it(order, progress, view, now)
+
+
+def _as_urgent_as(order: DrainOrder, progress: DrainProgress) -> DrainProgress:
+    """Take note of how urgent the order is; what was put off before its notice is due now."""
+    urgent = order.kind is OrderKind.INTERRUPTION
+    if urgent and not progress.urgent:
+        progress = replace(progress, retry_at={}, tries={})
+    return replace(progress, urgent=urgent)
 
 
 def _unless_nobody_takes_it(

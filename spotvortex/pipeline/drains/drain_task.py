@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
-from spotvortex.aio import pause
+from spotvortex.aio import Nap
 from spotvortex.core.drain.answers import advance
 from spotvortex.core.drain.machine import Do, Finish, Wait, next_step
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
@@ -35,7 +35,7 @@ class DrainTask:
     """One order on its way.
 
     Attributes:
-        order: the order; it may be sharpened from outside between two steps.
+        order: the order; it may be sharpened from outside at any time.
         hand: what carries its requests out.
         clock: the wall clock.
         waves: how the nodes that are drained together stand.
@@ -50,6 +50,7 @@ class DrainTask:
     span: Span
     progress: DrainProgress
     _refreshed: bool = False
+    _nap: Nap = field(default_factory=Nap)
 
     @classmethod
     async def start(
@@ -63,6 +64,12 @@ class DrainTask:
         """Look at the node and begin, or go on where an earlier process was."""
         progress = begin(order, await hand.look(order))
         return cls(order=order, hand=hand, clock=clock, waves=waves, span=span, progress=progress)
+
+    def sharpen(self, newer: DrainOrder) -> None:
+        """Take a newer order for the same node into account, at once where it is lost now."""
+        before, self.order = self.order, sharpened(self.order, newer)
+        if self.order.kind is not before.kind:
+            self._nap.end()
 
     async def step(self, stop: asyncio.Event, *, give_up: bool) -> Finish | None:
         """Do the next thing; an end is returned, not done.
@@ -112,7 +119,7 @@ class DrainTask:
                 return None
             case Wait(seconds=seconds):
                 # What is undone after a stop waits in full.
-                await (asyncio.sleep(seconds) if stop.is_set() else pause(stop, seconds))
+                await (asyncio.sleep(seconds) if stop.is_set() else self._nap.take(stop, seconds))
                 return None
             case Finish() as finish:
                 return finish

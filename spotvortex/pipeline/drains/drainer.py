@@ -18,7 +18,7 @@ from spotvortex.core.drain.machine import Finish
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, DrainResult, InHand
 from spotvortex.pipeline.channels import ClosedError, Lane, Latest
 from spotvortex.pipeline.drains.actuators import Actuators
-from spotvortex.pipeline.drains.drain_task import DrainTask, sharpened
+from spotvortex.pipeline.drains.drain_task import DrainTask
 from spotvortex.pipeline.drains.wave_barrier import WaveBarrier
 from spotvortex.pipeline.health import Heartbeats
 from spotvortex.ports.cluster import WallClock
@@ -92,7 +92,7 @@ class Drainer:
         elif order.uid in self._drains:
             known = self._drains[order.uid]
             if known is not None:
-                known.order = sharpened(known.order, order)
+                known.sharpen(order)
         elif not self._is_over(order.plan_id, order.uid):
             self._hold(order.uid, None)
             # IMPORTANT: before any of the wave takes a step, or it would not wait for the others.

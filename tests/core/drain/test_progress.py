@@ -6,7 +6,12 @@ import pytest
 
 from spotvortex.core.domain.autoscaling import claim_of
 from spotvortex.core.domain.types import Blocker, CapacityType
-from spotvortex.core.drain.calls import DeletePlaceholders, EvictPod, empties_lost_node
+from spotvortex.core.drain.calls import (
+    DeletePlaceholders,
+    EvictPod,
+    MarkNode,
+    empties_lost_node,
+)
 from spotvortex.core.drain.machine import (
     HURRIED_POLL_S,
     LEAVE_POLL_S,
@@ -81,7 +86,7 @@ def test_pods_of_a_lost_node_go_without_room_when_they_must_to_end_before_it(ear
 
 
 def test_a_lost_node_that_is_pressed_asks_no_more_of_a_server_that_does_not_answer():
-    new = DrainProgress(moving=(A,), marked=True)
+    new = DrainProgress(moving=(A,), marked=True, urgent=True)
     late = LOSS.deadline - 45.0
     assert phase(LOSS, new, marked_view(A), late) is DrainPhase.ASKING
     assert phase(LOSS, replace(new, tries={"": 1}), marked_view(A), late) is DrainPhase.EVICTING
@@ -261,6 +266,18 @@ def test_a_request_that_is_to_be_made_later_is_waited_for_but_evictions_have_the
     soon = replace(alone, retry_at={"uid-a": AT + 0.01})
     assert step(ORDER, soon, marked_view(A, B)) == Wait(0.1)
     assert isinstance(step(ORDER, soon, marked_view(A, B), AT + 0.01).call, EvictPod)
+
+
+def test_what_was_put_off_before_the_notice_is_made_at_once_after_it():
+    later = {"": AT + 60.0, "uid-a": AT + 15.0}
+    planned = proceed(ORDER, replace(ASKED, retry_at=later, tries={"": 3}), view(A, B), AT)
+    assert next_step(ORDER, planned, view(A, B), AT) == Wait(15.0)
+    lost = proceed(LOSS, planned, view(A, B), AT)
+    assert (lost.retry_at, lost.tries) == ({}, {})
+    assert isinstance(next_step(LOSS, lost, view(A, B), AT).call, MarkNode)
+    # What is put off from then on waits.
+    again = proceed(LOSS, replace(lost, retry_at=later), view(A, B), AT)
+    assert next_step(LOSS, again, view(A, B), AT) == Wait(15.0)
 
 
 def test_pods_with_long_grace_go_first_then_the_only_ones_of_their_workload_then_by_name():

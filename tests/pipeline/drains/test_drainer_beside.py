@@ -1,7 +1,7 @@
 """Orders and chores beside each other: waves, newer orders for a node in hand, and the stop."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -9,6 +9,7 @@ from spotvortex.core.decision.messages import MaintenanceCall
 from spotvortex.core.domain.types import Mode, Offering
 from spotvortex.core.drain.calls import (
     Again,
+    CreatePlaceholder,
     DeleteAnchors,
     DeletePlaceholders,
     Done,
@@ -112,6 +113,24 @@ def test_an_interruption_upgrades_the_move_in_hand_and_keeps_its_plan_and_room()
     )
     assert at < 120.0
     assert kinds(actuator).count("CreatePlaceholder") == 2
+
+
+def test_a_notice_ends_every_wait_of_a_planned_move():
+    """The server asked to be left alone for a minute, half of the time that the node has left."""
+
+    @dataclass(slots=True)
+    class Busy(Stubborn):
+        marked_at: list = field(default_factory=list)
+
+        async def apply(self, call):
+            if isinstance(call, MarkNode):
+                self.marked_at.append(now())
+            return await Stubborn.apply(self, call)
+
+    busy = {CreatePlaceholder: Again("the server is busy", 60.0)}
+    actuator = Busy(cluster=still(), telemetry=MemoryTelemetry(), answers=busy)
+    script(actuator, (0.0, order("web-s0")), (5.0, loss("web-s0")))
+    assert actuator.marked_at == [pytest.approx(5.0)]
 
 
 def test_an_order_is_sharpened_by_kind_and_by_the_nearer_deadline():
