@@ -27,6 +27,7 @@ from spotvortex.core.decision.messages import (
     Move,
     Plan,
     PoolState,
+    Proposal,
 )
 from spotvortex.core.decision.planning import Wave, plan_wave
 from spotvortex.core.decision.policies import both_proposals
@@ -52,6 +53,9 @@ MAX_PROBATION: Final = 64
 
 MAX_GONE: Final = 500
 """Pools without nodes whose rules are remembered."""
+
+_Proposals = tuple[Proposal, Proposal]
+"""What the policy that decides proposes, and what the other one does."""
 
 Steps = Generator[Decision | None, None, tuple[ControllerState, Plan]]
 
@@ -91,7 +95,8 @@ def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limi
     unknown = PoolState(last_wave_at=state.unsure_until - UNSURE_S if unsure else None)
     budget = cluster_budget(assessment.pools, limits)
     decisions: dict[str, Decision] = {}
-    in_turn = sorted(assessment.pools, key=lambda p: _urgency(p, limits))
+    proposals = {pool.pool: _proposals(pool, limits) for pool in assessment.pools}
+    in_turn = sorted(assessment.pools, key=lambda p: _urgency(p, proposals[p.pool][0]))
     yield None
     for pool in in_turn:
         known = state.pools.get(pool.pool, unknown)
@@ -106,7 +111,10 @@ def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limi
             traceparent=observation.traceparent,
             standing=standing,
         )
-        decision = decide(basis)
+        # Most pools have no rules of their own: what put them in order is what is decided on.
+        same = basis.limits is limits
+        proposed = proposals[pool.pool] if same else _proposals(pool, basis.limits)
+        decision = _decided(basis, proposed)
         decisions[pool.pool] = decision
         budget = replace(budget, left=budget.left - decision.n_nodes)
         yield decision
@@ -173,8 +181,11 @@ def _as_now(order: DrainOrder, limits: Limits | None) -> DrainOrder:
     return replace(order, leftover_s=limits.leftover_s)
 
 
-def _urgency(pool: PoolInput, limits: Limits) -> tuple[int, float, str]:
-    proposal, _ = both_proposals(pool, entry_economics(pool, limits), limits)
+def _proposals(pool: PoolInput, limits: Limits) -> _Proposals:
+    return both_proposals(pool, entry_economics(pool, limits), limits)
+
+
+def _urgency(pool: PoolInput, proposal: Proposal) -> tuple[int, float, str]:
     action = proposal.action
     protects = action.away_from_spot or proposal.kind is MoveKind.RISK
     rank = 0 if action is Action.EMERGENCY_EXIT else 1 if protects else 2
@@ -186,8 +197,12 @@ def decide(basis: Basis) -> Decision:
 
     A pure function of the basis: a record that keeps it can be replayed.
     """
+    return _decided(basis, _proposals(basis.pool, basis.limits))
+
+
+def _decided(basis: Basis, proposals: _Proposals) -> Decision:
     pool, limits = basis.pool, basis.limits
-    proposal, other = both_proposals(pool, entry_economics(pool, limits), limits)
+    proposal, other = proposals
     economics = economics_of(pool, proposal, limits)
     verdicts = evaluate(Case(basis=basis, proposal=proposal, economics=economics))
     ruling = combine(verdicts, limits.mode)

@@ -157,7 +157,9 @@ def remembered(said: PoolRules, before: PoolRules) -> PoolRules:
 
 
 def obeying(limits: Limits, rules: PoolRules) -> Limits:
-    """Return the limits of one pool: never wider than those of all pools."""
+    """Return the limits of one pool: never wider than those of all, and these without rules."""
+    if rules == NO_RULES:
+        return limits
     ratio = 1.0 if rules.max_spot_ratio is None else rules.max_spot_ratio
     return replace(
         limits,

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core.decision.messages import ControllerState, PoolState
-from spotvortex.core.decision.reconcile import reconcile, reconcile_steps
+from spotvortex.core.decision.reconcile import decide, reconcile, reconcile_steps
 from spotvortex.core.decision.rule_policy import max_ratio
 from spotvortex.core.domain.inputs import InputState
+from spotvortex.core.domain.labels import MAX_SPOT_RATIO
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.core.domain.moves import MoveKind
-from spotvortex.core.domain.observation import ClusterFacts, WriteAuthority
+from spotvortex.core.domain.observation import ClusterFacts, NodeGroupFact, WriteAuthority
 from spotvortex.core.domain.types import Action, CapacityType, GateName, Mode, Outcome
 from spotvortex.core.record.record import record_of
 from tests.core import odd
@@ -382,6 +383,15 @@ def test_steps_pause_once_the_pools_are_in_order_and_after_each_decision():
     steps = reconcile_steps(NO_STATE, assessment(observation(pool("b"), pool("a"))), capped())
     assert next(steps) is None
     assert [decision.pool for decision in steps] == ["a", "b"]
+
+
+def test_what_put_pools_in_order_is_decided_on_unless_a_pool_has_rules_of_its_own():
+    said = NodeGroupFact(name="c", pool="c", rules=((MAX_SPOT_RATIO, "0.25"),))
+    bound = pool("c", n_spot=8, node_groups=(said,))
+    observed = assessment(observation(pool("a"), pool("b", n_spot=8), bound))
+    _, plan = reconcile(NO_STATE, observed, capped())
+    assert [decide(d.basis) for d in plan.decisions] == list(plan.decisions)
+    assert len({d.basis.limits.max_spot_ratio for d in plan.decisions}) == 2
 
 
 def test_a_cap_is_reached_and_then_kept():
