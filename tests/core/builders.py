@@ -36,7 +36,7 @@ from spotvortex.core.domain.workloads import SpotShare, WorkloadFact
 from spotvortex.core.pool.assess import told
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.commitments.coverage import covered_at
-from spotvortex.core.pool.context import cycle_context
+from spotvortex.core.pool.context import cycle_context, trusted
 from spotvortex.core.pool.input import (
     MAX_CANDIDATES,
     Candidate,
@@ -263,7 +263,7 @@ def assessment(observed, **of_every_score):
 
 def reduce_pool(facts, sight):
     """Reduce a pool that nobody has summed up yet."""
-    return reduce_summary(summary_of(facts), sight)
+    return reduce_summary(summary_of(facts), trusted(sight))
 
 
 def assessed_with(observed, scores, limits=None):

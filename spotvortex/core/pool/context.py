@@ -8,14 +8,14 @@ May not judge.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from spotvortex.core.domain.inputs import InputHealth
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.market import SpotQuote
-from spotvortex.core.domain.observation import NodeFact, Observation
+from spotvortex.core.domain.observation import Observation
 from spotvortex.core.domain.types import Offering, is_price, short
 from spotvortex.core.drain.keeping import anchored_until
 from spotvortex.core.pool.commitments.coverage import NO_COVERAGE, Coverage
@@ -77,9 +77,12 @@ def cycle_context(
     in_flight_uids: frozenset[str] = frozenset(),
     coverage: Coverage = NO_COVERAGE,
 ) -> CycleContext:
-    """Gather what all pools of a cycle share; `in_flight_uids` are those that the cluster shows."""
+    """Gather what all pools of a cycle share, as far as it can be right.
+
+    `in_flight_uids` are those that the cluster shows.
+    """
     cluster = observation.cluster
-    return CycleContext(
+    found = CycleContext(
         in_flight_uids=in_flight_uids | observation.in_hand,
         anchored=frozenset(anchored_until(cluster.own_pods, observation.at)),
         at_risk=frozenset(node.uid for node in cluster.nodes if node.at_risk),
@@ -95,17 +98,15 @@ def cycle_context(
         coverage=coverage,
         max_moving_ratio=limits.max_pool_disruption_ratio,
     )
+    return trusted(found)
 
 
-def trusted(
-    sight: CycleContext, nodes: Sequence[NodeFact], others: Sequence[Offering] = ()
-) -> CycleContext:
-    """Keep what concerns these nodes, and other offerings; what cannot be right is unknown."""
-    offerings = dict.fromkeys((*(node.offering for node in nodes), *others))
+def trusted(sight: CycleContext) -> CycleContext:
+    """Make unknown what cannot be right. Once a cycle: pools share most of their offerings."""
     return replace(
         sight,
-        quotes={o: _priced(q) for o in offerings if (q := sight.quotes.get(o)) is not None},
-        scores={o: _scored(s) for o in offerings if (s := sight.scores.get(o)) is not None},
+        quotes={offering: _priced(quote) for offering, quote in sight.quotes.items()},
+        scores={offering: _scored(score) for offering, score in sight.scores.items()},
     )
 
 

@@ -32,7 +32,7 @@ from spotvortex.core.pool.commitments.effective_price import (
     least_covered,
     marginal_usd_per_hour,
 )
-from spotvortex.core.pool.context import NO_QUOTE, CycleContext, trusted
+from spotvortex.core.pool.context import NO_QUOTE, CycleContext
 from spotvortex.core.pool.group_fit import Sizes, room_for, sizes_of
 from spotvortex.core.pool.input import (
     FEW_CANDIDATES,
@@ -66,9 +66,8 @@ _CONSOLIDATING: Final = frozenset({"WhenEmptyOrUnderutilized", "WhenUnderutilize
 
 
 def reduce_summary(shape: PoolSummary, sight: CycleContext) -> PoolInput:
-    """Reduce one pool whose shape is known already."""
+    """Reduce one pool whose shape is known already; what is seen has to be `trusted`."""
     nodes, spot = shape.nodes, shape.spot
-    sight = trusted(sight, nodes, shape.usable)
     entry_nodes = _growing(shape, sight)
     seen = sizes_of(nodes)
     away, room_on_demand = _places(shape, sight, CapacityType.ON_DEMAND, seen)
