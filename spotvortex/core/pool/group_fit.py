@@ -88,7 +88,7 @@ def room_for(
     free, held = releasable(driven, groups)
     found, room = place(groups, wanted, spare_nodes(free, groups) if driven else ranked, seen)
     why = _no_driver(driven, ranked or nodes) or held or room.no_driver
-    return found, replace(room, no_driver=why)
+    return found, room if why == room.no_driver else replace(room, no_driver=why)
 
 
 def _no_driver(driven: Sequence[NodeFact], nodes: Sequence[NodeFact]) -> str:

@@ -12,6 +12,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
+from functools import lru_cache
 from itertools import zip_longest
 from typing import Final
 
@@ -114,26 +115,15 @@ def reduce_summary(shape: PoolSummary, sight: CycleContext) -> PoolInput:
         bad_inputs=_bad_inputs(sight),
         confidence_terms=_confidence([n for n in nodes if sight.covers(n.offering)], sight),
     )
-    return _with_shift(_with_ours(found, shape, sight), shape, sight, seen)
+    return _with_ours(found, shape, sight, seen)
 
 
-def _with_shift(
-    found: PoolInput, shape: PoolSummary, sight: CycleContext, seen: Sizes
-) -> PoolInput:
-    """Add which Spot nodes may move to other Spot."""
-    if not shape.spot:
-        return found
-    able = shiftable(shape, sight, seen)
-    return replace(
-        found,
-        to_shift=_candidates(able.nodes, shape, CapacityType.SPOT, sight),
-        room_shift=able.room,
-        n_shift_safe=able.n_safe,
-    )
+def _with_ours(found: PoolInput, shape: PoolSummary, sight: CycleContext, seen: Sizes) -> PoolInput:
+    """Add what is asked for the pool, and which of its nodes are on the move, kept or at risk.
 
-
-def _with_ours(found: PoolInput, shape: PoolSummary, sight: CycleContext) -> PoolInput:
-    """Add what is asked for the pool, and which of its nodes are on the move, kept or at risk."""
+    And which Spot nodes may move to other Spot.
+    """
+    able = shiftable(shape, sight, seen) if shape.spot else None
     kept = [n for n in shape.nodes if n.capacity_type in _KEPT]
     outside = [n for n in shape.spot if not sight.covers(n.offering)]
     return replace(
@@ -149,6 +139,9 @@ def _with_ours(found: PoolInput, shape: PoolSummary, sight: CycleContext) -> Poo
         n_spot_outside=len(outside) - _n_leaving(outside, sight),
         commitments=cover_of(kept, _movable_to_spot(shape, sight), sight.coverage),
         others=others_of(shape.nodes, shape.usable, sight),
+        to_shift=_candidates(able.nodes, shape, CapacityType.SPOT, sight) if able else (),
+        room_shift=able.room if able else None,
+        n_shift_safe=able.n_safe if able else 0,
     )
 
 
@@ -216,7 +209,12 @@ def _price_deviation(nodes: Sequence[NodeFact], sight: CycleContext) -> float:
     """Return the sample deviation of the last 12 price points of the commonest offering."""
     counts = Counter(n.offering for n in nodes)
     offering = min(counts, key=lambda o: (-counts[o], o), default=NO_QUOTE.offering)
-    history = sight.quotes.get(offering, NO_QUOTE).history_usd_per_hour[-12:]
+    return _deviation(sight.quotes.get(offering, NO_QUOTE).history_usd_per_hour[-12:])
+
+
+@lru_cache(maxsize=1024)
+def _deviation(history: tuple[float, ...]) -> float:
+    """Return the sample deviation of what can be prices; many pools and cycles ask of the same."""
     prices = [price for price in history if is_price(price)]
     return short(statistics.stdev(prices)) if len(prices) > 1 else 0.0
 
@@ -269,7 +267,7 @@ def _candidates(
 ) -> tuple[Candidate, ...]:
     groups = shape.facts.node_groups
     return tuple(
-        replace(_candidate(node, sight), sides=receiving_sides(node, groups, to))
+        _candidate(node, receiving_sides(node, groups, to), sight)
         for node in nodes[: _n_named(shape, sight)]
     )
 
@@ -280,8 +278,9 @@ def _n_named(shape: PoolSummary, sight: CycleContext) -> int:
     return min(MAX_CANDIDATES, max(FEW_CANDIDATES, n_at_once))
 
 
-def _candidate(node: NodeFact, sight: CycleContext) -> Candidate:
+def _candidate(node: NodeFact, sides: tuple[str, ...], sight: CycleContext) -> Candidate:
     return Candidate(
+        sides=sides,
         node=node.name,
         uid=node.uid,
         claim=node.claim,
