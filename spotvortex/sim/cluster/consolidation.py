@@ -145,13 +145,13 @@ class DisruptionController:
         nodes = [n for n in there.values() if n.group is group]
         left = math.ceil(group.disruption_ratio * len(nodes)) - sum(n.moving for n in nodes)
         settled = self._settled(nodes, at)
-        for node in [n for n in settled if not n.movable][: max(0, left)]:
+        pods = [(node, node.movable) for node in settled]
+        for node in [n for n, own in pods if not own][: max(0, left)]:
             left -= 1
             self._cluster.delete_claim(node)
         if left > 0 and group.consolidation == WHEN_UNDERUTILIZED:
             known: dict[str, bool] = {}
-            pods = ((node, node.movable) for node in settled)
-            self._shrink([n for n, own in pods if own and self._all_free(own, known)], at)
+            self._shrink([(n, own) for n, own in pods if own and self._all_free(own, known)], at)
         if not self._nominated_until and all(_has_rested(node, at) for node in nodes):
             self._looked[group.name] = (self._cluster.changes[group.pool], at)
 
@@ -165,7 +165,7 @@ class DisruptionController:
         there = self._cluster.by_pool.get(group.pool, {})
         for node in [n for n in there.values() if n.group is group]:
             may_go = self._is_unneeded(node) and self._may_move(node)
-            if not (may_go and self._fits_elsewhere(node, self._room(group.pool))):
+            if not (may_go and self._fits_elsewhere(node, node.movable, self._room(group.pool))):
                 self._unneeded_since.pop(node.uid, None)
             elif at - self._unneeded_since.setdefault(node.uid, at) >= group.unneeded_s:
                 del self._unneeded_since[node.uid]
@@ -209,16 +209,21 @@ class DisruptionController:
                 return False
         return True
 
-    def _shrink(self, candidates: list[SimNode], at: float) -> None:
-        """Carry out the first thing that saves money, the emptiest node first."""
+    def _shrink(self, candidates: list[tuple[SimNode, list[SimPod]]], at: float) -> None:
+        """Carry out the first thing that saves money, the emptiest node first.
+
+        Args:
+            candidates: nodes, each with its movable pods.
+            at: now.
+        """
         if not candidates:
             return
-        room = self._room(candidates[0].group.pool)
-        for node in sorted(candidates, key=lambda n: (len(n.movable), n.created_at, n.name)):
-            if self._fits_elsewhere(node, room):
+        room = self._room(candidates[0][0].group.pool)
+        for node, pods in sorted(candidates, key=lambda c: (len(c[1]), c[0].created_at, c[0].name)):
+            if self._fits_elsewhere(node, pods, room):
                 self._cluster.delete_claim(node)
                 return
-            other = self._cheaper(node, at)
+            other = self._cheaper(node, pods, at)
             if other is not None:
                 self._cluster.taint(node)
                 self._under_way.append(_Replacement(uid=node.uid, node=node.name, by=other.name))
@@ -233,10 +238,12 @@ class DisruptionController:
             for m in (instance_type_of(n.offering.instance_type),)
         }
 
-    def _fits_elsewhere(self, node: SimNode, room: Mapping[str, tuple[int, int]]) -> bool:
-        """Tell whether all pods of a node find room on others that are there."""
+    def _fits_elsewhere(
+        self, node: SimNode, pods: list[SimPod], room: Mapping[str, tuple[int, int]]
+    ) -> bool:
+        """Tell whether all movable pods of a node find room on others that are there."""
         left = {node.name: (-1, -1)}
-        for pod in sorted(node.movable, key=lambda p: (-p.workload.cpu_milli, p.name)):
+        for pod in sorted(pods, key=lambda p: (-p.workload.cpu_milli, p.name)):
             host = self._host(pod, room, left)
             if host is None:
                 return False
@@ -257,19 +264,20 @@ class DisruptionController:
                     return name
         return None
 
-    def _cheaper(self, node: SimNode, at: float) -> SimNode | None:
+    def _cheaper(self, node: SimNode, pods: list[SimPod], at: float) -> SimNode | None:
         """Buy a cheaper Spot node that holds what an on-demand node holds, if there is one.
 
         Spot is not replaced by Spot: that is behind a feature gate of Karpenter.
         """
         group = node.group
-        pinned = any(p.workload.capacity_type is CapacityType.ON_DEMAND for p in node.movable)
         is_spot = node.capacity_type is CapacityType.SPOT
-        if is_spot or pinned or CapacityType.SPOT not in group.capacity_types:
+        if is_spot or CapacityType.SPOT not in group.capacity_types:
             return None
-        cpu = sum(pod.workload.cpu_milli for pod in node.movable)
-        memory = sum(pod.workload.memory_bytes for pod in node.movable)
-        zones = {pod.zone for pod in node.movable if pod.zone} or set(group.zones)
+        if any(pod.workload.capacity_type is CapacityType.ON_DEMAND for pod in pods):
+            return None
+        cpu = sum(pod.workload.cpu_milli for pod in pods)
+        memory = sum(pod.workload.memory_bytes for pod in pods)
+        zones = {pod.zone for pod in pods if pod.zone} or set(group.zones)
         price = self._market.on_demand_usd_per_hour(node.offering)
         left = self._cluster.left(group)
         options = sorted(

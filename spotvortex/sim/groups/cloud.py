@@ -46,7 +46,8 @@ class ScalingCloud:
 
     def step(self, at: float) -> None:
         """Let instances end and come."""
-        for node in list(self.cluster.nodes.values()):
+        nodes = list(self.cluster.nodes.values()) if self._ends_at else ()
+        for node in nodes:
             ends_at = self._ends_at.get(node.uid)
             if ends_at is not None and ends_at <= at:
                 self.cluster.remove_node(node, at, silent=True)
