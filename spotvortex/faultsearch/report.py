@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -92,7 +93,8 @@ def play_seeds(seeds: range, n_workers: int, keep: Path | None, advance: Advance
         failures = []
         for seed, breach in sorted(found.failing, key=lambda one: one[0])[:MAX_SHRUNK]:
             advance(len(seeds), len(seeds), f"making seed {seed} smaller")
-            smallest = shrink(draw(seed), breach.promise, outcome_of)
+            played = partial(outcome_of, until=breach.promise)
+            smallest = shrink(draw(seed), breach.promise, played)
             kept = None if keep is None else _keep(smallest, keep)
             failures.append(Failure(smallest=smallest, outcome=outcome_of(smallest), kept=kept))
     return Result(findings=found, failures=tuple(failures))

@@ -61,19 +61,27 @@ class EpisodeOutcome:
     n_lost: int
 
 
-def play(episode: Episode) -> EpisodeOutcome:
-    """Play an episode to its end."""
+def play(episode: Episode, until: int | None = None) -> EpisodeOutcome:
+    """Play an episode to its end.
+
+    Args:
+        episode: what to play.
+        until: the number of a promise whose first breach ends it; its decisions are then recorded
+            in outline, which gives another digest.
+    """
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         if any(f.kind is FaultKind.TASK_CRASH for f in episode.faults):
             runner.get_loop().set_task_factory(brittle)
-        return runner.run(_Play(episode, runner.get_loop()).run())
+        return runner.run(_Play(episode, runner.get_loop(), until).run())
 
 
 class _Play:
     """One episode on a loop."""
 
-    def __init__(self, episode: Episode, loop: asyncio.AbstractEventLoop) -> None:
-        self._episode = episode
+    def __init__(
+        self, episode: Episode, loop: asyncio.AbstractEventLoop, until: int | None
+    ) -> None:
+        self._episode, self._until = episode, until
         scenario = scenario_of(episode)
         self._clock = SimClock(START_AT, loop)
         market = SimulatedMarket(seed=episode.seed, start_at=START_AT)
@@ -81,7 +89,7 @@ class _Play:
             scenario=scenario, seed=episode.seed, clock=self._clock, market=market, captures=True
         )
         self._shelf = CoordinationObjects()
-        self._records = EpisodeJournal()
+        self._records = EpisodeJournal(in_outline=until is not None)
         self._observer = InvariantChecker(
             cluster=self._world.cluster,
             record=self._shelf,
@@ -152,7 +160,12 @@ class _Play:
         return self._clock.now() - START_AT
 
     def _is_over(self) -> bool:
-        """Tell whether it has been calm for long enough, or nothing of the controller is left."""
+        """Tell whether it has been calm for long enough, or nothing of the controller is left.
+
+        Or the promise that it is played for is broken.
+        """
+        if any(breach.promise == self._until for breach in self._observer.breaches):
+            return True
         calm_s = self._now_s() - self._episode.busy_s
         if calm_s < CALM_S:
             return False

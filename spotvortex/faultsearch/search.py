@@ -108,10 +108,13 @@ class Findings:
         }
 
 
-def outcome_of(episode: Episode) -> EpisodeOutcome:
-    """Play an episode; a controller that crashes by itself has broken a promise as well."""
+def outcome_of(episode: Episode, until: int | None = None) -> EpisodeOutcome:
+    """Play an episode; a controller that crashes by itself has broken a promise as well.
+
+    See `play` for `until`.
+    """
     try:
-        return play(episode)
+        return play(episode, until)
     except Exception as error:  # noqa: BLE001 - whatever it is, the search goes on
         inner = _began(error)
         frames = traceback.extract_tb(inner.__traceback__)

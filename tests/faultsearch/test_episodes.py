@@ -196,6 +196,18 @@ def test_a_failing_episode_is_made_smaller_and_fails_still(monkeypatch):
     assert smallest.faults == ()
 
 
+@pytest.mark.search
+def test_an_episode_that_is_played_until_a_breach_ends_with_it(monkeypatch):
+    variant = next(v for v in VARIANTS if v.name == "evicts before room is Ready")
+    variant.breaks(monkeypatch)
+    episode = next(e for e in map(draw, range(1, 50)) if broken(e, 2))
+    whole, until = outcome_of(episode), outcome_of(episode, until=2)
+    first = next(b for b in whole.breaches if b.promise == 2)
+    assert next(b for b in until.breaches if b.promise == 2) == first
+    assert until.seconds < first.at_s + 10.0 < whole.seconds
+    assert outcome_of(episode, until=1).seconds == whole.seconds
+
+
 def broken(episode, promise):
     return any(breach.promise == promise for breach in outcome_of(episode).breaches)
 
