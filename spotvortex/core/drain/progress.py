@@ -28,6 +28,12 @@ EVICTIONS_PER_S: Final = 50.0
 """Evictions of a plan that a server is trusted to carry out in a second; the last pod of a plan of
 thousands has to be evicted in time, too."""
 
+GIVE_BACK_S: Final = 4.5
+"""Seconds before the pods of lost nodes must go in which the room that has not come is given back:
+twice the longest time between two looks, so that all nodes of a plan have seen that it is time. A
+provisioner that is told only after the first eviction has bought for its pods by then (Karpenter
+looks at what is pending a second after the first)."""
+
 AFTER_LOSS_S: Final = 120.0
 """An interrupted node that is still there this long after its deadline is given up."""
 
@@ -83,7 +89,7 @@ class DrainProgress:
         evicted: uids of the pods that were evicted.
         given_up: uids of the pods that could not be evicted from a node that is lost anyway.
         urgent: the node is lost anyway.
-        pressed: its pods must go now, whether they have room or not.
+        pressed: its pods must go within `GIVE_BACK_S`, whether they have room or not.
         maybe_marked: the journal may be there although no answer said so.
         retry_at: wall time before which a request is not made again.
         tries: how often a request was put off.
@@ -168,7 +174,7 @@ def proceed(
     if not progress.begun:
         progress = replace(progress, moving=_with_newcomers(progress, view))
         progress = _as_asked(_without_lost_room(progress, view, now), view)
-    pressed = _is_pressing(order, progress, view, now)
+    pressed = _is_pressing(order, progress, view, now + GIVE_BACK_S)
     progress = replace(progress, phase=_phase(order, progress, view, now), pressed=pressed)
     return _unless_nobody_takes_it(order, progress, view, now)
 

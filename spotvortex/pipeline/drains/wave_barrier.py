@@ -64,6 +64,11 @@ class _Wave:
         self.n.update(_sums(member))
         self.members[uid] = member
 
+    @property
+    def is_settled(self) -> bool:
+        """Each of the nodes has its room, or its pods are about to go without."""
+        return self.n["settled"] == len(self.members)
+
     def view(self, uid: str) -> WaveView:
         """Return how the wave stands, as one of its members sees it."""
         n, own = self.n, self.members[uid]
@@ -77,7 +82,7 @@ class _Wave:
             marking=n["marked"] < len(self.members),
             begun=n["begun"] > 0,
             trouble=self.trouble,
-            gives_back=uid == self.giver and n["settled"] == len(self.members),
+            gives_back=uid == self.giver,
         )
 
 
@@ -105,9 +110,8 @@ class WaveBarrier:
         """Take note of an order that has begun."""
         wave = self._waves.setdefault(order.plan_id, _Wave(order.n_wave))
         wave.put(order.uid, _NEWCOMER)
-        if order.kind is OrderKind.INTERRUPTION:
-            # One of them is enough; the latest, so that what comes late is given back as well.
-            wave.giver = order.uid
+        # What is asked for late is given back as well.
+        wave.giver = ""
         while len(self._waves) > MAX_WAVES:
             del self._waves[next(iter(self._waves))]
 
@@ -128,6 +132,10 @@ class WaveBarrier:
             begun=progress.begun,
         )
         wave.put(order.uid, member)
+        lost = order.kind is OrderKind.INTERRUPTION and not progress.gave_back
+        if lost and wave.is_settled and not wave.giver:
+            # One of them is enough, and the first that sees it does so before its own pods go.
+            wave.giver = order.uid
         return replace(view, wave=wave.view(order.uid))
 
     def leave(self, order: DrainOrder, end: DrainEnd, reason: str, *, was_marked: bool) -> None:
@@ -139,8 +147,7 @@ class WaveBarrier:
         over = _Member(seen=True, asking=False, settled=True, marked=True, begun=begun, ended=True)
         wave.put(order.uid, over)
         if wave.giver == order.uid:
-            left = (uid for uid, member in reversed(wave.members.items()) if not member.ended)
-            wave.giver = next(left, "")
+            wave.giver = ""
         if end in _FAILED and not was_marked and not wave.trouble:
             wave.trouble = f"{order.node} of the same wave: {reason}"
 

@@ -21,6 +21,7 @@ from spotvortex.core.drain.progress import (
     AFTER_LOSS_S,
     EVICT_MARGIN_S,
     EVICTIONS_PER_S,
+    GIVE_BACK_S,
     OVERDUE,
     DrainPhase,
     DrainProgress,
@@ -254,6 +255,15 @@ def test_the_more_pods_its_plan_has_left_the_earlier_a_lost_nodes_own_ones_go():
         run(script, LOSS)
         early_s = PRESSING_AT - first(script, EvictPod)
         assert n_left / EVICTIONS_PER_S - 2.0 <= early_s <= n_left / EVICTIONS_PER_S
+
+
+def test_a_lost_node_says_a_few_seconds_ahead_that_its_pods_will_go_without_room():
+    """So room that has not come is given back before the first of them goes."""
+    for early_s, said in ((GIVE_BACK_S + 0.1, False), (GIVE_BACK_S, True)):
+        script = Script([pod("a")], binds=False, marked=True, cordoned=True)
+        asked = DrainProgress(moving=tuple(script.pods), asked=frozenset({"uid-a"}))
+        progress = proceed(LOSS, asked, script.look(), PRESSING_AT - early_s)
+        assert (progress.pressed, progress.phase) == (said, DrainPhase.BINDING)
 
 
 HEDGED = replace(LOSS, hedged=True)
