@@ -7,6 +7,7 @@ question is answered with 400 and the name of its parameter.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import errno
@@ -27,6 +28,13 @@ from spotvortex.server.views import PageSources
 
 OPEN: Final = frozenset({"/healthz", "/livez", "/readyz", "/metrics"})
 """Paths that need no token: the kubelet and Prometheus ask them."""
+
+ANSWERS_AT_ONCE: Final = 4
+"""Answers, but for `OPEN`, that are made and read at once: each may have 16 MiB, and is held until
+its reader has it. Further questions wait."""
+
+READ_S: Final = 30.0
+"""How long a reader may take for an answer; then its connection is cut."""
 
 _KEEPALIVE_S: Final = 75.0
 _SHUTDOWN_S: Final = 2.0
@@ -55,7 +63,7 @@ async def serve(
     """
     leader = LeaderClient(port, views.leader_address)
     runner = web.AppRunner(
-        _application(views, token, leader, is_local=_is_loopback(host)),
+        _application(views, token, leader, is_local=_is_loopback(host), read_s=READ_S * time_scale),
         handle_signals=False,
         access_log=None,
         keepalive_timeout=_KEEPALIVE_S * time_scale,
@@ -94,11 +102,13 @@ def _is_loopback(host: str) -> bool:
 
 
 def _application(
-    views: PageSources, token: str, leader: LeaderClient, *, is_local: bool
+    views: PageSources, token: str, leader: LeaderClient, *, is_local: bool, read_s: float
 ) -> web.Application:
     pages = Pages(views, shows_console=bool(token) or is_local)
     guards: list[Middleware] = [_guard(token)] if token else []
-    application = web.Application(middlewares=[_errors_as_json, *guards, _passing_on(leader)])
+    application = web.Application(
+        middlewares=[_errors_as_json, *guards, _few_at_once(read_s), _passing_on(leader)]
+    )
     handlers = (
         pages.index,
         pages.healthz,
@@ -115,6 +125,37 @@ def _application(
         application.router.add_get(path, handler)
     application.router.add_get(CONSOLE + "/{path:.*}", pages.console)
     return application
+
+
+def _few_at_once(read_s: float) -> Middleware:
+    """Return a middleware that bounds how many answers are held for readers, and for how long."""
+    places = asyncio.Semaphore(ANSWERS_AT_ONCE)
+
+    @web.middleware
+    async def few(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path in OPEN:
+            return await handler(request)
+        async with places:
+            if request.transport is None or request.transport.is_closing():
+                return web.Response()
+            answer = await handler(request)
+            await _read_whole(answer, request, read_s)
+            return answer
+
+    return few
+
+
+async def _read_whole(answer: web.StreamResponse, request: web.Request, read_s: float) -> None:
+    """Wait until a reader has an answer; one that takes too long is cut off."""
+    try:
+        async with asyncio.timeout(read_s):
+            await answer.prepare(request)
+            await answer.write_eof()
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+    except ConnectionError:
+        return  # the reader has gone
 
 
 def _passing_on(leader: LeaderClient) -> Middleware:

@@ -1,8 +1,11 @@
 """What the server answers over a real socket, and that no question makes it fail."""
 
+import asyncio
 import json
+import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -13,9 +16,10 @@ from spotvortex.core.domain.types import Action, CapacityType, Mode, Predictor
 from spotvortex.core.scoring.calibration.live import Calibration, CalibrationTally, TallyKey
 from spotvortex.errors import SettingsError
 from spotvortex.report.console.site import Console
+from spotvortex.server import serve as serving
 from spotvortex.server.pages import PATHS
 from spotvortex.server.query import MAX_LIMIT
-from spotvortex.server.serve import serve
+from spotvortex.server.serve import ANSWERS_AT_ONCE, serve
 from spotvortex.server.views import PageSources
 from spotvortex.telemetry.journal import DecisionJournal
 from spotvortex.telemetry.metrics import Metrics
@@ -359,3 +363,59 @@ async def test_a_taken_port_names_its_setting(served):
     with pytest.raises(SettingsError, match=r"SPOTVORTEX_HTTP_HOST=192\.0\.2\.1 cannot be bound"):
         async with serve("192.0.2.1", 0, views):
             pass
+
+
+class LongRecords:
+    """Records of which no buffer of a socket takes an answer."""
+
+    def find(self, *, limit, **_):
+        return [SimpleNamespace(line=f'"{"a" * 16_000}"')] * limit
+
+
+@asynccontextmanager
+async def unread(port):
+    """Ask for as many long answers as are made at once, and read none of them."""
+    readers = []
+    for _ in range(ANSWERS_AT_ONCE):
+        plain = socket.socket()
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.connect(("127.0.0.1", port))
+        _, writer = await asyncio.open_connection(sock=plain, limit=1024)
+        writer.write(b"GET /decisions?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n")
+        readers.append(writer)
+    try:
+        yield readers
+    finally:
+        for writer in readers:
+            writer.close()
+
+
+@asynccontextmanager
+async def busy():
+    """Serve a daemon all of whose answers wait for their readers."""
+    made = Served()
+    made.journal = LongRecords()
+    async with (
+        serve("127.0.0.1", 0, made.sources(), time_scale=60.0) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as made.client,
+        unread(port) as readers,
+    ):
+        for _ in range(3):
+            await made.get("/healthz")  # what came before has been taken in by then
+        yield made, readers
+
+
+async def test_readers_that_read_nothing_hold_a_few_answers_and_no_probe():
+    async with busy() as (made, readers):
+        asked = [asyncio.create_task(made.get("/decisions?limit=1")) for _ in range(9)]
+        for _ in range(20):
+            assert (await made.get("/healthz"))[0] == 200
+        assert not any(task.done() for task in asked)
+        readers[0].transport.abort()
+        assert {status for status, _ in await asyncio.gather(*asked)} == {200}
+
+
+async def test_a_reader_that_takes_too_long_is_cut_off(monkeypatch):
+    monkeypatch.setattr(serving, "READ_S", 0.01)
+    async with busy() as (made, _):
+        assert (await made.get("/decisions?limit=1"))[0] == 200
