@@ -24,12 +24,16 @@ class Home:
 class ScalingService(Protocol):
     """Reads and changes groups; every method may raise `errors.ScalingError`."""
 
-    async def group(self, node_group: str, bound_s: float) -> ScalingGroup | None:
+    async def group(
+        self, node_group: str, bound_s: float, *, ahead: bool = True
+    ) -> ScalingGroup | None:
         """Read one group anew, None where there is none of that name.
 
         Args:
             node_group: by which name its nodes belong to it.
             bound_s: how long that may take.
+            ahead: what bounds its launches is asked about too, which takes a while; without it
+                the group is as it was a moment ago.
         """
         ...
 

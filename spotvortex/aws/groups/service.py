@@ -92,24 +92,33 @@ class AwsGroups:
         filters = [{"Name": "tag-key", "Values": [*keys, EKS_GROUP]}]
         return await self._read(filters, bound_s, math.inf)
 
-    async def group(self, node_group: str, bound_s: float) -> ScalingGroup | None:
+    async def group(
+        self, node_group: str, bound_s: float, *, ahead: bool = True
+    ) -> ScalingGroup | None:
         """Return one group as it is now; see the port."""
         key, value = EKS_GROUP, managed_name(node_group)
         labelled = labels_of(node_group)
         if labelled is not None:
             key, value = self.tags.pool, labelled[0]
         filters = [{"Name": f"tag:{key}", "Values": [value]}]
-        found = await self._read(filters, bound_s, ANEW_S)
+        found = await self._read(filters, bound_s, ANEW_S, ahead=ahead)
         return next((group for group in found if group.node_group == node_group), None)
 
     async def _read(
-        self, filters: Sequence[Mapping[str, object]], bound_s: float, within_s: float
+        self,
+        filters: Sequence[Mapping[str, object]],
+        bound_s: float,
+        within_s: float,
+        *,
+        ahead: bool = True,
     ) -> list[ScalingGroup]:
         found: list[tuple[ScalingGroup, Answer]] = []
         async for answer in self._described(bound_s, Filters=filters):
             group = await self._reduced(answer, bound_s, within_s)
             if group is not None:
                 found.append((group, answer))
+        if not ahead:
+            return told_apart([group for group, _ in found])
         return told_apart(await self._preflight.bounded(found, bound_s, within_s))
 
     async def home_of(self, instance_id: str, bound_s: float) -> Home | None:

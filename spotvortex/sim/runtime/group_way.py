@@ -69,7 +69,13 @@ class GroupWay:
 
     # -- the cloud ---------------------------------------------------------------
 
-    async def group(self, node_group: str, bound_s: float) -> ScalingGroup | None:
+    async def group(
+        self,
+        node_group: str,
+        bound_s: float,
+        *,
+        ahead: bool = True,  # noqa: ARG002 - a look ahead takes no time here
+    ) -> ScalingGroup | None:
         """Read one group."""
         return await self._read(bound_s, lambda: self.cloud.view(node_group), _unanswered)
 

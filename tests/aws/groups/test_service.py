@@ -59,6 +59,13 @@ async def test_free_addresses_bound_a_group(cloud):
         assert 4000 < (await groups.group(SPOT, 10.0)).room_nodes < 4096
 
 
+async def test_a_size_alone_is_read_without_a_look_ahead(cloud):
+    async with asking() as groups:
+        assert (await groups.group(SPOT, 10.0, ahead=False)).desired == 2
+    asked = {operation for operation, _ in cloud.asked}
+    assert asked == {"DescribeAutoScalingGroups", "DescribeLifecycleHooks"}
+
+
 async def test_a_subnet_that_is_gone_hides_no_other(cloud):
     autoscaling, ec2 = cloud.client("autoscaling"), cloud.client("ec2")
     vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]

@@ -52,6 +52,7 @@ class MemoryGroups:
         dies_at: the number of the write at which the process ends, counted from 1; 0 for never.
         dies_before: it ends before that write, else after.
         writes: what was carried out, in order.
+        reads: what was read of groups and instances, in order.
         meanwhile: called once, right after the next write to the journal: another hand.
         pods: what the API server says of the pods of a node.
     """
@@ -62,6 +63,7 @@ class MemoryGroups:
     dies_at: int = 0
     dies_before: bool = True
     writes: list[str] = field(default_factory=list)
+    reads: list[str] = field(default_factory=list)
     meanwhile: Callable[[], None] | None = None
     pods: dict[str, list[object]] = field(default_factory=dict)
     _begun: int = 0
@@ -70,9 +72,12 @@ class MemoryGroups:
 
     # -- the service -----------------------------------------------------------------
 
-    async def group(self, node_group: str, bound_s: float) -> ScalingGroup | None:
+    async def group(
+        self, node_group: str, bound_s: float, *, ahead: bool = True
+    ) -> ScalingGroup | None:
         """Return a group."""
         assert bound_s > 0.0
+        self.reads.append("group, looking ahead" if ahead else "group")
         return self.groups.get(node_group)
 
     async def home_of(self, instance_id: str, bound_s: float) -> Home | None:
@@ -88,6 +93,7 @@ class MemoryGroups:
         """Return those that are in no group."""
         assert bound_s > 0.0
         assert isinstance(instance_ids, tuple)
+        self.reads.append("gone")
         there = {i.id for group in self.groups.values() for i in group.living}
         return frozenset(instance_ids) - there
 

@@ -129,6 +129,17 @@ async def test_a_managed_group_that_has_not_taken_its_size_yet_is_settled_once_i
     assert (sizes(memory), memory.journal()) == ((3, 1), {})
 
 
+async def test_the_last_look_before_a_size_is_set_is_at_the_size_alone():
+    memory = groups(delivers=False)
+    async with driving(memory) as driver:
+        await driver.grow(GROW, far())
+        assert memory.reads == ["group, looking ahead", "group"]
+        memory.reads.clear()
+        await driver.grow(SETTLE, far())
+    assert memory.reads == ["gone", "group"]
+    assert memory.writes[-2:] == [f"{ON_DEMAND}=1", "journal"]
+
+
 def a_pod(**meta):
     return {"metadata": {"namespace": "shop", "name": "a", "uid": "u"} | meta, "spec": {}}
 

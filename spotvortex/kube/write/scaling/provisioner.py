@@ -135,8 +135,10 @@ class ScalingProvisioner:
         fresh: Growth | None = None
         for _ in range(MAX_LOOKS):
             book = await read_book(self.namespace, self._requests(until))
-            group = await self.service.group(call.group, self._bound_s(until))
             known = book.of_group(call.group)
+            # IMPORTANT: nothing is asked between the last look at a size and its write.
+            ahead = known is None or known.plan != call.plan_id
+            group = await self.service.group(call.group, self._bound_s(until), ahead=ahead)
             why = _against(call, group, book, known) or self._waits(call, known)
             if why is not None or group is None:
                 return why or Refused(reason=f"there is no group {call.group}")
@@ -202,22 +204,22 @@ class ScalingProvisioner:
         growth = book.of_group(call.group)
         if growth is None or growth.plan != call.plan_id:
             return Done()
-        group = await self.service.group(call.group, self._bound_s(until))
+        gone = await self.service.gone(growth.released, self._bound_s(until))
+        group = await self.service.group(call.group, self._bound_s(until), ahead=False)
         if group is not None:
             if _is_on_its_way(growth, group):
                 return Again(
                     reason=f"{group.name} has not taken its size yet: it is {group.status}"
                 )
-            await self._give_back(growth, group, call, until)
+            await self._give_back(growth, group, len(gone), call, until)
         await end_growth(self.namespace, book, call.group, self._requests(until))
         self._note_end(call.group, moved=bool(growth.released))
         return Done()
 
     async def _give_back(
-        self, growth: Growth, group: ScalingGroup, call: SettleGroup, until: float
+        self, growth: Growth, group: ScalingGroup, n_gone: int, call: SettleGroup, until: float
     ) -> None:
-        gone = await self.service.gone(growth.released, self._bound_s(until))
-        back = to_give_back(growth, group, len(gone), call.in_use)
+        back = to_give_back(growth, group, n_gone, call.in_use)
         if back.desired is not None:
             await self.service.set_desired(group, back.desired, self._bound_s(until))
         nodes, n_kept = dict(call.idle), back.n_kept
@@ -230,7 +232,7 @@ class ScalingProvisioner:
         fields = {
             "group": group.name,
             "plan": growth.plan,
-            "moved": len(gone),
+            "moved": n_gone,
             "desired": back.desired,
             "ended": back.n_kept + len(back.ended) - n_kept,
             "kept": n_kept,
