@@ -23,6 +23,21 @@ _EFFECTS: Final = {
     "NO_EXECUTE": "NoExecute",
     "PREFER_NO_SCHEDULE": "PreferNoSchedule",
 }
+_FAMILIES: Final = {
+    "AL2_": "AmazonLinux2",
+    "AL2023_": "AmazonLinux2023",
+    "BOTTLEROCKET_": "Bottlerocket",
+    "WINDOWS_CORE_2019_": "WindowsServer2019CoreContainer",
+    "WINDOWS_FULL_2019_": "WindowsServer2019FullContainer",
+    "WINDOWS_CORE_2022_": "WindowsServer2022CoreContainer",
+    "WINDOWS_FULL_2022_": "WindowsServer2022FullContainer",
+}
+"""What eksctl calls the images of EKS, by how EKS's own name begins; of a custom image the launch
+template tells."""
+
+_OTHERS_TAGS: Final = ("aws:", "alpha.eksctl.io/", "eksctl.cluster.k8s.io/", "eksctl.io/")
+"""Tags that AWS and eksctl write by themselves, of the very group."""
+
 POOL: Final = "spotvortex.io/pool"
 
 Described = Mapping[str, Any]
@@ -80,6 +95,14 @@ def eksctl_text(group: Described, region: str) -> str:
     }
     if group.get("instanceTypes"):
         made["instanceTypes"] = list(group["instanceTypes"])
+    image = _image(group)
+    family = next((name for start, name in _FAMILIES.items() if image.startswith(start)), "")
+    if family:
+        made["amiFamily"] = family
+    if group.get("diskSize"):
+        made["volumeSize"] = int(group["diskSize"])
+    if tags := _tags(group):
+        made["tags"] = tags
     taints = [
         {k: v for k, v in (t | {"effect": _EFFECTS.get(t.get("effect", ""), "")}).items() if v}
         for t in map(dict, group.get("taints") or ())
@@ -111,6 +134,12 @@ def terraform_text(group: Described) -> str:
     ]
     if group.get("instanceTypes"):
         lines.append(f"  instance_types  = {_text(list(group['instanceTypes']))}")
+    if _image(group):
+        lines.append(f"  ami_type        = {_text(_image(group))}")
+    if group.get("diskSize"):
+        lines.append(f"  disk_size       = {int(group['diskSize'])}")
+    if tags := _tags(group):
+        lines += ["  tags = {", *(f"    {_text(k)} = {_text(v)}" for k, v in tags.items()), "  }"]
     labels = (f"    {_text(k)} = {_text(v)}" for k, v in twin.labels.items())
     lines += ["  labels = {", *labels, "  }"]
     size = {"desired_size": 0, "max_size": _largest(group), "min_size": 0}
@@ -129,6 +158,18 @@ def _comment(group: Described, twin: Twin) -> str:
     if not twin.also_label:
         return ""
     return f"# Label the nodes of {group.get('nodegroupName', '')} {twin.also_label} as well.\n"
+
+
+def _image(group: Described) -> str:
+    """Return what EKS calls the image, "" where a launch template names one."""
+    said = str(group.get("amiType") or "")
+    return "" if said == "CUSTOM" else said
+
+
+def _tags(group: Described) -> dict[str, str]:
+    """Return the tags that its owner has set; by that of its pool the daemon finds a group."""
+    told = {str(k): str(v) for k, v in (group.get("tags") or {}).items()}
+    return {k: v for k, v in sorted(told.items()) if not k.startswith(_OTHERS_TAGS)}
 
 
 def _largest(group: Described) -> int:

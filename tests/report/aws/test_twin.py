@@ -71,6 +71,29 @@ def test_for_terraform_its_size_is_left_to_the_daemon():
     assert text.count("{") == text.count("}")
 
 
+OWN = {"team": "shop", "spotvortex.io/pool": "web"}
+MADE = {"aws:cloudformation:stack-id": "x", "alpha.eksctl.io/nodegroup-name": "web-od"}
+
+
+@pytest.mark.parametrize(
+    ("image", "family"),
+    [
+        ("AL2_ARM_64", "AmazonLinux2"),
+        ("AL2023_x86_64_STANDARD", "AmazonLinux2023"),
+        ("BOTTLEROCKET_ARM_64", "Bottlerocket"),
+        ("CUSTOM", None),
+    ],
+)
+def test_image_disk_and_the_owners_tags_are_those_of_the_group(image, family):
+    group = GROUP | {"amiType": image, "diskSize": 80, "tags": OWN | MADE}
+    (made,) = yaml.safe_load(eksctl_text(group, "eu-west-1"))["managedNodeGroups"]
+    assert (made.get("amiFamily"), made["volumeSize"], made["tags"]) == (family, 80, OWN)
+    text = terraform_text(group)
+    assert (f'  ami_type        = "{image}"\n' in text) is (family is not None)
+    assert "  disk_size       = 80\n" in text
+    assert '  tags = {\n    "spotvortex.io/pool" = "web"\n    "team" = "shop"\n  }\n' in text
+
+
 def test_what_a_group_does_not_say_is_left_out_and_what_both_need_is_said():
     bare = {"nodegroupName": "w", "clusterName": "blue", "capacityType": "SPOT"}
     for text in (eksctl_text(bare, "r"), terraform_text(bare)):
