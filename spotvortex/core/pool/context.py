@@ -123,7 +123,9 @@ def _priced(quote: SpotQuote) -> SpotQuote:
 
 
 def _price(value: float | None) -> float | None:
-    return short(value) if value is not None and is_price(value) else None
+    """Round a price; one that rounding leaves nothing of is none."""
+    price = None if value is None else short(value)
+    return price if price is not None and is_price(price) else None
 
 
 def _scored(score: OfferingScore) -> OfferingScore:

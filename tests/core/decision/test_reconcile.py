@@ -269,6 +269,12 @@ def test_emergencies_take_from_the_budget_first_then_the_riskiest_then_by_name()
     assert movers(0.03, 0.03) == ["a"]
 
 
+def test_a_price_that_is_rounded_to_nothing_is_unknown_and_ends_no_cycle():
+    tiny = market(quote(WEB_A, on_demand_usd_per_hour=4e-7), quote(WEB_B, spot_usd_per_hour=4e-7))
+    (decision,) = decided(assessment(observation(pool(), market=tiny))).decisions
+    assert (decision.proposal.reason, decision.economics.discount_ratio) == ("price_unknown", None)
+
+
 def test_nodes_that_others_move_use_up_the_budget():
     busy = pool("busy", nodes=(spot("x1", moving=True), spot("x2", cordoned=True)))
     plan, _ = plan_for(pool(), busy)

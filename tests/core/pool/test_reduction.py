@@ -257,7 +257,7 @@ def test_what_is_no_probability_is_no_score(bad):
     assert dict(found.confidence_terms)["scores"] == 0.5
 
 
-@pytest.mark.parametrize("bad", [None, math.nan, math.inf, 0.0, -1.0, 1e9])
+@pytest.mark.parametrize("bad", [None, math.nan, math.inf, 0.0, 4e-7, -1.0, 1e9])
 def test_what_is_no_price_is_no_price(bad):
     quotes = {WEB_A: quote(WEB_A, spot_usd_per_hour=bad, age_s=math.inf), WEB_B: quote(WEB_B)}
     found = reduced(spot("a1"), spot("b1", WEB_B), seen=sight(quotes=quotes))
