@@ -95,26 +95,23 @@ def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limi
     unknown = PoolState(last_wave_at=state.unsure_until - UNSURE_S if unsure else None)
     budget = cluster_budget(assessment.pools, limits)
     decisions: dict[str, Decision] = {}
-    proposals = {pool.pool: _proposals(pool, limits) for pool in assessment.pools}
+    states = {p.pool: _known(p, state.pools.get(p.pool, unknown)) for p in assessment.pools}
+    bounds = {name: obeying(limits, known.rules) for name, known in states.items()}
+    proposals = {pool.pool: _proposals(pool, bounds[pool.pool]) for pool in assessment.pools}
     in_turn = sorted(assessment.pools, key=lambda p: _urgency(p, proposals[p.pool][0]))
     yield None
     for pool in in_turn:
-        known = state.pools.get(pool.pool, unknown)
-        known = replace(known, rules=remembered(pool.rules, known.rules))
         basis = Basis(
             cycle=observation.cycle,
             pool=pool,
-            state=known,
+            state=states[pool.pool],
             budget=budget,
-            limits=obeying(limits, known.rules),
+            limits=bounds[pool.pool],
             model_digest=assessment.model_digest,
             traceparent=observation.traceparent,
             standing=standing,
         )
-        # Most pools have no rules of their own: what put them in order is what is decided on.
-        same = basis.limits is limits
-        proposed = proposals[pool.pool] if same else _proposals(pool, basis.limits)
-        decision = _decided(basis, proposed)
+        decision = _decided(basis, proposals[pool.pool])
         decisions[pool.pool] = decision
         budget = replace(budget, left=budget.left - decision.n_nodes)
         yield decision
@@ -138,6 +135,11 @@ def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limi
         calibration=assessment.calibration,
     )
     return _next_state(state, ordered), plan
+
+
+def _known(pool: PoolInput, state: PoolState) -> PoolState:
+    """Bring what is remembered of a pool up to what its owner says now."""
+    return replace(state, rules=remembered(pool.rules, state.rules))
 
 
 def _resumed(

@@ -142,6 +142,12 @@ def test_a_rule_in_an_annotation_bounds_its_pool_alone():
     )
 
 
+def test_an_owners_cap_in_an_annotation_takes_from_the_budget_before_growth():
+    capped_pool = ruled((MAX_SPOT_RATIO, "0"), n_spot=8, n_on_demand=2)
+    _, plan = cycle(pool("a"), capped_pool)
+    assert {d.pool: d.n_nodes for d in plan.decisions} == {"a": 0, "web": 1}
+
+
 def test_a_rule_that_vanished_stays_in_force_through_the_state():
     state, _ = cycle(ruled((MODE, "advise")))
     state, plan = cycle(ruled(), state=state)
