@@ -113,7 +113,9 @@ def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limi
         )
         decision = _decided(basis, proposals[pool.pool])
         decisions[pool.pool] = decision
-        budget = replace(budget, left=budget.left - decision.n_nodes)
+        # What is only recorded, where others are moved, takes nothing from those.
+        if decision.mode.writes or not limits.mode.writes:
+            budget = replace(budget, left=budget.left - decision.n_nodes)
         yield decision
     ordered = tuple(decisions[name] for name in sorted(decisions))
     limits_of = {decision.pool: decision.basis.limits for decision in ordered}

@@ -148,6 +148,13 @@ def test_an_owners_cap_in_an_annotation_takes_from_the_budget_before_growth():
     assert {d.pool: d.n_nodes for d in plan.decisions} == {"a": 0, "web": 1}
 
 
+@pytest.mark.parametrize("mode", [Mode.ACTIVE, Mode.SHADOW])
+def test_a_pool_that_is_only_recorded_takes_no_budget_from_those_that_move(mode):
+    _, plan = cycle(ruled((MODE, "shadow")), pool("zoo"), limits=replace(ACTIVE, mode=mode))
+    wanted = {"web": 1, "zoo": 1 if mode is Mode.ACTIVE else 0}
+    assert {d.pool: d.n_nodes for d in plan.decisions} == wanted
+
+
 def test_a_rule_that_vanished_stays_in_force_through_the_state():
     state, _ = cycle(ruled((MODE, "advise")))
     state, plan = cycle(ruled(), state=state)
