@@ -34,6 +34,9 @@ UNSUPPORTED: Final = Proposal(
     action=Action.EMERGENCY_EXIT, reason=ProposalReason.UNSUPPORTED_FAMILY
 )
 
+_REMEMBERED_TO: Final = 5e-7
+"""By how much a ratio that is remembered may be less than it was."""
+
 WIDE_STEP_RATIO = 0.25
 """A distance to the cap, or over it, from which a step of 30 points is taken instead of 10."""
 
@@ -122,7 +125,8 @@ def n_to_undo(pool: PoolInput, state: PoolState) -> int:
     """Return how many nodes that anchors keep had been Spot before the fall back."""
     if state.fell_from is None:
         return 0
-    n_before = whole(state.fell_from * pool.n_staying)
+    # The ratio is remembered to six decimals: a third of three nodes is one.
+    n_before = whole((state.fell_from + _REMEMBERED_TO) * pool.n_staying)
     return max(0, min(pool.n_anchored, n_before - pool.n_spot_staying))
 
 

@@ -20,7 +20,7 @@ from spotvortex.core.decision.rule_policy import (
 )
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import MoveKind
-from spotvortex.core.domain.types import RATIO_STEP, Action
+from spotvortex.core.domain.types import RATIO_STEP, Action, short
 from spotvortex.core.pool.input import Risk
 from tests.core import odd
 from tests.core.builders import (
@@ -333,6 +333,13 @@ def test_growth_waits_only_where_every_offering_is_known_to_be_gone(others, reas
 )
 def test_a_return_undoes_what_anchors_keep_of_what_had_been_spot(fell_from, n_anchored, n):
     assert n_to_undo(pool_input(n_anchored=n_anchored), PoolState(fell_from=fell_from)) == n
+
+
+@pytest.mark.parametrize(("n_spot", "n"), [(1, 3), (2, 3), (1, 7), (3, 7), (1, 6), (1234, 3702)])
+def test_what_a_fall_back_took_may_return_to_the_last_node(n_spot, n):
+    before = PoolState(fell_from=short(n_spot / n))
+    fallen = pool_input(n_spot=0, n_on_demand=n, n_anchored=n)
+    assert n_to_undo(fallen, before) == n_spot
 
 
 def test_without_caps_a_high_risk_alone_leads_nowhere():
