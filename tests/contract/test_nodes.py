@@ -122,6 +122,17 @@ async def test_a_journal_that_nobody_can_read_is_taken_away_by_no_plan(stage):
 
 
 @staged
+async def test_a_journal_of_a_newer_version_is_taken_away_by_the_plan_that_it_names(stage):
+    node = await stage.add_node()
+    await marked(stage, node.name, order='{"v":99,"plan":"p7"}')
+    await stage.until(lambda: node_of(stage, node.name).mark)
+    assert await carried_out(stage, unmark_of(node, plan_id="")) == Done()
+    await stage.lasts(lambda: shown(stage, node.name)[0])
+    assert await carried_out(stage, unmark_of(node, plan_id="p7")) == Done()
+    await stage.until(lambda: shown(stage, node.name) == (False, False, ""))
+
+
+@staged
 async def test_our_own_write_is_told_until_the_view_has_it(stage):
     node = await at_rest(stage, (await stage.add_node()).name)
     before = node.resource_version

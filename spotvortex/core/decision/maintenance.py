@@ -30,6 +30,7 @@ from spotvortex.core.drain.group_calls import SettleGroup
 from spotvortex.core.drain.interruption import nodes_by_instance
 from spotvortex.core.drain.keeping import FreeNode, anchored_until
 from spotvortex.core.drain.messages import InFlight
+from spotvortex.core.drain.orders import plan_in
 
 RENEW_BEFORE: Final = 1 / 3
 """An anchor is renewed when it has less than this share of its lifetime left."""
@@ -177,7 +178,7 @@ def _leftovers(observation: Observation, flying: InFlight) -> Iterator[Maintenan
         yield MaintenanceCall(
             key=f"unread/{node.uid}",
             pool=node.pool,
-            call=UnmarkNode(node=node.name, uid=node.uid, plan_id=""),
+            call=UnmarkNode(node=node.name, uid=node.uid, plan_id=plan_in(node.mark)),
             mode=Mode.ACTIVE,
             reason="its journal cannot be read",
         )

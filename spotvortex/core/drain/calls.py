@@ -184,7 +184,7 @@ class UnmarkNode:
     Attributes:
         node: the node's name.
         uid: the node's uid.
-        plan_id: the plan whose journal is removed; "" means one that cannot be read, no other.
+        plan_id: the plan whose journal is removed; "" means one that names none, no other.
         uncordon: false leaves the cordon as it is.
     """
 

@@ -91,6 +91,19 @@ def from_text(text: str) -> DrainOrder | None:
         return None
 
 
+def plan_in(text: str) -> str:
+    """Return the plan that a journal names, also one that cannot be read else; "" where none does.
+
+    By it a mark is taken away: of a newer version, or of another node, too.
+    """
+    try:
+        document = json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        return ""
+    plan = document.get("plan") if isinstance(document, dict) else None
+    return plan if isinstance(plan, str) else ""
+
+
 def _text(document: dict[str, object], name: str) -> str:
     value = document[name]
     if not isinstance(value, str):

@@ -8,7 +8,6 @@ its resource version too, so that a request which was long on its way cannot und
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Final
 
 from spotvortex.core.domain import labels
@@ -22,6 +21,7 @@ from spotvortex.core.drain.calls import (
     NoteRisk,
     UnmarkNode,
 )
+from spotvortex.core.drain.orders import plan_in
 from spotvortex.core.record.codec import rfc3339
 from spotvortex.errors import ConflictError
 from spotvortex.kube.api import paths
@@ -157,14 +157,8 @@ async def _get(name: str, requests: BoundedRequests) -> wire.Node:
 
 
 def plan_on(node: wire.Node) -> str:
-    """Return the plan whose mark is on a node, "" where there is none that can be read."""
-    text = (node.metadata.annotations or {}).get(labels.DRAIN, "")
-    try:
-        order = json.loads(text) if text else None
-    except (ValueError, RecursionError):
-        return ""
-    plan = order.get("plan") if isinstance(order, dict) else None
-    return plan if isinstance(plan, str) else ""
+    """Return the plan whose mark is on a node, "" where none is named."""
+    return plan_in((node.metadata.annotations or {}).get(labels.DRAIN, ""))
 
 
 def _loop_time() -> float:

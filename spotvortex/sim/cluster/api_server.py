@@ -9,7 +9,6 @@ wrong on the way (slow, lost, refused) is the matter of `faults`. May not decide
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from random import Random
 from typing import Final, assert_never
@@ -46,6 +45,7 @@ from spotvortex.core.drain.calls import (
 )
 from spotvortex.core.drain.group_calls import GrowGroup, RestoreGroup, SettleGroup, SteerGroup
 from spotvortex.core.drain.keeping import FreeNode, KeepNode
+from spotvortex.core.drain.orders import plan_in
 from spotvortex.core.record.codec import rfc3339
 from spotvortex.kube.api.node_labels import NODEGROUP, NODEPOOL, POOL_CAPACITY_TYPE, normalised
 from spotvortex.kube.write import wanted_nodes
@@ -391,10 +391,5 @@ def _wanted(call: CreatePlaceholder) -> CapacityType | None:
 
 
 def plan_on(node: SimNode) -> str:
-    """Return the plan whose mark is on a node, "" where no mark can be read."""
-    try:
-        order = json.loads(node.mark) if node.mark else None
-    except ValueError:
-        return ""
-    plan = order.get("plan") if isinstance(order, dict) else None
-    return plan if isinstance(plan, str) else ""
+    """Return the plan whose mark is on a node, "" where none is named."""
+    return plan_in(node.mark)

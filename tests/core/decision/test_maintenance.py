@@ -1,5 +1,6 @@
 """What is kept up beside waves: anchors, notes on nodes, leftovers; always a bounded number."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -24,7 +25,7 @@ from spotvortex.core.drain.calls import (
 )
 from spotvortex.core.drain.group_calls import SettleGroup
 from spotvortex.core.drain.keeping import FreeNode, anchored_until
-from spotvortex.core.drain.orders import in_flight
+from spotvortex.core.drain.orders import in_flight, to_text
 from tests.core.builders import AT, assessment, cluster, load, node, observation, on_demand, pool
 from tests.core.in_flight import (
     anchor,
@@ -282,6 +283,16 @@ def test_what_carries_a_journal_that_cannot_be_read_is_undone():
         DeletePlaceholders(plan_id="p1", for_uid="uid-web-s1"),
     ]
     assert {c.reason for c in found} == {"its journal cannot be read"}
+
+
+@pytest.mark.parametrize("changes", [{"v": 2}, {"uid": "another"}, {"deadline": "soon"}])
+def test_a_mark_that_cannot_be_read_goes_by_the_plan_that_it_names(changes):
+    """Of a newer version, after a rollback: whoever takes a mark away compares its plan."""
+    facts = pool()
+    text = json.dumps(json.loads(to_text(order("web-s0"))) | changes)
+    node = replace(facts.nodes[0], mark=text, cordoned=True)
+    (chore,) = wanted(with_nodes(facts, node), state=SETTLING)
+    assert chore.call == UnmarkNode(node="web-s0", uid="uid-web-s0", plan_id="p1")
 
 
 def keeping(facts, text):

@@ -18,6 +18,7 @@ from spotvortex.core.drain.orders import (
     TAKEN,
     from_text,
     in_flight,
+    plan_in,
     to_text,
 )
 from tests.core import odd
@@ -114,6 +115,15 @@ def test_what_is_no_order_of_ours_is_not_read(text):
 @given(st.text(max_size=200))
 def test_no_text_is_a_fault(text):
     assert from_text(text) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", "{}", '{"plan":7}', "[" * 10**5])
+def test_what_names_no_plan_has_none(text):
+    assert plan_in(text) == ""
+
+
+def test_the_plan_of_a_newer_version_is_read():
+    assert plan_in(changed(v=2, plan="p7")) == "p7"
 
 
 FACTS = pool()
