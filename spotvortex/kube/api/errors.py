@@ -34,6 +34,9 @@ NO_LEASE: Final = "this pod does not hold the lease"
 DISRUPTION_BUDGET: Final = "DisruptionBudget"
 """The cause of a 429 that is a PodDisruptionBudget's, and not the server's, word."""
 
+NAMESPACE_ENDS: Final = "NamespaceTerminating"
+"""The cause of a 403 of a namespace that is being deleted: nothing is created in it any more."""
+
 
 def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """Make the error that a status stands for.
@@ -116,11 +119,15 @@ def of_eviction(error: ApiError) -> Answer:
         case ServerError() if "more than one PodDisruptionBudget" in str(error):
             # The server cannot evict a pod that two budgets cover, and time changes nothing.
             return Refused(reason=str(error))
+        case ForbiddenError() if NAMESPACE_ENDS in error.causes:
+            # An eviction is a creation. The pod goes with its namespace, in a moment, as `kubectl
+            # drain` waits for it, too.
+            return Again(reason=str(error))
         case _:
             # 404 and a 409 that names the uid: it is gone, or another one has its name.
             # Any other 409: it changed while it was evicted.
             # A 429 without that cause: the server is busy, and the client slows down.
-            # 403: a missing right, a namespace that ends, an admission rule.
+            # 403: a missing right, an admission rule.
             # 504, other 5xx, silence: nobody knows; with its uid it can be tried again.
             return of_write(error)
 

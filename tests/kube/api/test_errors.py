@@ -76,6 +76,7 @@ async def answer_of(call, *answers):
         (refused(504, "timed out"), Again("timed out")),
         (refused(403, f"denied: {NO_LEASE}"), Again(f"denied: {NO_LEASE}")),
         (refused(403, "admission says no"), Refused("admission says no")),
+        (refused(403, "ends", causes=["NamespaceTerminating"]), Again("ends")),
         (refused(401, "token expired"), Again("token expired")),
         (refused(400, "bad"), Refused("bad")),
         (refused(422, "spec is invalid"), Refused("spec is invalid")),
