@@ -42,6 +42,7 @@ class _Share:
 
     by_pod: bool
     n: int = 0
+    used: int = 0
 
 
 @dataclass(slots=True)
@@ -68,6 +69,12 @@ class _Wave:
     def is_settled(self) -> bool:
         """Each of the nodes has its room, or its pods are about to go without."""
         return self.n["settled"] == len(self.members)
+
+    def begin_anew(self, uid: str) -> None:
+        """Give back what an order that comes again has set aside and not used."""
+        share = self.shares.pop(uid, None)
+        if share is not None:
+            self.n_granted -= max(0, share.n - share.used)
 
     def view(self, uid: str) -> WaveView:
         """Return how the wave stands, as one of its members sees it."""
@@ -110,6 +117,7 @@ class WaveBarrier:
         """Take note of an order that has begun."""
         wave = self._waves.setdefault(order.plan_id, _Wave(order.n_wave))
         wave.put(order.uid, _NEWCOMER)
+        wave.begin_anew(order.uid)
         # What is asked for late is given back as well.
         wave.giver = ""
         while len(self._waves) > MAX_WAVES:
@@ -180,7 +188,7 @@ def _with_share(wave: _Wave, view: NodeView, progress: DrainProgress) -> NodeVie
         wave.shares[view.uid] = share
         share.n += more
         wave.n_granted += more
+    share.used = max(0, len(progress.moving) - left)
     if not share.by_pod or share.n == 0:
         return replace(view, bound=view.bound + share.n)
-    used = max(0, len(progress.moving) - left)
-    return replace(view, bound=max(0, share.n - used), by_pod=True)
+    return replace(view, bound=max(0, share.n - share.used), by_pod=True)

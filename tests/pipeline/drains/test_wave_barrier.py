@@ -180,6 +180,21 @@ def test_what_a_node_has_used_is_no_room_for_the_pods_of_another():
     )
 
 
+@pytest.mark.parametrize(("n_gone", "n_left"), [(0, 2), (1, 1), (2, 0)])
+def test_an_order_that_comes_again_has_what_it_had_not_used(n_gone, n_left):
+    """After a lost lease, or a freeze that could not be read, in the same process."""
+    one, other = loss("web-s0"), loss("web-s1")
+    waves = joined(one, other)
+    shared(waves, one, given=2)
+    shared(waves, one, given=2, n_gone=n_gone)
+    waves.leave(one, DrainEnd.HANDED_OVER, "", was_marked=True)
+    waves.join(one)
+    pods = tuple(pod(f"again-{i}") for i in range(2))
+    seen = view(*pods, uid=one.uid, node=one.node, given=2)
+    assert waves.see(one, seen, DrainProgress(moving=pods)).bound == n_left
+    assert shared(waves, other, given=4).bound == 2
+
+
 @pytest.mark.parametrize("own", [{"bound": 1}, {"begun": True}])
 def test_a_node_with_room_of_its_own_gets_what_it_lacks_at_once(own):
     one = loss("web-s0")
