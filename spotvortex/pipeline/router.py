@@ -5,7 +5,7 @@ and chores to the lane. An `Observation` with notices comes in as well, before i
 lost nodes go to the lane at once, and once more with the plan, which then only repeats them. All
 judgement is in `core.decision`; this task gives the loop a breath after each pool and carries the
 controller's state from cycle to cycle. What writes is handed on only once the state that remembers
-it is saved; what is lost needs nothing remembered.
+it is saved; what is lost, or in flight already, needs nothing remembered.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from spotvortex.core.decision.weights import Steering, WeightRules, patch_text
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import Observation
 from spotvortex.core.domain.types import Mode
+from spotvortex.core.drain.calls import UnmarkNode
 from spotvortex.core.drain.group_calls import RestoreGroup, SettleGroup, SteerGroup
 from spotvortex.core.drain.keeping import FreeNode
 from spotvortex.core.pool.assessment import Assessment
@@ -152,16 +153,20 @@ class Router:
         self._advise(plan.decisions)
         self._tell_given_up()
         may_write = await self._saved_first(plan)
-        for order in (*plan.orders, *plan.resumed):
+        leads = plan.observation.standing.leader
+        for order in plan.orders:
             if order.mode.writes and not may_write:
                 continue
-            if not lane.offer(order.uid, order) and order in plan.orders:
+            if not lane.offer(order.uid, order):
                 log.warning("router.order_not_queued", extra={"node": order.node})
-        leads = plan.observation.standing.leader
+        for order in plan.resumed:
+            # What is in flight is remembered by the cluster, and has to come to its end.
+            if leads or not order.mode.writes:
+                lane.offer(order.uid, order)
         for chore in plan.maintenance_calls:
-            # Neither a kept node nor a grown group expires, and to give either back nothing need
-            # be remembered.
-            frees = leads and isinstance(chore.call, FreeNode | SettleGroup)
+            # Neither a kept node nor a cordon nor a grown group expires, and to give one back
+            # nothing need be remembered.
+            frees = leads and isinstance(chore.call, FreeNode | SettleGroup | UnmarkNode)
             if may_write or frees or not chore.mode.writes:
                 lane.offer(chore.key, chore)
 

@@ -162,6 +162,14 @@ def test_what_writes_is_not_handed_on_where_the_state_cannot_be_saved(caplog):
     assert keys(route(subject, led(facts=pool(), at=AT + 300.0))) != []
 
 
+def test_what_is_in_flight_comes_to_its_end_whatever_can_be_saved():
+    lane = route(router(MemoryState(fails=True), **ACTIVE), led(at=AT + 300.0))
+    assert keys(lane) == ["uid-web-s0"]
+    strange = with_nodes(pool(), replace(pool().nodes[0], mark="{", cordoned=True))
+    lane = route(router(MemoryState(fails=True), **ACTIVE), led(facts=strange))
+    assert keys(lane) == ["unread/uid-web-s0"]
+
+
 def test_what_only_records_is_handed_on_all_the_same():
     lane = route(router(MemoryState(fails=True)), led(facts=pool()))
     assert keys(lane) == ["uid-web-d0"]
