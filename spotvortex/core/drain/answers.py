@@ -39,6 +39,9 @@ FIRST_RETRY_S: Final = 2.0
 MAX_WAIT_S: Final = 15.0
 """Longest such pause, and longest time between two looks, so that a stop is seen in time."""
 
+LONGEST_RETRY_S: Final = 60.0
+"""Longest pause that a server is granted."""
+
 MAX_TRIES: Final = 20
 """How often a request other than an eviction is tried again when it fails for now."""
 
@@ -88,7 +91,7 @@ def _later(progress: DrainProgress, key: str, asked_s: float, now: float) -> Dra
     n = progress.tries.get(key, 0)
     doubled = min(MAX_WAIT_S, FIRST_RETRY_S * 2.0 ** min(n, 8))
     spread = int.from_bytes(hashlib.sha256(f"{key}|{n}".encode()).digest()[:2], "big") / 65_535
-    pause = min(asked_s, 60.0) if asked_s > 0.0 else doubled * (1.0 - 0.2 * spread)
+    pause = min(asked_s, LONGEST_RETRY_S) if asked_s > 0.0 else doubled * (1.0 - 0.2 * spread)
     return replace(
         progress,
         tries={**progress.tries, key: n + 1},

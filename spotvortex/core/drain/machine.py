@@ -20,7 +20,7 @@ from typing import Final, assert_never
 
 from spotvortex.core.domain.autoscaling import is_slow
 from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker
-from spotvortex.core.drain.answers import MAX_WAIT_S
+from spotvortex.core.drain.answers import LONGEST_RETRY_S, MAX_WAIT_S
 from spotvortex.core.drain.calls import (
     Call,
     CreateAnchor,
@@ -59,6 +59,9 @@ LEFT_PER_S: Final = 1_000.0
 """Pods that a plan of lost nodes has left for each second between two looks of one of its nodes:
 where hundreds look, one of them always does so soon, and takes what room there is."""
 
+SET_BACK_S: Final = LONGEST_RETRY_S + 1.0
+"""A request that is to be made so much later, in seconds, was put off by a clock that was ahead."""
+
 LEAVE_POLL_S: Final = 0.5
 """Seconds between two looks at a released node, until its provisioner has begun to end it."""
 
@@ -92,12 +95,18 @@ def next_step(order: DrainOrder, progress: DrainProgress, view: NodeView, now: f
     """Return the one next step of an order."""
     if view.halt is Halt.DROP:
         return Finish(DrainEnd.HANDED_OVER, view.halt_reason)
-    pause = progress.retry_at.get("", now) - now
+    pause = _left_s(progress, "", now)
     if pause > 0.0 and progress.phase is not DrainPhase.EVICTING:
         return Wait(min(MAX_WAIT_S, pause))
     if _has_extras(order, progress, view):
         return Do(DeletePlaceholders(plan_id=order.plan_id, for_uid=order.plan_id, unbound=True))
     return _step(order, progress, view, now)
+
+
+def _left_s(progress: DrainProgress, key: str, now: float) -> float:
+    """Return the seconds until a request may be made again; none where a clock was set back."""
+    left_s = progress.retry_at.get(key, now) - now
+    return left_s if 0.0 < left_s < SET_BACK_S else 0.0
 
 
 def _has_extras(order: DrainOrder, progress: DrainProgress, view: NodeView) -> bool:
@@ -239,10 +248,10 @@ def _mark(order: DrainOrder, view: NodeView) -> MarkNode:
 
 def _evict(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float) -> Step:
     free = [pod for pod in to_evict(progress, view) if _may_go(order, progress, pod)]
-    due = [pod for pod in free if progress.retry_at.get(pod.uid, now) <= now]
+    due = [pod for pod in free if not _left_s(progress, pod.uid, now)]
     if not due:
-        until = min((progress.retry_at[pod.uid] for pod in free), default=now + POLL_S)
-        return Wait(min(MAX_WAIT_S, max(0.1, until - now)))
+        left_s = min((_left_s(progress, pod.uid, now) for pod in free), default=POLL_S)
+        return Wait(min(MAX_WAIT_S, max(0.1, left_s)))
     # Long grace periods first, so that the slowest pod does not start last; then the only ones of
     # their workload, whose successors are missed most.
     pod = min(

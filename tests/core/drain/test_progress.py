@@ -268,6 +268,18 @@ def test_a_request_that_is_to_be_made_later_is_waited_for_but_evictions_have_the
     assert isinstance(step(ORDER, soon, marked_view(A, B), AT + 0.01).call, EvictPod)
 
 
+@pytest.mark.parametrize(
+    ("back_s", "waits"), [(0.0, True), (45.0, True), (46.0, False), (3600.0, False)]
+)
+def test_a_clock_that_is_set_back_puts_off_nothing(back_s, waits):
+    """Nothing is ever put off for more than a minute."""
+    later = replace(MARKED, begun=True, retry_at={"": AT + 15.0, "uid-a": AT + 15.0})
+    now = AT - back_s
+    for progress, seen in ((later, marked_view(A)), (replace(later, marked=False), view(A))):
+        after = proceed(ORDER, progress, seen, now)
+        assert isinstance(next_step(ORDER, after, seen, now), Wait) is waits
+
+
 def test_what_was_put_off_before_the_notice_is_made_at_once_after_it():
     later = {"": AT + 60.0, "uid-a": AT + 15.0}
     planned = proceed(ORDER, replace(ASKED, retry_at=later, tries={"": 3}), view(A, B), AT)
