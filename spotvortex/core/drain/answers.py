@@ -56,8 +56,8 @@ def advance(progress: DrainProgress, call: Call, answer: Answer, now: float) -> 
             if not isinstance(call, EvictPod):
                 return _refused(counted, call, "a budget blocks what is no eviction")
             return _later(counted, call.uid, retry_s, now)
-        case Again(reason=reason, retry_s=retry_s):
-            return _again(counted, call, reason, retry_s, now)
+        case Again():
+            return _again(counted, call, answer, now)
         case Done() | Gone():
             if isinstance(call, CreatePlaceholder | CreateRoom):
                 counted = replace(counted, asked_at=now)
@@ -66,20 +66,19 @@ def advance(progress: DrainProgress, call: Call, answer: Answer, now: float) -> 
             assert_never(never)
 
 
-def _again(
-    progress: DrainProgress, call: Call, reason: str, retry_s: float, now: float
-) -> DrainProgress:
+def _again(progress: DrainProgress, call: Call, answer: Again, now: float) -> DrainProgress:
     """Try later. The deadline ends an eviction that never works, `MAX_TRIES` any other request."""
     if isinstance(call, EvictPod):
         # A silent server may have carried it out: the workload that is now one pod short must not
         # look like one that is never moved. An order found again is begun from its mark on, too.
-        return _later(replace(progress, begun=True), call.uid, retry_s, now)
+        begun = progress.begun or answer.is_sent
+        return _later(replace(progress, begun=begun), call.uid, answer.retry_s, now)
     if isinstance(call, MarkNode):
         # A silent server may have carried it out.
-        progress = replace(progress, maybe_marked=True)
+        progress = replace(progress, maybe_marked=progress.maybe_marked or answer.is_sent)
     if progress.tries.get("", 0) >= MAX_TRIES:
-        return _refused(progress, call, reason)
-    return _later(progress, "", retry_s, now)
+        return _refused(progress, call, answer.reason)
+    return _later(progress, "", answer.retry_s, now)
 
 
 def _without(tries: Mapping[str, int], key: str) -> Mapping[str, int]:

@@ -8,7 +8,7 @@ can be made twice without harm.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from spotvortex.core.domain.types import Blocker, CapacityType, Offering
 from spotvortex.core.drain.group_calls import GrowGroup, RestoreGroup, SettleGroup, SteerGroup
@@ -354,10 +354,7 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class BlockedByBudget:
-    """A PodDisruptionBudget allows no eviction now.
-
-    `retry_s` is the time that the server asks for, 0 where it asks for none, which is usual.
-    """
+    """A budget allows no eviction now; `retry_s` is what the server asks for, 0 where nothing."""
 
     retry_s: float
 
@@ -369,10 +366,12 @@ class Again:
     Attributes:
         reason: why it did not work now.
         retry_s: seconds that the server asks to wait, 0 where it asks for none.
+        is_sent: the server may have had it, and may have carried it out.
     """
 
     reason: str
     retry_s: float = 0.0
+    is_sent: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

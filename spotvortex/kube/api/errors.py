@@ -92,7 +92,8 @@ def of_write(error: ApiError) -> Answer:
         case (
             ConflictError() | NotSentError() | ServerError() | ThrottledError() | UnreachableError()
         ):
-            return Again(reason=str(error), retry_s=error.retry_after_s or 0.0)
+            is_sent = not isinstance(error, NotSentError)
+            return Again(str(error), error.retry_after_s or 0.0, is_sent=is_sent)
         case ForbiddenError() if error.status != 403 or NO_LEASE in str(error):
             # A token that has just run out is renewed, and a fence that has not seen yet that we
             # have taken the lease sees it in a moment; a missing right does not come.

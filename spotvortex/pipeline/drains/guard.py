@@ -176,9 +176,9 @@ class GuardedActuator:
     def _objection(self, call: Call) -> Again | Refused | None:
         standing = self.authority.standing()
         if not standing.leader:
-            return Again("this replica does not hold the lease")
+            return Again("this replica does not hold the lease", is_sent=False)
         if standing.freeze in (Freeze.HARD, Freeze.UNKNOWN):
-            return Again(f"frozen: {standing.freeze}")
+            return Again(f"frozen: {standing.freeze}", is_sent=False)
         if isinstance(call, UNDOING):
             return None
         freeze = standing.freeze
@@ -186,7 +186,7 @@ class GuardedActuator:
             return Refused(_FROZEN[freeze])
         stale = self._stale()
         if stale:
-            return Again(f"{stale} is not fresh")
+            return Again(f"{stale} is not fresh", is_sent=False)
         if isinstance(call, MarkNode) and not call.urgent:
             return self._over_budget(call)
         return None
@@ -211,7 +211,8 @@ class GuardedActuator:
             most = disrupted_at_most(n_nodes, ratio)
             if n_moving >= most:
                 where = f"pool {name}" if name else "the cluster"
-                return Again(f"{n_moving} nodes of {where} are on the move, at most {most} may be")
+                words = f"{n_moving} nodes of {where} are on the move, at most {most} may be"
+                return Again(words, is_sent=False)
         return None
 
     def _count(self, facts: ClusterFacts, pool: str, leaving_out: str) -> tuple[int, int]:

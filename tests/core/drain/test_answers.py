@@ -190,6 +190,15 @@ def test_a_mark_without_an_answer_may_be_there():
     assert found == {"maybe_marked": True, "tries": {"": 1}, "retry_at": {"": AT + 1.0}}
 
 
+@pytest.mark.parametrize("call", [EVICT, MARK])
+def test_what_was_never_sent_has_done_nothing(call):
+    """Or a node whose room vanishes while inputs are stale would be emptied without any."""
+    found = changed(NEW, call, Again(reason="nodes is not fresh", is_sent=False))
+    assert set(found) == {"tries", "retry_at"}
+    begun = replace(NEW, begun=True, maybe_marked=True)
+    assert set(changed(begun, call, Again("busy", is_sent=False))) == {"tries", "retry_at"}
+
+
 @pytest.mark.parametrize("n_tries", [0, MAX_TRIES - 1, MAX_TRIES])
 def test_any_other_request_is_tried_so_often_and_no_more(n_tries):
     before = DrainProgress(tries={"": n_tries} if n_tries else {})

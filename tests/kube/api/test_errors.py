@@ -18,6 +18,7 @@ from spotvortex.core.drain.calls import (
     ReleaseNode,
     UnmarkNode,
 )
+from spotvortex.errors import NotSentError, UnreachableError
 from spotvortex.kube.api.errors import NO_LEASE, api_error, of_write
 from spotvortex.kube.write.manifests import PlaceholderOptions
 from spotvortex.kube.write.provisioners import KarpenterProvisioner
@@ -87,6 +88,12 @@ async def test_each_answer_to_an_eviction_has_one_meaning(told, meaning):
     assert found == meaning
     assert api.methods == ["POST"]
     assert api.posted[0]["deleteOptions"] == {"preconditions": {"uid": "u"}}
+
+
+@pytest.mark.parametrize(("error", "is_sent"), [(NotSentError, False), (UnreachableError, True)])
+def test_what_was_not_sent_is_told_from_silence(error, is_sent):
+    found = of_write(error("words"))
+    assert (found, found.is_sent) == (Again("words"), is_sent)
 
 
 async def test_silence_is_no_refusal():

@@ -116,7 +116,8 @@ def test_every_call_goes_through_where_nothing_speaks_against_it(call):
 def test_nothing_at_all_is_written_without_the_lease_or_in_a_hard_freeze(call, standing, words):
     guard = guarded()
     guard.authority.now = standing
-    assert apply(guard, call) == [Again(words)]
+    (answer,) = apply(guard, call)
+    assert (answer, answer.is_sent) == (Again(words), False)
     assert written(guard) == []
     assert guard.telemetry.of("calls") == [(0.0, type(call).__name__, "Again")]
 
@@ -152,7 +153,8 @@ STALE = (
 @pytest.mark.parametrize(("bad", "words"), STALE)
 def test_on_stale_inputs_only_undoing_goes_through(bad, words):
     guard = guarded(Live(facts=cluster(pool(), inputs=(*HEALTHY, bad))))
-    assert apply(guard, *OTHER_CALLS) == [Again(words)] * 6
+    found = apply(guard, *OTHER_CALLS)
+    assert (found, {a.is_sent for a in found}) == ([Again(words)] * 6, {False})
     assert apply(guard, *UNDOING_CALLS) == [Done()] * 4
 
 
@@ -181,6 +183,7 @@ def test_moves_of_others_count_for_the_budget_of_the_pool(changed, objection):
     guard = guarded(busy(*changed), limits=HALF)
     (answer,) = apply(guard, mark("d9"))
     assert answer == Done() if objection is None else answer.reason.startswith(objection)
+    assert objection is None or not answer.is_sent
 
 
 def test_moves_in_other_pools_count_for_the_budget_of_the_cluster():
