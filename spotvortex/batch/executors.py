@@ -8,6 +8,7 @@ which is an optional extra. May not know what the work is.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -49,6 +50,9 @@ def _end_with_parent() -> None:
     Thread(target=watch, name="parent", daemon=True).start()
 
 
+_WITH_PORT: Final = re.compile(r"((tcp|tls|ucx|ws|wss)://)?[^/]+:\d+/?")
+
+
 @contextmanager
 def dask_executor(address: str, connect_s: float = CONNECT_S) -> Iterator[Executor]:
     """Open the cluster of a dask scheduler, as in `tcp://10.0.0.5:8786`.
@@ -64,6 +68,11 @@ def dask_executor(address: str, connect_s: float = CONNECT_S) -> Iterator[Execut
         raise SettingsError(
             "--dask needs an extra that is not installed: pip install 'spotvortex[dask]'"
         ) from error
+    if not _WITH_PORT.fullmatch(address):
+        # Of such a one a client is half made, and waits for 20 s when it is taken away.
+        raise SettingsError(
+            f"--dask {address}: is no address with a port; give the scheduler's, as in tcp://10.0.0.5:8786"
+        )
     try:
         client = Client(address, timeout=connect_s, set_as_default=False)
     except (OSError, ValueError) as error:

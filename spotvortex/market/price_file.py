@@ -98,7 +98,7 @@ def read_price_file(path: Path) -> PriceRecords:
         ) from error
     if not reader.spot and not reader.on_demand:
         raise PriceFileError(
-            f"{path.name}, line {reader.n_lines}: the file holds no usable record, "
+            f"{path.name}: the file holds no usable record in {reader.n_lines} lines, "
             f"{reader.n_ignored} were ignored; write spot records of {_LINUX}, or on-demand ones "
             "(see docs/price-file.md)."
         )

@@ -91,8 +91,17 @@ def test_without_the_extra_the_error_says_how_to_install_it(monkeypatch):
         pytest.fail("there is no cluster")
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense://x"])
-def test_an_address_without_a_scheduler_is_told_with_what_to_start(address):
+@pytest.mark.parametrize("address", ["nope", "nonsense://x", "nonsense://x:1", "tcp://x"])
+def test_what_is_no_address_with_a_port_is_refused_before_a_client_waits_for_it(address):
+    with (
+        pytest.raises(SettingsError, match=f"--dask {address}: is no address with a port"),
+        dask_executor(address),
+    ):
+        pytest.fail("there is no cluster")
+
+
+def test_an_address_without_a_scheduler_is_told_with_what_to_start():
+    address = "tcp://127.0.0.1:1"
     with (
         pytest.raises(SettingsError, match=f"--dask {address}: .* start one with `dask scheduler`"),
         dask_executor(address, 0.2),

@@ -104,7 +104,14 @@ def test_a_policy_that_is_not_run_is_refused(tmp_path, monkeypatch, capsys):
 
 
 def test_an_unknown_protocol_is_refused(monkeypatch, capsys):
-    assert "cannot be read" in refused(capsys, monkeypatch, "evaluate", "--protocol", "7")
+    said = refused(capsys, monkeypatch, "evaluate", "--protocol", "7")
+    assert "--protocol 7: is neither 1, 2 nor a file" in said
+
+
+@pytest.mark.parametrize("option", [("--seeds", "3"), ("--ablations",), ("--metrics", "m.prom")])
+def test_an_option_of_protocol_2_is_not_ignored_beside_another(option, monkeypatch, capsys):
+    said = refused(capsys, monkeypatch, "evaluate", "--quick", *option)
+    assert f"{option[0]}: is of protocol 2 alone; add --protocol 2" in said
 
 
 @pytest.mark.trial

@@ -102,7 +102,7 @@ def test_file_without_a_usable_record_is_refused(tmp_path: Path) -> None:
 
 
 def test_empty_file_is_refused_with_the_fix(tmp_path: Path) -> None:
-    with pytest.raises(PriceFileError, match=r"p\.jsonl, line 0: .* write spot records"):
+    with pytest.raises(PriceFileError, match=r"p\.jsonl: .* in 0 lines, .* write spot records"):
         read_price_file(write_file(tmp_path / "p.jsonl", []))
 
 

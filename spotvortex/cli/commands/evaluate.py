@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -87,6 +87,8 @@ def command(  # noqa: PLR0913 -- options of a command line
     """Judge the policy against what users run, over many simulated worlds; end with 1 on FAIL."""
     logs.set_up("ERROR")
     version, path = _protocol(protocol_name)
+    if version != constants.VERSION:
+        _refuse({"--ablations": ablations, "--seeds": seeds, "--metrics": metrics})
     is_short = quick and version == constants.VERSION
     results = results or (QUICK_RESULTS if is_short else RESULTS[version])
     check_writable(results, "--results")
@@ -117,14 +119,23 @@ def command(  # noqa: PLR0913 -- options of a command line
     raise typer.Exit(0 if judged.main.passes else 1)
 
 
+def _refuse(of_the_second: Mapping[str, object]) -> None:
+    """Refuse options of protocol 2 that were given beside another, which would ignore them."""
+    for option, given in of_the_second.items():
+        if given:
+            raise SettingsError(f"{option}: is of protocol 2 alone; add --protocol 2")
+
+
 def _protocol(name: str) -> tuple[int, Path]:
     """Return the version and the file of a protocol that is named by its version or its path.
 
     Raises:
-        ProtocolError: the file cannot be read, or is of no version that is known.
+        SettingsError: it is neither a version nor a file.
     """
     own = {str(protocol.VERSION): protocol.OWN_PATH, str(constants.VERSION): constants.OWN_PATH}
     path = own.get(name, Path(name))
+    if not path.is_file():
+        raise SettingsError(f"--protocol {name}: is neither 1, 2 nor a file")
     try:
         version = json.loads(path.read_bytes()).get("version")
     except (OSError, ValueError, AttributeError):

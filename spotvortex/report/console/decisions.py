@@ -16,13 +16,8 @@ from spotvortex.core.record.record import DecisionRecord
 from spotvortex.report.console.frame import ROOT, legend, moment, sign
 from spotvortex.report.console.overview import pool_link, why
 from spotvortex.report.console.pool import gates_table
-from spotvortex.report.explain.account import (
-    DecisionAccount,
-    answer_of,
-    facts,
-    read_result,
-    sentence,
-)
+from spotvortex.report.explain.account import DecisionAccount, facts, read_result, sentence
+from spotvortex.report.explain.gates import answer_of
 from spotvortex.report.explain.money import EXPECTED_COST
 from spotvortex.report.html.page import Markup, heading, link, paragraph, table, text
 from spotvortex.report.html.page import facts as fact_list

@@ -16,7 +16,8 @@ from spotvortex.core.pool.survival.loss_safety import LossSafety
 from spotvortex.core.record.record import shown_risk
 from spotvortex.report.console.frame import ROOT, score, tiles
 from spotvortex.report.console.trend_plots import trend_plots
-from spotvortex.report.explain.account import answer_of, figures_of, sentence
+from spotvortex.report.explain.account import sentence
+from spotvortex.report.explain.gates import answer_of, figures_of
 from spotvortex.report.html.page import heading, link, paragraph, table
 from spotvortex.report.money import usd
 from spotvortex.telemetry.trends import TrendPoint

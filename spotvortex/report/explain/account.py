@@ -29,6 +29,7 @@ from spotvortex.core.record.schema import SCHEMA, Schema
 from spotvortex.errors import RecordError
 from spotvortex.report.assess.assessment import gates_in_words
 from spotvortex.report.document import Json, plain
+from spotvortex.report.explain.gates import show_gates
 from spotvortex.report.explain.money import (
     commitments,
     dollars,
@@ -37,13 +38,6 @@ from spotvortex.report.explain.money import (
     shift_terms,
     worth,
 )
-
-_COLOURS: Final = {
-    Outcome.ALLOW: "green",
-    Outcome.REFUSE: "red",
-    Outcome.AT_MOST: "yellow",
-    Outcome.NOT_EVALUATED: "dim",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +210,7 @@ def show(account: DecisionAccount, console: Console) -> None:
     for name, words in facts(account):
         rows.add_row(Text(name, style="dim"), Text(words))
     console.print(rows)
-    console.print(_gates(decision.verdicts))
+    show_gates(decision.verdicts, console)
     if decision.moves:
         console.print(_moves(decision))
 
@@ -281,26 +275,6 @@ def _confidence(pool: PoolInput) -> str:
 def _proposal(proposal: Proposal) -> str:
     margin = "" if proposal.margin is None else f", margin {proposal.margin:.2f}"
     return f"{proposal.action} by {proposal.source}: {proposal.reason.replace('_', ' ')}{margin}"
-
-
-def _gates(verdicts: Sequence[Verdict]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("gate", "says", "because", "figures"):
-        table.add_column(name, overflow="fold")
-    for verdict in verdicts:
-        said = Text(answer_of(verdict), style=_COLOURS[verdict.outcome])
-        table.add_row(verdict.gate, said, Text(verdict.in_words), Text(figures_of(verdict)))
-    return table
-
-
-def answer_of(verdict: Verdict) -> str:
-    """Say what a gate answers, with the number of nodes where it bounds them."""
-    return verdict.outcome if verdict.limit is None else f"{verdict.outcome} {verdict.limit}"
-
-
-def figures_of(verdict: Verdict) -> str:
-    """Say the figures that a gate compared."""
-    return ", ".join(f"{name} {value:.6g}" for name, value in verdict.numbers)
 
 
 def _moves(decision: Decision) -> Table:
@@ -395,4 +369,4 @@ def show_why_not(answer: WhyNot, console: Console) -> None:
     if not answer.forced.n_nodes and answer.forced.action is not Action.HOLD:
         console.print(Text(f"nearest change: {flip_in_words(answer.forced.flip)}"))
     console.print(Text(f"as of {rfc3339(answer.at)}, decision {answer.decision_id}", style="dim"))
-    console.print(_gates(answer.forced.verdicts))
+    show_gates(answer.forced.verdicts, console)

@@ -49,7 +49,8 @@ class ReplayTally:
     def in_words(self, code_version: str) -> Iterator[str]:
         """Say it line by line, for whoever runs this version of the code."""
         chain = self.chain
-        yield f"{self.n_records} records, {chain.n_starts} starts of the daemon"
+        starts = "1 start" if chain.n_starts == 1 else f"{chain.n_starts} starts"
+        yield f"{self.n_records} records, {starts} of the daemon"
         yield f"{len(self.mismatches)} mismatches{_at(self.mismatches)}"
         yield f"{len(self.altered)} altered since they were written{_at(self.altered)}"
         yield f"{len(chain.breaks)} breaks of the chain{_at(chain.breaks)}"

@@ -26,6 +26,7 @@ from spotvortex.report.explain.account import (
     show_why_not,
     why_not,
 )
+from spotvortex.report.explain.gates import NARROW, answer_of
 from spotvortex.report.explain.money import expected_costs
 from tests.core.builders import (
     AT,
@@ -322,3 +323,14 @@ def test_a_shift_is_said_with_its_terms_and_what_its_room_avoids():
     assert "although a shift off m6i.large/us-east-1a was proposed (shift for price)" in sentence(
         held
     )
+
+
+def test_on_a_narrow_terminal_each_gate_is_a_block_and_no_name_is_broken():
+    answer = why_not(account_of(decide(basis())), Action.INCREASE_30)
+    wide, narrow = (text_of(show_why_not, answer, width) for width in (NARROW, NARROW - 20))
+    assert "because" in wide
+    assert "because" not in narrow
+    lines = narrow.splitlines()
+    for verdict in answer.forced.verdicts:
+        assert f"{verdict.gate}: {answer_of(verdict)}" in lines
+    assert max(map(len, lines)) <= NARROW - 20

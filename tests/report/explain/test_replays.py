@@ -45,7 +45,7 @@ def test_a_whole_log_comes_out_the_same(tally_of):
     assert tally.is_whole
     assert (tally.n_records, tally.chain.n_starts) == (60, 1)
     assert list(tally.in_words("1")) == [
-        "60 records, 1 starts of the daemon",
+        "60 records, 1 start of the daemon",
         "0 mismatches",
         "0 altered since they were written",
         "0 breaks of the chain",
@@ -58,6 +58,7 @@ def test_every_start_begins_a_chain(tally_of):
     tally = tally_of([*chain(2), *chain(2, code="2")])
     assert tally.is_whole
     assert tally.chain.n_starts == 2
+    assert next(tally.in_words("2")) == "4 records, 2 starts of the daemon"
     assert list(tally.in_words("2"))[-1] == "2 made by other code than 2, 2 by 1"
 
 
