@@ -15,14 +15,35 @@ PAGE = Path(__file__).parents[1] / "docs" / "IAM_PERMISSIONS.md"
 ACCOUNT = "111122223333"
 QUEUE = f"arn:aws:sqs:eu-west-1:{ACCOUNT}:spotvortex-notices"
 OIDC = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"
+IRSA = (
+    "`spotvortex aws trust --oidc ISSUER --account ACCOUNT`; instead of the association, annotate "
+    "ServiceAccount `spotvortex` with `eks.amazonaws.com/role-arn`:"
+)
 HEAD = """# Rights in AWS
 
-Nothing in AWS is required. Each right below serves one setting; without it the daemon goes on, and
-says what it misses. No mode changes anything in AWS, beyond taking messages out of a queue of its
-own, and beyond sizes of groups where nodes are moved by those ([node-groups.md](node-groups.md)):
-the last three rights, which only modes that write use. This page is generated
-(`python -m scripts.iam`) from the table in `spotvortex/report/aws/rights.py`; a test holds the
-table against the operations that the code calls.
+SpotVortex needs no right in AWS. Each right below serves one setting; without it the daemon goes on
+and says what it misses (`spotvortex check` does, too). Nearly all of them only read. Two things are
+changed in AWS: messages are taken out of SpotVortex's own queue, if you give it one, and where
+nodes are moved [by node groups](node-groups.md), the size of a group is set. The last three rights
+of the table do that, and only the modes `canary` and `active` use them.
+
+Three commands print what the role needs: its policy, who may take it, and a queue. With the AWS
+command line and EKS Pod Identity the role is made like this:
+
+```
+spotvortex aws policies > rights.json
+spotvortex aws trust > trust.json
+aws iam create-role --role-name spotvortex --assume-role-policy-document file://trust.json
+aws iam put-role-policy --role-name spotvortex --policy-name spotvortex \\
+  --policy-document file://rights.json
+aws eks create-pod-identity-association --cluster-name CLUSTER --namespace spotvortex \\
+  --service-account spotvortex --role-arn arn:aws:iam::ACCOUNT:role/spotvortex
+```
+
+Restart the daemon afterwards: a pod gets its role when it starts. Commands that you run yourself,
+such as `check` and `prices fetch`, ask with your own credentials and need the same rights.
+
+In the column "bound to", `*` means that the right is given on all resources.
 
 | right | bound to | used by | for |
 |---|---|---|---|
@@ -35,22 +56,22 @@ def page() -> str:
     blocks = (
         (
             "What the role may do",
-            "`spotvortex aws policies [--queue-arn ARN [--key-arn ARN]]`:",
+            "`spotvortex aws policies --queue-arn ARN`; `--key-arn ARN` adds a key of your own:",
             rights_policy(QUEUE),
         ),
         (
-            "What it may do besides where nodes are moved by groups",
-            "`spotvortex aws policies --groups move [--cluster NAME]`; `read` suffices for shadow:",
+            "What it may do where nodes are moved by node groups",
+            "`spotvortex aws policies --groups move --cluster NAME`; to read alone, `read`:",
             rights_policy(groups=GroupRights(reads=True, writes=True, cluster="my-cluster")),
         ),
         (
             "Who may take it: EKS Pod Identity",
-            "`spotvortex aws trust`, then associate the role with ServiceAccount `spotvortex`:",
+            "`spotvortex aws trust`; the association above gives it to the ServiceAccount:",
             trust_policy("spotvortex"),
         ),
         (
             "Who may take it: IRSA",
-            "`spotvortex aws trust --oidc ISSUER --account ACCOUNT`, then annotate the account:",
+            IRSA,
             trust_policy("spotvortex", OIDC, ACCOUNT),
         ),
     )
@@ -58,10 +79,12 @@ def page() -> str:
     tail = (
         "\n## A queue of its own\n\n`spotvortex aws resources` prints a CloudFormation template, "
         "`--form terraform` the same for Terraform: the queue, encrypted, one for what could not "
-        "be delivered, and a rule for each event that the daemon reads. It is never Karpenter's "
-        "queue: two readers of one queue rob each other of messages. Name it in "
+        "be delivered, and a rule for each event that the daemon reads. Do not give it Karpenter's "
+        "queue: of two readers each would get only a part of the messages. Name it in "
         "`SPOTVORTEX_INTERRUPTION_QUEUE`, and say in `SPOTVORTEX_NOTICE_SOURCE` whether the daemon "
-        "answers the notices (`queue`) or only learns from them (`evidence`).\n"
+        "answers the notices (`queue`) or only learns from them (`evidence`).\n\n"
+        "This page is made by `python -m scripts.iam` from the table in "
+        "`spotvortex/report/aws/rights.py`; a test compares that with what the code calls.\n"
     )
     return HEAD + "\n".join(rows) + "\n" + "".join(parts) + tail
 
