@@ -129,6 +129,7 @@ install() {
 marks() {
     kube get nodes -l spotvortex.io/cordoned -o name || return 1
     kube get nodes -o go-template='{{range .items}}{{if .metadata.annotations}}{{if index .metadata.annotations "spotvortex.io/kept"}}node/{{.metadata.name}}{{"\n"}}{{end}}{{end}}{{end}}' || return 1
+    kube -n "$NAMESPACE" get configmap spotvortex-state-groups -o go-template='{{range .data}}group that has given nothing back{{"\n"}}{{end}}' 2>/dev/null || true
     kube get nodepools.karpenter.sh -o go-template='{{range .items}}{{if .metadata.annotations}}{{if index .metadata.annotations "spotvortex.io/restore"}}nodepool/{{.metadata.name}}{{"\n"}}{{end}}{{end}}{{end}}' 2>/dev/null || true
 }
 

@@ -45,6 +45,7 @@ class Leftover:
         pod: of a pod, what it is for; None of anything else.
         marks: on a node, the labels and annotations of ours.
         cordoned: on a node, whether it is cordoned, by anybody.
+        n_growths: of the journal of groups, how many have not given back what a wave did not use.
     """
 
     thing: ObjectKind
@@ -55,6 +56,7 @@ class Leftover:
     pod: PodKind | None = None
     marks: frozenset[str] = frozenset()
     cordoned: bool = False
+    n_growths: int = 0
 
     @property
     def is_our_cordon(self) -> bool:
@@ -63,13 +65,14 @@ class Leftover:
 
     @property
     def is_in_flight(self) -> bool:
-        """Tell whether a frozen daemon undoes it: a marked or kept node, room, a steered group.
+        """Tell whether a frozen daemon undoes it: a marked or kept node, room, a group's change.
 
         Anchors are none: a frozen daemon lets them run out, and they keep nothing in its hands.
         """
         if self.thing is ObjectKind.NODE:
             return bool(self.marks & {labels.CORDONED, labels.DRAIN, labels.KEPT})
-        return self.thing is ObjectKind.NODE_POOL or self.pod is PodKind.PLACEHOLDER
+        changed = self.thing is ObjectKind.NODE_POOL or self.n_growths > 0
+        return changed or self.pod is PodKind.PLACEHOLDER
 
     @property
     def key(self) -> tuple[ObjectKind, str]:
@@ -129,6 +132,16 @@ def describe_node(found: frozenset[str], *, cordoned: bool) -> str:
     words += ["at risk"] if labels.AT_RISK in found else []
     words += ["kept from scale-down by SpotVortex"] if labels.KEPT in found else []
     return ", ".join(words)
+
+
+def describe_journal(n_growths: int) -> str:
+    """Say what the journal of groups means: without a daemon nobody ends what it asked for."""
+    if not n_growths:
+        return "state"
+    return (
+        f"state: {n_growths} of the groups that SpotVortex has grown have not given back what a "
+        "wave did not use; without a daemon look at their sizes"
+    )
 
 
 def removable(inventory: Inventory) -> tuple[Leftover, ...]:

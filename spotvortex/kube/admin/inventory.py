@@ -14,7 +14,13 @@ from typing import Final, TypeVar
 
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.labels import PodKind
-from spotvortex.core.uninstall import Inventory, Leftover, ObjectKind, describe_node
+from spotvortex.core.uninstall import (
+    Inventory,
+    Leftover,
+    ObjectKind,
+    describe_journal,
+    describe_node,
+)
 from spotvortex.errors import NotServedError
 from spotvortex.kube.api import paths
 from spotvortex.kube.api.patient_reads import PatientReads
@@ -53,6 +59,10 @@ class _PodStatus(wire.Wire, frozen=True, gc=False):
 
 class _Pod(_Object, frozen=True, gc=False):
     status: _PodStatus | None = None
+
+
+class _ConfigMap(_Object, frozen=True, gc=False):
+    data: dict[str, str] | None = None
 
 
 class _LeaseSpec(wire.Wire, frozen=True, gc=False):
@@ -102,6 +112,8 @@ async def take(reads: PatientReads, namespace: str, now: float) -> Inventory:
         leftovers += _our_job(job)
     async for configmap in _listed(reads, where[ObjectKind.STATE], _Object, METADATA_LIST):
         leftovers += _our_configmap(configmap)
+        if configmap.metadata.name == label_names.GROWTHS:
+            leftovers[-1] = await _journal(reads, where[ObjectKind.STATE], leftovers[-1])
     async for lease in _listed(reads, where[ObjectKind.LEASE], _Lease):
         if lease.metadata.name == label_names.LEASE:
             leftovers.append(_leftover(ObjectKind.LEASE, lease.metadata, _holder(lease)))
@@ -152,6 +164,16 @@ async def _node_pools(reads: PatientReads) -> AsyncIterator[Leftover]:
                 yield _leftover(ObjectKind.NODE_POOL, listed.metadata, detail)
     except NotServedError:
         return
+
+
+async def _journal(reads: PatientReads, where: str, left: Leftover) -> Leftover:
+    """Add what the journal of groups says, which no listing of names tells."""
+    try:
+        body = await reads.get_bytes(paths.named(where, left.name), timeout=ANSWER_S)
+    except NotServedError:
+        return left
+    n_growths = len(decoded(body, _ConfigMap).data or {})
+    return replace(left, n_growths=n_growths, detail=describe_journal(n_growths))
 
 
 def _marks_of(meta: _Meta) -> frozenset[str]:

@@ -230,6 +230,26 @@ async def test_pods_are_told_apart_by_their_labels(labels, phase, leftovers, dae
     assert (len(found.leftovers), len(found.daemons)) == (leftovers, daemons)
 
 
+@pytest.mark.parametrize(
+    ("data", "n_in_flight", "detail"),
+    [
+        ({"a": "{}", "b": "{}"}, 1, "state: 2 of the groups that SpotVortex has grown have not"),
+        ({}, 0, "state"),
+        (None, 0, "state"),
+    ],
+)
+async def test_a_group_that_has_given_nothing_back_is_in_flight(data, n_in_flight, detail):
+    journal = {"metadata": {"name": label_names.GROWTHS}, "data": data}
+    path = PATHS[ObjectKind.STATE]
+    named = {f"{path}/{label_names.GROWTHS}": FakeApi([Answer(journal)])}
+    served = cluster(**{path: FakeApi([listed(journal)])}, **named)
+    async with serving(served) as client:
+        found = await take(client, NAMESPACE, NOW)
+    assert found.n_in_flight == n_in_flight
+    (left,) = found.leftovers
+    assert (left.thing, left.detail.startswith(detail)) == (ObjectKind.STATE, True)
+
+
 @pytest.mark.parametrize(("kind", "n_in_flight"), [("placeholder", 1), ("anchor", 0)])
 async def test_a_placeholder_is_in_flight_and_an_anchor_is_not(kind, n_in_flight):
     labels = {label_names.MANAGED_BY: "spotvortex", label_names.KIND: kind}
