@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import errno
 import hmac
 import ipaddress
@@ -175,7 +174,9 @@ def _guard(token: str) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         shown = _shown_token(request.headers.get("Authorization", ""))
-        if request.path in OPEN or hmac.compare_digest(shown.encode(), token.encode()):
+        # A header may hold bytes that are no UTF-8.
+        found = shown.encode("utf-8", "surrogateescape")
+        if request.path in OPEN or hmac.compare_digest(found, token.encode()):
             return await handler(request)
         error = {"error": "SPOTVORTEX_HTTP_TOKEN is wanted: as bearer token, or as a password"}
         return json_answer(
@@ -194,7 +195,7 @@ def _shown_token(header: str) -> str:
         return ""
     try:
         name_and_password = base64.b64decode(value.strip(), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, or no UTF-8 in it
         return ""
     return name_and_password.partition(":")[2]
 

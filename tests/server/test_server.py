@@ -194,6 +194,17 @@ async def test_a_wrong_token_is_refused(shown):
             assert "s3cret" not in await answer.text()
 
 
+@pytest.mark.parametrize("scheme", [b"Bearer", b"Basic"])
+async def test_a_token_that_is_no_text_is_refused(scheme):
+    async with serve("127.0.0.1", 0, Served().sources(), token="a") as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            b"GET /pools HTTP/1.1\r\nHost: x\r\nAuthorization: " + scheme + b" \xff\r\n\r\n"
+        )
+        assert await reader.readline() == b"HTTP/1.1 401 Unauthorized\r\n"
+        writer.close()
+
+
 async def test_an_unknown_decision_is_a_404_in_json(served):
     status, body = await served.get("/decisions/9-nowhere")
     assert (status, body) == (404, {"error": "no decision 9-nowhere is kept here"})
