@@ -55,8 +55,9 @@ class ListPriceClient:
         Raises:
             PriceSourceError: it could not be had.
         """
-        page = await self._page({"instanceType": instance_type}, MaxResults=20)
-        found = {usd for text in page.get("PriceList", ()) for usd in _prices(_product(text))}
+        found: set[float] = set()
+        async for product in self._products({"instanceType": instance_type}):
+            found |= set(_prices(product))
         # Of two products that fit, the dearer one is the careful answer.
         return max(found, default=None)
 
@@ -67,17 +68,23 @@ class ListPriceClient:
             PriceSourceError: a page could not be had, or there are too many.
         """
         found: dict[str, float] = {}
+        async for product in self._products({}):
+            name = _type_of(product)
+            for usd in _prices(product) if name else ():
+                found[name] = max(usd, found.get(name, 0.0))
+        return found
+
+    async def _products(self, which: Mapping[str, str]) -> AsyncIterator[object]:
+        """Yield the products of every page; a page may be empty and name another one."""
         token = ""
         for _ in range(_MAX_PAGES):
             more = {"NextToken": token} if token else {}
-            page = await self._page({}, MaxResults=_PAGE, **more)
-            for product in map(_product, page.get("PriceList", ())):
-                name = _type_of(product)
-                for usd in _prices(product) if name else ():
-                    found[name] = max(usd, found.get(name, 0.0))
+            page = await self._page(which, MaxResults=_PAGE, **more)
+            for text in page.get("PriceList", ()):
+                yield _product(text)
             token = str(page.get("NextToken") or "")
             if not token:
-                return found
+                return
         text = f"{_OPERATION} gave more than {_MAX_PAGES} pages of {_PAGE} products"
         raise PriceSourceError(text, is_passing=False)
 

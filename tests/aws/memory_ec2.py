@@ -86,10 +86,9 @@ class MemoryEc2:
             status, code = self.fault
             body = {"__type": f"{code}Exception", "message": "told so"}
             return web.json_response(body, status=status, content_type=JSON)
+        found = [text for texts in self.list_prices.values() for text in texts]
         if "instanceType" in self.products[-1]:
             found = self.list_prices.get(self.products[-1]["instanceType"], [])
-            return web.json_response({"PriceList": found}, content_type=JSON)
-        found = [text for texts in self.list_prices.values() for text in texts]
         first = int(asked.get("NextToken", "0"))
         last = first + min(self.page, asked["MaxResults"])
         more = {"NextToken": str(last)} if last < len(found) else {}

@@ -41,6 +41,13 @@ async def test_the_price_of_linux_on_shared_hardware_in_the_region_is_asked_for(
     }
 
 
+async def test_the_price_of_a_type_is_looked_for_on_every_page(monkeypatch):
+    server = MemoryEc2(page=1)
+    server.list_prices["m5.large"] = ["no json", product("0.1"), product("0.2")]
+    async with asking(server, monkeypatch) as client:
+        assert await client.price("m5.large") == 0.2
+
+
 @pytest.mark.parametrize(
     ("products", "price"),
     [
