@@ -35,12 +35,16 @@ FRESH_DAYS: Final = 45.0
 STALE_DAYS: Final = 365.0
 """Up to the first age bands count in full, then less and less, from the second on not at all."""
 
-POOR_SCORE: Final = 3
-FAIR_SCORE: Final = 6
+POOR_SCORE: Final = 1
+FAIR_SCORE: Final = 2
+"""Of a request for one type, as these are, the score "will always be low" (EC2 API Reference,
+GetSpotPlacementScores): archives of such requests know 1 to 3, and 3 is the best (SpotLake,
+IISWC'22)."""
+
 POOR_MULTIPLE: Final = 2.0
 FAIR_MULTIPLE: Final = 1.5
-"""By how much a placement score up to 3, or up to 6, of 10 raises what is thought. Chosen, and
-fitted on nothing. A good one lowers nothing: it is of the moment of a launch."""
+"""By how much a placement score of 1, or of 2, raises what is thought. Chosen, and fitted on
+nothing. A good one lowers nothing: it is of the moment of a launch."""
 
 SCORE_MAX_AGE_S: Final = 6 * 3600.0
 """Age above which a placement score scales nothing."""
@@ -53,6 +57,8 @@ DAY_S: Final = 86_400.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
     """Placement scores of one offering, 1 (unlikely) to 10 (likely to be fulfilled).
+
+    Each is asked about alone, and then 3 is the best that is given.
 
     Attributes:
         for_one: for one instance, None where it is not known.
