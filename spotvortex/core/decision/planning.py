@@ -51,7 +51,8 @@ class Wave:
 def target_ratio(pool: PoolInput, proposal: Proposal, limits: Limits) -> float:
     """Return the ratio that a proposal aims at, between what holds by itself and the cap.
 
-    HOLD stays where it is, also where nodes shift.
+    HOLD stays where it is, also where nodes shift. An owner's word takes a pool to its cap and its
+    floor, no further.
     """
     action = proposal.action
     if action is Action.HOLD:
@@ -59,7 +60,11 @@ def target_ratio(pool: PoolInput, proposal: Proposal, limits: Limits) -> float:
     wanted = pool.spot_ratio + RATIO_STEP[action]
     if action.towards_spot:
         return max(pool.spot_ratio, min(wanted, max_ratio(pool, limits)))
-    return min(pool.spot_ratio, max(_held_ratio(pool, BINDINGS[proposal.kind].reach), wanted))
+    least = _held_ratio(pool, BINDINGS[proposal.kind].reach)
+    if proposal.reason is ProposalReason.ABOVE_MAX_SPOT_RATIO and pool.n_staying:
+        # What is beyond the cap leaves, and no node more: it would have to come back.
+        least = max(least, max_spot_nodes(pool, limits) / pool.n_staying)
+    return min(pool.spot_ratio, max(least, wanted))
 
 
 def _held_ratio(pool: PoolInput, reach: Reach) -> float:

@@ -1,5 +1,7 @@
 """From an action to whole nodes: never above cap, floor or limits, and at least one."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from spotvortex.core.decision.gates.table import Ruling
 from spotvortex.core.decision.planning import n_wanted, plan_wave, target_ratio
 from spotvortex.core.decision.rule_policy import max_ratio
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import Action, CapacityType, GateName
+from spotvortex.core.domain.types import Action, CapacityType, GateName, ProposalReason
 from tests.core.builders import candidate, pool_input, proposal
 from tests.examples import examples
 
@@ -54,6 +56,22 @@ def test_an_action_aims_at_a_ratio(action, limits, target):
 )
 def test_a_target_becomes_whole_nodes(n_spot, n_od, target, limits, n):
     assert n_wanted(pool_input(n_spot=n_spot, n_on_demand=n_od), target, limits) == n
+
+
+@pytest.mark.parametrize(
+    ("n_spot", "limits", "n"),
+    [
+        (76, Limits(max_spot_ratio=0.75), 1),
+        (80, Limits(max_spot_ratio=0.755), 5),
+        (100, Limits(max_spot_ratio=0.75), 25),
+        (100, Limits(on_demand_floor_nodes=3), 3),
+        (100, Limits(max_spot_ratio=0.0), 30),
+    ],
+)
+def test_an_owners_word_takes_a_pool_to_its_cap_and_no_further(n_spot, limits, n):
+    pool, wide = pool_input(n_spot=n_spot, n_on_demand=100 - n_spot), proposal(Action.DECREASE_30)
+    over = replace(wide, reason=ProposalReason.ABOVE_MAX_SPOT_RATIO)
+    assert n_wanted(pool, target_ratio(pool, over, limits), limits) == -n
 
 
 def test_hold_moves_nothing_and_keeps_its_reason():
