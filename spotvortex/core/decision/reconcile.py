@@ -140,8 +140,22 @@ def reconcile_steps(state: ControllerState, assessment: Assessment, limits: Limi
 
 
 def _known(pool: PoolInput, state: PoolState) -> PoolState:
-    """Bring what is remembered of a pool up to what its owner says now."""
-    return replace(state, rules=remembered(pool.rules, state.rules))
+    """Bring what is remembered of a pool up to what its owner says now.
+
+    After the clock was set back no time is later than now, or all would wait until it has come.
+    """
+    return replace(
+        state,
+        rules=remembered(pool.rules, state.rules),
+        last_wave_at=_by_now(state.last_wave_at, pool.at),
+        last_decrease_at=_by_now(state.last_decrease_at, pool.at),
+        last_increase_at=_by_now(state.last_increase_at, pool.at),
+        last_shift_at=_by_now(state.last_shift_at, pool.at),
+    )
+
+
+def _by_now(at: float | None, now: float) -> float | None:
+    return None if at is None else min(at, now)
 
 
 def _resumed(

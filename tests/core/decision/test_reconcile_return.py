@@ -155,6 +155,23 @@ def test_a_pool_that_is_only_recorded_takes_no_budget_from_those_that_move(mode)
     assert {d.pool: d.n_nodes for d in plan.decisions} == wanted
 
 
+@pytest.mark.parametrize(
+    ("later_s", "risk", "n"), [(9.0, 0.95, 0), (10.0, 0.95, 1), (301.0, 0.7, 1)]
+)
+def test_a_clock_that_was_set_back_holds_nothing_longer_than_a_wave_would(later_s, risk, n):
+    tomorrow = AT + 86_400.0
+    before = remembering(
+        last_wave_at=tomorrow,
+        last_decrease_at=tomorrow,
+        last_increase_at=tomorrow,
+        last_shift_at=tomorrow,
+    )
+    state, plan = cycle(pool(n_spot=8, n_on_demand=2), state=before, risk=0.95)
+    assert (plan.decisions[0].n_nodes, plan.decisions[0].refused_by) == (0, ("budgets",))
+    _, plan = cycle(pool(n_spot=8, n_on_demand=2), state=state, risk=risk, at=AT + later_s)
+    assert plan.decisions[0].n_nodes == n
+
+
 def test_a_rule_that_vanished_stays_in_force_through_the_state():
     state, _ = cycle(ruled((MODE, "advise")))
     state, plan = cycle(ruled(), state=state)
