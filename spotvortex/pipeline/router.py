@@ -178,9 +178,15 @@ class Router:
             return True
         if not await self.store.save(self.state):
             log.warning("router.state_not_saved", extra={"cycle": plan.cycle})
+            self._take_back(plan.decisions)
             return False
         self._saved = self.state
         return True
+
+    def _take_back(self, decisions: Iterable[Decision]) -> None:
+        """Forget the waves that are not handed on: the next one must not wait for them."""
+        not_made = {d.pool: d.basis.state for d in decisions if d.moves and d.mode.writes}
+        self.state = replace(self.state, pools={**self.state.pools, **not_made})
 
     def _advise(self, decisions: Iterable[Decision]) -> None:
         """Say at the nodes what would be done, where a pool's mode is to advise."""

@@ -162,6 +162,15 @@ def test_what_writes_is_not_handed_on_where_the_state_cannot_be_saved(caplog):
     assert keys(route(subject, led(facts=pool(), at=AT + 300.0))) != []
 
 
+def test_a_wave_that_could_not_be_saved_is_not_remembered_and_made_as_soon_as_it_can_be():
+    subject = router(MemoryState(fails=True), **ACTIVE)
+    route(subject, led(facts=pool()))
+    assert subject.state.pools["web"].last_wave_at is None
+    subject.store.fails = False
+    assert "uid-web-d0" in keys(route(subject, led(facts=pool(), at=AT + 30.0)))
+    assert subject.state.pools["web"].last_wave_at == AT + 30.0
+
+
 def test_what_is_in_flight_comes_to_its_end_whatever_can_be_saved():
     lane = route(router(MemoryState(fails=True), **ACTIVE), led(at=AT + 300.0))
     assert keys(lane) == ["uid-web-s0"]
