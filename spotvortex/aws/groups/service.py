@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from spotvortex.aio import pause
@@ -187,7 +187,13 @@ class AwsGroups:
             return tagged_group(answer, self.tags, hook_s) if self.tagged else None
         if self._eks is None:
             return None
-        described = await self._known(given, bound_s, within_s)
+        try:
+            described = await self._known(given, bound_s, within_s)
+        except ScalingError as error:
+            if error.is_passing:
+                raise
+            # Of another cluster, or being deleted: the others go on.
+            return replace(managed(answer, {}, 0.0), trouble=str(error))
         if not self.all_managed and self.tags.pool not in (described.get("tags") or {}):
             return None
         return managed(answer, described, 0.0)

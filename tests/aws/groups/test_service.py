@@ -160,6 +160,20 @@ async def test_reading_all_asks_once_for_what_groups_share_and_for_managed_ones_
     assert asked["DescribeLifecycleHooks"] == 2
 
 
+async def test_a_managed_group_that_cannot_be_read_hides_no_other(cloud):
+    cloud.make_nodegroup("blue", "web-spot", "SPOT", size=1)
+    cloud.refuses["DescribeNodegroup"] = (403, "AccessDeniedException")
+    async with asking() as groups:
+        found = {group.node_group: group for group in await groups.all_groups(10.0)}
+        assert found.keys() == {ON_DEMAND, SPOT, "nodegroup/web-spot"}
+        assert "credentials that may do eks:DescribeNodegroup" in found["nodegroup/web-spot"].trouble
+        assert not found[SPOT].trouble
+        assert (await groups.group(SPOT, 10.0)).desired == 2
+        cloud.refuses["DescribeNodegroup"] = (503, "ServiceUnavailableException")
+        with pytest.raises(ScalingError, match="ServiceUnavailable"):
+            await groups.all_groups(10.0)
+
+
 async def test_a_size_is_set_and_an_instance_ended_with_its_group_one_smaller(cloud):
     first, second = cloud.instances("web-s")
     async with asking() as groups:
