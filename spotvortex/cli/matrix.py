@@ -17,7 +17,7 @@ from rich.console import Console
 from spotvortex.batch import runner
 from spotvortex.batch.results_file import ResultsFile, open_results, read_results
 from spotvortex.cli.console import console
-from spotvortex.cli.options import Output
+from spotvortex.cli.options import Output, write_file
 from spotvortex.cli.progress import bar, tell
 from spotvortex.errors import ResultsError, SettingsError
 from spotvortex.evaluation.matrix import composition, constants
@@ -158,9 +158,9 @@ def write(
     """Print the matrix, write its files; return the exit code, 0 on PASS alone."""
     main, others = made
     if metrics is not None:
-        metrics.write_text(render_metrics(main))
+        write_file(metrics, render_metrics(main), "--metrics")
     if html is not None:
-        html.write_text(report_page.render_html(main, others))
+        write_file(html, report_page.render_html(main, others), "--html")
     if output is Output.JSON:
         typer.echo(report.render(main, others))
     else:

@@ -15,7 +15,7 @@ import typer
 
 from spotvortex.cli.common import KUBECONFIG, QUIET
 from spotvortex.core.domain.types import Mode
-from spotvortex.errors import SettingsError
+from spotvortex.errors import SettingsError, in_words
 from spotvortex.report.explain import records
 from spotvortex.settings.load import load as load_settings
 from spotvortex.settings.model import Settings
@@ -75,6 +75,20 @@ def check_writable(path: Path | None, option: str) -> None:
         raise SettingsError(f"{option} {path}: there is no folder {path.parent}; make it first")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise SettingsError(f"{option} {path}: may not be written; name another place")
+
+
+def write_file(path: Path, text: str, option: str) -> None:
+    """Write a file that was asked for, in UTF-8.
+
+    Raises:
+        SettingsError: it cannot be written, for all that was looked at before; the text says why.
+    """
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise SettingsError(
+            f"{option} {path}: cannot be written ({in_words(error)}); name another place"
+        ) from error
 
 
 def load(context: str, mode: Mode | None = None) -> Settings:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from pathlib import Path
 
 import pytest
 from typer.main import get_command
@@ -9,8 +10,10 @@ from typer.main import get_command
 from spotvortex.cli import options
 from spotvortex.cli.common import KUBECONFIG, QUIET
 from spotvortex.cli.main import COMMANDS, cli, main
+from spotvortex.cli.options import write_file
 from spotvortex.cli.progress import bar, tell
 from spotvortex.core.domain.types import Mode
+from spotvortex.errors import SettingsError
 from spotvortex.settings.load import kubeconfig
 from spotvortex.settings.model import Settings
 
@@ -74,3 +77,11 @@ def test_a_mode_that_is_typed_counts_before_the_settings_and_is_a_word_of_its_pe
     assert "mode" in typed.model_fields_set
     assert Mode(options.load("").mode) is Mode.ACTIVE
     assert all("--mode" in options_of(name) for name in ("run", "check"))
+
+
+@pytest.mark.parametrize(
+    ("path", "why"), [("/dev/full", "No space left on device"), ("/proc/x", "No such file")]
+)
+def test_a_file_that_cannot_be_written_after_all_is_told_in_a_line(path, why):
+    with pytest.raises(SettingsError, match=rf"--out {path}: cannot be written \({why}"):
+        write_file(Path(path), "text", "--out")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from spotvortex.cli.console import console
-from spotvortex.cli.options import HtmlOption, Output, OutputOption, check_writable
+from spotvortex.cli.options import HtmlOption, Output, OutputOption, check_writable, write_file
 from spotvortex.cli.progress import bar
 from spotvortex.errors import SettingsError
 from spotvortex.evaluation import composition, protocol, worlds
@@ -76,12 +76,12 @@ def command(  # noqa: PLR0913 -- options of a command line
         done = iter(range(n_total + 1))
         accounts = composition.backtest(spec, chosen, lambda _: advance(next(done), n_total, ""))
     found = report.Backtest(accounts=accounts, costs=of.costs)
-    if html is not None:
-        html.write_text(report.render_html(found))
     if output is Output.JSON:
         typer.echo(report.render(found))
     else:
         report.show(found, console())
+    if html is not None:
+        write_file(html, report.render_html(found), "--html")
 
 
 def _files(

@@ -23,6 +23,7 @@ from spotvortex.cli.options import (
     OutputOption,
     WorkersOption,
     check_writable,
+    write_file,
 )
 from spotvortex.cli.progress import bar, tell
 from spotvortex.errors import ResultsError, SettingsError
@@ -111,7 +112,7 @@ def command(  # noqa: PLR0913 -- options of a command line
         raise typer.Exit(matrix.write(made, output, html, metrics))
     judged = _first(typed, opening)
     if html is not None:
-        html.write_text(report.render_html(judged))
+        write_file(html, report.render_html(judged), "--html")
     if output is Output.JSON:
         typer.echo(report.render(judged))
     else:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from spotvortex.app import inspect
-from spotvortex.cli.options import ContextOption, check_writable, load_quietly
+from spotvortex.cli.options import ContextOption, check_writable, load_quietly, write_file
 from spotvortex.results import cluster_snapshot
 
 
@@ -32,4 +32,4 @@ def command(
     if out is None:
         typer.echo(text)
     else:
-        out.write_text(text + "\n")
+        write_file(out, text + "\n", "--out")
