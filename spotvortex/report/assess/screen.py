@@ -232,6 +232,11 @@ def _table(title: str, words: Sequence[str], figures: Sequence[str]) -> Table:
     return table
 
 
+def _print(table: Table, console: Console) -> None:
+    if table.row_count:
+        console.print(table)
+
+
 def _utilisation(usage: UsageFound, console: Console) -> None:
     figures = ("nodes", "CPU asked", "CPU used", "memory asked", "memory used")
     table = _table("what pools use of what is allocatable", ("pool", "by"), figures)
@@ -239,7 +244,7 @@ def _utilisation(usage: UsageFound, console: Console) -> None:
         cpu = _percent(row.cpu_requested_ratio), _percent(row.cpu_used_ratio)
         memory = _percent(row.memory_requested_ratio), _percent(row.memory_used_ratio)
         table.add_row(row.pool, row.source, str(row.n_nodes), *cpu, *memory)
-    console.print(table)
+    _print(table, console)
 
 
 def _would(decisions: Sequence[Decision], console: Console, rows: int | None) -> None:
@@ -287,7 +292,7 @@ def _nodes(report: Report, console: Console) -> None:
             "-" if price is None else group.price_source,
             *((group.advisor_band or "-", _placed(group)) if signals else ()),
         )
-    console.print(table)
+    _print(table, console)
 
 
 def _placed(group: NodeGroupRow) -> str:
@@ -299,7 +304,7 @@ def _workloads(report: Report, console: Console) -> None:
     table = _table("workloads that hold nodes in place", ("workload", "why"), ("nodes",))
     for blocked in report.blocked:
         table.add_row(blocked.workload, blocked.blocker, str(blocked.n_nodes))
-    console.print(table)
+    _print(table, console)
 
 
 def _covered(found: CommitmentsFound, console: Console) -> None:
@@ -314,14 +319,14 @@ def _covered(found: CommitmentsFound, console: Console) -> None:
             f"{item.used:g}",
             "unknown" if unused is None else f"{unused:.2f}",
         )
-    console.print(table)
+    _print(table, console)
     figures = ("nodes", "paid for", "not paid for")
     nodes = _table("on-demand nodes that commitments pay for", ("pool", "by"), figures)
     for row in found.pools:
         by = ", ".join(row.by) or "-"
         counts = str(row.n_nodes), f"{row.n_covered:g}", f"{row.n_uncovered:g}"
         nodes.add_row(row.pool or "(none)", by, *counts)
-    console.print(nodes)
+    _print(nodes, console)
 
 
 def _survival(workloads: Sequence[SurvivalRow], console: Console) -> None:
@@ -339,7 +344,7 @@ def _survival(workloads: Sequence[SurvivalRow], console: Console) -> None:
             str(row.healthy_left),
             str(row.needed),
         )
-    console.print(table)
+    _print(table, console)
 
 
 def _vectors(decisions: Sequence[Decision], console: Console) -> None:
@@ -363,7 +368,7 @@ def _vectors(decisions: Sequence[Decision], console: Console) -> None:
             f"{found.recovery_risk:.2f}",
             f"{found.safe_spot_ratio:.2f}",
         )
-    console.print(table)
+    _print(table, console)
 
 
 def _next(report: Report, console: Console, *, details: bool) -> None:

@@ -149,3 +149,10 @@ def test_details_show_every_group_and_every_workload_that_holds_a_node():
     assert "nodes by pool, type, zone and capacity type" in text
     assert "shop/Deployment/api" in text
     assert all(blocker in text for blocker in Blocker)
+
+
+def test_a_table_without_rows_is_not_shown():
+    whole = "\n".join(screen(report(), details=True))
+    assert "safety vector" not in whole
+    assert "workloads that hold" not in whole
+    assert "safety vector" in "\n".join(screen(report(pool()), details=True))
