@@ -166,7 +166,9 @@ async def test_a_managed_group_that_cannot_be_read_hides_no_other(cloud):
     async with asking() as groups:
         found = {group.node_group: group for group in await groups.all_groups(10.0)}
         assert found.keys() == {ON_DEMAND, SPOT, "nodegroup/web-spot"}
-        assert "credentials that may do eks:DescribeNodegroup" in found["nodegroup/web-spot"].trouble
+        assert (
+            "credentials that may do eks:DescribeNodegroup" in found["nodegroup/web-spot"].trouble
+        )
         assert not found[SPOT].trouble
         assert (await groups.group(SPOT, 10.0)).desired == 2
         cloud.refuses["DescribeNodegroup"] = (503, "ServiceUnavailableException")

@@ -42,8 +42,13 @@ class IdleCommitment:
 
 
 def idle_commitment_of(pool: PoolInput, limits: Limits) -> IdleCommitment | None:
-    """Return the offering whose nodes gain most by on-demand that is paid for; None of none."""
-    idle = {o.offering: o.idle_nodes for o in pool.offerings if o.n_spot and o.idle_nodes > 0.0}
+    """Return the offering whose nodes gain most by on-demand that is paid for; None of none.
+
+    One of which no node may move is left out: it would stand before all that the pool could do.
+    """
+    movable = {c.offering for c in pool.to_on_demand if c.in_scope}
+    held = (o for o in pool.offerings if o.n_spot and o.offering in movable)
+    idle = {o.offering: o.idle_nodes for o in held if o.idle_nodes > 0.0}
     if not idle:
         return None
     costs = (c for c in choice_of(pool, limits).spot if c.offering in idle)

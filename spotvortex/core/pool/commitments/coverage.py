@@ -38,6 +38,7 @@ from spotvortex.core.domain.types import (
 
 _KEPT: Final = frozenset({CapacityType.ON_DEMAND, CapacityType.RESERVED})
 _HOLDING: Final = HARD_BLOCKERS | {Blocker.PINNED_ON_DEMAND}
+_HOLDING_SPOT: Final = HARD_BLOCKERS | {Blocker.PINNED_SPOT}
 
 
 NOTHING: Final = 1e-9
@@ -217,7 +218,8 @@ def _offered(
 
 
 def _may_leave_spot(node: NodeFact) -> bool:
-    held = node.leaving or node.do_not_disrupt or not is_driven(node)
+    held = node.leaving or node.do_not_disrupt or not node.ready or not is_driven(node)
+    held = held or any(blocked.blocker in _HOLDING_SPOT for blocked in node.load.blocked)
     return node.capacity_type is CapacityType.SPOT and not held
 
 

@@ -4,12 +4,24 @@ from dataclasses import replace
 
 import pytest
 
+from spotvortex.core.decision.economics import entry_economics
 from spotvortex.core.decision.offerings.idle_commitment import idle_commitment_of
+from spotvortex.core.decision.rule_policy import propose
 from spotvortex.core.domain.cloud.commitments import Commitment, CommitmentKind
 from spotvortex.core.domain.limits import Limits
-from spotvortex.core.domain.types import Offering
+from spotvortex.core.domain.observation import BlockedWorkload
+from spotvortex.core.domain.types import Blocker, Offering
 from spotvortex.core.pool.commitments.coverage import coverage_of
-from tests.core.builders import WEB_A, WEB_B, offered, on_demand, pool_input, spot
+from tests.core.builders import (
+    WEB_A,
+    WEB_B,
+    candidate,
+    load,
+    offered,
+    on_demand,
+    pool_input,
+    spot,
+)
 
 PRICES = {("m6i.large", "us-east-1"): 0.10}
 
@@ -29,7 +41,9 @@ def test_what_the_nodes_leave_of_a_commitment_would_pay_for_more_of_them():
 
 
 def test_the_first_pool_by_name_with_a_spot_node_to_move_may_use_it():
-    nodes = [spot("b1", pool="b"), spot("a1", pool="a", do_not_disrupt=True), spot("c1", pool="c")]
+    bare = load(blocked=(BlockedWorkload(blocker=Blocker.BARE_POD, workload="shop/Pod/x"),))
+    held = [spot("a1", pool="a", do_not_disrupt=True), spot("a2", pool="a", load=bare)]
+    nodes = [spot("b1", pool="b"), *held, spot("a3", pool="a", ready=False), spot("c1", pool="c")]
     found = coverage_of(nodes, PRICES, [plan(0.2)])
     assert [use.offered_to for use in found.uses] == ["b"]
     assert [u.offered_to for u in coverage_of([on_demand("d")], PRICES, [plan(0.2)]).uses] == [""]
@@ -52,6 +66,17 @@ def test_a_whole_node_paid_for_is_free_and_a_share_costs_the_rest():
     part = pool_input(offerings=(replace(held, idle_nodes=0.9),))
     found = idle_commitment_of(part, Limits())
     assert (found.n_nodes, found.on_demand_usd_per_hour) == (1, pytest.approx(0.01))
+
+
+def test_a_commitment_for_a_node_that_cannot_move_holds_nothing_else():
+    held = offered(WEB_B, n_spot=1, idle_nodes=1.0)
+    rows = (offered(WEB_A, n_spot=9, n_on_demand=10), held)
+    for kept in ((), (candidate("b1", offering=WEB_B, in_scope=False),)):
+        pool = pool_input(offerings=rows, to_on_demand=(candidate("a1"), *kept))
+        wanted = propose(pool, entry_economics(pool, Limits()), Limits())
+        assert wanted.reason == "economic_increase"
+    pool = pool_input(offerings=rows, to_on_demand=(candidate("b1", offering=WEB_B),))
+    assert propose(pool, entry_economics(pool, Limits()), Limits()).reason == "unused_commitment"
 
 
 @pytest.mark.parametrize("n_idle", [0.0, 0.5])
@@ -78,11 +103,16 @@ def test_what_the_move_costs_once_is_told():
 
 
 def test_of_several_offerings_the_one_with_most_to_gain_leaves_and_only_one_that_is_held():
+    both = tuple(candidate(o.zone, offering=o) for o in (WEB_A, WEB_B))
+
+    def found(*rows):
+        return idle_commitment_of(pool_input(offerings=rows, to_on_demand=both), Limits())
+
     cheap, dear = (offered(o, n_spot=4, idle_nodes=2.0) for o in (WEB_A, WEB_B))
     dear = replace(dear, spot_usd_per_hour=0.05)
-    assert idle_commitment_of(pool_input(offerings=(cheap, dear)), Limits()).offering == WEB_B
+    assert found(cheap, dear).offering == WEB_B
     gone = replace(dear, n_spot=0)
-    assert idle_commitment_of(pool_input(offerings=(cheap, gone)), Limits()).offering == WEB_A
-    assert idle_commitment_of(pool_input(offerings=(gone,)), Limits()) is None
+    assert found(cheap, gone).offering == WEB_A
+    assert found(gone) is None
     even = replace(dear, spot_usd_per_hour=0.03)
-    assert idle_commitment_of(pool_input(offerings=(even, cheap)), Limits()).offering == WEB_A
+    assert found(even, cheap).offering == WEB_A
