@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 from spotvortex.core.decision.messages import (
@@ -25,9 +26,9 @@ from spotvortex.core.domain.types import Action, GateName, Outcome
 from spotvortex.core.pool.input import Candidate, PoolInput
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Case:
-    """All that a gate may look at.
+    """All that a gate may look at; what several gates ask for is worked out once.
 
     Attributes:
         basis: what the decision is a function of.
@@ -64,19 +65,19 @@ class Case:
         """The proposed action."""
         return self.proposal.action
 
-    @property
+    @cached_property
     def shift(self) -> Shift | None:
         """What the shift that is proposed is worth, None where none is."""
         return shift_of(self.pool, self.limits) if self.proposal.is_shift else None
 
-    @property
+    @cached_property
     def candidates(self) -> tuple[Candidate, ...]:
         """The nodes that may move the way that is proposed, the first to move first."""
         if (shift := self.shift) is not None:
             return shift_candidates(self.pool, shift)
         return self.pool.to_spot if self.action.towards_spot else self.pool.to_on_demand
 
-    @property
+    @cached_property
     def binding(self) -> Binding:
         """What may refuse a move of this kind."""
         return BINDINGS[self.proposal.kind]
