@@ -13,6 +13,7 @@ from random import Random
 from typing import Final
 
 from spotvortex.core.domain.cloud.exits import MAX_EXITS, ExitNotice, NodeExit
+from spotvortex.core.domain.types import Offering
 from spotvortex.core.drain.calls import Answer, BlockedByBudget, Done, Gone
 from spotvortex.sim.cluster.objects import ClusterChanges, Own, SimNode, SimPod
 from spotvortex.sim.cluster.scenario import NodeGroup, Workload, WorkloadKind
@@ -58,6 +59,7 @@ class ClusterObjects:
         self.growths: dict[str, str] = {}
         self.growths_version = 0
         self._n_ready: Counter[str] = Counter()
+        self._offerings: dict[Offering, Offering] = {}
 
     def left(self, group: NodeGroup) -> GroupRoom:
         """Return what the limits of a group leave, never negative."""
@@ -89,6 +91,8 @@ class ClusterObjects:
 
     def add_node(self, node: SimNode) -> None:
         """Add a node with its DaemonSet pods."""
+        # Nodes that are alike share one object, which looking it up is faster by.
+        node.offering = self._offerings.setdefault(node.offering, node.offering)
         self.nodes[node.name] = node
         self.by_pool.setdefault(node.group.pool, {})[node.name] = node
         for workload in self._daemons:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -206,12 +207,12 @@ class World:
 
     def _reclaim(self) -> None:
         """Take the Spot nodes whose time has come, and tell those that the market strikes."""
-        by_offering: dict[Offering, list[SimNode]] = {}
-        for node in list(self.cluster.nodes.values()):
-            if node.capacity_type is not CapacityType.SPOT or not node.ready:
-                continue
+        by_offering: defaultdict[Offering, list[SimNode]] = defaultdict(list)
+        spot = CapacityType.SPOT
+        there = [n for n in self.cluster.nodes.values() if n.capacity_type is spot and n.ready]
+        for node in there:
             if node.leaves_at is None:
-                by_offering.setdefault(node.offering, []).append(node)
+                by_offering[node.offering].append(node)
             elif node.leaves_at <= self._at:
                 self._lose(node)
         for offering, nodes in by_offering.items():
