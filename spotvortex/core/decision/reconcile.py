@@ -7,7 +7,6 @@ same input gives the same bytes. May not do anything but compute.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
@@ -37,7 +36,7 @@ from spotvortex.core.domain.labels import PodKind
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import MoveKind
 from spotvortex.core.domain.observation import Observation
-from spotvortex.core.domain.types import Action, CapacityType, Offering, short
+from spotvortex.core.domain.types import Action, CapacityType, Offering, short, short_digest
 from spotvortex.core.drain.interruption import interruption_orders
 from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind
 from spotvortex.core.drain.progress import AFTER_LOSS_S, OVERDUE
@@ -243,7 +242,7 @@ def _decided(basis: Basis, proposals: _Proposals) -> Decision:
 def _identity(basis: Basis) -> str:
     """Derive the decision's id from when and where it was made, so that a replay gives it again."""
     text = f"{basis.pool.at!r}|{basis.cycle}|{basis.pool.pool!r}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return short_digest(text)
 
 
 def _savings(wave: Wave, economics: Economics) -> float | None:
@@ -323,8 +322,9 @@ def _next_pool_state(before: PoolState, decision: Decision) -> PoolState:
 
 def _shifted(state: PoolState, at: float, payback_s: float) -> PoolState:
     """Remember for how long what shifts have made has to stay: the longest of those not over."""
-    left_s = state.shift_payback_s if is_paying_back(state, at) else 0.0
-    return replace(state, last_shift_at=at, shift_payback_s=short(max(payback_s, left_s)))
+    if is_paying_back(state, at):
+        payback_s = max(payback_s, state.shift_payback_s)
+    return replace(state, last_shift_at=at, shift_payback_s=short(payback_s))
 
 
 def _is_undone(pool: PoolInput, state: PoolState) -> bool:

@@ -6,6 +6,7 @@ Comes in: nothing. Goes out: enumerations and identities. Times are float second
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -280,6 +281,11 @@ def disrupted_at_most(n_nodes: int, ratio: float) -> int:
 def short(value: float) -> float:
     """Round to six decimals: more than any figure here is worth, and it keeps records short."""
     return round(value, 6)
+
+
+def short_digest(text: str) -> str:
+    """Return 16 hexadecimal digits by which a text is known; the first of its SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def is_price(value: float) -> bool:

@@ -7,10 +7,9 @@ can be made twice without harm.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 
-from spotvortex.core.domain.types import Blocker, CapacityType, Offering
+from spotvortex.core.domain.types import Blocker, CapacityType, Offering, short_digest
 from spotvortex.core.drain.group_calls import GrowGroup, RestoreGroup, SettleGroup, SteerGroup
 from spotvortex.core.drain.keeping import FreeNode, KeepNode
 
@@ -388,7 +387,7 @@ def anchor_call(
     node: str, uid: str, pool: str, plan_id: str, at: float, *, expires_s: int
 ) -> CreateAnchor:
     """Build the request for an anchor; its name differs with every plan and node."""
-    digest = hashlib.sha256(f"{plan_id}|{uid}|{int(at)}".encode()).hexdigest()[:16]
+    digest = short_digest(f"{plan_id}|{uid}|{int(at)}")
     return CreateAnchor(
         name=f"spotvortex-anchor-{digest}",
         node=node,

@@ -8,7 +8,6 @@ how much is Spot.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from types import MappingProxyType
@@ -18,7 +17,7 @@ from spotvortex.core.domain.cloud.notices import Notice, NoticeKind, instance_id
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact, Observation, WriteAuthority
 from spotvortex.core.domain.sides import receiving_sides
-from spotvortex.core.domain.types import CapacityType, Offering
+from spotvortex.core.domain.types import CapacityType, Offering, short_digest
 from spotvortex.core.drain.hedge import with_extras
 from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind, reason_of
 from spotvortex.core.drain.orders import MAX_AVOIDED
@@ -120,7 +119,7 @@ def _plan_id(observation: Observation, pool: str) -> str:
     Notices of one event come over several cycles, and the first marks are seen later still.
     """
     text = f"{int(observation.at // SHARED_S)}|{pool!r}|notice"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return short_digest(text)
 
 
 def _order(

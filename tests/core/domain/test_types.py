@@ -2,7 +2,14 @@
 
 from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.domain.inputs import InputHealth
-from spotvortex.core.domain.types import RATIO_STEP, Action, CapacityType, Mode, Offering
+from spotvortex.core.domain.types import (
+    RATIO_STEP,
+    Action,
+    CapacityType,
+    Mode,
+    Offering,
+    short_digest,
+)
 from tests.core.builders import health, market, observation, pdb
 
 
@@ -15,6 +22,10 @@ def test_actions_are_in_the_order_of_the_models_columns():
         "INCREASE_30",
         "EMERGENCY_EXIT",
     ]
+
+
+def test_a_short_digest_is_sixteen_digits_of_the_sha256():
+    assert short_digest("web") == "4b5e57f6eb2f42b9"
 
 
 def test_an_action_leads_the_way_of_its_step():
