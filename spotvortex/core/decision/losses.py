@@ -8,7 +8,6 @@ no decision, so they need not wait for one. May not change what is remembered.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.domain.limits import Limits
@@ -39,12 +38,10 @@ def loss_orders(
         limits: the bounds of all pools.
         by_pool: what settings say of single pools.
     """
-    unsure = observation.at < state.unsure_until
-    seen = replace(observation, standing=replace(observation.standing, unsure=unsure))
     limits_of: dict[str, Limits] = {}
     for pool in observation.cluster.pools:
         asked = with_settings(rules_of(pool.node_groups), pool.name, by_pool)
         known = state.pools.get(pool.name, PoolState())
         limits_of[pool.name] = obeying(limits, remembered(asked, known.rules))
     flying = in_flight(observation.cluster)
-    return interruption_orders(seen, limits_of, flying, state.avoided, state.hedges)
+    return interruption_orders(observation, limits_of, flying, state.avoided, state.hedges)

@@ -65,7 +65,7 @@ class Baseline:
     @property
     def spot_ratio(self) -> float:
         """The share, 0..1."""
-        return self.spot_hours / self.node_hours if self.node_hours > 0.0 else self.ended_ratio
+        return self.spot_hours / self.node_hours if self.node_hours else self.ended_ratio
 
 
 NO_BASELINE: Final = Baseline()
@@ -214,9 +214,7 @@ def _with_time(ledger: Ledger, before: Flow) -> Ledger:
                 cluster=times(cluster, hours),
             ),
         )
-    if len(periods) > len(ledger.periods):
-        periods = folded(periods)
-    return replace(ledger, periods=periods, totals=totals)
+    return replace(ledger, periods=folded(periods), totals=totals)
 
 
 def _means(one: Mapping[KeyT, Sums], other: Mapping[KeyT, Sums]) -> dict[KeyT, Sums]:

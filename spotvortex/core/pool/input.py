@@ -8,6 +8,7 @@ thresholds live in `policy` and `gates`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -221,6 +222,11 @@ class GroupFit:
     no_driver: str = ""
 
 
+def limiting(terms: Iterable[tuple[str, float]]) -> str:
+    """Return the name of the smallest confidence term, the first of equals; "" of none."""
+    return min(terms, key=lambda t: t[::-1], default=("",))[0]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolInput:
     """All that the decision for one pool depends on, besides the controller's state and limits.
@@ -395,4 +401,4 @@ class PoolInput:
     @property
     def limiting_term(self) -> str:
         """The name of the smallest confidence term, "" where there is none."""
-        return min(self.confidence_terms, key=lambda t: (t[1], t[0]), default=("", 1.0))[0]
+        return limiting(self.confidence_terms)

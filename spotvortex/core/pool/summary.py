@@ -83,8 +83,10 @@ def summary_of(
     default: SurvivalDefault = SURVIVAL_DEFAULT,
 ) -> PoolSummary:
     """Sort and sum one pool; an earlier shape of it, by the same default, only saves work."""
-    known = (before.margins, before.budget_margins) if before is not None else (NO_MARGINS,) * 2
-    margins = workload_margins(pool, default, known[0])
+    words, budgets = NO_MARGINS, NO_MARGINS
+    if before is not None:
+        words, budgets = before.margins, before.budget_margins
+    margins = workload_margins(pool, default, words)
     nodes = tuple(sorted(pool.nodes, key=lambda n: (n.name, n.uid)))
     pdb_blocked = pdb_blocked_nodes(pool)
     blockers = {n.name: blockers_of(n, pdb_blocked) for n in nodes}
@@ -107,7 +109,7 @@ def summary_of(
         blockers=blockers,
         capacity_types=found,
         margins=margins,
-        budget_margins=budget_margins(pool, known[1]),
+        budget_margins=budget_margins(pool, budgets),
         pods_on=pods_on(
             (*pool.workloads, *pool.pdbs), {n.name for n in (*movable_spot, *movable_on_demand)}
         ),

@@ -9,14 +9,16 @@ from spotvortex.core.ledger.ledger import (
     GAP_S,
     MAX_POOLS,
     OTHERS,
+    Baseline,
     Beside,
     Restarts,
 )
-from spotvortex.core.ledger.periods import PeriodLength
+from spotvortex.core.ledger.periods import KEPT_HOURS, PeriodLength
 from spotvortex.core.ledger.sums import NO_CLUSTER, plus
 from tests.core.builders import (
     WEB_A,
     WEB_B,
+    load,
     market,
     node,
     on_demand,
@@ -101,6 +103,16 @@ def test_a_gap_of_years_is_told_in_a_few_periods():
     assert len(book.ledger.periods) < 150
 
 
+def test_the_hour_beyond_those_that_are_kept_is_folded_at_its_first_look():
+    book = Book().steady(web(), hours=KEPT_HOURS, step_s=GAP_S)
+    assert len(book.ledger.periods) == KEPT_HOURS
+    book.take(look(START + KEPT_HOURS * 3600.0 + 1.0, web()))
+    assert [p.span for p in book.ledger.periods] == [
+        PeriodLength.DAY,
+        *[PeriodLength.HOUR] * KEPT_HOURS,
+    ]
+
+
 def test_a_restart_is_no_gap():
     book = Book().take(look(START, web())).take(look(START + GAP_S, web()))
     assert hours_of(book)[0].cluster.seen_hours == pytest.approx(GAP_S / 3600.0)
@@ -153,6 +165,19 @@ def test_evicted_pods_cost_the_room_in_which_they_start_again():
     assert book.total().restart_usd == pytest.approx(0.5 * 1.00 / 30)
 
 
+def test_pods_of_a_pool_whose_price_is_not_known_restart_for_nothing():
+    beside = Beside(restarts={"gone": Restarts(pods=6, pod_hours=0.5)})
+    book = Book().take(look(START, web())).take(look(START + 30.0, web()), beside)
+    assert (book.total(OTHERS).n_restarts, book.total(OTHERS).restart_usd) == (6, 0.0)
+
+
+def test_pods_of_a_pool_without_pods_restart_for_nothing():
+    empty = web(nodes=(on_demand("d", load=load(n_workload_pods=0)),))
+    beside = Beside(restarts={"web": Restarts(pods=6, pod_hours=0.5)})
+    book = Book().take(look(START, empty)).take(look(START + 30.0, empty), beside)
+    assert (book.total().n_restarts, book.total().restart_usd) == (6, 0.0)
+
+
 def moving(at, mode):
     return decision(
         pool="web", at=at, mode=mode, n_nodes=1, action=Action.INCREASE_30, target_ratio=0.5
@@ -171,6 +196,25 @@ def test_what_it_cost_before_keeps_the_spot_share_of_before_the_first_move():
     cost = hours_of(book)[-1].nodes[SPOT].list_usd
     assert cost == pytest.approx(0.30, rel=0.01)
     assert hours_of(book)[-1].pools["web"].before_usd == pytest.approx(0.86, rel=0.01)
+
+
+def test_the_share_before_the_first_move_is_a_mean_over_the_hours_that_were_seen():
+    book = Book().steady(web(n_spot=2, n_on_demand=8)).take(look(START + 3600.0 + GAP_S, web()))
+    baseline = book.ledger.baselines["web"]
+    assert (baseline.node_hours, baseline.spot_hours) == (
+        pytest.approx(10.0 + 10.0 * GAP_S / 3600.0),
+        pytest.approx(2.0 + 2.0 * GAP_S / 3600.0),
+    )
+    later = START + 7200.0
+    book.take(look(later, web())).steady(web(n_spot=8, n_on_demand=2), since=later + 30.0)
+    hours = 1.0 + GAP_S / 3600.0
+    wanted = (2.0 * hours + 8.0 * (1.0 + 30.0 / 3600.0)) / (10.0 * (hours + 1.0 + 30.0 / 3600.0))
+    assert book.ledger.baselines["web"].spot_ratio == pytest.approx(wanted)
+
+
+def test_less_than_an_hour_of_one_node_tells_a_share_too():
+    assert Baseline(node_hours=0.5, spot_hours=0.25, ended_ratio=0.9).spot_ratio == 0.5
+    assert Baseline(ended_ratio=0.9).spot_ratio == 0.9
 
 
 def test_in_shadow_before_is_what_it_costs_and_the_target_is_what_might_be_saved():

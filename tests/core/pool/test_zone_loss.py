@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.domain.workloads import SURVIVAL_DEFAULT, SurvivalDefault, need_of
+from spotvortex.core.pool.summary import summary_of
 from spotvortex.core.pool.survival import zone_loss
 from spotvortex.core.pool.survival.zone_loss import Loss, Margin, breaking_losses, need_by_budget
 from tests.core import odd
@@ -308,6 +309,40 @@ def test_margins_of_budgets_that_did_not_change_are_taken_over():
     after = zone_loss.budget_margins(changed, before)
     assert after.by_key["shop/api"] is before.by_key["shop/api"]
     assert after == zone_loss.budget_margins(changed)
+
+
+def test_margins_of_workloads_that_did_not_change_are_taken_over():
+    api, web = work("api", healthy_by_node=(("s1", 3),)), work("web", healthy_by_node=(("s1", 2),))
+    facts = pool(nodes=(spot("s1"),), workloads=(api, web))
+    api, web = facts.workloads
+    before = zone_loss.workload_margins(facts, SURVIVAL_DEFAULT)
+    changed = replace(facts, workloads=(api, replace(web, said="1")))
+    after = zone_loss.workload_margins(changed, SURVIVAL_DEFAULT, before)
+    assert after.by_key[api.key] is before.by_key[api.key]
+    assert after == zone_loss.workload_margins(changed, SURVIVAL_DEFAULT)
+
+
+def test_a_summary_takes_over_both_kinds_of_margins():
+    api = pdb("api", healthy_by_node=(("s1", 3),))
+    facts = pool(nodes=(spot("s1"),), pdbs=(api,), workloads=(work(healthy_by_node=(("s1", 3),)),))
+    before = summary_of(facts)
+    after = summary_of(replace(facts), before)
+    for one, other in (
+        (before.margins, after.margins),
+        (before.budget_margins, after.budget_margins),
+    ):
+        assert len(one.by_key) == 1
+        assert all(other.by_key[key] is known for key, known in one.by_key.items())
+
+
+@pytest.mark.parametrize(
+    ("counts", "slack"), [((9,), (-5, -5)), ((6, 3), (-2, -5)), ((2, 4, 3), (0, -3))]
+)
+def test_slack_is_what_the_node_and_the_two_with_most_pods_leave_beyond_the_need(counts, slack):
+    healthy = tuple((f"d{i}", n) for i, n in enumerate(counts))
+    api = pdb(desired_healthy=5, healthy_by_node=healthy)
+    margin = budget_margin(pool(nodes=[on_demand(name) for name, _ in healthy], pdbs=(api,)))
+    assert (margin.slack_one_pods, margin.slack_two_pods) == slack
 
 
 def test_pods_on_spot_of_another_pool_count_in_the_same_zone():

@@ -13,6 +13,7 @@ from spotvortex.core.decision.gates.base import Case, Reply, gate
 from spotvortex.core.decision.messages import Verdict
 from spotvortex.core.domain.moves import Concern, MoveKind
 from spotvortex.core.domain.types import Action, GateName
+from spotvortex.core.pool.input import limiting
 
 FULL_MARGIN: Final = 0.1
 """A lead of the best q-value over the second, as a share of their spread, that counts in full."""
@@ -62,11 +63,10 @@ def confidence(case: Case, reply: Reply) -> Verdict:
     if case.proposal.margin is not None:
         terms.append(("margin", min(1.0, case.proposal.margin / FULL_MARGIN)))
     value = math.prod(term for _, term in terms)
-    limiting = min(terms, key=lambda t: (t[1], t[0]), default=("", 1.0))[0]
     numbers = {"confidence": round(value, 6), "limit": limit}
     if value >= limit:
         return reply.allow("confidence suffices", **numbers)
-    return reply.refuse(f"confidence limited by {limiting}", **numbers)
+    return reply.refuse(f"confidence limited by {limiting(terms)}", **numbers)
 
 
 @gate(GateName.OUT_OF_DISTRIBUTION, Concern.CONFIDENCE)

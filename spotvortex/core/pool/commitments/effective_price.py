@@ -41,8 +41,9 @@ def marginal_usd_per_hour(
     if not any(node.uid in coverage.shares for node, _ in priced):
         return None
     saved = (
-        (quote.on_demand_usd_per_hour or 0.0) * (1.0 - coverage.shares.get(node.uid, 0.0))
+        quote.on_demand_usd_per_hour * (1.0 - coverage.shares.get(node.uid, 0.0))
         for node, quote in priced
+        if quote.on_demand_usd_per_hour is not None
     )
     return short(math.fsum(saved) / len(priced))
 

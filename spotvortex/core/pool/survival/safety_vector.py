@@ -58,6 +58,10 @@ _CAP_RESTART: Final[Steps] = ((600.0, 0.25), (300.0, 0.50))
 _CAP_RISK: Final[Steps] = ((0.90, 0.10), (0.75, 0.25), (0.60, 0.40))
 _RISK_RESTART: Final[Steps] = ((600.0, 0.75), (300.0, 0.50), (120.0, 0.30))
 
+_NO_CAP: Final = 1.0
+_NO_RISK: Final = 0.0
+"""What a figure gives that speaks against nothing."""
+
 
 def _at_least(value: float, steps: Steps, other: float) -> float:
     """Return what stands beside the first step that a value reaches."""
@@ -135,15 +139,15 @@ def judged(found: SafetyVector) -> SafetyVector:
     """Add the risk and the share that the agent's tables give for these figures."""
     risk = _risk(found)
     caps = (
-        _at_least(found.critical_spot_ratio, _CAP_CONCENTRATION, 1.0),
-        _under(found.slack_one_pods, ((0, 0.10), (1, 0.35)), 1.0),
-        _under(found.slack_two_pods, ((0, 0.25), (1, 0.50)), 1.0),
-        _at_least(found.stateful_ratio, _CAP_STATEFUL, 1.0),
-        _at_least(found.restart_p95_s, _CAP_RESTART, 1.0),
-        _at_least(risk, _CAP_RISK, 1.0),
-        _under(found.spare_on_demand_nodes, ((1.0, 0.60),), 1.0),
-        _under(found.zone_score, ((0.5, 0.60),), 1.0),
-        _under(found.evictable_ratio, ((0.25, 0.20), (0.50, 0.40)), 1.0),
+        _at_least(found.critical_spot_ratio, _CAP_CONCENTRATION, _NO_CAP),
+        _under(found.slack_one_pods, ((0, 0.10), (1, 0.35)), _NO_CAP),
+        _under(found.slack_two_pods, ((0, 0.25), (1, 0.50)), _NO_CAP),
+        _at_least(found.stateful_ratio, _CAP_STATEFUL, _NO_CAP),
+        _at_least(found.restart_p95_s, _CAP_RESTART, _NO_CAP),
+        _at_least(risk, _CAP_RISK, _NO_CAP),
+        _under(found.spare_on_demand_nodes, ((1.0, 0.60),), _NO_CAP),
+        _under(found.zone_score, ((0.5, 0.60),), _NO_CAP),
+        _under(found.evictable_ratio, ((0.25, 0.20), (0.50, 0.40)), _NO_CAP),
     )
     return replace(found, recovery_risk=risk, safe_spot_ratio=min(caps))
 
@@ -151,12 +155,12 @@ def judged(found: SafetyVector) -> SafetyVector:
 def _risk(found: SafetyVector) -> float:
     concentration, stateful = found.critical_spot_ratio, found.stateful_ratio
     worst = max(
-        _under(found.slack_one_pods, ((0, 0.95), (1, 0.70)), 0.0),
-        _under(found.slack_two_pods, ((0, 0.85), (1, 0.55)), 0.0),
+        _under(found.slack_one_pods, ((0, 0.95), (1, 0.70)), _NO_RISK),
+        _under(found.slack_two_pods, ((0, 0.85), (1, 0.55)), _NO_RISK),
         0.20 + 0.80 * concentration if concentration > 0.0 else 0.0,
         0.15 + 0.65 * stateful if stateful > 0.0 else 0.0,
-        _at_least(found.restart_p95_s, _RISK_RESTART, 0.0),
-        _under(found.spare_on_demand_nodes, ((1.0, 0.55),), 0.0),
+        _at_least(found.restart_p95_s, _RISK_RESTART, _NO_RISK),
+        _under(found.spare_on_demand_nodes, ((1.0, 0.55),), _NO_RISK),
         (1.0 - found.zone_score) * 0.60,
         (1.0 - found.evictable_ratio) * 0.85,
     )

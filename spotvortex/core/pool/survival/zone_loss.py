@@ -250,7 +250,7 @@ def _margin(fact: Guarded, need: Need, pool: str) -> Margin:
         room = min(room, 0)
     # Where something is to spare beyond the worst, nothing breaks.
     breaks = () if left >= 0 else tuple(loss.what for loss in _breaking(fact, need))
-    most = [*sorted([n for _, n in fact.healthy_by_node], reverse=True)[:2], 0]
+    most = [*sorted([n for _, n in fact.healthy_by_node], reverse=True), 0]
     slack = healthy - need.after_offering - most[0]
     return Margin(
         of=fact.key,
