@@ -108,11 +108,9 @@ def to_give_back(
         n_gone: instances of `growth.released` that are gone, or going: so many nodes were moved.
         in_use: ids of instances whose nodes carry pods of workloads.
     """
-    surplus = min(growth.n_nodes, group.desired - growth.before) - n_gone
     # Below a smallest size that was raised meanwhile AWS refuses each step.
-    surplus = min(surplus, group.desired - group.smallest)
-    if surplus <= 0:
-        return GiveBack()
+    unused = min(growth.n_nodes, group.desired - growth.before) - n_gone
+    surplus = max(0, min(unused, group.desired - group.smallest))
     living = group.living
     n_unlaunched = min(surplus, max(0, group.desired - len(living)))
     fresh = [i.id for i in living if i.id not in growth.known]

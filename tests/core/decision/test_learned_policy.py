@@ -70,6 +70,13 @@ def test_every_pool_has_its_row_and_its_values_rounded_to_six_places():
         with_values(pools, [VALUES])
 
 
+@pytest.mark.parametrize("unknown", [None, math.nan])
+def test_what_is_unknown_is_nothing_in_the_state(unknown):
+    data = pool_input(cpu_requested_ratio=unknown, outage_hours=unknown, startup_s=unknown)
+    state = state_vector(data, Economics(migration_usd=unknown))
+    assert [state[i] for i in (5, 6, 7, 9)] == [0.0] * 4
+
+
 @given(st.none() | st.floats())
 def test_no_figure_leaves_the_range_of_the_state(value):
     data = pool_input(cpu_requested_ratio=value, outage_hours=value)
@@ -115,6 +122,14 @@ def test_what_the_pool_cannot_do_is_never_proposed(changes, barred):
     allowed = {a for a, ok in zip(ACTIONS, possible(data, RL), strict=True) if ok}
     assert allowed == set(Action) - barred
     assert propose_by_value(data, RL).action in allowed
+
+
+@pytest.mark.parametrize(("n_spot", "grows"), [(9, True), (10, False), (11, False)])
+def test_a_pool_at_its_cap_cannot_grow(n_spot, grows):
+    half = replace(RL, max_spot_ratio=0.5)
+    data = valued(*VALUES, n_spot=n_spot, n_on_demand=20 - n_spot)
+    able = {a for a, ok in zip(ACTIONS, possible(data, half), strict=True) if ok}
+    assert any(action.towards_spot for action in able) is grows
 
 
 def test_an_only_choice_has_the_whole_lead():

@@ -33,6 +33,7 @@ def test_a_name_tells_family_generation_and_size(name, family, generation, vcpus
         ("c6i.*", "c6i.large", True),
         ("c6i.*", "c6id.large", False),
         ("c6*", "c6id.large", True),
+        ("c6*", "c5.large", False),
         ("c6i.large", "c6i.large", True),
         ("c6i.large", "c6i.xlarge", False),
         ("*", "c6i.large", True),

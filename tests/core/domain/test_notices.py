@@ -116,6 +116,7 @@ def test_an_account_is_not_needed():
         "2026-09-21T14:13:20",
         "2026-09-21T16:13:20+02:00",
         "Mon, 21 Sep 2026 14:13:20 GMT",
+        f"Mon,{' ' * 36}21 Sep 2026 14:13:20 GMT",
     ],
 )
 def test_times_are_read_in_every_form_that_is_sent(time):
@@ -151,6 +152,7 @@ def test_nothing_happens_after_it_was_heard_of():
         interruption(time="Mon, 99 Sep 2026 14:13:20 GMT"),
         interruption(time=7),
         interruption(time="2" * 99),
+        interruption(time=f"Mon,{' ' * 37}21 Sep 2026 14:13:20 GMT"),
         interruption(time=None),
         interruption() | {"detail": "text"},
         interruption() | {"detail": None},

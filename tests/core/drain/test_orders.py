@@ -111,6 +111,17 @@ def test_what_is_no_order_of_ours_is_not_read(text):
     assert from_text(text) is None
 
 
+@pytest.mark.parametrize(("own", "sides"), [("web-spot", ("web-spot",)), ("", ())])
+def test_an_older_journal_names_the_nodes_own_group_as_the_only_side(own, sides):
+    document = json.loads(lacking("sides")) | {"nodepool": own}
+    assert from_text(json.dumps(document)) == order(sides=sides)
+
+
+def test_a_text_of_the_greatest_length_is_read_and_a_longer_one_is_not():
+    assert from_text(to_text(order()).ljust(MAX_TEXT)) == order()
+    assert from_text(to_text(order()).ljust(MAX_TEXT + 1)) is None
+
+
 @odd.many
 @given(st.text(max_size=200))
 def test_no_text_is_a_fault(text):

@@ -33,6 +33,7 @@ UNREADY = standing(ready=False)
         (standing(terminating=True), (NONE_LEFT, pdb("other")), None),
         (UNREADY, (pdb(), pdb("other")), Refusal.TWO_BUDGETS),
         (UNREADY, (NONE_LEFT,), None),
+        (UNREADY, (pdb(desired_healthy=1, current_healthy=1, disruptions_allowed=0),), None),
         (UNREADY, (SHORT,), Refusal.UNREADY),
         (UNREADY, (replace(SHORT, disruptions_allowed=1),), None),
         (UNREADY, (replace(SHORT, evicts_unhealthy=True),), None),

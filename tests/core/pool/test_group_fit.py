@@ -41,6 +41,7 @@ def test_a_group_gives_no_more_nodes_than_it_may_lose():
     nodes = (*NODES, spot("c1", node_group="other"), spot("d1", node_group="unknown"))
     assert [n.name for n in spare_nodes(nodes, groups)] == ["a1", "c1", "d1"]
     assert spare_nodes(NODES, [node_pool("web", nodes_spare=0)]) == ()
+    assert spare_nodes(NODES, [node_pool("web", nodes_spare=2)]) == NODES
     assert spare_nodes(NODES, ()) == NODES
 
 

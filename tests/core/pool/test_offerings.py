@@ -171,6 +171,11 @@ def test_what_a_commitment_that_nothing_uses_would_pay_for_is_told_within_a_boun
     assert most.idle_nodes == MAX_IDLE_NODES
 
 
+def test_a_group_that_lists_one_type_has_it():
+    found = usable_by(pool(node_groups=(group(instance_types=("c6i.large",)),)))
+    assert "c6i.large/us-east-1a" in names(found)
+
+
 def test_a_group_that_lists_as_many_types_as_are_looked_at_has_them_all():
     types = tuple(f"c{n}i.large" for n in range(MAX_LISTED_TYPES))
     found = usable_by(pool(node_groups=(group(instance_types=types, zones=("us-east-1c",)),)))

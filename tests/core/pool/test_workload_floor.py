@@ -105,3 +105,6 @@ def test_a_floor_that_cannot_be_read_holds_its_pods_and_names_the_object(bad):
     on_node = zone_loss.pods_on(facts.workloads, {"d1"})
     assert zone_loss.pick_safe(["d1"], on_node, margins(facts), 9) == []
     assert one.problem.startswith("Deployment shop/api: spotvortex.io/on-demand-floor=")
+    for name in ("floor", "said"):
+        long = replace(work(), **{name: "x" * 41}).problem
+        assert f"={'x' * 40!r}: give" in long

@@ -18,6 +18,7 @@ from spotvortex.core.record.counterfactual import (
     force,
     nearest_counterfactual,
 )
+from spotvortex.core.record.counterfactual_bounds import Bounds
 from spotvortex.core.record.counterfactual_inputs import KNOB_BY_NAME, KNOBS
 from spotvortex.core.record.record import record_of
 from spotvortex.core.record.replay import replay
@@ -253,6 +254,18 @@ def test_nothing_further_away_is_tried_than_what_was_found():
     knob = KNOB_BY_NAME["entry runtime score"]
     for way in _ways(knob, 0.5, 0.2):
         assert way.distance(way.value(way.n)) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("n_down", [0, 1, 2, 3, 4])
+def test_both_sides_are_looked_at_up_to_the_last_step_of_each(n_down):
+    knob = replace(KNOBS[0], span=Bounds(high=4.0, step=1.0))
+    found = {way.sign: way.n for way in _ways(knob, float(n_down), math.inf)}
+    assert found == {sign: n for sign, n in ((1, 4 - n_down), (-1, n_down)) if n}
+
+
+def test_a_figure_is_turned_from_where_a_record_says_it_is():
+    ways = _ways(KNOB_BY_NAME["entry runtime score"], 0.12345649, math.inf)
+    assert {way.now for way in ways} == {0.123456}
 
 
 def test_where_two_things_stand_in_the_way_there_is_no_flip():

@@ -176,6 +176,10 @@ def test_several_refusals_are_counted_and_a_long_line_is_cut():
     line = describe(decision(verdicts=(REFUSAL, REFUSAL, REFUSAL)))
     assert "3 of 4 (and 2 more)" in line
     assert len(describe(decision(reason="x" * 400, verdicts=()))) == MAX_LINE
+    rest = len(describe(decision(reason="", verdicts=())))
+    whole = "x" * (MAX_LINE - rest)
+    assert describe(decision(reason=whole, verdicts=())).endswith(whole)
+    assert describe(decision(reason=f"{whole}y", verdicts=())).endswith("x...")
 
 
 def test_where_no_score_is_known_no_risk_is_shown():

@@ -49,6 +49,14 @@ def test_price_change_looks_back_by_hours():
 
 
 @pytest.mark.parametrize(
+    ("step_s", "known"), [(0.9, False), (1.0, True), (3600.0, True), (3601.0, False)]
+)
+def test_price_change_takes_steps_from_a_second_to_its_own_span(step_s, known):
+    one = quote(history_usd_per_hour=(0.03,) * 4001, step_s=step_s)
+    assert math.isnan(price_change(one, 1.0)) is not known
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"history_usd_per_hour": (0.03,) * 144},

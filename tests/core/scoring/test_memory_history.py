@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core.scoring.interruption_memory import DECAY_HOURS, EMPTY_MEMORY, update
-from spotvortex.core.scoring.memory_history import CapacityHistory, attributed, remembered
+from spotvortex.core.scoring.memory_history import (
+    MOST_AT_ONCE,
+    CapacityHistory,
+    _calm_steps,
+    attributed,
+    remembered,
+)
 from tests.core.builders import AT, WEB_A, WEB_B, cluster, pool, spot
 
 STEP_S = 300.0
@@ -92,6 +98,23 @@ def test_of_the_time_in_which_nothing_was_measured_nothing_is_learned():
     assert gap.exposure_hours < 0.7 * whole.exposure_hours
 
 
+@pytest.mark.parametrize(
+    ("step", "n", "why"),
+    [
+        (3, 7, "until another number is held"),
+        (10, 1, "of which another number was held before"),
+        (11, 4, "until one that nobody saw"),
+        (16, 4, "until one of a loss"),
+        (21, MOST_AT_ONCE, "no more than may be taken at once"),
+        (35, 5, "until the end"),
+    ],
+)
+def test_calm_steps_are_taken_as_one(step, n, why):
+    held = {WEB_A: [2.0] * 10 + [5.0] * 30}
+    told = history(held, seen=[n != 15 for n in range(40)], n_steps=40)
+    assert _calm_steps(told, WEB_A, step, {20: 1.0}) == n, why
+
+
 STEPS = st.integers(0, 19)
 FALLS = st.dictionaries(STEPS, st.sets(st.sampled_from([WEB_A, WEB_B])))
 COUNTS = st.dictionaries(STEPS, st.floats(0.1, 5.0))
@@ -137,6 +160,15 @@ def test_an_offering_that_came_and_went_within_a_step_was_lost_as_a_whole():
     assert found.loss_shares == pytest.approx(found.losses / 2.0)
     assert not found.left_survivors
     assert found.held_since is None
+
+
+@pytest.mark.parametrize(
+    ("n_before", "n_after", "lost"),
+    [(0.0, 0.0, {}), (2.0, 0.0, {WEB_A: {51: 2.0}}), (0.0, 2.0, {WEB_A: {51: 1.0}})],
+)
+def test_an_offering_that_was_held_on_one_side_of_a_step_may_be_what_fell(n_before, n_after, lost):
+    held = {WEB_A: [n_before] * 51 + [n_after] * (N - 51)}
+    assert attributed(history(held, {51: {WEB_A}}, {51: 2.0})).lost == lost
 
 
 def test_a_loss_is_a_share_of_what_was_held_before_however_much_came_with_it():

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spotvortex.core.domain.cloud.notices import NoticeKind
@@ -59,6 +59,12 @@ def test_what_followed_it_is_told_with_the_time_that_it_took(lost, followed):
     assert (end.signal.node, end.followed, end.after_s) == ("web-s0", followed, 700.0)
 
 
+@pytest.mark.parametrize(("after_s", "told_s"), [(-60.0, 0.0), (0.0, 0.0), (0.5, 0.5)])
+def test_what_followed_before_it_was_told_took_no_time(after_s, told_s):
+    _, (end,) = after_all(seen(A, B, notices=[warned()]), seen(B, after_s=after_s))
+    assert end.after_s == told_s
+
+
 def test_the_note_on_a_node_counts_where_the_notice_is_settled_and_after_a_restart():
     noted = replace(A, at_risk="2033-05-18T03:33:20Z")
     signals, _ = after_all(seen(noted, B))
@@ -81,6 +87,8 @@ def test_the_hazard_of_its_offering_is_raised_by_the_factor_and_that_is_said():
     assert hotter[WEB_B] == scores[WEB_B]
 
 
+@example(0.5, 2.0, 1.5)
+@example(0.5, 2.0, -0.5)
 @given(
     st.floats(0.0, 1.0),
     st.floats(1.0, 100.0),

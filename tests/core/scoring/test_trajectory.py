@@ -16,6 +16,7 @@ from spotvortex.core.scoring.features import OfferingContext
 from spotvortex.core.scoring.hazard import Age, multiple
 from spotvortex.core.scoring.interruption_memory import remembered_score
 from spotvortex.core.scoring.trajectory import (
+    AHEAD_HOURS,
     COLUMNS,
     LEAST_RATE,
     N_PAST,
@@ -61,10 +62,11 @@ def test_steps_ahead_add_up_to_the_score_of_the_memory(
     assert -math.expm1(-hazard.sum()) == pytest.approx(wanted.runtime_score, rel=1e-3)
 
 
-def test_what_was_before_the_last_loss_is_unknown() -> None:
-    past = trajectories([context()])[0, :N_PAST]
+@pytest.mark.parametrize("since", [5.0, 6.0])
+def test_what_was_before_the_last_loss_is_unknown(since: float) -> None:
+    past = trajectories([context(hours_since_loss=since)])[0, :N_PAST]
     known = np.isfinite(past[:, C["log_hours_since_loss"]])
-    assert known.tolist() == [hours >= -5.0 for hours in PAST_HOURS]
+    assert known.tolist() == [hours >= -since for hours in PAST_HOURS]
     assert past[:, C["held"]].tolist() == [float(hours >= -2.0) for hours in PAST_HOURS]
 
 
@@ -84,7 +86,17 @@ def test_prices_are_relative_to_on_demand_and_to_now_and_unknown_ahead() -> None
     assert rows[an_hour_ago, C["price_over_price_now"]] == pytest.approx(
         history[-7] / history[-1] - 1.0, abs=1e-6
     )
+    assert rows[an_hour_ago, C["price_ratio"]] == pytest.approx(history[-7] / 0.2)
     assert np.isnan(rows[N_PAST:, : C["step_hours"]]).all()
+
+
+def test_steps_ahead_are_of_an_offering_that_is_held_and_not_lost() -> None:
+    ahead = trajectories([context()])[0, N_PAST:]
+    hours = np.asarray(AHEAD_HOURS)
+    assert ahead[:, C["step_hours"]] == pytest.approx(hours)
+    assert (ahead[:, C["held"]] == 1.0).all()
+    assert ahead[:, C["log_held_hours"]] == pytest.approx(np.log1p(2.0 + hours))
+    assert ahead[:, C["log_hours_since_loss"]] == pytest.approx(np.log1p(5.0 + hours))
 
 
 def past(name: str, **changes: object) -> list[float]:
@@ -97,6 +109,7 @@ def test_steps_behind_tell_both_ages_of_then_and_an_age_below_nothing_as_none() 
     assert held == pytest.approx(wanted, rel=1e-6)
     since = past("log_hours_since_loss", hours_since_loss=100.0)
     assert since == pytest.approx([math.log1p(100.0 + hours) for hours in PAST_HOURS], rel=1e-6)
+    assert past("step_hours") == list(PAST_HOURS)
     assert past("held", held_hours=0.0) == [0.0] * N_PAST
 
 

@@ -94,7 +94,7 @@ UNREAD = safety(unread="Deployment shop/web: give pods", safe_by_word_nodes=0)
 
 FELL, FELL_LESS = PoolState(fell_from=0.9), PoolState(fell_from=0.5)
 RETURNED = PoolState(last_wave_at=AT - 301.0, last_increase_at=AT - 301.0)
-LONG_AGO = PoolState(last_wave_at=AT - 331.0, last_increase_at=AT - 331.0)
+LONG_AGO = PoolState(last_wave_at=AT - 330.0, last_increase_at=AT - 330.0)
 RELEASED = {"consolidates": True, "n_anchored": 8}
 
 REFUSING = [
@@ -150,6 +150,7 @@ REFUSING = [
     ("pool_safety", bound(margin_pods=-2), "leaves shop/api 2"),
     ("pool_safety", bound(margin_pods=-1, margin_zone=""), "as it is now"),
     ("pool_safety", bound(safe_to_spot_nodes=0), "shop/api can spare 3"),
+    ("pool_safety", bound(safe_by_word_nodes=1, margin_pods=-1), "leaves shop/api 1"),
     ("pool_safety", bound(known=False), "cannot be read"),
     ("pool_safety", bound(least_pods=-2, safe_by_word_nodes=0), "leaves shop/Deployment/api 2"),
     ("pool_safety", case(DOWN, "unsafe_loss"), "whose leaving helps"),
@@ -244,6 +245,7 @@ LETTING = [
     ("utilisation_headroom", case(DOWN)),
     ("utilisation_headroom", case(DOWN, pool=pool_input(usage=replace(HOT, cpu_ratio=0.1)))),
     ("utilisation_headroom", case(UP, pool=pool_input(cpu_requested_ratio=0.99))),
+    ("utilisation_headroom", case(DOWN, pool=pool_input(cpu_requested_ratio=0.95))),
     ("cooldown", case(HOLD, state=after(1.0))),
     ("cooldown", case(DOWN, state=RETURNED, pool=pool_input(**RELEASED))),
     ("cooldown", case(UP, state=RETURNED, pool=pool_input(**RELEASED | {"consolidates": False}))),

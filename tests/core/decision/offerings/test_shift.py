@@ -176,8 +176,9 @@ def test_survivors_are_evacuated_for_three_hours_and_are_like_others_then(lost_h
     terms(shifting(spared, others=(offered(B),)), HOURS_4, reason)
 
 
-def test_sizes_that_are_not_known_are_compared_by_their_list_prices():
-    x, y = (Offering(instance_type=t, zone="us-east-1a") for t in "xy")
+@pytest.mark.parametrize("types", [("x", "y"), ("x", "m6i.large")])
+def test_sizes_that_are_not_known_are_compared_by_their_list_prices(types):
+    x, y = (Offering(instance_type=name, zone="us-east-1a") for name in types)
     here = offered(x, n_spot=4, spot_usd_per_hour=0.09, runtime_score=0.0)
     there = offered(y, spot_usd_per_hour=0.06, on_demand_usd_per_hour=0.20, runtime_score=0.0)
     found = terms(shifting(here, others=(there,)), ON, ProposalReason.SHIFT_FOR_PRICE)

@@ -209,6 +209,8 @@ def test_what_is_left_is_told_in_money():
     assert unknown.unused_usd_per_hour == 0.0
     whole = coverage_of(nodes, {}, [reserved(amount=4.0)])
     assert whole.uses[0].unused_usd_per_hour == 0.0
+    almost = coverage_of(nodes, {}, [reserved(amount=4.0 + 2e-9)])
+    assert almost.uses[0].unused_usd_per_hour == 0.0
 
 
 def test_of_two_prices_of_a_type_in_a_region_the_lower_one_counts():
