@@ -18,7 +18,7 @@ from spotvortex.core.decision.messages import Decision
 from spotvortex.core.domain.group_state import GroupValues
 from spotvortex.core.domain.moves import MoveKind
 from spotvortex.core.domain.observation import NodeGroupFact, PoolFacts
-from spotvortex.core.domain.types import RATIO_STEP, Action, CapacityType
+from spotvortex.core.domain.types import Action, CapacityType
 from spotvortex.core.drain.group_calls import RestoreGroup, SteerGroup
 
 STEERS: Final = frozenset({MoveKind.PRICE, MoveKind.RISK, MoveKind.EMERGENCY})
@@ -105,7 +105,7 @@ def stance_of(decision: Decision, pair: WeightPair, owners: Mapping[str, GroupVa
     if decision.basis.limits.max_spot_ratio <= 0.0:
         return Stance.ON_DEMAND
     if not keeps_what_stands(decision):
-        return Stance.SPOT if RATIO_STEP[decision.action] > 0.0 else Stance.ON_DEMAND
+        return Stance.SPOT if decision.action.towards_spot else Stance.ON_DEMAND
     spot, other = pair.spot.state.values, pair.on_demand.state.values
     if spot == owners[pair.spot.name] and other == owners[pair.on_demand.name]:
         return Stance.AS_OWNED

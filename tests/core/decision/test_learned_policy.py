@@ -59,6 +59,11 @@ def test_a_pool_without_spot_is_seen_by_what_it_would_enter():
     assert state[10] == 0.0
 
 
+@pytest.mark.parametrize(("n_spot", "is_spot"), [(3, 0.0), (4, 0.0), (5, 1.0)])
+def test_a_pool_is_spot_where_more_than_half_of_its_nodes_are(n_spot, is_spot):
+    assert state_vector(pool_input(n_spot=n_spot, n_on_demand=8 - n_spot), GOOD)[10] == is_spot
+
+
 def test_every_pool_has_its_row_and_its_values_rounded_to_six_places():
     pools = (pool_input(pool="api", n_spot=1), pool_input())
     rows = [state_vector(pool, entry_economics(pool, Limits())) for pool in pools]

@@ -233,6 +233,11 @@ def test_an_idle_nodes_anchor_stays_while_the_pool_is_busy_or_settling():
     assert wanted(facts, own_pods=(*pods, in_hand), limits=limits) == ()
     assert wanted(facts, own_pods=pods, state=SETTLING, limits=limits) == ()
     assert calls(wanted(facts, own_pods=pods, limits=limits), DeleteAnchors)
+    settled = AT - Limits().settle_s
+    for at, n in ((settled, 1), (settled + 0.1, 0)):
+        state = ControllerState(pools={"web": PoolState(last_wave_at=at)})
+        found = wanted(facts, own_pods=pods, state=state, limits=limits)
+        assert len(calls(found, DeleteAnchors)) == n
 
 
 def test_a_recommendation_is_noted_once_and_cleared_when_it_has_run_out():

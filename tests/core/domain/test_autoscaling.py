@@ -38,6 +38,12 @@ def test_a_note_gives_back_the_plan_that_was_written_down(plan):
     assert autoscaling.plan_noted(autoscaling.note_of(plan)) == plan
 
 
+def test_a_note_of_the_greatest_length_is_read_and_a_longer_one_is_not():
+    note = autoscaling.note_of("p1")
+    assert autoscaling.plan_noted(note.ljust(autoscaling.MAX_NOTE)) == "p1"
+    assert autoscaling.plan_noted(note.ljust(autoscaling.MAX_NOTE + 1)) == ""
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[1]", '{"plan": 7}', "null", "[" * 400, '{"plan":"' + "x" * 600 + '"}']
 )

@@ -274,7 +274,7 @@ def shared_room(pods: int, pools: Sequence[str], pool: str) -> int:
     Pools decide without knowing of each other, maybe in the same cycle, so none may use up what
     another was promised.
     """
-    if pods <= 0 or len(pools) <= 1 or pool not in pools:
+    if pods < 0 or pool not in pools:
         return pods
     each, rest = divmod(pods, len(pools))
     return each + (pools.index(pool) < rest)
