@@ -13,7 +13,7 @@ from spotvortex.core.ledger.ledger import (
     Beside,
     Restarts,
 )
-from spotvortex.core.ledger.periods import KEPT_HOURS, PeriodLength
+from spotvortex.core.ledger.periods import PeriodLength
 from spotvortex.core.ledger.sums import NO_CLUSTER, plus
 from tests.core.builders import (
     WEB_A,
@@ -103,16 +103,6 @@ def test_a_gap_of_years_is_told_in_a_few_periods():
     assert len(book.ledger.periods) < 150
 
 
-def test_the_hour_beyond_those_that_are_kept_is_folded_at_its_first_look():
-    book = Book().steady(web(), hours=KEPT_HOURS, step_s=GAP_S)
-    assert len(book.ledger.periods) == KEPT_HOURS
-    book.take(look(START + KEPT_HOURS * 3600.0 + 1.0, web()))
-    assert [p.span for p in book.ledger.periods] == [
-        PeriodLength.DAY,
-        *[PeriodLength.HOUR] * KEPT_HOURS,
-    ]
-
-
 def test_a_restart_is_no_gap():
     book = Book().take(look(START, web())).take(look(START + GAP_S, web()))
     assert hours_of(book)[0].cluster.seen_hours == pytest.approx(GAP_S / 3600.0)
@@ -199,14 +189,16 @@ def test_what_it_cost_before_keeps_the_spot_share_of_before_the_first_move():
 
 
 def test_the_share_before_the_first_move_is_a_mean_over_the_hours_that_were_seen():
-    book = Book().steady(web(n_spot=2, n_on_demand=8)).take(look(START + 3600.0 + GAP_S, web()))
+    book = Book().steady(web(), step_s=GAP_S).take(look(START + 3600.0 + GAP_S, web()))
     baseline = book.ledger.baselines["web"]
     assert (baseline.node_hours, baseline.spot_hours) == (
         pytest.approx(10.0 + 10.0 * GAP_S / 3600.0),
         pytest.approx(2.0 + 2.0 * GAP_S / 3600.0),
     )
     later = START + 7200.0
-    book.take(look(later, web())).steady(web(n_spot=8, n_on_demand=2), since=later + 30.0)
+    book.take(look(later, web())).steady(
+        web(n_spot=8, n_on_demand=2), since=later + 30.0, step_s=GAP_S
+    )
     hours = 1.0 + GAP_S / 3600.0
     wanted = (2.0 * hours + 8.0 * (1.0 + 30.0 / 3600.0)) / (10.0 * (hours + 1.0 + 30.0 / 3600.0))
     assert book.ledger.baselines["web"].spot_ratio == pytest.approx(wanted)
