@@ -447,6 +447,14 @@ def test_what_is_no_price_has_no_part_in_the_deviation(odd_price):
     assert found == pytest.approx(plain.price_deviation_usd_per_hour, rel=0.1)
 
 
+@pytest.mark.parametrize(("history", "deviation"), [((), 0.0), ((3.0,), 0.0), ((3.0, 5.0), 2**0.5)])
+def test_less_than_two_prices_have_no_deviation(history, deviation):
+    found = reduced(
+        spot("s1", WEB_A), seen=sight(quotes={WEB_A: quote(history_usd_per_hour=history)})
+    )
+    assert found.price_deviation_usd_per_hour == pytest.approx(deviation, abs=1e-6)
+
+
 def test_the_deviation_is_that_of_the_last_twelve_prices_of_the_commonest_offering():
     quotes = {
         WEB_A: quote(WEB_A, history_usd_per_hour=(0.09, 0.03, *(0.05,) * 11)),
