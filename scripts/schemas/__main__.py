@@ -15,6 +15,7 @@ from spotvortex.core.decision.messages import Basis, Economics, Proposal, Verdic
 from spotvortex.core.decision.offerings.choice import AvoidedOffering
 from spotvortex.core.decision.offerings.expected_cost import OfferingCost
 from spotvortex.core.decision.offerings.shift import Shift
+from spotvortex.core.drain.hedge import Hedge
 from spotvortex.core.record.counterfactual import Counterfactual
 from spotvortex.core.record.schema import SCHEMA
 from spotvortex.report.assess.assessment import Report
@@ -237,6 +238,8 @@ def record() -> str:
         "expected": tuple[OfferingCost, ...],
         "avoided": tuple[AvoidedOffering, ...],
         "shift": Shift | None,
+        "hedge_ratio": float,
+        "hedge": Hedge,
         "flip": Counterfactual | None,
         "words": tuple[str, ...],
         "basis": Basis,

@@ -294,8 +294,16 @@ def _limits(chance: Random) -> Limits:
 
 
 def _with_safety(chance: Random, limits: Limits) -> Limits:
-    """Let some controllers leave Spot for the safety of workloads, and some heed budgets there."""
-    return replace(limits, reduce_unsafe=chance.random() < 0.3, budgets_bind=chance.random() < 0.15)
+    """Let some controllers leave Spot for safety, some heed budgets there, and some ask for extras.
+
+    Extra room is asked for where an outage is dear enough to pay for it.
+    """
+    return replace(
+        limits,
+        reduce_unsafe=chance.random() < 0.3,
+        budgets_bind=chance.random() < 0.15,
+        interruption_minutes=chance.choice((15.0, 240.0)),
+    )
 
 
 _SIZES: Final[dict[FaultKind, Callable[[Random], float]]] = {

@@ -290,8 +290,9 @@ class Settings(BaseSettings):
 
     max_hedge_ratio: Ratio = 0.0
     """Most room that is asked for beyond what is lost at notices, as a share of that; 0 asks for
-    none. How much it is follows the launches that were seen, and is 0.3 before. It takes away
-    outage minutes, and costs more than it saves unless these are dear to you."""
+    none. How much it is follows the launches that were seen, and is 0.3 before; of that, as many
+    nodes are asked for as are expected to save more than they cost, by what an outage costs your
+    workloads. At 15 minutes an interruption that is hardly ever one."""
 
     interruption_minutes: Annotated[float, _within(0.0, 1440.0, "minutes")] = 15.0
     """Cost of one interruption, as time at the node's on-demand price."""

@@ -94,7 +94,7 @@ class Metrics:
         self._recovery_risk = gauge(
             "recovery_risk", "How likely a loss is not made good in time, 0..1.", "pool"
         )
-        self._hedge = gauge("hedge_ratio", "Extra room at notices / what is lost.", "pool")
+        self._hedge = gauge("hedge_ratio", "Most extra room at notices / what is lost.", "pool")
         self._safe_ratio = gauge(
             "safe_spot_ratio", "Spot share that the safety vector would allow, 0..1.", "pool"
         )

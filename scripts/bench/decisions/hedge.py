@@ -8,7 +8,8 @@ usual notice, whatever they are, and is the one to compare by. In the others los
 the offerings that are held, so that two runs of one world do not lose the same. Goes out: for each
 bound of the ratio the nodes' cost, what was not served, outage minutes and losses, a line a run and
 a sum a family. `--boot` makes launches slow, `--hazard` losses frequent, `--fail` is the share of
-launches that fail where losses are scripted. Scores are constant: nothing leaves Spot for them.
+launches that fail where losses are scripted, `--minutes` the price of an interruption, by which
+extras pay or do not. Scores are constant: nothing leaves Spot for them.
 """
 
 import argparse
@@ -86,6 +87,7 @@ def main() -> None:
     parser.add_argument("--boot", type=float, default=1.0)
     parser.add_argument("--hazard", type=float, default=1.0)
     parser.add_argument("--fail", type=float, default=0.05)
+    parser.add_argument("--minutes", type=float, default=240.0)
     parser.add_argument("--bounds", type=float, nargs="+", default=[0.0, 1.0])
     asked = parser.parse_args()
     print(f"{asked}")
@@ -115,7 +117,9 @@ def _trial(family: str, seed: int, bound: float, asked: argparse.Namespace) -> T
     )
     made = worlds.trial_of(world, worlds.OURS_CONSTANT, of, composition.models_of(BUNDLED_MODELS))
     assert made.controller is not None
-    limits = replace(made.controller.limits, max_hedge_ratio=bound)
+    limits = replace(
+        made.controller.limits, max_hedge_ratio=bound, interruption_minutes=asked.minutes
+    )
     made = replace(made, controller=replace(made.controller, limits=limits))
     return replace(made, supply=ScriptedSupply(Random(seed), asked.fail)) if is_scripted else made
 

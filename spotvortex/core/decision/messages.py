@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from spotvortex.core.decision.hedging import hedge_of
 from spotvortex.core.decision.offerings.choice import Choice, choice_of
 from spotvortex.core.decision.offerings.shift import Shift, shift_of
 from spotvortex.core.domain.limits import Limits
@@ -28,7 +29,7 @@ from spotvortex.core.domain.types import (
     ProposalSource,
 )
 from spotvortex.core.drain.calls import Call
-from spotvortex.core.drain.hedge import hedge_ratio
+from spotvortex.core.drain.hedge import Hedge, hedge_ratio
 from spotvortex.core.drain.messages import DrainOrder
 from spotvortex.core.pool.input import Candidate, PoolInput
 from spotvortex.core.pool.owner_rules import NO_RULES, PoolRules
@@ -244,8 +245,13 @@ class Decision:
 
     @property
     def hedge_ratio(self) -> float:
-        """The extra room that would be asked for at notices, as a share of what is lost."""
+        """The most extra room that would be asked for at notices, as a share of what is lost."""
         return hedge_ratio(self.basis.pool.launches, self.basis.limits.max_hedge_ratio)
+
+    @property
+    def hedge(self) -> Hedge:
+        """What an extra node would cost and spare at notices."""
+        return hedge_of(self.basis.pool, self.basis.limits)
 
     @property
     def cycle(self) -> int:
@@ -365,11 +371,10 @@ class ControllerState:
             remembered is lost: `UNSURE_S` after that.
         avoided: by pool, the Spot offerings that the last decision avoids; it lives as long as the
             process.
-        hedges: by pool, the extra room that is asked for at notices, as a share of what is lost;
-            it lives as long, too.
+        hedges: by pool, what an extra node costs and spares at notices; it lives as long, too.
     """
 
     pools: Mapping[str, PoolState] = field(default_factory=dict)
     unsure_until: float = 0.0
     avoided: Mapping[str, tuple[Offering, ...]] = field(default_factory=dict)
-    hedges: Mapping[str, float] = field(default_factory=dict)
+    hedges: Mapping[str, Hedge] = field(default_factory=dict)

@@ -300,7 +300,7 @@ def _next_state(state: ControllerState, decisions: tuple[Decision, ...]) -> Cont
     gone = [name for name, s in state.pools.items() if name not in pools and s.rules != NO_RULES]
     kept = {name: state.pools[name] for name in sorted(gone)[:MAX_GONE]}
     avoided = {d.pool: d.choice.names_avoided for d in decisions if d.choice.avoided}
-    hedges = {d.pool: d.hedge_ratio for d in decisions}
+    hedges = {d.pool: d.hedge for d in decisions}
     return replace(state, pools=kept | pools, avoided=avoided, hedges=hedges)
 
 

@@ -1,9 +1,10 @@
 """How much more room than was lost is asked for at notices, and what that is learned from.
 
 Comes in: the controller's own pods and the nodes that they were bound to; then the orders for lost
-nodes of an observation. Goes out: how long nodes take from being asked for to Ready, the ratio that
-follows from it, and the same orders, some of which ask for the room of their node twice. May not
-ask for more than the limits of the receiving groups leave, nor where extras cannot be given back.
+nodes of an observation, with what an extra node costs and spares. Goes out: how long nodes take
+from being asked for to Ready, the ratio that follows from it, and the same orders, some of which
+ask for the room of their node twice. May not ask for more than pays, than the limits of the
+receiving groups leave, nor where extras cannot be given back.
 """
 
 from __future__ import annotations
@@ -94,8 +95,77 @@ class LaunchSpread:
             return (1.0 - self.failed_ratio) * float(late >= 0.0)
         return (1.0 - self.failed_ratio) * NormalDist().cdf(late / self.sigma)
 
+    @property
+    def late_s(self) -> float:
+        """By how much a node that is not Ready in time is late, in the mean, in seconds.
+
+        What is left of a log-normal time beyond `IN_TIME_S`; a launch that failed is begun again,
+        and takes the median time once more.
+        """
+        in_time = self.in_time_ratio
+        if in_time >= 1.0:
+            return 0.0
+        beyond = (1.0 - self.failed_ratio) * self._mean_beyond_s()
+        return (beyond + self.failed_ratio * self.median_s) / (1.0 - in_time)
+
+    def _mean_beyond_s(self) -> float:
+        """Return E[max(0, T - c)] = m exp(s^2 / 2) Phi(s - z) - c Phi(-z), z = ln(c / m) / s."""
+        median = max(1.0, self.median_s)
+        if self.sigma <= 0.0:
+            return max(0.0, median - IN_TIME_S)
+        z, phi = math.log(IN_TIME_S / median) / self.sigma, NormalDist().cdf
+        mean = median * math.exp(self.sigma * self.sigma / 2.0)
+        return max(0.0, mean * phi(self.sigma - z) - IN_TIME_S * phi(-z))
+
 
 UNKNOWN_SPREAD: Final = LaunchSpread()
+
+ASSUMED_SPREAD: Final = LaunchSpread(median_s=50.0, sigma=0.443, failed_ratio=0.05)
+"""Launches while too few are known: 50 s in the median and 140 s at p99, as in published logs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hedge:
+    """What one node more than was lost costs and spares; for a plan of any size.
+
+    Attributes:
+        most_ratio: extras as a share of what was lost, at most.
+        in_time_ratio: how likely a node that is asked for at a notice is Ready in time, 0..1.
+        late_s: by how much it is late otherwise, in seconds.
+        outage_usd: what losing one node costs its workloads, as their owners say.
+        saved_usd: what an extra that is needed and in time spares of that.
+        node_usd: what an extra costs from its launch until it has been given back.
+    """
+
+    most_ratio: float = 0.0
+    in_time_ratio: float = 0.0
+    late_s: float = 0.0
+    outage_usd: float = 0.0
+    saved_usd: float = 0.0
+    node_usd: float = 0.0
+
+    def n_extra(self, n_lost: int) -> int:
+        """Return how many extras pay where so many nodes are lost.
+
+        The k-th is needed where d + k - 1 launches do not give d nodes in time: 1 less the sum over
+        j < k of C(d + j - 1, j) p^d (1 - p)^j (negative binomial distribution). It pays while that
+        chance times p times what it spares is more than it costs. Each is needed less often than
+        the one before.
+        """
+        p, most = self.in_time_ratio, math.ceil(self.most_ratio * n_lost - 1e-9)
+        if not 0.0 < p < 1.0:
+            return 0
+        found, needed, log_term = 0, 1.0, n_lost * math.log(p)
+        for j in range(most):
+            needed -= math.exp(log_term)
+            if needed * p * self.saved_usd <= self.node_usd:
+                break
+            found += 1
+            log_term += math.log((n_lost + j) / (j + 1) * (1.0 - p))
+        return found
+
+
+NO_HEDGE: Final = Hedge()
 
 
 def learned(known: Mapping[str, LaunchTimes], cluster: ClusterFacts) -> dict[str, LaunchTimes]:
@@ -154,12 +224,12 @@ def with_extras(
     orders: Iterable[DrainOrder],
     flying: InFlight,
     observation: Observation,
-    ratios: Mapping[str, float],
+    hedges: Mapping[str, Hedge],
 ) -> list[DrainOrder]:
-    """Let as many orders of each plan ask for their room twice as the ratio of its pool says.
+    """Let as many orders of each plan ask for their room twice as pays in its pool.
 
-    Of d lost nodes of a plan, those in flight included, that is ceil(ratio x d), less those that do
-    so already, and no more than the groups' limits leave beyond the room of all d.
+    That is counted of all lost nodes of a plan, those in flight included, less those that do so
+    already, and no more than the groups' limits leave beyond the room of all of them.
     """
     found = list(orders)
     plans: dict[str, list[DrainOrder]] = {}
@@ -169,8 +239,8 @@ def with_extras(
     new = {order.uid for order in found}
     chosen: set[str] = set()
     for plan in plans.values():
-        ratio = ratios.get(plan[0].pool, 0.0)
-        n_extra = min(math.ceil(ratio * len(plan) - 1e-9), _left_beyond(plan, observation))
+        n_paying = hedges.get(plan[0].pool, NO_HEDGE).n_extra(len(plan))
+        n_extra = min(n_paying, _left_beyond(plan, observation))
         n_extra -= sum(order.hedged for order in plan)
         # What is in hand was chosen a moment ago, and is not shown as in flight yet.
         fresh = sorted(

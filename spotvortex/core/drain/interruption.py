@@ -18,7 +18,7 @@ from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import ClusterFacts, NodeFact, Observation, WriteAuthority
 from spotvortex.core.domain.sides import receiving_sides
 from spotvortex.core.domain.types import CapacityType, Offering, short_digest
-from spotvortex.core.drain.hedge import with_extras
+from spotvortex.core.drain.hedge import Hedge, with_extras
 from spotvortex.core.drain.messages import DrainOrder, InFlight, OrderKind, reason_of
 from spotvortex.core.drain.orders import MAX_AVOIDED
 
@@ -31,7 +31,7 @@ PLANNED_AHEAD_S: Final = 900.0
 """A node is drained this long before a scheduled change starts, not days ahead."""
 
 NOTHING_AVOIDED: Final[Mapping[str, tuple[Offering, ...]]] = MappingProxyType({})
-NO_HEDGES: Final[Mapping[str, float]] = MappingProxyType({})
+NO_HEDGES: Final[Mapping[str, Hedge]] = MappingProxyType({})
 
 SHARED_S: Final = 120.0
 """Losses of a pool within this time share a plan."""
@@ -47,7 +47,7 @@ def interruption_orders(
     limits_of: Mapping[str, Limits],
     flying: InFlight,
     avoid: Mapping[str, tuple[Offering, ...]] = NOTHING_AVOIDED,
-    hedges: Mapping[str, float] = NO_HEDGES,
+    hedges: Mapping[str, Hedge] = NO_HEDGES,
 ) -> tuple[DrainOrder, ...]:
     """Make an order for every pooled node that will be lost, the earliest deadline first.
 
@@ -60,7 +60,7 @@ def interruption_orders(
         limits_of: the limits of each pool.
         flying: what is in flight.
         avoid: by pool, the Spot offerings that it avoids anyhow.
-        hedges: by pool, the extra room that is asked for, as a share of what is lost.
+        hedges: by pool, what an extra node costs and spares.
     """
     if not observation.answers_notices or not _may_act(observation.standing):
         return ()

@@ -96,6 +96,7 @@ def _document(decision: Decision, schema: Schema) -> dict[str, Json]:
         "avoided": encode(decision.choice.avoided, rows),
         "shift": encode(decision.shift, rows),
         "hedge_ratio": encode(decision.hedge_ratio),
+        "hedge": encode(decision.hedge, rows),
         "savings_usd_per_hour": encode(decision.savings_usd_per_hour),
         "flip": encode(nearest_counterfactual(decision.basis), rows),
         "confidence": encode(decision.input.confidence),

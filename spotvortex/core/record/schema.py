@@ -22,7 +22,7 @@ from spotvortex.core.domain.cloud.signals import OfferingSignal
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import WriteAuthority
 from spotvortex.core.domain.types import Offering
-from spotvortex.core.drain.hedge import LaunchSpread
+from spotvortex.core.drain.hedge import Hedge, LaunchSpread
 from spotvortex.core.pool.input import (
     Candidate,
     CommitmentCover,
@@ -60,13 +60,12 @@ def _columns(names: str) -> tuple[str, ...]:
 
 
 SCHEMA: Final = Schema(
-    version=9,
+    version=10,
     members=_columns(
         """
         v id time pool mode action reason kind proposal other current_ratio target_ratio n_nodes
-        verdicts economics expected avoided shift hedge_ratio savings_usd_per_hour flip
-        confidence
-        confidence_limit trace words basis
+        verdicts economics expected avoided shift hedge_ratio hedge savings_usd_per_hour
+        flip confidence confidence_limit trace words basis
         """
     ),
     rows={
@@ -86,6 +85,7 @@ SCHEMA: Final = Schema(
             list_usd_per_hour move_usd payback_hours avoid
             """
         ),
+        Hedge: _columns("most_ratio in_time_ratio late_s outage_usd saved_usd node_usd"),
         PoolInput: _columns(
             """
             pool at provisioner n_spot n_on_demand n_reserved n_unknown n_spot_out_of_scope n_moving
@@ -169,17 +169,10 @@ SCHEMA: Final = Schema(
 """What is written."""
 
 BEFORE: Final = Schema(
-    version=8,
-    members=tuple(name for name in SCHEMA.members if name not in ("shift", "hedge_ratio")),
-    rows={
-        **SCHEMA.rows,
-        PoolInput: SCHEMA.rows[PoolInput][:-4],
-        OfferingInput: SCHEMA.rows[OfferingInput][:-1],
-        Candidate: SCHEMA.rows[Candidate][:-1],
-        PoolState: SCHEMA.rows[PoolState][:-2],
-        Limits: SCHEMA.rows[Limits][:-3],
-    },
+    version=9,
+    members=tuple(name for name in SCHEMA.members if name != "hedge"),
+    rows={kind: columns for kind, columns in SCHEMA.rows.items() if kind is not Hedge},
 )
-"""What is read beside it: nothing was said of shifts, idle commitments and launches."""
+"""What is read beside it: nothing was said of what extra room costs and spares."""
 
 READABLE: Final[Mapping[int, Schema]] = {schema.version: schema for schema in (SCHEMA, BEFORE)}

@@ -34,6 +34,7 @@ from spotvortex.report.explain.money import (
     commitments,
     dollars,
     expected_costs,
+    hedge_terms,
     prices,
     shift_terms,
     worth,
@@ -232,8 +233,8 @@ def facts(account: DecisionAccount) -> Iterator[tuple[str, str]]:
         yield "raised", "; ".join(f"{o.offering} x{o.risk_factor:g}" for o in raised) + WARNED
     yield "economics", worth(decision.economics)
     yield from expected_costs(decision.choice)
-    if decision.shift is not None:
-        yield from shift_terms(decision.shift)
+    yield from shift_terms(decision.shift)
+    yield from hedge_terms(decision.hedge)
     yield "wave", f"{dollars(decision.savings_usd_per_hour)}/h at list price"
     yield "kind of move", _kind(decision.proposal)
     yield "confidence", _confidence(pool)

@@ -15,6 +15,7 @@ from spotvortex.core.decision.offerings.choice import Choice
 from spotvortex.core.decision.offerings.shift import Shift
 from spotvortex.core.domain.cloud.commitments import CommitmentState
 from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.drain.hedge import Hedge
 from spotvortex.core.pool.input import CommitmentCover, Money
 
 EXPECTED_COST: Final = "expected cost"
@@ -37,8 +38,10 @@ def expected_costs(choice: Choice) -> Iterator[tuple[str, str]]:
         yield "avoided", "; ".join(found)
 
 
-def shift_terms(shift: Shift) -> Iterator[tuple[str, str]]:
-    """Yield what a shift from Spot to Spot is worth, and what its room avoids."""
+def shift_terms(shift: Shift | None) -> Iterator[tuple[str, str]]:
+    """Yield what a shift from Spot to Spot is worth, and what its room avoids, if there is one."""
+    if shift is None:
+        return
     gain, least = dollars(shift.gain_usd_per_hour), dollars(shift.least_usd_per_hour)
     words = (
         f"off {shift.leaves}, at best to {shift.to}: the node costs "
@@ -48,6 +51,19 @@ def shift_terms(shift: Shift) -> Iterator[tuple[str, str]]:
     )
     yield "shift", words
     yield "its room avoids", "; ".join(map(str, shift.avoid))
+
+
+def hedge_terms(hedge: Hedge) -> Iterator[tuple[str, str]]:
+    """Yield what a node more than was lost costs and spares, where any may be asked for."""
+    if hedge.most_ratio <= 0.0:
+        return
+    words = (
+        f"at most {hedge.most_ratio:.0%} of what is lost; a node costs {dollars(hedge.node_usd)}, "
+        f"and spares {dollars(hedge.saved_usd)} of an outage of {dollars(hedge.outage_usd)} where "
+        f"another is late, by {hedge.late_s:.0f} s; in time are {hedge.in_time_ratio:.0%}; of one "
+        f"lost node {hedge.n_extra(1)} pay, of ten {hedge.n_extra(10)}"
+    )
+    yield "extra room", words
 
 
 def dollars(value: float | None) -> str:

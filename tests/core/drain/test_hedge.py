@@ -4,17 +4,22 @@ import math
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spotvortex.core.domain.autoscaling import claim_of, managed_group
 from spotvortex.core.domain.observation import NodeGroupFact
 from spotvortex.core.drain.hedge import (
     ASKED_BEFORE_S,
+    ASSUMED_SPREAD,
     IN_TIME_S,
     LEAST_KNOWN,
     MOST_KNOWN,
+    NO_HEDGE,
     NO_LAUNCHES,
     UNKNOWN_RATIO,
     UNKNOWN_SPREAD,
+    Hedge,
     LaunchSpread,
     hedge_ratio,
     learned,
@@ -31,8 +36,14 @@ WEB = pool("web", n_spot=10, node_groups=(GROUP,))
 LOST = [loss(f"web-s{i}") for i in range(10)]
 
 
+def paying(ratio, **changes):
+    """A pool in which every extra pays, as long as the ratio allows it."""
+    values = {"most_ratio": ratio, "in_time_ratio": 0.8, "saved_usd": 1.0}
+    return {"web": Hedge(**(values | changes)), "gone": Hedge(**values)}
+
+
 def n_hedged(orders, ratio=0.3, *, flying=NOTHING_IN_FLIGHT, facts=WEB, **seen):
-    found = with_extras(orders, flying, observation(facts, **seen), {"web": ratio})
+    found = with_extras(orders, flying, observation(facts, **seen), paying(ratio))
     assert [replace(o, hedged=False) for o in found] == orders
     return sum(o.hedged for o in found)
 
@@ -60,7 +71,7 @@ def test_what_the_plan_has_in_flight_counts_and_what_asks_twice_already_is_not_a
 def test_of_orders_that_come_again_those_in_hand_ask_twice_as_before():
     early = [replace(LOST[0], deadline=AT + 30.0), *LOST[1:3]]
     seen = observation(WEB, in_hand=frozenset({"uid-web-s2"}))
-    found = with_extras(early, NOTHING_IN_FLIGHT, seen, {"web": 0.3})
+    found = with_extras(early, NOTHING_IN_FLIGHT, seen, paying(0.3))
     assert [o.node for o in found if o.hedged] == ["web-s2"]
 
 
@@ -111,15 +122,15 @@ def test_of_lost_nodes_that_are_gone_already_no_size_is_known_and_only_their_num
 def test_a_pool_that_is_not_seen_gets_nothing_more():
     assert n_hedged([replace(o, pool="gone") for o in LOST], 0.3) == 0
     gone = [replace(o, pool="gone") for o in LOST]
-    found = with_extras(gone, NOTHING_IN_FLIGHT, observation(WEB), {"gone": 0.3})
+    found = with_extras(gone, NOTHING_IN_FLIGHT, observation(WEB), paying(0.3))
     assert not any(o.hedged for o in found)
 
 
 def test_of_a_plan_those_with_the_nearest_deadline_ask_twice_then_by_name():
     orders = [replace(o, deadline=AT + 100.0 - i) for i, o in enumerate(LOST[:4])]
-    found = with_extras(orders, NOTHING_IN_FLIGHT, observation(WEB), {"web": 0.3})
+    found = with_extras(orders, NOTHING_IN_FLIGHT, observation(WEB), paying(0.3))
     assert [o.node for o in found if o.hedged] == ["web-s2", "web-s3"]
-    alike = with_extras(LOST[3::-1], NOTHING_IN_FLIGHT, observation(WEB), {"web": 0.3})
+    alike = with_extras(LOST[3::-1], NOTHING_IN_FLIGHT, observation(WEB), paying(0.3))
     assert sorted(o.node for o in alike if o.hedged) == ["web-s0", "web-s1"]
 
 
@@ -138,6 +149,62 @@ def test_an_order_says_in_its_journal_that_it_asks_twice():
     twice = replace(LOST[0], hedged=True)
     assert from_text(to_text(twice)).hedged
     assert "hedged" not in to_text(LOST[0])
+
+
+def needed(n_lost, k, p):
+    """The chance that the k-th extra is needed, counted out: fewer than d of d + k - 1 in time."""
+    n = n_lost + k - 1
+    return sum(math.comb(n, i) * p**i * (1.0 - p) ** (n - i) for i in range(n_lost))
+
+
+@given(
+    n_lost=st.integers(1, 60),
+    p=st.floats(0.05, 0.99),
+    most=st.floats(0.0, 1.0),
+    price=st.floats(0.001, 2.0),
+)
+def test_every_extra_pays_and_the_next_one_would_not(n_lost, p, most, price):
+    hedge = Hedge(most_ratio=most, in_time_ratio=p, saved_usd=1.0, node_usd=price)
+    found = hedge.n_extra(n_lost)
+    bound = math.ceil(most * n_lost - 1e-9)
+    assert 0 <= found <= bound
+    assert all(needed(n_lost, k, p) * p > price - 1e-9 for k in range(1, found + 1))
+    if found < bound:
+        assert needed(n_lost, found + 1, p) * p <= price + 1e-9
+
+
+@given(n_lost=st.integers(1, 500), p=st.floats(0.0, 1.0), saved=st.floats(0.0, 9.0))
+def test_a_dearer_outage_never_asks_for_less_nor_a_dearer_node_for_more(n_lost, p, saved):
+    hedge = Hedge(most_ratio=1.0, in_time_ratio=p, saved_usd=saved, node_usd=0.1)
+    assert replace(hedge, saved_usd=saved + 0.5).n_extra(n_lost) >= hedge.n_extra(n_lost)
+    assert replace(hedge, node_usd=0.2).n_extra(n_lost) <= hedge.n_extra(n_lost)
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0])
+def test_where_no_node_or_every_node_is_in_time_no_extra_helps(p):
+    assert Hedge(most_ratio=1.0, in_time_ratio=p, saved_usd=1.0).n_extra(10) == 0
+
+
+def test_of_thousands_of_lost_nodes_the_bound_and_the_mean_count():
+    hedge = Hedge(most_ratio=0.3, in_time_ratio=0.8, saved_usd=1.0, node_usd=0.4)
+    assert 0.24 * 5000 < hedge.n_extra(5000) < 0.26 * 5000
+    assert replace(hedge, most_ratio=0.1).n_extra(5000) == 500
+    assert NO_HEDGE.n_extra(5000) == 0
+
+
+def test_extras_that_do_not_pay_are_not_asked_for():
+    found = with_extras(LOST, NOTHING_IN_FLIGHT, observation(WEB), paying(0.3, node_usd=1.0))
+    assert not any(o.hedged for o in found)
+
+
+def test_how_late_a_node_is_where_it_is_late():
+    # E[T - 75 | T > 75] by hand: 50 exp(0.0981) Phi(-0.472) / Phi(-0.915) - 75 = 22.7.
+    assert spread().late_s == pytest.approx(22.7, abs=0.3)
+    assert spread(sigma=0.0, median_s=95.0).late_s == pytest.approx(20.0)
+    assert spread(sigma=0.0, median_s=50.0).late_s == 0.0
+    assert spread(sigma=0.0, failed_ratio=0.2).late_s == pytest.approx(50.0)
+    assert spread(median_s=0.0, sigma=0.0, failed_ratio=1.0).late_s == 0.0
+    assert 22.7 < ASSUMED_SPREAD.late_s < 50.0
 
 
 def spread(**changes):

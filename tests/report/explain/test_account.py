@@ -306,6 +306,18 @@ def test_each_offerings_expected_cost_is_said_with_its_terms_and_what_room_avoid
     assert said["avoided"] == "m6i.large/us-east-1b (lost lately)"
 
 
+def test_extra_room_is_said_with_its_terms_where_any_may_be_asked_for():
+    limits = Limits(max_hedge_ratio=0.3, interruption_minutes=240.0)
+    said = dict(facts(account_of(decide(basis(SHIFTING, limits=limits)))))
+    hedge = decide(basis(SHIFTING, limits=limits)).hedge
+    assert said["extra room"].startswith(
+        f"at most 30% of what is lost; a node costs ${hedge.node_usd:,.4f}, and spares "
+        f"${hedge.saved_usd:,.4f} of an outage of ${hedge.outage_usd:,.4f}"
+    )
+    assert said["extra room"].endswith("of one lost node 1 pay, of ten 3")
+    assert "extra room" not in dict(facts(account_of(decide(basis(SHIFTING)))))
+
+
 def test_a_shift_is_said_with_its_terms_and_what_its_room_avoids():
     found = account_of(decide(basis(SHIFTING, limits=Limits(shift=True))))
     assert sentence(found.decision) == (
