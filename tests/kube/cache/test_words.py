@@ -145,6 +145,17 @@ def test_a_pool_whose_workloads_did_not_change_is_the_same_object():
     assert after is before
 
 
+def test_pods_of_a_node_that_is_gone_are_not_ready_whatever_they_still_say():
+    scene = Scene().put("nodes", node("n1", SPOT), node("n2", SPOT))
+    scene.put("pods", web("a", node="n1"), web("b", node="n2"), web("c", node="n2"))
+    assert works(scene)["default/ReplicaSet/web-1"].healthy == 3
+    scene.remove("nodes", "n2")
+    left = works(scene)["default/ReplicaSet/web-1"]
+    assert (left.n_replicas, left.healthy_by_node) == (3, (("n1", 1),))
+    scene.put("nodes", node("n2", SPOT))
+    assert works(scene)["default/ReplicaSet/web-1"].healthy == 3
+
+
 def test_a_node_that_becomes_cordoned_counts_its_pods_as_leaving():
     scene = town(web()).put("workloads", replica_set("web-1", "web"))
     assert works(scene)["default/Deployment/web"].n_leaving == 0

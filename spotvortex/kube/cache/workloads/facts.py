@@ -103,6 +103,8 @@ def workload_fact(
         return None
     nodes = [node for node_name in on if (node := lookup.node(node_name)) is not None]
     pools = frozenset([node.pool for node in nodes])
+    # A pod of a node that is gone says that it is Ready until somebody deletes it.
+    healthy = {node.name: n for node in nodes if (n := healthy.get(node.name))}
     said, said_by = _said(key, words, strictest(on_pods, n_replicas))
     floor, floor_by = _floor(key, words)
     fact = WorkloadFact(
