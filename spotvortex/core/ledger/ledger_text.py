@@ -99,13 +99,13 @@ def from_text(text: str) -> Ledger:
         data = _object(json.loads(text))
     except LedgerFormatError:
         raise
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LedgerFormatError(f"no JSON: {error}") from error
     try:
         return _ledger(data)
     except LedgerFormatError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise LedgerFormatError(f"{type(error).__name__}: {error}") from error
 
 

@@ -44,7 +44,7 @@ def replay(line: str) -> Replay:
         remade = record_of(
             decision, recorded.previous_digest, recorded.code_version, recorded.schema
         )
-    except (ArithmeticError, ValueError) as error:
+    except (ArithmeticError, LookupError, ValueError) as error:
         raise CodecError(f"basis: {error}") from error
     return Replay(
         digest=recorded.digest,

@@ -62,6 +62,7 @@ def test_columns_of_a_later_version_are_left_out_and_missing_ones_are_nothing():
         {"version": 2},
         {"at": "noon"},
         {"at": True},
+        {"at": 10**400},
         {"periods": [{"span": "week"}]},
         {"totals": [["web", 1.0]]},
         {"totals": {"web": 1.0}},
@@ -77,7 +78,9 @@ def test_what_is_no_ledger_is_refused(change):
         from_text(json.dumps(data | change))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"schema":"spotvortex.ledger"}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "{}", '{"schema":"spotvortex.ledger"}', "[" * 99_999]
+)
 def test_a_text_that_is_no_document_is_refused(text):
     with pytest.raises(LedgerFormatError):
         from_text(text)

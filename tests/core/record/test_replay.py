@@ -12,6 +12,7 @@ from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.decision.reconcile import decide, reconcile
 from spotvortex.core.domain.inputs import InputState
 from spotvortex.core.domain.types import Action, CapacityType, Mode, Outcome
+from spotvortex.core.pool.input import PoolInput
 from spotvortex.core.record.codec import CodecError
 from spotvortex.core.record.record import record_of
 from spotvortex.core.record.replay import replay
@@ -247,6 +248,13 @@ def test_a_record_that_says_it_is_of_the_schema_before_is_not_made_again_the_sam
     found = replay(LINE.replace(V, f'"v":{BEFORE.version}'))
     assert not found.same
     assert '"hedge":' not in found.remade
+
+
+def test_a_record_with_too_few_q_values_makes_no_decision():
+    document = json.loads(LINE)
+    document["basis"]["pool"][SCHEMA.rows[PoolInput].index("q_values")] = [1.0]
+    with pytest.raises(CodecError, match=r"^basis: "):
+        replay(json.dumps(document))
 
 
 @pytest.mark.parametrize(
