@@ -42,12 +42,17 @@ def safe_first(
 
 
 def relieving_first(
-    away: Sequence[NodeFact], shape: PoolSummary, sight: CycleContext
+    away: Sequence[NodeFact], room: GroupFit, shape: PoolSummary, sight: CycleContext
 ) -> tuple[NodeFact, ...]:
-    """Put the nodes first whose leaving makes a loss hurt less, where that is switched on."""
+    """Put the nodes first whose leaving makes a loss hurt less, where that is switched on.
+
+    Of those that a NodePool may take: the others stay behind all of these.
+    """
     if not sight.relieve_first:
         return tuple(away)
-    return tuple(sorted(away, key=lambda node: node.name not in shape.relieving))
+    n_hosted = room.n_placed if room.node_group else len(away)
+    hosted = sorted(away[:n_hosted], key=lambda node: node.name not in shape.relieving)
+    return (*hosted, *away[n_hosted:])
 
 
 def binding_margins(shape: PoolSummary, sight: CycleContext) -> Margins:

@@ -73,7 +73,8 @@ def reduce_summary(shape: PoolSummary, sight: CycleContext) -> PoolInput:
     seen = sizes_of(nodes)
     away, room_on_demand = _places(shape, sight, CapacityType.ON_DEMAND, seen)
     entry, room_spot = _places(shape, sight, CapacityType.SPOT, seen)
-    away, entry = relieving_first(away, shape, sight), safe_first(entry, room_spot, shape, sight)
+    away = relieving_first(away, room_on_demand, shape, sight)
+    entry = safe_first(entry, room_spot, shape, sight)
     offerings = offerings_of(nodes, sight)
     found = PoolInput(
         pool=shape.facts.name,

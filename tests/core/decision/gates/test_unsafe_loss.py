@@ -6,12 +6,14 @@ from spotvortex.core.decision.messages import ControllerState
 from spotvortex.core.decision.reconcile import reconcile
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.moves import MoveKind
-from spotvortex.core.domain.types import Action, CapacityType, Mode, PolicyMode
+from spotvortex.core.domain.observation import BlockedWorkload, NodeGroupFact
+from spotvortex.core.domain.types import Action, Blocker, CapacityType, Mode, PolicyMode
 from tests.core.builders import (
     AT,
     WEB_A,
     WEB_B,
     assessed_with,
+    load,
     observation,
     on_demand,
     placed,
@@ -30,8 +32,10 @@ NODES = (
 WEB = work(healthy_by_node=(("a2", 3), ("a3", 3), ("b0", 1), ("d0", 1)))
 
 
-def plan_for(nodes=NODES, web=WEB, limits=ON, at=AT, state=None, prices=True, scored=True):
-    facts = pool(nodes=nodes, workloads=(web,))
+def plan_for(
+    nodes=NODES, web=WEB, limits=ON, at=AT, state=None, prices=True, scored=True, groups=()
+):
+    facts = pool(nodes=nodes, workloads=(web,), node_groups=groups)
     observed = replace(observation(facts), at=at)
     if not prices:
         observed = replace(observed, market=replace(observed.market, quotes={}))
@@ -52,6 +56,15 @@ def test_only_nodes_whose_leaving_helps_are_moved_without_any_price_or_score():
     assert decision.proposal.kind is MoveKind.SAFETY
     assert moved(decision) <= {"a2", "a3"}
     assert moved(decision)
+
+
+def test_a_node_that_no_node_pool_can_take_stands_behind_those_that_one_can():
+    bound = load(blocked=(BlockedWorkload(blocker=Blocker.VOLUME, workload="shop/Deployment/api"),))
+    nodes = tuple(replace(n, load=bound) if n.name in {"a2", "a3"} else n for n in NODES)
+    elsewhere = NodeGroupFact(name="web", pool="web", zones=(WEB_B.zone,))
+    decision, _ = plan_for(nodes=nodes, groups=(elsewhere,))
+    assert (moved(decision), decision.input.safety.n_relieving) == (set(), 0)
+    assert {c.node for c in decision.input.to_on_demand[:5]}.isdisjoint({"a2", "a3"})
 
 
 def test_switched_off_it_is_told_and_nothing_moves():
