@@ -172,7 +172,8 @@ def _baselines(
             ended_ratio=pool.spot_ratio,
         )
     gone = {p: b for p, b in ledger.baselines.items() if p not in found}
-    return dict(list((found | gone).items())[:MAX_POOLS])
+    known_first = sorted((found | gone).items(), key=lambda row: row[0] not in ledger.baselines)
+    return dict(known_first[:MAX_POOLS])
 
 
 def _bounded(flow: Flow, known: Mapping[str, PoolSums]) -> Flow:
