@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from spotvortex.core.domain.cloud.scaling_groups import ScalingGroup, ScalingInstance
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.drain.growth import (
+    MAX_TEXT,
     GiveBack,
     Growth,
     Standing,
@@ -163,6 +164,11 @@ def test_a_size_ends_as_it_was_plus_what_was_moved_and_what_is_in_use(before, n_
 )
 def test_a_journal_gives_back_what_was_written_down(growth):
     assert growth_in(growth_text(growth)) == growth
+
+
+def test_a_journal_of_the_greatest_length_is_read_and_a_longer_one_is_not():
+    assert growth_in(growth_text(GROWTH).ljust(MAX_TEXT)) == GROWTH
+    assert growth_in(growth_text(GROWTH).ljust(MAX_TEXT + 1)) is None
 
 
 @pytest.mark.parametrize(

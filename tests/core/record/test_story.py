@@ -172,9 +172,12 @@ def test_a_plain_hold_gives_its_reason():
     assert line.endswith("conf 0.81  all_spot_already")
 
 
-def test_several_refusals_are_counted_and_a_long_line_is_cut():
-    line = describe(decision(verdicts=(REFUSAL, REFUSAL, REFUSAL)))
-    assert "3 of 4 (and 2 more)" in line
+@pytest.mark.parametrize(("n", "more"), [(1, " |"), (2, " (and 1 more) |"), (3, " (and 2 more) |")])
+def test_several_refusals_are_counted(n, more):
+    assert f"3 of 4{more}" in describe(decision(verdicts=(REFUSAL,) * n))
+
+
+def test_a_long_line_is_cut():
     assert len(describe(decision(reason="x" * 400, verdicts=()))) == MAX_LINE
     rest = len(describe(decision(reason="", verdicts=())))
     whole = "x" * (MAX_LINE - rest)

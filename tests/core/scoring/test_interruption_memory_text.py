@@ -22,6 +22,23 @@ ONE = OfferingMemory(losses=1.5, exposure_hours=40.25, last_loss_at=AT, updated_
 NONE_YET = OfferingMemory(losses=0.0, exposure_hours=3.0, last_loss_at=None, updated_at=AT)
 
 
+def test_every_figure_of_an_offering_is_read_back():
+    known = OfferingMemory(
+        losses=1.5,
+        exposure_hours=2.5,
+        loss_shares=0.5,
+        shaped_hours=4.5,
+        last_loss_at=AT,
+        left_survivors=True,
+        updated_at=AT + 1.0,
+        launches=5.5,
+        refusals=6.5,
+        last_refused_at=AT + 2.0,
+    )
+    kept = Memory(offerings={WEB_A: known}, nodes={})
+    assert from_text(to_text(kept)).offerings == kept.offerings
+
+
 def test_a_memory_is_read_back_as_it_was_without_its_nodes():
     kept = Memory(offerings={WEB_B: NONE_YET, WEB_A: ONE}, nodes={})
     assert from_text(to_text(kept)) == kept

@@ -161,7 +161,7 @@ def prior_multiple(offering: Offering, signals: MarketSignals, at: float) -> flo
 def _multiple_of_band(band: int, dated: float | None, at: float) -> float:
     if dated is None or not 0 <= band < len(_MONTHLY):
         return 1.0
-    days = max(0.0, at - dated) / DAY_S
+    days = (at - dated) / DAY_S
     fresh = min(1.0, max(0.0, (STALE_DAYS - days) / (STALE_DAYS - FRESH_DAYS)))
     ratio = math.log1p(-_MONTHLY[band]) / math.log1p(-_TYPICAL)
     return float(ratio ** (BAND_WEIGHT * fresh))
