@@ -192,10 +192,18 @@ def _emptied(orders: tuple[DrainOrder, ...], observation: Observation) -> frozen
 
 
 def _as_now(order: DrainOrder, limits: Limits | None) -> DrainOrder:
-    """Give an order found in the cluster what its journal does not keep: the limits of today."""
-    if limits is None or not limits.mode.writes:
+    """Give an order found in the cluster what its journal does not keep: the limits of today.
+
+    A wave to Spot that is on its way when an owner takes the pool off Spot is undone.
+    """
+    if limits is None or not limits.mode.writes or _is_revoked(order, limits):
         return replace(order, deadline=OVERDUE)
     return replace(order, leftover_s=limits.leftover_s)
+
+
+def _is_revoked(order: DrainOrder, limits: Limits) -> bool:
+    to_spot = order.to is CapacityType.SPOT and order.kind is OrderKind.DRAIN
+    return to_spot and limits.max_spot_ratio <= 0.0
 
 
 def _proposals(pool: PoolInput, limits: Limits) -> _Proposals:

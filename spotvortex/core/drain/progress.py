@@ -7,7 +7,7 @@ module judges whether an order goes on, waits, or is undone; `machine` names the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
@@ -174,7 +174,7 @@ def proceed(
     if not progress.begun:
         progress = replace(progress, moving=_with_newcomers(progress, view))
         progress = _as_asked(_without_lost_room(progress, view, now), view)
-    pressed = _is_pressing(order, progress, view, now + GIVE_BACK_S)
+    pressed = _is_pressing(order, progress, view, now + GIVE_BACK_S, of=min)
     progress = replace(progress, phase=_phase(order, progress, view, now), pressed=pressed)
     return _unless_nobody_takes_it(order, progress, view, now)
 
@@ -338,16 +338,23 @@ def _waits_for_marks(order: DrainOrder, progress: DrainProgress, view: NodeView)
     return planned and view.wave is not None and view.wave.marking
 
 
-def _is_pressing(order: DrainOrder, progress: DrainProgress, view: NodeView, now: float) -> bool:
-    """Tell whether an interrupted node's pods must go now to end before it does.
+def _is_pressing(
+    order: DrainOrder,
+    progress: DrainProgress,
+    view: NodeView,
+    now: float,
+    of: Callable[[Iterable[float]], float] = max,
+) -> bool:
+    """Tell whether a pod of an interrupted node must go now to end before its node does.
 
-    Where nobody can be asked for room, there is nothing to wait for.
+    The one with the longest grace period of those that are left, since it goes first; with `min`,
+    every one of them. Where nobody can be asked for room, there is nothing to wait for.
     """
     if order.kind is not OrderKind.INTERRUPTION:
         return False
     if not order.sides:
         return True
-    grace_s = max((pod.grace_s for pod in progress.moving), default=0.0)
+    grace_s = of([pod.grace_s for pod in to_evict(progress, view)] or [0.0])
     n_left = view.wave.left if view.wave is not None else 0
     return now >= order.deadline - grace_s - EVICT_MARGIN_S - n_left / EVICTIONS_PER_S
 

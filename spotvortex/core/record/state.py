@@ -12,12 +12,15 @@ from typing import Final
 
 from spotvortex.core.decision.messages import ControllerState, PoolState
 from spotvortex.core.record.codec import CodecError, decode, encode
-from spotvortex.core.record.schema import BEFORE, SCHEMA
+from spotvortex.core.record.schema import SCHEMA
 
 VERSION: Final = 2
-_ROWS: Final = {VERSION: SCHEMA.rows, VERSION - 1: BEFORE.rows}
+_OF_VERSION_1: Final = {PoolState: SCHEMA.rows[PoolState][:-2]}
+"""Without what is remembered of moves from Spot to Spot."""
+
+_ROWS: Final = {VERSION: SCHEMA.rows, 1: {**SCHEMA.rows, **_OF_VERSION_1}}
 """The columns of each version that is read. A field more of `PoolState` is a version more, beside
-which the one before is read with `BEFORE.rows`."""
+which the one before is still read; a schema of records has a version of its own."""
 
 MAX_POOLS: Final = 2_000
 """Pools written down; a cluster with more of them saves those with the newest waves."""

@@ -184,11 +184,13 @@ def _with_share(wave: _Wave, view: NodeView, progress: DrainProgress) -> NodeVie
         more = min(free, len(progress.moving) - share.n)
     else:
         more = left - view.bound if share.n == 0 and free >= left - view.bound else 0
-    if more > 0:
+    by_pod = share.by_pod and not view.n_room
+    if more > 0 or by_pod:
+        # Also of none yet: a pod that had to go without leaves the others waiting for theirs.
         wave.shares[view.uid] = share
-        share.n += more
-        wave.n_granted += more
+        share.n += max(0, more)
+        wave.n_granted += max(0, more)
     share.used = max(0, len(progress.moving) - left)
-    if not share.by_pod or share.n == 0:
+    if not share.by_pod or (share.n == 0 and not by_pod):
         return replace(view, bound=view.bound + share.n)
     return replace(view, bound=max(0, share.n - share.used), by_pod=True)

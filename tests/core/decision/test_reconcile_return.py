@@ -322,6 +322,25 @@ def test_an_order_in_flight_is_undone_where_its_pool_may_no_longer_be_written_to
     assert plan.resumed[0].mode.writes
 
 
+@pytest.mark.parametrize(
+    ("changes", "ratio", "undone"),
+    [
+        ({"to": CapacityType.SPOT}, 0.0, True),
+        ({"to": CapacityType.SPOT}, 0.01, False),
+        ({"to": CapacityType.ON_DEMAND}, 0.0, False),
+        ({"to": CapacityType.SPOT, "kind": OrderKind.INTERRUPTION}, 0.0, False),
+    ],
+)
+def test_a_wave_to_spot_in_flight_is_undone_where_nothing_may_be_on_spot_any_more(
+    changes, ratio, undone
+):
+    made = order("web-s0", **changes)
+    facts = with_nodes(pool(), marked(pool().nodes[0], made))
+    _, plan = cycle(facts, limits=capped(mode=Mode.ACTIVE, max_spot_ratio=ratio))
+    (resumed,) = plan.resumed
+    assert (resumed.deadline == OVERDUE) is undone
+
+
 def test_an_order_of_a_pool_that_is_gone_is_undone():
     facts = with_nodes(pool(), marked(pool().nodes[0], order("web-s0", pool="old")))
     _, plan = cycle(facts)

@@ -257,6 +257,25 @@ def test_the_more_pods_its_plan_has_left_the_earlier_a_lost_nodes_own_ones_go():
         assert n_left / EVICTIONS_PER_S - 2.0 <= early_s <= n_left / EVICTIONS_PER_S
 
 
+def test_a_pod_that_takes_long_to_end_takes_no_other_with_it():
+    """At two minutes' notice one with ten minutes of grace goes at once, the others in time."""
+    script = Script([pod("a"), pod("b", grace_s=600.0)], binds=False, seen={"by_pod": True})
+    end, *_ = run(script, LOSS)
+    assert (end, script.evicted()) == (DrainEnd.DONE, ["b", "a"])
+    first_at, second_at = (
+        at for at, c in zip(script.at, script.calls, strict=True) if isinstance(c, EvictPod)
+    )
+    assert first_at - AT < 5.0
+    assert 0.0 <= second_at - PRESSING_AT <= 2.0
+
+
+def test_what_has_not_come_is_given_back_once_the_last_pods_are_about_to_go_without():
+    script = Script([pod("a"), pod("b", grace_s=60.0)], binds=False, marked=True, cordoned=True)
+    asked = DrainProgress(moving=tuple(script.pods), asked=frozenset({"uid-a", "uid-b"}))
+    for at, said in ((PRESSING_AT - 30.0, False), (PRESSING_AT - GIVE_BACK_S, True)):
+        assert proceed(LOSS, asked, script.look(), at).pressed is said
+
+
 def test_a_lost_node_says_a_few_seconds_ahead_that_its_pods_will_go_without_room():
     """So room that has not come is given back before the first of them goes."""
     for early_s, said in ((GIVE_BACK_S + 0.1, False), (GIVE_BACK_S, True)):

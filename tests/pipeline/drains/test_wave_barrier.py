@@ -172,12 +172,19 @@ def test_what_a_node_has_used_is_no_room_for_the_pods_of_another():
     assert shared(waves, first, given=2).by_pod
     shared(waves, first, given=2, n_gone=2)
     seen = shared(waves, second, given=2)
-    assert (seen.by_pod, seen.wave.bound, seen.wave.left, seen.wave.has_room) == (
-        False,
-        0,
-        2,
-        False,
-    )
+    assert (seen.by_pod, seen.bound, seen.wave.bound, seen.wave.left) == (True, 0, 0, 2)
+    assert not seen.wave.has_room
+
+
+def test_a_pod_that_had_to_go_without_room_leaves_the_others_waiting_for_theirs():
+    one = loss("web-s0")
+    waves = joined(one)
+    assert shared(waves, one, given=0).by_pod
+    gone = shared(waves, one, given=0, n_gone=1, begun=True)
+    assert (gone.by_pod, gone.bound) == (True, 0)
+    # The first place is its successor's, the second one of a pod that is still there.
+    assert shared(waves, one, given=1, n_gone=1, begun=True).bound == 0
+    assert shared(waves, one, given=2, n_gone=1, begun=True).bound == 1
 
 
 @pytest.mark.parametrize(("n_gone", "n_left"), [(0, 2), (1, 1), (2, 0)])
