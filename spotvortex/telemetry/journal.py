@@ -21,7 +21,7 @@ from spotvortex.core.decision.messages import Decision, Plan
 from spotvortex.core.domain.types import Action
 from spotvortex.core.record.checkpoint import EVERY_RECORDS, EVERY_S, Checkpoint
 from spotvortex.core.record.record import DecisionRecord, is_worth_recording, record_of
-from spotvortex.core.record.story import Told, describe, tell
+from spotvortex.core.record.text_lines import Told, describe, tell
 from spotvortex.errors import SettingsError
 
 log = logging.getLogger(__name__)

@@ -31,7 +31,7 @@ from spotvortex.core.drain.calls import (
 from spotvortex.core.drain.group_calls import GrowGroup
 from spotvortex.core.drain.keeping import KeepNode
 from spotvortex.core.drain.messages import DrainEnd
-from spotvortex.core.drain.progress import DrainPhase, DrainProgress
+from spotvortex.core.drain.remaining import DrainPhase, DrainProgress
 
 FIRST_RETRY_S: Final = 2.0
 """Pause after an eviction that a budget blocked, if the server names no time; it doubles."""

@@ -39,13 +39,7 @@ from spotvortex.core.drain.group_calls import GrowGroup
 from spotvortex.core.drain.keeping import KeepNode
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
 from spotvortex.core.drain.orders import to_text
-from spotvortex.core.drain.progress import (
-    DrainPhase,
-    DrainProgress,
-    to_anchor,
-    to_evict,
-    to_keep,
-)
+from spotvortex.core.drain.remaining import DrainPhase, DrainProgress, to_anchor, to_evict, to_keep
 from spotvortex.core.drain.views import Halt, NodeView, remains
 
 POLL_S: Final = 2.0

@@ -8,17 +8,18 @@ a day. May not know where the text is kept.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Final
 
 from spotvortex.core.decision.messages import ControllerState, PoolState
-from spotvortex.core.record.codec import CodecError, decode, encode
+from spotvortex.core.record.codec import CodecError, Rows, decode, encode
 from spotvortex.core.record.schema import SCHEMA
 
 VERSION: Final = 2
-_OF_VERSION_1: Final = {PoolState: SCHEMA.rows[PoolState][:-2]}
+_OF_VERSION_1: Final[Rows] = {**SCHEMA.rows, PoolState: SCHEMA.rows[PoolState][:-2]}
 """Without what is remembered of moves from Spot to Spot."""
 
-_ROWS: Final = {VERSION: SCHEMA.rows, 1: {**SCHEMA.rows, **_OF_VERSION_1}}
+_ROWS: Final[Mapping[int, Rows]] = {VERSION: SCHEMA.rows, 1: _OF_VERSION_1}
 """The columns of each version that is read. A field more of `PoolState` is a version more, beside
 which the one before is still read; a schema of records has a version of its own."""
 

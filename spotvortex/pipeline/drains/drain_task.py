@@ -15,7 +15,8 @@ from spotvortex.aio import Nap
 from spotvortex.core.drain.answers import advance
 from spotvortex.core.drain.machine import Do, Finish, Wait, next_step
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
-from spotvortex.core.drain.progress import DrainPhase, DrainProgress, begin, proceed
+from spotvortex.core.drain.progress import begin, proceed
+from spotvortex.core.drain.remaining import DrainPhase, DrainProgress
 from spotvortex.core.drain.views import Halt, NodeView
 from spotvortex.errors import ApiError
 from spotvortex.pipeline.drains.wave_barrier import WaveBarrier

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
-from spotvortex.core.drain.progress import DrainProgress, is_asking, to_evict
+from spotvortex.core.drain.remaining import DrainProgress, is_asking, to_evict
 from spotvortex.core.drain.views import NodeView, WaveView
 
 MAX_WAVES: Final = 1_000

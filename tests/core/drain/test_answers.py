@@ -25,7 +25,7 @@ from spotvortex.core.drain.calls import (
 from spotvortex.core.drain.group_calls import GrowGroup, SteerGroup
 from spotvortex.core.drain.keeping import KeepNode
 from spotvortex.core.drain.messages import DrainEnd
-from spotvortex.core.drain.progress import DrainPhase, DrainProgress
+from spotvortex.core.drain.remaining import DrainPhase, DrainProgress
 from tests.core.builders import AT
 from tests.core.drain.drains import pod
 from tests.core.in_flight import placeholder_call

@@ -23,7 +23,8 @@ from spotvortex.core.drain.calls import (
 from spotvortex.core.drain.machine import POLL_S, Do, Finish, Wait, next_step
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.orders import to_text
-from spotvortex.core.drain.progress import DrainPhase, DrainProgress, begin, proceed
+from spotvortex.core.drain.progress import begin, proceed
+from spotvortex.core.drain.remaining import DrainPhase, DrainProgress
 from spotvortex.core.drain.views import Halt
 from tests.core.builders import AT
 from tests.core.drain.drains import ORDER, Script, pod, run, view

@@ -23,10 +23,9 @@ from spotvortex.core.drain.progress import (
     EVICTIONS_PER_S,
     GIVE_BACK_S,
     OVERDUE,
-    DrainPhase,
-    DrainProgress,
     proceed,
 )
+from spotvortex.core.drain.remaining import DrainPhase, DrainProgress
 from spotvortex.core.drain.views import Halt, NodeView, WaveView
 from tests.core.builders import AT
 from tests.core.drain.drains import LOSS, ORDER, Script, pod, run

@@ -7,7 +7,8 @@ import pytest
 from spotvortex.core.domain.types import Blocker
 from spotvortex.core.drain.calls import CreatePlaceholder, CreateRoom, Refused, UnmarkNode
 from spotvortex.core.drain.messages import DrainEnd
-from spotvortex.core.drain.progress import EVICT_MARGIN_S, OVERDUE, begin, is_asking
+from spotvortex.core.drain.progress import EVICT_MARGIN_S, OVERDUE, begin
+from spotvortex.core.drain.remaining import is_asking
 from tests.core.builders import AT
 from tests.core.drain.drains import LOSS, ORDER, Script, pod, run, view
 

@@ -8,13 +8,12 @@ from spotvortex.core.domain.labels import LONGEST_LIFE_S
 from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.drain.calls import CreateAnchor, DeletePlaceholders
 from spotvortex.core.drain.messages import DrainEnd
-from spotvortex.core.drain.progress import (
+from spotvortex.core.drain.progress import LOST_ROOM_S, proceed
+from spotvortex.core.drain.remaining import (
     ANCHOR_LEFT,
-    LOST_ROOM_S,
     DrainPhase,
     DrainProgress,
     is_asking,
-    proceed,
     to_anchor,
 )
 from spotvortex.core.drain.views import WaveView

@@ -28,13 +28,10 @@ from spotvortex.core.drain.progress import (
     EVICT_MARGIN_S,
     EVICTIONS_PER_S,
     LOST_ROOM_S,
-    DrainPhase,
-    DrainProgress,
     begin,
-    is_asking,
     proceed,
-    to_anchor,
 )
+from spotvortex.core.drain.remaining import DrainPhase, DrainProgress, is_asking, to_anchor
 from spotvortex.core.drain.views import Halt, Receiver, WaveView
 from tests.core.builders import AT
 from tests.core.drain.drains import LOSS, ORDER, pod, view

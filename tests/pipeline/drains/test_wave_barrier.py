@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core.drain.messages import DrainEnd
-from spotvortex.core.drain.progress import DrainProgress
+from spotvortex.core.drain.remaining import DrainProgress
 from spotvortex.pipeline.drains import wave_barrier as module
 from spotvortex.pipeline.drains.wave_barrier import WaveBarrier
 from tests.core.drain.drains import pod, view

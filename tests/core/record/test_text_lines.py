@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core.domain.types import Action, Mode, ProposalReason
-from spotvortex.core.record.story import (
+from spotvortex.core.record.text_lines import (
     AGAIN_S,
     LASTS_S,
     MAX_LINE,
     describe,
-    kind_of_story,
+    kind_of_line,
     tell,
 )
 from tests.telemetry.decisions import AT, REFUSAL, decision, pool_input
@@ -96,10 +96,10 @@ def test_the_gates_that_say_not_yet_are_one_kind():
 
 def test_which_way_a_refused_wish_went_is_another_kind():
     ways = (Action.INCREASE_30, Action.DECREASE_30, Action.HOLD)
-    kinds = [kind_of_story(decision(**refused("budgets", way))) for way in ways]
+    kinds = [kind_of_line(decision(**refused("budgets", way))) for way in ways]
     assert kinds == ["waits more", "waits less", "waits HOLD"]
     shift = replace(decision().proposal, action=Action.HOLD, reason=ProposalReason.SHIFT_FOR_PRICE)
-    assert kind_of_story(decision(**refused("freeze") | {"proposal": shift})) == "freeze shift"
+    assert kind_of_line(decision(**refused("freeze") | {"proposal": shift})) == "freeze shift"
 
 
 def test_a_reason_that_comes_back_to_stay_is_told():
@@ -125,7 +125,7 @@ def test_who_reads_the_lines_alone_knows_why_a_pool_holds(ticks):
     n_lasting = int(LASTS_S / TICK_S)
     ticks = [*ticks, *[ticks[-1]] * n_lasting]
     found = told(*ticks)
-    assert kind_of_story(decision(**ticks[found[-1]])) == kind_of_story(decision(**ticks[-1]))
+    assert kind_of_line(decision(**ticks[found[-1]])) == kind_of_line(decision(**ticks[-1]))
     waves = {i for i, changes in enumerate(ticks) if changes is ACTS}
     assert waves <= set(found)
 

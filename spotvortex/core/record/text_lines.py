@@ -55,7 +55,7 @@ class Told:
     moving: bool
 
 
-def kind_of_story(decision: Decision) -> str:
+def kind_of_line(decision: Decision) -> str:
     """Return what a line is about: an action with its reason, or the main reason of a HOLD.
 
     Of a refused wish that is the gate that refuses first, and which way the wish went.
@@ -81,7 +81,7 @@ def tell(decision: Decision, told: Told | None) -> tuple[bool, Told]:
         decision: the newest of its pool.
         told: what was known of the pool, None before its first decision.
     """
-    kind, at = kind_of_story(decision), decision.at
+    kind, at = kind_of_line(decision), decision.at
     if told is None:
         told = Told(kind="", at=at, present=kind, since=at, seen={}, moving=False)
     since = told.since if kind == told.present else at
