@@ -44,6 +44,7 @@ ALLOWED = {
     "controlplane/processes/process.py::remove_folder": ASKS,
     "controlplane/test_control_plane.py::test_partition_blocks_and_heals": NOTHING,
     "e2e/commands/test_uninstall.py::test_a_running_daemon_is_frozen_and_undoes_its_work": SCENE,
+    "karpenter_aws/test_late_room.py::test_room_that_comes_too_late_is_bought_once": SCENE,
     "karpenter_aws/test_losses.py::"
     "test_of_all_these_ends_one_is_a_loss_once_karpenters_metrics_were_read_again": NOTHING,
     "kube/api/test_client.py::test_a_slowed_client_writes_again_after_a_second": IS_TESTED,
