@@ -21,7 +21,12 @@ from rich.text import Text
 
 from spotvortex.core.domain import labels
 from spotvortex.core.domain.cloud.commitments import Commitments, CommitmentState
-from spotvortex.core.domain.cloud.scaling_groups import ScalingGroup, no_growth, no_release
+from spotvortex.core.domain.cloud.scaling_groups import (
+    ScalingGroup,
+    may_rebalance,
+    no_growth,
+    no_release,
+)
 from spotvortex.core.domain.inputs import InputName, InputState
 from spotvortex.core.domain.market import MarketFacts
 from spotvortex.kube.admin.access_review import Access
@@ -259,8 +264,9 @@ def of_groups(found: Sequence[ScalingGroup], trouble: str) -> Check:
         return missing("groups", "AWS tells of no group that counts", fix, required=True)
     held = next((words for g in found if (words := no_growth(g) or no_release(g))), "")
     names = ", ".join(g.name for g in found[:MAX_NAMED])
-    if held:
-        return missing("groups", f"{len(found)} read; {held}")
+    risky = next((words for g in found if (words := may_rebalance(g))), "")
+    if held or risky:
+        return missing("groups", f"{len(found)} read; {held or risky}")
     return ok("groups", f"{len(found)} read: {names}")
 
 

@@ -250,6 +250,7 @@ def _common(answer: Answer, node_group: str, hook_s: float) -> ScalingGroup:
         protects=bool(answer.get("NewInstancesProtectedFromScaleIn")),
         warm_pool=bool(answer.get("WarmPoolConfiguration") or answer.get("WarmPoolSize")),
         hook_s=hook_s,
+        n_zones=len(answer.get("AvailabilityZones") or ()) or 1,
         status=str(answer.get("Status", "")),
     )
 

@@ -5,6 +5,7 @@ import pytest
 from spotvortex.core.domain.cloud.scaling_groups import (
     ScalingGroup,
     ScalingInstance,
+    may_rebalance,
     no_growth,
     no_release,
     nodes_left,
@@ -73,3 +74,19 @@ def test_the_nodes_left_are_the_least_of_all_bounds_and_the_bound_is_named():
     assert nodes_left(group(desired=12))[0] == 0
     assert nodes_left(group(room_nodes=2, room_words="2 free addresses")) == (2, "2 free addresses")
     assert nodes_left(group(room_nodes=8, room_words="8 free addresses"))[0] == 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"n_zones": 1}, False),
+        ({"n_zones": 2}, True),
+        ({"n_zones": 3, "suspended": ("Launch",)}, True),
+        ({"n_zones": 3, "suspended": ("AZRebalance",)}, False),
+        ({"n_zones": 3, "managed": "web-spot"}, False),
+    ],
+)
+def test_a_group_that_aws_may_even_out_over_its_zones_is_told(changes, said):
+    words = may_rebalance(group(**changes))
+    assert bool(words) is said
+    assert not said or words.startswith(f"web-asg spreads over {changes['n_zones']} zones: ")

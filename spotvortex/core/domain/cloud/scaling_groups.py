@@ -54,6 +54,7 @@ class ScalingGroup:
         protects: it protects new instances from scale-in.
         warm_pool: it keeps instances in a warm pool.
         hook_s: how long a hook may hold an instance that ends, 0.0 without one.
+        n_zones: over how many zones it spreads its instances.
         status: what it is busy with, "" where it is in order.
         trouble: what contradicts itself in its description, with the fix; "" where nothing does.
         no_launch: why nothing that it launches would come up, "" where nothing is known to speak
@@ -76,6 +77,7 @@ class ScalingGroup:
     protects: bool = False
     warm_pool: bool = False
     hook_s: float = 0.0
+    n_zones: int = 1
     status: str = ""
     trouble: str = ""
     no_launch: str = ""
@@ -100,6 +102,19 @@ def no_release(group: ScalingGroup) -> str:
     """Return why none of a group's nodes must be ended, "" where they may be."""
     said = _unfit(group) or _holds_its_nodes(group)
     return f"{group.name}: {said}" if said else ""
+
+
+def may_rebalance(group: ScalingGroup) -> str:
+    """Return what AWS may do to a group's nodes of its own accord, "" where it does nothing.
+
+    EKS drains what it ends of a managed group.
+    """
+    if group.managed or group.n_zones < 2 or "AZRebalance" in group.suspended:
+        return ""
+    return (
+        f"{group.name} spreads over {group.n_zones} zones: to even them out AWS may end instances "
+        "that nobody has drained; suspend its process AZRebalance, or make one group a zone"
+    )
 
 
 def _unfit(group: ScalingGroup) -> str:
