@@ -2,8 +2,9 @@
 
 Comes in: scrapes, each with its time, and price changes of the past. Goes out: quotes with their
 age, and what launches have shown. Karpenter renews its prices every 12 hours and never says when,
-so that a price is as old as the last scrape in which any Spot price had changed. May not take for
-capacity what changes for a whole zone at once.
+so that a price is as old as the last scrape in which any Spot price had changed, and one that is no
+longer served as old as the last scrape that had it. May not take for capacity what changes for a
+whole zone at once.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class KarpenterMarket:
         self._changes: dict[Offering, list[Change]] = {}
         self._series: dict[Offering, PriceSeries] = {}
         self._on_demand: dict[Offering, float] = {}
+        self._served_at: dict[Offering, float] = {}
         self._falls: dict[Offering, float] = {}
         self._interrupted: deque[float] = deque(maxlen=MAX_INTERRUPTIONS)
 
@@ -99,7 +101,8 @@ class KarpenterMarket:
             return SpotQuote(offering=offering, on_demand_usd_per_hour=on_demand, source=source)
         if offering not in self._series:
             self._series[offering] = _series(self._changes[offering])
-        series, age_s = self._series[offering], now - self._renewed_at
+        series = self._series[offering]
+        age_s = now - min(self._renewed_at, self._served_at.get(offering, math.inf))
         at = series.index_at(now)
         is_fresh = at >= 0 and age_s <= self._spot_max_age_s
         return SpotQuote(
@@ -127,6 +130,7 @@ class KarpenterMarket:
             for offering, price in scrape.spot.items():
                 self._note(offering, price, at)
         self._on_demand |= scrape.on_demand
+        self._served_at |= dict.fromkeys(scrape.spot, at)
         self._compare(scrape, at)
         self._last, self._last_at = scrape, at
 
@@ -149,6 +153,7 @@ class KarpenterMarket:
             live = self._changes.get(offering, [])
             first = live[0][0] if live else math.inf
             kept = [(t, p) for t, p in zip(past.times, past.prices, strict=True) if t < first]
+            self._served_at.setdefault(offering, renewed_at)
             if kept:
                 self._changes[offering] = [*kept, *live]
                 self._series.pop(offering, None)

@@ -66,6 +66,27 @@ def test_prices_that_karpenter_no_longer_renews_are_not_used_although_scrapes_go
     assert late.quotes[WEB_A].on_demand_usd_per_hour == 0.1
 
 
+def test_a_price_that_is_no_longer_served_grows_old_although_others_change():
+    left = {"spot": {WEB_B: 0.05}, "price_digest": 2}
+    made = market((0.0, {}), (HOUR, {"price_digest": 1}), (2 * HOUR, left), max_age_s=13 * HOUR)
+    assert quote(made, 2 * HOUR, WEB_B).age_s == 0.0
+    assert (quote(made, 2 * HOUR).age_s, quote(made, 2 * HOUR).spot_usd_per_hour) == (HOUR, 0.03)
+    assert quote(made, 15 * HOUR).spot_usd_per_hour is None
+    made.take(replace(FIRST, price_digest=3), AT + 16 * HOUR)
+    assert quote(made, 16 * HOUR).age_s == 0.0
+
+
+def test_a_price_of_the_past_that_was_never_served_since_is_as_old_as_the_past():
+    past = SpotChanges()
+    past.times.append(AT - 5 * HOUR)
+    past.prices.append(0.02)
+    made = market((0.0, {}), (HOUR, {"price_digest": 2}))
+    gone = replace(WEB_A, zone="us-east-1f")
+    made.take_history({gone: past}, {}, AT - 4 * HOUR)
+    assert quote(made, HOUR, gone).age_s == 5 * HOUR
+    assert quote(made, HOUR).age_s == 0.0
+
+
 def test_a_history_grows_from_what_was_seen_and_goes_on_from_the_past():
     made = market((0.0, {}), (HOUR, {"spot": {WEB_A: 0.05}, "price_digest": 2}))
     assert quote(made, 2 * HOUR).history_usd_per_hour[-1] == 0.05
