@@ -210,8 +210,12 @@ class InvariantChecker:
             self._check(4, left >= floor, f"{left} nodes on-demand would be left, floor {floor}")
 
     def _judge_receivers(self, call: MarkNode, node: SimNode) -> None:
-        """Cluster Autoscaler is kept from removing what a node's pods are about to move to."""
-        if node.group.provisioner is not ProvisionerKind.CLUSTER_AUTOSCALER:
+        """Cluster Autoscaler is kept from removing what a node's pods are about to move to.
+
+        Where they have all gone by themselves, the room that was asked for them is nobody's.
+        """
+        by_autoscaler = node.group.provisioner is ProvisionerKind.CLUSTER_AUTOSCALER
+        if not by_autoscaler or not node.movable:
             return
         owns = (pod for pod in self.cluster.own.values() if pod.node and pod.own)
         about = (pod for pod in owns if pod.own and pod.own.for_uid == call.uid)
