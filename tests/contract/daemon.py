@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from spotvortex.core.domain.observation import ClusterFacts
 from spotvortex.core.domain.types import Mode
-from spotvortex.core.drain.calls import Answer, Call
+from spotvortex.core.drain.calls import Again, Answer, Call
 from spotvortex.core.pool.owner_rules import PoolRules
 from spotvortex.pipeline.drains.actuators import Actuators, RecordingActuator
 from spotvortex.pipeline.drains.guard import GuardedActuator
@@ -40,14 +40,19 @@ LIMITS: Final = capped(
 
 @dataclass
 class Recorded:
-    """A writer that keeps what was asked and answered: implements `ClusterWriter`."""
+    """A writer that keeps what was asked and answered, in the order of asking.
+
+    Implements `ClusterWriter`. What has no answer yet stands there as to be tried again.
+    """
 
     writer: ClusterWriter
     writes: list[tuple[Call, Answer]] = field(default_factory=list)
 
     async def apply(self, call: Call, until: float) -> Answer:
+        place = len(self.writes)
+        self.writes.append((call, Again("no answer yet")))
         answer = await self.writer.apply(call, until)
-        self.writes.append((call, answer))
+        self.writes[place] = call, answer
         return answer
 
     def own_write(self, uid: str, seen_version: str) -> OwnWrite | None:

@@ -55,12 +55,13 @@ def test_the_simulated_cluster_falls_back_and_is_shown_beside_its_twin(tmp_path:
         daemon.wait_ready()
         wait_until(lambda: done in daemon.get("/metrics")[1], timeout=90)
         wait_until(lambda: any(r["n_nodes"] for r in daemon.records()), timeout=90)
+        famine = "sim.story market=famine next=calm at=11:45"
+        wait_until(lambda: famine in daemon.log_path.read_text(), timeout=90)
         _, page = daemon.get("/console")
         assert daemon.stop() == 0
     log = daemon.log_path.read_text()
     assert "mode=active" in log
     assert "sim.story market=calm next=famine at=10:15" in log
-    assert "sim.story market=famine next=calm at=11:45" in log
     lost = [line for line in log.splitlines() if "sim.node_lost" in line]
     assert {line.partition(" under=")[2] for line in lost} <= {"SpotVortex", '"Karpenter alone"'}
     for cluster in ("SpotVortex", "Karpenter alone"):
