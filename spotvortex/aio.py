@@ -31,13 +31,8 @@ Answer = TypeVar("Answer")
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
     """Wait for so long, but not beyond the stop; not at all where `seconds` is not positive."""
-    if seconds <= 0.0:
-        return
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return
+    if seconds > 0.0:
+        await Nap().take(stop, seconds)
 
 
 class Nap:

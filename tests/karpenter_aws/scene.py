@@ -71,6 +71,18 @@ class AwsScene:
         """Return a daemon in shadow, as it ships."""
         return self._daemon(folder, WATCHER, changes | {"SPOTVORTEX_NAMESPACE": WATCHING})
 
+    def reader(self, folder: Path) -> Daemon:
+        """Return a daemon in the active mode that reads Karpenter's queue in its place.
+
+        No score is that sure: it moves nothing for prices or risk.
+        """
+        return self.mover(
+            folder,
+            SPOTVORTEX_NOTICE_SOURCE="queue",
+            SPOTVORTEX_INTERRUPTION_QUEUE=self.karpenter.account.queue_url,
+            SPOTVORTEX_MIN_CONFIDENCE="1",
+        )
+
     def mover(self, folder: Path, **changes: str) -> Daemon:
         """Return a daemon in the active mode."""
         return self._daemon(folder, MOVER, changes | {"SPOTVORTEX_MODE": "active"})
@@ -138,9 +150,9 @@ def instance_of(node: Manifest) -> str:
     return str(node["spec"]["providerID"]).rpartition("/")[2]
 
 
-def told(detail_type: str, node: Manifest, **detail: str) -> Manifest:
-    """Make an event of EC2 about a node's instance, as of now."""
-    instance, now = instance_of(node), time.time()
+def told(detail_type: str, node: Manifest, *, ago_s: float = 0.0, **detail: str) -> Manifest:
+    """Make an event of EC2 about a node's instance, as of now or some time ago."""
+    instance, now = instance_of(node), time.time() - ago_s
     made: Manifest = event(
         detail_type,
         {"instance-id": instance} | detail,

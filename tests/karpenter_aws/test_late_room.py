@@ -9,8 +9,8 @@ import time
 import pytest
 
 from tests.controlplane.api import wait_until
-from tests.core.events import INTERRUPTION, event
-from tests.karpenter_aws.scene import aws_scene, instance_of
+from tests.core.events import INTERRUPTION
+from tests.karpenter_aws.scene import aws_scene, instance_of, told
 from tests.witness.scene import Shape
 
 pytestmark = [pytest.mark.karpenter_aws, pytest.mark.large, pytest.mark.timeout(600)]
@@ -28,32 +28,21 @@ def aws():
         yield aws
 
 
-def notice_of(node):
-    """An interruption notice that has been under way for a while."""
-    at, instance = time.time() - AGO_S, instance_of(node)
-    detail = {"instance-id": instance, "instance-action": "terminate"}
-    return event(INTERRUPTION, detail, event_id=f"late-{instance}", at=at, region="us-west-2")
-
-
 def placeholders(aws):
     pods = aws.plane.api().items("/api/v1/namespaces/spotvortex/pods")
     return [p for p in pods if p["metadata"]["name"].startswith("spotvortex-")]
 
 
 def test_room_that_comes_too_late_is_bought_once(aws, tmp_path):
-    changes = {
-        "SPOTVORTEX_NOTICE_SOURCE": "queue",
-        "SPOTVORTEX_INTERRUPTION_QUEUE": aws.karpenter.account.queue_url,
-        "SPOTVORTEX_MIN_CONFIDENCE": "1",
-    }
-    with aws.mover(tmp_path / "mover", **changes) as daemon:
+    notice = {"ago_s": AGO_S, "instance-action": "terminate"}
+    with aws.reader(tmp_path / "mover") as daemon:
         daemon.wait_ready()
         wait_until(aws.scene.all_running, 120)
         known = {claim["metadata"]["name"] for claim in aws.claims().values()}
         aws.karpenter.bridge.boot_s = BOOT_S
         lost = aws.nodes()[:N_LOST]
         began = time.monotonic()
-        aws.karpenter.send(*(notice_of(node) for node in lost))
+        aws.karpenter.send(*(told(INTERRUPTION, node, **notice) for node in lost))
         wait_until(lambda: placeholders(aws), 30)
         wait_until(lambda: aws.scene.n_ready() < aws.scene.n_wanted, LEFT_S)
         # The pods go when they must, and what has no node yet goes with them.

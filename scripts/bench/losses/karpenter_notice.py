@@ -117,13 +117,7 @@ def run(cases: list[Case], *, ours: bool) -> Iterator[tuple[Case, NoticeCourse]]
 @contextmanager
 def reader(aws: AwsScene, folder: Path) -> Iterator[None]:
     """Let the daemon read the queue, as it ships for that."""
-    queue = {
-        "SPOTVORTEX_NOTICE_SOURCE": "queue",
-        "SPOTVORTEX_INTERRUPTION_QUEUE": aws.karpenter.account.queue_url,
-        # Waves for prices and risk would be beside the point.
-        "SPOTVORTEX_MIN_CONFIDENCE": "1",
-    }
-    with aws.mover(folder / "mover", **queue) as daemon:
+    with aws.reader(folder / "mover") as daemon:
         daemon.wait_ready()
         yield
         assert daemon.stop() == 0

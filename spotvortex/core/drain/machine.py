@@ -14,12 +14,11 @@ Every request may be made twice: an order begins anew from what is found, at wha
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Final, assert_never
 
 from spotvortex.core.domain.autoscaling import is_slow
-from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker
+from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, short_digest
 from spotvortex.core.drain.answers import LONGEST_RETRY_S, MAX_WAIT_S
 from spotvortex.core.drain.calls import (
     Call,
@@ -162,7 +161,7 @@ def _poll_s(order: DrainOrder, progress: DrainProgress, view: NodeView, now: flo
 
 def _placeholder(order: DrainOrder, progress: DrainProgress, view: NodeView) -> CreatePlaceholder:
     pod = next(pod for pod in progress.moving if pod.uid not in progress.asked)
-    digest = hashlib.sha256(f"{order.plan_id}|{pod.uid}".encode()).hexdigest()[:16]
+    digest = short_digest(f"{order.plan_id}|{pod.uid}")
     return CreatePlaceholder(
         name=f"spotvortex-placeholder-{digest}",
         plan_id=order.plan_id,

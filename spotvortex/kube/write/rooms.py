@@ -8,7 +8,6 @@ so the same call made twice finds it there. May not decide how much is asked for
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from spotvortex.core.domain.labels import (
     TETHER_PREFIX,
     is_label_value,
 )
+from spotvortex.core.domain.types import short_digest
 from spotvortex.core.drain.calls import (
     Again,
     Answer,
@@ -126,7 +126,7 @@ class Rooms:
 
     async def _job(self, call: CreateRoom, text: str, n: int, requests: BoundedRequests) -> Answer:
         whom = "|".join((call.plan_id, *sorted(call.pod_uids), text))
-        name = TETHER_PREFIX + hashlib.sha256(whom.encode()).hexdigest()[:16]
+        name = TETHER_PREFIX + short_digest(whom)
         job = room_job(name, json.loads(text), min(n, MOST_OF_A_JOB), call.expires_s)
         try:
             await requests.send("POST", paths.jobs(self.home.namespace), job)

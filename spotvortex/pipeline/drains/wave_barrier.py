@@ -66,7 +66,7 @@ class _Wave:
         self.members[uid] = member
 
     @property
-    def is_settled(self) -> bool:
+    def all_settled(self) -> bool:
         """Each of the nodes has its room, or its pods are about to go without."""
         return self.n["settled"] == len(self.members)
 
@@ -141,7 +141,7 @@ class WaveBarrier:
         )
         wave.put(order.uid, member)
         lost = order.kind is OrderKind.INTERRUPTION and not progress.gave_back
-        if lost and wave.is_settled and not wave.giver:
+        if lost and wave.all_settled and not wave.giver:
             # One of them is enough, and the first that sees it does so before its own pods go.
             wave.giver = order.uid
         return replace(view, wave=wave.view(order.uid))
@@ -184,12 +184,12 @@ def _with_share(wave: _Wave, view: NodeView, progress: DrainProgress) -> NodeVie
         more = min(free, len(progress.moving) - share.n)
     else:
         more = left - view.bound if share.n == 0 and free >= left - view.bound else 0
-    by_pod = share.by_pod and not view.n_room
-    if more > 0 or by_pod:
+    more, by_pod = max(0, more), share.by_pod and not view.n_room
+    if more or by_pod:
         # Also of none yet: a pod that had to go without leaves the others waiting for theirs.
         wave.shares[view.uid] = share
-        share.n += max(0, more)
-        wave.n_granted += max(0, more)
+        share.n += more
+        wave.n_granted += more
     share.used = max(0, len(progress.moving) - left)
     if not share.by_pod or (share.n == 0 and not by_pod):
         return replace(view, bound=view.bound + share.n)

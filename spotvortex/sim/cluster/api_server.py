@@ -8,7 +8,6 @@ wrong on the way (slow, lost, refused) is the matter of `faults`. May not decide
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from random import Random
 from typing import Final, assert_never
@@ -22,7 +21,7 @@ from spotvortex.core.domain.autoscaling import (
     released_uid,
 )
 from spotvortex.core.domain.labels import POOL, TETHER_PREFIX, PodKind
-from spotvortex.core.domain.types import CapacityType
+from spotvortex.core.domain.types import CapacityType, short_digest
 from spotvortex.core.drain.calls import (
     Again,
     Answer,
@@ -279,7 +278,7 @@ class SimulatedApiServer:
     def _rooms(self, call: CreateRoom, at: float) -> Answer:
         """Make a Job and, at once, the pods that its controller makes as far as the quota goes."""
         whom = "|".join((call.plan_id, *sorted(call.pod_uids)))
-        name = TETHER_PREFIX + hashlib.sha256(whom.encode()).hexdigest()[:16]
+        name = TETHER_PREFIX + short_digest(whom)
         if any(pod.name.startswith(name) for pod in self.cluster.own.values()):
             return Done()
         answers: list[Answer] = [Gone()]

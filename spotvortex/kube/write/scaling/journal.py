@@ -7,13 +7,13 @@ read stays where it is, and its group is grown no more. May not decide anything.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
 from spotvortex.core.domain import labels
+from spotvortex.core.domain.types import short_digest
 from spotvortex.core.drain.growth import Growth, growth_in, growth_text
 from spotvortex.errors import NotServedError
 from spotvortex.kube.api import paths
@@ -58,7 +58,7 @@ class Book:
 
 def key_of(group: str) -> str:
     """Return a key that a ConfigMap takes: a group's name has slashes."""
-    return hashlib.sha256(group.encode()).hexdigest()[:16]
+    return short_digest(group)
 
 
 async def read_book(namespace: str, requests: BoundedRequests) -> Book:
