@@ -17,7 +17,7 @@ from spotvortex.core.drain import machine, progress
 from spotvortex.core.drain.calls import Done
 from spotvortex.core.drain.messages import DrainEnd
 from spotvortex.core.drain.views import Halt
-from spotvortex.core.pool import group_fit, reduction, summary
+from spotvortex.core.pool import group_fit, reduction, shifting, summary
 from spotvortex.core.pool.survival import zone_loss
 from spotvortex.core.scoring import scores
 from spotvortex.core.scoring.features import OfferingScore
@@ -207,6 +207,11 @@ def forgets_what_is_on_spot(patch):
     )
 
 
+def shifts_without_fear(patch):
+    """A node goes from Spot to other Spot whatever a loss there would take."""
+    patch.setattr(shifting, "pick_shiftable", lambda nodes, *_, **__: list(nodes))
+
+
 def asks_a_group_again(patch):
     """As others do: a size is raised by so many, whatever was asked for before."""
 
@@ -278,6 +283,7 @@ VARIANTS = [
     Variant("never settles", frozenset({14}), 40, never_settles),
     Variant("forgets what was moved", frozenset({14}), 100, forgets_what_was_moved),
     Variant("budgets are read as losses", frozenset({13}), 100, reads_budgets_as_losses, begins=57),
+    Variant("a shift fears no loss", frozenset({13}), 100, shifts_without_fear, begins=18),
     Variant("what is on Spot is forgotten", frozenset({13}), 200, forgets_what_is_on_spot),
 ]
 
