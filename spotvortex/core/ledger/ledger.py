@@ -134,16 +134,19 @@ NOTHING_BESIDE: Final = Beside()
 def accrue(
     ledger: Ledger, plan: Plan, pricing: Pricing, beside: Beside = NOTHING_BESIDE
 ) -> tuple[Ledger, Pricing]:
-    """Add the time from the last look to a plan."""
-    if plan.at <= ledger.at:
+    """Add the time from the last look to a plan.
+
+    A clock that is set back by more than `GAP_S` adds nothing, and time counts on from there.
+    """
+    if ledger.at - GAP_S <= plan.at <= ledger.at:
         return ledger, pricing
     pricing = priced(plan.observation, plan.decisions, pricing)
     baselines = _baselines(ledger, plan.decisions, pricing, plan.at)
     ended = {pool: b.spot_ratio for pool, b in baselines.items() if b.ended_at is not None}
     flow = _bounded(flow_of(plan, pricing, ended), ledger.totals)
     grown = replace(ledger, baselines=baselines, flow=flow)
-    if math.isinf(ledger.at):
-        return replace(grown, since=plan.at), pricing
+    if math.isinf(ledger.at) or plan.at < ledger.at:
+        return replace(grown, since=min(ledger.since, plan.at)), pricing
     if plan.at - ledger.at > GAP_S:
         return _with_gap(grown, ledger.at), pricing
     grown = _with_time(grown, ledger.flow)
@@ -156,7 +159,7 @@ def _baselines(
     ledger: Ledger, decisions: Iterable[Decision], pricing: Pricing, at: float
 ) -> Mapping[str, Baseline]:
     """Count on until the first wave of a mode that writes; only known pools are kept."""
-    hours = (at - ledger.at) / HOUR_S if at - ledger.at <= GAP_S else 0.0
+    hours = (at - ledger.at) / HOUR_S if 0.0 <= at - ledger.at <= GAP_S else 0.0
     found: dict[str, Baseline] = {}
     for decision in decisions:
         pool = pricing.pools.get(decision.pool)

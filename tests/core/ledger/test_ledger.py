@@ -109,10 +109,22 @@ def test_a_restart_is_no_gap():
     assert hours_of(book)[0].cluster.unknown_hours == 0.0
 
 
-def test_a_clock_that_goes_back_adds_nothing():
+def test_a_clock_that_goes_back_a_little_is_waited_for():
+    book = Book().take(look(START, web()))
+    before = book.ledger
+    assert book.take(look(START - GAP_S, web())).ledger == before
+    assert book.take(look(START, web())).ledger == before
+
+
+def test_a_clock_that_was_far_ahead_costs_no_money_and_stops_no_count():
     book = Book().steady(web())
     before = book.ledger
-    assert book.take(look(START, web())).ledger == before
+    book.take(look(START - 7200.0, web()))
+    assert (book.ledger.totals, book.ledger.periods) == (before.totals, before.periods)
+    assert book.ledger.baselines["web"] == before.baselines["web"]
+    assert book.ledger.since == START - 7200.0
+    book.take(look(START - 7200.0 + 300.0, web()))
+    assert sum(p.cluster.seen_hours for p in hours_of(book)) == pytest.approx(1.0 + 1 / 12)
 
 
 def test_without_a_word_on_commitments_the_saving_is_a_range_down_to_what_spot_costs():
