@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
 from spotvortex.aio import Nap
+from spotvortex.core.domain.types import CapacityType
 from spotvortex.core.drain.answers import advance
 from spotvortex.core.drain.machine import Do, Finish, Wait, next_step
 from spotvortex.core.drain.messages import DrainEnd, DrainOrder, OrderKind
@@ -131,13 +132,20 @@ class DrainTask:
 def sharpened(known: DrainOrder, newer: DrainOrder) -> DrainOrder:
     """Return the order in hand with what a newer one for the same node adds.
 
-    An interruption makes of a planned move an interruption of the same plan; a deadline only comes
-    nearer.
+    An interruption makes of a planned move an interruption of the same plan, and what was to become
+    other Spot may become on-demand: the loss waits for no offering. A deadline only comes nearer.
     """
     deadline = min(known.deadline, newer.deadline)
     urgent = newer.kind is OrderKind.INTERRUPTION and known.kind is OrderKind.DRAIN
     if not urgent:
         return known if deadline == known.deadline else replace(known, deadline=deadline)
+    wanted = newer if known.to is CapacityType.SPOT else known
     return replace(
-        known, kind=newer.kind, deadline=deadline, reason=newer.reason, avoid=newer.avoid
+        known,
+        kind=newer.kind,
+        deadline=deadline,
+        reason=newer.reason,
+        avoid=newer.avoid,
+        to=wanted.to,
+        sides=wanted.sides,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from spotvortex.core.decision.messages import MaintenanceCall
-from spotvortex.core.domain.types import Mode, Offering
+from spotvortex.core.domain.types import CapacityType, Mode, Offering
 from spotvortex.core.drain.calls import (
     Again,
     CreatePlaceholder,
@@ -146,6 +146,16 @@ def test_an_order_is_sharpened_by_kind_and_by_the_nearer_deadline():
     assert sharpened(lost, replace(lost, deadline=AT)).deadline == AT
     late = replace(lost, deadline=planned.deadline + 9.0)
     assert sharpened(planned, late).deadline == planned.deadline
+
+
+def test_a_move_to_spot_that_becomes_a_loss_asks_for_any_room():
+    lost = loss("web-s0", sides=("web", "web-od"))
+    shifted = replace(order("web-s0"), to=CapacityType.SPOT, sides=("web",))
+    upgraded = sharpened(shifted, lost)
+    assert (upgraded.to, upgraded.sides) == (CapacityType.UNKNOWN, ("web", "web-od"))
+    planned = replace(shifted, to=CapacityType.ON_DEMAND)
+    kept = sharpened(planned, lost)
+    assert (kept.to, kept.sides) == (CapacityType.ON_DEMAND, ("web",))
 
 
 def test_an_order_that_comes_while_the_first_look_is_on_its_way_is_dropped():
