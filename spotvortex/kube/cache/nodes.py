@@ -15,7 +15,7 @@ from typing import Final
 
 from spotvortex.core.domain import labels as label_names
 from spotvortex.core.domain.cloud.hosting import AUTO_MODE_GROUP
-from spotvortex.core.domain.group_state import GroupState, GroupValues
+from spotvortex.core.domain.group_state import NO_WORDS, GroupState, GroupValues, GroupWords
 from spotvortex.core.domain.observation import NodeFact, NodeGroupFact
 from spotvortex.core.domain.sides import BY_PODS
 from spotvortex.core.domain.types import CapacityType, ProvisionerKind
@@ -252,6 +252,7 @@ def node_pool_fact(pool: karpenter_wire.NodePool) -> NodeGroupFact:
     rules = list((template.spec.requirements if template.spec else None) or ())
     given = (template.metadata.labels if template.metadata else None) or {}
     rules += [wire.Requirement(key, "In", [value]) for key, value in given.items()]
+    opposed = _opposed(rules)
     return NodeGroupFact(
         name=pool.metadata.name,
         pool="",
@@ -265,9 +266,12 @@ def node_pool_fact(pool: karpenter_wire.NodePool) -> NodeGroupFact:
         max_memory_bytes=_largest(rules, INSTANCE_MEMORY, _MIB),
         cpu_left_milli=_cpu_left(state),
         memory_left_bytes=_left(limits.memory, used.memory, memory_bytes),
-        nodes_left=_left(limits.nodes, used.nodes, count),
+        nodes_left=0 if opposed else _left(limits.nodes, used.nodes, count),
         state=state,
         auto_mode=karpenter_wire.class_group_of(template) == AUTO_MODE_GROUP,
+        words=GroupWords(no_growth=f"NodePool {pool.metadata.name}: {opposed}")
+        if opposed
+        else NO_WORDS,
     )
 
 
@@ -331,10 +335,32 @@ def _template(pool: karpenter_wire.NodePool) -> karpenter_wire.NodeTemplate:
     return (pool.spec and pool.spec.template) or karpenter_wire.NodeTemplate()
 
 
+def _opposed(rules: Iterable[wire.Requirement]) -> str:
+    """Return which requirements let nothing be launched together, "" where none do."""
+    rules = list(rules)
+    for key in (CAPACITY_TYPE, INSTANCE_TYPE, ZONE):
+        allowed = _allowed(rules, key)
+        refused = {v for r in rules if r.key == key and r.operator == "NotIn" for v in _named(r)}
+        if allowed is not None and allowed <= refused:
+            return f"its requirements of {key} rule each other out, so that it launches nothing"
+    return ""
+
+
 def _values(rules: Iterable[wire.Requirement], key: str) -> tuple[str, ...]:
     """Return what `In` allows for a label, sorted; several rules must all hold."""
-    allowed = [set(r.values or ()) for r in rules if r.key == key and r.operator == "In"]
-    return tuple(sorted(set.intersection(*allowed))) if allowed else ()
+    return tuple(sorted(_allowed(rules, key) or ()))
+
+
+def _allowed(rules: Iterable[wire.Requirement], key: str) -> set[str] | None:
+    """Return what all of `In` allow for a label together, None without one."""
+    allowed = [_named(r) for r in rules if r.key == key and r.operator == "In"]
+    return set.intersection(*allowed) if allowed else None
+
+
+def _named(rule: wire.Requirement) -> set[str]:
+    """Return the values of a rule; of capacity types in the one way in which they are written."""
+    values = rule.values or ()
+    return set(map(normalised, values)) if rule.key == CAPACITY_TYPE else set(values)
 
 
 def _capacity_types(rules: Iterable[wire.Requirement]) -> tuple[CapacityType, ...]:

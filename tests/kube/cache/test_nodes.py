@@ -225,6 +225,10 @@ def test_a_node_pools_requirements_bound_its_capacity_types(rules, kinds):
     assert pool.node_groups[0].capacity_types == kinds
 
 
+ZONE = "topology.kubernetes.io/zone"
+CAPACITY = "karpenter.sh/capacity-type"
+
+
 def test_a_node_pool_is_reduced_to_what_it_allows():
     spec = {
         "weight": 10,
@@ -261,6 +265,24 @@ def test_a_node_pool_that_never_consolidates_has_no_policy(disruption, policy):
     pool = {"metadata": {"name": "x"}, "spec": {"disruption": disruption}}
     found = Scene().put("node_pools", pool).snapshot().pools[0].node_groups[0]
     assert found.consolidation == policy
+
+
+@pytest.mark.parametrize(
+    ("rules", "label"),
+    [
+        ([rule(ZONE, "In", "z1"), rule(ZONE, "In", "z2")], ZONE),
+        ([rule(ZONE, "In", "z1"), rule(ZONE, "NotIn", "z1", "z2")], ZONE),
+        ([rule(CAPACITY, "In", "spot"), rule(CAPACITY, "In", "on-demand")], CAPACITY),
+        ([rule(ZONE, "In", "z1", "z2"), rule(ZONE, "NotIn", "z1")], ""),
+        ([rule(CAPACITY, "NotIn", "spot")], ""),
+    ],
+)
+def test_a_node_pool_whose_requirements_rule_each_other_out_gives_no_room(rules, label):
+    spec = {"template": {"spec": {"requirements": rules}}}
+    pool = {"metadata": {"name": "x"}, "spec": spec}
+    found = Scene().put("node_pools", pool).snapshot().pools[0].node_groups[0]
+    assert found.nodes_left == (0 if label else None)
+    assert (f"NodePool x: its requirements of {label} rule" in found.words.no_growth) == bool(label)
 
 
 def limited(limits, resources=None):
