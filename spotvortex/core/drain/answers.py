@@ -36,6 +36,10 @@ from spotvortex.core.drain.remaining import DrainPhase, DrainProgress
 FIRST_RETRY_S: Final = 2.0
 """Pause after an eviction that a budget blocked, if the server names no time; it doubles."""
 
+FIRST_LOOK_S: Final = 0.2
+"""The same pause where the object has changed since it was read: at a notice others taint the same
+node at the same moment, and two seconds are a lot of the two minutes that are left."""
+
 MAX_WAIT_S: Final = 15.0
 """Longest such pause, and longest time between two looks, so that a stop is seen in time."""
 
@@ -78,17 +82,20 @@ def _again(progress: DrainProgress, call: Call, answer: Again, now: float) -> Dr
         progress = replace(progress, maybe_marked=progress.maybe_marked or answer.is_sent)
     if progress.tries.get("", 0) >= MAX_TRIES:
         return _refused(progress, call, answer.reason)
-    return _later(progress, "", answer.retry_s, now)
+    first_s = FIRST_LOOK_S if answer.is_outdated else FIRST_RETRY_S
+    return _later(progress, "", answer.retry_s, now, first_s)
 
 
 def _without(tries: Mapping[str, int], key: str) -> Mapping[str, int]:
     return {k: n for k, n in tries.items() if k != key} if key in tries else tries
 
 
-def _later(progress: DrainProgress, key: str, asked_s: float, now: float) -> DrainProgress:
-    """Wait as long as the server asks; else 2 s, doubling to 15 s, shortened by up to a fifth."""
+def _later(
+    progress: DrainProgress, key: str, asked_s: float, now: float, first_s: float = FIRST_RETRY_S
+) -> DrainProgress:
+    """Wait as long as the server asks; else doubling to 15 s, shortened by up to a fifth."""
     n = progress.tries.get(key, 0)
-    doubled = min(MAX_WAIT_S, FIRST_RETRY_S * 2.0 ** min(n, 8))
+    doubled = min(MAX_WAIT_S, first_s * 2.0 ** min(n, 8))
     spread = int.from_bytes(hashlib.sha256(f"{key}|{n}".encode()).digest()[:2], "big") / 65_535
     pause = min(asked_s, LONGEST_RETRY_S) if asked_s > 0.0 else doubled * (1.0 - 0.2 * spread)
     return replace(

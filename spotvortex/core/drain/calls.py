@@ -366,11 +366,13 @@ class Again:
         reason: why it did not work now.
         retry_s: seconds that the server asks to wait, 0 where it asks for none.
         is_sent: the server may have had it, and may have carried it out.
+        is_outdated: what it rested on has changed meanwhile, so that another look may be enough.
     """
 
     reason: str
     retry_s: float = 0.0
     is_sent: bool = field(default=True, compare=False)
+    is_outdated: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

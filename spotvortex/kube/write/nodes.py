@@ -125,7 +125,7 @@ class NodeWrites:
         if node.metadata.uid != call.uid:
             return Gone()
         if plan_on(node) != call.plan_id:
-            return Again(reason=words)
+            return Again(reason=words, is_outdated=True)
         self.own.put(node)
         return Done()
 

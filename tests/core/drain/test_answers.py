@@ -210,6 +210,16 @@ def test_any_other_request_is_tried_so_often_and_no_more(n_tries):
         assert found["reason"] == "busy"
 
 
+def test_a_node_that_has_changed_since_it_was_read_is_looked_at_again_at_once():
+    """Karpenter taints a node at the same notice, at the same moment."""
+    after, pauses = NEW, []
+    for _ in range(9):
+        after = advance(after, MARK, Again("modified", is_outdated=True), AT)
+        pauses.append(after.retry_at[""] - AT)
+    most = [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, MAX_WAIT_S, MAX_WAIT_S]
+    assert all(0.8 * m <= p <= m for p, m in zip(pauses, most, strict=True))
+
+
 def test_before_the_first_request_for_room_nothing_was_asked():
     assert NEW.asked_at == math.inf
     again = changed(NEW, PLACEHOLDER, Again(reason="busy", retry_s=1.0))

@@ -297,6 +297,7 @@ async def test_a_mark_is_one_patch_of_one_version():
 async def test_a_mark_that_met_another_version_is_looked_for(there, answer):
     found, api = await answer_of(MARK, CONFLICT, there)
     assert (found, api.methods) == (answer, ["PATCH", "GET"])
+    assert not isinstance(found, Again) or found.is_outdated
 
 
 @pytest.mark.parametrize(
