@@ -137,6 +137,10 @@ def test_a_pool_at_its_cap_cannot_grow(n_spot, grows):
     assert any(action.towards_spot for action in able) is grows
 
 
+def test_a_lead_is_told_to_a_millionth():
+    assert propose_by_value(valued(3, 2, 0, 0, 0, 0), RL).margin == 0.333333
+
+
 def test_an_only_choice_has_the_whole_lead():
     proposal = propose_by_value(valued(*VALUES, n_spot=0, n_on_demand=0), RL)
     assert (proposal.action, proposal.margin) == (Action.HOLD, 1.0)

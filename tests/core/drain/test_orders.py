@@ -105,6 +105,11 @@ def lacking(name):
         lacking("bind_by"),
         "[" * MAX_TEXT,
         changed(reason="x" * MAX_TEXT),
+        changed(sides="web"),
+        changed(sides={"web": 1}),
+        changed(sides=["web", 7]),
+        changed(avoids=["m6i.large/us-east-1a", 7]),
+        changed(avoids={"m6i.large/us-east-1a": 1}),
     ],
 )
 def test_what_is_no_order_of_ours_is_not_read(text):

@@ -366,6 +366,8 @@ def test_full_nodes_show_in_the_requested_ratios():
     half = load(cpu_milli=1000, memory_bytes=2 << 30)
     found = reduced(spot("s1", load=half), spot("s2", load=half), on_demand("d1", cordoned=True))
     assert (found.cpu_requested_ratio, found.memory_requested_ratio) == (0.5, 0.25)
+    third = spot("s1", load=load(cpu_milli=1), allocatable_cpu_milli=3)
+    assert reduced(third).cpu_requested_ratio == 0.333333
     blank = spot("s1", allocatable_cpu_milli=0, allocatable_memory_bytes=0)
     assert reduced(blank).cpu_requested_ratio is None
     assert reduced(blank).memory_requested_ratio is None

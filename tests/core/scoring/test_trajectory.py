@@ -179,6 +179,14 @@ def test_a_price_of_then_is_known_as_far_as_its_history_goes(step_s: float, know
     ]
 
 
+@pytest.mark.parametrize("known", [{"spot_usd_per_hour": 0.06}, {"on_demand_usd_per_hour": 0.192}])
+def test_one_price_alone_tells_nothing(known: dict[str, float]) -> None:
+    history = tuple([0.06] * 2000)
+    quote = SpotQuote(offering=OFFERING, history_usd_per_hour=history, step_s=60.0, **known)
+    rows = trajectories([context(quote=quote)])[0]
+    assert np.isnan(rows[:, [C["price_ratio"], C["price_over_price_now"]]]).all()
+
+
 def test_offering_without_price_or_refusal_has_them_unknown_and_all_else_known() -> None:
     rows = trajectories([context(hours_since_loss=100.0, held_hours=50.0)])[0]
     unknown = {"price_ratio", "price_over_price_now", "refused_ratio", "log_hours_since_refusal"}
