@@ -276,6 +276,8 @@ def test_a_price_left_out_for_its_age_is_unknown_and_its_age_kept():
     found = reduced(spot("a1"), spot("b1", WEB_B), on_demand("a2"), seen=sight(quotes=quotes))
     assert (found.spot_money.too_old_s, found.entry_money.too_old_s) == (200_000.0, 90_000.0)
     assert (found.spot_money.spot_usd_per_hour, found.spot_money.covered_ratio) == (None, 0.0)
+    young = {WEB_A: quote(WEB_A, spot_usd_per_hour=None, age_s=0.5)}
+    assert reduced(spot("a1"), seen=sight(quotes=young)).spot_money.too_old_s == 0.5
 
 
 @pytest.mark.parametrize("age_s", [-600.0, -math.inf, math.nan])
