@@ -125,12 +125,21 @@ install() {
     say "  kubectl -n $NAMESPACE exec deploy/spotvortex -- python -m spotvortex check"
 }
 
+# Nothing where there is no such object or kind. Any other failure is told: what was not seen may
+# carry a mark.
+if_there() {
+    if kube get "$@" 2>"$FOLDER/error"; then return 0; fi
+    if grep -q -e NotFound -e "doesn't have a resource type" "$FOLDER/error"; then return 0; fi
+    cat "$FOLDER/error" >&2
+    return 1
+}
+
 # What still has an effect without a daemon; docs/uninstall.md has the whole list.
 marks() {
     kube get nodes -l spotvortex.io/cordoned -o name || return 1
     kube get nodes -o go-template='{{range .items}}{{if .metadata.annotations}}{{if index .metadata.annotations "spotvortex.io/kept"}}node/{{.metadata.name}}{{"\n"}}{{end}}{{end}}{{end}}' || return 1
-    kube -n "$NAMESPACE" get configmap spotvortex-state-groups -o go-template='{{range .data}}group that has given nothing back{{"\n"}}{{end}}' 2>/dev/null || true
-    kube get nodepools.karpenter.sh -o go-template='{{range .items}}{{if .metadata.annotations}}{{if index .metadata.annotations "spotvortex.io/restore"}}nodepool/{{.metadata.name}}{{"\n"}}{{end}}{{end}}{{end}}' 2>/dev/null || true
+    if_there -n "$NAMESPACE" configmap spotvortex-state-groups -o go-template='{{range .data}}group that has given nothing back{{"\n"}}{{end}}' || return 1
+    if_there nodepools.karpenter.sh -o go-template='{{range .items}}{{if .metadata.annotations}}{{if index .metadata.annotations "spotvortex.io/restore"}}nodepool/{{.metadata.name}}{{"\n"}}{{end}}{{end}}{{end}}' || return 1
 }
 
 # By this ConfigMap the daemon undoes what is in flight, and begins nothing.

@@ -81,6 +81,33 @@ def test_the_one_of_the_sources_knows_no_checksum_and_says_so():
     assert "make dist" in refused(INSTALLER.parent)
 
 
+KUBECTL = """#!/bin/sh
+case "$*" in
+    *"get $FAILS"*) echo "Error from server ($WHY): no answer" >&2; exit 1 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("fails", "why", "goes_on"),
+    [
+        ("nodes", "ServiceUnavailable", False),
+        ("-n spotvortex configmap", "ServiceUnavailable", False),
+        ("-n spotvortex configmap", "NotFound", True),
+        ("nodepools.karpenter.sh", "Forbidden", False),
+    ],
+)
+def test_marks_that_cannot_be_looked_for_keep_everything(release, tmp_path, fails, why, goes_on):
+    program = tmp_path / "kubectl"
+    program.write_text(KUBECTL)
+    program.chmod(0o755)
+    paths = f"{tmp_path}:/usr/local/bin:/usr/bin:/bin"
+    said = {"PATH": paths, "FAILS": fails, "WHY": why}
+    done = run(release, "--uninstall", "--apply", "--from", str(release), env=said)
+    assert (done.returncode == 0) is goes_on, done.stderr
+    assert goes_on or f"({why})" in done.stderr
+
+
 @pytest.fixture
 def cluster(fresh_control_plane, release):
     plane: ControlPlane = fresh_control_plane(karpenter_crds=True)
