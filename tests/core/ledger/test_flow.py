@@ -92,6 +92,12 @@ def test_a_commitment_is_shared_among_what_on_demand_would_have_needed():
     assert (found.nodes[SPOT].node_hours, found.pools["web"].double_hours) == (1.0, 1.0)
 
 
+def test_a_node_that_is_being_emptied_would_cost_nothing_on_demand():
+    found = seen(web(nodes=(spot("s"), on_demand("e", mark="{}"))))[0].nodes[ON_DEMAND]
+    assert (found.on_demand_usd, found.on_demand_list_usd) == (0.0, 0.0)
+    assert found.list_usd > 0.0
+
+
 def test_only_nodes_that_do_not_run_double_make_the_spot_share():
     nodes = (spot("s"), on_demand("d"), on_demand("e", mark="{}"), spot("f", mark="{}"))
     _, pricing = seen(web(nodes=nodes))

@@ -167,6 +167,18 @@ def test_what_looks_dearer_by_price_or_by_risk_moves_first():
     assert names(reduced(*nodes, seen=unknown)) == ["b1", "a1"]
 
 
+@pytest.mark.parametrize(("hours", "first"), [((1.0, 3.0), "a1"), ((3.0, 5.0), "b1")])
+def test_how_dear_a_risk_is_follows_from_the_mean_of_what_owners_say(hours, first):
+    dear = quote(WEB_A, spot_usd_per_hour=0.09), quote(WEB_B, spot_usd_per_hour=0.05)
+    seen = sight(
+        quotes=dict(zip(ALL, dear, strict=False)),
+        scores={WEB_A: score(WEB_A, runtime_score=0.0), WEB_B: score(WEB_B, runtime_score=0.3)},
+    )
+    one, other = (load(outage_hours=said) for said in hours)
+    nodes = [spot("a1", WEB_A, load=one), spot("b1", WEB_B, load=other)]
+    assert names(reduced(*nodes, seen=seen))[0] == first
+
+
 def test_the_node_that_this_process_runs_on_moves_last():
     found = reduced(spot("a1"), spot("a2"), seen=sight(own_node="a1"))
     assert names(found) == ["a2", "a1"]

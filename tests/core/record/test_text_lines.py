@@ -99,6 +99,7 @@ def test_which_way_a_refused_wish_went_is_another_kind():
     kinds = [kind_of_line(decision(**refused("budgets", way))) for way in ways]
     assert kinds == ["waits more", "waits less", "waits HOLD"]
     shift = replace(decision().proposal, action=Action.HOLD, reason=ProposalReason.SHIFT_FOR_PRICE)
+    assert kind_of_line(decision(**ACTS)) == "INCREASE_10 economic_increase"
     assert kind_of_line(decision(**refused("freeze") | {"proposal": shift})) == "freeze shift"
 
 

@@ -9,9 +9,15 @@ from hypothesis import strategies as st
 
 from spotvortex.core.domain.cloud.exits import NodeExit
 from spotvortex.core.domain.inputs import InputState
-from spotvortex.core.domain.types import Offering
+from spotvortex.core.domain.types import Offering, Predictor
 from spotvortex.core.drain import orders
 from spotvortex.core.drain.messages import OrderKind
+from spotvortex.core.scoring.calibration.live import (
+    JUDGED_AFTER_S,
+    Prediction,
+    followed,
+    noted,
+)
 from spotvortex.core.scoring.hazard import Age, multiple
 from spotvortex.core.scoring.interruption_memory import (
     DECAY_HOURS,
@@ -130,6 +136,19 @@ def test_a_long_gap_teaches_nothing():
     assert losses(memory) == 0.0
     assert memory.offerings[WEB_A].exposure_hours == 0.0
     assert memory.at == AT + MAX_GAP_S + 1.0
+
+
+@pytest.mark.parametrize(("gap_s", "n_lost"), [(MAX_GAP_S, 1.0), (MAX_GAP_S + 1.0, None)])
+def test_over_a_long_gap_no_prediction_can_be_judged(gap_s, n_lost):
+    there, gone = held("s1", "s2"), held("s1")
+    start = remember(there)
+    said = Prediction(at=AT, offering=WEB_A, band=None, said={Predictor.MEMORY: (0.1, 0.2)})
+    told = replace(start, calibration=noted(start.calibration, [said]))
+    after = update(told, silenced(there, gone, AT + gap_s), AT + gap_s)
+    later = update(after, held("s1"), AT + gap_s + 1.0)
+    judged = followed(later.calibration, AT + JUDGED_AFTER_S, set(), {WEB_A})
+    found = judged.pooled(Predictor.MEMORY, 60)
+    assert (found.lost if found.n else None) == n_lost
 
 
 @pytest.mark.parametrize(

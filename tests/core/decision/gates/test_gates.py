@@ -294,6 +294,7 @@ BOUNDING = [
         case(DOWN, "unsafe_loss", pool=pool_input(safety=safety(n_breaking=1, n_relieving=2))),
         2,
     ),
+    ("on_demand_floor", case(limits=Limits(on_demand_floor_nodes=1)), 9),
     ("on_demand_floor", case(limits=Limits(on_demand_floor_nodes=6)), 4),
     (
         "on_demand_floor",

@@ -6,7 +6,7 @@ import pytest
 
 from spotvortex.core.decision.economics import entry_economics
 from spotvortex.core.decision.offerings.idle_commitment import idle_commitment_of
-from spotvortex.core.decision.rule_policy import propose
+from spotvortex.core.decision.rule_policy import leaving_for, propose
 from spotvortex.core.domain.cloud.commitments import Commitment, CommitmentKind
 from spotvortex.core.domain.limits import Limits
 from spotvortex.core.domain.observation import BlockedWorkload
@@ -77,6 +77,14 @@ def test_a_commitment_for_a_node_that_cannot_move_holds_nothing_else():
         assert wanted.reason == "economic_increase"
     pool = pool_input(offerings=rows, to_on_demand=(candidate("b1", offering=WEB_B),))
     assert propose(pool, entry_economics(pool, Limits()), Limits()).reason == "unused_commitment"
+
+
+def test_a_leave_for_an_unused_commitment_is_about_its_offering_alone():
+    rows = (offered(WEB_A, n_spot=4, idle_nodes=2.5), offered(WEB_B, n_spot=4))
+    paid = pool_input(offerings=rows)
+    assert leaving_for("unused_commitment", paid, Limits()) == {WEB_A}
+    assert leaving_for("unused_commitment", pool_input(), Limits()) == frozenset()
+    assert leaving_for("high_risk", paid, Limits()) == frozenset()
 
 
 @pytest.mark.parametrize("n_idle", [0.0, 0.5])
