@@ -1,12 +1,15 @@
 """Where a command's text goes.
 
 Comes in: nothing. Goes out: a console as wide as the terminal, on which long lines are wrapped. Off
-a terminal no line is wrapped or cut: who greps a file looks for whole lines. May not write.
+a terminal no line is wrapped, cut or filled up with spaces: who greps a file looks for whole lines.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import re
+import sys
+from io import StringIO
+from typing import Final, TextIO
 
 from rich.console import Console
 
@@ -17,4 +20,20 @@ NO_LIMIT: Final = 10_000
 def console() -> Console:
     """Return a console on standard output."""
     found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=NO_LIMIT)
+    if found.is_terminal:
+        return found
+    return Console(highlight=False, width=NO_LIMIT, file=_Unpadded(sys.stdout))
+
+
+class _Unpadded(StringIO):
+    """A text file without the spaces that fill up a table's last column."""
+
+    def __init__(self, out: TextIO) -> None:
+        super().__init__()
+        self._out = out
+
+    def write(self, text: str, /) -> int:
+        return self._out.write(re.sub(r" +$", "", text, flags=re.MULTILINE))
+
+    def flush(self) -> None:
+        self._out.flush()

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from spotvortex.errors import RecordError
 from spotvortex.report.running_daemon import ask, base_of
@@ -113,7 +113,9 @@ def from_daemon(url: str, wanted: str, token: str = "") -> str:
     line = ask(f"{base}/decisions/{quote(wanted, safe='')}", token, way_out)
     if line is None:
         newest = ask(f"{base}/decisions?limit=1&pool={quote(wanted, safe='')}", token)
-        line = ask(f"{base}/decisions/{_only_id(newest, url)}", token) if newest else None
+        if newest is None:
+            raise _no_daemon(url)
+        line = ask(f"{base}/decisions/{_only_id(newest, url)}", token)
     if line is None:
         raise RecordError(
             f"{url} keeps no record of a decision or pool {wanted}{_shown_at(base, token)}"
@@ -137,4 +139,14 @@ def _only_id(text: str, url: str) -> str:
         decisions = json.loads(text)["decisions"]
         return quote(decisions[0]["id"], safe="") if decisions else ""
     except (ValueError, LookupError, TypeError) as error:
-        raise RecordError(f"{url} does not answer like a SpotVortex daemon") from error
+        raise _no_daemon(url) from error
+
+
+def _no_daemon(url: str) -> RecordError:
+    parts = urlsplit(url)
+    way_out = (
+        f"give the address alone: --url {parts.scheme}://{parts.netloc}"
+        if parts.path.strip("/")
+        else "give --url of a running daemon"
+    )
+    return RecordError(f"{url} does not answer like a SpotVortex daemon; {way_out}")

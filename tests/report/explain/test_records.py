@@ -124,6 +124,14 @@ async def test_who_asks_for_a_pool_that_is_not_there_is_told_those_that_are():
             await ask(url, "wbe")
 
 
+async def test_an_address_with_a_path_too_much_is_said_with_the_address_alone(url):
+    with pytest.raises(
+        RecordError, match=r"not answer like a SpotVortex daemon; give the address"
+    ) as told:
+        await ask(f"{url}console", "web")
+    assert str(told.value).endswith(f"--url {url.rstrip('/')}")
+
+
 async def test_a_daemon_that_is_not_there_is_said_with_the_fix():
     with pytest.raises(RecordError, match=r"cannot be reached: .*; give --file, or --url"):
         await ask("http://127.0.0.1:1", "web")
