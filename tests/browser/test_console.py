@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from spotvortex.core.decision.messages import Plan
-from spotvortex.core.domain.types import Mode
+from spotvortex.core.decision.messages import Plan, Verdict
+from spotvortex.core.domain.types import Mode, Outcome
 from spotvortex.core.record.record import DecisionRecord, record_of
 from spotvortex.report.console.doctor import DoctorRound
 from spotvortex.report.console.frame import RENEW_S
@@ -29,6 +29,14 @@ N_RECORDS = 10_000
 FIRST_PAINT_S = 1.0
 WIDE, PHONE = (1280, 900), (390, 844)
 LEDGER = Book().steady(web(), pool("api"), hours=30.0, step_s=300.0).ledger
+
+VERDICTS = decision().verdicts
+REFUSED = Verdict(
+    gate="pool_safety",
+    outcome=Outcome.REFUSE,
+    reason="the loss of c5.2xlarge/us-east-1a leaves batch/Deployment/etl-worker 3 short",
+    numbers=(("spare_pods", -3.0), ("n_workloads", 5.0)),
+)
 
 
 @dataclass
@@ -78,7 +86,10 @@ PAGES = (
 @asynccontextmanager
 async def console(n_pools: int = 3, n_records: int = 30, n_cycles: int = 2):
     """Serve a console of so many pools and records, after so many cycles."""
-    made = [decision(input=large_input(pool=name)) for name in names(n_pools)]
+    made = [
+        decision(input=large_input(pool=name), verdicts=(REFUSED, *VERDICTS))
+        for name in names(n_pools)
+    ]
     one = record_of(made[0], "", "0")
     records = [
         replace(one, decision_id=f"{i}-{made[0].pool}", pool=made[i % n_pools].pool, at=AT - i)
@@ -163,6 +174,29 @@ async def test_words_are_legible_in_both_schemes_and_nothing_runs_out_of_the_scr
             assert await page.value_of(CONTRAST) >= 4.5, path
 
 
+async def test_on_a_phone_drawings_are_legible_and_every_reason_is_seen_without_scrolling(page):
+    async with console() as (_, root):
+        await page.open(f"{root}/console")
+        await page.look_as("light", *PHONE)
+        for path in ("", PAGES[1], "/decisions"):
+            await page.open(f"{root}/console{path}")
+            assert await page.value_of(SMALLEST_OF_DRAWINGS) >= 9.0, path
+            right, highest = await page.value_of(STACKED)
+            assert right <= PHONE[0], path
+            assert highest <= 300.0, path
+        await page.open(f"{root}/console{PAGES[1]}")
+        assert await page.value_of(STACKED) > [0.0, 0.0]
+
+
+async def test_on_a_wide_screen_no_name_or_moment_is_broken(page):
+    async with console() as (_, root):
+        await page.open(f"{root}/console")
+        await page.look_as("light", *WIDE)
+        for path in ("", "/decisions"):
+            await page.open(f"{root}/console{path}")
+            assert await page.value_of(LINES_OF_SHORT) == 1, path
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_axe_finds_no_fault_of_accessibility(page, scheme):
     async with console() as (_, root):
@@ -199,3 +233,30 @@ CONTRAST = """
 
 Source: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio.
 """
+
+SMALLEST_OF_DRAWINGS = """
+Math.min(99, ...[...document.querySelectorAll("svg text")]
+  .map(e => e.getBoundingClientRect().height))
+"""
+"""Height in points of the smallest line of text within a drawing; 99 without one."""
+
+STACKED = """
+(() => {
+  const rows = [...document.querySelectorAll("table.stacks tbody tr")];
+  const cells = rows.flatMap(row => [...row.children]);
+  return [
+    Math.max(0, ...cells.map(e => e.getBoundingClientRect().right)),
+    Math.max(0, ...rows.map(e => e.getBoundingClientRect().height)),
+  ];
+})()
+"""
+"""How far to the right a table with reasons goes, and how high its highest row is, in points."""
+
+LINES_OF_SHORT = """
+Math.max(...[...document.querySelectorAll("th.short, td.short")].map(e => {
+  const range = document.createRange();
+  range.selectNodeContents(e);
+  return new Set([...range.getClientRects()].map(r => Math.round(r.bottom / 8))).size;
+}))
+"""
+"""Over how many lines a name or a moment is broken at most."""

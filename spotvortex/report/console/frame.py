@@ -40,6 +40,17 @@ form.filter { display: flex; flex-wrap: wrap; gap: 0.75rem; align-items: end; }
 form.filter label { display: grid; font-size: 0.85rem; color: var(--faint); }
 select, button { font: inherit; color: inherit; background: var(--ground);
   border: 1px solid var(--line); border-radius: 0.3rem; padding: 0.3rem 0.6rem; }
+@media (max-width: 40rem) {
+  svg { overflow: visible; margin: 1rem 0 1.8rem; } svg text { font-size: 25px; }
+  svg .line { stroke-width: 3.6; } svg .above { transform: translateY(-14px); }
+  svg .tick { transform: translateY(9px); } svg .unit { transform: translateY(26px); }
+  svg .key { transform: translateY(46px); }
+  table.stacks thead { position: absolute; clip-path: inset(50%); }
+  table.stacks tr { display: flex; flex-wrap: wrap; gap: 0 0.9rem; padding: 0.4rem 0;
+    border-bottom: 1px solid var(--line); }
+  table.stacks tbody th, table.stacks td { border: 0; padding: 0; min-width: 0; text-align: left; }
+  table.stacks td:not(.words)::before { content: attr(data-name) " "; color: var(--faint); }
+  table.stacks td:empty { display: none; } table.stacks td.long { flex-basis: 100%; } }
 #stale:empty { display: none; } #stale { color: var(--bad); font-weight: 600; }
 """
 

@@ -89,8 +89,12 @@ def _safety(safety: LossSafety) -> str:
         return f"{safety.n_workloads} workloads are covered; none of them has pods on Spot."
     hit = f"{safety.least_of} is hit most, by the loss of {safety.least_loss}"
     if safety.least_pods < 0:
-        return f"{hit}: {-safety.least_pods} pods more than may be taken."
-    return f"{hit}: {safety.least_pods} pods to spare."
+        return f"{hit}: {_pods(-safety.least_pods)} more than may be taken."
+    return f"{hit}: {_pods(safety.least_pods)} to spare."
+
+
+def _pods(n: int) -> str:
+    return "1 pod" if n == 1 else f"{n} pods"
 
 
 def gates_table(verdicts: Sequence[Verdict]) -> str:

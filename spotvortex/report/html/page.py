@@ -42,6 +42,7 @@ th, td { border-bottom: 1px solid var(--line); padding: 0.25rem 0.6rem; text-ali
 thead th { vertical-align: bottom; } tbody th, td { vertical-align: top; }
 th:first-child, td:first-child, th.words, td.words { text-align: left; }
 td.words { overflow-wrap: anywhere; min-width: 6rem; }
+td.long { min-width: 18rem; } th.short, td.short { white-space: nowrap; }
 dl.facts { display: grid; grid-template-columns: minmax(7rem, auto) 1fr; gap: 0.3rem 1rem; }
 dl.facts dt { color: var(--faint); } dl.facts dd { margin: 0; overflow-wrap: anywhere; }
 svg { width: 100%; height: auto; } svg text { fill: var(--ink); font-size: 12px; }
@@ -87,26 +88,46 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> s
         f'<th scope="col"{kind}>{text(name)}</th>' for name, kind in zip(head, kinds, strict=True)
     )
     named = f"<caption>{text(caption)}</caption>" if caption else ""
+    stacks = any(_LONG_KIND in kind for kind in kinds)
+    names = [f' data-name="{text(name)}"' if stacks else "" for name in head]
+    cells = [f"{name}{kind}" for name, kind in zip(names, kinds, strict=True)]
+    opening = '<table class="stacks">' if stacks else "<table>"
     return (
-        f'<div class="wide" tabindex="0"><table>{named}<thead><tr>{columns}</tr></thead>'
-        f"<tbody>{''.join(_row(row, kinds) for row in body)}</tbody></table></div>"
+        f'<div class="wide" tabindex="0">{opening}{named}<thead><tr>{columns}</tr></thead>'
+        f"<tbody>{''.join(_row(row, cells) for row in body)}</tbody></table></div>"
     )
 
 
 _FIGURE: Final = re.compile(r"[-+$~<]*\d[\d,.]*( ?[%a-zA-Z/]{1,6})?|-|unknown|")
 
 
+_TAG: Final = re.compile(r"<[^>]*>")
+_SHORT: Final = 24
+"""Characters of a name that is never broken, as an action or a moment."""
+
+_LONG: Final = 48
+"""Characters from which on a text is a sentence, whose column is never narrow."""
+
+_LONG_KIND: Final = " long"
+"""The class of a column of sentences; on a phone they stand below the other cells of their row."""
+
+
 def _kind(cells: Iterable[str]) -> str:
     """Return the class of a column of words; a column of figures stands at the right."""
-    return "" if all(_FIGURE.fullmatch(cell) for cell in cells) else ' class="words"'
+    shown = [_TAG.sub("", cell) if isinstance(cell, Markup) else cell for cell in cells]
+    if all(_FIGURE.fullmatch(cell) for cell in shown):
+        return ""
+    longest = max(map(len, shown))
+    width = " short" if longest <= _SHORT else _LONG_KIND if longest >= _LONG else ""
+    return f' class="words{width}"'
 
 
-def _row(cells: Sequence[str], kinds: Sequence[str]) -> str:
+def _row(cells: Sequence[str], attributes: Sequence[str]) -> str:
     first, *rest = cells
     others = "".join(
-        f"<td{kind}>{text(cell)}</td>" for cell, kind in zip(rest, kinds[1:], strict=True)
+        f"<td{said}>{text(cell)}</td>" for cell, said in zip(rest, attributes[1:], strict=True)
     )
-    return f'<tr><th scope="row">{text(first)}</th>{others}</tr>'
+    return f'<tr><th scope="row"{attributes[0]}>{text(first)}</th>{others}</tr>'
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:

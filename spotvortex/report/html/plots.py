@@ -220,8 +220,8 @@ def _axes(field: _Field, caption: Caption) -> Iterator[str]:
     for value in ticks(*field.x, about=8):
         x = field.at_x(value)
         place = f'x="{x:.1f}" y="{y + 16.0}" text-anchor="middle"'
-        yield f'<text class="faint" {place}>{value:g}</text>'
-    yield f'<text class="faint" x="4" y="{y + 30.0}">{text(caption.x_unit)}</text>'
+        yield f'<text class="faint tick" {place}>{value:g}</text>'
+    yield f'<text class="faint unit" x="4" y="{y + 30.0}">{text(caption.x_unit)}</text>'
 
 
 def _y_axis(field: _Field, caption: Caption) -> Iterator[str]:
@@ -229,7 +229,7 @@ def _y_axis(field: _Field, caption: Caption) -> Iterator[str]:
         y = field.at_y(value)
         yield f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
         yield f'<text x="{_LEFT - 6.0}" y="{y + 4.0:.1f}" text-anchor="end">{value:g}</text>'
-    yield f'<text class="faint" x="4" y="{_TOP - 14.0}">{text(caption.y_unit)}</text>'
+    yield f'<text class="faint above" x="4" y="{_TOP - 14.0}">{text(caption.y_unit)}</text>'
 
 
 def _legend(names: Sequence[str], inner: float) -> Iterator[str]:
@@ -238,10 +238,10 @@ def _legend(names: Sequence[str], inner: float) -> Iterator[str]:
         x = _LEFT + (WIDTH - _LEFT) / 4.0 * (i % 4)
         y = _TOP + inner + _BOTTOM + 16.0 * (i // 4) + 8.0
         yield (
-            f'<line class="line s{i % N_COLOURS}"{_dash(i)} x1="{x:.1f}" x2="{x + 26.0:.1f}"'
-            f' y1="{y - 4.0:.1f}" y2="{y - 4.0:.1f}"/>'
+            f'<g class="key"><line class="line s{i % N_COLOURS}"{_dash(i)} x1="{x:.1f}"'
+            f' x2="{x + 26.0:.1f}" y1="{y - 4.0:.1f}" y2="{y - 4.0:.1f}"/>'
+            f'<text x="{x + 32.0:.1f}" y="{y:.1f}">{text(name[:24])}</text></g>'
         )
-        yield f'<text x="{x + 32.0:.1f}" y="{y:.1f}">{text(name[:24])}</text>'
 
 
 def _svg(caption: Caption, inner: float, parts: Sequence[str]) -> str:

@@ -166,6 +166,13 @@ async def test_where_nothing_needs_a_person_the_page_says_so(stage):
     assert "Nothing does." in words(stage.page())
 
 
+@pytest.mark.parametrize(("n", "words_of"), [(1, ": 1 pod to spare."), (2, ": 2 pods to spare.")])
+async def test_one_pod_to_spare_is_one(stage, n, words_of):
+    safe = replace(pool_input().safety, least_pods=n)
+    await stage.planned(plan(decision(input=pool_input(safety=safe))))
+    assert words_of in words(stage.page("pools/web"))
+
+
 async def test_nodes_under_way_are_listed_up_to_a_bound(stage):
     def order(i):
         return DrainOrder(
