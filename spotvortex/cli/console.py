@@ -33,7 +33,7 @@ class _Unpadded(StringIO):
         self._out = out
 
     def write(self, text: str, /) -> int:
-        return self._out.write(re.sub(r" +$", "", text, flags=re.MULTILINE))
+        return self._out.write(re.sub(r" +(?=\n)", "", text))
 
     def flush(self) -> None:
         self._out.flush()
