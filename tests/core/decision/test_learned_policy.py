@@ -198,3 +198,9 @@ def test_a_small_lead_takes_confidence_away(margin, refuses):
     assert (verdict.outcome.value == "refuse") is refuses
     if refuses:
         assert "margin" in verdict.reason
+
+
+def test_no_lead_makes_up_for_a_doubt():
+    asked = case(pool=pool_input(confidence_terms=(("model", 0.4),)))
+    sure = replace(asked.proposal, source=ProposalSource.RL, margin=1.0)
+    assert dict(confidence(replace(asked, proposal=sure)).numbers)["confidence"] == 0.4

@@ -270,6 +270,7 @@ def test_wherever_the_pods_land_the_worst_loss_takes_no_more_than_before(
     margins = workload_margins(facts, SURVIVAL_DEFAULT)
     on_node = pods_on(facts.workloads, {n.name for n in nodes})
     moved = pick_shiftable(order, on_node, margins, "web", n_moved)
+    assert len(moved) <= n_moved
     gone = {n.name for n in moved}
     after = [replace(n, offering=landed) if n.name in gone else n for n in nodes]
     need = need_of(fact, SURVIVAL_DEFAULT)
