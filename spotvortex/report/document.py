@@ -11,6 +11,8 @@ import math
 from enum import Enum
 from typing import TypeAlias
 
+from spotvortex.core.domain.types import Offering
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
@@ -19,6 +21,8 @@ def plain(value: object) -> Json:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [f.name for f in dataclasses.fields(value)]
         return {name: plain(getattr(value, name)) for name in names}
+    if isinstance(value, Offering):
+        return plain(value._asdict())
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list, frozenset)):

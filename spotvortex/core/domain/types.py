@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class CapacityType(StrEnum):
@@ -241,9 +240,12 @@ HARD_BLOCKERS: Final[frozenset[Blocker]] = frozenset(
 """Blockers for which no voluntary move of the node is planned."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Offering:
-    """One (instance type, zone) that can be bought; its spot side has a price and a risk."""
+class Offering(NamedTuple):
+    """One (instance type, zone) that can be bought; its spot side has a price and a risk.
+
+    A tuple, since every price, score and node is looked up by one: the interpreter hashes and
+    orders tuples without running a line of Python.
+    """
 
     instance_type: str
     zone: str

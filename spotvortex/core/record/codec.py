@@ -1,10 +1,10 @@
 """Core values as JSON and back, by their own field types.
 
-Comes in: frozen dataclasses of the core. Goes out: what the json module writes, and the very same
-values read back. A class that `rows` names becomes an array of those columns, any other an object
-by field name; an enumeration its value; a figure that is not finite the text `NaN`, `inf` or
-`-inf`. `fold` writes what texts have in common only once. Times become RFC 3339 text. May not know
-any class by name.
+Comes in: frozen dataclasses and named tuples of the core. Goes out: what the json module writes,
+and the very same values read back. A class that `rows` names becomes an array of those columns, any
+other an object by field name; an enumeration its value; a figure that is not finite the text `NaN`,
+`inf` or `-inf`. `fold` writes what texts have in common only once. Times become RFC 3339 text. May
+not know any class by name.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def encode(value: object, rows: Rows = NO_ROWS) -> Json:
         return value if math.isfinite(value) else str(value).replace("nan", "NaN")
     if value is None or isinstance(value, (bool, int, str)):
         return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if _is_record(type(value)):
         return _encode_record(value, rows)
     if isinstance(value, Sequence):
         return [encode(item, rows) for item in value]
@@ -97,7 +97,7 @@ class _Reading:
         if origin is tuple:
             return self._tuple(typing.get_args(kind), data, where)
         assert isinstance(kind, type), f"{where}: no way to read {kind}"
-        if dataclasses.is_dataclass(kind):
+        if _is_record(kind):
             return self._record(kind, data, where)
         if issubclass(kind, enum.Enum):
             return _decode_enum(kind, data, where)
@@ -132,11 +132,17 @@ def _but_none(kind: object) -> object:
     return only
 
 
+def _is_record(kind: type) -> bool:
+    return dataclasses.is_dataclass(kind) or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
+
+
 @cache
 def _field_types(kind: type) -> Mapping[str, object]:
-    """Return the types of a dataclass' fields in the order of their declaration."""
+    """Return the types of a record's fields in the order of their declaration."""
     hints = typing.get_type_hints(kind)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    if dataclasses.is_dataclass(kind):
+        return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    return hints
 
 
 def _decode_enum(kind: type[enum.Enum], data: Json, where: str) -> object:

@@ -248,7 +248,7 @@ def test_emergencies_take_from_the_budget_first_then_the_riskiest_then_by_name()
         renamed = []
         for p in observed.cluster.pools:
             nodes = tuple(
-                replace(n, offering=replace(n.offering, zone=f"{p.name}1")) for n in p.nodes
+                replace(n, offering=n.offering._replace(zone=f"{p.name}1")) for n in p.nodes
             )
             offering = nodes[0].offering
             scored[offering] = score(offering, runtime_score=own.get(p.name, 0.03))
@@ -355,7 +355,7 @@ def test_an_exit_goes_on_where_another_action_would_wait(name):
     }[name]
     nodes = tuple(spot(f"s{i}") for i in range(8))
     if name == "model_scope":
-        nodes = (*nodes, on_demand("d1", replace(WEB_A, instance_type="x9.large")))
+        nodes = (*nodes, on_demand("d1", WEB_A._replace(instance_type="x9.large")))
     state = ControllerState(pools={"web": PoolState(last_wave_at=AT - 20.0)})
     observed = observation(pool(nodes=nodes))
     scores = {

@@ -1,6 +1,5 @@
 """What AWS says of an offering scales what is assumed of it, within bounds, and fades."""
 
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -86,7 +85,7 @@ def test_the_effect_is_bounded_whatever_is_said(band, one, many, age):
 
 def test_what_is_said_is_kept_by_offering_and_the_rest_left_out():
     signals = advised(4, for_one=3, for_many=2)
-    (found,) = signals_about([WEB_A, replace(WEB_B, instance_type="x9.large")], signals, AT)
+    (found,) = signals_about([WEB_A, WEB_B._replace(instance_type="x9.large")], signals, AT)
     assert found == OfferingSignal(
         offering=WEB_A, band=4, placement_one=3, placement_many=2, prior_multiple=2.75987
     )

@@ -258,7 +258,7 @@ def test_a_zone_is_not_told_again_where_an_offering_breaks_the_budget():
 
 
 def test_a_zone_breaks_what_its_offerings_alone_do_not():
-    other = replace(WEB_A, instance_type="m5.large")
+    other = WEB_A._replace(instance_type="m5.large")
     api = pdb(desired_healthy=1, healthy_by_node=(("s1", 1), ("s2", 1)))
     facts = pool(nodes=(spot("s1"), spot("s2", other)), pdbs=(api,))
     (loss,) = breaking(facts)

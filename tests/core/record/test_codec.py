@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spotvortex.core.decision.messages import Basis, Verdict
-from spotvortex.core.domain.types import GateName, Outcome
+from spotvortex.core.domain.types import GateName, Offering, Outcome
 from spotvortex.core.record.codec import CodecError, decode, encode, fold, unfold
 from spotvortex.core.record.schema import SCHEMA
 from tests.core import odd
@@ -30,6 +30,7 @@ LEAVES = {
     int: st.integers(),
     float: st.one_of(odd.odd_floats, st.integers(-5, 5)),
     str: texts,
+    Offering: st.builds(Offering, instance_type=texts, zone=texts),
 }
 
 
@@ -68,6 +69,17 @@ def test_a_basis_is_read_back_and_written_again_the_same(made):
     assert repr(again) == repr(made)
     assert "nan" in repr(made) or again == made
     assert written(recorded(again)) == written(recorded(made))
+
+
+def test_a_named_tuple_is_an_object_by_field_name_unless_rows_name_its_columns():
+    offering = Offering(instance_type="m6i.large", zone="us-east-1a")
+    as_object = {"instance_type": "m6i.large", "zone": "us-east-1a"}
+    assert encode(offering) == as_object
+    assert decode(Offering, as_object) == offering
+    as_row = ["us-east-1a", "m6i.large"]
+    rows = {Offering: ("zone", "instance_type")}
+    assert encode(offering, rows) == as_row
+    assert decode(Offering, as_row, rows) == offering
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

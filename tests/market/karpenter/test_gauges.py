@@ -81,7 +81,7 @@ def test_a_price_of_the_past_that_was_never_served_since_is_as_old_as_the_past()
     past.times.append(AT - 5 * HOUR)
     past.prices.append(0.02)
     made = market((0.0, {}), (HOUR, {"price_digest": 2}))
-    gone = replace(WEB_A, zone="us-east-1f")
+    gone = WEB_A._replace(zone="us-east-1f")
     made.take_history({gone: past}, {}, AT - 4 * HOUR)
     assert quote(made, HOUR, gone).age_s == 5 * HOUR
     assert quote(made, HOUR).age_s == 0.0
