@@ -33,7 +33,7 @@ from spotvortex.core.domain.types import (
     ProvisionerKind,
 )
 from spotvortex.core.domain.workloads import SpotShare, WorkloadFact
-from spotvortex.core.pool.assess import told
+from spotvortex.core.pool.assess import AssessmentMemory, told
 from spotvortex.core.pool.assessment import Assessment
 from spotvortex.core.pool.commitments.coverage import covered_at
 from spotvortex.core.pool.context import cycle_context, trusted
@@ -272,7 +272,8 @@ def assessed_with(observed, scores, limits=None):
     sight = cycle_context(observed, scores, limits or Limits(), coverage=coverage)
     by_name = sorted(observed.cluster.pools, key=lambda p: p.name)
     pools = tuple(
-        told(reduce_summary(shape, sight), shape, observed) for shape in map(summary_of, by_name)
+        told(reduce_summary(shape, sight), shape, observed, AssessmentMemory(), {})
+        for shape in map(summary_of, by_name)
     )
     return Assessment(observation=observed, pools=pools, model_digest="digest")
 

@@ -130,9 +130,7 @@ def assess_steps(unscored: Unscored, scores: Scores, rules: AssessmentRules) -> 
         summary = _summary(facts, unscored.memory.summaries.get(facts.name), rules.limits.survival)
         summaries[facts.name] = summary
         found = reduce_summary(summary, context)
-        found = told(found, summary, observation)
-        found = replace(found, launches=_launches(found, unscored.memory))
-        pools.append(_ruled(found, rules.by_pool))
+        pools.append(told(found, summary, observation, unscored.memory, rules.by_pool))
         yield facts.name
     assessment = Assessment(
         observation=observation,
@@ -144,13 +142,25 @@ def assess_steps(unscored: Unscored, scores: Scores, rules: AssessmentRules) -> 
     return replace(unscored.memory, summaries=summaries, covered=covered), assessment
 
 
-def told(found: PoolInput, summary: PoolSummary, observation: Observation) -> PoolInput:
-    """Add what is said of a pool beside prices: what its nodes use, and what AWS says of it."""
+def told(
+    found: PoolInput,
+    summary: PoolSummary,
+    observation: Observation,
+    memory: AssessmentMemory,
+    by_pool: Mapping[str, PoolRules],
+) -> PoolInput:
+    """Add what is known of a pool beside prices and scores.
+
+    What its nodes use, what AWS says of it, how its launches went, and what settings say of it; of
+    two rules the more careful one counts.
+    """
     offerings = (row.offering for row in found.offerings)
     return replace(
         found,
         usage=usage_of(summary.nodes, observation.usage),
         signals=signals_about(offerings, observation.market.signals, observation.at),
+        launches=_launches(found, memory),
+        rules=with_settings(found.rules, found.pool, by_pool),
     )
 
 
@@ -167,9 +177,3 @@ def _summary(facts: PoolFacts, known: PoolSummary | None, default: SurvivalDefau
     """Return the last summary while the facts are the same object, else a new one."""
     same = known is not None and known.facts is facts
     return known if known is not None and same else summary_of(facts, known, default)
-
-
-def _ruled(pool: PoolInput, by_pool: Mapping[str, PoolRules]) -> PoolInput:
-    """Add what settings say of this pool; of two rules the more careful one counts."""
-    asked = with_settings(pool.rules, pool.pool, by_pool)
-    return pool if asked == pool.rules else replace(pool, rules=asked)

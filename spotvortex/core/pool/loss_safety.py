@@ -7,6 +7,7 @@ that order with those first that harm nobody, and a `LossSafety`. May not judge.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from spotvortex.core.domain.inputs import InputName, InputState
@@ -73,19 +74,31 @@ def loss_safety(
     sight: CycleContext,
 ) -> LossSafety:
     """Say how far losses are from taking too much, given the nodes that may move, in order."""
-    order = _names(entry[:MAX_CANDIDATES])
+    looked_at = away[:MAX_CANDIDATES], entry[:MAX_CANDIDATES]
+    found = shape.last.of("loss safety", looked_at, lambda: _loss_safety(shape, *looked_at))
+    words_known = all(h.state is InputState.OK for h in sight.inputs if h.name in _WORDS)
+    known = _is_ok(sight, InputName.PDBS)
+    if (known, words_known) == (found.known, found.words_known):
+        return found
+    return replace(found, known=known, words_known=words_known)
+
+
+def _loss_safety(
+    shape: PoolSummary, away: Sequence[NodeFact], entry: Sequence[NodeFact]
+) -> LossSafety:
+    """Say the same where budgets and words can be read."""
+    order = _names(entry)
     budget = shape.budget_margins.tightest
     least = _least(order, shape)
-    relieving = [node.name in shape.relieving for node in away[:MAX_CANDIDATES]]
+    relieving = [node.name in shape.relieving for node in away]
     return LossSafety(
         n_pdbs=len(shape.facts.pdbs),
-        known=_is_ok(sight, InputName.PDBS),
+        known=True,
         margin_pods=budget.pods if budget else None,
         margin_pdb=budget.of if budget else "",
         margin_zone=budget.zone if budget else "",
         safe_to_spot_nodes=n_safe(order, shape.pods_on, shape.budget_margins),
         n_workloads=len(shape.margins.by_key),
-        words_known=all(h.state is InputState.OK for h in sight.inputs if h.name in _WORDS),
         unread=shape.unread,
         least_pods=least.pods if least else None,
         least_of=least.of if least else "",

@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
-from spotvortex.core.domain.observation import ClusterFacts, NodeFact, PoolFacts
+from spotvortex.core.domain.observation import ClusterFacts, NodeFact, NodeGroupFact, PoolFacts
 from spotvortex.core.domain.sides import allows
 from spotvortex.core.domain.types import CapacityType, Offering, short
 from spotvortex.core.pool.context import NO_QUOTE, CycleContext
@@ -41,9 +42,15 @@ MAX_SIBLINGS: Final = 36
 def usable_by(pool: PoolFacts) -> tuple[Offering, ...]:
     """Return the Spot offerings that a pool may use, sorted; those held come first where cut."""
     held = Offering.each_once(node.offering for node in pool.nodes)
+    return _usable(frozenset(held), pool.node_groups)
+
+
+@lru_cache(maxsize=1024)
+def _usable(held: frozenset[Offering], groups: tuple[NodeGroupFact, ...]) -> tuple[Offering, ...]:
+    """Return what is held, and what groups may buy beside; the same from cycle to cycle."""
     if not held:
         return ()
-    found = sorted(set(_siblings(pool, held)) - held)
+    found = sorted(set(_siblings(groups, held)) - held)
     return tuple(sorted([*sorted(held), *found][: max(MAX_SIBLINGS, len(held))]))
 
 
@@ -55,9 +62,9 @@ def usable_in(cluster: ClusterFacts) -> tuple[Offering, ...]:
     return tuple(sorted(found))
 
 
-def _siblings(pool: PoolFacts, held: set[Offering]) -> Iterator[Offering]:
+def _siblings(groups: tuple[NodeGroupFact, ...], held: frozenset[Offering]) -> Iterator[Offering]:
     own_types, own_zones = {o.instance_type for o in held}, {o.zone for o in held}
-    for group in pool.node_groups:
+    for group in groups:
         if not allows(group, CapacityType.SPOT):
             continue
         listed = set(group.instance_types)

@@ -34,7 +34,7 @@ from spotvortex.core.pool.commitments.effective_price import (
     marginal_usd_per_hour,
 )
 from spotvortex.core.pool.context import NO_QUOTE, CycleContext
-from spotvortex.core.pool.group_fit import Sizes, room_for, sizes_of
+from spotvortex.core.pool.group_fit import room_for
 from spotvortex.core.pool.input import (
     FEW_CANDIDATES,
     MAX_CANDIDATES,
@@ -60,6 +60,9 @@ MEMORY_CONFIDENCE: Final = 0.75
 MAX_STEPS: Final = 100.0
 """The learned policy's clock stops here."""
 
+_Places = tuple[tuple[NodeFact, ...], GroupFit]
+"""Nodes that may move, the first to move first, and where they could go."""
+
 _KEPT: Final = frozenset({CapacityType.ON_DEMAND, CapacityType.RESERVED})
 
 _CONSOLIDATING: Final = frozenset({"WhenEmptyOrUnderutilized", "WhenUnderutilized"})
@@ -70,11 +73,8 @@ def reduce_summary(shape: PoolSummary, sight: CycleContext) -> PoolInput:
     """Reduce one pool whose shape is known already; what is seen has to be `trusted`."""
     nodes, spot = shape.nodes, shape.spot
     entry_nodes = _growing(shape, sight)
-    seen = sizes_of(nodes)
-    away, room_on_demand = _places(shape, sight, CapacityType.ON_DEMAND, seen)
-    entry, room_spot = _places(shape, sight, CapacityType.SPOT, seen)
-    away = relieving_first(away, room_on_demand, shape, sight)
-    entry = safe_first(entry, room_spot, shape, sight)
+    away, room_on_demand = _places(shape, sight, CapacityType.ON_DEMAND)
+    entry, room_spot = _places(shape, sight, CapacityType.SPOT)
     offerings = offerings_of(nodes, sight)
     found = PoolInput(
         pool=shape.facts.name,
@@ -116,15 +116,15 @@ def reduce_summary(shape: PoolSummary, sight: CycleContext) -> PoolInput:
         bad_inputs=_bad_inputs(sight),
         confidence_terms=_confidence([n for n in nodes if sight.covers(n.offering)], sight),
     )
-    return _with_ours(found, shape, sight, seen)
+    return _with_ours(found, shape, sight)
 
 
-def _with_ours(found: PoolInput, shape: PoolSummary, sight: CycleContext, seen: Sizes) -> PoolInput:
+def _with_ours(found: PoolInput, shape: PoolSummary, sight: CycleContext) -> PoolInput:
     """Add what is asked for the pool, and which of its nodes are on the move, kept or at risk.
 
     And which Spot nodes may move to other Spot.
     """
-    able = shiftable(shape, sight, seen) if shape.spot else None
+    able = shiftable(shape, sight) if shape.spot else None
     kept = [n for n in shape.nodes if n.capacity_type in _KEPT]
     outside = [n for n in shape.spot if not sight.covers(n.offering)]
     return replace(
@@ -151,17 +151,27 @@ def _brings_back(group: NodeGroupFact) -> bool:
     return group.consolidation in _CONSOLIDATING and allows(group, CapacityType.UNKNOWN)
 
 
-def _places(
-    shape: PoolSummary, sight: CycleContext, to: CapacityType, seen: Sizes
-) -> tuple[tuple[NodeFact, ...], GroupFit]:
+def _places(shape: PoolSummary, sight: CycleContext, to: CapacityType) -> _Places:
     """Return the nodes that may move there, best first, and the room that NodePools have."""
+    ranked = _in_order(shape, sight, to)
+    asked = (ranked, sight.relieve_first, sight.budgets_bind)
+    return shape.last.of(("places", to), asked, lambda: _placed(ranked, shape, sight, to))
+
+
+def _placed(
+    ranked: tuple[NodeFact, ...], shape: PoolSummary, sight: CycleContext, to: CapacityType
+) -> _Places:
+    found, room = room_for(ranked, shape.nodes, shape.facts.node_groups, to, shape.sizes)
+    first = relieving_first if to is CapacityType.ON_DEMAND else safe_first
+    return first(found, room, shape, sight), room
+
+
+def _in_order(shape: PoolSummary, sight: CycleContext, to: CapacityType) -> tuple[NodeFact, ...]:
+    """Return the nodes that may move there, in the order of risk or of price."""
     if to is CapacityType.ON_DEMAND:
         movable = _free(shape.movable_spot, sight)
-        ranked = _ranked(movable, sight, lambda o: -_runtime(sight, o))
-    else:
-        movable = _growing(shape, sight)
-        ranked = _ranked(movable, sight, lambda o: _price_ratio(sight, o))
-    return room_for(ranked, shape.nodes, shape.facts.node_groups, to, seen)
+        return _ranked(movable, sight, lambda o: -_runtime(sight, o))
+    return _ranked(_growing(shape, sight), sight, lambda o: _price_ratio(sight, o))
 
 
 def _free(nodes: Iterable[NodeFact], sight: CycleContext) -> tuple[NodeFact, ...]:
@@ -266,11 +276,14 @@ def _turn(node: NodeFact, sight: CycleContext) -> tuple[bool, bool, bool]:
 def _candidates(
     nodes: Sequence[NodeFact], shape: PoolSummary, to: CapacityType, sight: CycleContext
 ) -> tuple[Candidate, ...]:
-    groups = shape.facts.node_groups
-    return tuple(
-        _candidate(node, receiving_sides(node, groups, to), sight)
-        for node in nodes[: _n_named(shape, sight)]
-    )
+    named = nodes[: _n_named(shape, sight)]
+    return tuple(_candidate(node, _sides(node, shape, to), sight) for node in named)
+
+
+def _sides(node: NodeFact, shape: PoolSummary, to: CapacityType) -> tuple[str, ...]:
+    """Return the node groups that may take a node's pods: the same for all nodes of its group."""
+    asked = ("sides", node.provisioner, node.node_group, to)
+    return shape.last.of(asked, (), lambda: receiving_sides(node, shape.facts.node_groups, to))
 
 
 def _n_named(shape: PoolSummary, sight: CycleContext) -> int:

@@ -17,7 +17,7 @@ from spotvortex.core.domain.observation import NodeFact
 from spotvortex.core.domain.sides import BY_PODS
 from spotvortex.core.domain.types import CapacityType, Offering
 from spotvortex.core.pool.context import NO_QUOTE, CycleContext
-from spotvortex.core.pool.group_fit import Sizes, room_for
+from spotvortex.core.pool.group_fit import room_for
 from spotvortex.core.pool.input import MAX_CANDIDATES, GroupFit
 from spotvortex.core.pool.loss_safety import binding_margins
 from spotvortex.core.pool.summary import PoolSummary
@@ -54,12 +54,17 @@ class Shiftable:
     n_safe: int
 
 
-def shiftable(shape: PoolSummary, sight: CycleContext, seen: Sizes) -> Shiftable:
+def shiftable(shape: PoolSummary, sight: CycleContext) -> Shiftable:
     """Say which Spot nodes of a pool may move to other Spot, and where to."""
     ranked = _ranked(shape, sight)
+    asked = (ranked, sight.budgets_bind)
+    return shape.last.of("shiftable", asked, lambda: _placed(ranked, shape, sight))
+
+
+def _placed(ranked: tuple[NodeFact, ...], shape: PoolSummary, sight: CycleContext) -> Shiftable:
     asked = [n for n in ranked if n.provisioner not in BY_PODS]
     groups = shape.facts.node_groups
-    found, room = room_for(asked, asked or shape.nodes, groups, CapacityType.SPOT, seen)
+    found, room = room_for(asked, asked or shape.nodes, groups, CapacityType.SPOT, shape.sizes)
     if ranked and not asked:
         return Shiftable(nodes=(), room=replace(room, no_driver=NO_AVOIDING), n_safe=0)
     hosted = found[: room.n_placed] if room.node_group else found
@@ -70,7 +75,7 @@ def shiftable(shape: PoolSummary, sight: CycleContext, seen: Sizes) -> Shiftable
     return Shiftable(nodes=(*safe, *others), room=room, n_safe=len(safe))
 
 
-def _ranked(shape: PoolSummary, sight: CycleContext) -> list[NodeFact]:
+def _ranked(shape: PoolSummary, sight: CycleContext) -> tuple[NodeFact, ...]:
     lanes: dict[Offering, list[NodeFact]] = {}
     for node in shape.movable_spot:
         if node.uid not in sight.in_flight_uids and sight.covers(node.offering):
@@ -82,7 +87,7 @@ def _ranked(shape: PoolSummary, sight: CycleContext) -> list[NodeFact]:
         for i, node in enumerate(sorted(lane, key=lambda n: _age_first(n, sight.at))):
             own = node.name == sight.own_node
             turns.append(((own, *_turn(offering, i, sight), -dear, offering, i), node))
-    return [node for _, node in sorted(turns, key=lambda turn: turn[0])]
+    return tuple(node for _, node in sorted(turns, key=lambda turn: turn[0]))
 
 
 def _turn(offering: Offering, i: int, sight: CycleContext) -> tuple[int, float]:

@@ -6,13 +6,15 @@ the facts are the same object. The order in which nodes or budgets come never ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping, Set
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
 
 from spotvortex.core.domain.observation import NodeFact, PoolFacts
 from spotvortex.core.domain.types import HARD_BLOCKERS, Blocker, CapacityType, Offering
 from spotvortex.core.domain.workloads import SURVIVAL_DEFAULT, SurvivalDefault
 from spotvortex.core.pool.blocking import blockers_of, capacity_types_of, pdb_blocked_nodes
+from spotvortex.core.pool.group_fit import Sizes, sizes_of
 from spotvortex.core.pool.offerings import usable_by
 from spotvortex.core.pool.survival.safety_vector import SafetyVector, vector_of
 from spotvortex.core.pool.survival.zone_loss import (
@@ -24,6 +26,33 @@ from spotvortex.core.pool.survival.zone_loss import (
     relieving_nodes,
     workload_margins,
 )
+
+Answer = TypeVar("Answer")
+
+
+class LastAnswers:
+    """The last answer to each question about one pool, given again while the same is asked.
+
+    It only saves work: from cycle to cycle prices and scores change, and seldom the order of nodes.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, tuple[tuple[object, ...], object]] = {}
+
+    def of(
+        self, question: Hashable, asked: tuple[object, ...], answer: Callable[[], Answer]
+    ) -> Answer:
+        """Return the answer to a question.
+
+        Args:
+            question: names it; it always has answers of one type.
+            asked: all that the answer depends on, beside the pool's own facts.
+            answer: finds it.
+        """
+        known = self._known.get(question)
+        if known is None or known[0] != asked:
+            known = self._known[question] = (asked, answer())
+        return cast(Answer, known[1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +81,8 @@ class PoolSummary:
         cpu_requested_ratio: CPU requested of what is allocatable.
         memory_requested_ratio: memory requested of what is allocatable.
         usable: the Spot offerings that it may use, held or not.
+        sizes: sizes of its instance types.
+        last: what was found out last about its nodes in the order in which they would move.
     """
 
     facts: PoolFacts
@@ -70,7 +101,9 @@ class PoolSummary:
     vector: SafetyVector | None
     cpu_requested_ratio: float | None
     memory_requested_ratio: float | None
+    sizes: Sizes
     usable: tuple[Offering, ...] = ()
+    last: LastAnswers = field(default_factory=LastAnswers, compare=False, repr=False)
 
     def n_of(self, kind: CapacityType) -> int:
         """Count the nodes of one capacity type."""
@@ -118,6 +151,7 @@ def summary_of(
         vector=vector_of(pool, margins, requested),
         cpu_requested_ratio=cpu,
         memory_requested_ratio=memory,
+        sizes=sizes_of(nodes),
         usable=usable_by(pool) if CapacityType.SPOT in found else (),
     )
 

@@ -1,6 +1,5 @@
 """What AWS says of an offering scales what is assumed of it, within bounds, and fades."""
 
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -18,9 +18,10 @@ from spotvortex.core.domain.types import (
     Offering,
     ProvisionerKind,
 )
-from spotvortex.core.pool.context import CycleContext
+from spotvortex.core.pool.context import CycleContext, trusted
 from spotvortex.core.pool.input import MAX_CANDIDATES, MAX_OFFERINGS, Money, Risk
-from spotvortex.core.pool.reduction import MEMORY_CONFIDENCE
+from spotvortex.core.pool.reduction import MEMORY_CONFIDENCE, reduce_summary
+from spotvortex.core.pool.summary import LastAnswers, summary_of
 from tests.core import odd
 from tests.core.builders import (
     AT,
@@ -38,6 +39,7 @@ from tests.core.builders import (
     score,
     spot,
     with_load_blocker,
+    work,
 )
 
 BOTH = (WEB_A, WEB_B)
@@ -414,6 +416,61 @@ def test_safety_knows_budgets_only_when_they_can_be_read():
     )
     assert not reduced(*facts, seen=sight(inputs=(health("nodes"),))).safety.known
     assert reduced(*facts).safety.margin_pods is None
+
+
+def test_an_answer_is_given_again_while_the_same_is_asked():
+    last, found = LastAnswers(), []
+
+    def asked(question, *about):
+        return last.of(question, about, lambda: found.append(question) or len(found))
+
+    assert [asked("where", WEB_A), asked("where", WEB_A), asked("who", WEB_A)] == [1, 1, 2]
+    assert [asked("where", WEB_B), asked("where", WEB_A)] == [3, 4]
+
+
+@st.composite
+def sights(draw, facts):
+    """What may be seen of one pool from cycle to cycle while nothing changes in it."""
+    uids = [n.uid for n in facts.nodes]
+    names = ["", *(n.name for n in facts.nodes)]
+    held = sorted({n.offering for n in facts.nodes})
+    some_uids = st.frozensets(st.sampled_from(uids)) if uids else st.just(frozenset())
+    return CycleContext(
+        at=AT + draw(st.sampled_from([0.0, 30.0, 7200.0])),
+        quotes={o: draw(odd.sound_or_odd_quotes(o)) for o in held},
+        scores={o: draw(odd.sound_or_odd_scores(o)) for o in held},
+        inputs=draw(odd.inputs),
+        max_input_age_s=60.0,
+        in_flight_uids=draw(some_uids),
+        anchored=draw(some_uids),
+        at_risk=draw(some_uids),
+        own_node=draw(st.sampled_from(names)),
+        outside_first=draw(st.booleans()),
+        budgets_bind=draw(st.booleans()),
+        relieve_first=draw(st.booleans()),
+        max_moving_ratio=draw(st.sampled_from([0.0, 0.5, 1.0])),
+    )
+
+
+@pytest.mark.parametrize("setting", ["budgets_bind", "relieve_first"])
+def test_a_kept_summary_follows_the_settings_that_put_nodes_in_order(setting):
+    tight = pdb("api", desired_healthy=1, healthy_by_node=(("a0", 1), ("d0", 1)))
+    web = work(healthy_by_node=(("a2", 3), ("a3", 3), ("b0", 1), ("b1", 1)))
+    nodes = (*(spot(f"a{i}", WEB_A) for i in range(4)), *(spot(f"b{i}", WEB_B) for i in range(4)))
+    facts = pool(nodes=(*nodes, on_demand("d0"), on_demand("d1")), pdbs=(tight,), workloads=(web,))
+    kept, off, on = summary_of(facts), sight(), sight(**{setting: True})
+    found = [reduce_summary(kept, seen) for seen in (off, on, off)]
+    assert found == [reduce_pool(facts, seen) for seen in (off, on, off)]
+    assert found[0] != found[1]
+
+
+@odd.many
+@given(st.data())
+def test_what_a_kept_summary_has_answered_before_changes_nothing(data):
+    facts = data.draw(odd.pools())
+    kept = summary_of(facts)
+    for seen in (trusted(data.draw(sights(facts))) for _ in range(3)):
+        assert repr(reduce_summary(kept, seen)) == repr(reduce_summary(summary_of(facts), seen))
 
 
 @odd.few
