@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from spotvortex.core.decision.economics import economics_of, entry_economics
 from spotvortex.core.decision.gates.base import Case
-from spotvortex.core.decision.gates.table import ask, combine, evaluate
+from spotvortex.core.decision.gates.table import ask, combine, evaluate, refuses
 from spotvortex.core.decision.messages import Basis, Proposal, Verdict
 from spotvortex.core.decision.planning import Wave, plan_wave
 from spotvortex.core.decision.policies import both_proposals
@@ -143,10 +143,13 @@ class Evaluated:
         proposal = self.propose(changed) if POLICY in knob.readers else self.proposal
         if proposal.is_still:
             return Action.HOLD
-        case = _case(changed, proposal)
-        if proposal != self.proposal:
-            return _wave(case, evaluate(case)).action
-        verdicts = [ask(v.gate, case) if v.gate in knob.readers else v for v in self.verdicts]
+        case, verdicts = _case(changed, proposal), list[Verdict]()
+        for known in self.verdicts:
+            is_same = proposal == self.proposal and known.gate not in knob.readers
+            verdict = known if is_same else ask(known.gate, case)
+            if refuses(verdict, case.limits.mode):
+                return Action.HOLD
+            verdicts.append(verdict)
         return _wave(case, verdicts).action
 
 

@@ -62,14 +62,20 @@ def evaluate(case: Case) -> tuple[Verdict, ...]:
     return tuple(told(found, case) for found in GATES)
 
 
+def refuses(verdict: Verdict, current: Mode) -> bool:
+    """Tell whether a verdict lets nothing move; one not evaluated does where the mode writes."""
+    if verdict.outcome is Outcome.NOT_EVALUATED:
+        return current.writes
+    return verdict.outcome is Outcome.REFUSE
+
+
 def combine(verdicts: Sequence[Verdict], current: Mode) -> Ruling:
-    """Combine verdicts; what was not evaluated refuses where the mode writes."""
-    refusals = [v.gate for v in verdicts if v.outcome is Outcome.REFUSE]
-    if current.writes:
-        refusals += [v.gate for v in verdicts if v.outcome is Outcome.NOT_EVALUATED]
+    """Combine verdicts; one that says no is named before one that could not be evaluated."""
+    refused = [v for v in verdicts if refuses(v, current)]
+    first = min(refused, key=lambda v: v.outcome is not Outcome.REFUSE, default=None)
     limits = [v.limit for v in verdicts if v.limit is not None]
     return Ruling(
-        refused=bool(refusals),
+        refused=bool(refused),
         limit=min(limits) if limits else None,
-        first_refusal=refusals[0] if refusals else None,
+        first_refusal=None if first is None else first.gate,
     )
