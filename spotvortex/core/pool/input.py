@@ -90,6 +90,10 @@ class OfferingInput:
     from_memory: bool = False
     idle_nodes: float = 0.0
 
+    def __hash__(self) -> int:
+        """Tell offerings apart by what changes most: choices among the same are looked up often."""
+        return hash((self.offering, self.runtime_score, self.spot_usd_per_hour))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:

@@ -100,15 +100,26 @@ def others_of(
 ) -> tuple[OfferingInput, ...]:
     """Return the Spot offerings that a pool may use and does not hold: lost lately, then cheap."""
     held = {node.offering for node in nodes}
-    found = [_offering_input(o, 0, 0, sight) for o in usable if o not in held]
-    known = [o for o in found if o.in_scope and o.runtime_score is not None]
-    known.sort(key=lambda o: (_hours(o.lost_hours), _ratio(o), o.offering))
-    return tuple(known[:MAX_OTHERS])
+    known = [o for o in usable if o not in held and _is_scored(o, sight)]
+    known.sort(key=lambda o: (_hours_lately(o, sight), _ratio(o, sight), o))
+    return tuple(_offering_input(o, 0, 0, sight) for o in known[:MAX_OTHERS])
 
 
-def _hours(hours: float | None) -> float:
-    """Return hours to sort by: a loss of more than a day ago is none."""
+def _is_scored(offering: Offering, sight: CycleContext) -> bool:
+    score = sight.scores.get(offering)
+    return score is not None and score.in_scope and score.runtime_score is not None
+
+
+def _hours_lately(offering: Offering, sight: CycleContext) -> float:
+    """Return hours since a loss to sort by: one of more than a day ago is none."""
+    hours = _rounded(sight.known.get(offering, UNKNOWN).lost_hours)
     return hours if hours is not None and hours <= LATELY_HOURS else math.inf
+
+
+def _ratio(offering: Offering, sight: CycleContext) -> float:
+    quote = sight.quotes.get(offering, NO_QUOTE)
+    spot, on_demand = quote.spot_usd_per_hour, quote.on_demand_usd_per_hour
+    return math.inf if spot is None or on_demand is None else spot / on_demand
 
 
 def _offering_input(
@@ -143,8 +154,3 @@ def _idle_nodes(offering: Offering, pool: str, sight: CycleContext) -> float:
 
 def _rounded(hours: float | None) -> float | None:
     return None if hours is None else round(hours, 2)
-
-
-def _ratio(found: OfferingInput) -> float:
-    spot, on_demand = found.spot_usd_per_hour, found.on_demand_usd_per_hour
-    return math.inf if spot is None or on_demand is None else spot / on_demand

@@ -279,8 +279,8 @@ def context(memory: Memory, offering: Offering, market: MarketFacts, now: float)
 
     What AWS says of it scales both priors, and nothing else: see `cloud.signals`.
     """
-    quote = market.quotes.get(offering, SpotQuote(offering=offering))
-    known = memory.offerings.get(offering, OfferingMemory(updated_at=now))
+    quote = market.quotes.get(offering) or SpotQuote(offering=offering)
+    known = memory.offerings.get(offering) or OfferingMemory(updated_at=now)
     age, scale = known.age(now), prior_multiple(offering, market.signals, now)
     return OfferingContext(
         offering=offering,

@@ -8,9 +8,8 @@ score. May not run a model.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-
-import numpy as np
 
 from spotvortex.core.domain.cloud.instance_types import Scope
 from spotvortex.core.domain.types import Fallback, Offering
@@ -61,7 +60,7 @@ def no_scores(contexts: Sequence[OfferingContext], asked: Sequence[OfferingConte
 
 def model_score(context: OfferingContext, row: Matrix, *, in_range: bool) -> OfferingScore:
     """Build a score from the model's row, `float32[2]`; the memory answers where it abstains."""
-    if not np.isfinite(row).all():
+    if not (math.isfinite(row[0]) and math.isfinite(row[1])):
         return remembered_score(context, Fallback.ABSTAINED)
     return OfferingScore(
         offering=context.offering,

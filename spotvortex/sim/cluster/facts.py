@@ -8,6 +8,7 @@ would not.
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from spotvortex.core.domain.inputs import InputHealth, InputName, InputState
@@ -50,12 +51,16 @@ Fact = TypeVar("Fact", PdbFact, WorkloadFact)
 
 
 class FactsCache:
-    """Facts by name, built again only for what changed."""
+    """Facts by name, built again only for what changed.
+
+    Attributes:
+        nodes: each node by name, as of the last look.
+    """
 
     def __init__(self, cluster: ClusterObjects, groups: tuple[NodeGroup, ...]) -> None:
         """Start with every pool of the groups, without nodes."""
         self._cluster = cluster
-        self._nodes: dict[str, NodeFact] = {}
+        self.nodes: dict[str, NodeFact] = {}
         self._pdbs: dict[str, PdbFact] = {}
         self._workloads: dict[str, WorkloadFact] = {}
         self._groups = {pool: _of_pool(groups, pool) for pool in sorted({g.pool for g in groups})}
@@ -84,14 +89,14 @@ class FactsCache:
 
     def _renew_nodes(self) -> None:
         for name in sorted(self._cluster.changed_nodes):
-            node, old = self._cluster.nodes.get(name), self._nodes.get(name)
+            node, old = self._cluster.nodes.get(name), self.nodes.get(name)
             if node is not None:
-                new = self._nodes[name] = node_fact(node)
+                new = self.nodes[name] = node_fact(node)
                 if old is None or old.leaving != new.leaving:
                     keys = {pod.workload.key for pod in node.pods.values()}
                     self._cluster.changed_workloads |= keys
                 self._stale.add(node.group.pool)
-            elif (gone := self._nodes.pop(name, None)) is not None:
+            elif (gone := self.nodes.pop(name, None)) is not None:
                 self._stale.add(gone.pool)
         self._cluster.changed_nodes.clear()
 
@@ -127,7 +132,7 @@ class FactsCache:
     def _pool_facts(self, name: str) -> PoolFacts:
         groups = self._groups[name]
         workloads = self._cluster.workloads
-        nodes = [node for node in self._nodes.values() if node.pool == name]
+        nodes = [node for node in self.nodes.values() if node.pool == name]
         pdbs = [
             pdb
             for key, pdb in self._pdbs.items()
@@ -185,6 +190,7 @@ def own_pod(pod: SimPod) -> OwnPod:
     )
 
 
+@lru_cache(maxsize=64)
 def inputs(age_s: float) -> tuple[InputHealth, ...]:
     """Return the health of every watched resource: all present, as old as the last step."""
     return tuple(

@@ -18,7 +18,7 @@ from spotvortex.core.domain.observation import ClusterFacts, NodeFact, OwnPod
 from spotvortex.core.drain.calls import PodView
 from spotvortex.core.pool.survival.eviction import PodEvictability
 from spotvortex.errors import UnreachableError
-from spotvortex.sim.cluster.facts import FactsCache, inputs, node_fact, pod_standing, pod_view
+from spotvortex.sim.cluster.facts import FactsCache, inputs, pod_standing, pod_view
 from spotvortex.sim.cluster.scenario import NodeGroup
 from spotvortex.sim.cluster.state import ClusterObjects
 
@@ -84,7 +84,7 @@ class History:
                     kept.pop(name, None)
                 continue
             pods = sorted(node.pods.values(), key=lambda p: (p.workload.namespace, p.name))
-            self._nodes[name] = node_fact(node)
+            self._nodes[name] = self._cache.nodes[name]
             self._pods[name] = tuple(map(pod_view, pods))
             self._standings[name] = tuple(map(pod_standing, pods))
 

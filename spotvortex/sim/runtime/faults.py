@@ -102,14 +102,19 @@ class Schedule:
     """Faults by time. Times are seconds since the episode's start."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
-        self._lasting = [fault for fault in faults if fault.kind not in ONCE]
-        self._once = sorted((f for f in faults if f.kind in ONCE), key=lambda f: (f.at_s, f.kind))
+        self._lasting: dict[tuple[FaultKind, int], list[Fault]] = {}
+        self._once: list[Fault] = []
+        for fault in faults:
+            if fault.kind not in ONCE:
+                self._lasting.setdefault((fault.kind, fault.who), []).append(fault)
+            else:
+                self._once.append(fault)
+        self._once.sort(key=lambda f: (f.at_s, f.kind))
 
     def at_work(self, kind: FaultKind, now_s: float, who: int = 0) -> Fault | None:
         """Return a lasting fault of a kind that is at work on a process."""
-        for fault in self._lasting:
-            begun = fault.at_s <= now_s < fault.at_s + fault.lasts_s
-            if begun and fault.kind is kind and fault.who == who:
+        for fault in self._lasting.get((kind, who), ()):
+            if fault.at_s <= now_s < fault.at_s + fault.lasts_s:
                 return fault
         return None
 
@@ -126,6 +131,8 @@ class Schedule:
             kinds: which ones.
             who: only those of one process; None for all.
         """
+        if not self._once or self._once[0].at_s > now_s:
+            return []
         found = [
             fault
             for fault in self._once
