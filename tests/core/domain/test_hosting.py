@@ -38,5 +38,5 @@ def test_every_kind_but_plain_ec2_has_its_words_and_what_is_no_ec2_is_never_move
     assert {kind for kind, words in WORDS.items() if not words} == {Hosting.EC2}
     assert set(WORDS) == set(Hosting)
     for kind in Hosting:
-        assert ("never moved" in WORDS[kind]) is not kind.may_be_spot
+        assert ("never moved" in WORDS[kind]) == (not kind.may_be_spot)
     assert "untested" in WORDS[Hosting.AUTO_MODE]

@@ -164,6 +164,21 @@ def test_prices_a_second_apart_are_steps_and_closer_ones_are_none() -> None:
         assert [bool(v) for v in np.isfinite(found)] == [h >= wanted for h in PAST_HOURS[:-1]]
 
 
+def test_the_price_of_an_hour_ago_is_the_one_of_that_second() -> None:
+    history = [0.1] * 4001
+    history[-1 - 3600] = 0.15
+    quote = SpotQuote(
+        offering=OFFERING,
+        spot_usd_per_hour=0.1,
+        on_demand_usd_per_hour=0.2,
+        history_usd_per_hour=tuple(history),
+        step_s=1.0,
+    )
+    found = trajectories([context(quote=quote)])[0, : N_PAST - 1]
+    assert found[PAST_HOURS.index(-1.0), C["price_ratio"]] == pytest.approx(0.75)
+    assert found[PAST_HOURS.index(-0.5), C["price_ratio"]] == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize(("step_s", "known"), [(600.0, True), (1800.0, True), (0.5, False)])
 def test_a_price_of_then_is_known_as_far_as_its_history_goes(step_s: float, known: bool) -> None:
     quote = SpotQuote(
