@@ -167,6 +167,17 @@ def test_what_looks_dearer_by_price_or_by_risk_moves_first():
     assert names(reduced(*nodes, seen=unknown)) == ["b1", "a1"]
 
 
+@pytest.mark.parametrize(("spot_usd", "first"), [(0.0555, "b1"), (0.057, "a1")])
+def test_a_node_that_may_be_lost_is_paid_for_half_of_that_time_less(spot_usd, first):
+    """0.5 x (1 - 0.5 / 2) + 0.5 x (0.25 / 2 + 0.25) = 0.5625 of the on-demand price."""
+    dear = quote(WEB_A, spot_usd_per_hour=spot_usd), quote(WEB_B, spot_usd_per_hour=0.05)
+    seen = sight(
+        quotes=dict(zip(ALL, dear, strict=False)),
+        scores={WEB_A: score(WEB_A, runtime_score=0.0), WEB_B: score(WEB_B, runtime_score=0.5)},
+    )
+    assert names(reduced(spot("a1", WEB_A), spot("b1", WEB_B), seen=seen))[0] == first
+
+
 @pytest.mark.parametrize(("hours", "first"), [((1.0, 3.0), "a1"), ((3.0, 5.0), "b1")])
 def test_how_dear_a_risk_is_follows_from_the_mean_of_what_owners_say(hours, first):
     dear = quote(WEB_A, spot_usd_per_hour=0.09), quote(WEB_B, spot_usd_per_hour=0.05)
