@@ -83,3 +83,10 @@ def test_what_is_no_ledger_is_said_in_a_line(tmp_path, capsys, monkeypatch):
     with daemon({}) as url:
         error = refused(capsys, monkeypatch, "ledger", "--from", url)
         assert "serves no ledger: its daemon is of an older version" in error
+
+
+@pytest.mark.parametrize("account", ["", " "])
+def test_focus_has_an_account(kept, capsys, monkeypatch, account):
+    words = ("ledger", "--from", kept, "-o", "focus", "--account", account)
+    said = refused(capsys, monkeypatch, *words)
+    assert "--account: give the id" in said

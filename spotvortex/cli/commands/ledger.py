@@ -13,7 +13,7 @@ from spotvortex.app.kept_ledger import from_cluster
 from spotvortex.cli.options import ContextOption, load_quietly
 from spotvortex.core.ledger.ledger import Ledger
 from spotvortex.core.ledger.ledger_text import LedgerFormatError, from_text
-from spotvortex.errors import RecordError
+from spotvortex.errors import RecordError, SettingsError
 from spotvortex.report.document import Json
 from spotvortex.report.ledger import alone, focus, screen
 from spotvortex.report.ledger.account import By, account_of
@@ -59,6 +59,8 @@ def command(
     Money is beside all on-demand, and a range where commitments are not stated. FOCUS rows are what
     nodes cost, one an hour, day or month, pool and way of buying, as they are kept.
     """
+    if not account.strip():
+        raise SettingsError("--account: give the id of the account that is billed")
     found = _read(source, context)
     if output is LedgerForm.FOCUS:
         typer.echo(focus.as_focus(found, account), nl=False)

@@ -3,7 +3,9 @@
 From the FOCUS Specification, version 1.2 (May 2025), `specification/columns/*.md` of the repository
 FinOps-Open-Cost-and-Usage-Spec/FOCUS_Spec at tag v1.2: the content constraints of each column, and
 those of its requirements that hold between columns of one row. Rules of columns that are left out
-(regions, resources, SKUs, sub-accounts, tags, other currencies) are not here.
+(regions, resources, SKUs, sub-accounts, tags, other currencies) are not here. Beside them stand
+three of the ledger's own: it corrects no billed period, consumes what it prices, and knows no
+negotiated price.
 """
 
 import math
@@ -124,6 +126,7 @@ def _fault_of(value, column):
 
 def _between(row):
     """Yield the requirements between columns of one row, and whether each holds."""
+    row = dict.fromkeys(COLUMNS, "") | row
     usage, purchase = row["ChargeCategory"] == "Usage", row["ChargeCategory"] == "Purchase"
     unused = row["CommitmentDiscountStatus"] == "Unused"
     yield (
@@ -169,6 +172,28 @@ def _between(row):
         committed == bool(row["CommitmentDiscountCategory"]) == bool(row["CommitmentDiscountType"]),
     )
     yield (
+        "a commitment has its name, and nothing else has one",
+        committed == bool(row["CommitmentDiscountName"]),
+    )
+    yield "the ledger corrects no period that was billed", row["ChargeClass"] == ""
+    if usage and not committed:
+        yield (
+            "what no commitment pays for costs what it is billed at",
+            _same(row, "BilledCost", "EffectiveCost")
+            and _same(row, "BilledCost", "ContractedCost"),
+        )
+    if row["ConsumedUnit"] and row["ConsumedUnit"] == row["PricingUnit"]:
+        yield (
+            "of one unit as much is priced as is consumed",
+            _same(row, "ConsumedQuantity", "PricingQuantity"),
+        )
+    if row["CommitmentDiscountCategory"] == "Spend":
+        paid = "BilledCost" if purchase else "EffectiveCost"
+        yield (
+            "the quantity of a commitment to spend is what is spent of it",
+            _same(row, "CommitmentDiscountQuantity", paid),
+        )
+    yield (
         "usage of a commitment has a status, nothing else does",
         (bool(row["CommitmentDiscountStatus"]) == (committed and usage)),
     )
@@ -199,11 +224,17 @@ def _between(row):
 
 def _figure(row, name):
     """A figure of a row; what is missing equals nothing, and is named by its own rule."""
-    return float(row[name] or "nan")
+    value = row[name]
+    return float(value) if NUMBER.fullmatch(value) else math.nan
+
+
+def _same(row, one, other):
+    return math.isclose(_figure(row, one), _figure(row, other), rel_tol=1e-6, abs_tol=1e-8)
 
 
 def _over_all(rows):
     """The effective cost of what a commitment was used for, or not, is its billed purchase."""
+    rows = [dict.fromkeys(COLUMNS, "") | row for row in rows]
     used = sum(_figure(r, "EffectiveCost") for r in rows if r["CommitmentDiscountStatus"])
     paid = sum(_figure(r, "BilledCost") for r in rows if r["ChargeCategory"] == "Purchase")
     if not math.isclose(used, paid, rel_tol=1e-6, abs_tol=1e-8):

@@ -44,19 +44,82 @@ def test_the_rules_are_those_of_21_mandatory_columns_and_all_of_them_are_served(
     assert [c for c in COLUMNS if not c.startswith("x_")] == sorted(focus_rules.COLUMNS)
 
 
-def test_a_row_that_breaks_a_rule_is_named():
-    rows = read(book_of(market=PAID).ledger)
-    broken = [
-        {"BilledCost": ""},
-        {"ChargeCategory": "Rent"},
-        {"ChargePeriodStart": "2026-07-14 04:00"},
-        {"ListCost": "1.0"},
-        {"PricingUnit": ""},
-        {"pool": "web"},
+KINDS = {
+    "at Spot price": {"PricingCategory": "Dynamic"},
+    "at list price": {"PricingCategory": "Standard", "ChargeCategory": "Usage"},
+    "by commitment": {"CommitmentDiscountStatus": "Used"},
+    "unused": {"CommitmentDiscountStatus": "Unused"},
+    "purchase": {"ChargeCategory": "Purchase"},
+}
+"""By what each kind of row is known."""
+
+OPTIONAL = {"BillingAccountName", "ChargeDescription"}
+"""What may be null or not in any row, where its owner has no name for it or nothing to say."""
+
+
+def rows_by_kind():
+    rows = [row for prices in (PAID, RICH) for row in read(book_of(market=prices).ledger)]
+    return {
+        kind: next(r for r in rows if marks.items() <= r.items()) for kind, marks in KINDS.items()
+    }
+
+
+ROWS = rows_by_kind()
+
+
+def breaks_of(name, row):
+    """Yield what no rule allows in a column of a row, by what is wrong with it."""
+    column = focus_rules.COLUMNS[name]
+    if name not in OPTIONAL:
+        yield "null" if row[name] else "not null", "" if row[name] else _filling(name)
+    if column.allowed:
+        yield "another value", "Rent"
+    if column.kind == focus_rules.DECIMAL:
+        yield "thousands", "1,000.0"
+        yield "a unit", "1 USD"
+        yield "no number", "nan"
+        if row[name]:
+            yield "another amount", str(float(row[name]) * 1.5 + 1.0)
+    if column.kind == focus_rules.TIME:
+        yield "no zone", row[name].removesuffix("Z")
+        yield "another zone", row[name].replace("Z", "+02:00")
+    if column.kind == focus_rules.TEXT:
+        yield "spaces", f" {row[name] or 'x'} "
+
+
+def _filling(name):
+    """Return what a column holds in a row of another kind."""
+    filled = [row[name] for row in ROWS.values() if row[name]]
+    return filled[0] if filled else "Correction"
+
+
+def is_named(kind, change):
+    """Whether a change of the row of a kind is a fault beside those of the rows as they are."""
+    others = [row for k, row in ROWS.items() if k != kind]
+    before = set(faults_of([ROWS[kind], *others]))
+    return bool(set(faults_of([ROWS[kind] | change, *others])) - before)
+
+
+@pytest.mark.parametrize("name", focus_rules.COLUMNS)
+def test_every_column_that_breaks_a_rule_is_named(name):
+    """In each kind of row: null or not, of another type, value or amount."""
+    changes = [(kind, *broken) for kind, row in ROWS.items() for broken in breaks_of(name, row)]
+    assert changes or name in OPTIONAL
+    assert [c for c in changes if not is_named(c[0], {name: c[2]})] == []
+
+
+@pytest.mark.parametrize("name", focus_rules.COLUMNS)
+def test_a_column_that_is_missing_is_named(name):
+    row = {n: v for n, v in ROWS["at list price"].items() if n != name}
+    assert f"row 1: {name} is missing" in list(faults_of([row]))
+
+
+def test_a_column_of_ones_own_stands_behind_x_and_a_purchase_has_its_usage():
+    row = ROWS["at list price"]
+    assert list(faults_of([row | {"pool": "web"}])) == [
+        "row 1: pool is neither of FOCUS nor behind x_"
     ]
-    for change in broken:
-        assert list(faults_of([rows[0] | change])), change
-    assert list(faults_of([r for r in rows if r["ChargeCategory"] != "Purchase"]))
+    assert list(faults_of([ROWS["by commitment"]]))
 
 
 def test_without_commitments_what_is_billed_is_what_the_ledger_counts():
