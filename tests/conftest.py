@@ -16,7 +16,14 @@ from tests.controlplane.cluster import ControlPlane
 from tests.controlplane.needs import on_aws_provider, on_control_plane, remember
 from tests.examples import register
 
-pytest_plugins = ("tests.garbage", "tests.flaky", "tests.order", "tests.shared", "tests.unit_rule")
+pytest_plugins = (
+    "tests.garbage",
+    "tests.compiled",
+    "tests.flaky",
+    "tests.order",
+    "tests.shared",
+    "tests.unit_rule",
+)
 
 register(derandomize=bool(os.environ.get("CI")))
 
