@@ -42,7 +42,7 @@ class Classes:
         if isinstance(kind, type) and issubclass(kind, enum.Enum):
             values = [str(member.value) for member in kind]
             return {"type": "string"} if self._words else {"enum": values}
-        if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        if isinstance(kind, type) and (dataclasses.is_dataclass(kind) or hasattr(kind, "_fields")):
             return self._reference(kind)
         if origin in (typing.Union, types.UnionType):
             return self._any_of(inner)
@@ -73,7 +73,7 @@ class Classes:
     def _defined(self, kind: type) -> Schema:
         hints, said = typing.get_type_hints(kind), explained(kind)
         first = (inspect.getdoc(kind) or "").partition("\n")[0]
-        names = self._rows.get(kind) or tuple(f.name for f in dataclasses.fields(kind))
+        names = self._rows.get(kind) or field_names(kind)
         members = {name: self.of(hints[name]) | described(said.get(name)) for name in names}
         if kind in self._rows:
             columns = [{"title": name} | schema for name, schema in members.items()]
@@ -84,6 +84,13 @@ class Classes:
             "required": list(names),
             "properties": members,
         }
+
+
+def field_names(kind: type) -> tuple[str, ...]:
+    """Return the fields of a dataclass or a named tuple, in their order."""
+    if dataclasses.is_dataclass(kind):
+        return tuple(field.name for field in dataclasses.fields(kind))
+    return tuple(typing.get_type_hints(kind))
 
 
 def described(text: str | None) -> Schema:
