@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
 from spotvortex.batch import runner
 from spotvortex.batch.results_file import ResultsFile, open_results, read_results
@@ -123,14 +122,11 @@ def _run(
 
 
 def _make(what: str, specs: Sequence[MatrixSpec], executor: Executor, kept: ResultsFile) -> None:
-    """Make runs; where there is no screen for a bar, say a line at every tenth of them."""
-    drawn = Console(stderr=True).is_terminal
+    """Make runs, and raise the first failure."""
     with bar(what, transient=True) as advance:
 
         def each(done: runner.RunProgress) -> None:
             advance(done.n_ended, done.n_total, "")
-            if not drawn and is_tenth(done.n_ended, done.n_total):
-                tell(f"{what}: {done.n_ended} of {done.n_total}")
 
         unique = list({spec.key: spec for spec in specs}.values())
         tally = runner.run_specs(unique, composition.work, executor, kept, each)
@@ -140,11 +136,6 @@ def _make(what: str, specs: Sequence[MatrixSpec], executor: Executor, kept: Resu
             f"{len(tally.failures)} runs failed, the first is {first.key}: {first.reason}\n"
             f"{first.account}"
         )
-
-
-def is_tenth(n_ended: int, n_total: int) -> bool:
-    """Tell whether with the last that has ended another tenth has."""
-    return 10 * n_ended // n_total > 10 * (n_ended - 1) // n_total
 
 
 def _read(path: Path) -> dict[str, WorldRun]:

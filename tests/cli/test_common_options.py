@@ -70,6 +70,15 @@ def test_off_a_terminal_no_bar_is_drawn_and_no_line_is_left_for_it(capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_off_a_terminal_what_lasts_says_each_tenth_and_each_minute_in_a_line(capsys):
+    times = iter([0.0, 59.9, 60.0, 61.0, 120.5, 121.0, 130.0])
+    with bar("runs", clock=lambda: next(times)) as advance:
+        for n_done in (1, 2, 9, 9, 10, 20):
+            advance(n_done, 100, "")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"runs: {n} of 100" for n in (2, 9, 10, 20)]
+
+
 def test_a_mode_that_is_typed_counts_before_the_settings_and_is_a_word_of_its_person(monkeypatch):
     monkeypatch.setenv("SPOTVORTEX_MODE", "active")
     typed = options.load("", Mode.SHADOW)

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from spotvortex.batch.results_file import open_results, read_results
-from spotvortex.cli import matrix
 from spotvortex.evaluation.matrix import composition, constants, rivals
 from spotvortex.evaluation.provenance import made_under
 from spotvortex.results.accounting import total_of
@@ -84,15 +83,6 @@ def test_the_quick_extent_has_every_cell_at_a_day_a_run_and_keeps_apart_from_the
     assert composition.of_days(of, 1).world.n_days == 1
     assert composition.of_days(of, 0) == of
     assert composition.whole(of).n_days == 0
-
-
-def test_a_long_run_without_a_screen_says_each_tenth_in_a_line(tmp_path):
-    path = small.small_file(tmp_path)
-    of = constants.load(path)
-    specs = listed(path, of).values()
-    said = [n for n in range(1, len(specs) + 1) if matrix.is_tenth(n, len(specs))]
-    assert len(said) == 10
-    assert said[-1] == len(specs)
 
 
 def test_a_policy_that_is_not_run_is_refused(tmp_path, monkeypatch, capsys):
