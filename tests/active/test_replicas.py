@@ -291,6 +291,7 @@ def test_a_leader_frozen_anywhere_in_a_wave_adds_nothing_when_it_goes_on(place, 
 
 
 @pytest.mark.large
+@pytest.mark.timeout(2400)
 def test_a_leader_frozen_at_fifty_points_adds_nothing_when_it_goes_on(
     fresh_control_plane, tmp_path
 ):
