@@ -188,6 +188,9 @@ async def test_a_size_is_set_and_an_instance_ended_with_its_group_one_smaller(cl
         assert await groups.gone((first, second), 10.0) == {first}
         assert await groups.gone((), 10.0) == frozenset()
     assert (cloud.desired("web-s"), cloud.instances("web-s")) == (1, [second])
+    (_, size), (_, ended) = cloud.writes()
+    assert size["HonorCooldown"] == "false", "a wave of before must not hold this one"
+    assert ended["ShouldDecrementDesiredCapacity"] == "true"
 
 
 async def test_a_managed_group_is_read_with_eks_and_set_by_its_scaling_configuration(cloud):
